@@ -1,0 +1,86 @@
+/* The model in a blob (docs/spec/model.md), used in place: the blob must stay where it is, unchanged, while the model lives. */
+#ifndef AETHER_MODEL_H
+#define AETHER_MODEL_H
+
+#include "cache.h"
+#include "rvne.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Pointers into the blob; NULL or 0 where the section is absent. Matrices are of `dtype`, all else binary32. */
+typedef struct aether_model {
+    const unsigned char *blob;
+    size_t blob_bytes;
+    aether_rvne_header header;
+    aether_head head;
+    aether_dtype dtype;
+    size_t width;
+    const void *core; /* layers' Wq Wk Wv Wo, then the classifier */
+    const uint16_t *carriers;
+    uint32_t n_pairs;
+    uint32_t gain;
+    const float *input_mean, *input_scale;
+    const float *project_bias;
+    const void *project;
+    float eps;
+    const float *norm; /* [n_layers + 1][width] */
+    size_t taps;
+    const float *conv;
+    const float *bias;
+    size_t hidden;
+    const float *ffn_vectors;
+    const void *ffn_matrices;
+    uint32_t pool_kind, pool_frames;
+    size_t embed_dim;
+    const float *embed_bias;
+    const void *embed;
+    const char *class_names; /* n_classes zero-terminated strings, one after the other */
+    size_t class_names_bytes;
+    float frame_rate;
+    const char *provenance; /* provenance_bytes bytes, no terminator */
+    size_t provenance_bytes;
+} aether_model;
+
+/* Parses `blob` (4-byte aligned) and checks everything, weights included. kernels NULL: portable. The codes of
+   aether_rvne_parse, AETHER_E_BLOB_HEADER for sections and weights, AETHER_E_ALIGNMENT. */
+aether_status aether_model_open(aether_model *model, const void *blob, size_t bytes, const aether_kernels *kernels,
+                                aether_detail *detail);
+
+/* The arrays of a model in blob order, for inspection and export: index 0, 1, ...; AETHER_E_ARGUMENT past the end.
+   `layer` is UINT32_MAX for arrays outside the layers; dims[1] is 0 for vectors. */
+typedef struct aether_array {
+    const char *name; /* "Wq", "Wk", "Wv", "Wo", "classifier", "norm.g", "conv.c", ... */
+    uint32_t layer;
+    aether_dtype dtype;
+    size_t offset; /* bytes from the start of the blob */
+    uint32_t dims[2];
+} aether_array;
+aether_status aether_model_array(const aether_model *model, size_t index, aether_array *array);
+
+/* What a stream of this model needs. multiply_adds: of one pushed frame whose query sees as much as a query can at this
+   capacity, logits and embedding included. */
+typedef struct aether_memory {
+    size_t flash;          /* blob bytes */
+    size_t state;          /* what lives between frames: caches, convolution and pooling rows, newest answer */
+    size_t scratch;        /* what a push needs while it runs */
+    size_t cache_rows;     /* token rows kept a layer */
+    uint64_t multiply_adds;
+} aether_memory;
+aether_status aether_model_memory(const aether_model *model, uint64_t capacity, aether_dtype dtype, aether_memory *memory);
+
+/* Workspace of aether_model_forward, 8-byte aligned. capacity 0: unlimited. */
+aether_status aether_model_workspace(const aether_model *model, size_t tokens, uint64_t capacity, aether_dtype dtype,
+                                     size_t *bytes);
+
+/* frames [tokens][input_dim] -> logits [tokens][n_classes] and, when not NULL, embeddings [tokens][embed_dim]: row t is what a
+   stream of this capacity and dtype answers after frame t, bit for bit. AETHER_E_NOT_FINITE (nothing written),
+   AETHER_E_OVERFLOW (outputs have no meaning), AETHER_E_SHAPE (embeddings asked of a model without), AETHER_E_MEMORY. */
+aether_status aether_model_forward(const aether_model *model, const float *frames, size_t tokens, uint64_t capacity,
+                                   aether_dtype dtype, float *logits, float *embeddings, void *workspace, size_t bytes);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,46 @@
+/* A model fed frame by frame, without end. One caller at a time; no allocation. */
+#ifndef AETHER_STREAM_H
+#define AETHER_STREAM_H
+
+#include "model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Initialise with aether_stream_init; fields are private. */
+typedef struct aether_stream {
+    const aether_model *model;
+    uint64_t capacity;
+    aether_dtype dtype;
+    uint64_t length;
+    unsigned char *memory;
+    size_t memory_bytes;
+} aether_stream;
+
+/* Bytes of memory (state and scratch of aether_model_memory together). capacity >= 1. */
+aether_status aether_stream_size(const aether_model *model, uint64_t capacity, aether_dtype dtype, size_t *bytes);
+
+/* Makes an empty stream in `memory` (8-byte aligned, the caller's). The model must outlive it. */
+aether_status aether_stream_init(aether_stream *stream, const aether_model *model, uint64_t capacity,
+                                 aether_dtype dtype, void *memory, size_t bytes);
+
+void aether_stream_reset(aether_stream *stream);
+
+/* Takes one frame [input_dim]; on any error the stream is as before. AETHER_E_NOT_FINITE, AETHER_E_OVERFLOW. */
+aether_status aether_stream_push(aether_stream *stream, const float *frame);
+
+/* The newest answer, in the stream's memory until the next push: logits [n_classes], embedding [embed_dim].
+   NULL before the first frame, and for the embedding of a model without one. */
+const float *aether_stream_logits(const aether_stream *stream);
+const float *aether_stream_embedding(const aether_stream *stream);
+
+/* Saved state of a whole stream (docs/spec/state.md); load into a stream initialised for the same blob, capacity and dtype. */
+size_t aether_stream_saved_size(const aether_stream *stream);
+aether_status aether_stream_save(const aether_stream *stream, void *bytes, size_t size);
+aether_status aether_stream_load(aether_stream *stream, const void *bytes, size_t size, aether_detail *detail);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
