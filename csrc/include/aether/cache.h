@@ -16,7 +16,8 @@ typedef enum aether_policy {
 
 /* Initialise with aether_cache_init; fields are private. One caller at a time. */
 typedef struct aether_cache {
-    aether_head head; /* with the effective history */
+    aether_head head; /* with the effective history: min(history, capacity) */
+    uint64_t history; /* as configured */
     uint64_t capacity;
     uint64_t length;  /* tokens so far */
     aether_dtype dtype;

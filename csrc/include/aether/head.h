@@ -42,13 +42,15 @@ void aether_config_default(aether_config *config);
 aether_status aether_head_init(aether_head *head, const aether_config *config, const aether_kernels *kernels,
                                aether_detail *detail);
 
-/* Upper bounds for the arrays below, whatever the query: single tokens, and blocks. */
+/* Upper bounds for the arrays below, whatever the query: single tokens (SIZE_MAX: too many to count), and blocks. */
 size_t aether_pattern_max_singles(const aether_config *config);
-#define AETHER_MAX_BLOCKS 132
+size_t aether_pattern_max_blocks(const aether_config *config);
+#define AETHER_MAX_BLOCKS 132 /* of any configuration */
 
 /* What query `i` of `tokens` sees: the tokens in ascending order are singles[0 .. n_below-1], then lo .. hi (one run around
    the query), then singles[n_below .. n_below+n_above-1]; then blocks[0 .. n_blocks-1]. No token or block stands twice.
-   `singles` holds aether_pattern_max_singles entries, `blocks` AETHER_MAX_BLOCKS; both are the caller's. i < tokens. */
+   `singles` holds aether_pattern_max_singles entries (or is NULL: then they are only counted), `blocks`
+   aether_pattern_max_blocks; both are the caller's. i < tokens. */
 typedef struct aether_row {
     uint64_t lo, hi;
     size_t n_below, n_above, n_blocks;

@@ -1,0 +1,59 @@
+/* Bits of a binary32 value, unaligned little-endian fields, powers of two. */
+#ifndef AETHER_BITS_H
+#define AETHER_BITS_H
+
+#include <stdint.h>
+#include <string.h>
+
+static inline uint32_t aether_bits(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static inline float aether_from_bits(uint32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static inline uint16_t aether_get_u16(const unsigned char *p) {
+    return (uint16_t)(p[0] | (uint16_t)(p[1] << 8));
+}
+
+static inline uint32_t aether_get_u32(const unsigned char *p) {
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static inline uint64_t aether_get_u64(const unsigned char *p) {
+    return (uint64_t)aether_get_u32(p) | (uint64_t)aether_get_u32(p + 4) << 32;
+}
+
+static inline void aether_put_u16(unsigned char *p, uint16_t v) {
+    p[0] = (unsigned char)(v & 0xFFu);
+    p[1] = (unsigned char)(v >> 8);
+}
+
+static inline void aether_put_u32(unsigned char *p, uint32_t v) {
+    aether_put_u16(p, (uint16_t)(v & 0xFFFFu));
+    aether_put_u16(p + 2, (uint16_t)(v >> 16));
+}
+
+static inline void aether_put_u64(unsigned char *p, uint64_t v) {
+    aether_put_u32(p, (uint32_t)(v & 0xFFFFFFFFu));
+    aether_put_u32(p + 4, (uint32_t)(v >> 32));
+}
+
+/* Largest power of two not above v; 0 for 0. */
+static inline uint64_t aether_power_below(uint64_t v) {
+    uint64_t power = 1;
+    if (v == 0) {
+        return 0;
+    }
+    while (power <= v / 2) {
+        power *= 2;
+    }
+    return power;
+}
+
+#endif

@@ -1,0 +1,131 @@
+/* Many tokens at once: bulk append, and prefill (the same as so many steps). */
+#include "aether/cache.h"
+
+#include "bits.h"
+#include "cache_layout.h"
+#include "fpenv.h"
+#include "sizes.h"
+
+/* Codes that appending these rows would meet, found without writing: values beyond binary16, block sums that overflow. */
+static aether_status foresee(const aether_cache *cache, const aether_cache_layout *at, const float *x, size_t tokens,
+                             size_t part) {
+    const uint64_t size = cache->head.config.block_size;
+    const float *sums = (const float *)(const void *)(cache->memory + at->sums) + part * at->row;
+    size_t c, t;
+    if (cache->dtype == AETHER_BINARY16) {
+        for (t = 0; t < tokens * at->row; t++) {
+            uint16_t half;
+            if (aether_narrow(x[t], &half) != AETHER_OK) {
+                return AETHER_E_OVERFLOW;
+            }
+        }
+    }
+    for (c = 0; c < at->row && at->n_blocks > 0; c++) {
+        float sum = sums[c];
+        for (t = 0; t < tokens; t++) {
+            sum = sum + x[t * at->row + c];
+            if (!aether_all_finite(&sum, 1)) {
+                return AETHER_E_OVERFLOW;
+            }
+            if ((cache->length + t) % size == size - 1) {
+                sum = 0.0f;
+            }
+        }
+    }
+    return AETHER_OK;
+}
+
+static AETHER_NOINLINE aether_status append_here(aether_cache *cache, const float *k, const float *v, size_t tokens) {
+    const aether_cache_layout at = aether_cache_layout_of(cache);
+    aether_status status = AETHER_OK;
+    size_t t;
+    if (!cache->head.kernels->all_finite(k, tokens * at.row) || !cache->head.kernels->all_finite(v, tokens * at.row)) {
+        return AETHER_E_NOT_FINITE;
+    }
+    if (cache->policy == AETHER_ON_FULL_ERROR && tokens > cache->capacity - cache->length) {
+        return AETHER_E_CACHE_FULL;
+    }
+    status = foresee(cache, &at, k, tokens, 0);
+    if (status == AETHER_OK) {
+        status = foresee(cache, &at, v, tokens, 1);
+    }
+    for (t = 0; t < tokens && status == AETHER_OK; t++) {
+        status = aether_cache_stage(cache, k + t * at.row, v + t * at.row);
+        if (status == AETHER_OK) {
+            aether_cache_commit(cache);
+        }
+    }
+    return status;
+}
+
+aether_status aether_cache_append(aether_cache *cache, const float *k, const float *v, size_t tokens) {
+    aether_status status;
+    aether_fpenv env;
+    if (cache == NULL || (tokens > 0 && (k == NULL || v == NULL))) {
+        return AETHER_E_ARGUMENT;
+    }
+    if (!aether_aligned(k, sizeof(float)) || !aether_aligned(v, sizeof(float))) {
+        return AETHER_E_ALIGNMENT;
+    }
+    if (tokens == 0) {
+        return AETHER_OK;
+    }
+    env = aether_fpenv_enter();
+    status = append_here(cache, k, v, tokens);
+    aether_fpenv_leave(env);
+    return status;
+}
+
+/* Steps one after the other; what the cache was before lies in `saved` until all have worked. */
+static aether_status steps(aether_cache *cache, const aether_head *head, const float *q, const float *k, const float *v,
+                           size_t tokens, float *out, unsigned char *scratch, size_t bytes) {
+    const size_t n_q = (size_t)head->config.q_heads * head->config.head_dim;
+    const size_t n_kv = (size_t)head->config.kv_heads * head->config.head_dim;
+    const uint64_t length = cache->length;
+    unsigned char *saved = scratch + bytes - cache->memory_bytes;
+    aether_status status = AETHER_OK;
+    size_t t;
+    memcpy(saved, cache->memory, cache->memory_bytes);
+    for (t = 0; t < tokens && status == AETHER_OK; t++) {
+        status = aether_cache_step(cache, head, q + t * n_q, k + t * n_kv, v + t * n_kv, out + t * n_q, scratch,
+                                   bytes - cache->memory_bytes);
+    }
+    if (status != AETHER_OK) {
+        memcpy(cache->memory, saved, cache->memory_bytes);
+        cache->length = length;
+    }
+    return status;
+}
+
+aether_status aether_cache_prefill(aether_cache *cache, const aether_head *head, const float *q, const float *k,
+                                   const float *v, size_t tokens, float *out, void *scratch, size_t bytes) {
+    size_t need;
+    aether_status status;
+    if (cache == NULL || head == NULL || (tokens > 0 && (q == NULL || k == NULL || v == NULL || out == NULL))) {
+        return AETHER_E_ARGUMENT;
+    }
+    if (!aether_cache_fits(cache, head)) {
+        return AETHER_E_CACHE_MISMATCH;
+    }
+    if (tokens == 0) {
+        return AETHER_OK;
+    }
+    if (cache->policy == AETHER_ON_FULL_ERROR && tokens > cache->capacity - cache->length) {
+        return AETHER_E_CACHE_FULL;
+    }
+    status = aether_cache_scratch(cache, tokens, &need);
+    if (status != AETHER_OK) {
+        return status;
+    }
+    if (scratch == NULL || bytes < need) {
+        return scratch == NULL ? AETHER_E_ARGUMENT : AETHER_E_MEMORY;
+    }
+    if (tokens == 1) {
+        return aether_cache_step(cache, head, q, k, v, out, scratch, bytes);
+    }
+    if (cache->length > 0) {
+        return steps(cache, head, q, k, v, tokens, out, scratch, need);
+    }
+    status = aether_attention_forward(&cache->head, q, k, v, tokens, cache->dtype, out, scratch, bytes);
+    return status == AETHER_OK ? aether_cache_append(cache, k, v, tokens) : status;
+}

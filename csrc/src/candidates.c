@@ -1,0 +1,49 @@
+#include "candidates.h"
+
+/* Tokens the run around a query can hold. */
+static uint64_t run_max(const aether_config *config, uint64_t tokens) {
+    const uint64_t back = config->history != 0 && config->history < tokens ? config->history : tokens;
+    uint64_t run = back;
+    if (config->backend == AETHER_SPARSE && config->window < back) {
+        run = config->window + 1 < back ? config->window + 1 : back;
+    }
+    if (!config->causal) {
+        uint64_t ahead = tokens;
+        if (config->backend == AETHER_SPARSE && config->window < ahead) {
+            ahead = config->window;
+        }
+        run = ahead > tokens - (run < tokens ? run : tokens) ? tokens : run + ahead;
+    }
+    return run;
+}
+
+size_t aether_candidates_max(const aether_config *config, uint64_t tokens) {
+    const size_t run = aether_count(run_max(config, tokens));
+    const size_t singles = aether_pattern_max_singles(config);
+    const size_t blocks = aether_pattern_max_blocks(config);
+    if (run == SIZE_MAX || singles > SIZE_MAX - run || blocks > SIZE_MAX - run - singles) {
+        return SIZE_MAX;
+    }
+    return run + singles + blocks;
+}
+
+void aether_candidates_take(aether_bytes *bytes, const aether_config *config, uint64_t tokens) {
+    const size_t most = aether_candidates_max(config, tokens);
+    aether_take(bytes, 8, 1);
+    aether_take(bytes, aether_pattern_max_singles(config), sizeof(uint64_t));
+    aether_take(bytes, aether_pattern_max_blocks(config), sizeof(uint64_t));
+    aether_take(bytes, most, sizeof(void *));
+    aether_take(bytes, most, sizeof(void *));
+}
+
+void *aether_candidates_place(aether_candidates *list, const aether_config *config, uint64_t tokens, void *scratch) {
+    const size_t most = aether_candidates_max(config, tokens);
+    const uintptr_t address = (uintptr_t)scratch;
+    unsigned char *base = (unsigned char *)scratch + ((8u - (address & 7u)) & 7u);
+    aether_bytes bytes = {0, 0};
+    list->row.singles = (uint64_t *)(void *)(base + aether_take(&bytes, aether_pattern_max_singles(config), 8));
+    list->row.blocks = (uint64_t *)(void *)(base + aether_take(&bytes, aether_pattern_max_blocks(config), 8));
+    list->keys = (const void **)(void *)(base + aether_take(&bytes, most, sizeof(void *)));
+    list->values = (const void **)(void *)(base + aether_take(&bytes, most, sizeof(void *)));
+    return base + bytes.total;
+}

@@ -1,0 +1,15 @@
+/* What every lane_*.h shares. A lane header defines, for one instruction set, a vector of LANES binary32 and the
+   operations on it (v_*): each lane is one scalar of the contract, and no operation mixes lanes but v_transpose. */
+#ifndef AETHER_LANE_H
+#define AETHER_LANE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define LANE_INLINE static __forceinline
+#else
+#define LANE_INLINE static inline __attribute__((always_inline))
+#endif
+
+#endif

@@ -1,0 +1,160 @@
+/* docs/spec/pattern.md, without any table: every list is generated in order from the rules. */
+#include "bits.h"
+#include "pattern.h"
+
+/* Farthest distance back a token that is not global may have from query i. */
+static uint64_t reach(const aether_config *config, uint64_t i) {
+    return config->history != 0 && config->history - 1 < i ? config->history - 1 : i;
+}
+
+/* Merges two ascending sequences into `list` (NULL: only counts), a value in both once. The first is pivot - s for s = top,
+   top/2 ... (sign -1) or pivot + s for s = 1 ... (sign +1), as long as the value lies in [from, to); the second is the part of
+   the globals in the same range. */
+static size_t merge(const aether_config *config, uint64_t i, int sign, uint64_t stride, uint64_t top, uint64_t from,
+                    uint64_t to, uint64_t *list) {
+    size_t n = 0, g = 0;
+    while (g < config->n_globals && config->globals[g] < from) {
+        g++;
+    }
+    for (;;) {
+        const int has_global = g < config->n_globals && config->globals[g] < to;
+        const int has_stride = sign < 0 ? stride != 0 && i - stride < to : stride != 0 && stride <= top;
+        uint64_t value;
+        if (!has_global && !has_stride) {
+            return n;
+        }
+        if (has_stride) {
+            const uint64_t strided = sign < 0 ? i - stride : i + stride;
+            if (has_global && config->globals[g] <= strided) {
+                value = config->globals[g++];
+            } else {
+                value = strided;
+            }
+            if (value == strided) {
+                stride = sign < 0 ? stride / 2 : (stride <= top / 2 ? stride * 2 : 0);
+            }
+        } else {
+            value = config->globals[g++];
+        }
+        if (list != NULL) {
+            list[n] = value;
+        }
+        n++;
+    }
+}
+
+/* The run of consecutive tokens around query i, and how many single ones stand before and after it. */
+static void tokens_of(const aether_config *config, uint64_t tokens, uint64_t i, aether_row *row) {
+    const uint64_t last = config->causal ? i : tokens - 1;
+    const uint64_t back = reach(config, i);
+    const int strides = config->use_log_stride && config->backend == AETHER_SPARSE;
+    uint64_t window_back = i, window_ahead = last - i, stride;
+    if (config->backend == AETHER_SPARSE) {
+        window_back = config->window < i ? config->window : i;
+        window_ahead = config->window < last - i ? config->window : last - i;
+    }
+    row->lo = i - (window_back < back ? window_back : back);
+    row->hi = i + window_ahead;
+
+    row->n_below = merge(config, i, -1, strides ? aether_power_below(back) : 0, 0, 0, row->lo, row->singles);
+
+    stride = 1; /* the first stride beyond the run */
+    while (stride <= window_ahead && stride <= (last - i) / 2) {
+        stride *= 2;
+    }
+    if (!strides || stride <= window_ahead) {
+        stride = 0;
+    }
+    row->n_above = merge(config, i, 1, stride, last - i, row->hi + 1, last + 1,
+                         row->singles != NULL ? row->singles + row->n_below : NULL);
+}
+
+int aether_pattern_has_landmarks(const aether_config *config) {
+    return config->use_landmarks && config->backend == AETHER_SPARSE &&
+           (config->history == 0 || config->history >= config->block_size);
+}
+
+static void blocks_of(const aether_config *config, uint64_t tokens, uint64_t i, aether_row *row) {
+    const uint64_t size = config->block_size;
+    const uint64_t n = config->causal ? (i >= size - 1 ? (i - (size - 1)) / size + 1 : 0)
+                                      : (tokens - 1) / size + 1; /* blocks that exist for i */
+    const uint64_t oldest = i - reach(config, i);             /* a block must begin here or later */
+    uint64_t pivot, stride;
+    size_t count = 0;
+    row->n_blocks = 0;
+    if (!aether_pattern_has_landmarks(config) || n == 0) {
+        return;
+    }
+    pivot = config->causal ? n - 1 : i / size;
+    for (stride = config->use_log_stride ? aether_power_below(pivot) : (pivot > 0); stride != 0; stride /= 2) {
+        if ((pivot - stride) * size >= oldest) {
+            row->blocks[count++] = pivot - stride;
+        }
+    }
+    if (config->causal) {
+        if (pivot * size >= oldest) {
+            row->blocks[count++] = pivot;
+        }
+    } else {
+        for (stride = 1; stride <= n - 1 - pivot; stride *= 2) {
+            row->blocks[count++] = pivot + stride;
+            if (!config->use_log_stride || stride > (n - 1 - pivot) / 2) {
+                break;
+            }
+        }
+    }
+    row->n_blocks = count;
+}
+
+void aether_pattern_row(const aether_config *config, uint64_t tokens, uint64_t i, aether_row *row) {
+    tokens_of(config, tokens, i, row);
+    blocks_of(config, tokens, i, row);
+}
+
+/* How many powers of two are at most v. */
+static size_t powers(uint64_t v) {
+    size_t n = 0;
+    for (; v != 0; v /= 2) {
+        n++;
+    }
+    return n;
+}
+
+static uint64_t farthest(const aether_config *config) {
+    return config->history != 0 ? config->history - 1 : UINT64_MAX;
+}
+
+size_t aether_pattern_max_singles(const aether_config *config) {
+    const size_t below = config->use_log_stride ? powers(farthest(config)) : 0;
+    const size_t above = config->use_log_stride && !config->causal ? 64 : 0;
+    return config->n_globals > SIZE_MAX - below - above ? SIZE_MAX : config->n_globals + below + above;
+}
+
+size_t aether_pattern_max_blocks(const aether_config *config) {
+    const uint64_t most = config->history != 0 ? config->history / config->block_size : UINT64_MAX;
+    if (!aether_pattern_has_landmarks(config)) {
+        return 0;
+    }
+    if (!config->use_log_stride) {
+        return 3;
+    }
+    return 2 + powers(most) + (config->causal ? 0 : 64);
+}
+
+uint64_t aether_pattern_edges(const aether_config *config, uint64_t tokens) {
+    uint64_t blocks[AETHER_MAX_BLOCKS];
+    uint64_t i, total = 0;
+    aether_row row;
+    row.singles = NULL;
+    row.blocks = blocks;
+    for (i = 0; i < tokens; i++) {
+        uint64_t edges;
+        aether_pattern_row(config, tokens, i, &row);
+        edges = row.hi - row.lo + 1 + row.n_below + row.n_above + row.n_blocks;
+        if (edges > UINT64_MAX - total) {
+            return UINT64_MAX;
+        }
+        total += edges;
+    }
+    return total;
+}

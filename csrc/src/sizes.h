@@ -1,0 +1,46 @@
+/* Sizes that cannot wrap: a sum that left size_t stays "too large" until it is asked for. */
+#ifndef AETHER_SIZES_H
+#define AETHER_SIZES_H
+
+#include "aether/status.h"
+
+typedef struct aether_bytes {
+    size_t total;
+    int too_large;
+} aether_bytes;
+
+/* a*b, or SIZE_MAX when that does not fit (a size nobody can have, so sums with it fail too). */
+static inline size_t aether_mul(size_t a, size_t b) {
+    return b != 0 && a > SIZE_MAX / b ? SIZE_MAX : a * b;
+}
+
+/* Adds count elements of `size` bytes, rounded up to 8, and returns where they begin. */
+static inline size_t aether_take(aether_bytes *bytes, size_t count, size_t size) {
+    const size_t begin = bytes->total;
+    const size_t need = aether_mul(count, size);
+    if (need > SIZE_MAX - 7 || ((need + 7) & ~(size_t)7) > SIZE_MAX - begin) {
+        bytes->too_large = 1;
+        return 0;
+    }
+    bytes->total = begin + ((need + 7) & ~(size_t)7);
+    return begin;
+}
+
+/* A 64-bit count as size_t, SIZE_MAX when it does not fit. */
+static inline size_t aether_count(uint64_t n) {
+    return n > SIZE_MAX ? SIZE_MAX : (size_t)n;
+}
+
+static inline aether_status aether_taken(const aether_bytes *bytes, size_t *total) {
+    if (bytes->too_large) {
+        return AETHER_E_TOO_LARGE;
+    }
+    *total = bytes->total;
+    return AETHER_OK;
+}
+
+static inline int aether_aligned(const void *p, size_t alignment) {
+    return ((uintptr_t)p & (alignment - 1)) == 0;
+}
+
+#endif
