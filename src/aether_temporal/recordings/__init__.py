@@ -1,0 +1,32 @@
+"""Recordings of channel state information: readers, each of which gives one `Recording`."""
+
+from .csi_record import CsiParser, CsiRecord
+from .drops import Drop, describe
+from .errors import (
+    MissingExtraError,
+    RecordingError,
+    RecordingFormatError,
+    RecordingSelectionError,
+    RecordingShapeError,
+)
+from .opening import FORMATS, list_recordings, open_recording, open_recordings, recognise
+from .recording import Recording, RecordingInfo
+
+__all__ = [
+    "FORMATS",
+    "CsiParser",
+    "CsiRecord",
+    "Drop",
+    "MissingExtraError",
+    "Recording",
+    "RecordingError",
+    "RecordingFormatError",
+    "RecordingInfo",
+    "RecordingSelectionError",
+    "RecordingShapeError",
+    "describe",
+    "list_recordings",
+    "open_recording",
+    "open_recordings",
+    "recognise",
+]

@@ -1,0 +1,134 @@
+"""Raw CSI frames in a packet capture (pcap or pcapng): UDP datagrams that begin with the frame's magic, on any port."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .drops import Drop, Drops
+from .errors import MissingExtraError, RecordingFormatError
+from .raw_collect import RawCollector
+from .raw_frame import HEADER, MAGIC_BYTES, parse_header
+from .recording import Recording, RecordingInfo
+
+FORMAT = "udp-capture"
+
+
+class _BoundedFile:
+    """A file that never hands out, or makes room for, more than it holds, whatever a damaged length field asks for."""
+
+    def __init__(self, file: BinaryIO, size: int, name: str) -> None:
+        self._file, self._size, self.name = file, size, name
+
+    def read(self, n: int = -1) -> bytes:
+        left = max(0, self._size - self._file.tell())
+        return self._file.read(left if n < 0 else min(n, left))
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+def _dpkt() -> Any:
+    try:
+        import dpkt
+    except ImportError:
+        raise MissingExtraError(
+            "packet captures need dpkt, which is not installed: pip install 'aether-temporal[pcap]'"
+        ) from None
+    return dpkt
+
+
+def _udp_payload(dpkt: Any, reader: Any, packet: bytes, dropped: Drops) -> bytes | None:
+    """The UDP payload of a captured packet; None (and counted) where it is none, or not whole."""
+    frame: Any
+    link = reader.datalink()
+    if link in (dpkt.pcap.DLT_LINUX_SLL, getattr(dpkt.pcap, "DLT_LINUX_SLL2", 276)):
+        frame = (dpkt.sll.SLL if link == dpkt.pcap.DLT_LINUX_SLL else dpkt.sll2.SLL2)(packet)
+    elif link in (dpkt.pcap.DLT_NULL, dpkt.pcap.DLT_LOOP):
+        frame = dpkt.loopback.Loopback(packet)
+    elif link in (12, 14, 101, 228, 229):  # raw IP, under its several numbers
+        frame = None
+    elif link == dpkt.pcap.DLT_EN10MB:
+        frame = dpkt.ethernet.Ethernet(packet)
+    else:
+        raise RecordingFormatError(f"expected Ethernet, cooked, loopback or raw IP packets, found link type {link}")
+    if frame is not None:
+        ip = frame.data
+    else:
+        ip = dpkt.ip6.IP6(packet) if packet[:1] and packet[0] >> 4 == 6 else dpkt.ip.IP(packet)
+    if isinstance(ip, dpkt.ip.IP) and (ip.mf or ip.offset) and ip.p == dpkt.ip.IP_PROTO_UDP:
+        dropped[Drop.FRAGMENT] += 1
+        return None
+    udp = getattr(ip, "data", None)
+    if not isinstance(udp, dpkt.udp.UDP):
+        dropped[Drop.OTHER_PACKET] += 1
+        return None
+    payload = bytes(udp.data)
+    if not payload.startswith(MAGIC_BYTES):
+        dropped[Drop.OTHER_PACKET] += 1
+        return None
+    if len(payload) < udp.ulen - 8:
+        dropped[Drop.CUT] += 1
+        return None
+    return payload
+
+
+def _packets(dpkt: Any, path: Path, file: BinaryIO, dropped: Drops) -> Iterator[tuple[float, Any, bytes]]:
+    broken = (dpkt.Error, struct.error, ValueError, IndexError, KeyError, TypeError, OverflowError, EOFError)
+    try:
+        reader = dpkt.pcap.UniversalReader(_BoundedFile(file, path.stat().st_size, str(path)))
+    except broken as error:
+        raise RecordingFormatError(
+            f"{path}: expected a pcap or pcapng capture, found a damaged header ({error})"
+        ) from None
+    packets = iter(reader)
+    while True:
+        try:
+            seconds, packet = next(packets)
+        except StopIteration:
+            return
+        except broken:
+            dropped[Drop.BAD_CAPTURE] += 1
+            return
+        yield float(seconds), reader, bytes(packet)
+
+
+def _collect(path: Path) -> RawCollector:
+    dpkt = _dpkt()
+    unreadable = (dpkt.Error, struct.error, ValueError, IndexError, KeyError, TypeError, AttributeError)
+    collector = RawCollector(path, FORMAT)
+    dropped = collector.dropped
+    with path.open("rb") as file:
+        for seconds, reader, packet in _packets(dpkt, path, file, dropped):
+            try:
+                payload = _udp_payload(dpkt, reader, packet, dropped)
+            except RecordingFormatError as error:
+                raise RecordingFormatError(f"{path}: {error}") from None
+            except unreadable:
+                dropped[Drop.OTHER_PACKET] += 1
+                continue
+            if payload is None:
+                continue
+            header = parse_header(payload)
+            if header is None:
+                dropped[Drop.CUT if len(payload) < HEADER.size else Drop.HEADER] += 1
+            elif header.size != len(payload):
+                dropped[Drop.LENGTH] += 1
+            else:
+                collector.add(header, payload[HEADER.size :], seconds)
+    return collector
+
+
+def list_capture(path: Path) -> list[RecordingInfo]:
+    """One entry for each node in the capture. MissingExtraError without dpkt."""
+    return _collect(path).infos()
+
+
+def open_capture(path: Path, recording: int | str | None = None) -> Recording:
+    """The frames of one node, with the time at which each was captured. MissingExtraError without dpkt."""
+    return _collect(path).recording(recording)

@@ -1,0 +1,199 @@
+"""Recordings in an .npz file: several, one after the other along time, or one.
+
+Keys (the first of each row that is there counts; docs/recordings.md has the table):
+`iq`, `frames`, `features`, `amp`, `csi`: int8 [N, pairs, 2] is I/Q, [N, F] is features; `t`, `timestamps`;
+`frame_activity`, `labels`; `activity_names`, `label_names`; `rec_offset` and one value a recording in `rec_name`,
+`rec_person`, `rec_session`, `rec_label`; `rate_hz`, `frame_rate`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .drops import Drop
+from .errors import RecordingFormatError
+from .features import as_features, finite_rows
+from .npy_stream import NpzArchive
+from .recording import Recording, RecordingInfo, rate_of
+from .selection import choose
+
+FORMAT = "npz"
+
+_FRAMES = ("iq", "frames", "features", "amp", "csi")
+_TIMES = ("t", "timestamps")
+_LABELS = ("frame_activity", "labels")
+_NAMES = ("activity_names", "label_names")
+_RATE = ("rate_hz", "frame_rate")
+
+
+class _Set:
+    """One .npz file's tables; frames are read by recording."""
+
+    def __init__(self, path: Path, archive: NpzArchive) -> None:
+        self.path, self.archive = path, archive
+        self.frames_key = self._first(_FRAMES)
+        if self.frames_key is None:
+            raise RecordingFormatError(
+                f"{path}: expected an array named {', '.join(_FRAMES)}; found {', '.join(archive.keys) or 'none'}"
+            )
+        shape = archive.header(self.frames_key).shape
+        if not shape:
+            raise RecordingFormatError(f"{path}: {self.frames_key}: expected an array of frames, found a single number")
+        self.offset = self._offsets(shape[0])
+
+    def _first(self, keys: tuple[str, ...]) -> str | None:
+        return next((key for key in keys if key in self.archive.keys), None)
+
+    def _offsets(self, total: int) -> NDArray[np.int64]:
+        if "rec_offset" not in self.archive.keys:
+            return np.array([0, total], dtype=np.int64)
+        raw = self.archive.rows("rec_offset")
+        if raw.ndim != 1 or len(raw) < 2 or raw.dtype.kind not in "iu":
+            raise RecordingFormatError(
+                f"{self.path}: rec_offset: expected two or more integers, found {raw.dtype} {list(raw.shape)}"
+            )
+        offset = raw.astype(np.int64)
+        if offset[0] < 0 or offset[-1] > total or (np.diff(offset) < 0).any():
+            raise RecordingFormatError(f"{self.path}: rec_offset: expected ascending values within 0 … {total}")
+        return offset
+
+    def of_recording(self, key: str, index: int) -> Any:
+        """The value of a `rec_*` array for one recording; None where the array is not there."""
+        if key not in self.archive.keys:
+            return None
+        values = self.archive.rows(key)
+        if values.shape != (len(self.offset) - 1,):
+            raise RecordingFormatError(
+                f"{self.path}: {key}: expected one value for each of {len(self.offset) - 1} recordings, "
+                f"found {list(values.shape)}"
+            )
+        return values[index].item()
+
+    def infos(self) -> list[RecordingInfo]:
+        tables = {key: self._table(key) for key in ("rec_name", "rec_person", "rec_session")}
+        infos = []
+        for index in range(len(self.offset) - 1):
+            name, person, session = (None if table is None else str(table[index]) for table in tables.values())
+            if name is None:
+                parts = [f"person{person}"] if person is not None else []
+                parts += [f"session{session}"] if session is not None else []
+                name = "/".join(parts) or (self.path.stem if len(self.offset) == 2 else f"recording{index}")
+            infos.append(
+                RecordingInfo(
+                    index, name, int(self.offset[index + 1] - self.offset[index]), person=person, session=session
+                )
+            )
+        return infos
+
+    def _table(self, key: str) -> list[Any] | None:
+        if key not in self.archive.keys:
+            return None
+        self.of_recording(key, 0) if len(self.offset) > 1 else None
+        return list(self.archive.rows(key).tolist())
+
+    def per_frame(self, keys: tuple[str, ...], start: int, stop: int) -> NDArray[Any] | None:
+        key = self._first(keys)
+        if key is None:
+            return None
+        header = self.archive.header(key)
+        if len(header.shape) != 1 or header.dtype.kind not in "biuf":
+            raise RecordingFormatError(
+                f"{self.path}: {key}: expected one number a frame, found {header.dtype} {list(header.shape)}"
+            )
+        return self.archive.rows(key, start, stop)
+
+    def label_names(self) -> tuple[str, ...]:
+        key = self._first(_NAMES)
+        if key is None:
+            return ()
+        values = self.archive.rows(key)
+        if values.ndim != 1 or values.dtype.kind != "U":
+            raise RecordingFormatError(
+                f"{self.path}: {key}: expected a list of names, found {values.dtype} {list(values.shape)}"
+            )
+        return tuple(str(name) for name in values)
+
+    def rate(self) -> float | None:
+        key = self._first(_RATE)
+        if key is None:
+            return None
+        value = self.archive.rows(key)
+        if value.size != 1 or value.dtype.kind not in "iuf" or not 0 < float(value.reshape(())) < float("inf"):
+            raise RecordingFormatError(f"{self.path}: {key}: expected one number above 0, found {value.tolist()!r:.60}")
+        return float(value.reshape(()))
+
+
+def list_npz(path: Path) -> list[RecordingInfo]:
+    """The recordings of the file, in order."""
+    with NpzArchive(str(path)) as archive:
+        return _Set(path, archive).infos()
+
+
+def open_npz(path: Path, recording: int | str | None = None) -> Recording:
+    """One recording; of the big arrays only its rows are read into memory. Frames with NaN or infinity are dropped."""
+    with NpzArchive(str(path)) as archive:
+        found = _Set(path, archive)
+        info = choose(str(path), found.infos(), recording)
+        return _open(found, info)
+
+
+def _open(found: _Set, info: RecordingInfo) -> Recording:
+    assert found.frames_key is not None
+    start, stop = int(found.offset[info.index]), int(found.offset[info.index + 1])
+    values = found.archive.rows(found.frames_key, start, stop)
+    times = found.per_frame(_TIMES, start, stop)
+    timestamps = None if times is None else times.astype(np.float64)
+    if timestamps is not None and not np.isfinite(timestamps).all():
+        raise RecordingFormatError(f"{found.path}: {found._first(_TIMES)}: expected finite seconds, found others")
+    labels, names = _labels(found, info, start, stop)
+    iq = frames = keep = None
+    if values.ndim == 3 and values.shape[2] == 2 and values.dtype == np.int8:
+        iq = values
+    else:
+        frames = as_features(values, f"{found.path}: {found.frames_key}")
+        keep = finite_rows(frames)
+    dropped = {}
+    if frames is not None and keep is not None:
+        dropped = {str(Drop.NOT_FINITE): int((~keep).sum())}
+        frames = frames[keep]
+        timestamps = None if timestamps is None else timestamps[keep]
+        labels = None if labels is None else labels[keep]
+    return Recording(
+        source=str(found.path),
+        name=info.name,
+        format=FORMAT,
+        frames=frames,
+        iq=iq,
+        timestamps=timestamps,
+        labels=labels,
+        label_names=names,
+        person=info.person,
+        session=info.session,
+        frame_rate=found.rate() or rate_of(timestamps),
+        dropped=dropped,
+    )
+
+
+def _labels(
+    found: _Set, info: RecordingInfo, start: int, stop: int
+) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
+    names = found.label_names()
+    values = found.per_frame(_LABELS, start, stop)
+    if values is None:
+        one = found.of_recording("rec_label", info.index)
+        if one is None:
+            return None, ()
+        if isinstance(one, str):
+            return np.zeros(stop - start, dtype=np.int64), (one,)
+        values = np.full(stop - start, one)
+    if values.dtype.kind == "f":
+        raise RecordingFormatError(f"{found.path}: labels: expected integers, found {values.dtype}")
+    labels = values.astype(np.int64)
+    labels[labels < 0] = -1
+    if not names:
+        names = tuple(str(i) for i in range(int(labels.max(initial=-1)) + 1)) if labels.max(initial=-1) < 65536 else ()
+    return labels, names
