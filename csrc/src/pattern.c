@@ -71,7 +71,7 @@ static void tokens_of(const aether_config *config, uint64_t tokens, uint64_t i, 
 
 int aether_pattern_has_landmarks(const aether_config *config) {
     return config->use_landmarks && config->backend == AETHER_SPARSE &&
-           (config->history == 0 || config->history >= config->block_size);
+           (config->history == 0 || !config->causal || config->history >= config->block_size);
 }
 
 static void blocks_of(const aether_config *config, uint64_t tokens, uint64_t i, aether_row *row) {

@@ -24,6 +24,9 @@ typedef struct aether_model {
     const float *input_mean, *input_scale;
     const float *project_bias;
     const void *project;
+    size_t stem_taps; /* 0: no stem */
+    uint32_t stem_activation;
+    const float *stem; /* b [width], c [taps][width] */
     float eps;
     const float *norm; /* [n_layers + 1][width] */
     size_t taps;

@@ -1,0 +1,14 @@
+/* The payload of a saved cache, shared by cache and stream state (docs/spec/state.md). */
+#ifndef AETHER_CACHE_PAYLOAD_H
+#define AETHER_CACHE_PAYLOAD_H
+
+#include "aether/cache.h"
+
+size_t aether_cache_payload_bytes(const aether_cache *cache);
+void aether_cache_payload_save(const aether_cache *cache, unsigned char *payload);
+
+/* 1 when every number in a payload for this cache is finite. Any alignment. */
+int aether_cache_payload_sound(const aether_cache *cache, const unsigned char *payload);
+void aether_cache_payload_load(aether_cache *cache, const unsigned char *payload, uint64_t length);
+
+#endif

@@ -1,0 +1,32 @@
+#include "aether/csi.h"
+
+aether_status aether_csi_amplitude(const int8_t *iq, size_t n_pairs, const uint16_t *carriers, size_t n, float *out) {
+    size_t f;
+    if ((iq == NULL && n_pairs > 0) || (out == NULL && n > 0)) {
+        return AETHER_E_ARGUMENT;
+    }
+    if (carriers == NULL && n != n_pairs) {
+        return AETHER_E_SHAPE;
+    }
+    for (f = 0; f < n && carriers != NULL; f++) {
+        if (carriers[f] >= n_pairs) {
+            return AETHER_E_SHAPE;
+        }
+    }
+    for (f = 0; f < n; f++) {
+        const int8_t *pair = iq + 2 * (carriers != NULL ? carriers[f] : f);
+        const int32_t power = pair[0] * pair[0] + pair[1] * pair[1]; /* at most 32768: exact in binary32 */
+        out[f] = aether_sqrt((float)power);
+    }
+    return AETHER_OK;
+}
+
+aether_status aether_csi_frame(const aether_model *model, const int8_t *iq, size_t n_pairs, float *out) {
+    if (model == NULL) {
+        return AETHER_E_ARGUMENT;
+    }
+    if (n_pairs != (model->carriers != NULL ? model->n_pairs : model->header.input_dim)) {
+        return AETHER_E_SHAPE;
+    }
+    return aether_csi_amplitude(iq, n_pairs, model->carriers, model->header.input_dim, out);
+}

@@ -1,0 +1,62 @@
+/* What a stream will need, from the same layout that it will use. */
+#include "cache_layout.h"
+#include "model_layout.h"
+#include "pattern.h"
+#include "stream_layout.h"
+
+/* Rows that a query sees when it sees the most. */
+static uint64_t visible(const aether_config *config) {
+    const uint64_t farthest = config->history - 1;
+    const uint64_t back = config->window < farthest ? config->window : farthest;
+    uint64_t rows = back + 1 + config->n_globals, stride = 1;
+    for (; config->use_log_stride && stride <= farthest; stride *= 2) {
+        rows += stride > back;
+        if (stride > farthest / 2) {
+            break;
+        }
+    }
+    if (aether_pattern_has_landmarks(config)) {
+        const uint64_t oldest = config->history / config->block_size - 1; /* block distance from the newest whole block */
+        rows += 1 + (oldest > 0);
+        for (stride = 2; config->use_log_stride && stride <= oldest; stride *= 2) {
+            rows++;
+            if (stride > oldest / 2) {
+                break;
+            }
+        }
+    }
+    return rows;
+}
+
+aether_status aether_model_memory(const aether_model *model, uint64_t capacity, aether_dtype dtype,
+                                  aether_memory *memory) {
+    aether_stream_layout at;
+    aether_config config;
+    aether_cache cache;
+    aether_status status;
+    uint64_t w, layer;
+    if (model == NULL || memory == NULL) {
+        return AETHER_E_ARGUMENT;
+    }
+    status = aether_stream_lay_out(model, capacity, dtype, &at);
+    if (status != AETHER_OK) {
+        return status;
+    }
+    config = model->head.config;
+    if (config.history == 0 || config.history > capacity) {
+        config.history = capacity;
+    }
+    cache.head = model->head;
+    cache.head.config = config;
+    cache.dtype = dtype;
+    w = model->width;
+    layer = 2 * w * (aether_q_width(model) + (uint64_t)aether_kv_width(model)) + model->taps * w + 2 * w * model->hidden +
+            2 * visible(&config) * aether_q_width(model);
+    memory->flash = model->blob_bytes;
+    memory->state = at.state;
+    memory->scratch = at.total - at.state;
+    memory->cache_rows = aether_cache_layout_of(&cache).n_rows;
+    memory->multiply_adds = (model->project != NULL ? model->header.input_dim * w : 0) + model->stem_taps * w +
+                            model->header.n_layers * layer + w * model->header.n_classes + w * model->embed_dim;
+    return AETHER_OK;
+}

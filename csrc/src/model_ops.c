@@ -1,0 +1,199 @@
+#include "model_ops.h"
+
+#include "bits.h"
+
+static aether_status checked(const aether_model *m, const float *x, size_t n) {
+    return m->head.kernels->all_finite(x, n) ? AETHER_OK : AETHER_E_OVERFLOW;
+}
+
+static aether_status linear(const aether_model *m, const float *x, size_t rows, size_t in, const void *w,
+                            const float *bias, size_t out, float *y) {
+    m->head.kernels->linear(x, rows, in, w, m->dtype, bias, out, y);
+    return checked(m, y, rows * out);
+}
+
+/* Divides a frame by its mean. 0 when the sum overflowed. */
+static int remove_gain(float *x, size_t n) {
+    float sum = 0.0f, mean, scale;
+    size_t f;
+    for (f = 0; f < n; f++) {
+        sum = sum + x[f];
+    }
+    mean = sum / (float)n;
+    if (mean >= 0x1p-126f) {
+        scale = 1.0f / mean;
+        for (f = 0; f < n; f++) {
+            x[f] = x[f] * scale;
+        }
+    }
+    return aether_all_finite(&sum, 1);
+}
+
+aether_status aether_op_input(const aether_model *m, const float *frames, size_t rows, float *room, float *x) {
+    const size_t n = m->header.input_dim;
+    size_t r, f;
+    memcpy(room, frames, rows * n * sizeof(float));
+    for (r = 0; r < rows; r++) {
+        float *row = room + r * n;
+        if (m->gain == 1 && !remove_gain(row, n)) {
+            return AETHER_E_OVERFLOW;
+        }
+        for (f = 0; f < n && m->input_mean != NULL; f++) {
+            row[f] = (row[f] - m->input_mean[f]) * m->input_scale[f];
+        }
+    }
+    if (checked(m, room, rows * n) != AETHER_OK) {
+        return AETHER_E_OVERFLOW;
+    }
+    if (m->project == NULL) {
+        memcpy(x, room, rows * n * sizeof(float));
+        return AETHER_OK;
+    }
+    return linear(m, room, rows, n, m->project, m->project_bias, m->width, x);
+}
+
+aether_status aether_op_norm(const aether_model *m, const float *x, size_t rows, const float *g, float *h) {
+    const size_t w = m->width;
+    size_t r, c;
+    if (g == NULL) {
+        memcpy(h, x, rows * w * sizeof(float));
+        return AETHER_OK;
+    }
+    for (r = 0; r < rows; r++) {
+        const float *row = x + r * w;
+        float sum = 0.0f, scale;
+        for (c = 0; c < w; c++) {
+            sum = sum + row[c] * row[c];
+        }
+        if (!aether_all_finite(&sum, 1)) {
+            return AETHER_E_OVERFLOW;
+        }
+        scale = 1.0f / aether_sqrt(sum / (float)w + m->eps);
+        for (c = 0; c < w; c++) {
+            h[r * w + c] = (row[c] * scale) * g[c];
+        }
+    }
+    return checked(m, h, rows * w);
+}
+
+aether_status aether_op_filter(const aether_model *m, const float *rows, uint64_t index, size_t ring, size_t taps,
+                               const float *b, const float *c, int relu, float *y) {
+    const size_t w = m->width;
+    size_t at = (size_t)(index % ring), j, i;
+    memcpy(y, b, w * sizeof(float));
+    for (j = 0; j < taps; j++) {
+        const float *row = rows + at * w;
+        for (i = 0; i < w; i++) {
+            y[i] = y[i] + row[i] * c[j * w + i];
+        }
+        at = at > 0 ? at - 1 : ring - 1;
+    }
+    if (checked(m, y, w) != AETHER_OK) {
+        return AETHER_E_OVERFLOW;
+    }
+    for (i = 0; relu && i < w; i++) {
+        y[i] = y[i] > 0.0f ? y[i] : 0.0f;
+    }
+    return AETHER_OK;
+}
+
+aether_status aether_op_project(const aether_model *m, const aether_layer *layer, const float *h, size_t rows, float *q,
+                                float *k, float *v) {
+    aether_status status = linear(m, h, rows, m->width, layer->wq, layer->bq, aether_q_width(m), q);
+    if (status == AETHER_OK) {
+        status = linear(m, h, rows, m->width, layer->wk, layer->bk, aether_kv_width(m), k);
+    }
+    if (status == AETHER_OK) {
+        status = linear(m, h, rows, m->width, layer->wv, layer->bv, aether_kv_width(m), v);
+    }
+    return status;
+}
+
+static aether_status add(const aether_model *m, const float *o, size_t n, float *x) {
+    size_t i;
+    for (i = 0; i < n; i++) {
+        x[i] = x[i] + o[i];
+    }
+    return checked(m, x, n);
+}
+
+aether_status aether_op_mix(const aether_model *m, const aether_layer *layer, const float *a, size_t rows, float *room,
+                            float *x) {
+    const aether_status status = linear(m, a, rows, aether_q_width(m), layer->wo, layer->bo, m->width, room);
+    return status == AETHER_OK ? add(m, room, rows * m->width, x) : status;
+}
+
+aether_status aether_op_feed_forward(const aether_model *m, const aether_layer *layer, size_t rows, float *room,
+                                     float *hidden, float *x) {
+    aether_status status;
+    size_t i;
+    if (m->hidden == 0) {
+        return AETHER_OK;
+    }
+    status = aether_op_norm(m, x, rows, layer->ffn_norm, room);
+    if (status == AETHER_OK) {
+        status = linear(m, room, rows, m->width, layer->ffn_w1, layer->ffn_b1, m->hidden, hidden);
+    }
+    if (status != AETHER_OK) {
+        return status;
+    }
+    for (i = 0; i < rows * m->hidden; i++) {
+        hidden[i] = hidden[i] > 0.0f ? hidden[i] : 0.0f;
+    }
+    status = linear(m, hidden, rows, m->hidden, layer->ffn_w2, layer->ffn_b2, m->width, room);
+    return status == AETHER_OK ? add(m, room, rows * m->width, x) : status;
+}
+
+aether_status aether_op_pool(const aether_model *m, const float *rows, uint64_t index, size_t ring, uint64_t count,
+                             float *p) {
+    const size_t w = m->width;
+    const float divisor = (float)count;
+    uint64_t t;
+    size_t c;
+    memset(p, 0, w * sizeof(float));
+    for (t = index + 1 - count; t <= index; t++) {
+        const float *row = rows + (size_t)(t % ring) * w;
+        for (c = 0; c < w; c++) {
+            p[c] = p[c] + row[c];
+        }
+    }
+    if (checked(m, p, w) != AETHER_OK) {
+        return AETHER_E_OVERFLOW;
+    }
+    for (c = 0; c < w; c++) {
+        p[c] = p[c] / divisor;
+    }
+    return AETHER_OK;
+}
+
+/* Divides e by its length; a zero vector stays. 0 when the sum of squares overflowed. */
+static int normalise(float *e, size_t n) {
+    float sum = 0.0f, scale;
+    size_t j;
+    for (j = 0; j < n; j++) {
+        sum = sum + e[j] * e[j];
+    }
+    if (sum > 0.0f) {
+        scale = 1.0f / aether_sqrt(sum);
+        for (j = 0; j < n; j++) {
+            e[j] = e[j] * scale;
+        }
+    }
+    return aether_all_finite(&sum, 1);
+}
+
+aether_status aether_op_answer(const aether_model *m, const float *p, size_t rows, float *logits, float *embeddings) {
+    aether_status status = linear(m, p, rows, m->width, aether_classifier(m), aether_classifier_bias(m),
+                                  m->header.n_classes, logits);
+    size_t r;
+    if (status != AETHER_OK || embeddings == NULL || m->embed == NULL) {
+        return status;
+    }
+    status = linear(m, p, rows, m->width, m->embed, m->embed_bias, m->embed_dim, embeddings);
+    for (r = 0; r < rows && status == AETHER_OK; r++) {
+        if (!normalise(embeddings + r * m->embed_dim, m->embed_dim)) {
+            status = AETHER_E_OVERFLOW;
+        }
+    }
+    return status;
+}

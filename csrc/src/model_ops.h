@@ -1,0 +1,37 @@
+/* The operations of docs/spec/model.md on any number of rows at once. All arrays are row-major binary32; every vector written is
+   checked: AETHER_E_OVERFLOW. The floating-point environment is the caller's business. */
+#ifndef AETHER_MODEL_OPS_H
+#define AETHER_MODEL_OPS_H
+
+#include "model_layout.h"
+
+/* Gain, normalisation, projection: frames [rows][input_dim] -> x [rows][width]; room [rows][input_dim]. */
+aether_status aether_op_input(const aether_model *m, const float *frames, size_t rows, float *room, float *x);
+
+/* h = rms(x; g), or a copy when g is NULL. [rows][width] each. */
+aether_status aether_op_norm(const aether_model *m, const float *x, size_t rows, const float *g, float *h);
+
+/* One row of a causal filter: y[c] = b[c]; + rows[(index - j) mod ring][c] * taps_c[j][c] for j ascending. ReLU when asked. */
+aether_status aether_op_filter(const aether_model *m, const float *rows, uint64_t index, size_t ring, size_t taps,
+                               const float *b, const float *c, int relu, float *y);
+
+/* h [rows][width] -> q [rows][Hq*D], k and v [rows][Hkv*D]. */
+aether_status aether_op_project(const aether_model *m, const aether_layer *layer, const float *h, size_t rows, float *q,
+                                float *k, float *v);
+
+/* x += linear(a; Wo, bo); room [rows][width]. */
+aether_status aether_op_mix(const aether_model *m, const aether_layer *layer, const float *a, size_t rows, float *room,
+                            float *x);
+
+/* The feed-forward sublayer, when there is one; room [rows][width], hidden [rows][hidden]. */
+aether_status aether_op_feed_forward(const aether_model *m, const aether_layer *layer, size_t rows, float *room,
+                                     float *hidden, float *x);
+
+/* One pooled row: the mean of the `count` rows that end at `index` of a ring. */
+aether_status aether_op_pool(const aether_model *m, const float *rows, uint64_t index, size_t ring, uint64_t count,
+                             float *p);
+
+/* p [rows][width] -> logits [rows][n_classes], and embeddings [rows][embed_dim] when the model has one and it is not NULL. */
+aether_status aether_op_answer(const aether_model *m, const float *p, size_t rows, float *logits, float *embeddings);
+
+#endif

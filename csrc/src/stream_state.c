@@ -1,0 +1,165 @@
+/* docs/spec/state.md, stream. */
+#include "aether/crc32.h"
+#include "bits.h"
+#include "cache_payload.h"
+#include "stream_layout.h"
+
+#define MAGIC 0x54534541u
+#define VERSION 1u
+#define HEADER 40u
+
+/* Bytes of stem, convolution and pooling rows and the newest answer: one run of binary32 in memory and payload alike. */
+static size_t rows_bytes(const aether_stream_layout *at) {
+    return at->state - at->stem;
+}
+
+static size_t payload_bytes(const aether_stream *s, const aether_stream_layout *at) {
+    return s->model->header.n_layers * aether_cache_payload_bytes(aether_stream_caches(s, at)) + rows_bytes(at);
+}
+
+static aether_stream_layout layout_of(const aether_stream *s) {
+    aether_stream_layout at;
+    (void)aether_stream_lay_out(s->model, s->capacity, s->dtype, &at);
+    return at;
+}
+
+static uint32_t blob_crc(const aether_model *m) {
+    return aether_get_u32(m->blob + m->blob_bytes - 4);
+}
+
+/* Row `length % ring` of rows [ring][width] is what the next frame overwrites. */
+static void clear_next(const aether_stream *s, unsigned char *rows, size_t ring) {
+    const size_t row = s->model->width * sizeof(float);
+    if (ring > 0) {
+        memset(rows + (size_t)(s->length % ring) * row, 0, row);
+    }
+}
+
+size_t aether_stream_saved_size(const aether_stream *stream) {
+    const aether_stream_layout at = layout_of(stream);
+    return HEADER + payload_bytes(stream, &at) + 4;
+}
+
+aether_status aether_stream_save(const aether_stream *stream, void *bytes, size_t size) {
+    unsigned char *p = bytes, *rows;
+    aether_stream_layout at;
+    const aether_model *m;
+    size_t total, l;
+    if (stream == NULL || bytes == NULL) {
+        return AETHER_E_ARGUMENT;
+    }
+    m = stream->model;
+    at = layout_of(stream);
+    total = HEADER + payload_bytes(stream, &at) + 4;
+    if (size < total) {
+        return AETHER_E_MEMORY;
+    }
+    aether_put_u32(p, MAGIC);
+    aether_put_u16(p + 4, VERSION);
+    aether_put_u16(p + 6, stream->dtype == AETHER_BINARY16 ? 1u : 0u);
+    aether_put_u32(p + 8, blob_crc(m));
+    aether_put_u32(p + 12, m->header.n_layers);
+    aether_put_u64(p + 16, stream->capacity);
+    aether_put_u64(p + 24, stream->length);
+    aether_put_u64(p + 32, total - HEADER - 4);
+    rows = p + HEADER;
+    for (l = 0; l < m->header.n_layers; l++) {
+        aether_cache_payload_save(&aether_stream_caches(stream, &at)[l], rows);
+        rows += aether_cache_payload_bytes(&aether_stream_caches(stream, &at)[l]);
+    }
+    memcpy(rows, stream->memory + at.stem, rows_bytes(&at));
+    clear_next(stream, rows, m->stem_taps);
+    for (l = 0; l < m->header.n_layers; l++) {
+        clear_next(stream, rows + (at.conv - at.stem) + l * m->taps * m->width * sizeof(float), m->taps);
+    }
+    clear_next(stream, rows + (at.pool - at.stem), m->pool_kind == 1 ? m->pool_frames : 0);
+    aether_put_u32(p + total - 4, aether_crc32(0, p, total - 4));
+    return AETHER_OK;
+}
+
+static int finite(const unsigned char *p, size_t bytes) {
+    for (; bytes >= 4; p += 4, bytes -= 4) {
+        if ((aether_get_u32(p) & 0x7F800000u) == 0x7F800000u) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* All checks; nothing is changed. */
+static aether_status sound(const aether_stream *s, const aether_stream_layout *at, const unsigned char *p, size_t size,
+                           aether_detail *detail) {
+    const aether_model *m = s->model;
+    const unsigned char *rows = p + HEADER;
+    size_t l;
+    if (size < HEADER + 4) {
+        return aether_fail(detail, AETHER_E_STATE, "length", "at least 44 bytes", size, SIZE_MAX);
+    }
+    if (aether_get_u32(p) != MAGIC) {
+        return aether_fail(detail, AETHER_E_STATE, "magic", "0x54534541", aether_get_u32(p), 0);
+    }
+    if (aether_get_u16(p + 4) != VERSION) {
+        return aether_fail(detail, AETHER_E_STATE, "version", "1", aether_get_u16(p + 4), 4);
+    }
+    if (aether_get_u64(p + 32) != size - HEADER - 4) {
+        return aether_fail(detail, AETHER_E_STATE, "payload_len", "the length less 44", aether_get_u64(p + 32), 32);
+    }
+    if (aether_get_u32(p + size - 4) != aether_crc32(0, p, size - 4)) {
+        return aether_fail(detail, AETHER_E_STATE, "crc32", "the CRC of the bytes before", aether_get_u32(p + size - 4),
+                           size - 4);
+    }
+    if (aether_get_u32(p + 8) != blob_crc(m)) {
+        return aether_fail(detail, AETHER_E_CACHE_MISMATCH, "blob CRC", "that of this model's blob",
+                           aether_get_u32(p + 8), 8);
+    }
+    if (aether_get_u16(p + 6) != (s->dtype == AETHER_BINARY16 ? 1u : 0u)) {
+        return aether_fail(detail, AETHER_E_CACHE_MISMATCH, "flags", "the dtype of this stream", aether_get_u16(p + 6), 6);
+    }
+    if (aether_get_u64(p + 16) != s->capacity) {
+        return aether_fail(detail, AETHER_E_CACHE_MISMATCH, "capacity", "that of this stream", aether_get_u64(p + 16), 16);
+    }
+    if (aether_get_u32(p + 12) != m->header.n_layers || size - HEADER - 4 != payload_bytes(s, at)) {
+        return aether_fail(detail, AETHER_E_STATE, "payload_len", "the bytes of a stream of this shape",
+                           size - HEADER - 4, 32);
+    }
+    if (aether_get_u64(p + 24) == UINT64_MAX) {
+        return aether_fail(detail, AETHER_E_STATE, "length", "less than 2^64 - 1", UINT64_MAX, 24);
+    }
+    for (l = 0; l < m->header.n_layers; l++) {
+        const aether_cache *cache = &aether_stream_caches(s, at)[l];
+        if (!aether_cache_payload_sound(cache, rows)) {
+            return aether_fail(detail, AETHER_E_STATE, "payload", "finite numbers", 0, (size_t)(rows - p));
+        }
+        rows += aether_cache_payload_bytes(cache);
+    }
+    if (!finite(rows, rows_bytes(at))) {
+        return aether_fail(detail, AETHER_E_STATE, "payload", "finite numbers", 0, (size_t)(rows - p));
+    }
+    return AETHER_OK;
+}
+
+aether_status aether_stream_load(aether_stream *stream, const void *bytes, size_t size, aether_detail *detail) {
+    const unsigned char *p = bytes;
+    aether_stream_layout at;
+    aether_status status;
+    uint64_t length;
+    size_t l;
+    if (stream == NULL || bytes == NULL) {
+        return aether_fail(detail, AETHER_E_ARGUMENT, stream == NULL ? "stream" : "bytes", "not NULL", 0, SIZE_MAX);
+    }
+    at = layout_of(stream);
+    status = sound(stream, &at, p, size, detail);
+    if (status != AETHER_OK) {
+        return status;
+    }
+    length = aether_get_u64(p + 24);
+    p += HEADER;
+    for (l = 0; l < stream->model->header.n_layers; l++) {
+        aether_cache *cache = &aether_stream_caches(stream, &at)[l];
+        aether_cache_payload_load(cache, p, length);
+        p += aether_cache_payload_bytes(cache);
+    }
+    memcpy(stream->memory + at.stem, p, rows_bytes(&at));
+    stream->length = length;
+    return AETHER_OK;
+}
