@@ -95,7 +95,7 @@ def root_cases() -> list[Case]:
         scales = [to_bits(numeric.scale_of(d)) for d in dims]
     return [
         map_case(Kernel.SQRT, "sqrt/edges", explicit(edges), f),
-        map_case(Kernel.SQRT, "sqrt/normal", ramp(2048, 0x00800001, 0x000FE5F3), f, 8),
+        map_case(Kernel.SQRT, "sqrt/normal", ramp(2000, 0x00800001, 0x000FE5F3), f, 8),
         map_case(Kernel.SQRT, "sqrt/subnormal", ramp(256, 5, 0x00007FF1), f, 8),
         Case(Kernel.SCALE, "scale/dims", dims, []).expect(scales),
     ]
@@ -314,6 +314,7 @@ def attention_case(
             rows = attention.forward(head, tq, tk, tv, half=half)
     except Refused as refused:
         status = refused.status
+        modes &= ~(APPEND | RESET)  # these take some tokens in another way first
     if modes & FORWARD and status == "OK":
         seen = p.with_capacity(capacity) if capacity else p
         again = attention.forward(replace(head, pattern=seen), tq, tk, tv, half=half)
@@ -384,15 +385,16 @@ def shape_cases() -> list[Case]:
     out = []
     small = Pattern(window=6, block_size=4)
     for dim in (1, 3, 8, 17, 32, 64):
-        for q_heads, kv_heads in ((1, 1), (4, 4), (4, 2), (4, 1)):
+        tokens = 25 if dim < 32 else 18  # a chip has to hold all of it
+        for q_heads, kv_heads in ((1, 1), (2, 2) if dim == 64 else (4, 4), (4, 2), (4, 1)):
             head = Head(q_heads, kv_heads, dim, small)
-            out.append(attention_case(f"heads-{q_heads}-{kv_heads}-dim-{dim}", head, 25, stride=11))
+            out.append(attention_case(f"heads-{q_heads}-{kv_heads}-dim-{dim}", head, tokens, stride=11))
         head = Head(3, 1, dim, replace(small, causal=False))
-        out.append(attention_case(f"heads-3-1-dim-{dim}-noncausal", head, 25, stride=11))
+        out.append(attention_case(f"heads-3-1-dim-{dim}-noncausal", head, tokens, stride=11))
     for q_heads, kv_heads in ((6, 3), (5, 1), (8, 2), (3, 3), (9, 1)):
         out.append(attention_case(f"heads-{q_heads}-{kv_heads}-dim-5", Head(q_heads, kv_heads, 5, small), 21, stride=7))
-    out.append(attention_case("reference-shape", Head(), 70, stride=13))
-    out.append(attention_case("reference-shape-f16", Head(), 50, half=True, stride=13))
+    out.append(attention_case("reference-shape", Head(), 49, stride=13))
+    out.append(attention_case("reference-shape-f16", Head(), 34, half=True, stride=13))
     return out
 
 
@@ -801,6 +803,8 @@ def blob_cases() -> list[Case]:
     return out
 
 
+FLOAT_OUTPUTS = set(Kernel) - {Kernel.NARROW, Kernel.CRC32, Kernel.PATTERN, Kernel.BLOB_WRITE}
+
 FILES: dict[str, tuple[Callable[[], list[Case]], ...]] = {
     "kernels": (exp_cases, root_cases, half_cases, crc_cases, linear_cases, amplitude_cases, gather_cases, block_mean_cases),
     "attention": (pattern_cases, length_cases, switch_cases, shape_cases, dense_cases, value_cases, stream_cases),
@@ -814,6 +818,9 @@ def make(which: str) -> bytes:
     names = [case.name for case in cases]
     if len(set(names)) != len(names):
         raise AssertionError(f"{which}: two cases of one name")
+    for case in cases:
+        if case.kernel in FLOAT_OUTPUTS and any(w & 0x7FFFFFFF > 0x7F800000 for w in case.stored):
+            raise AssertionError(f"{case.name}: NaN bits are no part of the contract")
     return encode(cases)
 
 

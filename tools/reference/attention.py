@@ -63,6 +63,20 @@ def _check_finite(name: str, tensor: Tensor) -> None:
             nm.require_finite(vector, "NOT_FINITE", name)
 
 
+def _check_block_sums(p: Pattern, k: Tensor, v: Tensor, last_only: bool) -> None:
+    """Every block sum is checked, also of blocks that are not complete yet."""
+    if p.dense or not p.landmarks or (p.causal and p.history and p.history < p.block_size):
+        return  # no query can see a landmark: none is built
+    length = len(k)
+    for b in range(-(-length // p.block_size)):
+        span = range(b * p.block_size, min((b + 1) * p.block_size, length))
+        if last_only and length - 1 not in span:
+            continue
+        for tensor in (k, v):
+            for g in range(len(tensor[0])):
+                block_mean([tensor[t][g] for t in span])
+
+
 def _row(head: Head, i: int, length: int, q: Row, k: Tensor, v: Tensor, unrounded: tuple[Tensor, Tensor]) -> Row:
     """Row `i` of the output. Block means come from `unrounded`; what else is read comes from `k` and `v`."""
     p, size = head.pattern, head.pattern.block_size
@@ -90,6 +104,7 @@ def forward(head: Head, q: Tensor, k: Tensor, v: Tensor, *, half: bool = False) 
         _check_finite(name, tensor)
     seen_k, seen_v = (_through_half(k), _through_half(v)) if half else (k, v)
     with np.errstate(all="ignore"):
+        _check_block_sums(head.pattern, k, v, False)
         return [_row(head, i, len(q), q[i], seen_k, seen_v, (k, v)) for i in range(len(q))]
 
 
@@ -115,6 +130,7 @@ class Cache:
         seen_k, seen_v = [*self.stored_k, stored[0]], [*self.stored_v, stored[1]]
         i = len(self.k)
         with np.errstate(all="ignore"):
+            _check_block_sums(self.head.pattern, all_k, all_v, True)
             out = _row(self.head, i, i + 1, q, seen_k, seen_v, (all_k, all_v))
         self.k, self.v, self.stored_k, self.stored_v = all_k, all_v, seen_k, seen_v
         return out
