@@ -9,6 +9,10 @@ void aether_cache_payload_save(const aether_cache *cache, unsigned char *payload
 
 /* 1 when every number in a payload for this cache is finite. Any alignment. */
 int aether_cache_payload_sound(const aether_cache *cache, const unsigned char *payload);
+
+/* 1 when all binary32 numbers in these bytes are finite. Any alignment. */
+int aether_payload_finite(const unsigned char *p, size_t bytes);
+
 void aether_cache_payload_load(aether_cache *cache, const unsigned char *payload, uint64_t length);
 
 #endif

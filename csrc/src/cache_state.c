@@ -33,7 +33,7 @@ void aether_cache_payload_save(const aether_cache *cache, unsigned char *payload
     }
 }
 
-static int finite32(const unsigned char *p, size_t bytes) {
+int aether_payload_finite(const unsigned char *p, size_t bytes) {
     for (; bytes >= 4; p += 4, bytes -= 4) {
         if ((aether_get_u32(p) & 0x7F800000u) == 0x7F800000u) {
             return 0;
@@ -54,8 +54,8 @@ static int finite16(const unsigned char *p, size_t bytes) {
 int aether_cache_payload_sound(const aether_cache *cache, const unsigned char *payload) {
     const aether_cache_layout at = aether_cache_layout_of(cache);
     const unsigned char *rows = payload + (at.rows_k - at.sums);
-    return finite32(payload, at.rows_k - at.sums) && (cache->dtype == AETHER_BINARY16 ? finite16(rows, at.total - at.rows_k)
-                                                                                      : finite32(rows, at.total - at.rows_k));
+    return aether_payload_finite(payload, at.rows_k - at.sums) && (cache->dtype == AETHER_BINARY16 ? finite16(rows, at.total - at.rows_k)
+                                                                                      : aether_payload_finite(rows, at.total - at.rows_k));
 }
 
 void aether_cache_payload_load(aether_cache *cache, const unsigned char *payload, uint64_t length) {

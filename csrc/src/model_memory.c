@@ -10,14 +10,14 @@ static uint64_t visible(const aether_config *config) {
     const uint64_t back = config->window < farthest ? config->window : farthest;
     uint64_t rows = back + 1 + config->n_globals, stride = 1;
     for (; config->use_log_stride && stride <= farthest; stride *= 2) {
-        rows += stride > back;
+        rows += stride > back ? 1 : 0;
         if (stride > farthest / 2) {
             break;
         }
     }
     if (aether_pattern_has_landmarks(config)) {
         const uint64_t oldest = config->history / config->block_size - 1; /* block distance from the newest whole block */
-        rows += 1 + (oldest > 0);
+        rows += oldest > 0 ? 2 : 1;
         for (stride = 2; config->use_log_stride && stride <= oldest; stride *= 2) {
             rows++;
             if (stride > oldest / 2) {

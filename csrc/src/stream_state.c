@@ -77,15 +77,6 @@ aether_status aether_stream_save(const aether_stream *stream, void *bytes, size_
     return AETHER_OK;
 }
 
-static int finite(const unsigned char *p, size_t bytes) {
-    for (; bytes >= 4; p += 4, bytes -= 4) {
-        if ((aether_get_u32(p) & 0x7F800000u) == 0x7F800000u) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
 /* All checks; nothing is changed. */
 static aether_status sound(const aether_stream *s, const aether_stream_layout *at, const unsigned char *p, size_t size,
                            aether_detail *detail) {
@@ -132,7 +123,7 @@ static aether_status sound(const aether_stream *s, const aether_stream_layout *a
         }
         rows += aether_cache_payload_bytes(cache);
     }
-    if (!finite(rows, rows_bytes(at))) {
+    if (!aether_payload_finite(rows, rows_bytes(at))) {
         return aether_fail(detail, AETHER_E_STATE, "payload", "finite numbers", 0, (size_t)(rows - p));
     }
     return AETHER_OK;
