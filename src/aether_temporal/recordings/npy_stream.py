@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -15,6 +16,18 @@ from numpy.typing import NDArray
 from .errors import RecordingFormatError
 
 _CHUNK = 1 << 20
+# What numpy's own parser of headers is known to raise on damaged ones.
+_UNPARSABLE = (
+    ValueError,
+    EOFError,
+    SyntaxError,
+    TypeError,
+    KeyError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+    tokenize.TokenError,
+)
 _T = TypeVar("_T")
 
 
@@ -42,16 +55,7 @@ def read_header(file: BinaryIO, what: str) -> ArrayHeader:
             shape, fortran, dtype = npy.read_array_header_2_0(file)
         else:
             raise RecordingFormatError(f"{what}: expected .npy version 1.0 or 2.0, found {version[0]}.{version[1]}")
-    except (
-        ValueError,
-        EOFError,
-        SyntaxError,
-        TypeError,
-        KeyError,
-        OverflowError,
-        RecursionError,
-        MemoryError,
-    ) as error:
+    except _UNPARSABLE as error:
         if isinstance(error, RecordingFormatError):
             raise
         raise RecordingFormatError(

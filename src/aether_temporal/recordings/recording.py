@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .amplitude import amplitude
 from .errors import RecordingError, RecordingShapeError
 
 
@@ -90,25 +91,20 @@ class Recording:
     def title(self) -> str:
         return f"{self.source}:{self.name}" if self.name else self.source
 
-    def features(self, pairs: Sequence[int] | None = None) -> NDArray[np.float32]:
-        """Features binary32 [T, F]: the frames themselves, or the amplitudes of the I/Q `pairs` (None: all).
+    def features(self, pick: Sequence[int] | None = None) -> NDArray[np.float32]:
+        """Features binary32 [T, F]: the frames themselves, or the amplitudes of the I/Q pairs.
 
-        RecordingShapeError when `pairs` names one that the frames do not have, or the frames are features already.
+        `pick`: which columns or pairs, in which order (None: all). RecordingShapeError when it names one that is not there.
         """
-        if self.iq is None:
-            assert self.frames is not None
-            if pairs is not None:
-                raise RecordingShapeError(
-                    f"{self.title}: pairs: expected raw I/Q frames, found {self.width} features a frame"
-                )
-            return self.frames
-        if pairs is not None and not all(0 <= pair < self.width for pair in pairs):
+        if pick is not None and not all(0 <= index < self.width for index in pick):
+            what = "pairs" if self.is_raw else "features"
             raise RecordingShapeError(
-                f"{self.title}: pairs: expected indices 0 … {self.width - 1}, found {min(pairs)} … {max(pairs)}"
+                f"{self.title}: {what}: expected indices 0 … {self.width - 1}, found {min(pick)} … {max(pick)}"
             )
-        from .amplitude import amplitude
-
-        return amplitude(self.iq, pairs)
+        if self.iq is not None:
+            return amplitude(self.iq if pick is None else self.iq[:, list(pick)])
+        assert self.frames is not None
+        return self.frames if pick is None else np.ascontiguousarray(self.frames[:, list(pick)])
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,199 @@
+"""Recordings in .npz and .npy files."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aether_temporal.recordings import (
+    RecordingError,
+    RecordingFormatError,
+    RecordingSelectionError,
+    list_recordings,
+    open_recording,
+    open_recordings,
+)
+
+RNG = np.random.default_rng(5)
+
+
+def activity_set(path: Path, **changes: Any) -> Path:
+    """A small file of the layout of the activity recordings: three recordings, 7, 5 and 9 frames."""
+    arrays: dict[str, Any] = {
+        "amp": RNG.uniform(1, 40, (21, 6)).astype(np.float16),
+        "frame_activity": (np.arange(21) % 4 - 1).astype(np.int8),
+        "activity_names": np.array(["SIT", "WALK", "TURN"]),
+        "rec_name": np.array(["a", "b", "c"]),
+        "rec_session": np.array([0, 1, 1], dtype=np.int8),
+        "rec_offset": np.array([0, 7, 12, 21], dtype=np.int32),
+        "rate_hz": np.float32(100),
+    }
+    arrays.update(changes)
+    np.savez_compressed(path, **{key: value for key, value in arrays.items() if value is not None})
+    return path
+
+
+def test_one_recording_of_a_set(tmp_path: Path) -> None:
+    path = activity_set(tmp_path / "set.npz")
+    infos = list_recordings(path)
+    assert [(i.index, i.name, i.frames, i.session) for i in infos] == [
+        (0, "a", 7, "0"),
+        (1, "b", 5, "1"),
+        (2, "c", 9, "1"),
+    ]
+    whole = np.load(path)["amp"].astype(np.float32)
+    for choice in (1, "b", "1", -2):
+        recording = open_recording(path, recording=choice)
+        assert recording.format == "npz" and recording.name == "b" and recording.session == "1"
+        assert recording.frames is not None and recording.frames.dtype == np.float32
+        assert np.array_equal(recording.frames, whole[7:12])
+        assert recording.labels is not None and recording.labels.tolist() == [2, -1, 0, 1, 2]
+        assert recording.label_names == ("SIT", "WALK", "TURN")
+        assert recording.frame_rate == 100 and not recording.is_raw and recording.width == 6
+    assert [len(recording) for recording in open_recordings(path)] == [7, 5, 9]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_persons_and_pairs(tmp_path: Path, order: str) -> None:
+    iq = np.asarray(RNG.integers(-128, 128, (9, 4, 2)), dtype=np.int8, order=order)  # type: ignore[call-overload]
+    path = tmp_path / "set.npz"
+    np.savez(
+        path,
+        iq=iq,
+        t=np.arange(9, dtype=np.float32) / 50,
+        rec_offset=[0, 4, 9],
+        rec_person=[3, 3],
+        rec_session=[0, 1],
+        rate_hz=50.0,
+    )
+    recording = open_recording(path, recording="person3/session1")
+    assert np.array_equal(recording.iq, iq[4:9])  # type: ignore[arg-type]
+    assert recording.person == "3" and recording.session == "1" and recording.is_raw and recording.width == 4
+    assert recording.timestamps is not None and np.allclose(recording.timestamps, np.arange(4, 9) / 50)
+    with pytest.raises(RecordingSelectionError, match=r"holds 2 recordings.*0 \(person3/session0\)"):
+        open_recording(path)
+
+
+def test_plain_keys_and_rec_label(tmp_path: Path) -> None:
+    path = tmp_path / "one.npz"
+    np.savez(path, features=np.ones((4, 3)), labels=[0, 1, 1, -5], timestamps=[0, 0.5, 1, 1.5])
+    recording = open_recording(path)
+    assert recording.name == "one" and recording.label_names == ("0", "1")
+    assert recording.labels is not None and recording.labels.tolist() == [0, 1, 1, -1]
+    assert recording.frame_rate == pytest.approx(2)
+    np.savez(path, csi=np.full((4, 3), 3 + 4j, np.complex64), rec_label=np.array(["walk"]), rec_offset=[0, 4])
+    recording = open_recording(path)
+    assert recording.label_names == ("walk",) and recording.frames is not None and (recording.frames == 5).all()
+
+
+def test_frames_that_are_not_finite_are_dropped_with_their_labels(tmp_path: Path) -> None:
+    amp = np.arange(42, dtype=np.float64).reshape(21, 2)
+    amp[8, 1], amp[10, 0] = np.nan, 1e300
+    recording = open_recording(activity_set(tmp_path / "set.npz", amp=amp), recording=1)
+    assert recording.frames is not None and recording.frames[:, 0].tolist() == [14, 18, 22]
+    assert recording.labels is not None and recording.labels.tolist() == [2, 0, 2]
+    assert dict(recording.dropped) == {"not_finite": 2}
+
+
+def member(array: Any, header: bytes | None = None) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.asarray(array), allow_pickle=True)
+    return buffer.getvalue() if header is None else header
+
+
+BAD_SETS: dict[str, tuple[dict[str, Any], str]] = {
+    "no frames": ({"amp": None, "other": np.ones(3)}, r"expected an array named iq, .*; found"),
+    "one number": ({"amp": np.float32(1)}, "amp: expected an array of frames"),
+    "one dimension": ({"amp": np.ones(21)}, r"expected \[frames, features\], found shape \[7\]"),
+    "text": ({"amp": np.full((21, 2), "x")}, "expected numbers, found dtype <U1"),
+    "offsets that go back": ({"rec_offset": [0, 12, 7, 21]}, "rec_offset: expected ascending"),
+    "offsets beyond the end": ({"rec_offset": [0, 7, 12, 22]}, "rec_offset: expected ascending values within 0 … 21"),
+    "offsets as floats": ({"rec_offset": [0.0, 7, 12, 21]}, "rec_offset: expected two or more integers"),
+    "too few names": ({"rec_name": np.array(["a"])}, "rec_name: expected one value for each of 3 recordings"),
+    "labels for fewer frames": ({"frame_activity": np.zeros(8, np.int8)}, "frame_activity"),
+    "labels without a name": ({"frame_activity": np.full(21, 3)}, "labels: expected -1 … 2, found 3"),
+    "labels as floats": ({"frame_activity": np.zeros(21)}, "labels: expected integers"),
+    "names as bytes": ({"activity_names": np.array([b"a"])}, "activity_names: expected a list of names"),
+    "a rate of zero": ({"rate_hz": 0.0}, "rate_hz: expected one number above 0"),
+    "times that are not finite": ({"t": np.full(21, np.inf)}, "t: expected finite seconds"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_SETS)
+def test_sets_that_contradict_themselves_are_refused_by_name(tmp_path: Path, name: str) -> None:
+    changes, message = BAD_SETS[name]
+    path = activity_set(tmp_path / "set.npz", **changes)
+    with pytest.raises(RecordingFormatError if "-1 …" not in message else RecordingError, match=message):
+        open_recording(path, recording=0 if name != "labels for fewer frames" else 1)
+
+
+def test_pickles_are_never_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "set.npz"
+    np.savez(path, amp=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(RecordingFormatError, match="expected numbers or text, found dtype object"):
+        open_recording(path)
+    np.save(tmp_path / "one.npy", np.array([{"a": 1}], dtype=object))
+    with pytest.raises(RecordingFormatError, match="expected numbers or text, found dtype object"):
+        open_recording(tmp_path / "one.npy")
+
+
+def test_a_huge_declared_shape_takes_no_memory(tmp_path: Path) -> None:
+    """The header says 2^40 frames; the file holds 21."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (2**40, 6)})
+    path = tmp_path / "set.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("amp.npy", header.getvalue() + bytes(21 * 24))
+    with pytest.raises(RecordingFormatError, match="expected 26388279066624 bytes, found 504"):
+        open_recording(path)
+
+
+@pytest.mark.parametrize("cut", [1, 30, 200, 600])
+def test_damaged_archives_are_refused(tmp_path: Path, cut: int) -> None:
+    path = activity_set(tmp_path / "set.npz")
+    content = path.read_bytes()
+    path.write_bytes(content[:-cut])
+    with pytest.raises(RecordingFormatError, match="expected an .npz archive, found a damaged one"):
+        open_recording(path, recording=0)
+
+
+def test_npy_is_mapped_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "walk.npy"
+    frames = RNG.normal(size=(50, 6)).astype(np.float32)
+    np.save(path, frames)
+    recording = open_recording(path)
+    assert recording.format == "npy" and recording.name == "walk"
+    assert isinstance(recording.frames, np.memmap) and np.array_equal(recording.frames, frames)
+    np.save(path, frames.astype(np.float64))
+    assert np.array_equal(open_recording(path).features(), frames)
+    pairs = RNG.integers(-128, 128, (7, 4, 2)).astype(np.int8)
+    np.save(path, pairs)
+    assert np.array_equal(open_recording(path).iq, pairs)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("array", [np.ones(4), np.ones((2, 2, 2)), np.ones((3, 0)), np.array([["a"]])])
+def test_npy_of_another_shape_is_refused(tmp_path: Path, array: Any) -> None:
+    np.save(tmp_path / "x.npy", array)
+    with pytest.raises(RecordingFormatError, match="expected"):
+        open_recording(tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize("keep", [7, 20, 127, 128, 300])
+def test_cut_npy_is_refused(tmp_path: Path, keep: int) -> None:
+    path = tmp_path / "x.npy"
+    np.save(path, np.ones((50, 6), np.float32))
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(RecordingFormatError, match="damaged"):
+        open_recording(path)
+
+
+def test_paths_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="No such file"):
+        open_recording(tmp_path / "absent.npz")
+    with pytest.raises(RecordingError, match="found a directory"):
+        open_recording(tmp_path)
