@@ -2,6 +2,7 @@
 #include "aether/stream.h"
 
 #include "bits.h"
+#include "cache_layout.h"
 #include "fpenv.h"
 #include "model_ops.h"
 #include "sizes.h"
@@ -11,6 +12,7 @@ aether_status aether_stream_lay_out(const aether_model *m, uint64_t capacity, ae
                                     aether_stream_layout *at) {
     const size_t layers = m->header.n_layers;
     aether_bytes bytes = {0, 0};
+    aether_cache_layout cache;
     aether_cache probe;
     aether_status status = aether_cache_size(&m->head, capacity, dtype, &at->cache_bytes);
     if (status != AETHER_OK) {
@@ -20,10 +22,14 @@ aether_status aether_stream_lay_out(const aether_model *m, uint64_t capacity, ae
     if (probe.head.config.history == 0 || probe.head.config.history > capacity) {
         probe.head.config.history = capacity;
     }
-    status = aether_cache_scratch(&probe, 1, &at->attend_bytes);
+    status = aether_cache_lay_out(&probe.head, dtype, &cache);
+    if (status == AETHER_OK) {
+        status = aether_cache_scratch(&probe, 1, &at->attend_bytes);
+    }
     if (status != AETHER_OK) {
         return status;
     }
+    at->cache_payload = cache.total - cache.sums;
     at->caches = aether_take(&bytes, layers, sizeof(aether_cache));
     at->cache = aether_take(&bytes, layers, at->cache_bytes);
     at->stem = aether_take(&bytes, aether_mul(m->stem_taps, m->width), sizeof(float));

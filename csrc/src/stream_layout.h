@@ -7,6 +7,7 @@
 typedef struct aether_stream_layout {
     size_t caches;                /* aether_cache [n_layers] */
     size_t cache, cache_bytes;    /* memory of layer 0; bytes of each layer's */
+    size_t cache_payload;         /* bytes of a saved one */
     size_t stem, conv, pool;      /* rows: [stem_taps][w], [n_layers][taps][w], [pool_frames][w] */
     size_t logits, embedding;     /* the newest answer */
     size_t state;                 /* bytes of all of the above */

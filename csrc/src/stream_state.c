@@ -14,7 +14,7 @@ static size_t rows_bytes(const aether_stream_layout *at) {
 }
 
 static size_t payload_bytes(const aether_stream *s, const aether_stream_layout *at) {
-    return s->model->header.n_layers * aether_cache_payload_bytes(aether_stream_caches(s, at)) + rows_bytes(at);
+    return s->model->header.n_layers * at->cache_payload + rows_bytes(at);
 }
 
 static aether_stream_layout layout_of(const aether_stream *s) {
@@ -65,7 +65,7 @@ aether_status aether_stream_save(const aether_stream *stream, void *bytes, size_
     rows = p + HEADER;
     for (l = 0; l < m->header.n_layers; l++) {
         aether_cache_payload_save(&aether_stream_caches(stream, &at)[l], rows);
-        rows += aether_cache_payload_bytes(&aether_stream_caches(stream, &at)[l]);
+        rows += at.cache_payload;
     }
     memcpy(rows, stream->memory + at.stem, rows_bytes(&at));
     clear_next(stream, rows, m->stem_taps);
@@ -121,7 +121,7 @@ static aether_status sound(const aether_stream *s, const aether_stream_layout *a
         if (!aether_cache_payload_sound(cache, rows)) {
             return aether_fail(detail, AETHER_E_STATE, "payload", "finite numbers", 0, (size_t)(rows - p));
         }
-        rows += aether_cache_payload_bytes(cache);
+        rows += at->cache_payload;
     }
     if (!aether_payload_finite(rows, rows_bytes(at))) {
         return aether_fail(detail, AETHER_E_STATE, "payload", "finite numbers", 0, (size_t)(rows - p));
@@ -148,7 +148,7 @@ aether_status aether_stream_load(aether_stream *stream, const void *bytes, size_
     for (l = 0; l < stream->model->header.n_layers; l++) {
         aether_cache *cache = &aether_stream_caches(stream, &at)[l];
         aether_cache_payload_load(cache, p, length);
-        p += aether_cache_payload_bytes(cache);
+        p += at.cache_payload;
     }
     memcpy(stream->memory + at.stem, p, rows_bytes(&at));
     stream->length = length;
