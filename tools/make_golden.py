@@ -609,6 +609,7 @@ def sections_of(name: str, h: rvne.Header, w: int, wanted: Sequence[int], p: Pat
         rvne.CLASS_NAMES: lambda: names,
         rvne.FRAME_RATE: lambda: u32([0x42C80000]),
         rvne.PROVENANCE: lambda: "golden – made by rule".encode(),
+        rvne.STEM: lambda: u32([5, 1]) + weights.vector(w) + weights.vector(5 * w, 0),
     }
     return {number: made[number]() for number in wanted}
 
@@ -656,7 +657,7 @@ def model_cases() -> list[Case]:
     both = ((7, False), (7, True), (100, False))
     reference = rvne.Header(16, 4, 1, 32, 2, 4)
     frames = uniform(16 * 40, seed_of("frames/reference"), 0)
-    out.append(model_case("reference-shape", blob_of("reference", reference), frames, ((256, False), (20, True)), 3))
+    out.append(model_case("reference-shape", blob_of("reference", reference), frames, ((100, False), (20, True)), 3))
 
     tiny = rvne.Header(5, 3, 1, 3, 1, 3)
     tiny_frames = uniform(5 * 50, seed_of("frames/tiny"), 1)
@@ -665,7 +666,7 @@ def model_cases() -> list[Case]:
     out.append(model_case("plain-f16", blob_of("plain-f16", half), tiny_frames, both, 5))
 
     full = rvne.Header(7, 4, 2, 5, 2, 3, flags=rvne.EXTENSION)
-    every = tuple(range(1, 15))
+    every = tuple(range(1, 16))
     p = Pattern(window=6, block_size=4, history=20, globals_=(0, 3))
     full_frames = uniform(7 * 45, seed_of("frames/full"), 1)
     out.append(model_case("every-section", blob_of("every", full, 6, every, p), full_frames, ((10, False), (10, True), (64, False)), 7))
@@ -682,6 +683,7 @@ def model_cases() -> list[Case]:
         ("norm", (rvne.NORM,)),
         ("convolution", (rvne.CONVOLUTION,)),
         ("bias", (rvne.BIAS,)),
+        ("stem", (rvne.STEM,)),
         ("feed-forward", (rvne.NORM, rvne.FEED_FORWARD)),
         ("pooling", (rvne.POOLING,)),
         ("embedding", (rvne.EMBEDDING,)),
@@ -692,6 +694,10 @@ def model_cases() -> list[Case]:
     # An odd number of halves before the extension: the padding.
     odd = rvne.Header(3, 1, 1, 1, 1, 3, flags=rvne.EXTENSION | rvne.BINARY16)
     out.append(model_case("padding", blob_of("padding", odd, 0, (rvne.GAIN,)), uniform(3 * 20, 77, 1), ((5, False),)))
+
+    calm = {rvne.STEM: rvne.words([3, 0]) + Weights("calm", False).vector(5 * 4, 0)}
+    calm_blob = rvne.build(alone, blob_of("plain", tiny)[24:-4], 5, calm)
+    out.append(model_case("stem-without-activation", calm_blob, uniform(5 * 20, 76, 1), ((64, False),), 3))
 
     zeros = [0] * 5 + [0x00000001] * 5 + [0x80000000] * 5 + bits(values(uniform(10, 78, 0)))
     out.append(model_case("gain-of-nothing", blob_of("gain", alone, 0, (rvne.GAIN,)), explicit(zeros), ((64, False),)))
@@ -722,7 +728,7 @@ def blob_cases() -> list[Case]:
     tiny = rvne.Header(3, 2, 1, 2, 1, 2)
     plain = blob_of("open", tiny)
     ext = replace(tiny, flags=rvne.EXTENSION)
-    every = blob_of("open-every", ext, 4, tuple(range(1, 15)))
+    every = blob_of("open-every", ext, 4, tuple(range(1, 16)))
     core = plain[24:-4]
 
     def reseal(data: bytearray) -> bytes:
@@ -758,7 +764,7 @@ def blob_cases() -> list[Case]:
         "footer-magic": patched(every, len(every) - 8, b"EXT2"),
         "footer-version": patched(every, len(every) - 10, b"\2\0"),
         "footer-length": patched(every, len(every) - 16, b"\0\0\0\x7f"),
-        "section-unknown": section(15, b""),
+        "section-unknown": section(16, b""),
         "section-zero": section(0, b""),
         "pattern-block-0": section(rvne.PATTERN, u32([32, 0, 0, 3, 0])),
         "pattern-switches": section(rvne.PATTERN, u32([32, 16, 0, 4, 0])),
@@ -771,6 +777,8 @@ def blob_cases() -> list[Case]:
         "norm-long": section(rvne.NORM, u32([0x3727C5AC]) + bytes(4 * 7)),
         "taps-0": section(rvne.CONVOLUTION, u32([0]) + bytes(12)),
         "taps-65": section(rvne.CONVOLUTION, u32([65]) + bytes(4 * 3 * 66)),
+        "stem-activation": section(rvne.STEM, u32([1, 2]) + bytes(24)),
+        "stem-taps-0": section(rvne.STEM, u32([0, 0]) + bytes(12)),
         "feed-forward-without-norm": section(rvne.FEED_FORWARD, u32([1]) + bytes(4 * (3 + 1 + 3 + 3 + 3))),
         "pooling-newest-of-2": section(rvne.POOLING, u32([0, 2])),
         "pooling-of-0": section(rvne.POOLING, u32([1, 0])),

@@ -8,6 +8,7 @@ enum { FORWARD = 1, SPLIT = 2, STEP = 4, PREFILL = 8, APPEND = 16, RESET = 32 };
 
 #define NOT_AT_ALL 0xFFFFFFFFu
 #define UNTOUCHED 0xA5A5A5A5u
+#define SAVED_EXTRA 128u /* a saved state is the memory of the cache, a header and a CRC */
 
 typedef struct attention_case {
     aether_config config;
@@ -202,7 +203,7 @@ static aether_status take_stream(golden_run *run, const attention_case *a, size_
         status = aether_cache_scratch(&s->cache, at_once, &s->scratch_bytes);
     }
     if (status == AETHER_OK && !run->arena.failed) {
-        s->saved_bytes = a->save_at != NOT_AT_ALL ? aether_cache_saved_size(&s->cache) : 0;
+        s->saved_bytes = a->save_at != NOT_AT_ALL ? s->memory_bytes + SAVED_EXTRA + 4 * a->config.n_globals : 0;
         s->scratch = golden_take(&run->arena, s->scratch_bytes, 1);
         s->saved = golden_take(&run->arena, s->saved_bytes, 1);
     }

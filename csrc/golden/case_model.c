@@ -3,6 +3,8 @@
 
 #include "case.h"
 
+#define SAVED_EXTRA 128u /* a saved state is the state in memory, a header and a CRC */
+
 typedef struct model_case {
     aether_model model;
     golden_input frames;
@@ -53,16 +55,13 @@ static aether_status push_all(golden_run *run, const model_case *m, const uint32
     frame = golden_take(&run->arena, m->input_dim, sizeof(float));
     bad = golden_take(&run->arena, m->input_dim, sizeof(float));
     memory = golden_take(&run->arena, size, 1);
-    memset(&stream, 0, sizeof stream);
-    stream.model = &m->model;
-    stream.capacity = how[0];
-    stream.dtype = (aether_dtype)how[1];
-    stream.memory_bytes = size;
     if (golden_ready(run)) {
         status = aether_stream_init(&stream, &m->model, how[0], (aether_dtype)how[1], memory, size);
     }
-    if (saved && status == AETHER_OK && !run->arena.failed) {
-        saved_size = aether_stream_saved_size(&stream);
+    if (saved && status == AETHER_OK) {
+        aether_memory memory_of;
+        status = aether_model_memory(&m->model, how[0], (aether_dtype)how[1], &memory_of);
+        saved_size = status == AETHER_OK ? memory_of.state + SAVED_EXTRA : 0;
         bytes = golden_take(&run->arena, saved_size, 1);
     }
     for (t = 0; golden_ready(run) && t < m->n_frames && status == AETHER_OK; t++) {

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import numeric as nm
 from .attention import Cache, Head, Row
-from .numeric import F, Vector
+from .numeric import F, Matrix, Vector
 from .rvne import Blob, Layer
 
 
@@ -35,6 +35,23 @@ def rms(x: Vector, g: Vector, eps: np.float32) -> Vector:
     return h
 
 
+def filtered(newest: Vector, rows: list[Vector], taps: Matrix, bias: Vector) -> Vector:
+    """One causal filter a channel. `rows` holds what came before, newest first, and gets `newest`."""
+    rows.insert(0, newest)
+    zero = [nm.ZERO] * len(newest)
+    y = list(bias)
+    for j, c in enumerate(taps):
+        past = rows[j] if j < len(rows) else zero
+        y = [a + b * w for a, b, w in zip(y, past, c, strict=True)]
+    nm.require_finite(y, "OVERFLOW", "filter")
+    return y
+
+
+def relu(x: Vector) -> Vector:
+    """Values above zero; +0 for the others."""
+    return [value if value > 0 else nm.ZERO for value in x]
+
+
 class Stream:
     """A model fed frame by frame; `capacity` 0 is unlimited."""
 
@@ -47,6 +64,7 @@ class Stream:
         self.caches = [Cache(head, 1 << 62, half=half, ring=True) for _ in blob.layers]
         for cache in self.caches:
             cache.head = replace(cache.head, pattern=pattern)
+        self.stem_rows: list[Vector] = []  # newest first
         self.conv_rows: list[list[Vector]] = [[] for _ in blob.layers]  # newest first
         self.pooled: list[Vector] = []  # oldest first
 
@@ -80,20 +98,16 @@ class Stream:
             nm.require_finite(x, "OVERFLOW", "normalisation")
         if blob.projection is not None:
             x = nm.linear(x, blob.projection, blob.projection_bias)
+        if blob.stem is not None and blob.stem_bias is not None:
+            x = filtered(x, self.stem_rows, blob.stem, blob.stem_bias)
+            x = relu(x) if blob.stem_relu else x
         return x
 
     def _layer(self, layer: Layer, cache: Cache, rows: list[Vector], x: Vector) -> Vector:
         eps = None if self.blob.eps is None else self.blob.eps[0]
         h = x if layer.norm is None or eps is None else rms(x, layer.norm, eps)
         if layer.conv is not None and layer.conv_bias is not None:
-            rows.insert(0, h)
-            zero = [nm.ZERO] * len(h)
-            y = list(layer.conv_bias)
-            for j, c in enumerate(layer.conv):
-                past = rows[j] if j < len(rows) else zero
-                y = [a + b * w for a, b, w in zip(y, past, c, strict=True)]
-            nm.require_finite(y, "OVERFLOW", "convolution")
-            h = y
+            h = filtered(h, rows, layer.conv, layer.conv_bias)
         heads, kv = self.blob.header.n_q_heads, self.blob.header.n_kv_heads
         q = _split(nm.linear(h, layer.wq, layer.bq), heads)
         k = _split(nm.linear(h, layer.wk, layer.bk), kv)
@@ -102,7 +116,7 @@ class Stream:
         x = _add(x, nm.linear(a, layer.wo, layer.bo))
         if layer.w1 is not None and layer.w2 is not None and eps is not None:
             h = rms(x, layer.ffn_norm, eps)
-            u = [value if value > 0 else nm.ZERO for value in nm.linear(h, layer.w1, layer.b1)]
+            u = relu(nm.linear(h, layer.w1, layer.b1))
             x = _add(x, nm.linear(u, layer.w2, layer.b2))
         return x
 

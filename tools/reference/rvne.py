@@ -18,7 +18,7 @@ BINARY16, EXTENSION = 1, 2
 UNLIMITED = 0xFFFFFFFF
 
 PATTERN, CARRIERS, GAIN, NORMALISATION, PROJECTION, NORM, CONVOLUTION, BIAS, FEED_FORWARD, POOLING, EMBEDDING = range(1, 12)
-CLASS_NAMES, FRAME_RATE, PROVENANCE = 12, 13, 14
+CLASS_NAMES, FRAME_RATE, PROVENANCE, STEM = range(12, 16)
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,9 @@ class Blob:
     scale: Vector | None = None
     projection: Matrix | None = None
     projection_bias: Vector | None = None
+    stem_bias: Vector | None = None
+    stem: Matrix | None = None
+    stem_relu: bool = False
     eps: Vector | None = None
     final_norm: Vector | None = None
     pool_mean: bool = False
@@ -214,7 +217,7 @@ def _sections(data: bytes, padding: int) -> dict[int, bytes]:
     while at < len(data):
         _need(at + 8 <= len(data), "section header")
         number, reserved, length = struct.unpack_from("<HHI", data, at)
-        _need(reserved == 0 and last < number <= PROVENANCE, "section id")
+        _need(reserved == 0 and last < number <= STEM, "section id")
         end = at + 8 + length
         stop = end + -length % 4
         _need(stop <= len(data) and not any(data[end:stop]), "section")
@@ -286,6 +289,11 @@ def _read_section(blob: Blob, number: int, r: _Reader) -> None:
         _utf8(r.take(len(r.data)))
     elif number == FRAME_RATE:
         _need(r.vector(1)[0] > 0, "frame rate")
+    elif number == STEM:
+        taps, activation = r.u32(), r.u32()
+        _need(1 <= taps <= 64 and activation <= 1, "stem")
+        blob.stem_relu, blob.stem_bias = activation == 1, r.vector(w)
+        blob.stem = [r.vector(w) for _ in range(taps)]
     else:
         _utf8(r.take(len(r.data)))
 
