@@ -22,7 +22,7 @@ LANE_INLINE lane lane_weight(const lane_matrix *m, size_t i, size_t o, int half,
 LANE_INLINE void lane_linear_block(const lane_matrix *m, const float *x, float *y, size_t o, int rows, int vectors,
                                    int half, size_t part)
 {
-    lane acc[8];
+    lane acc[16];
     for (int v = 0; v < vectors; ++v) {
         lane b = v_zero();
         if (m->bias)
@@ -48,4 +48,40 @@ LANE_INLINE void lane_linear_block(const lane_matrix *m, const float *x, float *
             else
                 v_store(to, acc[r * vectors + v]);
         }
+}
+
+/* All rows of columns o .. */
+LANE_INLINE void lane_linear_panel(const lane_matrix *m, const float *x, size_t rows, float *y, size_t o, int vectors,
+                                   int half, size_t part)
+{
+    size_t r = 0;
+    for (; r + LANE_ROWS <= rows; r += LANE_ROWS)
+        lane_linear_block(m, x + r * m->in, y + r * m->out, o, LANE_ROWS, vectors, half, part);
+    for (; r < rows; ++r)
+        lane_linear_block(m, x + r * m->in, y + r * m->out, o, 1, vectors, half, part);
+}
+
+LANE_INLINE void lane_linear_typed(const lane_matrix *m, const float *x, size_t rows, float *y, int half)
+{
+    size_t o = 0;
+    if (rows < LANE_ROWS) /* few rows: more columns at a time instead */
+        for (; o + 8 * LANES <= m->out; o += 8 * LANES)
+            for (size_t r = 0; r < rows; ++r)
+                lane_linear_block(m, x + r * m->in, y + r * m->out, o, 1, 8, half, 0);
+    for (; o + 2 * LANES <= m->out; o += 2 * LANES)
+        lane_linear_panel(m, x, rows, y, o, 2, half, 0);
+    for (; o + LANES <= m->out; o += LANES)
+        lane_linear_panel(m, x, rows, y, o, 1, half, 0);
+    if (o < m->out)
+        lane_linear_panel(m, x, rows, y, o, 1, half, m->out - o);
+}
+
+static void lane_linear(const float *x, size_t rows, size_t in, const void *w, aether_dtype wtype, const float *bias,
+                        size_t out, float *y)
+{
+    const lane_matrix m = {w, in, out, bias};
+    if (wtype == AETHER_BINARY16)
+        lane_linear_typed(&m, x, rows, y, 1);
+    else
+        lane_linear_typed(&m, x, rows, y, 0);
 }

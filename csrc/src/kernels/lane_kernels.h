@@ -1,0 +1,23 @@
+/* The one lane algorithm, compiled for one instruction set: include after a lane_<instruction set>.h, then LANE_TABLE(name). */
+#include "aether/attention.h"
+
+#include "variants.h"
+
+#include <math.h> /* for a macro alone */
+
+#define LANE_INFINITY INFINITY
+
+#include "lane_numeric.h"
+
+#include "lane_linear.h"
+
+#include "lane_gather.h"
+
+#include "lane_slots.h"
+
+#include "lane_attention.h"
+
+#define LANE_TABLE(NAME)                                                                                             \
+    const aether_kernels aether_kernels_##NAME = {#NAME,       lane_linear,     lane_all_finite, lane_widen,         \
+                                                  lane_narrow, lane_gather,     lane_plan_bytes, lane_prepare,       \
+                                                  lane_rows_bytes, lane_rows}
