@@ -1,0 +1,188 @@
+"""Between a torch network and an RVNE blob, losslessly: every binary32 bit of a parameter is the blob's, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from aether_temporal.blob import WeightBlob, WeightBlobHeader
+from aether_temporal.settings import (
+    BiasSettings,
+    CarrierSettings,
+    ConvolutionSettings,
+    EmbeddingSettings,
+    FeedForwardSettings,
+    ModelSettings,
+    NormalisationSettings,
+    NormSettings,
+    PatternSettings,
+    PoolingSettings,
+    ProjectionSettings,
+    StemSettings,
+)
+
+from .network import Layer, NetworkConfig, TemporalNetwork
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Description:
+    """What a blob says beside its numbers."""
+
+    class_names: Sequence[str] | None = None
+    frame_rate: float | None = None
+    provenance: str | None = None
+    carriers: CarrierSettings | None = None
+
+
+def _array(tensor: torch.Tensor | None) -> NDArray[np.float32]:
+    assert tensor is not None
+    found: NDArray[np.float32] = tensor.detach().cpu().numpy()
+    return found
+
+
+def _stack(layers: Sequence[Layer], name: str) -> NDArray[np.float32]:
+    return np.stack([_array(getattr(layer, name)) for layer in layers])
+
+
+def _layers(network: TemporalNetwork) -> list[Layer]:
+    return [layer for layer in network.layers if isinstance(layer, Layer)]
+
+
+def to_settings(network: TemporalNetwork, description: Description) -> ModelSettings:
+    """The network's sections."""
+    c, layers = network.config, _layers(network)
+    found: dict[str, Any] = {"width": c.width, "pattern": c.pattern, "gain": c.gain}
+    found |= {field.name: getattr(description, field.name) for field in dataclasses.fields(description)}
+    if c.normalisation:
+        found["normalisation"] = NormalisationSettings(_array(network.mean), _array(network.scale))
+    if c.projection:
+        found["projection"] = ProjectionSettings(_array(network.project), _array(network.project_bias))
+    if c.stem_taps:
+        found["stem"] = StemSettings(_array(network.stem_filter()), _array(network.stem_bias), c.stem_activation)
+    if c.eps is not None:
+        found["norm"] = NormSettings(_stack(layers, "gain"), _array(network.gain), c.eps)
+    if c.taps:
+        found["convolution"] = ConvolutionSettings(_stack(layers, "kernel"), _stack(layers, "kernel_bias"))
+    if c.bias:
+        each = (_stack(layers, name) for name in ("bq", "bk", "bv", "bo"))
+        found["bias"] = BiasSettings(*each, _array(network.classifier_bias))
+    if c.hidden:
+        found["feed_forward"] = FeedForwardSettings(
+            *(_stack(layers, name) for name in ("ffn_gain", "W1", "b1", "W2", "b2"))
+        )
+    if c.pool_frames > 1:
+        found["pooling"] = PoolingSettings("mean", c.pool_frames)
+    if c.embedding_dim:
+        found["embedding"] = EmbeddingSettings(_array(network.embed), _array(network.embed_bias))
+    return ModelSettings(**found)
+
+
+def to_blob(
+    network: TemporalNetwork,
+    description: Description | None = None,
+    dtype: Literal["float32", "float16"] = "float32",
+) -> WeightBlob:
+    """The network as a blob; with float32 without losing a bit. InvalidConfigError for weights that are not finite."""
+    c = network.config
+    header = WeightBlobHeader(dtype, c.input_dim, c.n_q_heads, c.n_kv_heads, c.head_dim, c.n_layers, c.n_classes)
+    core = [{name: _array(getattr(layer, name)) for name in ("Wq", "Wk", "Wv", "Wo")} for layer in _layers(network)]
+    settings = to_settings(network, description or Description())
+    return WeightBlob.from_arrays(header, core, _array(network.classifier), settings)
+
+
+def describe(blob: WeightBlob) -> Description:
+    """What the blob says beside its numbers."""
+    s = blob.settings or ModelSettings()
+    return Description(s.class_names, s.frame_rate, s.provenance, s.carriers)
+
+
+def _shape(blob: WeightBlob, s: ModelSettings) -> NetworkConfig:
+    h = blob.header
+    return NetworkConfig(
+        input_dim=h.input_dim,
+        n_classes=h.n_classes,
+        width=blob.width,
+        n_layers=h.n_layers,
+        n_q_heads=h.n_q_heads,
+        n_kv_heads=h.n_kv_heads,
+        head_dim=h.head_dim,
+        pattern=s.pattern or PatternSettings(),
+        gain=s.gain or "none",
+        normalisation=s.normalisation is not None,
+        projection=s.projection is not None,
+        stem_taps=0 if s.stem is None else len(np.asarray(s.stem.kernel)),
+        stem_activation="none" if s.stem is None else s.stem.activation,
+        eps=None if s.norm is None else s.norm.eps,
+        taps=0 if s.convolution is None else np.shape(s.convolution.kernel)[1],
+        bias=s.bias is not None,
+        hidden=0 if s.feed_forward is None else np.shape(s.feed_forward.b1)[1],
+        pool_frames=1 if s.pooling is None else s.pooling.frames,
+        embedding_dim=0 if s.embedding is None else len(np.asarray(s.embedding.bias)),
+    )
+
+
+def from_blob(blob: WeightBlob) -> TemporalNetwork:
+    """The network of a blob (any the core accepts, the plain version 1 layout too); binary16 matrices are widened."""
+    s = blob.settings or ModelSettings()
+    network = TemporalNetwork(_shape(blob, s))
+    layers, arrays = _layers(network), blob.arrays()
+
+    def put(target: torch.Tensor | None, value: Any) -> None:
+        assert target is not None
+        target.copy_(torch.from_numpy(np.array(value, dtype=np.float32)))
+
+    def spread(name: str, values: Any) -> None:
+        for layer, value in zip(layers, np.asarray(values), strict=True):
+            put(getattr(layer, name), value)
+
+    with torch.no_grad():
+        for index, layer in enumerate(layers):
+            for name in ("Wq", "Wk", "Wv", "Wo"):
+                put(getattr(layer, name), arrays[f"layers.{index}.{name}"])
+        put(network.classifier, arrays["classifier"])
+        if (n := s.normalisation) is not None:
+            put(network.mean, n.mean)
+            put(network.scale, n.scale)
+        if (p := s.projection) is not None:
+            put(network.project, p.matrix)
+            put(network.project_bias, p.bias)
+        if (f := s.stem) is not None:
+            put(network.stem_kernel, f.kernel)
+            put(network.stem_bias, f.bias)
+        if (r := s.norm) is not None:
+            spread("gain", r.layers)
+            put(network.gain, r.final)
+        if (k := s.convolution) is not None:
+            spread("kernel", k.kernel)
+            spread("kernel_bias", k.bias)
+        if (b := s.bias) is not None:
+            for name, values in (("bq", b.q), ("bk", b.k), ("bv", b.v), ("bo", b.o)):
+                spread(name, values)
+            put(network.classifier_bias, b.classifier)
+        if (u := s.feed_forward) is not None:
+            for name, values in (("ffn_gain", u.gain), ("W1", u.w1), ("b1", u.b1), ("W2", u.w2), ("b2", u.b2)):
+                spread(name, values)
+        if (e := s.embedding) is not None:
+            put(network.embed, e.matrix)
+            put(network.embed_bias, e.bias)
+    return network
+
+
+def export(
+    network: TemporalNetwork, path: str | os.PathLike[str], description: Description | None = None
+) -> WeightBlob:
+    """Writes the network as a binary32 blob, whole or not at all; returns it. OSError."""
+    blob = to_blob(network, description)
+    blob.save(path)
+    return blob
+
+
+def load(path: str | os.PathLike[str]) -> TemporalNetwork:
+    """The network of a blob on disk. OSError, BlobError."""
+    return from_blob(WeightBlob.load(path))
