@@ -49,6 +49,7 @@ typedef struct golden_sink {
 
 void golden_sink_open(golden_sink *sink, const golden_case *c, const char *path, size_t start);
 void golden_put(golden_sink *sink, uint32_t word);
+void golden_put_bytes(golden_sink *sink, const void *bytes, size_t count); /* a multiple of 4 */
 void golden_put_floats(golden_sink *sink, const float *x, size_t count);
 
 typedef struct golden_run {
@@ -92,7 +93,9 @@ enum golden_kernel {
     GOLDEN_MODEL,
     GOLDEN_BLOB_OPEN,
     GOLDEN_BLOB_WRITE,
-    GOLDEN_AMPLITUDE
+    GOLDEN_AMPLITUDE,
+    GOLDEN_CACHE_STATE,
+    GOLDEN_STREAM_STATE
 };
 
 #endif

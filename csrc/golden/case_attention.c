@@ -339,10 +339,39 @@ static void run_prefill(golden_run *run, const attention_case *a) {
     golden_close(run, &sink, status, status == AETHER_OK);
 }
 
+/* The bytes of a saved cache after all tokens. */
+static void run_state(golden_run *run, const attention_case *a) {
+    const size_t most = SAVED_EXTRA + 4 * a->config.n_globals;
+    stream s;
+    aether_status status = take_stream(run, a, 1, &s);
+    unsigned char *saved = golden_take(&run->arena, status == AETHER_OK ? s.memory_bytes + most : 0, 1);
+    golden_sink sink;
+    size_t t, bytes;
+    if (!golden_ready(run)) {
+        return;
+    }
+    golden_sink_open(&sink, &run->c, "saved", 0);
+    for (t = 0; t < a->tokens && status == AETHER_OK; t++) {
+        status = step(&s, a, t);
+    }
+    if (status == AETHER_OK) {
+        bytes = aether_cache_saved_size(&s.cache);
+        status = bytes <= s.memory_bytes + most ? aether_cache_save(&s.cache, saved, bytes) : AETHER_E_MEMORY;
+    }
+    if (status == AETHER_OK) {
+        golden_put_bytes(&sink, saved, bytes);
+    }
+    golden_close(run, &sink, status, 1);
+}
+
 void golden_run_attention(golden_run *run) {
     attention_case a;
     uint32_t mode;
     if (!read_case(run, &a)) {
+        return;
+    }
+    if (run->c.kernel == GOLDEN_CACHE_STATE) {
+        run_state(run, &a);
         return;
     }
     for (mode = FORWARD; mode <= RESET && !run->arena.failed; mode <<= 1) {

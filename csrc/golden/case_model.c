@@ -40,8 +40,12 @@ static aether_status save_and_load(aether_stream *stream, const model_case *m, c
     return status == AETHER_OK ? aether_stream_load(stream, saved, need, NULL) : status;
 }
 
-/* Frame by frame; with `saved`, the stream is saved and restored half way, and refuses a bad frame there. */
-static aether_status push_all(golden_run *run, const model_case *m, const uint32_t *how, int saved, golden_sink *sink) {
+enum how { PLAIN, SAVED, STATE };
+
+/* Frame by frame. SAVED: the stream refuses a bad frame half way, and is saved and restored. STATE: what is compared is the saved
+   stream after the last frame. */
+static aether_status push_all(golden_run *run, const model_case *m, const uint32_t *how, enum how saved,
+                              golden_sink *sink) {
     const size_t mark = run->arena.used;
     const uint32_t infinite = 0x7F800000u;
     aether_stream stream;
@@ -58,7 +62,7 @@ static aether_status push_all(golden_run *run, const model_case *m, const uint32
     if (golden_ready(run)) {
         status = aether_stream_init(&stream, &m->model, how[0], (aether_dtype)how[1], memory, size);
     }
-    if (saved && status == AETHER_OK) {
+    if (saved != PLAIN && status == AETHER_OK) {
         aether_memory memory_of;
         status = aether_model_memory(&m->model, how[0], (aether_dtype)how[1], &memory_of);
         saved_size = status == AETHER_OK ? memory_of.state + SAVED_EXTRA : 0;
@@ -66,7 +70,7 @@ static aether_status push_all(golden_run *run, const model_case *m, const uint32
     }
     for (t = 0; golden_ready(run) && t < m->n_frames && status == AETHER_OK; t++) {
         golden_fill(&m->frames, t * m->input_dim, m->input_dim, frame);
-        if (saved && t == m->n_frames / 2) {
+        if (saved == SAVED && t == m->n_frames / 2) {
             memcpy(bad, frame, m->input_dim * sizeof(float));
             memcpy(bad + m->input_dim - 1, &infinite, sizeof infinite);
             if (aether_stream_push(&stream, bad) != AETHER_E_NOT_FINITE) {
@@ -77,19 +81,27 @@ static aether_status push_all(golden_run *run, const model_case *m, const uint32
         if (status == AETHER_OK) {
             status = aether_stream_push(&stream, frame);
         }
-        if (status == AETHER_OK) {
+        if (status == AETHER_OK && saved != STATE) {
             put_answer(sink, m, aether_stream_logits(&stream), aether_stream_embedding(&stream));
+        }
+    }
+    if (saved == STATE && golden_ready(run) && status == AETHER_OK) {
+        size = aether_stream_saved_size(&stream);
+        status = size <= saved_size ? aether_stream_save(&stream, bytes, size) : AETHER_E_MEMORY;
+        if (status == AETHER_OK) {
+            golden_put_bytes(sink, bytes, size);
         }
     }
     run->arena.used = mark;
     return status;
 }
 
-static void run_streams(golden_run *run, const model_case *m, int saved) {
+static void run_streams(golden_run *run, const model_case *m, enum how saved) {
+    static const char *const paths[3] = {"stream", "saved stream", "saved"};
     golden_sink sink;
     aether_status status = AETHER_OK;
     uint32_t i;
-    golden_sink_open(&sink, &run->c, saved ? "saved stream" : "stream", 0);
+    golden_sink_open(&sink, &run->c, paths[saved], 0);
     for (i = 0; i < m->n_runs && status == AETHER_OK; i++) {
         status = push_all(run, m, m->runs + 2 * i, saved, &sink);
     }
@@ -153,10 +165,14 @@ static void run_model(golden_run *run) {
         m.model.embed_dim != m.embed_dim) {
         return;
     }
-    run_streams(run, &m, 0);
+    if (run->c.kernel == GOLDEN_STREAM_STATE) {
+        run_streams(run, &m, STATE);
+        return;
+    }
+    run_streams(run, &m, PLAIN);
     if (run->c.status == AETHER_OK && !run->arena.failed) {
         run->arena.used = 0;
-        run_streams(run, &m, 1);
+        run_streams(run, &m, SAVED);
     }
     if (!run->arena.failed) {
         run->arena.used = 0;
@@ -214,7 +230,7 @@ static void run_write(golden_run *run) {
 }
 
 void golden_run_model(golden_run *run) {
-    if (run->c.kernel == GOLDEN_MODEL) {
+    if (run->c.kernel == GOLDEN_MODEL || run->c.kernel == GOLDEN_STREAM_STATE) {
         run_model(run);
     } else if (run->c.kernel == GOLDEN_BLOB_OPEN) {
         run_open(run);

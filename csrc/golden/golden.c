@@ -191,13 +191,18 @@ void golden_put(golden_sink *sink, uint32_t word) {
     }
 }
 
-void golden_put_floats(golden_sink *sink, const float *x, size_t count) {
+void golden_put_bytes(golden_sink *sink, const void *bytes, size_t count) {
+    const unsigned char *from = bytes;
     size_t i;
-    for (i = 0; i < count; i++) {
+    for (i = 0; i < count; i += 4) {
         uint32_t word;
-        memcpy(&word, x + i, sizeof word);
+        memcpy(&word, from + i, sizeof word);
         golden_put(sink, word);
     }
+}
+
+void golden_put_floats(golden_sink *sink, const float *x, size_t count) {
+    golden_put_bytes(sink, x, count * sizeof(float));
 }
 
 void golden_close(golden_run *run, golden_sink *sink, aether_status status, int whole) {
@@ -283,9 +288,11 @@ static void run_case(golden_run *run) {
     run->arena.failed = 0;
     switch (run->c.kernel) {
     case GOLDEN_ATTENTION:
+    case GOLDEN_CACHE_STATE:
         golden_run_attention(run);
         break;
     case GOLDEN_MODEL:
+    case GOLDEN_STREAM_STATE:
     case GOLDEN_BLOB_OPEN:
     case GOLDEN_BLOB_WRITE:
         golden_run_model(run);

@@ -36,6 +36,8 @@ class Kernel(IntEnum):
     BLOB_OPEN = 13
     BLOB_WRITE = 14
     AMPLITUDE = 15
+    CACHE_STATE = 16
+    STREAM_STATE = 17
 
 
 class Rule(IntEnum):

@@ -1,0 +1,136 @@
+"""docs/spec/state.md: the bytes of a saved cache and of a saved stream."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+
+from . import numeric as nm
+from .attention import Cache, Head, Row, block_mean
+from .model import Stream
+from .numeric import Vector, crc32
+
+CACHE_MAGIC, STREAM_MAGIC = 0x564B4541, 0x54534541
+
+
+def _power_below(x: int) -> int:
+    return 1 << (x.bit_length() - 1) if x else 0
+
+
+def _part(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 8)
+
+
+def _floats(values: Sequence[Vector]) -> bytes:
+    return b"".join(struct.pack("<I", nm.to_bits(x)) for vector in values for x in vector)
+
+
+def _rows(rows: Sequence[Row], half: bool) -> bytes:
+    flat = [x for row in rows for vector in row for x in vector]
+    if half:
+        return b"".join(struct.pack("<H", nm.half_from_float(x)) for x in flat)
+    return _floats([flat])
+
+
+def cache_payload(cache: Cache, head: Head) -> bytes:
+    """The payload; `head` as configured, the cache's own has the effective history."""
+    p, size = cache.head.pattern, head.pattern.block_size
+    history, length = p.history, len(cache.k)
+    zero: Row = [[nm.ZERO] * head.head_dim for _ in range(head.kv_heads)]
+    n_rows = 1 + max(min(p.window, history - 1), _power_below(history - 1) if p.log_stride else 0)
+    n_blocks = 0
+    if p.landmarks and history >= size:
+        d = history // size - 1
+        n_blocks = 1 + (_power_below(d) if p.log_stride else min(d, 1))
+    parts, sums = [], []
+    for tensor in (cache.k, cache.v):
+        pending = tensor[length - length % size :] if n_blocks else []
+        sums.append([[_sum([row[g][d] for row in pending]) for d in range(head.head_dim)] for g in range(head.kv_heads)])
+    parts.append(_rows(sums, False))
+    for tensor in (cache.k, cache.v):
+        means = [zero] * n_blocks
+        for b in range(max(0, length // size - n_blocks), length // size if n_blocks else 0):
+            block = tensor[b * size : (b + 1) * size]
+            means[b % n_blocks] = [block_mean([row[g] for row in block]) for g in range(head.kv_heads)]
+        if n_blocks and (length + 1) % size == 0:
+            means[length // size % n_blocks] = zero
+        parts.append(_rows(means, False))
+    for tensor in (cache.stored_k, cache.stored_v):
+        rows = [zero] * n_rows
+        for t in range(max(0, length - n_rows), length):
+            rows[t % n_rows] = tensor[t]
+        rows[length % n_rows] = zero
+        parts.append(_rows(rows, cache.half))
+    for tensor in (cache.stored_k, cache.stored_v):
+        parts.append(_rows([tensor[g] if g < length else zero for g in head.pattern.globals_], cache.half))
+    return b"".join(_part(part) for part in parts)
+
+
+def _sum(values: Vector) -> np.float32:
+    s = nm.ZERO
+    for x in values:
+        s = s + x
+    return s
+
+
+def save_cache(cache: Cache, head: Head) -> bytes:
+    """A whole saved cache."""
+    p = head.pattern
+    payload = cache_payload(cache, head)
+    flags = int(cache.half) | int(cache.ring) << 1 | int(p.log_stride) << 2 | int(p.landmarks) << 3
+    data = struct.pack(
+        "<IHH4I6Q",
+        CACHE_MAGIC,
+        1,
+        flags,
+        head.q_heads,
+        head.kv_heads,
+        head.head_dim,
+        len(p.globals_),
+        p.window,
+        p.block_size,
+        p.history,
+        cache.capacity,
+        len(cache.k),
+        len(payload),
+    )
+    data += struct.pack(f"<{len(p.globals_)}I", *p.globals_) + payload
+    return data + struct.pack("<I", crc32(data))
+
+
+def save_stream(stream: Stream, blob: bytes, capacity: int, length: int, answer: tuple[Vector, Vector | None]) -> bytes:
+    """A whole saved stream after `length` frames, the last of which gave `answer`."""
+    b = stream.blob
+    payload = b"".join(cache_payload(c, c.head) for c in stream.caches)
+
+    def ring(newest_first: Sequence[Vector], n: int) -> bytes:
+        rows = [[nm.ZERO] * b.width for _ in range(n)]
+        for age, row in enumerate(newest_first[: n - 1]):  # the oldest is what the next frame overwrites
+            rows[(length - 1 - age) % n] = row
+        return _floats(rows)
+
+    if b.stem is not None:
+        payload += _part(ring(stream.stem_rows, len(b.stem)))
+    if b.layers[0].conv is not None:
+        payload += _part(b"".join(ring(rows, len(layer.conv or ())) for rows, layer in zip(stream.conv_rows, b.layers, strict=True)))
+    if b.pool_mean:
+        payload += _part(ring(stream.pooled[::-1], b.pool_frames))
+    payload += _part(_floats([answer[0]]))
+    if answer[1] is not None:
+        payload += _part(_floats([answer[1]]))
+    half = stream.caches[0].half
+    data = struct.pack(
+        "<IHHIIQQQ",
+        STREAM_MAGIC,
+        1,
+        int(half),
+        int.from_bytes(blob[-4:], "little"),
+        len(b.layers),
+        capacity,
+        length,
+        len(payload),
+    )
+    data += payload
+    return data + struct.pack("<I", crc32(data))
