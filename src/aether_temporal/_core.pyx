@@ -1,0 +1,39 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, embedsignature=True
+"""The C core as Python sees it. Translates, and nothing else: buffers in, statuses out as exceptions, the GIL released
+around work. The package's classes derive from the ones here."""
+
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_SIMPLE, PyBUF_WRITABLE
+from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
+from libc.stdint cimport int8_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy
+
+from aether cimport *
+
+from numpy import empty as numpy_empty
+from numpy import float32 as numpy_float32
+
+from ._convert import as_float32
+from ._explain import raise_cache_error, raise_forward_error, raise_model_error, raise_push_error, raise_size_error
+from .errors import (
+    BY_STATUS_NAME,
+    BlobLengthError,
+    CacheBusyError,
+    InputTypeError,
+    InvalidArgumentError,
+    InvalidConfigError,
+    KernelsError,
+    OutOfMemoryError,
+    ShapeError,
+)
+
+VERSION = AETHER_VERSION.decode()
+
+include "_core_parts/status.pxi"
+include "_core_parts/memory.pxi"
+include "_core_parts/buffers.pxi"
+include "_core_parts/head.pxi"
+include "_core_parts/cache.pxi"
+include "_core_parts/blob.pxi"
+include "_core_parts/model.pxi"
+include "_core_parts/golden.pxi"

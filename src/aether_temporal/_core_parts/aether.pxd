@@ -1,0 +1,221 @@
+# The C interface (csrc/include/aether) as Cython sees it.
+from libc.stdint cimport int8_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+
+cdef extern from "aether/aether.h" nogil:
+    const char *AETHER_VERSION
+    size_t SIZE_MAX
+
+    ctypedef enum aether_status:
+        AETHER_OK
+        AETHER_E_SHAPE
+        AETHER_E_NOT_FINITE
+        AETHER_E_OVERFLOW
+        AETHER_STATUS_COUNT
+
+    ctypedef struct aether_detail:
+        const char *field
+        const char *expected
+        uint64_t found
+        size_t offset
+
+    const char *aether_status_text(aether_status status)
+    const char *aether_status_name(aether_status status)
+
+    ctypedef enum aether_dtype:
+        AETHER_BINARY32
+        AETHER_BINARY16
+
+    ctypedef struct aether_kernels:
+        const char *name
+
+    const aether_kernels *aether_kernels_portable()
+    const aether_kernels *aether_kernels_at(size_t index)
+    int aether_kernels_usable(const aether_kernels *kernels)
+    aether_status aether_kernels_find(const char *name, const aether_kernels **kernels)
+
+    ctypedef enum aether_backend:
+        AETHER_SPARSE
+        AETHER_DENSE
+
+    ctypedef struct aether_config:
+        aether_backend backend
+        uint32_t q_heads
+        uint32_t kv_heads
+        uint32_t head_dim
+        uint64_t window
+        uint64_t block_size
+        uint64_t history
+        const uint32_t *globals
+        size_t n_globals
+        uint8_t causal
+        uint8_t use_log_stride
+        uint8_t use_landmarks
+
+    ctypedef struct aether_head:
+        aether_config config
+        float scale
+        const aether_kernels *kernels
+
+    aether_status aether_head_init(aether_head *head, const aether_config *config, const aether_kernels *kernels,
+                                   aether_detail *detail)
+    uint64_t aether_pattern_edges(const aether_config *config, uint64_t tokens)
+
+    ctypedef struct aether_plan:
+        size_t tokens
+
+    aether_status aether_attention_workspace(const aether_head *head, size_t tokens, aether_dtype dtype, size_t *bytes)
+    aether_status aether_attention_forward(const aether_head *head, const float *q, const float *k, const float *v,
+                                           size_t tokens, aether_dtype dtype, float *out, void *workspace, size_t bytes)
+    aether_status aether_attention_plan_size(const aether_head *head, size_t tokens, aether_dtype dtype, size_t *bytes)
+    aether_status aether_attention_prepare(aether_plan *plan, const aether_head *head, const float *k, const float *v,
+                                           size_t tokens, aether_dtype dtype, void *workspace, size_t bytes)
+    aether_status aether_attention_rows_size(const aether_head *head, size_t tokens, size_t *bytes)
+    aether_status aether_attention_rows(const aether_plan *plan, const float *q, size_t first, size_t count, float *out,
+                                        void *scratch, size_t bytes)
+
+    ctypedef enum aether_policy:
+        AETHER_ON_FULL_ERROR
+        AETHER_ON_FULL_RING
+
+    ctypedef struct aether_cache:
+        aether_head head
+        uint64_t capacity
+        uint64_t length
+        aether_dtype dtype
+        aether_policy policy
+        size_t n_rows
+        size_t memory_bytes
+
+    ctypedef struct aether_saved:
+        aether_config config
+        uint64_t capacity
+        uint64_t length
+        aether_dtype dtype
+        aether_policy policy
+        size_t globals_offset
+
+    aether_status aether_cache_size(const aether_head *head, uint64_t capacity, aether_dtype dtype, size_t *bytes)
+    aether_status aether_cache_init(aether_cache *cache, const aether_head *head, uint64_t capacity, aether_dtype dtype,
+                                    aether_policy policy, void *memory, size_t bytes)
+    void aether_cache_reset(aether_cache *cache)
+    aether_status aether_cache_scratch(const aether_cache *cache, size_t tokens, size_t *bytes)
+    aether_status aether_cache_step(aether_cache *cache, const aether_head *head, const float *q, const float *k,
+                                    const float *v, float *out, void *scratch, size_t bytes)
+    aether_status aether_cache_prefill(aether_cache *cache, const aether_head *head, const float *q, const float *k,
+                                       const float *v, size_t tokens, float *out, void *scratch, size_t bytes)
+    aether_status aether_cache_append(aether_cache *cache, const float *k, const float *v, size_t tokens)
+    size_t aether_cache_saved_size(const aether_cache *cache)
+    aether_status aether_cache_save(const aether_cache *cache, void *bytes, size_t size)
+    aether_status aether_cache_peek(const void *bytes, size_t size, aether_saved *saved, aether_detail *detail)
+    aether_status aether_cache_load(aether_cache *cache, const void *bytes, size_t size, aether_detail *detail)
+
+    uint32_t aether_crc32(uint32_t crc, const void *data, size_t bytes)
+
+    enum:
+        AETHER_RVNE_HEADER_BYTES
+        AETHER_RVNE_OVERHEAD
+
+    ctypedef struct aether_rvne_header:
+        uint8_t flags
+        uint16_t input_dim
+        uint16_t n_q_heads
+        uint16_t n_kv_heads
+        uint16_t head_dim
+        uint16_t n_layers
+        uint16_t n_classes
+        uint32_t weights_len
+
+    aether_status aether_rvne_check(const aether_rvne_header *header, aether_detail *detail)
+    aether_status aether_rvne_parse(const void *blob, size_t bytes, aether_rvne_header *header, aether_detail *detail)
+    uint64_t aether_rvne_size(const aether_rvne_header *header)
+    aether_status aether_rvne_write(const aether_rvne_header *header, const void *weights, void *out, size_t bytes,
+                                    aether_detail *detail)
+
+    ctypedef struct aether_model:
+        aether_rvne_header header
+        aether_head head
+        aether_dtype dtype
+        size_t width
+        uint32_t n_pairs
+        const uint16_t *carriers
+        size_t embed_dim
+        const char *class_names
+        size_t class_names_bytes
+        float frame_rate
+        const char *provenance
+        size_t provenance_bytes
+
+    ctypedef struct aether_array:
+        const char *name
+        uint32_t layer
+        aether_dtype dtype
+        size_t offset
+        uint32_t dims[2]
+
+    ctypedef struct aether_memory:
+        size_t flash
+        size_t state
+        size_t scratch
+        size_t cache_rows
+        uint64_t multiply_adds
+
+    aether_status aether_model_open(aether_model *model, const void *blob, size_t bytes, const aether_kernels *kernels,
+                                    aether_detail *detail)
+    aether_status aether_model_array(const aether_model *model, size_t index, aether_array *array)
+    aether_status aether_model_memory(const aether_model *model, uint64_t capacity, aether_dtype dtype,
+                                      aether_memory *memory)
+    aether_status aether_model_workspace(const aether_model *model, size_t tokens, uint64_t capacity, aether_dtype dtype,
+                                         size_t *bytes)
+    aether_status aether_model_forward(const aether_model *model, const float *frames, size_t tokens, uint64_t capacity,
+                                       aether_dtype dtype, float *logits, float *embeddings, void *workspace,
+                                       size_t bytes)
+
+    ctypedef struct aether_stream:
+        const aether_model *model
+        uint64_t capacity
+        aether_dtype dtype
+        uint64_t length
+        size_t memory_bytes
+
+    aether_status aether_stream_size(const aether_model *model, uint64_t capacity, aether_dtype dtype, size_t *bytes)
+    aether_status aether_stream_init(aether_stream *stream, const aether_model *model, uint64_t capacity,
+                                     aether_dtype dtype, void *memory, size_t bytes)
+    void aether_stream_reset(aether_stream *stream)
+    aether_status aether_stream_push(aether_stream *stream, const float *frame)
+    const float *aether_stream_logits(const aether_stream *stream)
+    const float *aether_stream_embedding(const aether_stream *stream)
+    size_t aether_stream_saved_size(const aether_stream *stream)
+    aether_status aether_stream_save(const aether_stream *stream, void *bytes, size_t size)
+    aether_status aether_stream_load(aether_stream *stream, const void *bytes, size_t size, aether_detail *detail)
+
+    aether_status aether_csi_amplitude(const int8_t *iq, size_t n_pairs, const uint16_t *carriers, size_t n, float *out)
+    aether_status aether_csi_frame(const aether_model *model, const int8_t *iq, size_t n_pairs, float *out)
+
+
+cdef extern from "golden.h" nogil:
+    ctypedef struct aether_golden_result:
+        const char *name
+        const char *path
+        aether_status expected_status
+        aether_status status
+        size_t compared
+        size_t mismatches
+        size_t first
+        uint32_t expected
+        uint32_t got
+        int passed
+
+    ctypedef void (*aether_golden_report)(void *user, const aether_golden_result *result) noexcept
+
+    ctypedef struct aether_golden_totals:
+        size_t cases
+        size_t checks
+        size_t failed
+        size_t compared
+
+    aether_status aether_golden_check(const void *file, size_t bytes, size_t *cases)
+    aether_status aether_golden_scratch(const void *file, size_t bytes, const aether_kernels *kernels, size_t *need)
+    aether_status aether_golden_run(const void *file, size_t bytes, const aether_kernels *kernels, void *scratch,
+                                    size_t scratch_bytes, aether_golden_report report, void *user,
+                                    aether_golden_totals *totals)

@@ -1,0 +1,77 @@
+# Arrays in and out. A C-contiguous, aligned float32 buffer is used where it lies; anything else goes through `as_float32`.
+
+cdef extern from "Python.h":
+    int PyObject_CheckBuffer(object value)
+    int _get_buffer "PyObject_GetBuffer" (object value, Py_buffer *view, int flags)
+    int _need_buffer "PyObject_GetBuffer" (object value, Py_buffer *view, int flags) except -1
+    void PyBuffer_Release(Py_buffer *view)
+    void PyErr_Clear()
+
+
+cdef bint _is_float32(const Py_buffer *view) noexcept:
+    cdef const char *form = view.format
+    if view.itemsize != 4 or form == NULL or (<size_t> view.buf) & 3:
+        return False
+    if form[0] == c'<' or form[0] == c'=' or form[0] == c'@':
+        form += 1
+    return form[0] == c'f' and form[1] == 0
+
+
+cdef int _take(object value, str field, Py_buffer *view) except -1:
+    """A C-contiguous float32 view of `value`, or of its converted copy; PyBuffer_Release it."""
+    if PyObject_CheckBuffer(value):
+        if _get_buffer(value, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) == 0:
+            if _is_float32(view):
+                return 0
+            PyBuffer_Release(view)
+        else:
+            PyErr_Clear()
+    value = as_float32(value, field)
+    _need_buffer(value, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+    if not _is_float32(view):
+        PyBuffer_Release(view)
+        raise InputTypeError.of(field, "real numbers", type(value).__name__)
+    return 0
+
+
+cdef tuple _shape(const Py_buffer *view):
+    return tuple([view.shape[i] for i in range(view.ndim)])
+
+
+cdef object _empty(tuple shape, Py_buffer *view):
+    """A new float32 array and a writable view of it."""
+    array = numpy_empty(shape, numpy_float32)
+    _need_buffer(array, view, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+    return array
+
+
+cdef class Bytes:
+    """A contiguous byte view of any object with the buffer protocol, without a copy where it is contiguous."""
+
+    cdef Py_buffer view
+    cdef bint held
+
+    def __cinit__(self, value, str field):
+        self.held = False
+        if not PyObject_CheckBuffer(value):
+            raise InputTypeError.of(field, "an object with the buffer protocol", type(value).__name__)
+        if _get_buffer(value, &self.view, PyBUF_SIMPLE) != 0:
+            PyErr_Clear()
+            value = memoryview(value).tobytes()
+            _need_buffer(value, &self.view, PyBUF_SIMPLE)
+        self.held = True
+
+    def __dealloc__(self):
+        if self.held:
+            PyBuffer_Release(&self.view)
+
+
+def crc32(data, value=0):
+    """CRC-32/ISO-HDLC of any object with the buffer protocol; to continue, pass the previous result as `value`."""
+    if not 0 <= value <= 0xFFFFFFFF:
+        raise InvalidArgumentError.of("value", "an unsigned 32-bit integer", value)
+    cdef uint32_t crc = value
+    cdef Bytes held = Bytes(data, "data")
+    with nogil:
+        crc = aether_crc32(crc, held.view.buf, <size_t> held.view.len)
+    return crc

@@ -1,0 +1,185 @@
+# The key/value cache.
+
+
+def _busy(field):
+    return CacheBusyError.of(field, "one caller at a time", "another thread inside")
+
+
+cdef aether_dtype _dtype(object name) except *:
+    if name == "float32":
+        return AETHER_BINARY32
+    if name == "float16":
+        return AETHER_BINARY16
+    raise InvalidConfigError.of("dtype", "'float32' or 'float16'", repr(name))
+
+
+cdef uint64_t _capacity(object value) except? 0:
+    """1 to 2**64 - 1."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or not 1 <= value < 1 << 64:
+        raise InvalidConfigError.of("capacity", "an integer from 1 to 2**64 - 1", repr(value))
+    return value
+
+
+cdef class Cache:
+    """aether_cache with the memory it lives in."""
+
+    cdef aether_cache cache
+    cdef Memory memory
+    cdef Memory scratch
+    cdef Pattern pattern
+    cdef bint busy
+    cdef readonly object config
+
+    def __init__(self, Head head not None, capacity=1024, dtype="float32", on_full="error"):
+        cdef size_t need
+        cdef aether_dtype kind = _dtype(dtype)
+        cdef uint64_t rows = _capacity(capacity)
+        head._ready()
+        if self.memory is not None:
+            raise InvalidArgumentError.of("cache", "one initialisation", "a second one")
+        if on_full not in ("error", "ring"):
+            raise InvalidConfigError.of("on_full", "'error' or 'ring'", repr(on_full))
+        cdef aether_policy policy = AETHER_ON_FULL_RING if on_full == "ring" else AETHER_ON_FULL_ERROR
+        _sized(aether_cache_size(&head.head, rows, kind, &need), head.config, capacity)
+        self.memory = Memory(need)
+        self.config = head.config
+        self.pattern = head.pattern
+        _check(aether_cache_init(&self.cache, &head.head, rows, kind, policy, self.memory.data, need), "capacity")
+        _check(aether_cache_scratch(&self.cache, 1, &need), "capacity")
+        self.scratch = Memory(need)
+
+    cdef int _idle(self) except -1:
+        if self.busy:
+            raise _busy("cache")
+        if self.memory is None or self.scratch is None:
+            raise InvalidArgumentError.of("cache", "an initialised cache", "one whose __init__ failed")
+        return 0
+
+    def __len__(self):
+        return min(self.cache.length, self.cache.capacity)
+
+    @property
+    def tokens(self):
+        """Tokens since the start or the last reset; for a ring this goes on beyond `capacity`."""
+        return self.cache.length
+
+    @property
+    def capacity(self):
+        """Tokens a query can see (and, with on_full "error", all the cache takes)."""
+        return self.cache.capacity
+
+    @property
+    def rows(self):
+        """Token rows held in memory: what a later query can still see, not `capacity`."""
+        return self.cache.n_rows
+
+    @property
+    def nbytes(self):
+        """Bytes of memory for keys, values and block means."""
+        return self.cache.memory_bytes
+
+    @property
+    def dtype(self):
+        return "float16" if self.cache.dtype == AETHER_BINARY16 else "float32"
+
+    @property
+    def on_full(self):
+        return "ring" if self.cache.policy == AETHER_ON_FULL_RING else "error"
+
+    def reset(self):
+        """Forget all tokens. CacheBusyError."""
+        self._idle()
+        aether_cache_reset(&self.cache)
+
+    def append(self, k, v):
+        """Append T tokens without attending; k, v: (T, kv_heads, head_dim). Errors as `step`; the cache is then as it was."""
+        cdef Py_buffer views[2]
+        cdef int held = 0
+        cdef size_t tokens
+        cdef aether_status status
+        self._idle()
+        try:
+            _take(k, "k", &views[0])
+            held = 1
+            _take(v, "v", &views[1])
+            held = 2
+            tokens = views[0].shape[0] if views[0].ndim == 3 else 0
+            _expect3(&views[0], "k", tokens, self.cache.head.config.kv_heads, self.cache.head.config.head_dim)
+            _expect3(&views[1], "v", tokens, self.cache.head.config.kv_heads, self.cache.head.config.head_dim)
+            self._idle()
+            self.busy = True
+            with nogil:
+                status = aether_cache_append(
+                    &self.cache, <const float *> views[0].buf, <const float *> views[1].buf, tokens)
+            self.busy = False
+        finally:
+            while held > 0:
+                held -= 1
+                PyBuffer_Release(&views[held])
+        if status != AETHER_OK:
+            raise_cache_error(_name(status), None, self, None, k, v, tokens)
+
+    def to_bytes(self):
+        """The cache's state, self-describing, with a CRC (docs/spec/state.md)."""
+        cdef aether_status status
+        cdef bytes out
+        cdef char *target
+        self._idle()
+        cdef size_t size = aether_cache_saved_size(&self.cache)
+        out = PyBytes_FromStringAndSize(NULL, <Py_ssize_t> size)
+        target = PyBytes_AsString(out)
+        self.busy = True
+        with nogil:
+            status = aether_cache_save(&self.cache, target, size)
+        self.busy = False
+        _check(status, "cache")
+        return out
+
+    def load(self, state):
+        """State of a cache of the same head, capacity, dtype and policy. SavedStateError, CacheMismatchError; the cache is then
+        as it was."""
+        cdef aether_detail detail
+        cdef aether_status status
+        cdef Bytes held = Bytes(state, "state")
+        detail.field = NULL
+        self._idle()
+        self.busy = True
+        with nogil:
+            status = aether_cache_load(&self.cache, held.view.buf, <size_t> held.view.len, &detail)
+        self.busy = False
+        _check_detail(status, &detail)
+
+
+def peek_state(state):
+    """What a saved cache says about itself: a dict of head settings, capacity, dtype, on_full, tokens. SavedStateError."""
+    cdef aether_saved saved
+    cdef aether_detail detail
+    cdef Bytes held = Bytes(state, "state")
+    cdef const unsigned char *data = <const unsigned char *> held.view.buf
+    cdef const unsigned char *at
+    cdef size_t index
+    detail.field = NULL
+    _check_detail(aether_cache_peek(data, <size_t> held.view.len, &saved, &detail), &detail)
+    tokens = []
+    for index in range(saved.config.n_globals):
+        at = data + saved.globals_offset + 4 * index
+        tokens.append(<uint32_t> at[0] | <uint32_t> at[1] << 8 | <uint32_t> at[2] << 16 | <uint32_t> at[3] << 24)
+    return {
+        "config": {
+            "backend": "dense" if saved.config.backend == AETHER_DENSE else "sparse_gqa",
+            "q_heads": saved.config.q_heads,
+            "kv_heads": saved.config.kv_heads,
+            "head_dim": saved.config.head_dim,
+            "window": saved.config.window,
+            "block_size": saved.config.block_size,
+            "causal": bool(saved.config.causal),
+            "global_tokens": tuple(tokens),
+            "use_log_stride": bool(saved.config.use_log_stride),
+            "use_landmarks": bool(saved.config.use_landmarks),
+            "history": saved.config.history or None,
+        },
+        "capacity": saved.capacity,
+        "tokens": saved.length,
+        "dtype": "float16" if saved.dtype == AETHER_BINARY16 else "float32",
+        "on_full": "ring" if saved.policy == AETHER_ON_FULL_RING else "error",
+    }

@@ -1,0 +1,305 @@
+# The model in a blob, and streams of it.
+
+
+cdef class Model:
+    """aether_model on bytes that it keeps."""
+
+    cdef aether_model model
+    cdef readonly bytes blob
+
+    def __init__(self, bytes blob not None, kernels=None):
+        cdef aether_detail detail
+        cdef aether_status status
+        cdef const aether_kernels *variant = _kernels(kernels)
+        cdef const char *data = PyBytes_AsString(blob)
+        cdef size_t size = <size_t> len(blob)
+        detail.field = NULL
+        if self.blob is not None:
+            raise InvalidArgumentError.of("model", "one initialisation", "a second one")
+        self.blob = blob  # bytes objects begin at a multiple of 8
+        with nogil:
+            status = aether_model_open(&self.model, data, size, variant, &detail)
+        _check_detail(status, &detail)
+
+    cdef int _ready(self) except -1:
+        if self.blob is None or self.model.head.kernels == NULL:
+            raise InvalidArgumentError.of("model", "an initialised model", "one whose __init__ failed")
+        return 0
+
+    @property
+    def kernels(self):
+        """Name of the kernel variant that runs."""
+        self._ready()
+        return self.model.head.kernels.name.decode()
+
+    @property
+    def width(self):
+        return self.model.width
+
+    @property
+    def embed_dim(self):
+        """Values of an embedding; 0 without."""
+        return self.model.embed_dim
+
+    @property
+    def n_pairs(self):
+        """I/Q pairs of a raw frame; 0 when the blob does not say."""
+        return self.model.n_pairs
+
+    @property
+    def class_names(self):
+        if self.model.class_names == NULL:
+            return None
+        names = PyBytes_FromStringAndSize(self.model.class_names, <Py_ssize_t> self.model.class_names_bytes)
+        return tuple(name.decode() for name in names.split(b"\0")[:self.model.header.n_classes])
+
+    @property
+    def frame_rate(self):
+        return self.model.frame_rate if self.model.frame_rate > 0 else None
+
+    @property
+    def provenance(self):
+        if self.model.provenance == NULL:
+            return None
+        return PyBytes_FromStringAndSize(self.model.provenance, <Py_ssize_t> self.model.provenance_bytes).decode()
+
+    def array_table(self):
+        """(name, layer or None, dtype, offset from the start of the blob, shape) of every array, in blob order."""
+        cdef aether_array array
+        cdef size_t index = 0
+        self._ready()
+        found = []
+        while aether_model_array(&self.model, index, &array) == AETHER_OK:
+            shape = tuple([array.dims[i] for i in range(1 if array.dims[1] == 0 else 2)])
+            found.append((
+                array.name.decode(),
+                None if array.layer == <uint32_t> 0xFFFFFFFF else array.layer,
+                "float16" if array.dtype == AETHER_BINARY16 else "float32",
+                array.offset,
+                shape,
+            ))
+            index += 1
+        return found
+
+    def memory(self, capacity, dtype):
+        """(flash, state, scratch, cache_rows, multiply_adds) of a stream of this capacity and dtype."""
+        cdef aether_memory memory
+        self._ready()
+        _sized(aether_model_memory(&self.model, _capacity(capacity), _dtype(dtype), &memory), None, capacity)
+        return memory.flash, memory.state, memory.scratch, memory.cache_rows, memory.multiply_adds
+
+    def forward(self, frames, capacity, dtype, bint embeddings):
+        """(logits, embeddings or None) after each frame; see TemporalModel."""
+        cdef Py_buffer views[3]
+        cdef int held = 0
+        cdef uint64_t limit = 0 if capacity is None else _capacity(capacity)
+        cdef aether_dtype kind = _dtype(dtype)
+        cdef size_t need, tokens
+        cdef aether_status status
+        cdef float *target = NULL
+        cdef Scratch scratch
+        scratch.base = NULL
+        self._ready()
+        if embeddings and self.model.embed_dim == 0:
+            raise ShapeError.of("embeddings", "a model with an embedding", "one without")
+        rows = None
+        try:
+            _take(frames, "frames", &views[0])
+            held = 1
+            if views[0].ndim != 2 or views[0].shape[1] != self.model.header.input_dim:
+                raise ShapeError.of("frames", f"shape (T, {self.model.header.input_dim})", _shape(&views[0]))
+            tokens = views[0].shape[0]
+            logits = _empty((views[0].shape[0], self.model.header.n_classes), &views[1])
+            held = 2
+            if embeddings:
+                rows = _empty((views[0].shape[0], self.model.embed_dim), &views[2])
+                held = 3
+                target = <float *> views[2].buf
+            _sized(aether_model_workspace(&self.model, tokens, limit, kind, &need), None, capacity)
+            _borrow(&scratch, need)
+            with nogil:
+                status = aether_model_forward(
+                    &self.model, <const float *> views[0].buf, tokens, limit, kind, <float *> views[1].buf, target,
+                    scratch.data, scratch.size)
+        finally:
+            free(scratch.base)
+            while held > 0:
+                held -= 1
+                PyBuffer_Release(&views[held])
+        if status != AETHER_OK:
+            raise_model_error(_name(status), frames, dtype)
+        return logits, rows
+
+    def csi_frame(self, iq):
+        """Amplitudes [input_dim] of the model's carriers in a raw int8 frame [n_pairs, 2]."""
+        cdef Py_buffer view
+        cdef aether_status status
+        self._ready()
+        cdef Bytes held = Bytes(iq, "iq")
+        out = _empty((self.model.header.input_dim,), &view)
+        status = aether_csi_frame(
+            &self.model, <const int8_t *> held.view.buf, <size_t> held.view.len // 2, <float *> view.buf)
+        PyBuffer_Release(&view)
+        if status == AETHER_E_SHAPE:
+            pairs = self.model.n_pairs if self.model.n_pairs else self.model.header.input_dim
+            raise ShapeError.of("iq", f"{pairs} I/Q pairs", held.view.len // 2)
+        _check(status, "iq")
+        return out
+
+
+def csi_amplitude(iq, carriers):
+    """sqrt(I*I + Q*Q) of int8 pairs [n_pairs, 2]; `carriers`: uint16 indices, or None for all pairs."""
+    cdef Py_buffer view
+    cdef aether_status status
+    cdef Bytes held = Bytes(iq, "iq")
+    cdef Bytes index = None
+    cdef const uint16_t *wanted = NULL
+    cdef size_t pairs = <size_t> held.view.len // 2
+    cdef size_t n = pairs
+    if carriers is not None:
+        index = Bytes(carriers, "carriers")
+        wanted = <const uint16_t *> index.view.buf
+        n = <size_t> index.view.len // 2
+    out = _empty((n,), &view)
+    with nogil:
+        status = aether_csi_amplitude(<const int8_t *> held.view.buf, pairs, wanted, n, <float *> view.buf)
+    PyBuffer_Release(&view)
+    if status == AETHER_E_SHAPE:
+        raise ShapeError.of("carriers", f"indices below {pairs}", max(memoryview(carriers).cast("B").cast("H")))
+    _check(status, "iq")
+    return out
+
+
+cdef class Stream:
+    """aether_stream with the memory it lives in."""
+
+    cdef aether_stream stream
+    cdef Memory memory
+    cdef readonly Model model
+    cdef bint busy
+
+    def __init__(self, Model model not None, capacity=256, dtype="float32"):
+        cdef size_t need
+        cdef aether_dtype kind = _dtype(dtype)
+        cdef uint64_t rows = _capacity(capacity)
+        model._ready()
+        if self.memory is not None:
+            raise InvalidArgumentError.of("stream", "one initialisation", "a second one")
+        _sized(aether_stream_size(&model.model, rows, kind, &need), None, capacity)
+        self.memory = Memory(need)
+        self.model = model
+        _check(aether_stream_init(&self.stream, &model.model, rows, kind, self.memory.data, need), "capacity")
+
+    cdef int _idle(self) except -1:
+        if self.busy:
+            raise _busy("stream")
+        if self.stream.model == NULL:
+            raise InvalidArgumentError.of("stream", "an initialised stream", "one whose __init__ failed")
+        return 0
+
+    def __len__(self):
+        return self.stream.length
+
+    @property
+    def capacity(self):
+        """Frames a query can see."""
+        return self.stream.capacity
+
+    @property
+    def dtype(self):
+        """Type of the cache: "float32" or "float16"."""
+        return "float16" if self.stream.dtype == AETHER_BINARY16 else "float32"
+
+    @property
+    def nbytes(self):
+        """Bytes of memory: state and scratch."""
+        return self.stream.memory_bytes
+
+    def push(self, frame):
+        """Take one frame, (input_dim,) real numbers; returns the logits, a new float32 array (n_classes,): row
+        `len(stream) - 1` of `model.forward` over all frames so far at this capacity and dtype, bit for bit.
+
+        ShapeError, NonFiniteError, ResultOverflowError, CacheBusyError; the stream is then as it was.
+        """
+        cdef Py_buffer views[2]
+        cdef int held = 0
+        cdef aether_status status
+        self._idle()
+        try:
+            _take(frame, "frame", &views[0])
+            held = 1
+            if views[0].ndim != 1 or views[0].shape[0] != self.model.model.header.input_dim:
+                raise ShapeError.of("frame", f"shape ({self.model.model.header.input_dim},)", _shape(&views[0]))
+            out = _empty((self.model.model.header.n_classes,), &views[1])
+            held = 2
+            self._idle()
+            self.busy = True
+            with nogil:
+                status = aether_stream_push(&self.stream, <const float *> views[0].buf)
+                if status == AETHER_OK:
+                    memcpy(views[1].buf, aether_stream_logits(&self.stream), <size_t> views[1].len)
+            self.busy = False
+        finally:
+            while held > 0:
+                held -= 1
+                PyBuffer_Release(&views[held])
+        if status != AETHER_OK:
+            raise_push_error(_name(status), frame, self.dtype)
+        return out
+
+    cdef object _newest(self, const float *values, size_t n):
+        cdef Py_buffer view
+        if values == NULL:
+            return None
+        out = _empty((n,), &view)
+        memcpy(view.buf, values, n * sizeof(float))
+        PyBuffer_Release(&view)
+        return out
+
+    @property
+    def logits(self):
+        """The newest logits, (n_classes,) float32, a copy; None before the first frame."""
+        self._idle()
+        return self._newest(aether_stream_logits(&self.stream), self.model.model.header.n_classes)
+
+    @property
+    def embedding(self):
+        """The newest embedding, L2-normalised (embed_dim,) float32, a copy; None before the first frame and for a model
+        without one."""
+        self._idle()
+        return self._newest(aether_stream_embedding(&self.stream), self.model.model.embed_dim)
+
+    def reset(self):
+        """Forget all frames. CacheBusyError."""
+        self._idle()
+        aether_stream_reset(&self.stream)
+
+    def to_bytes(self):
+        """The stream's state, with a CRC (docs/spec/state.md)."""
+        cdef aether_status status
+        cdef bytes out
+        cdef char *target
+        self._idle()
+        cdef size_t size = aether_stream_saved_size(&self.stream)
+        out = PyBytes_FromStringAndSize(NULL, <Py_ssize_t> size)
+        target = PyBytes_AsString(out)
+        self.busy = True
+        with nogil:
+            status = aether_stream_save(&self.stream, target, size)
+        self.busy = False
+        _check(status, "stream")
+        return out
+
+    def restore(self, state):
+        """Continue from `to_bytes` of a stream of the same blob, capacity and dtype. SavedStateError, CacheMismatchError; the
+        stream is then as it was."""
+        cdef aether_detail detail
+        cdef aether_status status
+        cdef Bytes held = Bytes(state, "state")
+        detail.field = NULL
+        self._idle()
+        self.busy = True
+        with nogil:
+            status = aether_stream_load(&self.stream, held.view.buf, <size_t> held.view.len, &detail)
+        self.busy = False
+        _check_detail(status, &detail)

@@ -1,0 +1,116 @@
+"""What exactly was wrong: looked up only after the core has refused, so that the way without errors pays nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ._convert import as_array, as_float32
+from .errors import (
+    BY_STATUS_NAME,
+    BackendDoesNotSupportStreamingError,
+    CacheFullError,
+    CacheMismatchError,
+    NonFiniteError,
+    ResultOverflowError,
+    TooLargeError,
+)
+
+__all__ = [
+    "raise_cache_error",
+    "raise_forward_error",
+    "raise_model_error",
+    "raise_push_error",
+    "raise_size_error",
+]
+
+HALF_LIMIT = 65520.0  # the smallest magnitude that rounds beyond 65504
+
+
+def _not_finite(**inputs: Any) -> None:
+    """NonFiniteError about the first value that is no finite binary32."""
+    for field, value in inputs.items():
+        if value is None:
+            continue
+        bad = np.argwhere(~np.isfinite(as_float32(value, field)))
+        if len(bad):
+            index = tuple(int(i) for i in bad[0])
+            raise NonFiniteError.of(field, "finite binary32 numbers", f"{as_array(value, field)[index]} at {index}")
+
+
+def _beyond_half(**inputs: Any) -> None:
+    """ResultOverflowError about the first value that binary16 cannot hold."""
+    for field, value in inputs.items():
+        array = as_float32(value, field)
+        bad = np.argwhere(np.abs(array) >= HALF_LIMIT)
+        if len(bad):
+            index = tuple(int(i) for i in bad[0])
+            expected = "magnitudes that round to at most 65504 (binary16)"
+            raise ResultOverflowError.of(field, expected, f"{array[index]} at {index}")
+
+
+def _fail(status: str, field: str, expected: str, found: object) -> NoReturn:
+    raise BY_STATUS_NAME[status].of(field, expected, found)
+
+
+def raise_forward_error(status: str, q: Any, k: Any, v: Any) -> NoReturn:
+    """For attention over whole sequences."""
+    if status == "NOT_FINITE":
+        _not_finite(q=q, k=k, v=v)
+    if status == "OVERFLOW":
+        _fail(status, "out", "results within binary32 (and binary16 where asked for)", "an overflow")
+    _fail(status, "forward", "success", status)
+
+
+def raise_cache_error(status: str, head: Any, cache: Any, q: Any, k: Any, v: Any, tokens: int) -> NoReturn:
+    """For step, prefill and append."""
+    if status == "NOT_FINITE":
+        _not_finite(q=q, k=k, v=v)
+    if status == "OVERFLOW":
+        if cache.dtype == "float16":
+            _beyond_half(k=k, v=v)
+        _fail(status, "out", "results and block sums within binary32", "an overflow")
+    if status == "CACHE_FULL":
+        room = cache.capacity - cache.tokens
+        raise CacheFullError.of("cache", f"room for {tokens} more (capacity {cache.capacity})", f"room for {room}")
+    if status == "CACHE_MISMATCH":
+        for field in dataclasses.fields(head.config):
+            wanted, found = getattr(head.config, field.name), getattr(cache.config, field.name)
+            if wanted != found:
+                raise CacheMismatchError.of("cache", f"one made for {field.name}={wanted}", f"{field.name}={found}")
+    _fail(status, "cache", "success", status)
+
+
+def raise_size_error(status: str, config: Any, capacity: Any) -> NoReturn:
+    """For functions that say how much memory is needed."""
+    if status == "NO_STREAMING":
+        expected = "a causal 'sparse_gqa' head to stream with (use forward)"
+        if config.backend == "dense":
+            raise BackendDoesNotSupportStreamingError.of("backend", expected, "'dense'")
+        raise BackendDoesNotSupportStreamingError.of("causal", expected, "False")
+    if status == "TOO_LARGE":
+        raise TooLargeError.of("capacity", "a size this machine can address", capacity)
+    _fail(status, "capacity", "success", status)
+
+
+def raise_model_error(status: str, frames: Any, dtype: str) -> NoReturn:
+    """For a model over a whole recording."""
+    if status == "NOT_FINITE":
+        _not_finite(frames=frames)
+    _overflowed(status, "frames", dtype)
+
+
+def raise_push_error(status: str, frame: Any, dtype: str) -> NoReturn:
+    """For one frame."""
+    if status == "NOT_FINITE":
+        _not_finite(frame=frame)
+    _overflowed(status, "frame", dtype)
+
+
+def _overflowed(status: str, field: str, dtype: str) -> NoReturn:
+    if status == "OVERFLOW":
+        limit = "binary32" if dtype == "float32" else "binary32, keys and values within binary16"
+        _fail(status, field, f"values that keep every step of the model within {limit}", "an overflow")
+    _fail(status, field, "success", status)

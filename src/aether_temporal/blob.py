@@ -1,0 +1,231 @@
+"""The RVNE weight blob (`docs/spec/rvne.md`): header, weights, CRC; read, built, written.
+
+Export of a trained model, losslessly:
+
+    header = WeightBlobHeader(dtype="float32", input_dim=56, n_q_heads=4, n_kv_heads=1, head_dim=16, n_layers=2,
+                              n_classes=5)
+    layers = [{"Wq": ..., "Wk": ..., "Wv": ..., "Wo": ...}, ...]   # [w, Hq*D], [w, Hkv*D], [w, Hkv*D], [Hq*D, w]
+    blob = WeightBlob.from_arrays(header, layers, classifier, settings=ModelSettings(width=32, ...))
+    blob.save("model.rvne")
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _core, _extension
+from ._files import write_atomic
+from .errors import BlobHeaderError, InvalidConfigError, ShapeError
+from .settings import ModelSettings
+
+__all__ = ["WeightBlob", "WeightBlobHeader"]
+
+CORE_NAMES = ("Wq", "Wk", "Wv", "Wo")
+DTYPES = ("float32", "float16")
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightBlobHeader:
+    """The header's values, checked when made: BlobHeaderError, InvalidConfigError (dtype).
+
+    dtype: "float32" or "float16", the type of matrices. input_dim: features a frame. extension: whether the weights end in
+    the settings of `ModelSettings`; set by `WeightBlob` when it is given some.
+    """
+
+    dtype: Literal["float32", "float16"]
+    input_dim: int
+    n_q_heads: int
+    n_kv_heads: int
+    head_dim: int
+    n_layers: int
+    n_classes: int
+    extension: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise InvalidConfigError.of("dtype", "'float32' or 'float16'", repr(self.dtype))
+        for field in dataclasses.fields(self)[1:7]:
+            value = getattr(self, field.name)
+            if isinstance(value, bool) or not hasattr(value, "__index__") or not 0 <= value <= 0xFFFF:
+                raise BlobHeaderError.of(field.name, "an integer that fits 16 bits", repr(value))
+            object.__setattr__(self, field.name, int(value))
+        _core.check_header(*self._values(0))
+
+    @property
+    def flags(self) -> int:
+        """The header's flag byte."""
+        return int(self.dtype == "float16") | int(self.extension) << 1
+
+    def replace(self, **changes: Any) -> WeightBlobHeader:
+        """A copy with some values changed, checked."""
+        return dataclasses.replace(self, **changes)
+
+    def core_bytes(self, width: int | None = None) -> int:
+        """Bytes of the core arrays at this model width (default: input_dim)."""
+        return _extension.Shape.of(self, self.input_dim if width is None else width).core_bytes
+
+    def _values(self, weights_len: int) -> tuple[int, int, int, int, int, int, int, int]:
+        return (
+            self.flags,
+            self.input_dim,
+            self.n_q_heads,
+            self.n_kv_heads,
+            self.head_dim,
+            self.n_layers,
+            self.n_classes,
+            weights_len,
+        )
+
+
+class WeightBlob:
+    """A header and the weights that belong to it; immutable.
+
+    `weights`: the bytes between header and CRC. Without `settings` they are all of them (for a header with `extension`, the
+    extension included); with `settings` they are the core arrays, and the extension is made and appended.
+    BlobHeaderError when their length is not what the header asks for.
+    """
+
+    __slots__ = ("_header", "_weights")
+
+    def __init__(self, header: WeightBlobHeader, weights: Any, settings: ModelSettings | None = None) -> None:
+        data = bytes(memoryview(weights).cast("B")) if not isinstance(weights, bytes) else weights
+        if settings is not None:
+            header = header.replace(extension=True)
+            _expect_length(len(data), header.core_bytes(settings.width))
+            data += _extension.encode(settings, header)
+        elif not header.extension:
+            _expect_length(len(data), header.core_bytes())
+        elif len(data) < _extension.FOOTER.size:
+            raise BlobHeaderError.of("weights_len", f"at least {_extension.FOOTER.size} bytes of extension", len(data))
+        if len(data) > 0xFFFFFFFF:
+            raise BlobHeaderError.of("weights_len", "a length that fits 32 bits", len(data))
+        self._header = header
+        self._weights = data
+
+    @classmethod
+    def from_arrays(
+        cls,
+        header: WeightBlobHeader,
+        layers: Sequence[Mapping[str, ArrayLike]],
+        classifier: ArrayLike,
+        settings: ModelSettings | None = None,
+    ) -> WeightBlob:
+        """From arrays of real numbers: each layer's Wq [w, Hq*D], Wk and Wv [w, Hkv*D], Wo [Hq*D, w]; classifier
+        [w, n_classes]; `w` is `settings.width` or input_dim. Converted to the header's dtype.
+        ShapeError, InvalidConfigError (not finite), ResultOverflowError (beyond binary16).
+        """
+        width = header.input_dim if settings is None or settings.width is None else settings.width
+        shape = _extension.Shape.of(header, width)
+        if len(layers) != shape.layers:
+            raise ShapeError.of("layers", f"{shape.layers} layers", len(layers))
+        shapes = dict(
+            zip(CORE_NAMES, ((width, shape.q), (width, shape.kv), (width, shape.kv), (shape.q, width)), strict=True)
+        )
+        parts = [
+            _extension.matrix_bytes(layer[name], shapes[name], header.dtype, f"layers[{index}].{name}")
+            for index, layer in enumerate(layers)
+            for name in CORE_NAMES
+        ]
+        parts.append(_extension.matrix_bytes(classifier, (width, shape.classes), header.dtype, "classifier"))
+        return cls(header, b"".join(parts), settings)
+
+    @classmethod
+    def parse(cls, raw: Any) -> WeightBlob:
+        """From the bytes of a blob (any object with the buffer protocol; copied). Checked in the order of the
+        specification, each failure with its own BlobError. Whether the weights are finite is looked at when a model is
+        made of them, or by `check`.
+        """
+        data = raw if isinstance(raw, bytes) else bytes(memoryview(raw).cast("B"))
+        flags, input_dim, q, kv, dim, layers, classes, length = _core.parse_blob(data)
+        header = WeightBlobHeader(
+            "float16" if flags & 1 else "float32", input_dim, q, kv, dim, layers, classes, bool(flags & 2)
+        )
+        blob = cls(header, data[_core.HEADER_BYTES : _core.HEADER_BYTES + length])
+        if header.extension:
+            blob.check()
+        return blob
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> WeightBlob:
+        """From a file. OSError, BlobError."""
+        with open(path, "rb") as file:
+            return cls.parse(file.read())
+
+    @property
+    def header(self) -> WeightBlobHeader:
+        return self._header
+
+    @property
+    def weights(self) -> bytes:
+        """Everything between header and CRC."""
+        return self._weights
+
+    @property
+    def width(self) -> int:
+        """Model width: input_dim, or what the extension says."""
+        return _extension.width_of(self._weights) if self._header.extension else self._header.input_dim
+
+    @property
+    def settings(self) -> ModelSettings | None:
+        """The extension's settings; None for a plain version 1 blob. BlobHeaderError when it is damaged."""
+        if not self._header.extension:
+            return None
+        self.check()
+        return _extension.decode(self._weights, self._header)
+
+    def check(self) -> None:
+        """Everything a model is checked for, sections and finite weights included. BlobHeaderError."""
+        _core.Model(self.serialize())
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays by name ("layers.0.Wq", …, "classifier", then those of the extension), read-only views in the
+        blob's own types."""
+        raw = self.serialize()
+        found = {}
+        for name, layer, dtype, offset, shape in _core.Model(raw).array_table():
+            key = name if layer is None else f"layers.{layer}.{name}"
+            found[key] = np.frombuffer(raw, dtype, math.prod(shape), offset).reshape(shape)
+        return found
+
+    def serialize(self) -> bytes:
+        """The blob: header, weights, CRC."""
+        return _core.write_blob(*self._header._values(len(self._weights)), weights=self._weights)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the blob to a file that is, whatever interrupts it, the old one or the new one, whole. OSError."""
+        write_atomic(path, self.serialize())
+
+    def to_dtype(self, dtype: Literal["float32", "float16"]) -> WeightBlob:
+        """The same model with matrices of another type (to float16: rounded to nearest even; ResultOverflowError)."""
+        if dtype == self._header.dtype:
+            return self
+        header = self._header.replace(dtype=dtype)
+        arrays = self.arrays()
+        layers = [{name: arrays[f"layers.{i}.{name}"] for name in CORE_NAMES} for i in range(header.n_layers)]
+        return WeightBlob.from_arrays(header, layers, arrays["classifier"], self.settings)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, WeightBlob):
+            return NotImplemented
+        return self._header == other._header and self._weights == other._weights
+
+    def __hash__(self) -> int:
+        return hash((self._header, self._weights))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return WeightBlob, (self._header, self._weights)
+
+    def __repr__(self) -> str:
+        return f"WeightBlob({self._header}, {len(self._weights)} bytes of weights)"
+
+
+def _expect_length(found: int, needed: int) -> None:
+    if found != needed:
+        raise BlobHeaderError.of("weights_len", f"{needed} bytes, what the header's arrays need", found)

@@ -1,0 +1,97 @@
+"""The configuration of a head, checked by the core when it is made."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from . import _core
+from .errors import InvalidArgumentError, InvalidConfigError
+
+__all__ = ["TemporalHeadConfig", "estimate_sparse_edges"]
+
+_U32 = 0xFFFFFFFF
+_U64 = 0xFFFFFFFFFFFFFFFF
+_BACKENDS = ("sparse_gqa", "dense")
+
+
+@dataclasses.dataclass(frozen=True)
+class TemporalHeadConfig:
+    """Shape and pattern of a head (docs/spec/pattern.md); frozen, checked when made. InvalidConfigError names the field.
+
+    backend: "sparse_gqa", or "dense" (every token; no landmarks, no streaming).
+    q_heads, kv_heads, head_dim: heads of queries, of keys and values (a divisor), values a head.
+    window: tokens a query sees before its own (and after it when not causal); 0 to 2**64 - 1, at no cost.
+    block_size: tokens a landmark. global_tokens: tokens that every later query sees; order and repetition do not matter.
+    history: how many tokens back a query sees, itself included (globals excepted); None: all.
+    """
+
+    backend: Literal["sparse_gqa", "dense"] = "sparse_gqa"
+    q_heads: int = 4
+    kv_heads: int = 1
+    head_dim: int = 32
+    window: int = 32
+    block_size: int = 16
+    causal: bool = True
+    global_tokens: tuple[int, ...] = (0,)
+    use_log_stride: bool = True
+    use_landmarks: bool = True
+    history: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.backend not in _BACKENDS:
+            raise InvalidConfigError.of("backend", " or ".join(map(repr, _BACKENDS)), repr(self.backend))
+        for name, least, most in (
+            ("q_heads", 1, _U32),
+            ("kv_heads", 1, _U32),
+            ("head_dim", 1, _U32),
+            ("window", 0, _U64),
+            ("block_size", 1, _U64),
+        ):
+            self._set(name, _integer(getattr(self, name), least, most, name))
+        for name in ("causal", "use_log_stride", "use_landmarks"):
+            value = getattr(self, name)
+            if value not in (True, False):
+                raise InvalidConfigError.of(name, "True or False", repr(value))
+            self._set(name, bool(value))
+        self._set("global_tokens", _tokens(self.global_tokens))
+        if self.history is not None:
+            self._set("history", _integer(self.history, 1, _U64, "history"))
+        _core.Pattern(self)
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    @classmethod
+    def default_aether(cls) -> TemporalHeadConfig:
+        """The reference head: 4 query heads over 1 key/value head of 32, window 32, blocks of 16, token 0 global."""
+        return cls()
+
+    def replace(self, **changes: Any) -> TemporalHeadConfig:
+        """A copy with some fields changed, checked."""
+        return dataclasses.replace(self, **changes)
+
+
+def _integer(value: Any, least: int, most: int, field: str) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or not least <= value.__index__() <= most:
+        raise InvalidConfigError.of(field, f"an integer from {least} to {most}", repr(value))
+    return int(value.__index__())
+
+
+def _tokens(values: Iterable[Any]) -> tuple[int, ...]:
+    """Ascending, each once; tokens no sequence reaches (2**32 and beyond) are dropped."""
+    try:
+        listed = list(values)
+    except TypeError:
+        raise InvalidConfigError.of("global_tokens", "a sequence of token indices", repr(values)) from None
+    tokens = {_integer(value, 0, 1 << 256, "global_tokens") for value in listed}
+    return tuple(sorted(token for token in tokens if token <= _U32))
+
+
+def estimate_sparse_edges(tokens: int, config: TemporalHeadConfig | None = None) -> int:
+    """(query, key) pairs that one query head works through over `tokens` tokens, landmarks included; for the dense backend
+    the dense count. Counted by the core; saturates at 2**64 - 1. InvalidArgumentError."""
+    if isinstance(tokens, bool) or not hasattr(tokens, "__index__") or not 0 <= tokens <= _U64:
+        raise InvalidArgumentError.of("tokens", "an integer from 0 to 2**64 - 1", repr(tokens))
+    return _core.Pattern(TemporalHeadConfig() if config is None else config).edges(tokens)

@@ -1,0 +1,145 @@
+"""Attention heads and their caches."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+from ._kernels import choose
+from ._threads import choose_threads, run
+from .config import TemporalHeadConfig
+from .errors import InvalidArgumentError, InvalidConfigError, SavedStateError, ShapeError
+
+__all__ = ["AetherTemporalHead", "KvCache"]
+
+Dtype = Literal["float32", "float16"]
+
+
+class KvCache(_core.Cache):
+    """Keys, values and block means of the tokens so far, for one causal sparse head.
+
+    Made by `head.make_cache`, or `KvCache(head, capacity=…, dtype=…, on_full=…)`. It keeps the rows a later query can
+    still see, so its memory does not grow with the stream. `len` counts tokens, at most `capacity`; `tokens` all so far.
+    One thread at a time: a second one gets CacheBusyError.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def from_bytes(cls, state: Any, kernels: str | None = None) -> KvCache:
+        """A cache from `to_bytes`; the bytes say everything. SavedStateError; nothing is allocated beyond what `state` fills."""
+        saved = _core.peek_state(state)
+        try:
+            head = AetherTemporalHead(TemporalHeadConfig(**saved["config"]), kernels)
+            needed = head.cache_nbytes(saved["capacity"], saved["dtype"])
+        except InvalidConfigError as error:
+            raise SavedStateError.of(f"state: {error.field}", error.expected or "", error.found, error.offset) from None
+        except MemoryError as error:
+            raise SavedStateError.of("state", "a cache this machine can hold", error) from None
+        length = memoryview(state).nbytes
+        if needed > 2 * length:  # a state holds all of a cache's memory but one of two equal sums
+            raise SavedStateError.of("state", f"the bytes of a cache of {needed} bytes", f"{length} bytes")
+        cache = cls(head, saved["capacity"], saved["dtype"], saved["on_full"])
+        cache.load(state)
+        return cache
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore_cache, (type(self), self.to_bytes())
+
+    def __repr__(self) -> str:
+        return (
+            f"KvCache({self.tokens} tokens, capacity={self.capacity}, dtype={self.dtype!r}, "
+            f"on_full={self.on_full!r}, nbytes={self.nbytes})"
+        )
+
+
+def _restore_cache(cls: type[KvCache], state: bytes) -> KvCache:
+    return cls.from_bytes(state)
+
+
+class AetherTemporalHead(_core.Head):
+    """One group of attention heads (docs/spec/pattern.md, docs/spec/numerics.md).
+
+    kernels: the variant that runs (`aether_temporal.kernels()`); None: the environment variable AETHER_KERNELS, else the
+    fastest this processor has. The bits are the same. InvalidConfigError, KernelsError. Heads hold no state: any number
+    of threads may use one.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, config: TemporalHeadConfig | None = None, kernels: str | None = None) -> None:
+        if config is not None and not isinstance(config, TemporalHeadConfig):
+            raise InvalidArgumentError.of("config", "a TemporalHeadConfig", type(config).__name__)
+        super().__init__(TemporalHeadConfig() if config is None else config, choose(kernels))
+
+    def forward(
+        self,
+        q: Any,
+        k: Any,
+        v: Any,
+        out: NDArray[np.float32] | None = None,
+        threads: int | None = None,
+        *,
+        dtype: Dtype = "float32",
+    ) -> NDArray[np.float32]:
+        """Attention over whole sequences.
+
+        q: (T, q_heads, head_dim) or (N, T, q_heads, head_dim); k, v: the same with kv_heads; real numbers. Float32
+        C-contiguous arrays (numpy, torch on the CPU, anything with the buffer protocol or DLPack) are used where they lie.
+        out: where to put the result, a writable float32 array of q's shape in any layout; it may be one of the inputs,
+        and is written only when all went well. threads: None: one for small problems, else one a processor.
+        dtype "float16": with keys and values rounded as a half-precision cache rounds them.
+
+        Returns `out`, or a new float32 array. ShapeError, NonFiniteError, ResultOverflowError, OutOfMemoryError.
+        """
+        if dtype not in ("float32", "float16"):
+            raise InvalidConfigError.of("dtype", "'float32' or 'float16'", repr(dtype))
+        job = _core.Attention(self, q, k, v, dtype == "float16")
+        target = None if out is None else _target(out, job.result())
+        run(job, choose_threads(threads, self.config, job.batch, job.tokens))
+        if out is None or target is None:
+            return job.result()
+        target[...] = job.result()
+        return out
+
+    def make_cache(
+        self, capacity: int = 1024, dtype: Dtype = "float32", on_full: Literal["error", "ring"] = "error"
+    ) -> KvCache:
+        """An empty cache for `step` and `prefill` of this head.
+
+        capacity: tokens. dtype: how keys and values are kept. on_full: "error" (CacheFullError), or "ring": endless, a
+        query sees the last `capacity` tokens and the global ones, as `forward` with history=capacity does.
+        BackendDoesNotSupportStreamingError for a dense or non-causal head; InvalidConfigError, OutOfMemoryError.
+        """
+        return KvCache(self, capacity, dtype, on_full)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AetherTemporalHead, (self.config,)
+
+    def __repr__(self) -> str:
+        return f"AetherTemporalHead({self.config}, kernels={self.kernels!r})"
+
+
+def _target(out: Any, result: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`out` as a numpy array that writes through. ShapeError, InvalidArgumentError."""
+    try:
+        array = out if isinstance(out, np.ndarray) else np.asarray(out)
+    except (TypeError, RuntimeError, ValueError) as error:
+        raise InvalidArgumentError.of("out", "a writable float32 array", error) from error
+    if (
+        array.dtype != np.float32
+        or not array.flags.writeable
+        or not (array is out or np.may_share_memory(array, _own(out)))
+    ):
+        raise InvalidArgumentError.of("out", "a writable float32 array", f"{type(out).__name__} of {array.dtype}")
+    if array.shape != result.shape:
+        raise ShapeError.of("out", f"shape {result.shape}", array.shape)
+    return array
+
+
+def _own(out: Any) -> NDArray[Any]:
+    """A second view of what `out` itself holds: of a list, say, there is none, only copies."""
+    return np.asarray(out)

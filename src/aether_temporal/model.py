@@ -1,0 +1,204 @@
+"""Whole models from blobs: recordings in, logits and embeddings out; frame by frame or all at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _core
+from ._convert import as_int8
+from ._kernels import choose
+from .blob import WeightBlob, WeightBlobHeader
+from .errors import InvalidArgumentError, ShapeError
+from .settings import ModelSettings
+
+__all__ = ["ArrayInfo", "ModelMemory", "TemporalModel", "TemporalStream", "csi_amplitude"]
+
+Dtype = Literal["float32", "float16"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelMemory:
+    """What a stream needs, in bytes, as the core itself counts it; and how much it computes.
+
+    flash: the blob. state: what lives between frames. scratch: what a push needs while it runs. ram: both.
+    cache_rows: token rows kept a layer. multiply_adds: of one frame that sees as much as a frame can.
+    """
+
+    flash: int
+    state: int
+    scratch: int
+    cache_rows: int
+    multiply_adds: int
+
+    @property
+    def ram(self) -> int:
+        return self.state + self.scratch
+
+
+class ArrayInfo(NamedTuple):
+    """One array of a blob: `layer` None outside the layers, `offset` in bytes from the start of the blob."""
+
+    name: str
+    layer: int | None
+    dtype: str
+    offset: int
+    shape: tuple[int, ...]
+
+
+class TemporalStream(_core.Stream):
+    """A model fed frame by frame, without end; made by `model.stream`. `len` counts frames.
+
+    One thread at a time: a second one gets CacheBusyError.
+    """
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore_stream, (type(self), self.model, self.capacity, self.dtype, self.to_bytes())
+
+    def __repr__(self) -> str:
+        return (
+            f"TemporalStream({len(self)} frames, capacity={self.capacity}, dtype={self.dtype!r}, nbytes={self.nbytes})"
+        )
+
+
+def _restore_stream(
+    cls: type[TemporalStream], model: TemporalModel, capacity: int, dtype: Dtype, state: bytes
+) -> TemporalStream:
+    stream = cls(model, capacity, dtype)
+    stream.restore(state)
+    return stream
+
+
+class TemporalModel(_core.Model):
+    """The model in a blob (docs/spec/model.md). Holds no state but the weights: any number of threads may use one."""
+
+    __slots__ = ("_parsed",)
+
+    _parsed: WeightBlob
+
+    @classmethod
+    def from_blob(
+        cls, blob: WeightBlob | bytes | bytearray | memoryview | str | os.PathLike[str], kernels: str | None = None
+    ) -> TemporalModel:
+        """From a WeightBlob, its bytes, or a path. kernels: as for AetherTemporalHead.
+        BlobError (each defect its own), OSError, KernelsError."""
+        if isinstance(blob, WeightBlob):
+            raw = blob.serialize()
+        elif isinstance(blob, str | os.PathLike):
+            raw = Path(blob).read_bytes()
+        else:
+            raw = bytes(memoryview(blob))
+        return cls(raw, choose(kernels))
+
+    def _weight_blob(self) -> WeightBlob:
+        try:
+            return self._parsed
+        except AttributeError:
+            self._parsed = WeightBlob.parse(self.blob)
+            return self._parsed
+
+    @property
+    def header(self) -> WeightBlobHeader:
+        """The blob's header."""
+        return self._weight_blob().header
+
+    @property
+    def settings(self) -> ModelSettings | None:
+        """The blob's settings; None for a plain version 1 blob."""
+        return self._weight_blob().settings
+
+    @property
+    def input_dim(self) -> int:
+        """Features a frame."""
+        return self.header.input_dim
+
+    @property
+    def n_classes(self) -> int:
+        return self.header.n_classes
+
+    def forward(
+        self, frames: Any, capacity: int | None = None, dtype: Dtype = "float32", return_embeddings: bool = False
+    ) -> Any:
+        """The answer after each frame of a recording.
+
+        frames: (T, input_dim) real numbers. capacity: frames a query sees back; None: all. Returns logits, float32 (T, n_classes):
+        row t is, bit for bit, what a stream of that capacity and dtype answers after frame t. With return_embeddings a pair,
+        logits and L2-normalised embeddings (T, embed_dim).
+        ShapeError (also: embeddings of a model without), NonFiniteError, ResultOverflowError, OutOfMemoryError.
+        """
+        logits, embeddings = _core.Model.forward(self, frames, capacity, dtype, return_embeddings)
+        return (logits, embeddings) if return_embeddings else logits
+
+    def embeddings(self, frames: Any, capacity: int | None = None, dtype: Dtype = "float32") -> NDArray[np.float32]:
+        """The L2-normalised embedding after each frame, float32 (T, embed_dim); otherwise as `forward`."""
+        _, embeddings = _core.Model.forward(self, frames, capacity, dtype, True)
+        assert embeddings is not None
+        return embeddings
+
+    def stream(self, capacity: int = 256, dtype: Dtype = "float32") -> TemporalStream:
+        """A stream without end that sees the last `capacity` frames (and global ones). dtype: how its caches keep keys and
+        values. InvalidConfigError, OutOfMemoryError."""
+        return TemporalStream(self, capacity, dtype)
+
+    def memory(self, capacity: int = 256, dtype: Dtype = "float32") -> ModelMemory:  # type: ignore[override]
+        """What a stream of this capacity and dtype needs. InvalidConfigError, TooLargeError."""
+        return ModelMemory(*_core.Model.memory(self, capacity, dtype))
+
+    def array_table(self) -> list[ArrayInfo]:  # type: ignore[override]
+        """Name, layer, dtype, offset and shape of every array, in blob order."""
+        return [ArrayInfo(*row) for row in _core.Model.array_table(self)]
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays by name ("layers.0.Wq", …), read-only views of the blob."""
+        return {
+            name if layer is None else f"layers.{layer}.{name}": np.frombuffer(
+                self.blob, dtype, math.prod(shape), offset
+            ).reshape(shape)
+            for name, layer, dtype, offset, shape in self.array_table()
+        }
+
+    def csi_frame(self, iq: ArrayLike) -> NDArray[np.float32]:
+        """The frame this model asks for out of raw CSI: int8 pairs [n_pairs, 2] (I and Q in either order) to the amplitudes
+        of the model's carriers, float32 (input_dim,). ShapeError, InputTypeError."""
+        return _core.Model.csi_frame(self, _pairs(iq))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore_model, (type(self), self.blob)
+
+    def __repr__(self) -> str:
+        return f"TemporalModel({self.header}, width={self.width}, kernels={self.kernels!r})"
+
+
+def _restore_model(cls: type[TemporalModel], blob: bytes) -> TemporalModel:
+    return cls.from_blob(blob)
+
+
+def _pairs(iq: Any) -> NDArray[np.int8]:
+    array = as_int8(iq, "iq")
+    if array.ndim != 2 or array.shape[1] != 2:
+        raise ShapeError.of("iq", "shape (n_pairs, 2)", array.shape)
+    return array
+
+
+def csi_amplitude(iq: ArrayLike, carriers: ArrayLike | None = None) -> NDArray[np.float32]:
+    """sqrt(I*I + Q*Q), correctly rounded, of int8 pairs [n_pairs, 2]; of pairs `carriers` (indices), or of all.
+    Float32, one value a carrier. ShapeError, InputTypeError, InvalidArgumentError."""
+    index = None
+    if carriers is not None:
+        index = np.asarray(carriers)
+        if (
+            index.ndim != 1
+            or index.dtype.kind not in "iu"
+            or (index.size and (index.min() < 0 or index.max() > 0xFFFF))
+        ):
+            raise InvalidArgumentError.of("carriers", "a vector of indices from 0 to 65535", repr(carriers))
+        index = np.ascontiguousarray(index, dtype=np.uint16)
+    return _core.csi_amplitude(_pairs(iq), index)
