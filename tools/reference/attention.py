@@ -99,7 +99,7 @@ def _through_half(tensor: Tensor) -> Tensor:
 
 
 def forward(head: Head, q: Tensor, k: Tensor, v: Tensor, *, half: bool = False) -> Tensor:
-    """Every row of the attention output; with `half`, token rows are rounded to binary16 first (block means are not)."""
+    """Every row of the output; with `half`, token rows are rounded to binary16 first (block means are not)."""
     for name, tensor in (("q", q), ("k", k), ("v", v)):
         _check_finite(name, tensor)
     seen_k, seen_v = (_through_half(k), _through_half(v)) if half else (k, v)

@@ -91,23 +91,27 @@ class Input:
         """The words as an array of u32."""
         if self.rule == Rule.EXPLICIT:
             return np.array(self.explicit, dtype=np.uint32)
-        index = np.arange(self.count, dtype=np.uint64)
+        index = np.arange(self.count, dtype=np.int64)
         if self.rule == Rule.RAMP:
-            return ((self.seed + index * (self.a & 0xFFFFFFFF)) & 0xFFFFFFFF).astype(np.uint32)
+            return ((self.seed + index * self.a) & 0xFFFFFFFF).astype(np.uint32)
         h = _mix((self.seed + index * 0x9E3779B9) & 0xFFFFFFFF)
         if self.rule == Rule.UNIFORM:
-            n = (h >> 8).astype(np.int64) - 0x800000
-            return np.ldexp(n.astype(np.float64), self.a - 23).astype(np.float32).view(np.uint32)
+            return np.ldexp(((h >> 8) - 0x800000).astype(np.float64), self.a - 23).astype(np.float32).view(np.uint32)
         exponent = self.a + _mix(h ^ 0x5BD1E995) % (self.b - self.a + 1)
         return ((h & 0x807FFFFF) | exponent << 23).astype(np.uint32)
 
 
-def _mix(h: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+def _mix(h: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """A bijection of 32-bit values that leaves no pattern (products taken in two halves: 63 bits do not hold them)."""
     h = h ^ h >> 16
-    h = h * 0x85EBCA6B & 0xFFFFFFFF
+    h = _product(h, 0x85EBCA6B)
     h = h ^ h >> 13
-    h = h * 0xC2B2AE35 & 0xFFFFFFFF
+    h = _product(h, 0xC2B2AE35)
     return h ^ h >> 16
+
+
+def _product(h: npt.NDArray[np.int64], factor: int) -> npt.NDArray[np.int64]:
+    return ((h & 0xFFFF) * factor + (((h >> 16) * factor & 0xFFFF) << 16)) & 0xFFFFFFFF
 
 
 def explicit(words: list[int] | Words) -> Input:
@@ -178,8 +182,8 @@ def _encode_case(case: Case) -> bytes:
     name = case.name.encode("ascii")
     if len(name) >= NAME_BYTES:
         raise ValueError(f"name {case.name!r}: at most {NAME_BYTES - 1} bytes")
-    out = [case.kernel, STATUS.index(case.status), len(case.params), len(case.inputs), case.n_out, case.stride, case.crc]
-    body = struct.pack("<7I", *out) + name.ljust(NAME_BYTES, b"\0")
+    counts = [len(case.params), len(case.inputs), case.n_out, case.stride, case.crc]
+    body = struct.pack("<7I", case.kernel, STATUS.index(case.status), *counts) + name.ljust(NAME_BYTES, b"\0")
     body += struct.pack(f"<{len(case.params)}I", *case.params)
     for i in case.inputs:
         body += struct.pack("<3Iii", i.rule, i.count, i.seed, i.a, i.b)

@@ -65,7 +65,7 @@ def exp(x: np.float32) -> np.float32:
     """exp for x <= 0; +0 below c0."""
     if x < _C0:
         return ZERO
-    z = F(x * _L) + _M
+    z = F(F(x * _L) + _M)
     n = z - _M
     r = F(x - F(n * _H)) - F(n * _J)
     p = _P4
@@ -75,7 +75,7 @@ def exp(x: np.float32) -> np.float32:
     p = F(p * r) + _P0
     t = p * F(r * r)
     t = t + r
-    y = t + ONE
+    y = F(t + ONE)
     return from_bits(to_bits(y) + (to_bits(z) << 23))
 
 

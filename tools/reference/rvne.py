@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,8 +18,8 @@ EXTENSION_MAGIC = 0x31545845
 BINARY16, EXTENSION = 1, 2
 UNLIMITED = 0xFFFFFFFF
 
-PATTERN, CARRIERS, GAIN, NORMALISATION, PROJECTION, NORM, CONVOLUTION, BIAS, FEED_FORWARD, POOLING, EMBEDDING = range(1, 12)
-CLASS_NAMES, FRAME_RATE, PROVENANCE, STEM = range(12, 16)
+PATTERN, CARRIERS, GAIN, NORMALISATION, PROJECTION, NORM, CONVOLUTION, BIAS = range(1, 9)
+FEED_FORWARD, POOLING, EMBEDDING, CLASS_NAMES, FRAME_RATE, PROVENANCE, STEM = range(9, 16)
 
 
 @dataclass(frozen=True)
@@ -147,10 +148,7 @@ class _Reader:
 
     def matrix(self, rows: int, columns: int) -> Matrix:
         raw = self.take(rows * columns * self.element)
-        if self.element == 4:
-            flat = _finite(floats(raw))
-        else:
-            flat = [_widen(half) for (half,) in struct.iter_unpack("<H", raw)]
+        flat = _finite(floats(raw)) if self.element == 4 else [_widen(h) for (h,) in struct.iter_unpack("<H", raw)]
         return [flat[r * columns : (r + 1) * columns] for r in range(rows)]
 
     def end(self) -> None:
@@ -178,15 +176,18 @@ def _need(condition: bool, what: str, status: str = "BLOB_HEADER") -> None:
 def parse(data: bytes) -> Blob:
     """Check and read a whole blob."""
     _need(len(data) >= 28, "length", "BLOB_SHORT")
-    magic, version, flags, reserved, *values, weights_len = struct.unpack_from("<IHBBHHHHHHI", data)
+    magic, version, flags, reserved, dim, q_heads, kv_heads, head_dim, n_layers, n_classes, weights_len = (
+        struct.unpack_from("<IHBBHHHHHHI", data)
+    )
     _need(magic == MAGIC, "magic", "BLOB_MAGIC")
     _need(version == 1, "version", "BLOB_VERSION")
     _need(28 + weights_len == len(data), "length", "BLOB_LENGTH")
     _need(crc32(data[:-4]) == int.from_bytes(data[-4:], "little"), "crc", "BLOB_CRC")
     _need(flags & ~3 == 0, "flags", "BLOB_FLAGS")
     _need(reserved == 0, "reserved")
-    header = Header(*values, flags=flags)
-    _need(all(v > 0 for v in values) and header.n_classes >= 2, "value")
+    header = Header(dim, q_heads, kv_heads, head_dim, n_layers, n_classes, flags)
+    values = (dim, q_heads, kv_heads, head_dim, n_layers)
+    _need(all(v > 0 for v in values) and n_classes >= 2, "value")
     _need(header.n_q_heads % header.n_kv_heads == 0, "n_kv_heads")
     weights = data[24:-4]
     width, sections = header.input_dim, {}
@@ -201,7 +202,9 @@ def parse(data: bytes) -> Blob:
     core = _Reader(weights, header.element)
     arrays = [core.matrix(r, c) for r, c in header.core_shapes(width)]
     core.end()
-    layers = [Layer(*arrays[4 * i : 4 * i + 4]) for i in range(header.n_layers)]
+    layers = [
+        Layer(q, k, v, o) for q, k, v, o in zip(*(arrays[i : 4 * header.n_layers : 4] for i in range(4)), strict=True)
+    ]
     blob = Blob(header, width, Pattern(), layers, arrays[-1])
     _need(width == header.input_dim or PROJECTION in sections, "projection")
     for number, payload in sections.items():
@@ -231,7 +234,7 @@ def _read_section(blob: Blob, number: int, r: _Reader) -> None:
         window, block, history, switches, n = (r.u32() for _ in range(5))
         _need(block > 0 and switches <= 3, "pattern")
         tokens = tuple(r.u32() for _ in range(n))
-        _need(all(a < b for a, b in zip(tokens, tokens[1:], strict=False)), "globals")
+        _need(all(a < b for a, b in pairwise(tokens)), "globals")
         blob.pattern = Pattern(
             1 << 62 if window == UNLIMITED else window,
             block,
@@ -254,7 +257,7 @@ def _read_section(blob: Blob, number: int, r: _Reader) -> None:
         blob.projection_bias, blob.projection = r.vector(w), r.matrix(h.input_dim, w)
     elif number == NORM:
         blob.eps = r.vector(1)
-        _need(blob.eps[0] > 0, "eps")
+        _need(bool(blob.eps[0] > 0), "eps")
         for layer in blob.layers:
             layer.norm = r.vector(w)
         blob.final_norm = r.vector(w)
@@ -288,7 +291,7 @@ def _read_section(blob: Blob, number: int, r: _Reader) -> None:
         _need(r.data.count(0) == h.n_classes and r.data.endswith(b"\0"), "class names")
         _utf8(r.take(len(r.data)))
     elif number == FRAME_RATE:
-        _need(r.vector(1)[0] > 0, "frame rate")
+        _need(bool(r.vector(1)[0] > 0), "frame rate")
     elif number == STEM:
         taps, activation = r.u32(), r.u32()
         _need(1 <= taps <= 64 and activation <= 1, "stem")

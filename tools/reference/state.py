@@ -5,8 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-import numpy as np
-
 from . import numeric as nm
 from .attention import Cache, Head, Row, block_mean
 from .model import Stream
@@ -47,7 +45,7 @@ def cache_payload(cache: Cache, head: Head) -> bytes:
     parts, sums = [], []
     for tensor in (cache.k, cache.v):
         pending = tensor[length - length % size :] if n_blocks else []
-        sums.append([[_sum([row[g][d] for row in pending]) for d in range(head.head_dim)] for g in range(head.kv_heads)])
+        sums.append([_sums([row[g] for row in pending], head.head_dim) for g in range(head.kv_heads)])
     parts.append(_rows(sums, False))
     for tensor in (cache.k, cache.v):
         means = [zero] * n_blocks
@@ -68,11 +66,14 @@ def cache_payload(cache: Cache, head: Head) -> bytes:
     return b"".join(_part(part) for part in parts)
 
 
-def _sum(values: Vector) -> np.float32:
-    s = nm.ZERO
-    for x in values:
-        s = s + x
-    return s
+def _sums(rows: Row, dim: int) -> Vector:
+    sums: Vector = []
+    for d in range(dim):
+        s = nm.ZERO
+        for row in rows:
+            s = s + row[d]
+        sums.append(s)
+    return sums
 
 
 def save_cache(cache: Cache, head: Head) -> bytes:
@@ -114,7 +115,8 @@ def save_stream(stream: Stream, blob: bytes, capacity: int, length: int, answer:
     if b.stem is not None:
         payload += _part(ring(stream.stem_rows, len(b.stem)))
     if b.layers[0].conv is not None:
-        payload += _part(b"".join(ring(rows, len(layer.conv or ())) for rows, layer in zip(stream.conv_rows, b.layers, strict=True)))
+        taps = len(b.layers[0].conv)
+        payload += _part(b"".join(ring(rows, taps) for rows in stream.conv_rows))
     if b.pool_mean:
         payload += _part(ring(stream.pooled[::-1], b.pool_frames))
     payload += _part(_floats([answer[0]]))

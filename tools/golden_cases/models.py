@@ -1,0 +1,282 @@
+"""Blobs, good and bad, and whole models."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from reference import model, numeric, rvne
+from reference.golden_file import Case, Input, Kernel, explicit, uniform
+from reference.numeric import Vector
+from reference.pattern import Pattern
+from reference.status import Refused
+
+from .common import (
+    bits,
+    byte_words,
+    seed_of,
+    values,
+)
+
+
+class Weights:
+    """Numbers for a blob: element bytes for matrices, binary32 for the rest."""
+
+    def __init__(self, name: str, half: bool) -> None:
+        self.name, self.half, self.drawn = name, half, 0
+
+    def _draw(self, count: int, exponent: int) -> Vector:
+        self.drawn += 1
+        return values(uniform(count, seed_of(self.name, 1000 + self.drawn), exponent))
+
+    def vector(self, count: int, exponent: int = -1, offset: float = 0.0) -> bytes:
+        return struct.pack(f"<{count}I", *bits([x + np.float32(offset) for x in self._draw(count, exponent)]))
+
+    def matrix(self, count: int, exponent: int = -1) -> bytes:
+        drawn = self._draw(count, exponent)
+        if self.half:
+            return struct.pack(f"<{count}H", *[numeric.half_from_float(x) for x in drawn])
+        return struct.pack(f"<{count}I", *bits(drawn))
+
+
+def sections_of(name: str, h: rvne.Header, w: int, wanted: Sequence[int], p: Pattern) -> dict[int, bytes]:
+    """Payloads of the wanted sections."""
+    u32, weights = rvne.words, Weights(name, bool(h.flags & rvne.BINARY16))
+    q, kv, layers = h.n_q_heads * h.head_dim, h.n_kv_heads * h.head_dim, range(h.n_layers)
+    hidden, taps, embed = 9, 3, 5
+    names = b"".join(f"class {c}\0".encode() for c in range(h.n_classes))
+    made: dict[int, Callable[[], bytes]] = {
+        rvne.PATTERN: lambda: rvne.pattern_payload(p),
+        rvne.CARRIERS: lambda: u32([64]) + struct.pack(f"<{h.input_dim}H", *range(3, 3 + h.input_dim)),
+        rvne.GAIN: lambda: u32([1]),
+        rvne.NORMALISATION: lambda: weights.vector(h.input_dim, -1, 1.0) + weights.vector(h.input_dim, 0, 1.5),
+        rvne.PROJECTION: lambda: weights.vector(w) + weights.matrix(h.input_dim * w),
+        rvne.NORM: lambda: u32([0x3727C5AC]) + weights.vector(w * (h.n_layers + 1), -2, 1.0),
+        rvne.CONVOLUTION: lambda: (
+            u32([taps]) + b"".join(weights.vector(w) + weights.vector(taps * w, 0) for _ in layers)
+        ),
+        rvne.BIAS: lambda: b"".join(weights.vector(q + 2 * kv + w) for _ in layers) + weights.vector(h.n_classes),
+        rvne.FEED_FORWARD: lambda: (
+            u32([hidden])
+            + b"".join(weights.vector(w, -2, 1.0) + weights.vector(hidden) + weights.vector(w) for _ in layers)
+            + b"".join(weights.matrix(w * hidden) + weights.matrix(hidden * w) for _ in layers)
+        ),
+        rvne.POOLING: lambda: u32([1, 4]),
+        rvne.EMBEDDING: lambda: u32([embed]) + weights.vector(embed) + weights.matrix(w * embed),
+        rvne.CLASS_NAMES: lambda: names,
+        rvne.FRAME_RATE: lambda: u32([0x42C80000]),
+        rvne.PROVENANCE: lambda: "golden – made by rule".encode(),
+        rvne.STEM: lambda: u32([5, 1]) + weights.vector(w) + weights.vector(5 * w, 0),
+    }
+    return {number: made[number]() for number in wanted}
+
+
+def blob_of(name: str, h: rvne.Header, width: int = 0, sections: Sequence[int] = (), p: Pattern | None = None) -> bytes:
+    """A blob with weights by rule. `sections` turns the extension on."""
+    w = width or h.input_dim
+    weights = Weights(name + "/core", bool(h.flags & rvne.BINARY16))
+    core = b"".join(weights.matrix(r * c, 0 if r < 12 else -1) for r, c in h.core_shapes(w))
+    return rvne.build(h, core, w, sections_of(name, h, w, sections, p or Pattern()))
+
+
+def model_case(
+    name: str,
+    blob: bytes,
+    frames: Input,
+    runs: Sequence[tuple[int, bool]],
+    stride: int = 1,
+) -> Case:
+    """Frames through a model, once for every (capacity, binary16 cache)."""
+    parsed = rvne.parse(blob)
+    flat, n = values(frames), parsed.header.input_dim
+    words: list[int] = []
+    statuses = []
+    for capacity, half in runs:
+        stream, status = model.Stream(parsed, capacity, half=half), "OK"
+        try:
+            for t in range(len(flat) // n):
+                logits, embedding = stream.push(flat[t * n : (t + 1) * n])
+                words += bits(logits) + bits(embedding or [])
+        except Refused as refused:
+            status = refused.status
+        statuses.append(status)
+    if len(set(statuses)) != 1 or (statuses[0] != "OK" and len(runs) != 1):
+        raise AssertionError(f"{name}: one status a case, one run when it is an error")
+    embed = len(parsed.embedding_bias or [])
+    params = [len(blob), len(flat) // n, n, parsed.header.n_classes, embed, len(runs)]
+    params += [word for capacity, half in runs for word in (capacity, int(half))]
+    case = Case(Kernel.MODEL, "model/" + name, params, [explicit(byte_words(blob)), frames], statuses[0])
+    return case.expect(words, stride)
+
+
+def model_cases() -> list[Case]:
+    out = []
+    both = ((7, False), (7, True), (100, False))
+    reference = rvne.Header(16, 4, 1, 32, 2, 4)
+    frames = uniform(16 * 40, seed_of("frames/reference"), 0)
+    out.append(model_case("reference-shape", blob_of("reference", reference), frames, ((100, False), (20, True)), 3))
+
+    tiny = rvne.Header(5, 3, 1, 3, 1, 3)
+    tiny_frames = uniform(5 * 50, seed_of("frames/tiny"), 1)
+    out.append(model_case("plain", blob_of("plain", tiny), tiny_frames, both, 5))
+    half = replace(tiny, flags=rvne.BINARY16)
+    out.append(model_case("plain-f16", blob_of("plain-f16", half), tiny_frames, both, 5))
+
+    full = rvne.Header(7, 4, 2, 5, 2, 3, flags=rvne.EXTENSION)
+    every = tuple(range(1, 16))
+    p = Pattern(window=6, block_size=4, history=20, globals_=(0, 3))
+    full_frames = uniform(7 * 45, seed_of("frames/full"), 1)
+    out.append(
+        model_case(
+            "every-section", blob_of("every", full, 6, every, p), full_frames, ((10, False), (10, True), (64, False)), 7
+        )
+    )
+    full16 = replace(full, flags=rvne.EXTENSION | rvne.BINARY16)
+    out.append(
+        model_case(
+            "every-section-f16", blob_of("every-f16", full16, 6, every, p), full_frames, ((10, False), (64, True)), 7
+        )
+    )
+
+    alone = replace(tiny, flags=rvne.EXTENSION)
+    for name, sections in (
+        ("extension-empty", ()),
+        ("pattern", (rvne.PATTERN,)),
+        ("gain", (rvne.GAIN,)),
+        ("normalisation", (rvne.NORMALISATION,)),
+        ("projection", (rvne.PROJECTION,)),
+        ("norm", (rvne.NORM,)),
+        ("convolution", (rvne.CONVOLUTION,)),
+        ("bias", (rvne.BIAS,)),
+        ("stem", (rvne.STEM,)),
+        ("feed-forward", (rvne.NORM, rvne.FEED_FORWARD)),
+        ("pooling", (rvne.POOLING,)),
+        ("embedding", (rvne.EMBEDDING,)),
+    ):
+        narrow = replace(p, window=2, log_stride=False)
+        blob = blob_of(name, alone, 0, sections, narrow)
+        out.append(model_case(name, blob, uniform(5 * 24, seed_of("frames/" + name), 1), ((64, False),), 3))
+    # An odd number of halves before the extension: the padding.
+    odd = rvne.Header(3, 1, 1, 1, 1, 3, flags=rvne.EXTENSION | rvne.BINARY16)
+    out.append(model_case("padding", blob_of("padding", odd, 0, (rvne.GAIN,)), uniform(3 * 20, 77, 1), ((5, False),)))
+
+    calm = {rvne.STEM: rvne.words([3, 0]) + Weights("calm", False).vector(5 * 4, 0)}
+    calm_blob = rvne.build(alone, blob_of("plain", tiny)[24:-4], 5, calm)
+    out.append(model_case("stem-without-activation", calm_blob, uniform(5 * 20, 76, 1), ((64, False),), 3))
+
+    zeros = [0] * 5 + [0x00000001] * 5 + [0x80000000] * 5 + bits(values(uniform(10, 78, 0)))
+    out.append(model_case("gain-of-nothing", blob_of("gain", alone, 0, (rvne.GAIN,)), explicit(zeros), ((64, False),)))
+    silent = blob_of("silent", alone, 0, (rvne.EMBEDDING,))
+    out.append(model_case("frames-subnormal", silent, uniform(5 * 20, 79, -126), ((64, False),), 3))
+    zero_embedding = _zero_embedding(alone)
+    out.append(model_case("embedding-zero", zero_embedding, explicit([0] * 15), ((64, False),)))
+
+    large = tiny_frames.words()[: 5 * 12].copy()
+    large[5 * 9 + 2] = 0x7F7FFFFF
+    out.append(model_case("overflow", blob_of("plain", tiny), explicit(large), ((64, False),)))
+    large[5 * 9 + 2] = 0x7F800000
+    out.append(model_case("frame-infinite", blob_of("plain", tiny), explicit(large), ((64, False),)))
+    large[5 * 9 + 2] = 0x4A000000
+    out.append(model_case("f16-range", blob_of("plain", tiny), explicit(large), ((64, True),)))
+    return out
+
+
+def _zero_embedding(h: rvne.Header) -> bytes:
+    """An embedding of zeros keeps its zeros."""
+    core = Weights("zero", False)
+    arrays = b"".join(core.matrix(r * c) for r, c in h.core_shapes(h.input_dim))
+    return rvne.build(h, arrays, h.input_dim, {rvne.EMBEDDING: rvne.words([2]) + bytes(4 * 2 + 4 * 2 * h.input_dim)})
+
+
+def blob_cases() -> list[Case]:
+    """What opening a blob answers."""
+    tiny = rvne.Header(3, 2, 1, 2, 1, 2)
+    plain = blob_of("open", tiny)
+    ext = replace(tiny, flags=rvne.EXTENSION)
+    every = blob_of("open-every", ext, 4, tuple(range(1, 16)))
+    core = plain[24:-4]
+
+    def reseal(data: bytearray) -> bytes:
+        return bytes(data[:-4]) + struct.pack("<I", numeric.crc32(bytes(data[:-4])))
+
+    def patched(data: bytes, at: int, new: bytes, sealed: bool = True) -> bytes:
+        changed = bytearray(data)
+        changed[at : at + len(new)] = new
+        return reseal(changed) if sealed else bytes(changed)
+
+    def section(number: int, payload: bytes, width: int = 3) -> bytes:
+        return rvne.build(ext, core, width, {number: payload})
+
+    u32 = rvne.words
+    nan, inf = struct.pack("<I", 0x7FC00000), struct.pack("<I", 0xFF800000)
+    damaged: dict[str, bytes] = {
+        "good": plain,
+        "good-every": every,
+        "short": plain[:27],
+        "magic": patched(plain, 0, b"ENVS", False),
+        "version": patched(plain, 4, b"\2\0", False),
+        "length": plain[:-1],
+        "crc": patched(plain, 30, bytes([plain[30] ^ 1]), False),
+        "flags": patched(plain, 6, b"\4"),
+        "reserved": patched(plain, 7, b"\1"),
+        "input-dim-0": patched(plain, 8, b"\0\0"),
+        "heads-not-divided": patched(plain, 12, b"\3\0"),
+        "layers-0": patched(plain, 16, b"\0\0"),
+        "classes-1": patched(plain, 18, b"\1\0"),
+        "weights-len": rvne.seal(tiny, core + bytes(4)),
+        "weight-nan": patched(plain, 24, nan),
+        "weight-infinite": patched(plain, 28, inf),
+        "footer-magic": patched(every, len(every) - 8, b"EXT2"),
+        "footer-version": patched(every, len(every) - 10, b"\2\0"),
+        "footer-length": patched(every, len(every) - 16, b"\0\0\0\x7f"),
+        "section-unknown": section(16, b""),
+        "section-zero": section(0, b""),
+        "pattern-block-0": section(rvne.PATTERN, u32([32, 0, 0, 3, 0])),
+        "pattern-switches": section(rvne.PATTERN, u32([32, 16, 0, 4, 0])),
+        "pattern-globals-descend": section(rvne.PATTERN, u32([32, 16, 0, 3, 2, 5, 5])),
+        "pattern-globals-cut": section(rvne.PATTERN, u32([32, 16, 0, 3, 2, 5])),
+        "pattern-globals-many": section(rvne.PATTERN, u32([32, 16, 0, 3, 0xFFFFFFFF])),
+        "carrier-beyond": section(rvne.CARRIERS, u32([2]) + struct.pack("<3H", 0, 1, 2)),
+        "gain-kind": section(rvne.GAIN, u32([2])),
+        "norm-eps-0": section(rvne.NORM, bytes(4) + bytes(4 * 6)),
+        "norm-long": section(rvne.NORM, u32([0x3727C5AC]) + bytes(4 * 7)),
+        "taps-0": section(rvne.CONVOLUTION, u32([0]) + bytes(12)),
+        "taps-65": section(rvne.CONVOLUTION, u32([65]) + bytes(4 * 3 * 66)),
+        "stem-activation": section(rvne.STEM, u32([1, 2]) + bytes(24)),
+        "stem-taps-0": section(rvne.STEM, u32([0, 0]) + bytes(12)),
+        "feed-forward-without-norm": section(rvne.FEED_FORWARD, u32([1]) + bytes(4 * (3 + 1 + 3 + 3 + 3))),
+        "pooling-newest-of-2": section(rvne.POOLING, u32([0, 2])),
+        "pooling-of-0": section(rvne.POOLING, u32([1, 0])),
+        "embedding-0": section(rvne.EMBEDDING, u32([0])),
+        "names-one-missing": section(rvne.CLASS_NAMES, b"only\0"),
+        "names-unended": section(rvne.CLASS_NAMES, b"one\0two"),
+        "frame-rate-negative": section(rvne.FRAME_RATE, u32([0xC2C80000])),
+        "mean-nan": section(rvne.NORMALISATION, nan + bytes(20)),
+        "text-not-utf8": section(rvne.PROVENANCE, b"\xff"),
+        "width-without-projection": rvne.build(ext, bytes(len(core) + 4 * (4 + 2 + 2 + 4 + 2)), 4, {}),
+    }
+    out = []
+    for name, data in damaged.items():
+        try:
+            rvne.parse(data)
+            status = "OK"
+        except Refused as refused:
+            status = refused.status
+        if (status == "OK") != name.startswith("good"):
+            raise AssertionError(f"blob/{name}: {status}")
+        out.append(Case(Kernel.BLOB_OPEN, "blob/" + name, [len(data)], [explicit(byte_words(data))], status))
+    for name, header, weights in (
+        ("plain", tiny, core),
+        ("f16", replace(tiny, flags=rvne.BINARY16), struct.pack("<38H", *range(38))),
+    ):
+        blob = rvne.seal(header, weights)
+        h = header
+        params = [h.flags, h.input_dim, h.n_q_heads, h.n_kv_heads, h.head_dim, h.n_layers, h.n_classes, len(weights)]
+        out.append(
+            Case(Kernel.BLOB_WRITE, f"blob-write/{name}", params, [explicit(byte_words(weights))]).expect(
+                byte_words(blob)
+            )
+        )
+    return out
