@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from aether_temporal import _core
+
 
 def amplitude(iq: NDArray[np.int8]) -> NDArray[np.float32]:
-    """int8 [T, pairs, 2] to binary32 [T, pairs]: sqrt(I*I + Q*Q), correctly rounded, whichever of the two comes first."""
-    from aether_temporal import _core  # here, so that reading a recording needs no compiled part
-
+    """int8 [T, pairs, 2] to binary32 [T, pairs]: sqrt(I*I + Q*Q), correctly rounded; either byte first."""
     flat: NDArray[np.float32] = _core.csi_amplitude(np.ascontiguousarray(iq), None)
     return flat.reshape(iq.shape[:2])

@@ -1,0 +1,135 @@
+"""aether inspect MODEL"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from aether_temporal.inspecting import check_blob, describe_model
+from aether_temporal.shipped import model_path
+
+from .options import json_option, model_argument, stream_options
+from .output import bytes_text, console, print_json, quantity, table
+
+
+@click.command("inspect")
+@model_argument
+@stream_options
+@json_option
+@click.pass_context
+def command(ctx: click.Context, model: str, capacity: int | None, dtype: Any, as_json: bool) -> None:
+    """What the blob MODEL is: header, settings, arrays with shapes and offsets, memory and multiply-adds, CRC.
+
+    MODEL is a file or the name of a shipped blob (activity, demo). Of a damaged blob: which check failed, what was
+    expected and what was found; the exit status is then 1.
+    """
+    path = model_path(model)
+    raw = path.read_bytes()
+    checks, error = check_blob(raw)
+    if error is not None:
+        if as_json:
+            found = {"type": type(error).__name__, "message": str(error)}
+            print_json({"file": str(path), "whole": False, "error": found, "checks": [asdict(check) for check in checks]})
+        else:
+            _print_damage(str(path), checks)
+            click.echo(f"aether: {path}: {error} ({type(error).__name__})", err=True)
+        ctx.exit(1)
+    document = {"file": str(path), "whole": True, **describe_model(raw, capacity=capacity, dtype=dtype)}
+    if as_json:
+        print_json(document)
+    else:
+        _print(document)
+
+
+def _print_damage(path: str, checks: list[Any]) -> None:
+    shown = table("check", "", "expected", "found", title=f"{path} is damaged")
+    words = {True: "ok", False: "FAILED", None: "–"}
+    for check in checks:
+        shown.add_row(check.name, words[check.passed], check.expected, check.found)
+    console().print(shown)
+
+
+def _print(document: dict[str, Any]) -> None:
+    out = console()
+    header, memory, settings = document["header"], document["memory"], document["settings"]
+    out.print(f"[bold]{document['file']}[/bold]")
+    out.print(f"RVNE version {header['version']}, {bytes_text(document['bytes'])}, CRC-32 {document['crc32']} (right)")
+    out.print(
+        f"{header['n_layers']} layers of width {document['width']}, {header['n_q_heads']} query and {header['n_kv_heads']} "
+        f"key/value heads of dim {header['head_dim']}; {header['input_dim']} features in, {header['n_classes']} classes out; "
+        f"{quantity(document['weights'])} weights, matrices in {header['dtype']}"
+    )
+    out.print()
+    if settings is None:
+        out.print("Plain version 1: attention only, window 32, block 16, token 0 global, log-stride and landmarks.")
+    else:
+        for line in settings_lines(settings):
+            out.print(line, markup=False)
+    out.print()
+    shown = table("array", "shape", "type", ">offset", ">bytes")
+    for array in document["arrays"]:
+        shape = " × ".join(map(str, array["shape"]))
+        shown.add_row(array["name"], shape, array["dtype"], f"0x{array['offset']:06X}", quantity(array["bytes"]))
+    out.print(shown)
+    out.print()
+    out.print(f"A stream that sees {memory['capacity']} frames, its cache in {memory['dtype']}:")
+    out.print(f"  flash    {bytes_text(memory['flash'])}")
+    out.print(f"  RAM      {bytes_text(memory['ram'])}: {quantity(memory['state'])} kept, {quantity(memory['scratch'])} scratch")
+    out.print(f"  work     {quantity(memory['multiply_adds'])} multiply-adds a frame")
+    out.print(f"  cache    {memory['cache_rows']} token rows a layer")
+
+
+def settings_lines(settings: dict[str, Any]) -> list[str]:
+    """The settings in words, one line a section that is there."""
+    lines = []
+    if names := settings["class_names"]:
+        lines.append(f"classes         {', '.join(names)}")
+    if rate := settings["frame_rate_hz"]:
+        lines.append(f"frame rate      {rate:g} frames a second")
+    if pattern := settings["pattern"]:
+        window = "unlimited" if pattern["window"] is None else pattern["window"]
+        history = "unlimited" if pattern["history"] is None else f"{pattern['history']} frames"
+        switches = [name for name, key in (("log-stride", "use_log_stride"), ("landmarks", "use_landmarks")) if pattern[key]]
+        tokens = ", ".join(map(str, pattern["global_tokens"])) or "none"
+        lines.append(
+            f"pattern         window {window}, block {pattern['block_size']}, history {history}, "
+            f"{' and '.join(switches) or 'neither log-stride nor landmarks'}, global tokens: {tokens}"
+        )
+    if carriers := settings["carriers"]:
+        lines.append(f"carriers        {len(carriers['index'])} of {carriers['n_pairs']} I/Q pairs: {_ranges(carriers['index'])}")
+    if settings["gain"] != "none":
+        lines.append("gain            each frame is divided by its mean")
+    for key, text in (
+        ("normalisation", "normalisation   mean and scale for each feature"),
+        ("projection", "projection      features to width"),
+        ("stem", "stem            yes"),
+        ("bias", "bias            in all projections"),
+    ):
+        if settings[key]:
+            lines.append(text)
+    if settings["norm_eps"] is not None:
+        lines.append(f"norm            root mean square, eps {settings['norm_eps']:g}")
+    if taps := settings["convolution_taps"]:
+        lines.append(f"convolution     causal, {taps} taps a channel")
+    if hidden := settings["feed_forward_hidden"]:
+        lines.append(f"feed-forward    {hidden} hidden values, ReLU")
+    pooling = settings["pooling"]
+    lines.append("pooling         " + ("newest frame" if pooling["kind"] == "newest" else f"mean of the last {pooling['frames']} frames"))
+    if dim := settings["embedding_dim"]:
+        lines.append(f"embedding       {dim} values, length 1")
+    if text := settings["provenance"]:
+        lines.append("provenance      " + text.replace("\n", "\n                "))
+    return lines
+
+
+def _ranges(indices: list[int]) -> str:
+    """[0, 1, 2, 5] → '0-2, 5'."""
+    parts: list[list[int]] = []
+    for index in indices:
+        if parts and index == parts[-1][1] + 1:
+            parts[-1][1] = index
+        else:
+            parts.append([index, index])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)

@@ -1,0 +1,176 @@
+"""What `aether run` shows while frames pass: a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from types import TracebackType
+from typing import Protocol
+
+import numpy as np
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from aether_temporal.recordings import Recording
+from aether_temporal.running.stream import Answer
+
+from .output import micros, quantity
+
+_REFRESH = 0.1  # seconds: fast enough for eyes, slow enough to leave the frames alone
+_ROWS = 8
+_BAR = 28
+_RECENT = 256  # frames whose latency the display sums up
+
+
+class Display(Protocol):
+    """Told of every answer."""
+
+    def __enter__(self) -> Display: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def show(self, answer: Answer) -> None: ...
+
+
+class Silent:
+    """Shows nothing."""
+
+    def __enter__(self) -> Silent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def show(self, answer: Answer) -> None:
+        return None
+
+
+class Lines:
+    """One line each time the answer changes, without control characters."""
+
+    def __init__(self, out: Console, names: tuple[str, ...], recording: Recording | None) -> None:
+        self._out, self._names, self._recording = out, names, recording
+        self._last: tuple[int, int] | None = None
+        self._width = max(map(len, names))
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def show(self, answer: Answer) -> None:
+        if self._last == (answer.best, answer.truth):
+            return
+        self._last = (answer.best, answer.truth)
+        when = time_of(self._recording, answer.index)
+        stamp = f"{when:9.2f} s" if when is not None else " " * 11
+        truth = f"   truth {self._names[answer.truth]}" if answer.truth >= 0 else ""
+        name = self._names[answer.best].ljust(self._width)
+        self._out.print(f"{stamp}  frame {answer.index:6d}  {name}  margin {answer.margin:6.3f}{truth}", markup=False)
+
+
+class Panel:
+    """A display in place: the answer, the scores, the truth, latency against the frame period."""
+
+    def __init__(self, out: Console, names: tuple[str, ...], recording: Recording | None, title: str, enrolled: bool) -> None:
+        self._names, self._recording, self._title, self._enrolled = names, recording, title, enrolled
+        self._live = Live(console=out, auto_refresh=False, transient=True)
+        self._latencies: deque[float] = deque(maxlen=_RECENT)
+        self._right = self._known = 0
+        self._shown = 0.0
+        self._answer: Answer | None = None
+
+    def __enter__(self) -> Panel:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.__exit__(kind, value, trace)
+
+    def show(self, answer: Answer) -> None:
+        self._answer = answer
+        self._latencies.append(answer.latency)
+        if answer.truth >= 0:
+            self._known += 1
+            self._right += answer.truth == answer.best
+        now = time.monotonic()
+        if now - self._shown >= _REFRESH:
+            self._shown = now
+            self._live.update(self.render(answer), refresh=True)
+
+    def render(self, answer: Answer) -> RenderableType:
+        return Group(self._head(answer), self._scores(answer), self._foot())
+
+    def _head(self, answer: Answer) -> RenderableType:
+        line = Table.grid(padding=(0, 2, 0, 0))
+        cells: list[RenderableType] = [Text(self._title, style="bold", overflow="ellipsis", no_wrap=True)]
+        when = time_of(self._recording, answer.index)
+        if self._recording is not None:
+            cells.append(ProgressBar(total=len(self._recording), completed=answer.index + 1, width=_BAR))
+            cells.append(Text(f"{answer.index + 1}/{len(self._recording)}"))
+        else:
+            cells.append(Text(f"frame {quantity(answer.index + 1)}"))
+        if when is not None:
+            cells.append(Text(f"{when:.1f} s"))
+        line.add_row(*cells)
+        return line
+
+    def _scores(self, answer: Answer) -> RenderableType:
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(width=1)
+        grid.add_column(min_width=max(map(len, self._names[:_ROWS])))
+        grid.add_column(width=_BAR)
+        grid.add_column(justify="right", width=7)
+        grid.add_column()
+        shown = range(len(self._names)) if len(self._names) <= _ROWS else np.argsort(-answer.scores)[:_ROWS].tolist()
+        bars = _similarities(answer.scores) if self._enrolled else _softmax(answer.scores)
+        for index in shown:
+            best, true = index == answer.best, index == answer.truth
+            style = "bold green" if best and true else "bold yellow" if best and answer.truth < 0 else "bold red" if best else "dim"
+            filled = round(float(bars[index]) * _BAR)
+            note = f"margin {answer.margin:.2f}" if best else ""
+            if true:
+                note = f"{note}  truth" if note else "truth"
+            grid.add_row(
+                Text(">" if best else " ", style=style),
+                Text(self._names[index], style=style),
+                Text("█" * filled, style=style),
+                Text(f"{answer.scores[index]:.2f}"),
+                Text(note, style="green" if true else ""),
+            )
+        return grid
+
+    def _foot(self) -> RenderableType:
+        latencies = np.array(self._latencies)
+        parts = [f"latency median {micros(float(np.median(latencies)) * 1e6)}, 99 % {micros(float(np.quantile(latencies, 0.99)) * 1e6)}"]
+        if self._recording is not None and self._recording.frame_rate:
+            parts[0] += f" of {micros(1e6 / self._recording.frame_rate)} a frame"
+        if self._known:
+            parts.append(f"right so far {self._right / self._known:.1%}")
+        return Text("  ·  ".join(parts), style="dim")
+
+
+def time_of(recording: Recording | None, index: int) -> float | None:
+    """Seconds since the recording's first frame, where it knows."""
+    if recording is None:
+        return None
+    if recording.timestamps is not None:
+        return float(recording.timestamps[index] - recording.timestamps[0])
+    return index / recording.frame_rate if recording.frame_rate else None
+
+
+def _softmax(scores: np.ndarray) -> np.ndarray:
+    weights = np.exp(scores.astype(np.float64) - scores.max())
+    return weights / weights.sum()
+
+
+def _similarities(scores: np.ndarray) -> np.ndarray:
+    return np.clip(scores, 0, 1)

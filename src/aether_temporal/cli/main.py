@@ -1,0 +1,81 @@
+"""The command and its subcommands; how errors end.
+
+Exit status: 0 all well; 1 a check failed; 2 wrong usage or input that cannot be used; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from aether_temporal import TemporalError, __version__
+
+# Loaded when asked for: `aether --help` imports neither torch nor matplotlib.
+_COMMANDS = {
+    "run": "Stream a recording through a model and show what it says.",
+    "enroll": "Enrol persons: recordings to a gallery for `run --enroll`.",
+    "recordings": "List what recordings a file holds.",
+    "inspect": "What a weight blob is, and whether it is whole.",
+    "init": "Write a blob of random weights, the same bytes everywhere.",
+    "parity": "Check this host against the golden vectors, bit for bit.",
+    "demo": "Simulate a recording, classify it, check this host.",
+    "bench": "Measure speed beside the alternatives.",
+    "train": "Train the shipped models again (extra `train`).",
+}
+
+
+class InputError(click.ClickException):
+    """Input that cannot be used: one or two lines on stderr, status 2."""
+
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"aether: {self.format_message()}", file=file or sys.stderr)
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command = importlib.import_module(f"aether_temporal.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # The reader has gone: no more output, also none while the interpreter shuts down.
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+            ctx.exit(141)
+        except KeyboardInterrupt:
+            ctx.exit(130)
+        except TemporalError as error:
+            raise InputError(f"{error}") from None
+        except MemoryError:
+            raise InputError("not enough memory for this input") from None
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            raise InputError(f"{where}{error.strerror or error}") from None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", prog_name="aether", message="%(prog)s %(version)s")
+def aether() -> None:
+    """AETHER temporal head for Wi-Fi sensing: recordings of channel state information through trained models."""
+
+
+def main() -> None:
+    """Entry point of the `aether` command."""
+    aether(prog_name="aether")

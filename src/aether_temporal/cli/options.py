@@ -1,0 +1,70 @@
+"""Options that several subcommands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from aether_temporal.recordings import FORMATS
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Indices(click.ParamType):
+    """'0-27,36,40-42': indices and ranges (both ends included), in the order given."""
+
+    name = "INDICES"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
+        if not isinstance(value, str):
+            return list(value)
+        found: list[int] = []
+        for part in value.split(","):
+            first, dash, last = part.strip().partition("-")
+            if not first.isdecimal() or (dash and not last.isdecimal()) or len(part) > 16:
+                self.fail(f"expected indices and ranges such as 0-27,36; found {part!r}", param, ctx)
+            low, high = int(first), int(last or first)
+            if not low <= high <= 0xFFFF:
+                self.fail(f"expected a range that goes up, to at most 65535; found {part!r}", param, ctx)
+            found += range(low, high + 1)
+        return found
+
+
+def model_argument(command: F) -> F:
+    return click.argument("model")(command)
+
+
+def stream_options(command: F) -> F:
+    """--capacity and --dtype."""
+    command = click.option(
+        "--dtype",
+        type=click.Choice(["float32", "float16"]),
+        default="float32",
+        show_default=True,
+        help="How the cache keeps keys and values.",
+    )(command)
+    return click.option(
+        "--capacity",
+        type=click.IntRange(min=1),
+        help="Frames a query can see back. [default: the history the blob states, else 256]",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")(command)
+
+
+def format_option(command: F) -> F:
+    return click.option("--format", "format_", type=click.Choice(FORMATS), help="The recording's format. [default: by content]")(
+        command
+    )
+
+
+def pick_option(command: F) -> F:
+    return click.option(
+        "--pick",
+        type=Indices(),
+        help="Which features or I/Q pairs make a frame, such as 0-27,36-63. [default: what the blob says, else all]",
+    )(command)

@@ -1,0 +1,148 @@
+"""What a blob is, in words and numbers; and, where it is damaged, which check says so."""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ._core import crc32
+from .blob import WeightBlob
+from .errors import BlobError, TemporalError
+from .model import Dtype, TemporalModel
+from .running.inputs import default_capacity
+from .settings import ModelSettings
+
+__all__ = ["Check", "check_blob", "describe_model"]
+
+MAGIC = 0x52564E45
+SHORTEST = 28
+HEADER = struct.Struct("<IHBBHHHHHHI")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One step of reading a blob, in the order of the specification. `passed` None: not reached."""
+
+    name: str
+    passed: bool | None
+    expected: str
+    found: str
+
+
+def check_blob(raw: bytes) -> tuple[list[Check], BlobError | None]:
+    """Every check a reader makes of a blob's bytes, and the error of the one that failed. Never raises for damaged bytes."""
+    checks: list[Check] = []
+    error: BlobError | None = None
+    try:
+        TemporalModel.from_blob(raw)
+    except BlobError as found:
+        error = found
+
+    def check(name: str, expected: str, found: str, passed: bool) -> bool:
+        checks.append(Check(name, passed, expected, found))
+        return passed
+
+    ok = check("shortest length", f"at least {SHORTEST} bytes", f"{len(raw)} bytes", len(raw) >= SHORTEST)
+    if ok:
+        magic, version, *_, weights_len = HEADER.unpack_from(raw)
+        stored, computed = struct.unpack_from("<I", raw, len(raw) - 4)[0], crc32(raw[:-4])
+        ok = check("magic", f"0x{MAGIC:08X}", f"0x{magic:08X}", magic == MAGIC)
+        ok = ok and check("version", "1", str(version), version == 1)
+        ok = ok and check(
+            "length", f"{SHORTEST} + weights_len {weights_len} = {SHORTEST + weights_len} bytes", f"{len(raw)} bytes",
+            SHORTEST + weights_len == len(raw),
+        )  # fmt: skip
+        ok = ok and check("CRC-32", f"0x{stored:08X} (stored)", f"0x{computed:08X} (of the bytes)", stored == computed)
+        if ok:
+            check(
+                "flags, header values, sections, weights",
+                "all in range",
+                "all in range" if error is None else str(error),
+                error is None,
+            )
+    missing = ("shortest length", "magic", "version", "length", "CRC-32", "flags, header values, sections, weights")
+    checks += [Check(name, None, "", "not reached") for name in missing[len(checks) :]]
+    return checks, error
+
+
+def describe_model(
+    model: str | os.PathLike[str] | bytes, *, capacity: int | None = None, dtype: Dtype = "float32"
+) -> dict[str, Any]:
+    """Header, settings, arrays, memory and CRC of a blob, as JSON takes it.
+
+    capacity None: the history that the blob states, else 256. BlobError, OSError, InvalidConfigError.
+    """
+    raw = model if isinstance(model, bytes) else Path(model).read_bytes()
+    opened = TemporalModel.from_blob(raw)
+    blob = WeightBlob.parse(raw)
+    frames = default_capacity(opened) if capacity is None else capacity
+    memory = opened.memory(capacity=frames, dtype=dtype)
+    arrays = [
+        {
+            "name": array.name if array.layer is None else f"layers.{array.layer}.{array.name}",
+            "shape": list(array.shape),
+            "dtype": array.dtype,
+            "offset": array.offset,
+            "bytes": int(np.prod(array.shape)) * np.dtype(array.dtype).itemsize,
+        }
+        for array in opened.array_table()
+    ]
+    header = blob.header
+    return {
+        "bytes": len(raw),
+        "crc32": f"0x{crc32(raw[:-4]):08X}",
+        "header": {
+            "version": 1,
+            "flags": header.flags,
+            "dtype": header.dtype,
+            "input_dim": header.input_dim,
+            "n_q_heads": header.n_q_heads,
+            "n_kv_heads": header.n_kv_heads,
+            "head_dim": header.head_dim,
+            "n_layers": header.n_layers,
+            "n_classes": header.n_classes,
+            "weights_len": len(blob.weights),
+        },
+        "width": blob.width,
+        "weights": sum(array["bytes"] // np.dtype(array["dtype"]).itemsize for array in arrays),
+        "settings": describe_settings(opened.settings),
+        "arrays": arrays,
+        "memory": {"capacity": frames, "dtype": dtype, "ram": memory.ram, **asdict(memory)},
+    }
+
+
+def describe_settings(settings: ModelSettings | None) -> dict[str, Any] | None:
+    """The settings without the arrays' values (they are listed with their shapes elsewhere); None for a plain version 1 blob."""
+    if settings is None:
+        return None
+    pattern, carriers, pooling = settings.pattern, settings.carriers, settings.pooling
+    convolution, feed_forward, embedding = settings.convolution, settings.feed_forward, settings.embedding
+    return {
+        "pattern": None if pattern is None else asdict(pattern),
+        "carriers": None
+        if carriers is None
+        else {"n_pairs": carriers.n_pairs, "index": [int(i) for i in np.asarray(carriers.index)]},
+        "gain": settings.gain or "none",
+        "normalisation": settings.normalisation is not None,
+        "projection": settings.projection is not None,
+        "stem": settings.stem is not None,
+        "norm_eps": None if settings.norm is None else settings.norm.eps,
+        "convolution_taps": None if convolution is None else int(np.shape(convolution.kernel)[1]),
+        "bias": settings.bias is not None,
+        "feed_forward_hidden": None if feed_forward is None else int(np.shape(feed_forward.b1)[1]),
+        "pooling": {"kind": "newest", "frames": 1} if pooling is None else asdict(pooling),
+        "embedding_dim": None if embedding is None else int(np.shape(embedding.bias)[0]),
+        "class_names": None if settings.class_names is None else list(settings.class_names),
+        "frame_rate_hz": settings.frame_rate,
+        "provenance": settings.provenance,
+    }
+
+
+def explain(error: TemporalError) -> str:
+    """The error's class and message, for people."""
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,9 @@
+"""Recordings through a model: what stands behind `aether run`."""
+
+from .gallery import Gallery, enrol
+from .inputs import default_capacity, model_frames
+from .result import Result, Total
+from .stream import Answers, run
+from .truth import match_labels
+
+__all__ = ["Answers", "Gallery", "Result", "Total", "default_capacity", "enrol", "match_labels", "model_frames", "run"]

@@ -1,0 +1,103 @@
+"""Enrolled persons: one L2-normalised embedding each, and which of them a new embedding is nearest to."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._files import write_atomic
+from ..errors import InvalidArgumentError, ShapeError
+from ..model import Dtype, TemporalModel
+from ..recordings import Recording, RecordingError
+from ..recordings.npy_stream import NpzArchive
+from .inputs import model_frames
+
+_NAMES, _EMBEDDINGS = "gallery_names", "gallery_embeddings"
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """`embeddings` binary32 [P, E], rows of length 1; `names` of the P persons."""
+
+    names: tuple[str, ...]
+    embeddings: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.embeddings.ndim != 2 or self.embeddings.shape[0] != len(self.names) or not self.names:
+            raise ShapeError.of("embeddings", f"[{len(self.names) or 'persons'}, E]", list(self.embeddings.shape))
+
+    def scores(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Cosine similarity to each person, [P]."""
+        result: NDArray[np.float32] = self.embeddings @ embedding
+        return result
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """As .npz; whatever interrupts it, the file is the old one or the new one. OSError."""
+        buffer = io.BytesIO()
+        np.savez(buffer, **{_NAMES: np.array(self.names), _EMBEDDINGS: self.embeddings})
+        write_atomic(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Gallery:
+        """What `save` wrote. RecordingFormatError for a damaged file, InvalidArgumentError for one that is no gallery."""
+        with NpzArchive(str(path)) as archive:
+            if not {_NAMES, _EMBEDDINGS} <= set(archive.keys):
+                raise InvalidArgumentError(
+                    f"{path}: expected {_NAMES} and {_EMBEDDINGS}, found {', '.join(archive.keys)}"
+                )
+            names, embeddings = archive.rows(_NAMES), archive.rows(_EMBEDDINGS)
+        if (
+            names.ndim != 1
+            or names.dtype.kind != "U"
+            or embeddings.dtype.kind != "f"
+            or not np.isfinite(embeddings).all()
+        ):
+            raise InvalidArgumentError(
+                f"{path}: expected names and finite embeddings, found {names.dtype} and {embeddings.dtype}"
+            )
+        return cls(tuple(str(name) for name in names), embeddings.astype(np.float32))
+
+
+def is_gallery(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is what `Gallery.save` writes."""
+    with Path(path).open("rb") as file:
+        if file.read(4) != b"PK\x03\x04":
+            return False
+    with NpzArchive(str(path)) as archive:
+        return _NAMES in archive.keys
+
+
+def enrol(
+    model: TemporalModel,
+    recordings: Iterable[tuple[str, Recording]],
+    *,
+    capacity: int,
+    dtype: Dtype = "float32",
+    pick: Sequence[int] | None = None,
+) -> Gallery:
+    """A gallery of (name, recording) pairs; several recordings of one name count as one.
+
+    A person is the mean of the embeddings after every frame of theirs, divided by its length. InvalidArgumentError when the
+    model has no embedding, RecordingError for a name without frames.
+    """
+    if not model.embed_dim:
+        raise InvalidArgumentError("gallery: expected a model with an embedding, found one without")
+    sums: dict[str, NDArray[np.float64]] = {}
+    for name, recording in recordings:
+        rows = model.embeddings(model_frames(model, recording, pick), capacity=capacity, dtype=dtype)
+        total = rows.sum(axis=0, dtype=np.float64)
+        sums[name] = sums[name] + total if name in sums else total
+    if not sums:
+        raise RecordingError("gallery: expected at least one recording, found none")
+    lengths = {name: float(np.linalg.norm(total)) for name, total in sums.items()}
+    for name, length in lengths.items():
+        if not length > 0:
+            raise RecordingError(f"gallery: {name}: expected embeddings that point somewhere, found none")
+    rows32 = np.stack([(total / lengths[name]).astype(np.float32) for name, total in sums.items()])
+    return Gallery(tuple(sums), rows32)

@@ -1,0 +1,107 @@
+"""CSI text as it comes, from a serial console or a pipe, through a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..model import Dtype, TemporalModel
+from ..recordings import CsiParser, Drop, Recording, RecordingFormatError, describe
+from ..recordings.amplitude import amplitude
+from ..recordings.clock import Clock
+from ..recordings.lines import bounded_lines
+from ..recordings.recording import rate_of
+from .gallery import Gallery
+from .inputs import carriers_of
+from .result import Result
+from .stream import Answer, Answers
+
+
+def run_live(
+    model: TemporalModel,
+    file: BinaryIO,
+    *,
+    capacity: int | None = None,
+    dtype: Dtype = "float32",
+    gallery: Gallery | None = None,
+    pick: Sequence[int] | None = None,
+    on_answer: Callable[[Answer], None] | None = None,
+) -> Result:
+    """Answers every frame of CSI text as it arrives, until the input ends or the user interrupts.
+
+    Frames of the first sender whose size suits the model are taken, the rest dropped and counted. The frames are kept for the
+    result: some hundred bytes each. RecordingFormatError when the input ends without one.
+    """
+    answers = Answers(model, capacity=capacity, dtype=dtype, gallery=gallery)
+    source = _Source(model, pick)
+    frames: list[NDArray[np.float32]] = []
+    scores: list[NDArray[np.float32]] = []
+    latency: list[float] = []
+    try:
+        for frame in source.frames(file):
+            answer = answers.push(frame)
+            frames.append(frame)
+            scores.append(answer.scores)
+            latency.append(answer.latency)
+            if on_answer is not None:
+                on_answer(answer)
+    except KeyboardInterrupt:
+        pass
+    dropped = source.parser.dropped
+    if not frames:
+        raise RecordingFormatError(
+            f"standard input: expected CSI text lines with frames for {model.input_dim} features, found none ({describe(dropped)})"
+        )
+    stamps = np.array(source.seconds) if len(source.seconds) >= len(frames) else None
+    timestamps = None if stamps is None else stamps[: len(frames)]
+    recording = Recording(
+        source="standard input",
+        name="",
+        format="csi-text",
+        frames=np.stack(frames),
+        timestamps=timestamps,
+        frame_rate=rate_of(timestamps),
+        dropped={str(reason): count for reason, count in dropped.items()},
+    )
+    return Result(recording, answers.names, gallery is not None, np.stack(scores), None, np.array(latency))
+
+
+class _Source:
+    """Frames for a model out of CSI text."""
+
+    def __init__(self, model: TemporalModel, pick: Sequence[int] | None) -> None:
+        self.parser = CsiParser()
+        self.seconds: list[float] = []
+        self._clock = Clock()
+        self._model, self._pick = model, pick
+        self._sender: str | None = None
+
+    def frames(self, file: BinaryIO) -> Iterator[NDArray[np.float32]]:
+        dropped = self.parser.dropped
+        for record in self.parser.records(bounded_lines(file)):
+            if self._sender is not None and record.mac != self._sender:
+                dropped[Drop.OTHER_SENDER] += 1
+                continue
+            iq = np.frombuffer(record.values, dtype=np.int8).reshape(1, -1, 2)
+            frame = self._frame(iq)
+            if frame is None:
+                dropped[Drop.OTHER_SHAPE] += 1
+                continue
+            self._sender = record.mac
+            if record.microseconds is not None:
+                self.seconds.append(self._clock.seconds(record.microseconds))
+            yield frame
+
+    def _frame(self, iq: NDArray[np.int8]) -> NDArray[np.float32] | None:
+        pick = self._pick
+        if pick is None:
+            wanted = carriers_of(self._model, iq.shape[1])
+            if wanted is None:
+                return None
+            pick = wanted
+        elif max(pick, default=-1) >= iq.shape[1] or len(pick) != self._model.input_dim:
+            return None
+        return amplitude(iq[:, list(pick)])[0]

@@ -1,0 +1,155 @@
+"""What came of a recording, frame by frame and in sum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..recordings import Recording
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Answers to T frames. `names` are classes, or persons where a gallery was used.
+
+    `scores` binary32 [T, len(names)]: logits, or cosine similarities. `truth` [T]: index into names, -1 unknown; None where
+    nothing is known of any frame. `latency` [T]: seconds each push took.
+    """
+
+    recording: Recording
+    names: tuple[str, ...]
+    enrolled: bool
+    scores: NDArray[np.float32]
+    truth: NDArray[np.int64] | None
+    latency: NDArray[np.float64]
+    unmatched: tuple[str, ...] = ()  # labels that are no class of the model
+
+    def __len__(self) -> int:
+        return int(self.scores.shape[0])
+
+    @property
+    def answers(self) -> NDArray[np.int64]:
+        """Index of the largest score after each frame, [T]; of equal ones the first."""
+        return self.scores.argmax(axis=1) if len(self) else np.zeros(0, dtype=np.int64)
+
+    @property
+    def margins(self) -> NDArray[np.float32]:
+        """Largest score minus the second largest, [T]."""
+        if self.scores.shape[1] < 2:
+            return np.zeros(len(self), dtype=np.float32)
+        ordered = np.partition(self.scores, -2, axis=1)
+        return ordered[:, -1] - ordered[:, -2]
+
+    @property
+    def period(self) -> float | None:
+        """Seconds from one frame to the next, by the recording's rate."""
+        return 1 / self.recording.frame_rate if self.recording.frame_rate else None
+
+    @property
+    def majority(self) -> int | None:
+        """The answer given after most frames."""
+        return int(np.bincount(self.answers, minlength=len(self.names)).argmax()) if len(self) else None
+
+    def tally(self) -> dict[str, tuple[int, int]]:
+        """For each name that truly occurs: frames answered right, and frames."""
+        if self.truth is None:
+            return {}
+        right = self.answers == self.truth
+        return {
+            name: (int((right & (self.truth == index)).sum()), int((self.truth == index).sum()))
+            for index, name in enumerate(self.names)
+            if (self.truth == index).any()
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Everything but the frames themselves, as JSON takes it."""
+        answers = np.bincount(self.answers, minlength=len(self.names))
+        return {
+            "source": self.recording.source,
+            "recording": self.recording.name,
+            "format": self.recording.format,
+            "person": self.recording.person,
+            "session": self.recording.session,
+            "frames": len(self),
+            "duration_s": self.recording.duration,
+            "frame_rate_hz": self.recording.frame_rate,
+            "dropped": dict(self.recording.dropped),
+            "notes": list(self.recording.notes),
+            "latency": latency_summary(self.latency, self.period),
+            "answers": {name: int(count) for name, count in zip(self.names, answers, strict=True) if count},
+            "majority": None if self.majority is None else self.names[self.majority],
+            "mean_margin": float(self.margins.mean()) if len(self) else None,
+            "accuracy": accuracy_summary([self]),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Total:
+    """Several recordings taken together."""
+
+    results: Sequence[Result]
+
+    def summary(self) -> dict[str, Any]:
+        latency = np.concatenate([result.latency for result in self.results]) if self.results else np.zeros(0)
+        periods = [result.period for result in self.results]
+        period = min((p for p in periods if p is not None), default=None)
+        return {
+            "recordings": len(self.results),
+            "frames": sum(len(result) for result in self.results),
+            "latency": latency_summary(latency, period),
+            "accuracy": accuracy_summary(self.results),
+        }
+
+
+def latency_summary(latency: NDArray[np.float64], period: float | None) -> dict[str, Any] | None:
+    """Microseconds a frame, and what part of the frame period the 99th percentile is. None without frames."""
+    if not len(latency):
+        return None
+    p99 = float(np.quantile(latency, 0.99, method="higher"))
+    return {
+        "median_us": float(np.median(latency)) * 1e6,
+        "p99_us": p99 * 1e6,
+        "max_us": float(latency.max()) * 1e6,
+        "period_us": None if period is None else period * 1e6,
+        "p99_of_period": None if period is None else p99 / period,
+    }
+
+
+def accuracy_summary(results: Sequence[Result]) -> dict[str, Any] | None:
+    """Frames (and recordings, by their most frequent answer and label) answered right. None where nothing is known."""
+    known = [result for result in results if result.truth is not None and (result.truth >= 0).any()]
+    if not known:
+        return None
+    tally: dict[str, list[int]] = {}
+    for result in known:
+        for name, (right, frames) in result.tally().items():
+            entry = tally.setdefault(name, [0, 0])
+            entry[0] += right
+            entry[1] += frames
+    right, frames = (sum(entry[i] for entry in tally.values()) for i in (0, 1))
+    by_class = {name: {"right": r, "frames": n, "fraction": r / n} for name, (r, n) in tally.items()}
+    whole = [result for result in known if _one_label(result)]
+    return {
+        "right": right,
+        "frames": frames,
+        "fraction": right / frames,
+        "balanced": float(np.mean([entry["fraction"] for entry in by_class.values()])),
+        "by_class": by_class,
+        "recordings_right": sum(result.majority == int(_known(result)[0]) for result in whole) if whole else None,
+        "recordings": len(whole) or None,
+        "unmatched_labels": sorted({label for result in results for label in result.unmatched}),
+    }
+
+
+def _known(result: Result) -> NDArray[np.int64]:
+    assert result.truth is not None
+    return result.truth[result.truth >= 0]
+
+
+def _one_label(result: Result) -> bool:
+    known = _known(result)
+    return bool((known == known[0]).all())

@@ -1,0 +1,153 @@
+"""A recording through a stream, one frame after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InvalidArgumentError
+from ..model import Dtype, TemporalModel
+from ..recordings import Recording
+from .gallery import Gallery
+from .inputs import default_capacity, model_frames
+from .result import Result
+from .truth import match_labels, match_person
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The answer after one frame."""
+
+    index: int
+    scores: NDArray[np.float32]  # logits, or similarity to each enrolled person
+    best: int  # index of the largest score
+    margin: float  # to the second largest
+    latency: float  # seconds
+    truth: int  # index, -1 where unknown
+
+
+class Answers:
+    """A stream of a model (and a gallery) that turns frames into answers. Endless; memory does not grow."""
+
+    def __init__(
+        self,
+        model: TemporalModel,
+        *,
+        capacity: int | None = None,
+        dtype: Dtype = "float32",
+        gallery: Gallery | None = None,
+    ):
+        if gallery is not None and gallery.embeddings.shape[1] != model.embed_dim:
+            raise InvalidArgumentError(
+                f"gallery: expected embeddings of {model.embed_dim or 'no'} values, as the model has them, "
+                f"found {gallery.embeddings.shape[1]}"
+            )
+        self.names = answer_names(model, gallery)
+        self._gallery = gallery
+        self._stream = model.stream(capacity=default_capacity(model) if capacity is None else capacity, dtype=dtype)
+        self._index = 0
+
+    def push(self, frame: NDArray[np.float32], truth: int = -1) -> Answer:
+        """The answer after this frame. Its latency is that of the push (and of the comparison with the gallery)."""
+        begin = time.perf_counter_ns()
+        scores = self._stream.push(frame)
+        if self._gallery is not None:
+            embedding = self._stream.embedding
+            assert embedding is not None
+            scores = self._gallery.scores(embedding)
+        latency = (time.perf_counter_ns() - begin) / 1e9
+        best = int(scores.argmax())
+        others = np.delete(scores, best)
+        margin = float(scores[best] - others.max()) if len(others) else 0.0
+        index, self._index = self._index, self._index + 1
+        return Answer(index, scores, best, margin, latency, truth)
+
+
+def answer_names(model: TemporalModel, gallery: Gallery | None = None) -> tuple[str, ...]:
+    """The enrolled persons, else the blob's classes, else "0", "1", …"""
+    if gallery is not None:
+        return gallery.names
+    return tuple(model.class_names or map(str, range(model.n_classes)))
+
+
+def truth_of(
+    names: Sequence[str], recording: Recording, enrolled: bool
+) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
+    """Each frame's true index into `names` (-1: unknown), and the labels that occur but match none; None: nothing is known."""
+    if recording.labels is not None and not enrolled:
+        classes = match_labels(names, recording.label_names)
+        table = np.array([-1 if found is None else found for found in classes] + [-1], dtype=np.int64)
+        occurring = {int(label) for label in np.unique(recording.labels) if label >= 0}
+        unmatched = tuple(recording.label_names[label] for label in sorted(occurring) if classes[label] is None)
+        truth = table[recording.labels]
+        return (truth if (truth >= 0).any() else None), unmatched
+    if recording.person is not None:
+        found = match_person(names, recording.person)
+        if found is not None:
+            return np.full(len(recording), found, dtype=np.int64), ()
+    return None, ()
+
+
+def run(
+    model: TemporalModel,
+    recording: Recording,
+    *,
+    capacity: int | None = None,
+    dtype: Dtype = "float32",
+    gallery: Gallery | None = None,
+    pick: Sequence[int] | None = None,
+    pace: Callable[[int], None] | None = None,
+    on_answer: Callable[[Answer], None] | None = None,
+) -> Result:
+    """Streams the recording through the model, from the beginning.
+
+    capacity: frames a query sees (None: the blob's history, else 256); dtype: of the cache. pick: which features or I/Q pairs
+    make a frame. `pace(t)` is called before frame t (to wait until its time has come), `on_answer` after it. A
+    KeyboardInterrupt in between ends the run early: the result then holds the frames so far.
+    """
+    frames = model_frames(model, recording, pick)
+    answers = Answers(model, capacity=capacity, dtype=dtype, gallery=gallery)
+    truth, unmatched = truth_of(answers.names, recording, gallery is not None)
+    scores = np.zeros((len(frames), len(answers.names)), dtype=np.float32)
+    latency = np.zeros(len(frames), dtype=np.float64)
+    done = 0
+    try:
+        for t, frame in enumerate(frames):
+            if pace is not None:
+                pace(t)
+            answer = answers.push(frame, -1 if truth is None else int(truth[t]))
+            scores[t], latency[t] = answer.scores, answer.latency
+            done = t + 1
+            if on_answer is not None:
+                on_answer(answer)
+    except KeyboardInterrupt:
+        pass
+    return Result(
+        recording=recording,
+        names=answers.names,
+        enrolled=gallery is not None,
+        scores=scores[:done],
+        truth=None if truth is None else truth[:done],
+        latency=latency[:done],
+        unmatched=unmatched,
+    )
+
+
+def real_time(recording: Recording) -> Callable[[int], None]:
+    """A `pace` that keeps the recording's own time: its timestamps, else its frame rate. Never sleeps where it has neither."""
+    begin: list[float] = []
+    stamps, rate = recording.timestamps, recording.frame_rate
+
+    def wait(t: int) -> None:
+        if not begin:
+            begin.append(time.monotonic())
+        due = float(stamps[t] - stamps[0]) if stamps is not None else t / rate if rate else 0.0
+        left = begin[0] + due - time.monotonic()
+        if left > 0:
+            time.sleep(left)
+
+    return wait
