@@ -1,7 +1,8 @@
 """The model of docs/spec/model.md in torch: the same operations, so that what is trained is what runs.
 
 Parameters are kept in the blob's own layout (matrices [in, out], kernels [taps, w]). An absent section is a parameter
-that is None. Sums are torch's, so values agree with the core's to rounding, not bit for bit: the core's are the ones that
+that is None. Sums are torch's, so values agree with the core's to rounding, not bit for bit: the core's are the ones
+that
 count.
 """
 

@@ -16,7 +16,8 @@ def _power_of_two(distance: torch.Tensor) -> torch.Tensor:
 
 
 def visible(pattern: PatternSettings, length: int) -> torch.Tensor:
-    """Bool [length, length + length // block_size]: whether the query (row) sees the token, then whether the block mean."""
+    """Bool [length, length + length // block_size]: whether the query (row) sees the token, then whether the block
+    mean."""
     query = torch.arange(length)[:, None]
     token = torch.arange(length)[None, :]
     distance = query - token

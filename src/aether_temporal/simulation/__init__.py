@@ -1,0 +1,27 @@
+"""A small physical simulation of Wi-Fi channel state information: no recording, and never to be presented as one.
+
+A room with walls and furniture, one transmitter, one receiver, and a person of a few moving scatterers; the channel of
+every
+subcarrier follows from the lengths of the paths (docs/simulation.md has the equations). Everything is drawn from one
+seed.
+
+    from aether_temporal.simulation import simulate
+    recording = simulate([("empty", 3.0), ("walking", 4.0), ("still", 3.0)], seed=1).to_recording()
+"""
+
+from .carriers import Carriers
+from .receiver import Receiver
+from .room import Room
+from .script import ACTIVITIES, demo_script, random_script
+from .simulated import SimulatedRecording, simulate
+
+__all__ = [
+    "ACTIVITIES",
+    "Carriers",
+    "Receiver",
+    "Room",
+    "SimulatedRecording",
+    "demo_script",
+    "random_script",
+    "simulate",
+]
