@@ -281,7 +281,7 @@ def _read_section(blob: Blob, number: int, r: _Reader) -> None:
             layer.w1, layer.w2 = r.matrix(w, hidden), r.matrix(hidden, w)
     elif number == POOLING:
         kind, blob.pool_frames = r.u32(), r.u32()
-        _need(kind <= 1 and blob.pool_frames >= 1 and (kind == 1 or blob.pool_frames == 1), "pooling")
+        _need(kind <= 1 and 1 <= blob.pool_frames <= 0xFFFF and (kind == 1 or blob.pool_frames == 1), "pooling")
         blob.pool_mean = kind == 1
     elif number == EMBEDDING:
         dim = r.u32()
