@@ -2,8 +2,16 @@
 #ifndef AETHER_BITS_H
 #define AETHER_BITS_H
 
+#include <stddef.h>
 #include <stdint.h>
+
+/* All that is asked of the surroundings: compilers call these by themselves too. */
+#if !defined(__STDC_HOSTED__) || __STDC_HOSTED__
 #include <string.h>
+#else
+void *memcpy(void *to, const void *from, size_t n);
+void *memset(void *to, int value, size_t n);
+#endif
 
 static inline uint32_t aether_bits(float x) {
     uint32_t bits;

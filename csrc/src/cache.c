@@ -199,11 +199,11 @@ static AETHER_NOINLINE aether_status stage_here(aether_cache *cache, const float
     const aether_cache_layout at = aether_cache_layout_of(cache);
     const aether_kernels *kernels = cache->head.kernels;
     aether_status status;
-    if (!kernels->all_finite(k, at.row) || !kernels->all_finite(v, at.row)) {
-        return AETHER_E_NOT_FINITE;
-    }
     if (cache->policy == AETHER_ON_FULL_ERROR && cache->length >= cache->capacity) {
         return AETHER_E_CACHE_FULL;
+    }
+    if (!kernels->all_finite(k, at.row) || !kernels->all_finite(v, at.row)) {
+        return AETHER_E_NOT_FINITE;
     }
     status = stage_row(cache, &at, k, 0);
     return status == AETHER_OK ? stage_row(cache, &at, v, 1) : status;
@@ -243,15 +243,24 @@ typedef struct attending {
     size_t floats, out, total;
 } attending;
 
-static aether_status attending_of(const aether_head *own, attending *at) {
+static aether_status attending_of(const aether_head *own, size_t pointer_bytes, attending *at) {
     const aether_config *config = &own->config;
     const size_t most = aether_candidates_max(config, UINT64_MAX);
     const size_t floats = aether_gather_floats(most, config->q_heads / config->kv_heads, config->head_dim);
     aether_bytes bytes = {0, 0};
-    aether_candidates_take(&bytes, config, UINT64_MAX);
+    aether_candidates_take(&bytes, config, UINT64_MAX, pointer_bytes);
     at->floats = aether_take(&bytes, floats != 0 ? floats : SIZE_MAX, sizeof(float));
     at->out = aether_take(&bytes, aether_mul(config->q_heads, config->head_dim), sizeof(float));
     return aether_taken(&bytes, &at->total);
+}
+
+aether_status aether_cache_step_scratch(const aether_head *own, size_t pointer_bytes, size_t *bytes) {
+    attending at;
+    const aether_status status = attending_of(own, pointer_bytes, &at);
+    if (status == AETHER_OK) {
+        *bytes = at.total;
+    }
+    return status;
 }
 
 aether_status aether_cache_scratch(const aether_cache *cache, size_t tokens, size_t *bytes) {
@@ -261,7 +270,7 @@ aether_status aether_cache_scratch(const aether_cache *cache, size_t tokens, siz
     if (cache == NULL || bytes == NULL) {
         return AETHER_E_ARGUMENT;
     }
-    status = attending_of(&cache->head, &at);
+    status = attending_of(&cache->head, sizeof(void *), &at);
     if (status != AETHER_OK) {
         return status;
     }
@@ -349,7 +358,7 @@ aether_status aether_cache_attend(const aether_cache *cache, const float *q, flo
     if (cache == NULL || q == NULL || out == NULL || scratch == NULL) {
         return AETHER_E_ARGUMENT;
     }
-    status = attending_of(&cache->head, &at);
+    status = attending_of(&cache->head, sizeof(void *), &at);
     if (status != AETHER_OK) {
         return status;
     }

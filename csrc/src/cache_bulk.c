@@ -39,11 +39,11 @@ static AETHER_NOINLINE aether_status append_here(aether_cache *cache, const floa
     const aether_cache_layout at = aether_cache_layout_of(cache);
     aether_status status = AETHER_OK;
     size_t t;
-    if (!cache->head.kernels->all_finite(k, tokens * at.row) || !cache->head.kernels->all_finite(v, tokens * at.row)) {
-        return AETHER_E_NOT_FINITE;
-    }
     if (cache->policy == AETHER_ON_FULL_ERROR && tokens > cache->capacity - cache->length) {
         return AETHER_E_CACHE_FULL;
+    }
+    if (!cache->head.kernels->all_finite(k, tokens * at.row) || !cache->head.kernels->all_finite(v, tokens * at.row)) {
+        return AETHER_E_NOT_FINITE;
     }
     status = foresee(cache, &at, k, tokens, 0);
     if (status == AETHER_OK) {

@@ -21,6 +21,9 @@ aether_status aether_cache_lay_out(const aether_head *head, aether_dtype dtype, 
 /* The layout of a cache that exists: cannot fail. */
 aether_cache_layout aether_cache_layout_of(const aether_cache *cache);
 
+/* Scratch of one step of a head with the effective history, where pointers have pointer_bytes bytes. */
+aether_status aether_cache_step_scratch(const aether_head *own, size_t pointer_bytes, size_t *bytes);
+
 /* 1 when the cache was made for a head of this shape and pattern. */
 int aether_cache_fits(const aether_cache *cache, const aether_head *head);
 

@@ -4,6 +4,9 @@
 
 #include "aether/cache.h"
 
+/* No stream gets here: a saved length beyond it is damage, and arithmetic on positions cannot wrap. */
+#define AETHER_LENGTH_MAX ((uint64_t)INT64_MAX)
+
 size_t aether_cache_payload_bytes(const aether_cache *cache);
 void aether_cache_payload_save(const aether_cache *cache, unsigned char *payload);
 

@@ -23,9 +23,14 @@ void aether_cache_payload_save(const aether_cache *cache, unsigned char *payload
     const uint64_t size = cache->head.config.block_size;
     const size_t element = cache->dtype == AETHER_BINARY16 ? sizeof(uint16_t) : sizeof(float);
     const size_t row = (size_t)(cache->length % at.n_rows) * at.row * element;
+    size_t g;
     memcpy(payload, cache->memory + at.sums, at.total - at.sums);
     memset(payload + (at.rows_k - at.sums) + row, 0, at.row * element);
     memset(payload + (at.rows_v - at.sums) + row, 0, at.row * element);
+    for (g = cache->n_globals; g > 0 && cache->head.config.globals[g - 1] >= cache->length; g--) {
+        memset(payload + (at.globals_k - at.sums) + (g - 1) * at.row * element, 0, at.row * element);
+        memset(payload + (at.globals_v - at.sums) + (g - 1) * at.row * element, 0, at.row * element);
+    }
     if (at.n_blocks > 0 && cache->length % size == size - 1) {
         const size_t block = (size_t)(cache->length / size % at.n_blocks) * at.row * sizeof(float);
         memset(payload + (at.mean_k - at.sums) + block, 0, at.row * sizeof(float));
@@ -111,6 +116,22 @@ static aether_status damaged(aether_detail *detail, const char *field, const cha
     return aether_fail(detail, AETHER_E_STATE, field, expected, found, offset);
 }
 
+/* Payload of a cache as a saved state describes it; UINT64_MAX when there can be no such cache. */
+static uint64_t payload_of(const aether_saved *saved) {
+    aether_config config = saved->config;
+    aether_cache_layout at;
+    aether_head head;
+    config.n_globals = 0; /* their order is checked apart */
+    if (aether_head_init(&head, &config, NULL, NULL) != AETHER_OK) {
+        return UINT64_MAX;
+    }
+    head.config.n_globals = saved->config.n_globals;
+    if (head.config.history == 0 || head.config.history > saved->capacity) {
+        head.config.history = saved->capacity;
+    }
+    return aether_cache_lay_out(&head, saved->dtype, &at) == AETHER_OK ? at.total - at.sums : UINT64_MAX;
+}
+
 aether_status aether_cache_peek(const void *bytes, size_t size, aether_saved *saved, aether_detail *detail) {
     const unsigned char *p = bytes;
     aether_saved own;
@@ -160,8 +181,11 @@ aether_status aether_cache_peek(const void *bytes, size_t size, aether_saved *sa
     if (own.capacity == 0) {
         return damaged(detail, "capacity", "at least 1", 0, 48);
     }
-    if (own.length == UINT64_MAX || (own.policy == AETHER_ON_FULL_ERROR && own.length > own.capacity)) {
-        return damaged(detail, "length", "at most the capacity", own.length, 56);
+    if (own.length > AETHER_LENGTH_MAX || (own.policy == AETHER_ON_FULL_ERROR && own.length > own.capacity)) {
+        return damaged(detail, "length", "less than 2^63, and at most the capacity without a ring", own.length, 56);
+    }
+    if (payload != payload_of(&own)) {
+        return damaged(detail, "payload_len", "the bytes of a cache of this shape", payload, 64);
     }
     for (g = 1; g < own.config.n_globals; g++) {
         if (aether_get_u32(p + HEADER + 4 * (g - 1)) >= aether_get_u32(p + HEADER + 4 * g)) {

@@ -27,13 +27,13 @@ size_t aether_candidates_max(const aether_config *config, uint64_t tokens) {
     return run + singles + blocks;
 }
 
-void aether_candidates_take(aether_bytes *bytes, const aether_config *config, uint64_t tokens) {
+void aether_candidates_take(aether_bytes *bytes, const aether_config *config, uint64_t tokens, size_t pointer_bytes) {
     const size_t most = aether_candidates_max(config, tokens);
     aether_take(bytes, 8, 1);
     aether_take(bytes, aether_pattern_max_singles(config), sizeof(uint64_t));
     aether_take(bytes, aether_pattern_max_blocks(config), sizeof(uint64_t));
-    aether_take(bytes, most, sizeof(void *));
-    aether_take(bytes, most, sizeof(void *));
+    aether_take(bytes, most, pointer_bytes);
+    aether_take(bytes, most, pointer_bytes);
 }
 
 void *aether_candidates_place(aether_candidates *list, const aether_config *config, uint64_t tokens, void *scratch) {

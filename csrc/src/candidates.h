@@ -14,8 +14,8 @@ typedef struct aether_candidates {
 /* Most tokens and blocks a query of `tokens` can see; SIZE_MAX when that cannot be expressed. */
 size_t aether_candidates_max(const aether_config *config, uint64_t tokens);
 
-/* Reserves the lists. */
-void aether_candidates_take(aether_bytes *bytes, const aether_config *config, uint64_t tokens);
+/* Reserves the lists for a machine whose pointers have pointer_bytes bytes. */
+void aether_candidates_take(aether_bytes *bytes, const aether_config *config, uint64_t tokens, size_t pointer_bytes);
 
 /* Lays the lists into scratch (aligned to 8 inside; 8 bytes more than taken) and returns what follows them. */
 void *aether_candidates_place(aether_candidates *list, const aether_config *config, uint64_t tokens, void *scratch);

@@ -107,13 +107,18 @@ static void read_carriers(cursor *c, aether_model *m) {
     }
 }
 
+/* By its bits: a caller's denormals-are-zero does not count here. */
+static int positive(float x) {
+    return aether_bits(x) != 0 && aether_bits(x) < 0x80000000u;
+}
+
 static void read_norm(cursor *c, aether_model *m) {
     const uint32_t at = c->at;
     const float *eps = take_floats(c, 1);
     m->norm = take_floats(c, ((uint64_t)m->header.n_layers + 1) * m->width);
     if (eps != NULL) {
         m->eps = *eps;
-        if (!(m->eps > 0.0f)) {
+        if (!positive(m->eps)) {
             refuse(c, "norm.eps", "more than 0", aether_get_u32(c->blob + at), at);
         }
     }
@@ -133,7 +138,7 @@ static void read_feed_forward(cursor *c, aether_model *m) {
 
 static void read_pooling(cursor *c, aether_model *m) {
     m->pool_kind = take_in(c, "pooling.kind", "0 or 1", 0, 1);
-    m->pool_frames = take_in(c, "pooling.n", "1 for newest, at least 1 for mean", 1, m->pool_kind == 0 ? 1 : ANY_COUNT);
+    m->pool_frames = take_in(c, "pooling.n", "1 for newest, 1 to 65535 for mean", 1, m->pool_kind == 0 ? 1 : UINT16_MAX);
 }
 
 /* 1 for well-formed UTF-8 (RFC 3629). */
@@ -186,7 +191,7 @@ static void read_frame_rate(cursor *c, aether_model *m) {
     const float *rate = take_floats(c, 1);
     if (rate != NULL) {
         m->frame_rate = *rate;
-        if (!(m->frame_rate > 0.0f)) {
+        if (!positive(m->frame_rate)) {
             refuse(c, "frame_rate", "more than 0", aether_get_u32(c->blob + at), at);
         }
     }

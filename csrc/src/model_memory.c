@@ -1,5 +1,4 @@
 /* What a stream will need, from the same layout that it will use. */
-#include "cache_layout.h"
 #include "model_layout.h"
 #include "pattern.h"
 #include "stream_layout.h"
@@ -28,17 +27,16 @@ static uint64_t visible(const aether_config *config) {
     return rows;
 }
 
-aether_status aether_model_memory(const aether_model *model, uint64_t capacity, aether_dtype dtype,
-                                  aether_memory *memory) {
+aether_status aether_model_memory_on(const aether_model *model, uint64_t capacity, aether_dtype dtype,
+                                     size_t pointer_bytes, aether_memory *memory) {
     aether_stream_layout at;
     aether_config config;
-    aether_cache cache;
     aether_status status;
     uint64_t w, layer;
-    if (model == NULL || memory == NULL) {
+    if (model == NULL || memory == NULL || (pointer_bytes != 4 && pointer_bytes != 8)) {
         return AETHER_E_ARGUMENT;
     }
-    status = aether_stream_lay_out(model, capacity, dtype, &at);
+    status = aether_stream_lay_out(model, capacity, dtype, pointer_bytes, &at);
     if (status != AETHER_OK) {
         return status;
     }
@@ -46,17 +44,19 @@ aether_status aether_model_memory(const aether_model *model, uint64_t capacity, 
     if (config.history == 0 || config.history > capacity) {
         config.history = capacity;
     }
-    cache.head = model->head;
-    cache.head.config = config;
-    cache.dtype = dtype;
     w = model->width;
     layer = 2 * w * (aether_q_width(model) + (uint64_t)aether_kv_width(model)) + model->taps * w + 2 * w * model->hidden +
             2 * visible(&config) * aether_q_width(model);
     memory->flash = model->blob_bytes;
     memory->state = at.state;
     memory->scratch = at.total - at.state;
-    memory->cache_rows = aether_cache_layout_of(&cache).n_rows;
+    memory->cache_rows = at.cache_rows;
     memory->multiply_adds = (model->project != NULL ? model->header.input_dim * w : 0) + model->stem_taps * w +
                             model->header.n_layers * layer + w * model->header.n_classes + w * model->embed_dim;
     return AETHER_OK;
+}
+
+aether_status aether_model_memory(const aether_model *model, uint64_t capacity, aether_dtype dtype,
+                                  aether_memory *memory) {
+    return aether_model_memory_on(model, capacity, dtype, sizeof(void *), memory);
 }

@@ -148,11 +148,11 @@ aether_status aether_op_pool(const aether_model *m, const float *rows, uint64_t 
                              float *p) {
     const size_t w = m->width;
     const float divisor = (float)count;
-    uint64_t t;
+    uint64_t i;
     size_t c;
     memset(p, 0, w * sizeof(float));
-    for (t = index + 1 - count; t <= index; t++) {
-        const float *row = rows + (size_t)(t % ring) * w;
+    for (i = 0; i < count; i++) {
+        const float *row = rows + (size_t)((index + 1 - count + i) % ring) * w;
         for (c = 0; c < w; c++) {
             p[c] = p[c] + row[c];
         }

@@ -8,29 +8,29 @@
 #include "sizes.h"
 #include "stream_layout.h"
 
-aether_status aether_stream_lay_out(const aether_model *m, uint64_t capacity, aether_dtype dtype,
+aether_status aether_stream_lay_out(const aether_model *m, uint64_t capacity, aether_dtype dtype, size_t pointer_bytes,
                                     aether_stream_layout *at) {
     const size_t layers = m->header.n_layers;
     aether_bytes bytes = {0, 0};
     aether_cache_layout cache;
-    aether_cache probe;
+    aether_head head = m->head;
     aether_status status = aether_cache_size(&m->head, capacity, dtype, &at->cache_bytes);
     if (status != AETHER_OK) {
         return status;
     }
-    probe.head = m->head; /* only the head counts for the scratch of a step */
-    if (probe.head.config.history == 0 || probe.head.config.history > capacity) {
-        probe.head.config.history = capacity;
+    if (head.config.history == 0 || head.config.history > capacity) {
+        head.config.history = capacity;
     }
-    status = aether_cache_lay_out(&probe.head, dtype, &cache);
+    status = aether_cache_lay_out(&head, dtype, &cache);
     if (status == AETHER_OK) {
-        status = aether_cache_scratch(&probe, 1, &at->attend_bytes);
+        status = aether_cache_step_scratch(&head, pointer_bytes, &at->attend_bytes);
     }
     if (status != AETHER_OK) {
         return status;
     }
+    at->cache_rows = cache.n_rows;
+    at->cache_blocks = cache.n_blocks;
     at->cache_payload = cache.total - cache.sums;
-    at->caches = aether_take(&bytes, layers, sizeof(aether_cache));
     at->cache = aether_take(&bytes, layers, at->cache_bytes);
     at->stem = aether_take(&bytes, aether_mul(m->stem_taps, m->width), sizeof(float));
     at->conv = aether_take(&bytes, aether_mul(aether_mul(layers, m->taps), m->width), sizeof(float));
@@ -53,13 +53,32 @@ aether_status aether_stream_lay_out(const aether_model *m, uint64_t capacity, ae
     return aether_taken(&bytes, &at->total);
 }
 
+aether_cache aether_stream_cache(const aether_stream *s, const aether_stream_layout *at, size_t layer) {
+    aether_cache cache;
+    cache.head = s->model->head;
+    cache.history = cache.head.config.history;
+    if (cache.history == 0 || cache.history > s->capacity) {
+        cache.head.config.history = s->capacity;
+    }
+    cache.capacity = s->capacity;
+    cache.length = s->length;
+    cache.dtype = s->dtype;
+    cache.policy = AETHER_ON_FULL_RING;
+    cache.n_globals = cache.head.config.n_globals;
+    cache.n_rows = at->cache_rows;
+    cache.n_blocks = at->cache_blocks;
+    cache.memory = s->memory + at->cache + layer * at->cache_bytes;
+    cache.memory_bytes = at->cache_bytes;
+    return cache;
+}
+
 aether_status aether_stream_size(const aether_model *model, uint64_t capacity, aether_dtype dtype, size_t *bytes) {
     aether_stream_layout at;
     aether_status status;
     if (model == NULL || bytes == NULL) {
         return AETHER_E_ARGUMENT;
     }
-    status = aether_stream_lay_out(model, capacity, dtype, &at);
+    status = aether_stream_lay_out(model, capacity, dtype, sizeof(void *), &at);
     if (status == AETHER_OK) {
         *bytes = at.total;
     }
@@ -71,11 +90,10 @@ aether_status aether_stream_init(aether_stream *stream, const aether_model *mode
     aether_stream_layout at;
     aether_stream own;
     aether_status status;
-    size_t l;
     if (stream == NULL || model == NULL || memory == NULL) {
         return AETHER_E_ARGUMENT;
     }
-    status = aether_stream_lay_out(model, capacity, dtype, &at);
+    status = aether_stream_lay_out(model, capacity, dtype, sizeof(void *), &at);
     if (status != AETHER_OK) {
         return status;
     }
@@ -92,24 +110,14 @@ aether_status aether_stream_init(aether_stream *stream, const aether_model *mode
     own.memory = memory;
     own.memory_bytes = at.total;
     memset(own.memory, 0, at.total);
-    for (l = 0; l < model->header.n_layers && status == AETHER_OK; l++) {
-        status = aether_cache_init(&aether_stream_caches(&own, &at)[l], &model->head, capacity, dtype,
-                                   AETHER_ON_FULL_RING, own.memory + at.cache + l * at.cache_bytes, at.cache_bytes);
-    }
-    if (status == AETHER_OK) {
-        *stream = own;
-    }
-    return status;
+    *stream = own;
+    return AETHER_OK;
 }
 
 void aether_stream_reset(aether_stream *stream) {
     aether_stream_layout at;
-    size_t l;
-    (void)aether_stream_lay_out(stream->model, stream->capacity, stream->dtype, &at);
-    for (l = 0; l < stream->model->header.n_layers; l++) {
-        aether_cache_reset(&aether_stream_caches(stream, &at)[l]);
-    }
-    memset(stream->memory + at.stem, 0, at.state - at.stem);
+    (void)aether_stream_lay_out(stream->model, stream->capacity, stream->dtype, sizeof(void *), &at);
+    memset(stream->memory, 0, at.state);
     stream->length = 0;
 }
 
@@ -123,7 +131,7 @@ static aether_status filter(const aether_stream *s, float *rows, size_t taps, co
 static aether_status push_layer(aether_stream *s, const aether_stream_layout *at, size_t l, float *x) {
     const aether_model *m = s->model;
     const aether_layer layer = aether_layer_at(m, l);
-    aether_cache *cache = &aether_stream_caches(s, at)[l];
+    aether_cache cache = aether_stream_cache(s, at, l);
     float *h = aether_stream_floats(s, at->h), *y = aether_stream_floats(s, at->y);
     float *q = aether_stream_floats(s, at->q), *a = aether_stream_floats(s, at->a);
     float *k = aether_stream_floats(s, at->k), *v = aether_stream_floats(s, at->v);
@@ -137,10 +145,10 @@ static aether_status push_layer(aether_stream *s, const aether_stream_layout *at
         status = aether_op_project(m, &layer, h, 1, q, k, v);
     }
     if (status == AETHER_OK) {
-        status = aether_cache_stage(cache, k, v);
+        status = aether_cache_stage(&cache, k, v);
     }
     if (status == AETHER_OK) {
-        status = aether_cache_attend(cache, q, a, s->memory + at->attend, at->attend_bytes);
+        status = aether_cache_attend(&cache, q, a, s->memory + at->attend, at->attend_bytes);
     }
     if (status == AETHER_OK) {
         status = aether_op_mix(m, &layer, a, 1, y, x);
@@ -160,7 +168,8 @@ static void commit(aether_stream *s, const aether_stream_layout *at) {
     const aether_model *m = s->model;
     size_t l;
     for (l = 0; l < m->header.n_layers; l++) {
-        aether_cache_commit(&aether_stream_caches(s, at)[l]);
+        aether_cache cache = aether_stream_cache(s, at, l);
+        aether_cache_commit(&cache);
     }
     memcpy(s->memory + at->logits, s->memory + at->new_logits, m->header.n_classes * sizeof(float));
     memcpy(s->memory + at->embedding, s->memory + at->new_embedding, m->embed_dim * sizeof(float));
@@ -212,7 +221,7 @@ aether_status aether_stream_push(aether_stream *stream, const float *frame) {
     if (!aether_aligned(frame, sizeof(float))) {
         return AETHER_E_ALIGNMENT;
     }
-    status = aether_stream_lay_out(stream->model, stream->capacity, stream->dtype, &at);
+    status = aether_stream_lay_out(stream->model, stream->capacity, stream->dtype, sizeof(void *), &at);
     if (status != AETHER_OK) {
         return status;
     }
@@ -227,7 +236,7 @@ const float *aether_stream_logits(const aether_stream *stream) {
     if (stream->length == 0) {
         return NULL;
     }
-    (void)aether_stream_lay_out(stream->model, stream->capacity, stream->dtype, &at);
+    (void)aether_stream_lay_out(stream->model, stream->capacity, stream->dtype, sizeof(void *), &at);
     return aether_stream_floats(stream, at.logits);
 }
 
@@ -236,6 +245,6 @@ const float *aether_stream_embedding(const aether_stream *stream) {
     if (stream->length == 0 || stream->model->embed == NULL) {
         return NULL;
     }
-    (void)aether_stream_lay_out(stream->model, stream->capacity, stream->dtype, &at);
+    (void)aether_stream_lay_out(stream->model, stream->capacity, stream->dtype, sizeof(void *), &at);
     return aether_stream_floats(stream, at.embedding);
 }

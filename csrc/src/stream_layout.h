@@ -5,9 +5,9 @@
 #include "aether/stream.h"
 
 typedef struct aether_stream_layout {
-    size_t caches;                /* aether_cache [n_layers] */
     size_t cache, cache_bytes;    /* memory of layer 0; bytes of each layer's */
     size_t cache_payload;         /* bytes of a saved one */
+    size_t cache_rows, cache_blocks;
     size_t stem, conv, pool;      /* rows: [stem_taps][w], [n_layers][taps][w], [pool_frames][w] */
     size_t logits, embedding;     /* the newest answer */
     size_t state;                 /* bytes of all of the above */
@@ -15,15 +15,15 @@ typedef struct aether_stream_layout {
     size_t total;
 } aether_stream_layout;
 
-aether_status aether_stream_lay_out(const aether_model *m, uint64_t capacity, aether_dtype dtype,
+/* On a machine whose pointers have pointer_bytes bytes: only scratch depends on it. */
+aether_status aether_stream_lay_out(const aether_model *m, uint64_t capacity, aether_dtype dtype, size_t pointer_bytes,
                                     aether_stream_layout *at);
 
 static inline float *aether_stream_floats(const aether_stream *s, size_t offset) {
     return (float *)(void *)(s->memory + offset);
 }
 
-static inline aether_cache *aether_stream_caches(const aether_stream *s, const aether_stream_layout *at) {
-    return (aether_cache *)(void *)(s->memory + at->caches);
-}
+/* The cache of a layer, put together anew: what lies in memory holds no pointers, so its size is the same everywhere. */
+aether_cache aether_stream_cache(const aether_stream *s, const aether_stream_layout *at, size_t layer);
 
 #endif

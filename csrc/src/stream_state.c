@@ -19,7 +19,7 @@ static size_t payload_bytes(const aether_stream *s, const aether_stream_layout *
 
 static aether_stream_layout layout_of(const aether_stream *s) {
     aether_stream_layout at;
-    (void)aether_stream_lay_out(s->model, s->capacity, s->dtype, &at);
+    (void)aether_stream_lay_out(s->model, s->capacity, s->dtype, sizeof(void *), &at);
     return at;
 }
 
@@ -64,7 +64,8 @@ aether_status aether_stream_save(const aether_stream *stream, void *bytes, size_
     aether_put_u64(p + 32, total - HEADER - 4);
     rows = p + HEADER;
     for (l = 0; l < m->header.n_layers; l++) {
-        aether_cache_payload_save(&aether_stream_caches(stream, &at)[l], rows);
+        const aether_cache cache = aether_stream_cache(stream, &at, l);
+        aether_cache_payload_save(&cache, rows);
         rows += at.cache_payload;
     }
     memcpy(rows, stream->memory + at.stem, rows_bytes(&at));
@@ -113,12 +114,12 @@ static aether_status sound(const aether_stream *s, const aether_stream_layout *a
         return aether_fail(detail, AETHER_E_STATE, "payload_len", "the bytes of a stream of this shape",
                            size - HEADER - 4, 32);
     }
-    if (aether_get_u64(p + 24) == UINT64_MAX) {
-        return aether_fail(detail, AETHER_E_STATE, "length", "less than 2^64 - 1", UINT64_MAX, 24);
+    if (aether_get_u64(p + 24) > AETHER_LENGTH_MAX) {
+        return aether_fail(detail, AETHER_E_STATE, "length", "less than 2^63", aether_get_u64(p + 24), 24);
     }
     for (l = 0; l < m->header.n_layers; l++) {
-        const aether_cache *cache = &aether_stream_caches(s, at)[l];
-        if (!aether_cache_payload_sound(cache, rows)) {
+        const aether_cache cache = aether_stream_cache(s, at, l);
+        if (!aether_cache_payload_sound(&cache, rows)) {
             return aether_fail(detail, AETHER_E_STATE, "payload", "finite numbers", 0, (size_t)(rows - p));
         }
         rows += at->cache_payload;
@@ -146,8 +147,8 @@ aether_status aether_stream_load(aether_stream *stream, const void *bytes, size_
     length = aether_get_u64(p + 24);
     p += HEADER;
     for (l = 0; l < stream->model->header.n_layers; l++) {
-        aether_cache *cache = &aether_stream_caches(stream, &at)[l];
-        aether_cache_payload_load(cache, p, length);
+        aether_cache cache = aether_stream_cache(stream, &at, l);
+        aether_cache_payload_load(&cache, p, length);
         p += at.cache_payload;
     }
     memcpy(stream->memory + at.stem, p, rows_bytes(&at));

@@ -73,6 +73,10 @@ typedef struct aether_memory {
 } aether_memory;
 aether_status aether_model_memory(const aether_model *model, uint64_t capacity, aether_dtype dtype, aether_memory *memory);
 
+/* The same for a machine whose pointers have pointer_bytes bytes, 4 or 8: a computer's answer for a chip. */
+aether_status aether_model_memory_on(const aether_model *model, uint64_t capacity, aether_dtype dtype,
+                                     size_t pointer_bytes, aether_memory *memory);
+
 /* Workspace of aether_model_forward, 8-byte aligned. capacity 0: unlimited. */
 aether_status aether_model_workspace(const aether_model *model, size_t tokens, uint64_t capacity, aether_dtype dtype,
                                      size_t *bytes);

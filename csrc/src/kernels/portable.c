@@ -114,7 +114,7 @@ static size_t rows_bytes(const aether_head *head, size_t tokens) {
                                                head->config.head_dim);
     aether_bytes bytes = {0, 0};
     size_t total;
-    aether_candidates_take(&bytes, &head->config, tokens);
+    aether_candidates_take(&bytes, &head->config, tokens, sizeof(void *));
     aether_take(&bytes, floats != 0 ? floats : SIZE_MAX, sizeof(float));
     return aether_taken(&bytes, &total) == AETHER_OK ? total : 0;
 }
