@@ -1,4 +1,7 @@
-/* Status codes: every function of the core that can fail answers with one of these. */
+/* Status codes: every function of the core that can fail answers with one of these. Two of them need no mention at each function:
+   AETHER_E_ARGUMENT for a pointer that is NULL and must not be, AETHER_E_ALIGNMENT for memory that is not aligned as its
+   element type, or as the function says. Functions that cannot fail (reset, sizes and answers of an object that exists) return what
+   they are asked for, and their object must be a valid one. */
 #ifndef AETHER_STATUS_H
 #define AETHER_STATUS_H
 
