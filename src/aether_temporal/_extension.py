@@ -179,7 +179,7 @@ def _feed_forward(f: FeedForwardSettings, s: Shape) -> bytes:
 def _pooling(p: PoolingSettings) -> bytes:
     if p.kind not in POOLINGS:
         raise InvalidConfigError.of("pooling.kind", " or ".join(POOLINGS), p.kind)
-    frames = _whole(p.frames, 1, 1 if p.kind == "newest" else MAX_U32, "pooling.frames")
+    frames = _whole(p.frames, 1, 1 if p.kind == "newest" else 0xFFFF, "pooling.frames")
     return struct.pack("<II", POOLINGS.index(p.kind), frames)
 
 
@@ -393,7 +393,7 @@ def width_of(weights: bytes) -> int:
 
 def decode(weights: bytes, header: WeightBlobHeader) -> ModelSettings:
     """Settings of weights that end in an extension and that the core has accepted."""
-    length, width, _, _ = FOOTER.unpack_from(weights, len(weights) - FOOTER.size)
+    _, width, _, _ = FOOTER.unpack_from(weights, len(weights) - FOOTER.size)
     shape = Shape.of(header, width)
     at = shape.core_bytes + len(padding(shape.core_bytes))
     found: dict[str, object] = {"width": width}

@@ -1,4 +1,5 @@
-"""Which kernel variant runs: an argument, else the environment variable AETHER_KERNELS, else the fastest usable here."""
+"""Which kernel variant runs: an argument, else the environment variable AETHER_KERNELS, else the fastest usable
+here."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ ENVIRONMENT = "AETHER_KERNELS"
 
 
 def kernels() -> tuple[str, ...]:
-    """Names of the kernel variants this processor can run, fastest last. All give the same bits; the first, "portable", is
-    the definition."""
+    """Names of the kernel variants this processor can run, fastest last. All give the same bits; the first,
+    "portable", is the definition."""
     return tuple(name for name, usable in _core.kernel_variants() if usable)
 
 

@@ -58,7 +58,8 @@ def choose_threads(threads: int | None, config: TemporalHeadConfig, batch: int, 
 
 
 def run(job: _core.Attention, threads: int) -> None:
-    """All of `job` on `threads` threads. The first error, in order of sequences and rows, is raised when all are done."""
+    """All of `job` on `threads` threads. The first error, in order of sequences and rows, is raised when all are
+    done."""
     if threads == 1 or job.batch * job.tokens <= 1:
         job.run(0, job.batch)
     elif job.batch >= threads:
@@ -86,7 +87,8 @@ def _all(threads: int, tasks: Sequence[Callable[[], None]]) -> None:
 
 
 def _split(total: int, unit: int, threads: int) -> list[tuple[int, int]]:
-    """(first, count) of pieces of whole units, several a thread; at least one piece a thread where there are elements."""
+    """(first, count) of pieces of whole units, several a thread; at least one piece a thread where there are
+    elements."""
     size = -(-total // (threads * TASKS_A_THREAD))
     size = -(-size // unit) * unit
     if size * (threads - 1) >= total:  # fewer pieces than threads

@@ -35,8 +35,8 @@ DTYPES = ("float32", "float16")
 class WeightBlobHeader:
     """The header's values, checked when made: BlobHeaderError, InvalidConfigError (dtype).
 
-    dtype: "float32" or "float16", the type of matrices. input_dim: features a frame. extension: whether the weights end in
-    the settings of `ModelSettings`; set by `WeightBlob` when it is given some.
+    dtype: "float32" or "float16", the type of matrices. input_dim: features a frame. extension: whether the weights
+    end in the settings of `ModelSettings`; set by `WeightBlob` when it is given some.
     """
 
     dtype: Literal["float32", "float16"]
@@ -87,9 +87,9 @@ class WeightBlobHeader:
 class WeightBlob:
     """A header and the weights that belong to it; immutable.
 
-    `weights`: the bytes between header and CRC. Without `settings` they are all of them (for a header with `extension`, the
-    extension included); with `settings` they are the core arrays, and the extension is made and appended.
-    BlobHeaderError when their length is not what the header asks for.
+    `weights`: the bytes between header and CRC. Without `settings` they are all of them (for a header with
+    `extension`, the extension included); with `settings` they are the core arrays, and the extension is made and
+    appended. BlobHeaderError when their length is not what the header asks for.
     """
 
     __slots__ = ("_header", "_weights")
@@ -189,7 +189,7 @@ class WeightBlob:
         blob's own types."""
         raw = self.serialize()
         found = {}
-        for name, layer, dtype, offset, shape in _core.Model(raw).array_table():
+        for name, layer, dtype, offset, shape in _core.Model(raw).array_rows():
             key = name if layer is None else f"layers.{layer}.{name}"
             found[key] = np.frombuffer(raw, dtype, math.prod(shape), offset).reshape(shape)
         return found

@@ -18,13 +18,14 @@ _BACKENDS = ("sparse_gqa", "dense")
 
 @dataclasses.dataclass(frozen=True)
 class TemporalHeadConfig:
-    """Shape and pattern of a head (docs/spec/pattern.md); frozen, checked when made. InvalidConfigError names the field.
+    """Shape and pattern of a head (docs/spec/pattern.md); frozen, checked when made. InvalidConfigError names the
+    field.
 
     backend: "sparse_gqa", or "dense" (every token; no landmarks, no streaming).
     q_heads, kv_heads, head_dim: heads of queries, of keys and values (a divisor), values a head.
     window: tokens a query sees before its own (and after it when not causal); 0 to 2**64 - 1, at no cost.
-    block_size: tokens a landmark. global_tokens: tokens that every later query sees; order and repetition do not matter.
-    history: how many tokens back a query sees, itself included (globals excepted); None: all.
+    block_size: tokens a landmark. global_tokens: tokens that every later query sees; order and repetition do not
+    matter. history: how many tokens back a query sees, itself included (globals excepted); None: all.
     """
 
     backend: Literal["sparse_gqa", "dense"] = "sparse_gqa"
@@ -73,9 +74,11 @@ class TemporalHeadConfig:
         return dataclasses.replace(self, **changes)
 
 
-def _integer(value: Any, least: int, most: int, field: str) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or not least <= value.__index__() <= most:
-        raise InvalidConfigError.of(field, f"an integer from {least} to {most}", repr(value))
+def _integer(value: Any, least: int, most: int | None, field: str) -> int:
+    integral = not isinstance(value, bool) and hasattr(value, "__index__")
+    if not integral or value.__index__() < least or (most is not None and value.__index__() > most):
+        expected = f"an integer of at least {least}" if most is None else f"an integer from {least} to {most}"
+        raise InvalidConfigError.of(field, expected, repr(value))
     return int(value.__index__())
 
 
@@ -85,13 +88,13 @@ def _tokens(values: Iterable[Any]) -> tuple[int, ...]:
         listed = list(values)
     except TypeError:
         raise InvalidConfigError.of("global_tokens", "a sequence of token indices", repr(values)) from None
-    tokens = {_integer(value, 0, 1 << 256, "global_tokens") for value in listed}
+    tokens = {_integer(value, 0, None, "global_tokens") for value in listed}
     return tuple(sorted(token for token in tokens if token <= _U32))
 
 
 def estimate_sparse_edges(tokens: int, config: TemporalHeadConfig | None = None) -> int:
-    """(query, key) pairs that one query head works through over `tokens` tokens, landmarks included; for the dense backend
-    the dense count. Counted by the core; saturates at 2**64 - 1. InvalidArgumentError."""
+    """(query, key) pairs that one query head works through over `tokens` tokens, landmarks included; for the dense
+    backend the dense count. Counted by the core; saturates at 2**64 - 1. InvalidArgumentError."""
     if isinstance(tokens, bool) or not hasattr(tokens, "__index__") or not 0 <= tokens <= _U64:
         raise InvalidArgumentError.of("tokens", "an integer from 0 to 2**64 - 1", repr(tokens))
     return _core.Pattern(TemporalHeadConfig() if config is None else config).edges(tokens)

@@ -16,8 +16,8 @@ __all__ = ["GoldenCheck", "GoldenReport", "golden_files", "run_golden", "run_gol
 
 
 class GoldenCheck(NamedTuple):
-    """One way of computing one case. `first` is the first element that differs (None: none, or only the CRC over all does);
-    `expected` and `found` are binary32 bits there."""
+    """One way of computing one case. `first` is the first element that differs (None: none, or only the CRC over all
+    does); `expected` and `found` are binary32 bits there."""
 
     case: str
     path: str
@@ -70,8 +70,8 @@ def run_golden(data: bytes, kernels: str | None = None, file: str = "") -> Golde
 
 
 def golden_files(folder: str | os.PathLike[str] | None = None) -> list[tuple[str, bytes]]:
-    """Name and bytes of the golden files in a folder; None: those that came with the package. FileNotFoundError when there
-    are none."""
+    """Name and bytes of the golden files in a folder; None: those that came with the package. FileNotFoundError when
+    there are none."""
     found: list[tuple[str, bytes]] = []
     place = resources.files("aether_temporal") / "golden_vectors" if folder is None else Path(folder)
     if place.is_dir():

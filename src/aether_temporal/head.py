@@ -22,15 +22,16 @@ class KvCache(_core.Cache):
     """Keys, values and block means of the tokens so far, for one causal sparse head.
 
     Made by `head.make_cache`, or `KvCache(head, capacity=…, dtype=…, on_full=…)`. It keeps the rows a later query can
-    still see, so its memory does not grow with the stream. `len` counts tokens, at most `capacity`; `tokens` all so far.
-    One thread at a time: a second one gets CacheBusyError.
+    still see, so its memory does not grow with the stream. `len` counts tokens, at most `capacity`; `tokens` all so
+    far. One thread at a time: a second one gets CacheBusyError.
     """
 
     __slots__ = ()
 
     @classmethod
     def from_bytes(cls, state: Any, kernels: str | None = None) -> KvCache:
-        """A cache from `to_bytes`; the bytes say everything. SavedStateError; nothing is allocated beyond what `state` fills."""
+        """A cache from `to_bytes`; the bytes say everything. SavedStateError; nothing is allocated beyond what
+        `state` fills."""
         saved = _core.peek_state(state)
         try:
             head = AetherTemporalHead(TemporalHeadConfig(**saved["config"]), kernels)
@@ -63,9 +64,9 @@ def _restore_cache(cls: type[KvCache], state: bytes) -> KvCache:
 class AetherTemporalHead(_core.Head):
     """One group of attention heads (docs/spec/pattern.md, docs/spec/numerics.md).
 
-    kernels: the variant that runs (`aether_temporal.kernels()`); None: the environment variable AETHER_KERNELS, else the
-    fastest this processor has. The bits are the same. InvalidConfigError, KernelsError. Heads hold no state: any number
-    of threads may use one.
+    kernels: the variant that runs (`aether_temporal.kernels()`); None: the environment variable AETHER_KERNELS, else
+    the fastest this processor has. The bits are the same. InvalidConfigError, KernelsError. Heads hold no state: any
+    number of threads may use one.
     """
 
     __slots__ = ()
@@ -88,9 +89,9 @@ class AetherTemporalHead(_core.Head):
         """Attention over whole sequences.
 
         q: (T, q_heads, head_dim) or (N, T, q_heads, head_dim); k, v: the same with kv_heads; real numbers. Float32
-        C-contiguous arrays (numpy, torch on the CPU, anything with the buffer protocol or DLPack) are used where they lie.
-        out: where to put the result, a writable float32 array of q's shape in any layout; it may be one of the inputs,
-        and is written only when all went well. threads: None: one for small problems, else one a processor.
+        C-contiguous arrays (numpy, torch on the CPU, anything with the buffer protocol or DLPack) are used where they
+        lie. out: where to put the result, a writable float32 array of q's shape in any layout; it may be one of the
+        inputs, and is written only when all went well. threads: None: one for small problems, else one a processor.
         dtype "float16": with keys and values rounded as a half-precision cache rounds them.
 
         Returns `out`, or a new float32 array. ShapeError, NonFiniteError, ResultOverflowError, OutOfMemoryError.

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import os
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -124,37 +124,51 @@ class TemporalModel(_core.Model):
     def n_classes(self) -> int:
         return self.header.n_classes
 
+    @overload
+    def forward(
+        self,
+        frames: Any,
+        capacity: int | None = None,
+        dtype: Dtype = "float32",
+        return_embeddings: Literal[False] = False,
+    ) -> NDArray[np.float32]: ...
+
+    @overload
+    def forward(
+        self, frames: Any, capacity: int | None = None, dtype: Dtype = "float32", *, return_embeddings: Literal[True]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+
     def forward(
         self, frames: Any, capacity: int | None = None, dtype: Dtype = "float32", return_embeddings: bool = False
     ) -> Any:
         """The answer after each frame of a recording.
 
-        frames: (T, input_dim) real numbers. capacity: frames a query sees back; None: all. Returns logits, float32 (T, n_classes):
-        row t is, bit for bit, what a stream of that capacity and dtype answers after frame t. With return_embeddings a pair,
-        logits and L2-normalised embeddings (T, embed_dim).
+        frames: (T, input_dim) real numbers. capacity: frames a query sees back; None: all. Returns logits, float32
+        (T, n_classes): row t is, bit for bit, what a stream of that capacity and dtype answers after frame t. With
+        return_embeddings a pair, logits and L2-normalised embeddings (T, embed_dim).
         ShapeError (also: embeddings of a model without), NonFiniteError, ResultOverflowError, OutOfMemoryError.
         """
-        logits, embeddings = _core.Model.forward(self, frames, capacity, dtype, return_embeddings)
+        logits, embeddings = self.run(frames, capacity, dtype, return_embeddings)
         return (logits, embeddings) if return_embeddings else logits
 
     def embeddings(self, frames: Any, capacity: int | None = None, dtype: Dtype = "float32") -> NDArray[np.float32]:
         """The L2-normalised embedding after each frame, float32 (T, embed_dim); otherwise as `forward`."""
-        _, embeddings = _core.Model.forward(self, frames, capacity, dtype, True)
+        _, embeddings = self.run(frames, capacity, dtype, True)
         assert embeddings is not None
         return embeddings
 
     def stream(self, capacity: int = 256, dtype: Dtype = "float32") -> TemporalStream:
-        """A stream without end that sees the last `capacity` frames (and global ones). dtype: how its caches keep keys and
-        values. InvalidConfigError, OutOfMemoryError."""
+        """A stream without end that sees the last `capacity` frames (and global ones). dtype: how its caches keep
+        keys and values. InvalidConfigError, OutOfMemoryError."""
         return TemporalStream(self, capacity, dtype)
 
-    def memory(self, capacity: int = 256, dtype: Dtype = "float32") -> ModelMemory:  # type: ignore[override]
+    def memory(self, capacity: int = 256, dtype: Dtype = "float32") -> ModelMemory:
         """What a stream of this capacity and dtype needs. InvalidConfigError, TooLargeError."""
-        return ModelMemory(*_core.Model.memory(self, capacity, dtype))
+        return ModelMemory(*self.memory_of(capacity, dtype))
 
-    def array_table(self) -> list[ArrayInfo]:  # type: ignore[override]
+    def array_table(self) -> list[ArrayInfo]:
         """Name, layer, dtype, offset and shape of every array, in blob order."""
-        return [ArrayInfo(*row) for row in _core.Model.array_table(self)]
+        return [ArrayInfo(*row) for row in self.array_rows()]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays by name ("layers.0.Wq", …), read-only views of the blob."""
@@ -166,9 +180,9 @@ class TemporalModel(_core.Model):
         }
 
     def csi_frame(self, iq: ArrayLike) -> NDArray[np.float32]:
-        """The frame this model asks for out of raw CSI: int8 pairs [n_pairs, 2] (I and Q in either order) to the amplitudes
-        of the model's carriers, float32 (input_dim,). ShapeError, InputTypeError."""
-        return _core.Model.csi_frame(self, _pairs(iq))
+        """The frame this model asks for out of raw CSI: int8 pairs [n_pairs, 2] (I and Q in either order) to the
+        amplitudes of the model's carriers, float32 (input_dim,). ShapeError, InputTypeError."""
+        return self.amplitudes(_pairs(iq))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore_model, (type(self), self.blob)

@@ -1,7 +1,8 @@
 """What a blob can say beyond its plain version 1 arrays: one dataclass a section of `docs/spec/rvne.md`.
 
-`w` is the model width, `L` the number of layers, `Hq`, `Hkv`, `D` the head shape. Arrays are real numbers of the shape given;
-they are stored as binary32, the ones called matrix as the blob's own dtype. A section left `None` is absent and does nothing.
+`w` is the model width, `L` the number of layers, `Hq`, `Hkv`, `D` the head shape. Arrays are real numbers of the
+shape given; they are stored as binary32, the ones called matrix as the blob's own dtype. A section left `None` is
+absent and does nothing.
 """
 
 from __future__ import annotations
@@ -69,8 +70,8 @@ class ProjectionSettings:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StemSettings:
-    """One short causal filter a channel, before the layers: kernel [taps, w] (1 to 64 taps; tap 0 weighs the newest frame), bias
-    [w], then nothing or a ReLU."""
+    """One short causal filter a channel, before the layers: kernel [taps, w] (1 to 64 taps; tap 0 weighs the newest
+    frame), bias [w], then nothing or a ReLU."""
 
     kernel: ArrayLike
     bias: ArrayLike
@@ -88,7 +89,8 @@ class NormSettings:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ConvolutionSettings:
-    """Causal convolution along time in each channel: kernel [L, taps, w] (tap 0 weighs the newest frame), bias [L, w]."""
+    """Causal convolution along time in each channel: kernel [L, taps, w] (tap 0 weighs the newest frame), bias [L,
+    w]."""
 
     kernel: ArrayLike
     bias: ArrayLike
@@ -107,8 +109,8 @@ class BiasSettings:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FeedForwardSettings:
-    """Norm, linear, ReLU, linear after each attention: gain [L, w], b1 [L, hidden], b2 [L, w], matrices w1 [L, w, hidden] and
-    w2 [L, hidden, w]. Needs `norm`, whose eps it uses."""
+    """Norm, linear, ReLU, linear after each attention: gain [L, w], b1 [L, hidden], b2 [L, w], matrices w1 [L, w,
+    hidden] and w2 [L, hidden, w]. Needs `norm`, whose eps it uses."""
 
     gain: ArrayLike
     w1: ArrayLike
@@ -135,8 +137,8 @@ class EmbeddingSettings:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ModelSettings:
-    """All sections of a blob's extension. `width` None means the blob's `input_dim`; `gain` "mean" divides each frame by
-    its mean; `frame_rate` is in frames a second."""
+    """All sections of a blob's extension. `width` None means the blob's `input_dim`; `gain` "mean" divides each frame
+    by its mean; `frame_rate` is in frames a second."""
 
     width: int | None = None
     pattern: PatternSettings | None = None

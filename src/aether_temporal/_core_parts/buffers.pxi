@@ -6,6 +6,7 @@ cdef extern from "Python.h":
     int _need_buffer "PyObject_GetBuffer" (object value, Py_buffer *view, int flags) except -1
     void PyBuffer_Release(Py_buffer *view)
     void PyErr_Clear()
+    object PyObject_Call(object function, object arguments, PyObject *keywords)
 
 
 cdef bint _is_float32(const Py_buffer *view) noexcept:
@@ -38,9 +39,18 @@ cdef tuple _shape(const Py_buffer *view):
     return tuple([view.shape[i] for i in range(view.ndim)])
 
 
+cdef object _numpy_empty = numpy_empty
+cdef object _numpy_float32 = numpy_float32
+
+
 cdef object _empty(tuple shape, Py_buffer *view):
     """A new float32 array and a writable view of it."""
-    array = numpy_empty(shape, numpy_float32)
+    return _empty_of((shape, _numpy_float32), view)
+
+
+cdef object _empty_of(tuple arguments, Py_buffer *view):
+    """The same, for numpy.empty's arguments made once."""
+    array = PyObject_Call(_numpy_empty, arguments, NULL)
     _need_buffer(array, view, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
     return array
 

@@ -80,10 +80,12 @@ cdef class Cache:
 
     @property
     def dtype(self):
+        """How keys and values are kept: "float32" or "float16"."""
         return "float16" if self.cache.dtype == AETHER_BINARY16 else "float32"
 
     @property
     def on_full(self):
+        """ "error" or "ring"."""
         return "ring" if self.cache.policy == AETHER_ON_FULL_RING else "error"
 
     def reset(self):

@@ -70,8 +70,7 @@ cdef class Head:
     cdef aether_head head
     cdef Pattern pattern
     cdef readonly object config
-    cdef tuple _q_step
-    cdef tuple _kv_step
+    cdef tuple step_out
 
     def __init__(self, config, kernels=None):
         cdef aether_detail detail
@@ -82,8 +81,7 @@ cdef class Head:
         self.config = config
         self.pattern = Pattern(config)
         _check_detail(aether_head_init(&self.head, &self.pattern.config, variant, &detail), &detail)
-        self._q_step = (1, self.head.config.q_heads, self.head.config.head_dim)
-        self._kv_step = (1, self.head.config.kv_heads, self.head.config.head_dim)
+        self.step_out = ((1, self.head.config.q_heads, self.head.config.head_dim), _numpy_float32)
 
     cdef int _ready(self) except -1:
         if self.head.kernels == NULL:
@@ -108,7 +106,7 @@ cdef class Head:
         """Append one token to `cache` and attend with it.
 
         q: (1, q_heads, head_dim); k, v: (1, kv_heads, head_dim), real numbers. Returns a new float32 array (1, q_heads,
-        head_dim): row `len(cache) - 1` of `forward` over all tokens so far, bit for bit.
+        head_dim): row `cache.tokens - 1` of `forward` over all tokens so far, bit for bit.
 
         ShapeError, NonFiniteError, ResultOverflowError (also a key or value beyond a float16 cache), CacheFullError,
         CacheMismatchError, CacheBusyError; the cache is then as it was.
@@ -128,7 +126,7 @@ cdef class Head:
             _expect3(&views[0], "q", 1, self.head.config.q_heads, self.head.config.head_dim)
             _expect3(&views[1], "k", 1, self.head.config.kv_heads, self.head.config.head_dim)
             _expect3(&views[2], "v", 1, self.head.config.kv_heads, self.head.config.head_dim)
-            out = _empty(self._q_step, &views[3])
+            out = _empty_of(self.step_out, &views[3])
             held = 4
             cache._idle()  # conversion may have let other threads run
             cache.busy = True

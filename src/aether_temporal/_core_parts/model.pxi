@@ -34,6 +34,7 @@ cdef class Model:
 
     @property
     def width(self):
+        """Model width."""
         return self.model.width
 
     @property
@@ -48,6 +49,7 @@ cdef class Model:
 
     @property
     def class_names(self):
+        """Names of the classes; None when the blob has none."""
         if self.model.class_names == NULL:
             return None
         names = PyBytes_FromStringAndSize(self.model.class_names, <Py_ssize_t> self.model.class_names_bytes)
@@ -55,15 +57,17 @@ cdef class Model:
 
     @property
     def frame_rate(self):
+        """Frames a second; None when the blob does not say."""
         return self.model.frame_rate if self.model.frame_rate > 0 else None
 
     @property
     def provenance(self):
+        """Free text; None when the blob has none."""
         if self.model.provenance == NULL:
             return None
         return PyBytes_FromStringAndSize(self.model.provenance, <Py_ssize_t> self.model.provenance_bytes).decode()
 
-    def array_table(self):
+    def array_rows(self):
         """(name, layer or None, dtype, offset from the start of the blob, shape) of every array, in blob order."""
         cdef aether_array array
         cdef size_t index = 0
@@ -81,14 +85,14 @@ cdef class Model:
             index += 1
         return found
 
-    def memory(self, capacity, dtype):
+    def memory_of(self, capacity, dtype):
         """(flash, state, scratch, cache_rows, multiply_adds) of a stream of this capacity and dtype."""
         cdef aether_memory memory
         self._ready()
         _sized(aether_model_memory(&self.model, _capacity(capacity), _dtype(dtype), &memory), None, capacity)
         return memory.flash, memory.state, memory.scratch, memory.cache_rows, memory.multiply_adds
 
-    def forward(self, frames, capacity, dtype, bint embeddings):
+    def run(self, frames, capacity, dtype, bint embeddings):
         """(logits, embeddings or None) after each frame; see TemporalModel."""
         cdef Py_buffer views[3]
         cdef int held = 0
@@ -130,7 +134,7 @@ cdef class Model:
             raise_model_error(_name(status), frames, dtype)
         return logits, rows
 
-    def csi_frame(self, iq):
+    def amplitudes(self, iq):
         """Amplitudes [input_dim] of the model's carriers in a raw int8 frame [n_pairs, 2]."""
         cdef Py_buffer view
         cdef aether_status status
@@ -176,6 +180,7 @@ cdef class Stream:
     cdef aether_stream stream
     cdef Memory memory
     cdef readonly Model model
+    cdef tuple push_out
     cdef bint busy
 
     def __init__(self, Model model not None, capacity=256, dtype="float32"):
@@ -188,6 +193,7 @@ cdef class Stream:
         _sized(aether_stream_size(&model.model, rows, kind, &need), None, capacity)
         self.memory = Memory(need)
         self.model = model
+        self.push_out = ((model.model.header.n_classes,), _numpy_float32)
         _check(aether_stream_init(&self.stream, &model.model, rows, kind, self.memory.data, need), "capacity")
 
     cdef int _idle(self) except -1:
@@ -230,7 +236,7 @@ cdef class Stream:
             held = 1
             if views[0].ndim != 1 or views[0].shape[0] != self.model.model.header.input_dim:
                 raise ShapeError.of("frame", f"shape ({self.model.model.header.input_dim},)", _shape(&views[0]))
-            out = _empty((self.model.model.header.n_classes,), &views[1])
+            out = _empty_of(self.push_out, &views[1])
             held = 2
             self._idle()
             self.busy = True

@@ -1,0 +1,193 @@
+"""The C core as Python sees it; what each thing does stands in `_core.pyx` and `_core_parts`."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .config import TemporalHeadConfig
+from .errors import TemporalError
+
+VERSION: str
+HEADER_BYTES: int
+OVERHEAD: int
+
+def status_table() -> list[tuple[str, str, type[TemporalError] | None]]: ...
+def raise_for_status(code: int, field: str | None = None) -> None: ...
+def crc32(data: Any, value: int = 0) -> int:
+    """CRC-32/ISO-HDLC of any object with the buffer protocol; to continue, pass the previous result as `value`."""
+
+def kernel_variants() -> list[tuple[str, bool]]: ...
+def check_header(*values: int) -> None: ...
+def parse_blob(data: Any) -> tuple[int, int, int, int, int, int, int, int]: ...
+def write_blob(*values: int, weights: Any) -> bytes: ...
+def peek_state(state: Any) -> dict[str, Any]: ...
+def csi_amplitude(iq: NDArray[np.int8], carriers: NDArray[np.uint16] | None) -> NDArray[np.float32]: ...
+def run_golden(
+    data: Any, kernels: str | None = None
+) -> tuple[tuple[int, int, int, int], list[tuple[str, str, bool, int, int, int | None, int, int, str, str]]]: ...
+
+class Pattern:
+    def __init__(self, config: TemporalHeadConfig) -> None: ...
+    def edges(self, tokens: int) -> int: ...
+
+class Head:
+    @property
+    def config(self) -> TemporalHeadConfig: ...
+    @property
+    def kernels(self) -> str:
+        """Name of the kernel variant that runs."""
+
+    def __init__(self, config: TemporalHeadConfig, kernels: str | None = None) -> None: ...
+    def cache_nbytes(self, capacity: int, dtype: str = "float32") -> int:
+        """Bytes a cache of this head would take, without making it. BackendDoesNotSupportStreamingError,
+        InvalidConfigError, TooLargeError."""
+
+    def step(self, q: Any, k: Any, v: Any, cache: Cache) -> NDArray[np.float32]:
+        """Append one token to `cache` and attend with it.
+
+        q: (1, q_heads, head_dim); k, v: (1, kv_heads, head_dim), real numbers. Returns a new float32 array (1, q_heads,
+        head_dim): row `cache.tokens - 1` of `forward` over all tokens so far, bit for bit.
+
+        ShapeError, NonFiniteError, ResultOverflowError (also a key or value beyond a float16 cache), CacheFullError,
+        CacheMismatchError, CacheBusyError; the cache is then as it was.
+        """
+
+    def prefill(self, q: Any, k: Any, v: Any, cache: Cache) -> NDArray[np.float32]:
+        """Append T tokens to `cache` and attend with each: the same as T steps.
+
+        q: (T, q_heads, head_dim); k, v: (T, kv_heads, head_dim). Returns (T, q_heads, head_dim). Errors as `step`; the
+        cache is then as it was.
+        """
+
+class Cache:
+    config: TemporalHeadConfig
+    def __init__(self, head: Head, capacity: int = 1024, dtype: str = "float32", on_full: str = "error") -> None: ...
+    def __len__(self) -> int: ...
+    @property
+    def tokens(self) -> int:
+        """Tokens since the start or the last reset; for a ring this goes on beyond `capacity`."""
+
+    @property
+    def capacity(self) -> int:
+        """Tokens a query can see (and, with on_full "error", all the cache takes)."""
+
+    @property
+    def rows(self) -> int:
+        """Token rows held in memory: what a later query can still see, not `capacity`."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory for keys, values and block means."""
+
+    @property
+    def dtype(self) -> str:
+        """How keys and values are kept: "float32" or "float16"."""
+
+    @property
+    def on_full(self) -> str:
+        """ "error" or "ring"."""
+
+    def reset(self) -> None:
+        """Forget all tokens. CacheBusyError."""
+
+    def append(self, k: Any, v: Any) -> None:
+        """Append T tokens without attending; k, v: (T, kv_heads, head_dim). Errors as `step`; the cache is then as it
+        was."""
+
+    def to_bytes(self) -> bytes:
+        """The cache's state, self-describing, with a CRC (docs/spec/state.md)."""
+
+    def load(self, state: Any) -> None:
+        """State of a cache of the same head, capacity, dtype and policy. SavedStateError, CacheMismatchError; the
+        cache is then as it was."""
+
+class Attention:
+    batch: int
+    tokens: int
+    def __init__(self, head: Head, q: Any, k: Any, v: Any, half: bool) -> None: ...
+    def run(self, first: int, count: int) -> None: ...
+    def plan(self) -> None: ...
+    def prepare(self, n: int) -> None: ...
+    def rows(self, n: int, first: int, count: int) -> None: ...
+    def result(self) -> NDArray[np.float32]: ...
+
+class Model:
+    blob: bytes
+    def __init__(self, blob: bytes, kernels: str | None = None) -> None: ...
+    @property
+    def kernels(self) -> str:
+        """Name of the kernel variant that runs."""
+
+    @property
+    def width(self) -> int:
+        """Model width."""
+
+    @property
+    def embed_dim(self) -> int:
+        """Values of an embedding; 0 without."""
+
+    @property
+    def n_pairs(self) -> int:
+        """I/Q pairs of a raw frame; 0 when the blob does not say."""
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the classes; None when the blob has none."""
+
+    @property
+    def frame_rate(self) -> float | None:
+        """Frames a second; None when the blob does not say."""
+
+    @property
+    def provenance(self) -> str | None:
+        """Free text; None when the blob has none."""
+
+    def array_rows(self) -> list[tuple[str, int | None, str, int, tuple[int, ...]]]: ...
+    def memory_of(self, capacity: int, dtype: str) -> tuple[int, int, int, int, int]: ...
+    def run(
+        self, frames: Any, capacity: int | None, dtype: str, embeddings: bool
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]: ...
+    def amplitudes(self, iq: NDArray[np.int8]) -> NDArray[np.float32]: ...
+
+class Stream:
+    model: Model
+    def __init__(self, model: Model, capacity: int = 256, dtype: str = "float32") -> None: ...
+    def __len__(self) -> int: ...
+    @property
+    def capacity(self) -> int:
+        """Frames a query can see."""
+
+    @property
+    def dtype(self) -> str:
+        """Type of the cache: "float32" or "float16"."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory: state and scratch."""
+
+    def push(self, frame: Any) -> NDArray[np.float32]:
+        """Take one frame, (input_dim,) real numbers; returns the logits, a new float32 array (n_classes,): row
+        `len(stream) - 1` of `model.forward` over all frames so far at this capacity and dtype, bit for bit.
+
+        ShapeError, NonFiniteError, ResultOverflowError, CacheBusyError; the stream is then as it was.
+        """
+
+    @property
+    def logits(self) -> NDArray[np.float32] | None:
+        """The newest logits, (n_classes,) float32, a copy; None before the first frame."""
+
+    @property
+    def embedding(self) -> NDArray[np.float32] | None:
+        """The newest embedding, L2-normalised (embed_dim,) float32, a copy; None before the first frame and for a model
+        without one."""
+
+    def reset(self) -> None:
+        """Forget all frames. CacheBusyError."""
+
+    def to_bytes(self) -> bytes:
+        """The stream's state, with a CRC (docs/spec/state.md)."""
+
+    def restore(self, state: Any) -> None:
+        """Continue from `to_bytes` of a stream of the same blob, capacity and dtype. SavedStateError,
+        CacheMismatchError; the stream is then as it was."""
