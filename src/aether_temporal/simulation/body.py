@@ -116,7 +116,7 @@ def _tilt(labels: NDArray[np.int64], times: Array, person: Person) -> Array:
     fallen = np.flatnonzero(labels == ACTIVITIES.index("falling"))
     if not len(fallen):
         return np.zeros(len(labels))
-    progress = np.clip((times - times[fallen[0]]) / person.fall_seconds, 0.0, 1.0)
+    progress: Array = np.clip((times - times[fallen[0]]) / person.fall_seconds, 0.0, 1.0)
     return 0.5 * np.pi * progress**2
 
 
@@ -125,7 +125,8 @@ def move(room: Room, person: Person, labels: NDArray[np.int64], times: Array, ge
     dt = np.diff(times, prepend=times[0])
 
     def doing(name: str) -> Array:
-        return (labels == ACTIVITIES.index(name)).astype(np.float64)
+        found: Array = (labels == ACTIVITIES.index(name)).astype(np.float64)
+        return found
 
     upright = 1.0 - np.minimum(_tilt(labels, times, person) / (0.5 * np.pi), 1.0)
     speed = _follow(doing("walking") * person.speed, dt, 0.25) * upright

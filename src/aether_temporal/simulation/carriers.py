@@ -36,7 +36,8 @@ class Carriers:
     @property
     def frequencies(self) -> NDArray[np.float64]:
         """In Hz, one a subcarrier."""
-        return self.centre + self.spacing * self.indices
+        found: NDArray[np.float64] = self.centre + self.spacing * self.indices.astype(np.float64)
+        return found
 
     @property
     def wavelength(self) -> float:
@@ -52,7 +53,8 @@ def channel(
     frequencies [K] in Hz; lengths in metres and amplitudes, both [..., P]. Returns [..., K].
     """
     phase = (-2.0 * np.pi / LIGHT) * lengths[..., :, None] * frequencies
-    return (amplitudes[..., :, None] * np.exp(1j * phase)).sum(axis=-2)
+    total: NDArray[np.complex128] = (amplitudes[..., :, None] * np.exp(1j * phase)).sum(axis=-2)
+    return total
 
 
 def doppler_shift(length_rate: float, frequency: float) -> float:

@@ -38,11 +38,12 @@ class Receiver:
         offsets [K]: each subcarrier's distance from the centre in Hz.
         """
         packets = channel.shape[0]
-        power = np.mean(np.abs(channel) ** 2)
+        mean_power = np.mean(np.abs(channel) ** 2)
         noise = generator.normal(size=(*channel.shape, 2)) @ np.array([1.0, 1.0j])
-        heard = channel + noise * np.sqrt(power * 10.0 ** (-self.snr_db / 10.0) / 2.0)
-        timing = generator.normal(0.0, self.timing_jitter, packets)
-        phase = generator.uniform(0.0, 2.0 * np.pi, packets)[:, None] - 2.0 * np.pi * timing[:, None] * offsets
-        level = self.level * self.gains(packets, generator) / np.sqrt(np.mean(np.abs(heard) ** 2, axis=1))
-        out = heard * np.exp(1j * phase) * level[:, None]
-        return np.clip(np.rint(np.stack([out.imag, out.real], axis=-1)), -128, 127).astype(np.int8)
+        heard = channel + noise * np.sqrt(mean_power * 10.0 ** (-self.snr_db / 10.0) / 2.0)
+        timing = generator.normal(0.0, self.timing_jitter, (packets, 1))
+        phase = generator.uniform(0.0, 2.0 * np.pi, (packets, 1)) - 2.0 * np.pi * timing * offsets
+        power = np.mean(np.abs(heard) ** 2, axis=1, keepdims=True)
+        out = heard * np.exp(1j * phase) * (self.level * self.gains(packets, generator)[:, None] / np.sqrt(power))
+        pairs: NDArray[np.int8] = np.clip(np.rint(np.stack([out.imag, out.real], axis=-1)), -128, 127).astype(np.int8)
+        return pairs

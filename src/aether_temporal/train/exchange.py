@@ -70,8 +70,8 @@ def to_settings(network: TemporalNetwork, description: Description) -> ModelSett
     if c.taps:
         found["convolution"] = ConvolutionSettings(_stack(layers, "kernel"), _stack(layers, "kernel_bias"))
     if c.bias:
-        each = (_stack(layers, name) for name in ("bq", "bk", "bv", "bo"))
-        found["bias"] = BiasSettings(*each, _array(network.classifier_bias))
+        q, k, v, o = (_stack(layers, name) for name in ("bq", "bk", "bv", "bo"))
+        found["bias"] = BiasSettings(q, k, v, o, _array(network.classifier_bias))
     if c.hidden:
         found["feed_forward"] = FeedForwardSettings(
             *(_stack(layers, name) for name in ("ffn_gain", "W1", "b1", "W2", "b2"))

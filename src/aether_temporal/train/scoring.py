@@ -1,0 +1,82 @@
+"""How good a model is, measured on the core that will run, never on torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aether_temporal.model import TemporalModel
+
+from .executions import Execution
+
+WINDOW = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """Shares of right answers.
+
+    streamed: windows, the stream running over the whole recording; fresh: windows, a new stream for each; frames: all
+    frames of the streamed recording against their own labels; delayed: against the label `delay` frames earlier.
+    """
+
+    streamed: float
+    fresh: float
+    frames: float
+    delayed: float
+    windows: int
+    confusion: NDArray[np.int64]  # of streamed windows: [truth, answer]
+
+    def __str__(self) -> str:
+        return (
+            f"windows streamed {self.streamed:.3f}, fresh {self.fresh:.3f} (of {self.windows}); "
+            f"frames {self.frames:.3f}, delayed {self.delayed:.3f}"
+        )
+
+
+def majority(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """The most frequent label of each row of labels [n, window]; of equals the smallest."""
+    counts = np.stack([(labels == c).sum(axis=1) for c in range(classes)], axis=1)
+    found: NDArray[np.int64] = counts.argmax(axis=1)
+    return found
+
+
+def score(
+    model: TemporalModel,
+    executions: Sequence[Execution],
+    *,
+    delay: int,
+    window: int = WINDOW,
+    capacity: int | None = None,
+) -> Scores:
+    """Windows of `window` frames, one after the other from a recording's first frame (the rest left out): the truth is
+    the
+    window's most frequent label, the answer the model's largest logit after the window's last frame."""
+    classes = model.n_classes
+    confusion = np.zeros((classes, classes), dtype=np.int64)
+    fresh = frames = delayed = frame_count = delayed_count = 0
+    for execution in executions:
+        answers = model.forward(execution.frames, capacity).argmax(axis=1)
+        frames += int((answers == execution.labels).sum())
+        frame_count += len(answers)
+        late = len(answers) - delay
+        delayed += int((answers[delay:] == execution.labels[:late]).sum())
+        delayed_count += late
+        count = len(answers) // window
+        truth = majority(execution.labels[: count * window].reshape(count, window), classes)
+        np.add.at(confusion, (truth, answers[window - 1 :: window]), 1)
+        for index in range(count):
+            part = execution.frames[index * window : (index + 1) * window]
+            fresh += int(model.forward(part, capacity)[-1].argmax() == truth[index])
+    windows = int(confusion.sum())
+    return Scores(
+        streamed=float(np.trace(confusion) / windows),
+        fresh=fresh / windows,
+        frames=frames / frame_count,
+        delayed=delayed / delayed_count,
+        windows=windows,
+        confusion=confusion,
+    )

@@ -1,0 +1,160 @@
+"""From torch to a blob and back: no bit is lost, and the core computes the same model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aether_temporal import TemporalModel, WeightBlob
+from aether_temporal.settings import PatternSettings
+from aether_temporal.simulation import demo_script, simulate
+
+torch = pytest.importorskip("torch", reason="torch (extra train) is not installed")
+
+from aether_temporal.train.exchange import Description, describe, export, from_blob, load, to_blob  # noqa: E402
+from aether_temporal.train.network import NetworkConfig, TemporalNetwork  # noqa: E402
+
+SHAPES = {
+    "everything": NetworkConfig(
+        input_dim=52,
+        n_classes=5,
+        width=24,
+        pattern=PatternSettings(window=9, block_size=4, history=40, global_tokens=(0, 3)),
+        gain="mean",
+        stem_taps=16,
+        stem_activation="relu",
+        zero_sum_stem=True,
+        taps=5,
+        hidden=40,
+        pool_frames=25,
+        embedding_dim=7,
+        dropout=0.2,
+    ),
+    "plain": NetworkConfig(
+        input_dim=52, n_classes=4, width=52, head_dim=32, normalisation=False, projection=False, eps=None, bias=False
+    ),
+    "grouped": NetworkConfig(
+        input_dim=52,
+        n_classes=3,
+        width=20,
+        n_layers=3,
+        n_q_heads=6,
+        n_kv_heads=2,
+        head_dim=3,
+        pattern=PatternSettings(window=5, block_size=8, use_log_stride=False, global_tokens=()),
+        stem_taps=3,
+        eps=1e-3,
+    ),
+    "no landmarks": NetworkConfig(
+        input_dim=52,
+        n_classes=2,
+        width=16,
+        n_kv_heads=4,
+        pattern=PatternSettings(window=None, use_landmarks=False),
+        gain="mean",
+        hidden=8,
+        taps=64,
+    ),
+}
+WORDS = Description(["a", "b", "c", "d", "é"], 50.0, "made by a test")
+
+
+def network(name: str) -> TemporalNetwork:
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        made = TemporalNetwork(SHAPES[name]).eval()
+        with torch.no_grad():
+            for parameter in made.parameters():  # no array may stand at its initial, possibly neutral, value
+                parameter.add_(0.1 * torch.randn_like(parameter))
+            made.set_normalisation(torch.from_numpy(frames()))
+    return made
+
+
+def frames() -> np.ndarray:
+    return simulate(demo_script(), seed=3).frames[150:450]
+
+
+def words(made: TemporalNetwork) -> Description:
+    names = [f"class {i}" for i in range(made.config.n_classes)]
+    return Description(names, WORDS.frame_rate, WORDS.provenance)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_export_and_load_lose_no_bit(name: str, tmp_path: Path) -> None:
+    made = network(name)
+    path = tmp_path / "model.rvne"
+    blob = export(made, path, words(made))
+    assert path.read_bytes() == blob.serialize()
+    again = load(path)
+    assert to_blob(again, describe(WeightBlob.load(path))).serialize() == path.read_bytes()
+    with torch.no_grad():
+        ours, theirs = made(torch.from_numpy(frames())[None]), again.eval()(torch.from_numpy(frames())[None])
+    torch.testing.assert_close(theirs, ours, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_parameter_stands_in_the_blob_bit_for_bit(name: str) -> None:
+    made = network(name)
+    raw = to_blob(made, words(made)).serialize()
+    for key, value in made.state_dict().items():
+        if key in ("mean", "scale") and not made.config.normalisation:
+            continue
+        if key == "stem_kernel":
+            value = made.stem_filter().detach()
+        assert value.numpy().astype("<f4").tobytes() in raw, key
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_core_computes_what_torch_trains(name: str) -> None:
+    made = network(name)
+    model = TemporalModel.from_blob(to_blob(made, words(made)))
+    recorded = frames()
+    with torch.no_grad():
+        expected = made(torch.from_numpy(recorded)[None])[0].numpy()
+    found = model.forward(recorded)
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_the_core_computes_the_same_embeddings() -> None:
+    made = network("everything")
+    model = TemporalModel.from_blob(to_blob(made, words(made)))
+    recorded = frames()
+    with torch.no_grad():
+        expected = made.embeddings(torch.from_numpy(recorded)[None])[0].numpy()
+    np.testing.assert_allclose(model.embeddings(recorded), expected, rtol=0, atol=1e-5)
+
+
+def test_a_plain_version_1_blob_becomes_a_network(plain_blob: WeightBlob) -> None:
+    made = from_blob(plain_blob).eval()
+    recorded = np.random.default_rng(1).standard_normal((90, 16)).astype(np.float32)
+    with torch.no_grad():
+        expected = made(torch.from_numpy(recorded)[None])[0].numpy()
+    found = TemporalModel.from_blob(plain_blob).forward(recorded)
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_a_binary16_blob_is_widened() -> None:
+    made = network("everything")
+    half = to_blob(made, words(made), "float16")
+    again = from_blob(half)
+    expected = made.classifier.detach().numpy().astype(np.float16).astype(np.float32)
+    np.testing.assert_array_equal(again.classifier.detach().numpy(), expected)
+    assert to_blob(again, describe(half), "float16").serialize() == half.serialize()
+
+
+def test_weights_that_are_not_finite_are_not_exported(tmp_path: Path) -> None:
+    made = network("everything")
+    with torch.no_grad():
+        made.classifier[0, 0] = float("nan")
+    with pytest.raises(ValueError, match="classifier"):
+        export(made, tmp_path / "model.rvne", words(made))
+    assert not (tmp_path / "model.rvne").exists()
+
+
+@pytest.mark.parametrize("bad", [{"n_kv_heads": 3}, {"projection": False}, {"hidden": 4, "eps": None}])
+def test_shapes_that_make_no_sense_are_refused_by_name(bad: dict[str, object]) -> None:
+    field = "eps" if "eps" in bad else next(iter(bad))
+    with pytest.raises(ValueError, match=field):
+        NetworkConfig(input_dim=8, n_classes=2, width=4, **bad)  # type: ignore[arg-type]
