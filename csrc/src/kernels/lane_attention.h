@@ -3,29 +3,38 @@
    +0 never changes by adding a zero. Include after lane_slots.h. */
 
 #define TILE_HEADS 4
+#define TILE_SUMS (TILE_HEADS * LANE_KEYS) /* accumulators: heads * keys, or heads * dims */
 #define TILE_BLOCK 64 /* slots whose weights stay in the first-level cache while all dims are summed */
 #define LANE_ALIGN 64
 
 typedef struct lane_plan {
-    size_t plane;      /* floats of one key/value head */
+    size_t plane;       /* floats of one key/value head */
     const float *k, *v; /* transposed copies, kv_heads planes each */
 } lane_plan;
 
-static void *lane_align(void *p) { return (void *)(((uintptr_t)p + (LANE_ALIGN - 1)) & ~(uintptr_t)(LANE_ALIGN - 1)); }
+static void *lane_align(void *p) {
+    return (void *)(((uintptr_t)p + (LANE_ALIGN - 1)) & ~(uintptr_t)(LANE_ALIGN - 1));
+}
 
 /* a * b, or 0 when that overflows or a factor is 0. */
-static size_t lane_times(size_t a, size_t b) { return b != 0 && a > SIZE_MAX / b ? 0 : a * b; }
+static size_t lane_times(size_t a, size_t b) {
+    return b != 0 && a > SIZE_MAX / b ? 0 : a * b;
+}
 
 /* a + b where 0 stands for "cannot be expressed" in a, b and the result. */
-static size_t lane_plus(size_t a, size_t b) { return a == 0 || b == 0 || a > SIZE_MAX - b ? 0 : a + b; }
+static size_t lane_plus(size_t a, size_t b) {
+    return a == 0 || b == 0 || a > SIZE_MAX - b ? 0 : a + b;
+}
 
-static size_t lane_chunks(size_t tokens) { return (tokens + LANES - 1) / LANE_CHUNK + 1; }
+static size_t lane_chunks(size_t tokens) {
+    return (tokens + LANES - 1) / LANE_CHUNK + 1;
+}
 
-static size_t lane_plan_bytes(const aether_head *head, size_t tokens, aether_dtype dtype)
-{
+static size_t lane_plan_bytes(const aether_head *head, size_t tokens, aether_dtype dtype) {
     (void)dtype;
-    if (tokens > LANE_MAX_TOKENS)
+    if (tokens > LANE_MAX_TOKENS) {
         return 0;
+    }
     size_t bytes = lane_times(lane_chunks(tokens), LANE_STRIDE * sizeof(float));
     bytes = lane_times(bytes, head->config.head_dim);
     bytes = lane_times(bytes, head->config.kv_heads);
@@ -34,34 +43,35 @@ static size_t lane_plan_bytes(const aether_head *head, size_t tokens, aether_dty
 }
 
 /* One plane: rows [tokens][row] of binary32, `dim` of them, to chunks [dim][LANE_STRIDE]; +0 where there is no token. */
-static void lane_transpose_plane(const float *rows, size_t row, size_t dim, size_t tokens, float *to)
-{
+static void lane_transpose_plane(const float *rows, size_t row, size_t dim, size_t tokens, float *to) {
     const size_t chunk = dim * LANE_STRIDE, groups = LANE_CHUNK / LANES;
     const size_t n = lane_chunks(tokens) * groups + 1; /* the last chunk's overhang too */
     for (size_t p = 0; p < n; ++p) {                   /* positions p*LANES .., tokens (p-1)*LANES .. */
         const size_t first = (p - 1) * LANES;
         const size_t have = p == 0 || first >= tokens ? 0 : tokens - first < LANES ? tokens - first : LANES;
         float *a = to + p / groups * chunk + p % groups * LANES; /* where these positions begin a group of a chunk */
-        float *b = to + (p / groups - 1) * chunk + LANE_CHUNK;   /* the overhang of the chunk before */
         const int in_a = p / groups < lane_chunks(tokens), in_b = p >= groups && p % groups == 0;
+        float *b = in_b ? to + (p / groups - 1) * chunk + LANE_CHUNK : to; /* the overhang of the chunk before */
         for (size_t d = 0; d < dim; d += LANES) {
             const size_t part = dim - d < LANES ? dim - d : LANES;
             lane x[LANES];
+            LANE_UNROLL
             for (size_t l = 0; l < LANES; ++l) {
-                const float *from = rows + (first + l) * row + d;
+                const float *from = l < have ? rows + (first + l) * row + d : rows;
                 x[l] = l >= have ? v_zero() : part == LANES ? v_load(from) : v_load_part(from, part);
             }
             v_transpose(x);
-            for (size_t e = 0; in_a && e < part; ++e)
+            for (size_t e = 0; in_a && e < part; ++e) {
                 v_store(a + (d + e) * LANE_STRIDE, x[e]);
-            for (size_t e = 0; in_b && e < part; ++e)
+            }
+            for (size_t e = 0; in_b && e < part; ++e) {
                 v_store(b + (d + e) * LANE_STRIDE, x[e]);
+            }
         }
     }
 }
 
-static void lane_prepare(aether_plan *plan, void *memory)
-{
+static void lane_prepare(aether_plan *plan, void *memory) {
     const aether_config *c = &plan->head->config;
     const size_t dim = c->head_dim, row = c->kv_heads * dim;
     lane_plan *own = lane_align(memory);
@@ -71,8 +81,7 @@ static void lane_prepare(aether_plan *plan, void *memory)
     own->v = copy + c->kv_heads * own->plane;
     for (size_t h = 0; h < c->kv_heads; ++h) {
         lane_transpose_plane(plan->rows_k + h * dim, row, dim, plan->tokens, copy + h * own->plane);
-        lane_transpose_plane(plan->rows_v + h * dim, row, dim, plan->tokens,
-                             copy + (c->kv_heads + h) * own->plane);
+        lane_transpose_plane(plan->rows_v + h * dim, row, dim, plan->tokens, copy + (c->kv_heads + h) * own->plane);
     }
     plan->variant = own;
 }
@@ -83,28 +92,28 @@ typedef struct tile {
     size_t dim;
     float scale;
     size_t apart_offset, together_offset; /* to the key/value head worked on */
-    float *q;      /* [dim][TILE_HEADS][LANES] */
-    float *acc;    /* [dim][TILE_HEADS][LANES] */
-    float *weight; /* [slot][TILE_HEADS][LANES]: scores, then weights */
+    float *q;                             /* [dim][TILE_HEADS][LANES] */
+    float *acc;                           /* [dim][TILE_HEADS][LANES] */
+    float *weight;                        /* [slot][TILE_HEADS][LANES]: scores, then weights */
     float most[TILE_HEADS * LANES], sum[TILE_HEADS * LANES];
 } tile;
 
 #define TILE_ROW (TILE_HEADS * LANES)
 
-static size_t lane_rows_bytes(const aether_head *head, size_t tokens)
-{
-    if (tokens > LANE_MAX_TOKENS)
+static size_t lane_rows_bytes(const aether_head *head, size_t tokens) {
+    if (tokens > LANE_MAX_TOKENS) {
         return 0;
+    }
     const size_t slots = slots_max(&head->config, tokens);
-    if (slots > UINT32_MAX)
+    if (slots > UINT32_MAX) {
         return 0;
+    }
     const size_t a = lane_times(slots, TILE_ROW * sizeof(float) + sizeof(lane_slot) + 2 * sizeof(uint32_t));
     const size_t b = lane_times(head->config.head_dim, 2 * TILE_ROW * sizeof(float));
     return lane_plus(lane_plus(a, b), sizeof(tile) + 7 * LANE_ALIGN);
 }
 
-static tile *tile_in(void *scratch, const aether_plan *plan)
-{
+static tile *tile_in(void *scratch, const aether_plan *plan) {
     const lane_plan *own = plan->variant;
     const size_t slots = slots_max(&plan->head->config, plan->tokens), dim = plan->head->config.head_dim;
     tile *t = lane_align(scratch);
@@ -123,29 +132,39 @@ static tile *tile_in(void *scratch, const aether_plan *plan)
 }
 
 /* Scores of `keys` slots of one kind, named by their indexes, for `heads` heads. Constants where called: heads, keys, shared. */
-LANE_INLINE void tile_scores(tile *t, const uint32_t *index, int heads, int keys, int shared)
-{
-    const float *k[LANE_KEYS];
-    lane acc[TILE_HEADS * LANE_KEYS];
+LANE_INLINE void tile_scores(tile *t, const uint32_t *index, int heads, int keys, int shared) {
+    const float *k[TILE_SUMS];
+    lane acc[TILE_SUMS];
     const float *q = t->q;
     const size_t dim = t->dim;
-    for (int j = 0; j < keys; ++j)
+    LANE_UNROLL
+    for (int j = 0; j < keys; ++j) {
         k[j] = t->slots.slot[index[j]].k + (shared ? t->together_offset : t->apart_offset);
-    for (int a = 0; a < heads * keys; ++a)
+    }
+    LANE_UNROLL
+    for (int a = 0; a < heads * keys; ++a) {
         acc[a] = v_zero();
+    }
     for (size_t d = 0; d < dim; ++d, q += TILE_ROW) {
-        lane x[LANE_KEYS];
-        for (int j = 0; j < keys; ++j)
+        lane x[TILE_SUMS];
+        LANE_UNROLL
+        for (int j = 0; j < keys; ++j) {
             x[j] = shared ? v_set1(k[j][d]) : v_load(k[j] + d * LANE_STRIDE);
+        }
+        LANE_UNROLL
         for (int h = 0; h < heads; ++h) {
             const lane y = v_load(q + h * LANES);
-            for (int j = 0; j < keys; ++j)
+            LANE_UNROLL
+            for (int j = 0; j < keys; ++j) {
                 acc[h * keys + j] = v_add(acc[h * keys + j], v_mul(y, x[j]));
+            }
         }
     }
     const lane scale = v_set1(t->scale), none = v_set1(-LANE_INFINITY);
+    LANE_UNROLL
     for (int h = 0; h < heads; ++h) {
         lane most = v_load(t->most + h * LANES);
+        LANE_UNROLL
         for (int j = 0; j < keys; ++j) {
             const lane s = v_choose(t->slots.slot[index[j]].lanes, v_mul(acc[h * keys + j], scale), none);
             most = v_max(most, s);
@@ -155,134 +174,166 @@ LANE_INLINE void tile_scores(tile *t, const uint32_t *index, int heads, int keys
     }
 }
 
-LANE_INLINE void tile_scores_of(tile *t, const uint32_t *index, size_t n, int heads, int shared)
-{
+LANE_INLINE void tile_scores_of(tile *t, const uint32_t *index, size_t n, int heads, int shared) {
+    /* Few heads: more keys together, to hide the latency of an addition. */
+    const int most = heads > 2 ? LANE_KEYS : 2 * LANE_KEYS;
     size_t j = 0;
-    for (; j + LANE_KEYS <= n; j += LANE_KEYS)
+    for (; j + (size_t)most <= n; j += (size_t)most) {
+        tile_scores(t, index + j, heads, most, shared);
+    }
+    for (; heads <= 2 && j + LANE_KEYS <= n; j += LANE_KEYS) {
         tile_scores(t, index + j, heads, LANE_KEYS, shared);
-    for (; j < n; ++j)
+    }
+    for (; j < n; ++j) {
         tile_scores(t, index + j, heads, 1, shared);
+    }
 }
 
-LANE_INLINE void tile_weights(tile *t, int heads)
-{
+LANE_INLINE void tile_weights(tile *t, int heads) {
     lane most[TILE_HEADS], sum[TILE_HEADS];
+    LANE_UNROLL
     for (int h = 0; h < heads; ++h) {
         most[h] = v_load(t->most + h * LANES);
         sum[h] = v_zero();
     }
     float *w = t->weight;
-    for (size_t j = 0; j < t->slots.n; ++j, w += TILE_ROW)
+    for (size_t j = 0; j < t->slots.n; ++j, w += TILE_ROW) {
+        LANE_UNROLL
         for (int h = 0; h < heads; ++h) {
             const lane e = v_exp(v_sub(v_load(w + h * LANES), most[h]));
             sum[h] = v_add(sum[h], e);
             v_store(w + h * LANES, e);
         }
-    for (int h = 0; h < heads; ++h)
+    }
+    LANE_UNROLL
+    for (int h = 0; h < heads; ++h) {
         v_store(t->sum + h * LANES, sum[h]);
+    }
 }
 
 /* Adds slots from..to-1 to dims d .. d+dims-1. Constants where called: heads, dims. */
-LANE_INLINE void tile_values(tile *t, size_t from, size_t to, size_t d, int heads, int dims)
-{
-    lane acc[TILE_HEADS * LANE_KEYS];
+LANE_INLINE void tile_values(tile *t, size_t from, size_t to, size_t d, int heads, int dims) {
+    lane acc[TILE_SUMS];
     float *sums = t->acc + d * TILE_ROW;
-    for (int e = 0; e < dims; ++e)
-        for (int h = 0; h < heads; ++h)
+    LANE_UNROLL
+    for (int e = 0; e < dims; ++e) {
+        LANE_UNROLL
+        for (int h = 0; h < heads; ++h) {
             acc[e * heads + h] = from == 0 ? v_zero() : v_load(sums + e * TILE_ROW + h * LANES);
+        }
+    }
     const float *w = t->weight + from * TILE_ROW;
     for (size_t j = from; j < to; ++j, w += TILE_ROW) {
         const lane_slot *slot = t->slots.slot + j;
-        lane x[LANE_KEYS];
-        if (slot->shared)
-            for (int e = 0; e < dims; ++e)
+        lane x[TILE_SUMS];
+        if (slot->shared) {
+            LANE_UNROLL
+            for (int e = 0; e < dims; ++e) {
                 x[e] = v_set1(slot->v[t->together_offset + d + (size_t)e]);
-        else
-            for (int e = 0; e < dims; ++e)
+            }
+        } else {
+            LANE_UNROLL
+            for (int e = 0; e < dims; ++e) {
                 x[e] = v_load(slot->v + t->apart_offset + (d + (size_t)e) * LANE_STRIDE);
+            }
+        }
+        LANE_UNROLL
         for (int h = 0; h < heads; ++h) {
             const lane y = v_load(w + h * LANES);
-            for (int e = 0; e < dims; ++e)
+            LANE_UNROLL
+            for (int e = 0; e < dims; ++e) {
                 acc[e * heads + h] = v_add(acc[e * heads + h], v_mul(y, x[e]));
+            }
         }
     }
-    for (int e = 0; e < dims; ++e)
-        for (int h = 0; h < heads; ++h)
+    LANE_UNROLL
+    for (int e = 0; e < dims; ++e) {
+        LANE_UNROLL
+        for (int h = 0; h < heads; ++h) {
             v_store(sums + e * TILE_ROW + h * LANES, acc[e * heads + h]);
+        }
+    }
 }
 
 /* Everything between transposed queries and transposed sums, for one number of heads. */
-LANE_INLINE void tile_attend(tile *t, int heads)
-{
-    for (int h = 0; h < heads; ++h)
+LANE_INLINE void tile_attend(tile *t, int heads) {
+    const int dims = heads > 2 ? LANE_KEYS : 2 * LANE_KEYS;
+    LANE_UNROLL
+    for (int h = 0; h < heads; ++h) {
         v_store(t->most + h * LANES, v_set1(-LANE_INFINITY));
+    }
     tile_scores_of(t, t->slots.apart, t->slots.n_apart, heads, 0);
     tile_scores_of(t, t->slots.together, t->slots.n_together, heads, 1);
     tile_weights(t, heads);
     for (size_t from = 0; from < t->slots.n; from += TILE_BLOCK) {
         const size_t to = t->slots.n - from < TILE_BLOCK ? t->slots.n : from + TILE_BLOCK;
         size_t d = 0;
-        for (; d + LANE_KEYS <= t->dim; d += LANE_KEYS)
-            tile_values(t, from, to, d, heads, LANE_KEYS);
-        for (; d < t->dim; ++d)
+        for (; d + (size_t)dims <= t->dim; d += (size_t)dims) {
+            tile_values(t, from, to, d, heads, dims);
+        }
+        for (; d < t->dim; ++d) {
             tile_values(t, from, to, d, heads, 1);
+        }
     }
 }
 
 /* Queries of one head to [dim][.][LANES]; q is lane from's row, and unwanted lanes get a wanted row's. */
-static void tile_load(const tile *t, const float *q, size_t row, float *to)
-{
+static void tile_load(const tile *t, const float *q, size_t row, float *to) {
     for (size_t d = 0; d < t->dim; d += LANES) {
         const size_t part = t->dim - d < LANES ? t->dim - d : LANES;
         lane x[LANES];
+        LANE_UNROLL
         for (int64_t l = 0; l < LANES; ++l) {
             const int64_t r = l < t->slots.from ? 0 : (l > t->slots.to ? t->slots.to : l) - t->slots.from;
             const float *from = q + (size_t)r * row + d;
             x[l] = part == LANES ? v_load(from) : v_load_part(from, part);
         }
         v_transpose(x);
-        for (size_t e = 0; e < part; ++e)
+        for (size_t e = 0; e < part; ++e) {
             v_store(to + (d + e) * TILE_ROW, x[e]);
+        }
     }
 }
 
 /* Sums of one head, divided, to rows; `out` is lane from's row. */
-static void tile_store(const tile *t, size_t h, float *out, size_t row)
-{
+static void tile_store(const tile *t, size_t h, float *out, size_t row) {
     const lane r = v_div(v_set1(1.0f), v_load(t->sum + h * LANES));
     const float *from = t->acc + h * LANES;
     for (size_t d = 0; d < t->dim; d += LANES) {
         const size_t part = t->dim - d < LANES ? t->dim - d : LANES;
         lane x[LANES];
-        for (size_t e = 0; e < LANES; ++e)
+        LANE_UNROLL
+        for (size_t e = 0; e < LANES; ++e) {
             x[e] = e < part ? v_mul(v_load(from + (d + e) * TILE_ROW), r) : v_zero();
+        }
         v_transpose(x);
         for (int64_t l = t->slots.from; l <= t->slots.to; ++l) {
             float *to = out + (size_t)(l - t->slots.from) * row + d;
-            if (part == LANES)
+            if (part == LANES) {
                 v_store(to, x[l]);
-            else
+            } else {
                 v_store_part(to, x[l], part);
+            }
         }
     }
 }
 
-static void tile_heads(tile *t, const float *q, float *out, size_t row, int heads)
-{
-    for (int h = 0; h < heads; ++h)
+static void tile_heads(tile *t, const float *q, float *out, size_t row, int heads) {
+    for (int h = 0; h < heads; ++h) {
         tile_load(t, q + (size_t)h * t->dim, row, t->q + h * LANES);
+    }
     switch (heads) {
     case 4: tile_attend(t, 4); break;
     case 3: tile_attend(t, 3); break;
     case 2: tile_attend(t, 2); break;
     default: tile_attend(t, 1); break;
     }
-    for (int h = 0; h < heads; ++h)
+    for (int h = 0; h < heads; ++h) {
         tile_store(t, (size_t)h, out + (size_t)h * t->dim, row);
+    }
 }
 
-static void lane_rows(const aether_plan *plan, const float *q, size_t first, size_t count, float *out, void *scratch)
-{
+static void lane_rows(const aether_plan *plan, const float *q, size_t first, size_t count, float *out, void *scratch) {
     const aether_config *c = &plan->head->config;
     const lane_plan *own = plan->variant;
     const size_t group = c->q_heads / c->kv_heads, row = (size_t)c->q_heads * c->head_dim;

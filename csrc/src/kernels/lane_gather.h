@@ -4,8 +4,7 @@
 #define GATHER_HEADS 4 /* query heads worked on together */
 
 /* `part` (1 .. LANES) elements of a row; the other lanes +0. */
-LANE_INLINE lane lane_row(const void *row, size_t d, size_t part, int half)
-{
+LANE_INLINE lane lane_row(const void *row, size_t d, size_t part, int half) {
     if (half) {
         const uint16_t *p = (const uint16_t *)row + d;
         return part == LANES ? v_load_half(p) : v_load_half_part(p, part);
@@ -14,140 +13,175 @@ LANE_INLINE lane lane_row(const void *row, size_t d, size_t part, int half)
     return part == LANES ? v_load(p) : v_load_part(p, part);
 }
 
-/* Dims d .. d+part-1 of rows first .. first+LANES-1 (the last row again past the end), one dim a vector. */
-LANE_INLINE void lane_gather_keys(const aether_gather *job, size_t first, size_t d, size_t part, lane x[LANES])
-{
-    const size_t n_half = job->stored == AETHER_BINARY16 ? job->n_stored : 0;
-    if (first + LANES <= job->n && first >= n_half)
-        for (size_t l = 0; l < LANES; ++l)
-            x[l] = lane_row(job->keys[first + l], d, part, 0);
-    else if (first + LANES <= n_half)
-        for (size_t l = 0; l < LANES; ++l)
-            x[l] = lane_row(job->keys[first + l], d, part, 1);
-    else
-        for (size_t l = 0; l < LANES; ++l) {
-            const size_t j = first + l < job->n ? first + l : job->n - 1;
-            x[l] = lane_row(job->keys[j], d, part, j < n_half);
-        }
+/* Adds dims d .. d+part-1 of rows first .. first+LANES-1, kept inside begin..end-1, to the dot products of `heads` heads.
+   Constants where called: heads, half, and part when it is LANES. */
+LANE_INLINE void lane_gather_dims(const aether_gather *job, const float *q, size_t first, size_t begin, size_t end,
+                                  size_t d, size_t part, int heads, int half, lane acc[GATHER_HEADS]) {
+    lane x[LANES];
+    LANE_UNROLL
+    for (size_t l = 0; l < LANES; ++l) {
+        const size_t j = first + l < begin ? begin : first + l;
+        x[l] = lane_row(job->keys[j < end ? j : end - 1], d, part, half);
+    }
     v_transpose(x);
+    LANE_UNROLL
+    for (size_t e = 0; e < LANES; ++e) {
+        if (e >= part) {
+            break;
+        }
+        LANE_UNROLL
+        for (int g = 0; g < heads; ++g) {
+            acc[g] = v_add(acc[g], v_mul(v_set1(q[(size_t)g * job->dim + d + e]), x[e]));
+        }
+    }
 }
 
-/* Scores of `heads` query heads from h on, LANES keys at a time. */
-LANE_INLINE void lane_gather_scores(const aether_gather *job, size_t h, int heads)
-{
+/* Dot products with LANES rows of one type, added to acc. */
+LANE_INLINE void lane_gather_dots(const aether_gather *job, const float *q, size_t first, size_t begin, size_t end,
+                                  int heads, int half, lane acc[GATHER_HEADS]) {
+    size_t d = 0;
+    for (; d + LANES <= job->dim; d += LANES) {
+        lane_gather_dims(job, q, first, begin, end, d, LANES, heads, half, acc);
+    }
+    if (d < job->dim) {
+        lane_gather_dims(job, q, first, begin, end, d, job->dim - d, heads, half, acc);
+    }
+}
+
+/* Room for the scores of one head, in whole vectors. */
+LANE_INLINE float *lane_gather_room(const aether_gather *job, size_t h) {
+    return job->scores + h * ((job->n + LANES - 1) / LANES * LANES);
+}
+
+/* Scores of `heads` query heads from h on; the first n_half rows are halves. What is left of the last vector repeats the last
+   score. */
+LANE_INLINE void lane_gather_scores(const aether_gather *job, size_t h, int heads, size_t n_half) {
     const lane scale = v_set1(job->scale);
+    const float *q = job->q + h * job->dim;
     for (size_t first = 0; first < job->n; first += LANES) {
-        lane acc[GATHER_HEADS];
-        for (int g = 0; g < heads; ++g)
-            acc[g] = v_zero();
-        for (size_t d = 0; d < job->dim; d += LANES) {
-            const size_t part = job->dim - d < LANES ? job->dim - d : LANES;
-            const float *q = job->q + h * job->dim + d;
-            lane x[LANES];
-            lane_gather_keys(job, first, d, part, x);
-            if (part == LANES) {
-                for (size_t e = 0; e < LANES; ++e)
-                    for (int g = 0; g < heads; ++g)
-                        acc[g] = v_add(acc[g], v_mul(v_set1(q[(size_t)g * job->dim + e]), x[e]));
-            } else {
-                for (size_t e = 0; e < part; ++e)
-                    for (int g = 0; g < heads; ++g)
-                        acc[g] = v_add(acc[g], v_mul(v_set1(q[(size_t)g * job->dim + e]), x[e]));
+        lane acc[GATHER_HEADS], wide[GATHER_HEADS];
+        LANE_UNROLL
+        for (int g = 0; g < heads; ++g) {
+            acc[g] = wide[g] = v_zero();
+        }
+        if (first < n_half) {
+            lane_gather_dots(job, q, first, 0, n_half, heads, 1, acc);
+        }
+        if (n_half < job->n && first + LANES > n_half) {
+            const uint32_t halves = first < n_half ? (1u << (n_half - first)) - 1u : 0;
+            lane_gather_dots(job, q, first, n_half, job->n, heads, 0, wide);
+            LANE_UNROLL
+            for (int g = 0; g < heads; ++g) {
+                acc[g] = v_choose(halves, acc[g], wide[g]);
             }
         }
+        LANE_UNROLL
         for (int g = 0; g < heads; ++g) {
-            float *to = job->scores + (h + (size_t)g) * job->n + first;
-            const lane s = v_mul(acc[g], scale);
-            if (first + LANES <= job->n)
-                v_store(to, s);
-            else
-                v_store_part(to, s, job->n - first);
+            v_store(lane_gather_room(job, h + (size_t)g) + first, v_mul(acc[g], scale));
         }
     }
 }
 
-/* Scores of one head to weights. */
-LANE_INLINE void lane_gather_weights(float *s, size_t n)
-{
-    float m = s[0];
-    size_t j = 0;
-    if (n >= LANES) {
-        float part[LANES];
-        lane most = v_load(s);
-        for (j = LANES; j + LANES <= n; j += LANES)
-            most = v_max(most, v_load(s + j));
-        v_store(part, most);
-        m = part[0];
-        for (size_t l = 1; l < LANES; ++l)
-            m = part[l] > m ? part[l] : m;
+/* Scores of one head to weights; what stands past n is the last score again. */
+LANE_INLINE void lane_gather_weights(float *s, size_t n) {
+    float part[LANES];
+    lane most = v_load(s);
+    for (size_t j = LANES; j < n; j += LANES) {
+        most = v_max(most, v_load(s + j));
     }
-    for (; j < n; ++j)
-        m = s[j] > m ? s[j] : m;
-    const lane most = v_set1(m);
-    for (j = 0; j + LANES <= n; j += LANES)
+    v_store(part, most);
+    float m = part[0];
+    LANE_UNROLL
+    for (size_t l = 1; l < LANES; ++l) {
+        m = part[l] > m ? part[l] : m;
+    }
+    most = v_set1(m);
+    for (size_t j = 0; j < n; j += LANES) {
         v_store(s + j, v_exp(v_sub(v_load(s + j), most)));
-    if (j < n)
-        v_store_part(s + j, v_exp(v_sub(v_load_part(s + j, n - j), most)), n - j);
+    }
 }
 
 /* Output dims d .. of `heads` heads: `vectors` whole vectors, or the last `part` dims. */
 LANE_INLINE void lane_gather_values(const aether_gather *job, size_t h, const float *r, size_t d, int heads,
-                                    int vectors, size_t part)
-{
-    const float *weights = job->scores + h * job->n;
-    const size_t n_half = job->stored == AETHER_BINARY16 ? job->n_stored : 0;
+                                    int vectors, size_t part, size_t n_half) {
+    const float *weights = lane_gather_room(job, h);
+    const size_t stride = (size_t)(lane_gather_room(job, h + 1) - weights);
     lane acc[2 * GATHER_HEADS];
-    for (int a = 0; a < heads * vectors; ++a)
+    LANE_UNROLL
+    for (int a = 0; a < heads * vectors; ++a) {
         acc[a] = v_zero();
+    }
     for (size_t j = 0; j < job->n; ++j) {
         lane x[2];
-        for (int v = 0; v < vectors; ++v)
+        LANE_UNROLL
+        for (int v = 0; v < vectors; ++v) {
             x[v] = j < n_half ? lane_row(job->values[j], d + (size_t)(LANES * v), part, 1)
                               : lane_row(job->values[j], d + (size_t)(LANES * v), part, 0);
+        }
+        LANE_UNROLL
         for (int g = 0; g < heads; ++g) {
-            const lane w = v_set1(weights[(size_t)g * job->n + j]);
-            for (int v = 0; v < vectors; ++v)
+            const lane w = v_set1(weights[(size_t)g * stride + j]);
+            LANE_UNROLL
+            for (int v = 0; v < vectors; ++v) {
                 acc[g * vectors + v] = v_add(acc[g * vectors + v], v_mul(w, x[v]));
+            }
         }
     }
-    for (int g = 0; g < heads; ++g)
+    LANE_UNROLL
+    for (int g = 0; g < heads; ++g) {
+        LANE_UNROLL
         for (int v = 0; v < vectors; ++v) {
             float *to = job->out + (h + (size_t)g) * job->dim + d + LANES * v;
             const lane o = v_mul(acc[g * vectors + v], v_set1(r[g]));
-            if (part == LANES)
+            if (part == LANES) {
                 v_store(to, o);
-            else
+            } else {
                 v_store_part(to, o, part);
+            }
         }
+    }
 }
 
-LANE_INLINE void lane_gather_heads(const aether_gather *job, size_t h, int heads)
-{
+LANE_INLINE void lane_gather_heads(const aether_gather *job, size_t h, int heads) {
+    const size_t n_half = job->stored == AETHER_BINARY16 ? job->n_stored : 0;
     float r[GATHER_HEADS];
-    lane_gather_scores(job, h, heads);
-    for (int g = 0; g < heads; ++g)
-        lane_gather_weights(job->scores + (h + (size_t)g) * job->n, job->n);
-    for (int g = 0; g < heads; ++g)
+    lane_gather_scores(job, h, heads, n_half);
+    LANE_UNROLL
+    for (int g = 0; g < heads; ++g) {
+        lane_gather_weights(lane_gather_room(job, h + (size_t)g), job->n);
+    }
+    LANE_UNROLL
+    for (int g = 0; g < heads; ++g) {
         r[g] = 0.0f;
-    for (size_t j = 0; j < job->n; ++j)
-        for (int g = 0; g < heads; ++g)
-            r[g] += job->scores[(h + (size_t)g) * job->n + j];
-    for (int g = 0; g < heads; ++g)
+    }
+    for (size_t j = 0; j < job->n; ++j) {
+        LANE_UNROLL
+        for (int g = 0; g < heads; ++g) {
+            r[g] += lane_gather_room(job, h + (size_t)g)[j];
+        }
+    }
+    LANE_UNROLL
+    for (int g = 0; g < heads; ++g) {
         r[g] = 1.0f / r[g];
+    }
     size_t d = 0;
-    for (; d + 2 * LANES <= job->dim; d += 2 * LANES)
-        lane_gather_values(job, h, r, d, heads, 2, LANES);
-    for (; d + LANES <= job->dim; d += LANES)
-        lane_gather_values(job, h, r, d, heads, 1, LANES);
-    if (d < job->dim)
-        lane_gather_values(job, h, r, d, heads, 1, job->dim - d);
+    for (; d + 2 * LANES <= job->dim; d += 2 * LANES) {
+        lane_gather_values(job, h, r, d, heads, 2, LANES, n_half);
+    }
+    for (; d + LANES <= job->dim; d += LANES) {
+        lane_gather_values(job, h, r, d, heads, 1, LANES, n_half);
+    }
+    if (d < job->dim) {
+        lane_gather_values(job, h, r, d, heads, 1, job->dim - d, n_half);
+    }
 }
 
-static void lane_gather(const aether_gather *job)
-{
+static void lane_gather(const aether_gather *job) {
     size_t h = 0;
-    for (; h + GATHER_HEADS <= job->group; h += GATHER_HEADS)
+    for (; h + GATHER_HEADS <= job->group; h += GATHER_HEADS) {
         lane_gather_heads(job, h, GATHER_HEADS);
-    for (; h < job->group; ++h)
+    }
+    for (; h < job->group; ++h) {
         lane_gather_heads(job, h, 1);
+    }
 }

@@ -17,7 +17,7 @@
 
 #include "lane_attention.h"
 
-#define LANE_TABLE(NAME)                                                                                             \
-    const aether_kernels aether_kernels_##NAME = {#NAME,       lane_linear,     lane_all_finite, lane_widen,         \
-                                                  lane_narrow, lane_gather,     lane_plan_bytes, lane_prepare,       \
+#define LANE_TABLE(NAME)                                                                                               \
+    const aether_kernels aether_kernels_##NAME = {#NAME,           lane_linear, lane_all_finite, lane_widen,           \
+                                                  lane_narrow,     lane_gather, lane_plan_bytes, lane_prepare,         \
                                                   lane_rows_bytes, lane_rows}

@@ -1,8 +1,7 @@
 /* exp, finiteness and binary16 on lanes (docs/spec/numerics.md). Include after a lane_<instruction set>.h. */
 
 /* 2^n by way of z's low bits: see the contract. Below c0, and at minus infinity, +0. */
-LANE_INLINE lane v_exp(lane x)
-{
+LANE_INLINE lane v_exp(lane x) {
     const lane magic = v_set1(12582912.0f);
     const lane z = v_add(v_mul(x, v_set1(1.44269504f)), magic);
     const lane n = v_sub(z, magic);
@@ -16,37 +15,40 @@ LANE_INLINE lane v_exp(lane x)
     return v_zero_below(x, v_set1(-87.33654f), v_shift_add(v_add(t, v_set1(1.0f)), z));
 }
 
-static int lane_all_finite(const float *x, size_t n)
-{
+static int lane_all_finite(const float *x, size_t n) {
     size_t i = 0;
     int finite = 1;
-    for (; i + LANES <= n; i += LANES)
+    for (; i + LANES <= n; i += LANES) {
         finite &= v_all_finite(v_load(x + i));
-    if (i < n)
+    }
+    if (i < n) {
         finite &= v_all_finite(v_load_part(x + i, n - i));
+    }
     return finite;
 }
 
-static void lane_widen(const uint16_t *half, float *x, size_t n)
-{
+static void lane_widen(const uint16_t *half, float *x, size_t n) {
     size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
+    for (; i + LANES <= n; i += LANES) {
         v_store(x + i, v_load_half(half + i));
-    if (i < n)
+    }
+    if (i < n) {
         v_store_part(x + i, v_load_half_part(half + i, n - i), n - i);
+    }
 }
 
-static int lane_narrow(const float *x, uint16_t *half, size_t n)
-{
+static int lane_narrow(const float *x, uint16_t *half, size_t n) {
     size_t i = 0;
     int fits = 1;
-    for (; i + LANES <= n; i += LANES)
+    for (; i + LANES <= n; i += LANES) {
         fits &= v_store_half(half + i, v_load(x + i));
+    }
     if (i < n) {
         uint16_t last[LANES];
         fits &= v_store_half(last, v_load_part(x + i, n - i));
-        for (size_t j = 0; i + j < n; ++j)
+        for (size_t j = 0; i + j < n; ++j) {
             half[i + j] = last[j];
+        }
     }
     return !fits;
 }

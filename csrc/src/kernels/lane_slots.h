@@ -30,29 +30,25 @@ typedef struct lane_slots {
 #define LANE_MAX_TOKENS (SIZE_MAX / 65536) /* more cannot be in memory; below, slot counts do not overflow */
 #define LANE_STRIDE (LANE_CHUNK + LANES)
 
-LANE_INLINE size_t lane_position(size_t dim, int64_t token)
-{
+LANE_INLINE size_t lane_position(size_t dim, int64_t token) {
     const size_t p = (size_t)(token + LANES);
     return p / LANE_CHUNK * dim * LANE_STRIDE + p % LANE_CHUNK;
 }
 
 /* Bits lo..hi, cut to the wanted lanes. */
-static uint32_t slots_mask(const lane_slots *s, int64_t lo, int64_t hi)
-{
+static uint32_t slots_mask(const lane_slots *s, int64_t lo, int64_t hi) {
     lo = lo < s->from ? s->from : lo;
     hi = hi > s->to ? s->to : hi;
     return lo > hi ? 0 : (2u << (unsigned)hi) - (1u << (unsigned)lo);
 }
 
-static void slots_shared(lane_slots *s, const float *k, const float *v, uint32_t lanes)
-{
+static void slots_shared(lane_slots *s, const float *k, const float *v, uint32_t lanes) {
     s->together[s->n_together++] = (uint32_t)s->n;
     s->slot[s->n++] = (lane_slot){k, v, lanes, 1};
 }
 
 /* Distances hi, hi-1, .. lo, each once. */
-static void slots_distances(lane_slots *s, int64_t hi, int64_t lo)
-{
+static void slots_distances(lane_slots *s, int64_t hi, int64_t lo) {
     const aether_plan *plan = s->plan;
     const size_t dim = plan->head->config.head_dim;
     const int64_t last = (int64_t)plan->tokens - 1;
@@ -64,36 +60,38 @@ static void slots_distances(lane_slots *s, int64_t hi, int64_t lo)
 }
 
 /* Global tokens at a distance between hi and lo, both excluded, for the lanes where they are. */
-static void slots_globals(lane_slots *s, int64_t hi, int64_t lo)
-{
+static void slots_globals(lane_slots *s, int64_t hi, int64_t lo) {
     const aether_plan *plan = s->plan;
     const aether_config *c = &plan->head->config;
-    if (c->n_globals == 0 || hi - lo <= 1)
+    if (c->n_globals == 0 || hi - lo <= 1) {
         return;
+    }
     const int64_t first = s->i0 + s->from - hi; /* only tokens after this one */
     size_t a = 0, b = c->n_globals;
     while (a < b) {
         const size_t m = a + (b - a) / 2;
-        if ((int64_t)c->globals[m] <= first)
+        if ((int64_t)c->globals[m] <= first) {
             a = m + 1;
-        else
+        } else {
             b = m;
+        }
     }
     const size_t row = (size_t)c->kv_heads * c->head_dim;
     for (; a < c->n_globals && c->globals[a] < plan->tokens; ++a) {
         const int64_t g = (int64_t)c->globals[a];
-        if (lo != -LANE_FAR && g >= s->i0 + s->to - lo)
+        if (lo != -LANE_FAR && g >= s->i0 + s->to - lo) {
             break;
+        }
         const int64_t hi_lane = hi == LANE_FAR ? LANES : hi - 1 + g - s->i0;
         const int64_t lo_lane = lo == -LANE_FAR ? 0 : lo + 1 + g - s->i0;
         const uint32_t lanes = slots_mask(s, lo_lane, hi_lane);
-        if (lanes)
+        if (lanes) {
             slots_shared(s, plan->rows_k + (size_t)g * row, plan->rows_v + (size_t)g * row, lanes);
+        }
     }
 }
 
-static void slots_tokens(lane_slots *s)
-{
+static void slots_tokens(lane_slots *s) {
     const aether_config *c = &s->plan->head->config;
     const int64_t tokens = (int64_t)s->plan->tokens;
     const int64_t first = s->i0 + s->from, last = s->i0 + s->to;
@@ -105,8 +103,9 @@ static void slots_tokens(lane_slots *s)
 
     const int64_t far = oldest < last ? oldest : last; /* no lane has a token farther back */
     int64_t o = 1;
-    while (o <= far / 2)
+    while (o <= far / 2) {
         o *= 2;
+    }
     for (; strides && o > window && o <= far; o /= 2) {
         slots_globals(s, above, o);
         slots_distances(s, o, o);
@@ -117,32 +116,34 @@ static void slots_tokens(lane_slots *s)
     slots_globals(s, above, back);
     slots_distances(s, back, -ahead);
     above = -ahead;
-    if (c->causal)
+    if (c->causal) {
         return;
-    for (o = 1; strides && o <= tokens - 1 - first; o *= 2)
+    }
+    for (o = 1; strides && o <= tokens - 1 - first; o *= 2) {
         if (o > window) {
             slots_globals(s, above, -o);
             slots_distances(s, -o, -o);
             above = -o;
         }
+    }
     slots_globals(s, above, -LANE_FAR);
 }
 
 /* Whether block p - distance is a landmark of a query with pivot p. */
-static int slots_sees_block(const aether_config *c, int64_t distance)
-{
+static int slots_sees_block(const aether_config *c, int64_t distance) {
     const int64_t size = distance < 0 ? -distance : distance;
-    if (c->causal ? distance < 0 : distance == 0)
+    if (c->causal ? distance < 0 : distance == 0) {
         return 0;
+    }
     return size <= 1 || (c->use_log_stride && (size & (size - 1)) == 0);
 }
 
-static void slots_blocks(lane_slots *s)
-{
+static void slots_blocks(lane_slots *s) {
     const aether_plan *plan = s->plan;
     const aether_config *c = &plan->head->config;
-    if (c->backend == AETHER_DENSE || !c->use_landmarks || plan->n_blocks == 0)
+    if (c->backend == AETHER_DENSE || !c->use_landmarks || plan->n_blocks == 0) {
         return;
+    }
     const int64_t tokens = (int64_t)plan->tokens, n = (int64_t)plan->n_blocks;
     const int64_t size = c->block_size > (uint64_t)tokens ? tokens + 1 : (int64_t)c->block_size;
     const int64_t ahead = c->causal ? 1 : 0; /* pivot of query i: (i + ahead) / size - ahead */
@@ -151,54 +152,62 @@ static void slots_blocks(lane_slots *s)
     const size_t row = (size_t)c->kv_heads * c->head_dim;
 
     int64_t o = 1, next = 0;
-    while (c->use_log_stride && o <= p1 / 2)
+    while (c->use_log_stride && o <= p1 / 2) {
         o *= 2;
+    }
     for (;;) { /* distances o descending; each covers blocks p0 - o .. p1 - o */
         int64_t b = p0 - o > next ? p0 - o : next;
         for (; b <= p1 - o && b < n; ++b) {
             uint32_t lanes = 0;
-            for (int64_t p = p0; p <= p1; ++p)
-                if (slots_sees_block(c, p - b))
-                    lanes |= slots_mask(s, (p + ahead) * size - ahead - s->i0, (p + ahead + 1) * size - ahead - 1 - s->i0);
-            if (c->history && c->history <= (uint64_t)tokens)
+            for (int64_t p = p0; p <= p1; ++p) {
+                if (slots_sees_block(c, p - b)) {
+                    lanes |=
+                        slots_mask(s, (p + ahead) * size - ahead - s->i0, (p + ahead + 1) * size - ahead - 1 - s->i0);
+                }
+            }
+            if (c->history && c->history <= (uint64_t)tokens) {
                 lanes &= slots_mask(s, 0, b * size + (int64_t)c->history - 1 - s->i0);
-            if (lanes)
+            }
+            if (lanes) {
                 slots_shared(s, plan->mean_k + (size_t)b * row, plan->mean_v + (size_t)b * row, lanes);
+            }
             next = b + 1;
         }
-        if (o > 1)
+        if (o > 1) {
             o /= 2;
-        else if (o > (c->causal ? 0 : -1))
+        } else if (o > (c->causal ? 0 : -1)) {
             --o;
-        else if (!c->causal && c->use_log_stride && p0 - 2 * o < n)
+        } else if (!c->causal && c->use_log_stride && p0 - 2 * o < n) {
             o *= 2;
-        else
+        } else {
             break;
+        }
     }
 }
 
 /* Fills the slots of the tile at i0, lanes from..to. */
-static void slots_build(lane_slots *s)
-{
+static void slots_build(lane_slots *s) {
     s->n = s->n_apart = s->n_together = 0;
     slots_tokens(s);
     slots_blocks(s);
 }
 
 /* An upper bound of slots a tile. tokens <= LANE_MAX_TOKENS. */
-static size_t slots_max(const aether_config *c, size_t tokens)
-{
+static size_t slots_max(const aether_config *c, size_t tokens) {
     const size_t ways = c->causal ? 1 : 2;
     const int dense = c->backend == AETHER_DENSE;
     size_t strides = 0, n;
-    if (!dense && c->use_log_stride)
-        for (size_t s = 1; s < tokens; s *= 2)
+    if (!dense && c->use_log_stride) {
+        for (size_t s = 1; s < tokens; s *= 2) {
             strides += ways;
+        }
+    }
     /* the run of distances around the query */
-    if (dense || c->window >= tokens / ways)
+    if (dense || c->window >= tokens / ways) {
         n = tokens + LANES;
-    else
+    } else {
         n = ways * (size_t)c->window + 1 + LANES; /* never fewer than for fewer tokens: one scratch serves both */
+    }
     n += strides;
     /* globals: each once, and once more for each distance that separates two lanes */
     const size_t globals = c->n_globals < tokens ? c->n_globals : tokens;

@@ -13,34 +13,49 @@
 
 typedef __m128 lane;
 
-LANE_INLINE lane v_zero(void) { return _mm_setzero_ps(); }
-LANE_INLINE lane v_set1(float x) { return _mm_set1_ps(x); }
-LANE_INLINE lane v_load(const float *p) { return _mm_loadu_ps(p); }
-LANE_INLINE void v_store(float *p, lane a) { _mm_storeu_ps(p, a); }
-LANE_INLINE lane v_add(lane a, lane b) { return _mm_add_ps(a, b); }
-LANE_INLINE lane v_sub(lane a, lane b) { return _mm_sub_ps(a, b); }
-LANE_INLINE lane v_mul(lane a, lane b) { return _mm_mul_ps(a, b); }
-LANE_INLINE lane v_div(lane a, lane b) { return _mm_div_ps(a, b); }
-LANE_INLINE lane v_max(lane a, lane b) { return _mm_max_ps(a, b); }
+LANE_INLINE lane v_zero(void) {
+    return _mm_setzero_ps();
+}
+LANE_INLINE lane v_set1(float x) {
+    return _mm_set1_ps(x);
+}
+LANE_INLINE lane v_load(const float *p) {
+    return _mm_loadu_ps(p);
+}
+LANE_INLINE void v_store(float *p, lane a) {
+    _mm_storeu_ps(p, a);
+}
+LANE_INLINE lane v_add(lane a, lane b) {
+    return _mm_add_ps(a, b);
+}
+LANE_INLINE lane v_sub(lane a, lane b) {
+    return _mm_sub_ps(a, b);
+}
+LANE_INLINE lane v_mul(lane a, lane b) {
+    return _mm_mul_ps(a, b);
+}
+LANE_INLINE lane v_div(lane a, lane b) {
+    return _mm_div_ps(a, b);
+}
+LANE_INLINE lane v_max(lane a, lane b) {
+    return _mm_max_ps(a, b);
+}
 
 /* The first n < LANES elements, +0 in the other lanes. */
-LANE_INLINE lane v_load_part(const float *p, size_t n)
-{
+LANE_INLINE lane v_load_part(const float *p, size_t n) {
     float x[LANES] = {0};
     memcpy(x, p, n * sizeof *p);
     return _mm_loadu_ps(x);
 }
 
-LANE_INLINE void v_store_part(float *p, lane a, size_t n)
-{
+LANE_INLINE void v_store_part(float *p, lane a, size_t n) {
     float x[LANES];
     _mm_storeu_ps(x, a);
     memcpy(p, x, n * sizeof *p);
 }
 
 /* Lane l of a where bit l of `lanes` is set, else of b. */
-LANE_INLINE lane v_choose(uint32_t lanes, lane a, lane b)
-{
+LANE_INLINE lane v_choose(uint32_t lanes, lane a, lane b) {
     const __m128i bit = _mm_setr_epi32(1, 2, 4, 8);
     const __m128i on = _mm_cmpeq_epi32(_mm_and_si128(_mm_set1_epi32((int)lanes), bit), bit);
     const __m128 m = _mm_castsi128_ps(on);
@@ -48,47 +63,42 @@ LANE_INLINE lane v_choose(uint32_t lanes, lane a, lane b)
 }
 
 /* +0 where x < limit, else y. */
-LANE_INLINE lane v_zero_below(lane x, lane limit, lane y) { return _mm_andnot_ps(_mm_cmplt_ps(x, limit), y); }
+LANE_INLINE lane v_zero_below(lane x, lane limit, lane y) {
+    return _mm_andnot_ps(_mm_cmplt_ps(x, limit), y);
+}
 
 /* The bits of y plus (the bits of z shifted left by 23). */
-LANE_INLINE lane v_shift_add(lane y, lane z)
-{
+LANE_INLINE lane v_shift_add(lane y, lane z) {
     return _mm_castsi128_ps(_mm_add_epi32(_mm_castps_si128(y), _mm_slli_epi32(_mm_castps_si128(z), 23)));
 }
 
-LANE_INLINE int v_all_finite(lane a)
-{
+LANE_INLINE int v_all_finite(lane a) {
     const __m128i magnitude = _mm_and_si128(_mm_castps_si128(a), _mm_set1_epi32(0x7FFFFFFF));
     return _mm_movemask_epi8(_mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x7F7FFFFF))) == 0;
 }
 
 /* Four halves, zero-extended to 32 bits. */
-LANE_INLINE lane v_widen_bits(__m128i half)
-{
+LANE_INLINE lane v_widen_bits(__m128i half) {
     const __m128i sign = _mm_slli_epi32(_mm_and_si128(half, _mm_set1_epi32(0x8000)), 16);
     const __m128i rest = _mm_and_si128(half, _mm_set1_epi32(0x7FFF));
     /* Exact, subnormals too: only the exponent's bias is wrong, and 2^112 makes up for it. */
     const __m128 value = _mm_mul_ps(_mm_castsi128_ps(_mm_slli_epi32(rest, 13)), _mm_set1_ps(5.19229685853482763e33f));
-    const __m128i special =
-        _mm_and_si128(_mm_cmpgt_epi32(rest, _mm_set1_epi32(0x7BFF)), _mm_set1_epi32(0x7F800000));
+    const __m128i special = _mm_and_si128(_mm_cmpgt_epi32(rest, _mm_set1_epi32(0x7BFF)), _mm_set1_epi32(0x7F800000));
     return _mm_castsi128_ps(_mm_or_si128(_mm_or_si128(_mm_castps_si128(value), special), sign));
 }
 
-LANE_INLINE lane v_load_half(const uint16_t *p)
-{
+LANE_INLINE lane v_load_half(const uint16_t *p) {
     return v_widen_bits(_mm_unpacklo_epi16(_mm_loadl_epi64((const __m128i *)p), _mm_setzero_si128()));
 }
 
-LANE_INLINE lane v_load_half_part(const uint16_t *p, size_t n)
-{
+LANE_INLINE lane v_load_half_part(const uint16_t *p, size_t n) {
     uint16_t x[LANES] = {0};
     memcpy(x, p, n * sizeof *p);
     return v_load_half(x);
 }
 
 /* LANES values to halves, to nearest even; 0 when one does not fit. */
-LANE_INLINE int v_store_half(uint16_t *p, lane a)
-{
+LANE_INLINE int v_store_half(uint16_t *p, lane a) {
     const __m128i bits = _mm_castps_si128(a);
     const __m128i sign = _mm_and_si128(_mm_srli_epi32(bits, 16), _mm_set1_epi32(0x8000));
     const __m128i magnitude = _mm_and_si128(bits, _mm_set1_epi32(0x7FFFFFFF));
@@ -111,6 +121,8 @@ LANE_INLINE int v_store_half(uint16_t *p, lane a)
     return fits;
 }
 
-LANE_INLINE void v_transpose(lane x[LANES]) { _MM_TRANSPOSE4_PS(x[0], x[1], x[2], x[3]); }
+LANE_INLINE void v_transpose(lane x[LANES]) {
+    _MM_TRANSPOSE4_PS(x[0], x[1], x[2], x[3]);
+}
 
 #endif

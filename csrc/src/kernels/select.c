@@ -10,21 +10,20 @@
 #include <cpuid.h>
 #endif
 
-static void cpu_id(unsigned leaf, unsigned regs[4])
-{
+static void cpu_id(unsigned leaf, unsigned regs[4]) {
 #if defined(_MSC_VER)
     int r[4];
     __cpuidex(r, (int)leaf, 0);
-    for (int i = 0; i < 4; ++i)
+    for (int i = 0; i < 4; ++i) {
         regs[i] = (unsigned)r[i];
+    }
 #else
     __cpuid_count(leaf, 0, regs[0], regs[1], regs[2], regs[3]);
 #endif
 }
 
 /* Register state the operating system saves; only where OSXSAVE is set. */
-static unsigned saved_state(void)
-{
+static unsigned saved_state(void) {
 #if defined(_MSC_VER)
     return (unsigned)_xgetbv(0);
 #else
@@ -35,30 +34,32 @@ static unsigned saved_state(void)
 }
 
 /* 0: baseline, 1: also AVX2 and F16C, 2: also AVX-512 F, BW, DQ, VL. */
-static int x86_level(void)
-{
-    const unsigned leaf1_c = 1u << 27 | 1u << 28 | 1u << 29;              /* OSXSAVE, AVX, F16C */
+static int x86_level(void) {
+    const unsigned leaf1_c = 1u << 27 | 1u << 28 | 1u << 29; /* OSXSAVE, AVX, F16C */
     const unsigned leaf7_b_avx2 = 1u << 5;
     const unsigned leaf7_b_avx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; /* F, DQ, BW, VL */
     unsigned regs[4];
     cpu_id(0, regs);
-    if (regs[0] < 7)
+    if (regs[0] < 7) {
         return 0;
+    }
     cpu_id(1, regs);
-    if ((regs[2] & leaf1_c) != leaf1_c)
+    if ((regs[2] & leaf1_c) != leaf1_c) {
         return 0;
+    }
     const unsigned state = saved_state();
     cpu_id(7, regs);
-    if ((state & 0x06u) != 0x06u || !(regs[1] & leaf7_b_avx2)) /* XMM, YMM */
+    if ((state & 0x06u) != 0x06u || !(regs[1] & leaf7_b_avx2)) { /* XMM, YMM */
         return 0;
-    if ((state & 0xE6u) != 0xE6u || (regs[1] & leaf7_b_avx512) != leaf7_b_avx512) /* and masks, ZMM */
+    }
+    if ((state & 0xE6u) != 0xE6u || (regs[1] & leaf7_b_avx512) != leaf7_b_avx512) { /* and masks, ZMM */
         return 1;
+    }
     return 2;
 }
 #endif
 
-const aether_kernels *aether_kernels_at(size_t index)
-{
+const aether_kernels *aether_kernels_at(size_t index) {
     switch (index) {
     case 0: return aether_kernels_portable();
 #if defined(AETHER_VARIANTS_X86)
@@ -72,34 +73,41 @@ const aether_kernels *aether_kernels_at(size_t index)
     }
 }
 
-int aether_kernels_usable(const aether_kernels *kernels)
-{
-    if (kernels == NULL)
+int aether_kernels_usable(const aether_kernels *kernels) {
+    if (kernels == NULL) {
         return 0;
+    }
 #if defined(AETHER_VARIANTS_X86)
-    if (kernels == &aether_kernels_sse2)
+    if (kernels == &aether_kernels_sse2) {
         return 1;
-    if (kernels == &aether_kernels_avx2)
+    }
+    if (kernels == &aether_kernels_avx2) {
         return x86_level() >= 1;
-    if (kernels == &aether_kernels_avx512)
+    }
+    if (kernels == &aether_kernels_avx512) {
         return x86_level() >= 2;
+    }
 #elif defined(AETHER_VARIANTS_NEON)
-    if (kernels == &aether_kernels_neon)
+    if (kernels == &aether_kernels_neon) {
         return 1;
+    }
 #endif
     return kernels == aether_kernels_portable();
 }
 
-aether_status aether_kernels_find(const char *name, const aether_kernels **kernels)
-{
+aether_status aether_kernels_find(const char *name, const aether_kernels **kernels) {
     const aether_kernels *found = NULL, *each;
-    if (kernels == NULL)
+    if (kernels == NULL) {
         return AETHER_E_ARGUMENT;
-    for (size_t i = 0; (each = aether_kernels_at(i)) != NULL; ++i)
-        if ((name == NULL || strcmp(name, each->name) == 0) && aether_kernels_usable(each))
+    }
+    for (size_t i = 0; (each = aether_kernels_at(i)) != NULL; ++i) {
+        if ((name == NULL || strcmp(name, each->name) == 0) && aether_kernels_usable(each)) {
             found = each;
-    if (found == NULL)
+        }
+    }
+    if (found == NULL) {
         return AETHER_E_KERNELS;
+    }
     *kernels = found;
     return AETHER_OK;
 }
