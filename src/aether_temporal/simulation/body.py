@@ -18,8 +18,8 @@ from .script import ACTIVITIES
 Array = NDArray[np.float64]
 
 PARTS = ("torso", "head", "left hand", "right hand", "left leg", "right leg")
-CROSS_SECTIONS = np.array([0.8, 0.1, 0.1, 0.1, 0.2, 0.2])
-"""Square metres at 2.4 GHz, 1.5 in all."""
+CROSS_SECTIONS = np.array([0.8, 0.1, 0.15, 0.15, 0.2, 0.2])
+"""Square metres at 2.4 GHz, 1.6 in all."""
 
 REST = np.array(  # metres: along the heading, to the left, up
     [
@@ -57,7 +57,7 @@ class Person:
             breath_depth=u(0.004, 0.010),
             sway=u(0.005, 0.009),
             wave_rate=u(1.0, 2.0),
-            wave_reach=u(0.25, 0.4),
+            wave_reach=u(0.3, 0.5),
             fall_seconds=u(0.7, 1.0),
         )
 

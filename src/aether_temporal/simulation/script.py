@@ -38,7 +38,7 @@ def random_script(generator: np.random.Generator) -> list[tuple[str, float]]:
         choices = [a for a in ("still", "walking", "waving") if not script or a != script[-1][0]]
         script.append((str(generator.choice(choices)), float(generator.uniform(2.5, 5.0))))
     if generator.random() < 0.7:
-        script.append(("falling", float(generator.uniform(0.9, 1.3))))
+        script.append(("falling", float(generator.uniform(1.6, 2.2))))
         script.append(("still", float(generator.uniform(2.0, 4.0))))
     return script
 
@@ -50,7 +50,7 @@ def demo_script() -> list[tuple[str, float]]:
         ("walking", 5.0),
         ("still", 4.0),
         ("waving", 4.0),
-        ("walking", 3.0),
-        ("falling", 1.2),
-        ("still", 2.8),
+        ("walking", 2.0),
+        ("falling", 2.0),
+        ("still", 3.0),
     ]
