@@ -168,6 +168,8 @@ def model_cases() -> list[Case]:
 
     zeros = [0] * 5 + [0x00000001] * 5 + [0x80000000] * 5 + bits(values(uniform(10, 78, 0)))
     out.append(model_case("gain-of-nothing", blob_of("gain", alone, 0, (rvne.GAIN,)), explicit(zeros), ((64, False),)))
+    huge = explicit([*bits(values(uniform(10, 80, 0))), *[0x7F7FFFFF] * 5])
+    out.append(model_case("gain-overflow", blob_of("gain", alone, 0, (rvne.GAIN,)), huge, ((64, False),)))
     silent = blob_of("silent", alone, 0, (rvne.EMBEDDING,))
     out.append(model_case("frames-subnormal", silent, uniform(5 * 20, 79, -126), ((64, False),), 3))
     zero_embedding = _zero_embedding(alone)

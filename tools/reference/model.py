@@ -88,6 +88,7 @@ class Stream:
             s = nm.ZERO
             for a in x:
                 s = s + a
+            nm.require_finite([s], "OVERFLOW", "frame sum")
             m = s / F(len(x))
             if m >= nm.MIN_NORMAL:
                 r = nm.ONE / m
