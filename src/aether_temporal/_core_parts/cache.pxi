@@ -45,13 +45,19 @@ cdef class Cache:
         self.config = head.config
         self.pattern = head.pattern
         _check(aether_cache_init(&self.cache, &head.head, rows, kind, policy, self.memory.data, need), "capacity")
-        _check(aether_cache_scratch(&self.cache, 1, &need), "capacity")
-        self.scratch = Memory(need)
+
+    cdef int _need_scratch(self) except -1:
+        """Memory a step works in. Made by the first one: it grows with q_heads, which a saved state may claim freely."""
+        cdef size_t need
+        if self.scratch is None:
+            _check(aether_cache_scratch(&self.cache, 1, &need), "capacity")
+            self.scratch = Memory(need)
+        return 0
 
     cdef int _idle(self) except -1:
         if self.busy:
             raise _busy("cache")
-        if self.memory is None or self.scratch is None:
+        if self.memory is None:
             raise InvalidArgumentError.of("cache", "an initialised cache", "one whose __init__ failed")
         return 0
 

@@ -33,7 +33,7 @@ cdef class Pattern:
         cdef size_t n = len(config.global_tokens)
         self.globals = <uint32_t *> malloc((n + 1) * sizeof(uint32_t))
         if self.globals == NULL:
-            raise OutOfMemoryError.of("global_tokens", "bytes the operating system gives", n)
+            raise _no_memory(n * sizeof(uint32_t))
         for index in range(n):
             self.globals[index] = config.global_tokens[index]
         self.config.backend = AETHER_DENSE if config.backend == "dense" else AETHER_SPARSE
@@ -128,6 +128,7 @@ cdef class Head:
             _expect3(&views[2], "v", 1, self.head.config.kv_heads, self.head.config.head_dim)
             out = _empty_of(self.step_out, &views[3])
             held = 4
+            cache._need_scratch()
             cache._idle()  # conversion may have let other threads run
             cache.busy = True
             with nogil:
@@ -306,7 +307,7 @@ cdef class Attention:
         self.plans = <aether_plan *> calloc(self.batch + 1, sizeof(aether_plan))
         self.scratches = <Scratch *> calloc(self.batch + 1, sizeof(Scratch))
         if self.plans == NULL or self.scratches == NULL:
-            raise OutOfMemoryError.of("memory", "bytes the operating system gives", self.batch)
+            raise _no_memory(self.batch * sizeof(aether_plan))
         for n in range(self.batch):
             _borrow(&self.scratches[n], need)
 

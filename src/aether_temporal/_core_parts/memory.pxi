@@ -3,6 +3,10 @@
 cdef size_t _ALIGN = 64
 
 
+cdef object _no_memory(size_t size):
+    return OutOfMemoryError.of("memory", f"{size} bytes from the operating system", "fewer")
+
+
 cdef class Memory:
     """Zeroed bytes, aligned, freed with the object."""
 
@@ -12,10 +16,10 @@ cdef class Memory:
 
     def __cinit__(self, size_t size):
         if size > SIZE_MAX // 2 - _ALIGN:
-            raise OutOfMemoryError.of("memory", "bytes this machine can address", size)
+            raise _no_memory(size)
         self.base = calloc(1, size + _ALIGN)
         if self.base == NULL:
-            raise OutOfMemoryError.of("memory", "bytes the operating system gives", size)
+            raise _no_memory(size)
         self.data = <unsigned char *> ((<size_t> self.base + _ALIGN - 1) & ~(_ALIGN - 1))
         self.size = size
 
@@ -33,7 +37,7 @@ cdef int _borrow(Scratch *scratch, size_t size) except -1:
     """Bytes for the length of one call; `free(scratch.base)` gives them back."""
     scratch.base = malloc(size + _ALIGN) if size <= SIZE_MAX // 2 - _ALIGN else NULL
     if scratch.base == NULL:
-        raise OutOfMemoryError.of("memory", "bytes the operating system gives", size)
+        raise _no_memory(size)
     scratch.data = <unsigned char *> ((<size_t> scratch.base + _ALIGN - 1) & ~(_ALIGN - 1))
     scratch.size = size
     return 0
