@@ -1,0 +1,62 @@
+"""Every kernel variant gives the portable definition's bits, over random cases (tools/variants_check.c; CI runs more of
+them, and under sanitizers)."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ROOT / "csrc" / "src"
+EXTRA = {
+    "avx2.c": ["-mavx2", "-mf16c"],
+    "avx512.c": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"],
+}
+
+
+def build(compiler: str, flags: list[str], x86: bool, folder: Path) -> Path:
+    """Compile the core and the program, each kernel file with the flags of its instruction set."""
+    common = [compiler, "-std=c99", "-ffp-contract=off", f"-I{ROOT / 'csrc' / 'include'}", *flags]
+    objects: list[str] = []
+    for source in sorted([*SOURCES.glob("*.c"), *SOURCES.glob("kernels/*.c")]):
+        objects.append(str(folder / f"{source.stem}.o"))
+        extra = EXTRA.get(source.name, []) if x86 else []
+        subprocess.run([*common, *extra, "-c", str(source), "-o", objects[-1]], check=True)
+    program = folder / "variants_check"
+    subprocess.run([*common, str(ROOT / "tools" / "variants_check.c"), *objects, "-o", str(program)], check=True)
+    return program
+
+
+def run(command: list[str]) -> list[str]:
+    """Names of the variants compared; fails with the program's own words."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.partition("portable:")[2].split()
+
+
+@pytest.fixture
+def compiler() -> str:
+    """A compiler that takes GCC's options."""
+    found = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if found is None or sys.platform == "win32":
+        pytest.skip("variants: no C compiler with GCC's options")
+    return found
+
+
+def test_same_bits_as_portable(compiler: str, tmp_path: Path) -> None:
+    x86 = platform.machine() in ("x86_64", "AMD64")
+    names = run([str(build(compiler, ["-O1"], x86, tmp_path)), "200"])
+    assert names[:1] == (["sse2"] if x86 else ["neon"] if platform.machine() in ("aarch64", "arm64") else [])
+
+
+def test_same_bits_on_aarch64(tmp_path: Path) -> None:
+    cross, emulator = shutil.which("aarch64-linux-gnu-gcc"), shutil.which("qemu-aarch64")
+    if cross is None or emulator is None:
+        pytest.skip("variants: no aarch64-linux-gnu-gcc and qemu-aarch64")
+    program = build(cross, ["-O1", "-static"], False, tmp_path)
+    assert run([emulator, str(program), "20"]) == ["neon"]
