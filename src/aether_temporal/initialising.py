@@ -1,8 +1,9 @@
 """A blob of random weights by a rule that gives the same bytes on every machine.
 
-The rule (docs/guide/cli.md): weight number i of the blob, counted over all arrays in blob order, is made of the i-th output of
-splitmix64 started at the seed. Its upper 24 bits, k, give the odd integer 2k + 1 - 2^24, which binary32 holds exactly; that
-times 2^-24 times 1/sqrt(rows of its array), one rounding each, is the weight. For binary16 it is then rounded to nearest even.
+The rule (docs/guide/cli.md): weight number i of the blob, counted over all arrays in blob order, is made of the i-th
+output of splitmix64 started at the seed. Its upper 24 bits, k, give the odd integer 2k + 1 - 2^24, which binary32 holds
+exactly, as it does that times 2^-24; the product with 1/sqrt(rows of its array) is the weight. The square root, the
+quotient and the product are rounded once each. For binary16 the weight is then rounded to nearest even.
 """
 
 from __future__ import annotations
@@ -26,14 +27,16 @@ def _splitmix64(seed: int, first: int, count: int) -> NDArray[np.uint64]:
     z = np.uint64(seed) + steps * _GAMMA
     z = (z ^ (z >> np.uint64(30))) * _MIX_1
     z = (z ^ (z >> np.uint64(27))) * _MIX_2
-    return z ^ (z >> np.uint64(31))
+    mixed: NDArray[np.uint64] = z ^ (z >> np.uint64(31))
+    return mixed
 
 
 def _weights(seed: int, first: int, rows: int, columns: int) -> NDArray[np.float32]:
     k = (_splitmix64(seed, first, rows * columns) >> np.uint64(40)).astype(np.int64)
     exact = (2 * k + 1 - (1 << 24)).astype(np.float32) * np.float32(2.0**-24)
     bound = np.float32(1) / np.sqrt(np.float32(rows))
-    return (exact * bound).reshape(rows, columns)
+    weights: NDArray[np.float32] = (exact * bound).reshape(rows, columns)
+    return weights
 
 
 def random_blob(header: WeightBlobHeader, seed: int = 0) -> WeightBlob:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from dataclasses import asdict, dataclass
@@ -12,8 +13,8 @@ import numpy as np
 
 from ._core import crc32
 from .blob import WeightBlob
-from .errors import BlobError, TemporalError
-from .model import Dtype, TemporalModel
+from .errors import BlobError
+from .model import ArrayInfo, Dtype, TemporalModel
 from .running.inputs import default_capacity
 from .settings import ModelSettings
 
@@ -35,7 +36,7 @@ class Check:
 
 
 def check_blob(raw: bytes) -> tuple[list[Check], BlobError | None]:
-    """Every check a reader makes of a blob's bytes, and the error of the one that failed. Never raises for damaged bytes."""
+    """Every check a reader makes of a blob's bytes, and the error of the one that failed. Never raises."""
     checks: list[Check] = []
     error: BlobError | None = None
     try:
@@ -82,16 +83,7 @@ def describe_model(
     blob = WeightBlob.parse(raw)
     frames = default_capacity(opened) if capacity is None else capacity
     memory = opened.memory(capacity=frames, dtype=dtype)
-    arrays = [
-        {
-            "name": array.name if array.layer is None else f"layers.{array.layer}.{array.name}",
-            "shape": list(array.shape),
-            "dtype": array.dtype,
-            "offset": array.offset,
-            "bytes": int(np.prod(array.shape)) * np.dtype(array.dtype).itemsize,
-        }
-        for array in opened.array_table()
-    ]
+    arrays = [_array(array) for array in opened.array_table()]
     header = blob.header
     return {
         "bytes": len(raw),
@@ -109,15 +101,25 @@ def describe_model(
             "weights_len": len(blob.weights),
         },
         "width": blob.width,
-        "weights": sum(array["bytes"] // np.dtype(array["dtype"]).itemsize for array in arrays),
+        "weights": sum(math.prod(array["shape"]) for array in arrays),
         "settings": describe_settings(opened.settings),
         "arrays": arrays,
         "memory": {"capacity": frames, "dtype": dtype, "ram": memory.ram, **asdict(memory)},
     }
 
 
+def _array(array: ArrayInfo) -> dict[str, Any]:
+    return {
+        "name": array.name if array.layer is None else f"layers.{array.layer}.{array.name}",
+        "shape": list(array.shape),
+        "dtype": array.dtype,
+        "offset": array.offset,
+        "bytes": math.prod(array.shape) * np.dtype(array.dtype).itemsize,
+    }
+
+
 def describe_settings(settings: ModelSettings | None) -> dict[str, Any] | None:
-    """The settings without the arrays' values (they are listed with their shapes elsewhere); None for a plain version 1 blob."""
+    """The settings without the arrays' values; None for a plain version 1 blob."""
     if settings is None:
         return None
     pattern, carriers, pooling = settings.pattern, settings.carriers, settings.pooling
@@ -141,8 +143,3 @@ def describe_settings(settings: ModelSettings | None) -> dict[str, Any] | None:
         "frame_rate_hz": settings.frame_rate,
         "provenance": settings.provenance,
     }
-
-
-def explain(error: TemporalError) -> str:
-    """The error's class and message, for people."""
-    return f"{type(error).__name__}: {error}"

@@ -49,12 +49,18 @@ def test_one_recording_of_a_set(tmp_path: Path) -> None:
     whole = np.load(path)["amp"].astype(np.float32)
     for choice in (1, "b", "1", -2):
         recording = open_recording(path, recording=choice)
-        assert recording.format == "npz" and recording.name == "b" and recording.session == "1"
-        assert recording.frames is not None and recording.frames.dtype == np.float32
+        assert recording.format == "npz"
+        assert recording.name == "b"
+        assert recording.session == "1"
+        assert recording.frames is not None
+        assert recording.frames.dtype == np.float32
         assert np.array_equal(recording.frames, whole[7:12])
-        assert recording.labels is not None and recording.labels.tolist() == [2, -1, 0, 1, 2]
+        assert recording.labels is not None
+        assert recording.labels.tolist() == [2, -1, 0, 1, 2]
         assert recording.label_names == ("SIT", "WALK", "TURN")
-        assert recording.frame_rate == 100 and not recording.is_raw and recording.width == 6
+        assert recording.frame_rate == 100
+        assert not recording.is_raw
+        assert recording.width == 6
     assert [len(recording) for recording in open_recordings(path)] == [7, 5, 9]
 
 
@@ -73,8 +79,12 @@ def test_persons_and_pairs(tmp_path: Path, order: str) -> None:
     )
     recording = open_recording(path, recording="person3/session1")
     assert np.array_equal(recording.iq, iq[4:9])  # type: ignore[arg-type]
-    assert recording.person == "3" and recording.session == "1" and recording.is_raw and recording.width == 4
-    assert recording.timestamps is not None and np.allclose(recording.timestamps, np.arange(4, 9) / 50)
+    assert recording.person == "3"
+    assert recording.session == "1"
+    assert recording.is_raw
+    assert recording.width == 4
+    assert recording.timestamps is not None
+    assert np.allclose(recording.timestamps, np.arange(4, 9) / 50)
     with pytest.raises(RecordingSelectionError, match=r"holds 2 recordings.*0 \(person3/session0\)"):
         open_recording(path)
 
@@ -83,20 +93,26 @@ def test_plain_keys_and_rec_label(tmp_path: Path) -> None:
     path = tmp_path / "one.npz"
     np.savez(path, features=np.ones((4, 3)), labels=[0, 1, 1, -5], timestamps=[0, 0.5, 1, 1.5])
     recording = open_recording(path)
-    assert recording.name == "one" and recording.label_names == ("0", "1")
-    assert recording.labels is not None and recording.labels.tolist() == [0, 1, 1, -1]
+    assert recording.name == "one"
+    assert recording.label_names == ("0", "1")
+    assert recording.labels is not None
+    assert recording.labels.tolist() == [0, 1, 1, -1]
     assert recording.frame_rate == pytest.approx(2)
     np.savez(path, csi=np.full((4, 3), 3 + 4j, np.complex64), rec_label=np.array(["walk"]), rec_offset=[0, 4])
     recording = open_recording(path)
-    assert recording.label_names == ("walk",) and recording.frames is not None and (recording.frames == 5).all()
+    assert recording.label_names == ("walk",)
+    assert recording.frames is not None
+    assert (recording.frames == 5).all()
 
 
 def test_frames_that_are_not_finite_are_dropped_with_their_labels(tmp_path: Path) -> None:
     amp = np.arange(42, dtype=np.float64).reshape(21, 2)
     amp[8, 1], amp[10, 0] = np.nan, 1e300
     recording = open_recording(activity_set(tmp_path / "set.npz", amp=amp), recording=1)
-    assert recording.frames is not None and recording.frames[:, 0].tolist() == [14, 18, 22]
-    assert recording.labels is not None and recording.labels.tolist() == [2, 0, 2]
+    assert recording.frames is not None
+    assert recording.frames[:, 0].tolist() == [14, 18, 22]
+    assert recording.labels is not None
+    assert recording.labels.tolist() == [2, 0, 2]
     assert dict(recording.dropped) == {"not_finite": 2}
 
 
@@ -158,7 +174,7 @@ def test_damaged_archives_are_refused(tmp_path: Path, cut: int) -> None:
     path = activity_set(tmp_path / "set.npz")
     content = path.read_bytes()
     path.write_bytes(content[:-cut])
-    with pytest.raises(RecordingFormatError, match="expected an .npz archive, found a damaged one"):
+    with pytest.raises(RecordingFormatError, match=r"expected an \.npz archive, found a damaged one"):
         open_recording(path, recording=0)
 
 
@@ -167,8 +183,10 @@ def test_npy_is_mapped_not_read(tmp_path: Path) -> None:
     frames = RNG.normal(size=(50, 6)).astype(np.float32)
     np.save(path, frames)
     recording = open_recording(path)
-    assert recording.format == "npy" and recording.name == "walk"
-    assert isinstance(recording.frames, np.memmap) and np.array_equal(recording.frames, frames)
+    assert recording.format == "npy"
+    assert recording.name == "walk"
+    assert isinstance(recording.frames, np.memmap)
+    assert np.array_equal(recording.frames, frames)
     np.save(path, frames.astype(np.float64))
     assert np.array_equal(open_recording(path).features(), frames)
     pairs = RNG.integers(-128, 128, (7, 4, 2)).astype(np.int8)

@@ -45,8 +45,10 @@ def test_both_layouts_with_and_without_header(
     lines = [header] * with_header + [line(i, values_of(i, N), us=20_000 * i) for i in range(5)]  # type: ignore[operator]
     recording = read(tmp_path, end.join(lines) + end)
     assert recording.format == "csi-text"
-    assert recording.iq is not None and np.array_equal(recording.iq, expected(*range(5)))
-    assert recording.timestamps is not None and np.allclose(recording.timestamps, [0, 0.02, 0.04, 0.06, 0.08])
+    assert recording.iq is not None
+    assert np.array_equal(recording.iq, expected(*range(5)))
+    assert recording.timestamps is not None
+    assert np.allclose(recording.timestamps, [0, 0.02, 0.04, 0.06, 0.08])
     assert recording.frame_rate == pytest.approx(50)
     assert recording.name == making.MAC
     assert dict(recording.dropped) == {}
@@ -56,8 +58,10 @@ def test_both_layouts_with_and_without_header(
 def test_third_party_layout_by_its_header(tmp_path: Path) -> None:
     lines = [TOOL_HEADER] + [tool(values_of(i, 384), us=i * 1000, seconds=80 + i / 1000) for i in range(3)]
     recording = read(tmp_path, "\n".join(lines))
-    assert recording.iq is not None and np.array_equal(recording.iq, expected(0, 1, 2, count=384))
-    assert recording.timestamps is not None and np.allclose(recording.timestamps, [0, 0.001, 0.002])
+    assert recording.iq is not None
+    assert np.array_equal(recording.iq, expected(0, 1, 2, count=384))
+    assert recording.timestamps is not None
+    assert np.allclose(recording.timestamps, [0, 0.001, 0.002])
 
 
 def test_third_party_layout_without_header_is_refused_with_a_hint(tmp_path: Path) -> None:
@@ -73,7 +77,8 @@ def test_header_decides_over_the_number_of_fields(tmp_path: Path) -> None:
     header = ",".join(names[swap.get(i, i)] for i in range(25))
     swapped = ",".join(line[swap.get(i, i)] for i in range(25))
     recording = read(tmp_path, f"{header}\n{swapped}\n")
-    assert recording.iq is not None and np.array_equal(recording.iq, expected(1))
+    assert recording.iq is not None
+    assert np.array_equal(recording.iq, expected(1))
 
 
 def test_a_second_header_starts_another_layout(tmp_path: Path) -> None:
@@ -87,9 +92,11 @@ def test_recorder_columns_give_time_and_labels(tmp_path: Path) -> None:
     labels = ["walk", "walk", "", "sit"]
     lines = [header] + [f"{1000 + i / 2},{c6(i, values_of(i, N))},{label}" for i, label in enumerate(labels)]
     recording = read(tmp_path, "\n".join(lines))
-    assert recording.timestamps is not None and recording.timestamps.tolist() == [0, 0.5, 1.0, 1.5]
+    assert recording.timestamps is not None
+    assert recording.timestamps.tolist() == [0, 0.5, 1.0, 1.5]
     assert recording.label_names == ("walk", "sit")
-    assert recording.labels is not None and recording.labels.tolist() == [0, 0, -1, 1]
+    assert recording.labels is not None
+    assert recording.labels.tolist() == [0, 0, -1, 1]
 
 
 def test_label_column_inside_the_layout(tmp_path: Path) -> None:
@@ -100,8 +107,10 @@ def test_label_column_inside_the_layout(tmp_path: Path) -> None:
     ]
     recording = read(tmp_path, "\n".join(lines))
     assert recording.label_names == ("move", "static")
-    assert recording.labels is not None and recording.labels.tolist() == [0, 1, -1]
-    assert recording.timestamps is not None and recording.timestamps.tolist() == [0, 1, 2]
+    assert recording.labels is not None
+    assert recording.labels.tolist() == [0, 1, -1]
+    assert recording.timestamps is not None
+    assert recording.timestamps.tolist() == [0, 1, 2]
 
 
 def test_fields_in_quotes(tmp_path: Path) -> None:
@@ -175,7 +184,8 @@ def test_first_word_invalid_zeroes_two_pairs_and_says_so(tmp_path: Path) -> None
     recording = read(tmp_path, "\n".join([*frames(2), classic(2, values_of(2, N), us=20_000, first=1)]))
     assert recording.iq is not None
     assert np.array_equal(recording.iq[:2], expected(0, 1))
-    assert (recording.iq[2, :2] == 0).all() and np.array_equal(recording.iq[2, 2:], expected(2)[0, 2:])
+    assert (recording.iq[2, :2] == 0).all()
+    assert np.array_equal(recording.iq[2, 2:], expected(2)[0, 2:])
     assert any("1 frames have an invalid first word" in note for note in recording.notes)
 
 
@@ -183,14 +193,16 @@ def test_timestamps_wrap_and_senders_restart(tmp_path: Path) -> None:
     stamps = [2**32 - 20_000, 2**32 - 10_000, 0, 10_000, 5, 10_005]
     lines = [classic(i, values_of(i, N), us=us) for i, us in enumerate(stamps)]
     recording = read(tmp_path, "\n".join(lines))
-    assert recording.timestamps is not None and np.allclose(recording.timestamps, [0, 0.01, 0.02, 0.03, 0.03, 0.04])
+    assert recording.timestamps is not None
+    assert np.allclose(recording.timestamps, [0, 0.01, 0.02, 0.03, 0.03, 0.04])
     assert any("started again 1 times" in note for note in recording.notes)
 
 
 def test_signed_timestamps_are_the_same_32_bits(tmp_path: Path) -> None:
     lines = [classic(i, values_of(i, N), us=us) for i, us in enumerate([2**31 - 10_000, -(2**31)])]
     recording = read(tmp_path, "\n".join(lines))
-    assert recording.timestamps is not None and np.allclose(recording.timestamps, [0, 0.01])
+    assert recording.timestamps is not None
+    assert np.allclose(recording.timestamps, [0, 0.01])
 
 
 def test_most_frequent_sender_and_size_win_and_others_can_be_chosen(tmp_path: Path) -> None:

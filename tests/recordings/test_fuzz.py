@@ -63,7 +63,8 @@ def test_every_line_is_accounted_for(data: bytes) -> None:
         header = line is not None and (parser.layout is not layout or b"len" in line)
         assert len(records) + dropped >= (0 if blank or header else 1)
         for record in records:
-            assert len(record.values) % 2 == 0 and record.values
+            assert len(record.values) % 2 == 0
+            assert record.values
             assert record.microseconds is None or 0 <= record.microseconds < 2**32
 
 
@@ -98,14 +99,15 @@ def test_raw_frames_are_whole_or_counted(data: bytes) -> None:
 def test_any_file_gives_a_recording_or_a_typed_error(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "any"
     path.write_bytes(data)
-    for format in (None, "csi-text", "raw-frames", "npz", "npy"):
+    for format_ in (None, "csi-text", "raw-frames", "npz", "npy"):
         try:
-            infos = list_recordings(path, format=format)
-            recording = open_recording(path, recording=0, format=format)
-        except RecordingError as error:
-            assert str(error)
+            infos = list_recordings(path, format=format_)
+            recording = open_recording(path, recording=0, format=format_)
+        except RecordingError:
+            continue
         else:
-            assert len(infos) >= 1 and 1 <= len(recording) <= len(data)
+            assert len(infos) >= 1
+            assert 1 <= len(recording) <= len(data)
             assert recording.timestamps is None or (np.diff(recording.timestamps) >= 0).all()
 
 
@@ -119,10 +121,9 @@ def test_any_capture_gives_a_recording_or_a_typed_error(tmp_path: Path, data: st
     path.write_bytes(content)
     try:
         recording = open_recording(path, recording=0, format="udp-capture")
-    except RecordingError as error:
-        assert str(error)
-    else:
-        assert 1 <= len(recording) <= 8 * len(_FRAMES)
+    except RecordingError:
+        return
+    assert 1 <= len(recording) <= 8 * len(_FRAMES)
 
 
 @FUZZ
@@ -135,10 +136,10 @@ def test_any_archive_gives_a_recording_or_a_typed_error(tmp_path: Path, data: st
     content = data.draw(damaged([buffer.getvalue()]) | damaged([array.getvalue()]))
     path = tmp_path / "any"
     path.write_bytes(content)
-    for format in ("npz", "npy"):
+    for format_ in ("npz", "npy"):
         try:
-            recording = open_recording(path, recording=0, format=format)
-        except RecordingError as error:
-            assert str(error)
+            recording = open_recording(path, recording=0, format=format_)
+        except RecordingError:
+            continue
         else:
             assert recording.width >= 1

@@ -41,10 +41,13 @@ def read(tmp_path: Path, content: bytes, **options: object) -> Recording:
 
 def test_frames_one_after_the_other(tmp_path: Path) -> None:
     recording = read(tmp_path, b"".join(good(5)))
-    assert recording.format == "raw-frames" and recording.name == "node1"
+    assert recording.format == "raw-frames"
+    assert recording.name == "node1"
     assert np.array_equal(recording.iq, expected(*range(5)))  # type: ignore[arg-type]
-    assert recording.timestamps is None and recording.frame_rate is None
-    assert dict(recording.dropped) == {} and recording.notes == ()
+    assert recording.timestamps is None
+    assert recording.frame_rate is None
+    assert dict(recording.dropped) == {}
+    assert recording.notes == ()
 
 
 MAGIC = raw_frame(0, b"\0\0")[:4]
@@ -64,7 +67,7 @@ DAMAGE = {
 @pytest.mark.parametrize("name", DAMAGE)
 def test_damage_costs_what_is_damaged(tmp_path: Path, name: str) -> None:
     damaged, reason = DAMAGE[name]
-    frames = good(2) + [damaged] + good(3, first=3)
+    frames = [*good(2), damaged, *good(3, first=3)]
     recording = read(tmp_path, b"".join(frames), recording="node1")
     assert np.array_equal(recording.iq, expected(0, 1, 3, 4, 5))  # type: ignore[arg-type]
     assert dict(recording.dropped) == {reason: 1}
@@ -82,7 +85,8 @@ def test_a_lost_byte_inside_costs_one_frame(tmp_path: Path) -> None:
 def test_the_magic_inside_values_is_no_new_frame(tmp_path: Path) -> None:
     tricky = MAGIC * (N // 4)
     recording = read(tmp_path, good(1)[0] + raw_frame(1, tricky) + raw_frame(2, body(2)))
-    assert recording.iq is not None and recording.iq[1].tobytes() == tricky
+    assert recording.iq is not None
+    assert recording.iq[1].tobytes() == tricky
     assert dict(recording.dropped) == {}
 
 
@@ -114,10 +118,12 @@ def test_a_huge_declared_size_takes_no_memory(tmp_path: Path) -> None:
 def test_sequence_wraps_gaps_and_restarts(tmp_path: Path) -> None:
     numbers = [2**32 - 2, 2**32 - 1, 0, 4, 5]
     recording = read(tmp_path, b"".join(raw_frame(n, body(n)) for n in numbers))
-    assert len(recording) == 5 and recording.notes == ("3 frames that the node numbered are missing",)
+    assert len(recording) == 5
+    assert recording.notes == ("3 frames that the node numbered are missing",)
     numbers = [100_000, 100_001, 0, 1]
     recording = read(tmp_path, b"".join(raw_frame(n, body(n)) for n in numbers))
-    assert len(recording) == 4 and recording.notes == ("the node started again 1 times",)
+    assert len(recording) == 4
+    assert recording.notes == ("the node started again 1 times",)
 
 
 def test_several_antennas_stand_one_after_the_other(tmp_path: Path) -> None:
@@ -132,7 +138,8 @@ def test_several_nodes_must_be_chosen(tmp_path: Path) -> None:
         read(tmp_path, content)
     for choice in ("node9", 1, "1", -1):
         recording = read(tmp_path, content, recording=choice)
-        assert recording.name == "node9" and len(recording) == 3
+        assert recording.name == "node9"
+        assert len(recording) == 3
         assert dict(recording.dropped) == {"other_sender": 3}
     assert [info.frames for info in list_recordings(tmp_path / "recording.bin")] == [3, 3]
     with pytest.raises(RecordingSelectionError, match="found 'node5'"):
@@ -164,7 +171,8 @@ def test_captures(tmp_path: Path, kind: str, link: str) -> None:
     recording = read(tmp_path, content)
     assert recording.format == "udp-capture"
     assert np.array_equal(recording.iq, expected(*range(5)))  # type: ignore[arg-type]
-    assert recording.timestamps is not None and np.allclose(recording.timestamps, np.arange(5) * 0.02, atol=1e-6)
+    assert recording.timestamps is not None
+    assert np.allclose(recording.timestamps, np.arange(5) * 0.02, atol=1e-6)
     assert recording.frame_rate == pytest.approx(50, rel=1e-4)
     assert dict(recording.dropped) == {}
 

@@ -8,11 +8,11 @@ import click
 
 from aether_temporal import TemporalModel
 from aether_temporal.running import default_capacity, enrol
+from aether_temporal.running.gallery import persons
 from aether_temporal.shipped import model_path
 
 from .options import json_option, model_argument, pick_option, stream_options
 from .output import print_json
-from .run import persons
 
 
 @click.command("enroll")
@@ -24,14 +24,23 @@ from .run import persons
 @pick_option
 @json_option
 def command(
-    model: str, sources: tuple[str, ...], output: str, session: str | None, capacity: int | None, dtype: Any, pick: Any, as_json: bool
+    model: str,
+    sources: tuple[str, ...],
+    output: str,
+    session: str | None,
+    capacity: int | None,
+    dtype: Any,
+    pick: Any,
+    as_json: bool,
 ) -> None:
     """Enrol persons: write one embedding for each to a gallery that `aether run --enroll` takes.
 
     RECORDING is NAME=FILE, or a file whose recordings know their person. MODEL needs an embedding.
     """
     opened = TemporalModel.from_blob(model_path(model))
-    gallery = enrol(opened, persons(sources, session), capacity=capacity or default_capacity(opened), dtype=dtype, pick=pick)
+    gallery = enrol(
+        opened, persons(sources, session), capacity=capacity or default_capacity(opened), dtype=dtype, pick=pick
+    )
     gallery.save(output)
     if as_json:
         print_json({"gallery": output, "persons": list(gallery.names), "embedding_dim": opened.embed_dim})

@@ -24,7 +24,9 @@ _SIZE = click.IntRange(1, 65535)
 @click.option("--head-dim", type=_SIZE, default=32, show_default=True)
 @click.option("--layers", type=_SIZE, default=2, show_default=True)
 @click.option("--classes", type=click.IntRange(2, 65535), default=4, show_default=True)
-@click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True, help="Of the weights.")
+@click.option(
+    "--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True, help="Of the weights."
+)
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True)
 @click.option("--force", is_flag=True, help="Replace FILE when it is there.")
 @json_option
@@ -43,8 +45,8 @@ def command(
 ) -> None:
     """Write a weight blob of random numbers in the plain version 1 layout to FILE.
 
-    The same shape and seed give the same bytes on every machine. The weights are for trying things out: they have learnt
-    nothing.
+    The same shape and seed give the same bytes on every machine. The weights have learnt nothing:
+    they are for trying things out.
     """
     if Path(file).exists() and not force:
         raise click.UsageError(f"{file}: expected a new file, found one that is there already (--force replaces it)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import asdict
 from typing import Any
 
@@ -31,7 +32,9 @@ def command(ctx: click.Context, model: str, capacity: int | None, dtype: Any, as
     if error is not None:
         if as_json:
             found = {"type": type(error).__name__, "message": str(error)}
-            print_json({"file": str(path), "whole": False, "error": found, "checks": [asdict(check) for check in checks]})
+            print_json(
+                {"file": str(path), "whole": False, "error": found, "checks": [asdict(check) for check in checks]}
+            )
         else:
             _print_damage(str(path), checks)
             click.echo(f"aether: {path}: {error} ({type(error).__name__})", err=True)
@@ -57,8 +60,9 @@ def _print(document: dict[str, Any]) -> None:
     out.print(f"[bold]{document['file']}[/bold]")
     out.print(f"RVNE version {header['version']}, {bytes_text(document['bytes'])}, CRC-32 {document['crc32']} (right)")
     out.print(
-        f"{header['n_layers']} layers of width {document['width']}, {header['n_q_heads']} query and {header['n_kv_heads']} "
-        f"key/value heads of dim {header['head_dim']}; {header['input_dim']} features in, {header['n_classes']} classes out; "
+        f"{header['n_layers']} layers of width {document['width']}, {header['n_q_heads']} query and "
+        f"{header['n_kv_heads']} key/value heads of dim {header['head_dim']}; {header['input_dim']} features in, "
+        f"{header['n_classes']} classes out; "
         f"{quantity(document['weights'])} weights, matrices in {header['dtype']}"
     )
     out.print()
@@ -76,7 +80,10 @@ def _print(document: dict[str, Any]) -> None:
     out.print()
     out.print(f"A stream that sees {memory['capacity']} frames, its cache in {memory['dtype']}:")
     out.print(f"  flash    {bytes_text(memory['flash'])}")
-    out.print(f"  RAM      {bytes_text(memory['ram'])}: {quantity(memory['state'])} kept, {quantity(memory['scratch'])} scratch")
+    out.print(
+        f"  RAM      {bytes_text(memory['ram'])}: "
+        f"{quantity(memory['state'])} kept, {quantity(memory['scratch'])} scratch"
+    )
     out.print(f"  work     {quantity(memory['multiply_adds'])} multiply-adds a frame")
     out.print(f"  cache    {memory['cache_rows']} token rows a layer")
 
@@ -91,14 +98,18 @@ def settings_lines(settings: dict[str, Any]) -> list[str]:
     if pattern := settings["pattern"]:
         window = "unlimited" if pattern["window"] is None else pattern["window"]
         history = "unlimited" if pattern["history"] is None else f"{pattern['history']} frames"
-        switches = [name for name, key in (("log-stride", "use_log_stride"), ("landmarks", "use_landmarks")) if pattern[key]]
+        switches = [
+            name for name, key in (("log-stride", "use_log_stride"), ("landmarks", "use_landmarks")) if pattern[key]
+        ]
         tokens = ", ".join(map(str, pattern["global_tokens"])) or "none"
         lines.append(
             f"pattern         window {window}, block {pattern['block_size']}, history {history}, "
             f"{' and '.join(switches) or 'neither log-stride nor landmarks'}, global tokens: {tokens}"
         )
     if carriers := settings["carriers"]:
-        lines.append(f"carriers        {len(carriers['index'])} of {carriers['n_pairs']} I/Q pairs: {_ranges(carriers['index'])}")
+        lines.append(
+            f"carriers        {len(carriers['index'])} of {carriers['n_pairs']} I/Q pairs: {_ranges(carriers['index'])}"
+        )
     if settings["gain"] != "none":
         lines.append("gain            each frame is divided by its mean")
     for key, text in (
@@ -116,11 +127,15 @@ def settings_lines(settings: dict[str, Any]) -> list[str]:
     if hidden := settings["feed_forward_hidden"]:
         lines.append(f"feed-forward    {hidden} hidden values, ReLU")
     pooling = settings["pooling"]
-    lines.append("pooling         " + ("newest frame" if pooling["kind"] == "newest" else f"mean of the last {pooling['frames']} frames"))
+    lines.append(
+        "pooling         "
+        + ("newest frame" if pooling["kind"] == "newest" else f"mean of the last {pooling['frames']} frames")
+    )
     if dim := settings["embedding_dim"]:
         lines.append(f"embedding       {dim} values, length 1")
     if text := settings["provenance"]:
-        lines.append("provenance      " + text.replace("\n", "\n                "))
+        first, *rest = textwrap.wrap(text, 90) or [""]
+        lines += [f"provenance      {first}", *(" " * 16 + line for line in rest)]
     return lines
 
 

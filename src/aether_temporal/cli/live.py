@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -17,7 +18,7 @@ from rich.text import Text
 from aether_temporal.recordings import Recording
 from aether_temporal.running.stream import Answer
 
-from .output import micros, quantity
+from .output import micros, print_json_line, quantity
 
 _REFRESH = 0.1  # seconds: fast enough for eyes, slow enough to leave the frames alone
 _ROWS = 8
@@ -50,6 +51,31 @@ class Silent:
         return None
 
 
+class JsonLines:
+    """One JSON line an answer, for programs."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = names
+
+    def __enter__(self) -> JsonLines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def show(self, answer: Answer) -> None:
+        print_json_line(
+            {
+                "frame": answer.index,
+                "answer": self._names[answer.best],
+                "margin": answer.margin,
+                "scores": [float(score) for score in answer.scores],
+                "latency_us": answer.latency * 1e6,
+                "truth": self._names[answer.truth] if answer.truth >= 0 else None,
+            }
+        )
+
+
 class Lines:
     """One line each time the answer changes, without control characters."""
 
@@ -78,7 +104,9 @@ class Lines:
 class Panel:
     """A display in place: the answer, the scores, the truth, latency against the frame period."""
 
-    def __init__(self, out: Console, names: tuple[str, ...], recording: Recording | None, title: str, enrolled: bool) -> None:
+    def __init__(
+        self, out: Console, names: tuple[str, ...], recording: Recording | None, title: str, enrolled: bool
+    ) -> None:
         self._names, self._recording, self._title, self._enrolled = names, recording, title, enrolled
         self._live = Live(console=out, auto_refresh=False, transient=True)
         self._latencies: deque[float] = deque(maxlen=_RECENT)
@@ -134,8 +162,16 @@ class Panel:
         bars = _similarities(answer.scores) if self._enrolled else _softmax(answer.scores)
         for index in shown:
             best, true = index == answer.best, index == answer.truth
-            style = "bold green" if best and true else "bold yellow" if best and answer.truth < 0 else "bold red" if best else "dim"
-            filled = round(float(bars[index]) * _BAR)
+            style = (
+                "bold green"
+                if best and true
+                else "bold yellow"
+                if best and answer.truth < 0
+                else "bold red"
+                if best
+                else "dim"
+            )
+            filled = round(bars[index] * _BAR)
             note = f"margin {answer.margin:.2f}" if best else ""
             if true:
                 note = f"{note}  truth" if note else "truth"
@@ -149,8 +185,8 @@ class Panel:
         return grid
 
     def _foot(self) -> RenderableType:
-        latencies = np.array(self._latencies)
-        parts = [f"latency median {micros(float(np.median(latencies)) * 1e6)}, 99 % {micros(float(np.quantile(latencies, 0.99)) * 1e6)}"]
+        median, p99 = np.quantile(np.array(self._latencies), [0.5, 0.99]) * 1e6
+        parts = [f"latency median {micros(float(median))}, 99 % within {micros(float(p99))}"]
         if self._recording is not None and self._recording.frame_rate:
             parts[0] += f" of {micros(1e6 / self._recording.frame_rate)} a frame"
         if self._known:
@@ -167,10 +203,10 @@ def time_of(recording: Recording | None, index: int) -> float | None:
     return index / recording.frame_rate if recording.frame_rate else None
 
 
-def _softmax(scores: np.ndarray) -> np.ndarray:
+def _softmax(scores: NDArray[np.float32]) -> list[float]:
     weights = np.exp(scores.astype(np.float64) - scores.max())
-    return weights / weights.sum()
+    return [float(weight) for weight in weights / weights.sum()]
 
 
-def _similarities(scores: np.ndarray) -> np.ndarray:
-    return np.clip(scores, 0, 1)
+def _similarities(scores: NDArray[np.float32]) -> list[float]:
+    return [float(score) for score in np.clip(scores, 0, 1)]

@@ -12,7 +12,7 @@ from aether_temporal.recordings import FORMATS
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Indices(click.ParamType):
+class Indices(click.ParamType[list[int]]):
     """'0-27,36,40-42': indices and ranges (both ends included), in the order given."""
 
     name = "INDICES"
@@ -57,9 +57,9 @@ def json_option(command: F) -> F:
 
 
 def format_option(command: F) -> F:
-    return click.option("--format", "format_", type=click.Choice(FORMATS), help="The recording's format. [default: by content]")(
-        command
-    )
+    return click.option(
+        "--format", "format_", type=click.Choice(FORMATS), help="The recording's format. [default: by content]"
+    )(command)
 
 
 def pick_option(command: F) -> F:

@@ -47,7 +47,11 @@ def bytes_text(count: int) -> str:
     """41244 → '41 244 bytes (40.3 KiB)'."""
     if count < 1024:
         return f"{count} bytes"
-    return f"{quantity(count)} bytes ({count / 1024:.1f} KiB)" if count < 1 << 20 else f"{quantity(count)} bytes ({count / 2**20:.1f} MiB)"
+    return (
+        f"{quantity(count)} bytes ({count / 1024:.1f} KiB)"
+        if count < 1 << 20
+        else f"{quantity(count)} bytes ({count / 2**20:.1f} MiB)"
+    )
 
 
 def micros(us: float) -> str:

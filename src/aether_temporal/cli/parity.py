@@ -18,7 +18,9 @@ _SHOWN = 10
 
 @click.command("parity")
 @click.option("--kernels", "variant", help="One kernel variant only. [default: every one this processor can run]")
-@click.option("--golden", type=click.Path(exists=True, file_okay=False), help="Folder of golden files. [default: the package's]")
+@click.option(
+    "--golden", type=click.Path(exists=True, file_okay=False), help="Folder of golden files. [default: the package's]"
+)
 @json_option
 @click.pass_context
 def command(ctx: click.Context, variant: str | None, golden: str | None, as_json: bool) -> None:

@@ -21,7 +21,8 @@ def command(file: str, format_: str | None, as_json: bool) -> None:
     infos = list_recordings(file, format=format_)
     if as_json:
         entries = [
-            {"index": i.index, "name": i.name, "frames": i.frames, "person": i.person, "session": i.session} for i in infos
+            {"index": i.index, "name": i.name, "frames": i.frames, "person": i.person, "session": i.session}
+            for i in infos
         ]
         print_json({"file": os.fspath(file), "format": format_ or _format(file), "recordings": entries})
         return

@@ -37,4 +37,4 @@ def describe(dropped: Mapping[str, int]) -> str:
     parts = [
         f"{count} {reason}" for reason, count in sorted(dropped.items(), key=lambda item: (-item[1], item[0])) if count
     ]
-    return ", ".join(parts) or "none"
+    return ", ".join(parts) or "nothing"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,9 @@ def open_npy(path: Path, recording: int | str | None = None) -> Recording:
     """
     choose(str(path), _infos(path), recording)
     try:
-        values: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            values: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise RecordingFormatError(f"{path}: expected a whole .npy array, found a damaged one ({error})") from None
     if values.ndim == 3 and values.shape[2] == 2 and values.dtype == np.int8:

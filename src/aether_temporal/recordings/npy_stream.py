@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -49,12 +50,12 @@ def read_header(file: BinaryIO, what: str) -> ArrayHeader:
     """The header at the beginning of an .npy stream. RecordingFormatError when damaged or of objects."""
     try:
         version = npy.read_magic(file)
-        if version == (1, 0):
-            shape, fortran, dtype = npy.read_array_header_1_0(file)
-        elif version == (2, 0):
-            shape, fortran, dtype = npy.read_array_header_2_0(file)
-        else:
+        if version not in ((1, 0), (2, 0)):
             raise RecordingFormatError(f"{what}: expected .npy version 1.0 or 2.0, found {version[0]}.{version[1]}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers by Python 2
+            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            shape, fortran, dtype = read(file)
     except _UNPARSABLE as error:
         if isinstance(error, RecordingFormatError):
             raise

@@ -75,12 +75,12 @@ def _first_text(head: bytes) -> int:
     return min((place for place in places if place >= 0), default=-1)
 
 
-def _prepare(path: str | os.PathLike[str], format: str | None) -> tuple[Path, _Format]:
+def _prepare(path: str | os.PathLike[str], wanted: str | None) -> tuple[Path, _Format]:
     place = Path(path)
     if place.is_dir():
         raise RecordingError(f"{place}: expected a file, found a directory")
     try:
-        name = format if format is not None else recognise(place)
+        name = wanted if wanted is not None else recognise(place)
     except OSError as error:
         raise RecordingError(f"{place}: cannot be read: {error.strerror or error}") from None
     if name not in _FORMATS:
@@ -88,7 +88,7 @@ def _prepare(path: str | os.PathLike[str], format: str | None) -> tuple[Path, _F
     return place, _FORMATS[name]
 
 
-def list_recordings(path: str | os.PathLike[str], *, format: str | None = None) -> list[RecordingInfo]:
+def list_recordings(path: str | os.PathLike[str], *, format: str | None = None) -> list[RecordingInfo]:  # noqa: A002
     """What recordings a file holds: index, name, frames, person and session where it says so."""
     place, found = _prepare(path, format)
     try:
@@ -98,7 +98,10 @@ def list_recordings(path: str | os.PathLike[str], *, format: str | None = None) 
 
 
 def open_recording(
-    path: str | os.PathLike[str], *, recording: int | str | None = None, format: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    recording: int | str | None = None,
+    format: str | None = None,  # noqa: A002
 ) -> Recording:
     """The recording at `path`; `recording` is its index or name where a file holds several.
 
@@ -113,7 +116,7 @@ def open_recording(
         raise RecordingError(f"{place}: cannot be read: {error.strerror or error}") from None
 
 
-def open_recordings(path: str | os.PathLike[str], *, format: str | None = None) -> Iterator[Recording]:
+def open_recordings(path: str | os.PathLike[str], *, format: str | None = None) -> Iterator[Recording]:  # noqa: A002
     """Every recording of a file, one at a time."""
     for info in list_recordings(path, format=format):
         yield open_recording(path, recording=info.index, format=format)

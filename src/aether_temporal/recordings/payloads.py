@@ -37,7 +37,7 @@ def read_frames(file: BinaryIO, dropped: Drops) -> Iterator[tuple[RawHeader, byt
         if header is not None:
             end = at + header.size
             follows = data[end : end + len(MAGIC_BYTES)]
-            # A frame is whole when another follows, or the file ends, or no other begins inside it (a byte may be lost).
+            # Whole: another follows, or the file ends, or no other begins inside it (a byte may be lost).
             stop = end + len(MAGIC_BYTES) - 1
             inside = -1 if follows == MAGIC_BYTES else data.find(MAGIC_BYTES, at + 1, stop)
             if end <= len(data) and (follows == MAGIC_BYTES or inside < 0):

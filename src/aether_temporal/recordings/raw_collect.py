@@ -33,8 +33,8 @@ class _Node:
 class RawCollector:
     """Takes frames in the order of arrival; gives the recording of one node."""
 
-    def __init__(self, path: Path, format: str) -> None:
-        self._path, self._format = path, format
+    def __init__(self, path: Path, format_: str) -> None:
+        self._path, self._format = path, format_
         self._nodes: dict[int, _Node] = {}
         self.dropped = Drops()  # what cannot be laid to one node's charge
 

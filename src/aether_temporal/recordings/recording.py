@@ -94,7 +94,7 @@ class Recording:
     def features(self, pick: Sequence[int] | None = None) -> NDArray[np.float32]:
         """Features binary32 [T, F]: the frames themselves, or the amplitudes of the I/Q pairs.
 
-        `pick`: which columns or pairs, in which order (None: all). RecordingShapeError when it names one that is not there.
+        `pick`: which columns or pairs, in which order (None: all). RecordingShapeError: not there.
         """
         if pick is not None and not all(0 <= index < self.width for index in pick):
             what = "pairs" if self.is_raw else "features"

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._files import write_atomic
-from ..errors import InvalidArgumentError, ShapeError
-from ..model import Dtype, TemporalModel
-from ..recordings import Recording, RecordingError
-from ..recordings.npy_stream import NpzArchive
+from aether_temporal._files import write_atomic
+from aether_temporal.errors import InvalidArgumentError, ShapeError
+from aether_temporal.model import Dtype, TemporalModel
+from aether_temporal.recordings import Recording, RecordingError, list_recordings, open_recording
+from aether_temporal.recordings.npy_stream import NpzArchive
+
 from .inputs import model_frames
 
 _NAMES, _EMBEDDINGS = "gallery_names", "gallery_embeddings"
@@ -40,12 +41,12 @@ class Gallery:
     def save(self, path: str | os.PathLike[str]) -> None:
         """As .npz; whatever interrupts it, the file is the old one or the new one. OSError."""
         buffer = io.BytesIO()
-        np.savez(buffer, **{_NAMES: np.array(self.names), _EMBEDDINGS: self.embeddings})
+        np.savez(buffer, allow_pickle=False, **{_NAMES: np.array(self.names), _EMBEDDINGS: self.embeddings})
         write_atomic(path, buffer.getvalue())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Gallery:
-        """What `save` wrote. RecordingFormatError for a damaged file, InvalidArgumentError for one that is no gallery."""
+        """What `save` wrote. RecordingFormatError: damaged; InvalidArgumentError: no gallery."""
         with NpzArchive(str(path)) as archive:
             if not {_NAMES, _EMBEDDINGS} <= set(archive.keys):
                 raise InvalidArgumentError(
@@ -73,6 +74,24 @@ def is_gallery(path: str | os.PathLike[str]) -> bool:
         return _NAMES in archive.keys
 
 
+def persons(sources: Sequence[str], session: str | None = None) -> Iterator[tuple[str, Recording]]:
+    """(name, recording) of everything to enrol. RecordingError.
+
+    sources: NAME=FILE, or a file whose recordings know their person (else their own name counts); of the latter, with
+    `session`, only the recordings of that session.
+    """
+    for source in sources:
+        name, equals, path = source.partition("=")
+        if equals and not Path(source).exists():
+            yield name, open_recording(path)
+            continue
+        for info in list_recordings(source):
+            if session is not None and info.session != session:
+                continue
+            person = info.person if info.person is not None else info.name
+            yield person, open_recording(source, recording=info.index)
+
+
 def enrol(
     model: TemporalModel,
     recordings: Iterable[tuple[str, Recording]],
@@ -83,8 +102,8 @@ def enrol(
 ) -> Gallery:
     """A gallery of (name, recording) pairs; several recordings of one name count as one.
 
-    A person is the mean of the embeddings after every frame of theirs, divided by its length. InvalidArgumentError when the
-    model has no embedding, RecordingError for a name without frames.
+    A person is the mean of the embeddings after every frame of theirs, divided by its length. InvalidArgumentError when
+    the model has no embedding, RecordingError for a name without frames.
     """
     if not model.embed_dim:
         raise InvalidArgumentError("gallery: expected a model with an embedding, found one without")

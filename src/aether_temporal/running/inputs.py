@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model import TemporalModel
-from ..recordings import Recording, RecordingShapeError
+from aether_temporal.model import TemporalModel
+from aether_temporal.recordings import Recording, RecordingShapeError
 
 DEFAULT_CAPACITY = 256
 
@@ -21,9 +21,10 @@ def default_capacity(model: TemporalModel) -> int:
 
 
 def carriers_of(model: TemporalModel, pairs: int) -> Sequence[int] | None:
-    """Which I/Q pairs of a raw frame of `pairs` pairs are the model's features; None when such a frame does not suit it.
+    """Which I/Q pairs of a raw frame of `pairs` pairs are the model's features; None: the frame does not suit it.
 
-    What the blob says; all of them where the recorder has already taken the model's carriers out, or the blob says nothing.
+    What the blob says; all of them where the recorder has already taken the model's carriers out, or the blob says
+    nothing.
     """
     settings = model.settings
     carriers = None if settings is None else settings.carriers

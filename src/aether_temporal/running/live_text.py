@@ -8,12 +8,13 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model import Dtype, TemporalModel
-from ..recordings import CsiParser, Drop, Recording, RecordingFormatError, describe
-from ..recordings.amplitude import amplitude
-from ..recordings.clock import Clock
-from ..recordings.lines import bounded_lines
-from ..recordings.recording import rate_of
+from aether_temporal.model import Dtype, TemporalModel
+from aether_temporal.recordings import CsiParser, Drop, Recording, RecordingFormatError, describe
+from aether_temporal.recordings.amplitude import amplitude
+from aether_temporal.recordings.clock import Clock
+from aether_temporal.recordings.lines import bounded_lines
+from aether_temporal.recordings.recording import rate_of
+
 from .gallery import Gallery
 from .inputs import carriers_of
 from .result import Result
@@ -32,14 +33,15 @@ def run_live(
 ) -> Result:
     """Answers every frame of CSI text as it arrives, until the input ends or the user interrupts.
 
-    Frames of the first sender whose size suits the model are taken, the rest dropped and counted. The frames are kept for the
-    result: some hundred bytes each. RecordingFormatError when the input ends without one.
+    Frames of the first sender whose size suits the model are taken, the rest dropped and counted. The frames are kept
+    for the result: some hundred bytes each. RecordingFormatError when the input ends without one.
     """
     answers = Answers(model, capacity=capacity, dtype=dtype, gallery=gallery)
     source = _Source(model, pick)
     frames: list[NDArray[np.float32]] = []
     scores: list[NDArray[np.float32]] = []
     latency: list[float] = []
+    interrupted = False
     try:
         for frame in source.frames(file):
             answer = answers.push(frame)
@@ -49,11 +51,12 @@ def run_live(
             if on_answer is not None:
                 on_answer(answer)
     except KeyboardInterrupt:
-        pass
+        interrupted = True
     dropped = source.parser.dropped
     if not frames:
         raise RecordingFormatError(
-            f"standard input: expected CSI text lines with frames for {model.input_dim} features, found none ({describe(dropped)})"
+            f"standard input: expected CSI text lines with frames for {model.input_dim} features, "
+            f"found none ({describe(dropped)})"
         )
     stamps = np.array(source.seconds) if len(source.seconds) >= len(frames) else None
     timestamps = None if stamps is None else stamps[: len(frames)]
@@ -66,7 +69,15 @@ def run_live(
         frame_rate=rate_of(timestamps),
         dropped={str(reason): count for reason, count in dropped.items()},
     )
-    return Result(recording, answers.names, gallery is not None, np.stack(scores), None, np.array(latency))
+    return Result(
+        recording=recording,
+        names=answers.names,
+        enrolled=gallery is not None,
+        scores=np.stack(scores),
+        truth=None,
+        latency=np.array(latency),
+        interrupted=interrupted,
+    )
 
 
 class _Source:
@@ -104,4 +115,5 @@ class _Source:
             pick = wanted
         elif max(pick, default=-1) >= iq.shape[1] or len(pick) != self._model.input_dim:
             return None
-        return amplitude(iq[:, list(pick)])[0]
+        row: NDArray[np.float32] = amplitude(iq[:, list(pick)])[0]
+        return row

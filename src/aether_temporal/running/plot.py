@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InvalidArgumentError
-from ..recordings import MissingExtraError
+from aether_temporal.errors import InvalidArgumentError
+from aether_temporal.recordings import MissingExtraError
+
 from .result import Result
 
 _SHOWN = 12
@@ -21,7 +22,7 @@ _SHOWN = 12
 def plot(result: Result, path: str | os.PathLike[str]) -> None:
     """Writes a picture (by the file's ending: png, svg, pdf …): answers against truth, scores, margin, over time.
 
-    MissingExtraError without matplotlib; InvalidArgumentError for a result without frames or an unknown ending; OSError.
+    MissingExtraError without matplotlib; InvalidArgumentError: no frames, or an unknown ending; OSError.
     """
     if not len(result):
         raise InvalidArgumentError.of("result", "at least one frame to draw", 0)
@@ -72,7 +73,7 @@ def _time(result: Result) -> tuple[NDArray[np.float64], str]:
     if stamps is not None:
         return stamps[: len(result)] - stamps[0], "seconds"
     if period is not None:
-        return np.arange(len(result)) * period, "seconds"
+        return np.arange(len(result), dtype=np.float64) * period, "seconds"
     return np.arange(len(result), dtype=np.float64), "frames"
 
 

@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..recordings import Recording
+from aether_temporal.recordings import Recording
+
+WINDOW = 50
+"""Frames a window, where accuracy by window is asked for."""
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
     """Answers to T frames. `names` are classes, or persons where a gallery was used.
 
-    `scores` binary32 [T, len(names)]: logits, or cosine similarities. `truth` [T]: index into names, -1 unknown; None where
-    nothing is known of any frame. `latency` [T]: seconds each push took.
+    `scores` binary32 [T, len(names)]: logits, or cosine similarities. `truth` [T]: index into names, -1 unknown; None
+    where nothing is known of any frame. `latency` [T]: seconds each push took.
     """
 
     recording: Recording
@@ -27,6 +30,7 @@ class Result:
     truth: NDArray[np.int64] | None
     latency: NDArray[np.float64]
     unmatched: tuple[str, ...] = ()  # labels that are no class of the model
+    interrupted: bool = False  # by the user, before the recording's end
 
     def __len__(self) -> int:
         return int(self.scores.shape[0])
@@ -65,8 +69,25 @@ class Result:
             if (self.truth == index).any()
         }
 
-    def summary(self) -> dict[str, Any]:
-        """Everything but the frames themselves, as JSON takes it."""
+    def windows(self, length: int) -> tuple[int, int]:
+        """Windows answered right, and windows: `length` frames each, one after the other from the first frame.
+
+        The truth is the window's most frequent label (of equals the first; windows without one do not count), the
+        answer the one after its last frame. This is how classifiers of whole windows are scored.
+        """
+        if self.truth is None:
+            return 0, 0
+        right = known = 0
+        for stop in range(length, len(self) + 1, length):
+            labels = self.truth[stop - length : stop]
+            labels = labels[labels >= 0]
+            if len(labels):
+                known += 1
+                right += int(np.bincount(labels).argmax() == self.scores[stop - 1].argmax())
+        return right, known
+
+    def summary(self, window: int = WINDOW) -> dict[str, Any]:
+        """Everything but the frames themselves, as JSON takes it. `window`: frames a window, for its accuracy."""
         answers = np.bincount(self.answers, minlength=len(self.names))
         return {
             "source": self.recording.source,
@@ -83,7 +104,7 @@ class Result:
             "answers": {name: int(count) for name, count in zip(self.names, answers, strict=True) if count},
             "majority": None if self.majority is None else self.names[self.majority],
             "mean_margin": float(self.margins.mean()) if len(self) else None,
-            "accuracy": accuracy_summary([self]),
+            "accuracy": accuracy_summary([self], window),
         }
 
 
@@ -93,7 +114,7 @@ class Total:
 
     results: Sequence[Result]
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self, window: int = WINDOW) -> dict[str, Any]:
         latency = np.concatenate([result.latency for result in self.results]) if self.results else np.zeros(0)
         periods = [result.period for result in self.results]
         period = min((p for p in periods if p is not None), default=None)
@@ -101,7 +122,7 @@ class Total:
             "recordings": len(self.results),
             "frames": sum(len(result) for result in self.results),
             "latency": latency_summary(latency, period),
-            "accuracy": accuracy_summary(self.results),
+            "accuracy": accuracy_summary(self.results, window),
         }
 
 
@@ -119,7 +140,7 @@ def latency_summary(latency: NDArray[np.float64], period: float | None) -> dict[
     }
 
 
-def accuracy_summary(results: Sequence[Result]) -> dict[str, Any] | None:
+def accuracy_summary(results: Sequence[Result], window: int = WINDOW) -> dict[str, Any] | None:
     """Frames (and recordings, by their most frequent answer and label) answered right. None where nothing is known."""
     known = [result for result in results if result.truth is not None and (result.truth >= 0).any()]
     if not known:
@@ -138,11 +159,18 @@ def accuracy_summary(results: Sequence[Result]) -> dict[str, Any] | None:
         "frames": frames,
         "fraction": right / frames,
         "balanced": float(np.mean([entry["fraction"] for entry in by_class.values()])),
+        "windows": _windows_summary(known, window),
         "by_class": by_class,
         "recordings_right": sum(result.majority == int(_known(result)[0]) for result in whole) if whole else None,
         "recordings": len(whole) or None,
         "unmatched_labels": sorted({label for result in results for label in result.unmatched}),
     }
+
+
+def _windows_summary(results: Sequence[Result], length: int) -> dict[str, Any]:
+    counts = [result.windows(length) for result in results]
+    right, windows = (sum(count[i] for count in counts) for i in (0, 1))
+    return {"length": length, "right": right, "windows": windows, "fraction": right / windows if windows else None}
 
 
 def _known(result: Result) -> NDArray[np.int64]:

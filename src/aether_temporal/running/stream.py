@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InvalidArgumentError
-from ..model import Dtype, TemporalModel
-from ..recordings import Recording
+from aether_temporal.errors import InvalidArgumentError
+from aether_temporal.model import Dtype, TemporalModel
+from aether_temporal.recordings import Recording
+
 from .gallery import Gallery
 from .inputs import default_capacity, model_frames
 from .result import Result
@@ -75,15 +76,16 @@ def answer_names(model: TemporalModel, gallery: Gallery | None = None) -> tuple[
 
 
 def truth_of(
-    names: Sequence[str], recording: Recording, enrolled: bool
+    names: Sequence[str], recording: Recording, enrolled: bool, lag: int = 0
 ) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
-    """Each frame's true index into `names` (-1: unknown), and the labels that occur but match none; None: nothing is known."""
+    """Each frame's true index into `names` (-1: unknown; None: of all), and the labels that match none of them."""
     if recording.labels is not None and not enrolled:
         classes = match_labels(names, recording.label_names)
         table = np.array([-1 if found is None else found for found in classes] + [-1], dtype=np.int64)
         occurring = {int(label) for label in np.unique(recording.labels) if label >= 0}
         unmatched = tuple(recording.label_names[label] for label in sorted(occurring) if classes[label] is None)
-        truth = table[recording.labels]
+        truth = np.full(len(recording), -1, dtype=np.int64)
+        truth[lag:] = table[recording.labels[: max(0, len(recording) - lag)]]
         return (truth if (truth >= 0).any() else None), unmatched
     if recording.person is not None:
         found = match_person(names, recording.person)
@@ -100,21 +102,23 @@ def run(
     dtype: Dtype = "float32",
     gallery: Gallery | None = None,
     pick: Sequence[int] | None = None,
+    lag: int = 0,
     pace: Callable[[int], None] | None = None,
     on_answer: Callable[[Answer], None] | None = None,
 ) -> Result:
     """Streams the recording through the model, from the beginning.
 
-    capacity: frames a query sees (None: the blob's history, else 256); dtype: of the cache. pick: which features or I/Q pairs
-    make a frame. `pace(t)` is called before frame t (to wait until its time has come), `on_answer` after it. A
-    KeyboardInterrupt in between ends the run early: the result then holds the frames so far.
+    capacity: frames a query sees (None: the blob's history, else 256); dtype: of the cache. pick: which features or I/Q
+    pairs make a frame. lag: the answer after a frame is compared with the label of so many frames before (a model that
+    describes the middle of what it has seen). `pace(t)` is called before frame t (to wait until its time has come),
+    `on_answer` after it. A KeyboardInterrupt in between ends the run early: the result then holds the frames so far.
     """
     frames = model_frames(model, recording, pick)
     answers = Answers(model, capacity=capacity, dtype=dtype, gallery=gallery)
-    truth, unmatched = truth_of(answers.names, recording, gallery is not None)
+    truth, unmatched = truth_of(answers.names, recording, gallery is not None, lag)
     scores = np.zeros((len(frames), len(answers.names)), dtype=np.float32)
     latency = np.zeros(len(frames), dtype=np.float64)
-    done = 0
+    done, interrupted = 0, False
     try:
         for t, frame in enumerate(frames):
             if pace is not None:
@@ -125,7 +129,7 @@ def run(
             if on_answer is not None:
                 on_answer(answer)
     except KeyboardInterrupt:
-        pass
+        interrupted = True
     return Result(
         recording=recording,
         names=answers.names,
@@ -134,11 +138,15 @@ def run(
         truth=None if truth is None else truth[:done],
         latency=latency[:done],
         unmatched=unmatched,
+        interrupted=interrupted,
     )
 
 
-def real_time(recording: Recording) -> Callable[[int], None]:
-    """A `pace` that keeps the recording's own time: its timestamps, else its frame rate. Never sleeps where it has neither."""
+def real_time(recording: Recording, factor: float = 1.0) -> Callable[[int], None]:
+    """A `pace` that keeps the recording's own time (`factor` times as fast): its timestamps, else its frame rate.
+
+    Never waits where it has neither.
+    """
     begin: list[float] = []
     stamps, rate = recording.timestamps, recording.frame_rate
 
@@ -146,7 +154,7 @@ def real_time(recording: Recording) -> Callable[[int], None]:
         if not begin:
             begin.append(time.monotonic())
         due = float(stamps[t] - stamps[0]) if stamps is not None else t / rate if rate else 0.0
-        left = begin[0] + due - time.monotonic()
+        left = begin[0] + due / factor - time.monotonic()
         if left > 0:
             time.sleep(left)
 

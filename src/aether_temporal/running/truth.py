@@ -13,8 +13,8 @@ def _plain(name: str) -> str:
 def match_labels(classes: Sequence[str], labels: Sequence[str]) -> list[int | None]:
     """For each label the index of its class, or None.
 
-    Case and punctuation do not matter. A label that is no class belongs to the longest class name that it begins with, so
-    that WALKING_RX is walking for a model that does not tell the sides apart.
+    Case and punctuation do not matter. A label that is no class belongs to the longest class name that it begins with,
+    so that WALKING_RX is walking for a model that does not tell the sides apart.
     """
     plain = [_plain(name) for name in classes]
     return [_match(plain, _plain(label)) for label in labels]

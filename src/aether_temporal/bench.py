@@ -1,0 +1,181 @@
+"""How fast this host is, beside the alternatives: every candidate in one run, taking turns, medians and ratios."""
+
+from __future__ import annotations
+
+import platform
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import __version__
+from ._core import crc32
+from .config import TemporalHeadConfig
+from .head import AetherTemporalHead, KvCache
+
+__all__ = ["FORWARD_LENGTHS", "STEP_LENGTHS", "Group", "bench"]
+
+FORWARD_LENGTHS = (32, 64, 256, 1024)
+STEP_LENGTHS = (100, 1000, 10_000, 100_000)
+_CRC_BYTES = 1 << 20
+_TURN = 2e-3  # seconds that one candidate's turn takes at least, where a call is shorter
+
+
+@dataclass(frozen=True)
+class Group:
+    """Candidates that do the same job. The first is the measure: the others' ratios are theirs over its median."""
+
+    name: str
+    seconds: dict[str, float]  # median of a call, by candidate
+
+    def ratios(self) -> dict[str, float]:
+        first = next(iter(self.seconds.values()))
+        return {name: value / first for name, value in self.seconds.items()}
+
+
+Call = Callable[[], object]
+
+
+def measure(candidates: dict[str, Call], rounds: int) -> dict[str, float]:
+    """Median seconds a call. In every round each candidate has its turn, so that what disturbs one disturbs all."""
+    repeats = {}
+    for name, call in candidates.items():
+        call()
+        begin = time.perf_counter()
+        call()
+        repeats[name] = max(1, round(_TURN / max(time.perf_counter() - begin, 1e-7)))
+    taken: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(rounds):
+        for name, call in candidates.items():
+            begin = time.perf_counter()
+            for _ in range(repeats[name]):
+                call()
+            taken[name].append((time.perf_counter() - begin) / repeats[name])
+    return {name: float(np.median(values)) for name, values in taken.items()}
+
+
+def _inputs(config: TemporalHeadConfig, tokens: int) -> tuple[NDArray[np.float32], ...]:
+    generator = np.random.default_rng(tokens)
+    heads = (config.q_heads, config.kv_heads, config.kv_heads)
+    return tuple(generator.standard_normal((tokens, n, config.head_dim), dtype=np.float32) for n in heads)
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError:
+        return None
+    return torch
+
+
+def _reference_dense(config: TemporalHeadConfig, q: Any, k: Any, v: Any, torch: Any) -> tuple[str, Call]:
+    """Dense causal attention by somebody else: torch where it is installed, else numpy."""
+    group = config.q_heads // config.kv_heads
+    if torch is not None:
+        tensors = [torch.from_numpy(x).transpose(0, 1).unsqueeze(0).contiguous() for x in (q, k, v)]
+        attention = torch.nn.functional.scaled_dot_product_attention
+
+        def by_torch() -> object:
+            with torch.inference_mode():
+                return attention(*tensors, is_causal=True, enable_gqa=group > 1)
+
+        return "torch scaled_dot_product_attention", by_torch
+    qs, ks, vs = q.transpose(1, 0, 2), *(np.repeat(x, group, axis=1).transpose(1, 0, 2) for x in (k, v))
+    hidden = np.triu(np.full((len(q), len(q)), -np.inf, dtype=np.float32), 1)
+
+    def by_numpy() -> object:
+        scores = qs @ ks.transpose(0, 2, 1) / np.float32(np.sqrt(config.head_dim)) + hidden
+        weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        return weights @ vs / weights.sum(axis=-1, keepdims=True)
+
+    return "numpy dense", by_numpy
+
+
+def forward_groups(config: TemporalHeadConfig, lengths: Sequence[int], rounds: int, torch: Any) -> list[Group]:
+    """Sparse forward, the core's dense forward and somebody else's, one thread each."""
+    sparse = AetherTemporalHead(config)
+    dense = AetherTemporalHead(_dense(config))
+    groups = []
+    for tokens in lengths:
+        q, k, v = _inputs(config, tokens)
+        name, call = _reference_dense(config, q, k, v, torch)
+        candidates: dict[str, Call] = {
+            "sparse": lambda q=q, k=k, v=v: sparse.forward(q, k, v, threads=1),  # type: ignore[misc]
+            "dense": lambda q=q, k=k, v=v: dense.forward(q, k, v, threads=1),  # type: ignore[misc]
+            name: call,
+        }
+        groups.append(Group(f"forward, {tokens} tokens", measure(candidates, rounds)))
+    return groups
+
+
+def _dense(config: TemporalHeadConfig) -> TemporalHeadConfig:
+    return TemporalHeadConfig(
+        backend="dense", q_heads=config.q_heads, kv_heads=config.kv_heads, head_dim=config.head_dim, causal=True
+    )
+
+
+def step_group(config: TemporalHeadConfig, lengths: Sequence[int], rounds: int) -> Group:
+    """One step after so many tokens, from Python: the call, the check of its arguments, the answer as a new array."""
+    head = AetherTemporalHead(config)
+    candidates: dict[str, Call] = {}
+    for length in lengths:
+        cache = head.make_cache(capacity=max(lengths) * 4, on_full="ring")
+        q, k, v = _inputs(config, length)
+        cache.append(k, v)
+        candidates[f"{length} tokens before"] = _step(head, q[:1].copy(), k[:1].copy(), v[:1].copy(), cache)
+    return Group("step", measure(candidates, rounds))
+
+
+def _step(head: AetherTemporalHead, q: Any, k: Any, v: Any, cache: KvCache) -> Call:
+    return lambda: head.step(q, k, v, cache)
+
+
+def crc_group(rounds: int) -> Group:
+    data = np.random.default_rng(7).bytes(_CRC_BYTES)
+    candidates: dict[str, Call] = {"crc32": lambda: crc32(data), "zlib.crc32": lambda: zlib.crc32(data)}
+    return Group("CRC-32 of 1 MiB", measure(candidates, rounds))
+
+
+def bench(
+    *,
+    config: TemporalHeadConfig | None = None,
+    forward_lengths: Sequence[int] = FORWARD_LENGTHS,
+    step_lengths: Sequence[int] = STEP_LENGTHS,
+    rounds: int = 15,
+) -> dict[str, Any]:
+    """Measures everything and says on what, as JSON takes it. torch, where installed, gets one thread."""
+    config = config or TemporalHeadConfig.default_aether()
+    torch = _torch()
+    threads = None if torch is None else torch.get_num_threads()
+    if torch is not None:
+        torch.set_num_threads(1)
+    try:
+        groups = forward_groups(config, forward_lengths, rounds, torch)
+        groups += [step_group(config, step_lengths, rounds), crc_group(rounds)]
+    finally:
+        if torch is not None:
+            torch.set_num_threads(threads)
+    return {
+        "version": __version__,
+        "kernels": AetherTemporalHead(config).kernels,
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "torch": None if torch is None else torch.__version__,
+        "rounds": rounds,
+        "shape": {"q_heads": config.q_heads, "kv_heads": config.kv_heads, "head_dim": config.head_dim},
+        "groups": [
+            {
+                "name": group.name,
+                "results": [
+                    {"name": name, "median_us": seconds * 1e6, "ratio": group.ratios()[name]}
+                    for name, seconds in group.seconds.items()
+                ],
+            }
+            for group in groups
+        ],
+    }

@@ -1,0 +1,56 @@
+"""aether bench"""
+
+from __future__ import annotations
+
+import click
+
+from aether_temporal.bench import FORWARD_LENGTHS, STEP_LENGTHS, bench
+
+from .options import json_option
+from .output import console, micros, print_json, table
+
+
+@click.command("bench")
+@click.option(
+    "--rounds", type=click.IntRange(1, 1000), default=15, show_default=True, help="Turns each candidate gets."
+)
+@click.option(
+    "--forward",
+    "forward_lengths",
+    type=click.IntRange(1, 65536),
+    multiple=True,
+    help="Tokens of a forward; may be repeated. [default: 32 64 256 1024]",
+)
+@click.option(
+    "--step",
+    "step_lengths",
+    type=click.IntRange(1, 10_000_000),
+    multiple=True,
+    help="Tokens before a step; may be repeated. [default: 100 1000 10000 100000]",
+)
+@json_option
+def command(rounds: int, forward_lengths: tuple[int, ...], step_lengths: tuple[int, ...], as_json: bool) -> None:
+    """Measure forward, step, dense attention and CRC beside torch (or numpy) and zlib, all in one run.
+
+    Candidates take turns; figures are medians of one call on one thread. A ratio is a candidate's time over that of the
+    first of its group: above 1 it is slower.
+    """
+    document = bench(
+        forward_lengths=forward_lengths or FORWARD_LENGTHS, step_lengths=step_lengths or STEP_LENGTHS, rounds=rounds
+    )
+    if as_json:
+        print_json(document)
+        return
+    out = console()
+    other = f"torch {document['torch']}" if document["torch"] else "torch is not installed: numpy instead"
+    shape = document["shape"]
+    out.print(
+        f"{document['machine']}, kernels {document['kernels']}, Python {document['python']}, {other}; "
+        f"{shape['q_heads']} query and {shape['kv_heads']} key/value heads of dim {shape['head_dim']}, one thread"
+    )
+    for group in document["groups"]:
+        out.print()
+        shown = table("", ">median", ">ratio", title=group["name"])
+        for result in group["results"]:
+            shown.add_row(result["name"], micros(result["median_us"]), f"{result['ratio']:.2f}")
+        out.print(shown)

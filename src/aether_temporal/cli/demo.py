@@ -1,0 +1,92 @@
+"""aether demo"""
+
+from __future__ import annotations
+
+import click
+
+from aether_temporal import TemporalModel, kernels
+from aether_temporal.demo import DEMO_SEED, demo_recording, save_recording
+from aether_temporal.golden import golden_files, run_golden
+from aether_temporal.running import default_capacity, run
+from aether_temporal.running.stream import answer_names, real_time
+from aether_temporal.shipped import model_path
+
+from .live import Lines, Panel, Silent
+from .options import json_option
+from .output import console, print_json
+from .parity import document as parity_document
+from .parity import print_reports
+from .summary import print_result
+
+_FASTER = 4.0
+
+
+@click.command("demo")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=DEMO_SEED, show_default=True, help="Of room, person and noise."
+)
+@click.option(
+    "--speed", type=click.Choice(["real", "max"]), help="[default: four times as fast as real on a terminal, else max]"
+)
+@click.option("--save", type=click.Path(dir_okay=False), help="Keep the simulated recording (.npz, for `aether run`).")
+@click.option("--plot", type=click.Path(dir_okay=False), help="Draw the timeline to this file (extra `plot`).")
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context, seed: int, speed: str | None, save: str | None, plot: str | None, as_json: bool
+) -> None:
+    """Simulate a short recording, classify it frame by frame, and check that this host computes every bit right.
+
+    The recording is simulated by a physical model of a room: it shows the tool at work, not what real rooms give.
+    """
+    out = console()
+    model = TemporalModel.from_blob(model_path("demo"))
+    recording = demo_recording(seed)
+    if save is not None:
+        save_recording(recording, save)
+    names = answer_names(model)
+    if not as_json:
+        out.print(
+            f"This recording is SIMULATED: a physical model of a room with one person (seed {seed}), "
+            f"{len(recording)} frames. Nothing here was measured.\n"
+        )
+    factor = {"real": 1.0, "max": None, None: _FASTER if out.is_terminal and not as_json else None}[speed]
+    display = (
+        Silent()
+        if as_json
+        else Panel(out, names, recording, "demo ← simulation", False)
+        if out.is_terminal
+        else Lines(out, names, recording)
+    )
+    with display:
+        result = run(
+            model, recording, pace=None if factor is None else real_time(recording, factor), on_answer=display.show
+        )
+    reports = (
+        []
+        if result.interrupted
+        else [run_golden(data, name, file) for name in kernels() for file, data in golden_files()]
+    )
+    passed = all(report.passed for report in reports)
+    if as_json:
+        print_json(
+            {
+                "simulated": True,
+                "seed": seed,
+                "model": "demo",
+                "kernels": model.kernels,
+                "capacity": default_capacity(model),
+                "recording": result.summary(),
+                "parity": parity_document(reports),
+            }
+        )
+    else:
+        print_result(out, result)
+        if reports:
+            out.print("\nGolden vectors on this host, every kernel variant that runs here:")
+            print_reports(reports)
+    if plot is not None and len(result):
+        from aether_temporal.running.plot import plot as draw
+
+        draw(result, plot)
+    ctx.exit(130 if result.interrupted else 0 if passed else 1)

@@ -1,0 +1,171 @@
+"""aether inspect, init and recordings."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import call, call_json, make_blob, save_model, save_recordings
+
+from aether_temporal import InvalidArgumentError, TemporalModel, WeightBlob, WeightBlobHeader, crc32
+from aether_temporal.initialising import random_blob
+from aether_temporal.inspecting import check_blob
+
+
+def test_inspect_says_everything(tmp_path: Path) -> None:
+    path = save_model(tmp_path, n_pairs=12)
+    document = call_json("inspect", path, "--capacity", 100, "--dtype", "float16")
+    assert list(document) == [
+        "file", "whole", "bytes", "crc32", "header", "width", "weights", "settings", "arrays", "memory",
+    ]  # fmt: skip
+    raw = path.read_bytes()
+    assert document["bytes"] == len(raw)
+    assert document["crc32"] == f"0x{struct.unpack('<I', raw[-4:])[0]:08X}"
+    assert document["header"]["head_dim"] == 4
+    assert document["settings"]["class_names"] == ["sit", "walk", "turn"]
+    assert document["settings"]["carriers"] == {"n_pairs": 12, "index": [0, 2, 4, 6, 8, 10]}
+    assert document["settings"]["embedding_dim"] == 5
+    assert document["settings"]["provenance"] == "made for a test"
+    memory = TemporalModel.from_blob(raw).memory(capacity=100, dtype="float16")
+    assert document["memory"]["state"] == memory.state
+    assert document["memory"]["multiply_adds"] == memory.multiply_adds
+    assert document["memory"]["ram"] == memory.state + memory.scratch
+    first = document["arrays"][0]
+    assert (first["name"], first["shape"], first["offset"]) == ("layers.0.Wq", [6, 8], 24)
+    ends = [array["offset"] + array["bytes"] for array in document["arrays"]]
+    assert all(end <= array["offset"] for end, array in zip(ends, document["arrays"][1:], strict=False))
+    assert ends[-1] <= len(raw) - 4
+    text = call("inspect", path).stdout
+    for words in (
+        "classes         sit, walk, turn",
+        "made for a test",
+        "layers.0.Wq",
+        "multiply-adds a frame",
+        document["crc32"],
+    ):
+        assert words in text
+    assert "history 64" in text
+    assert "\x1b" not in text
+
+
+def _flip(raw: bytearray) -> None:
+    raw[30] ^= 4
+
+
+def _header(offset: int, form: str, value: int) -> Any:
+    """Changes a header field and makes the CRC right again."""
+
+    def change(raw: bytearray) -> None:
+        struct.pack_into(form, raw, offset, value)
+        struct.pack_into("<I", raw, len(raw) - 4, crc32(bytes(raw[:-4])))
+
+    return change
+
+
+DAMAGE = {
+    "shortest length": (lambda raw: raw.__delitem__(slice(20, None)), "at least 28 bytes", "20 bytes"),
+    "magic": (lambda raw: raw.__setitem__(slice(0, 4), b"ABCD"), "0x52564E45", "0x44434241"),
+    "version": (_header(4, "<H", 2), "1", "2"),
+    "length": (lambda raw: raw.append(0), "28 + weights_len", "bytes"),
+    "CRC-32": (_flip, "(stored)", "(of the bytes)"),
+    "flags, header values, sections, weights": (_header(0x0C, "<H", 3), "all in range", "n_kv_heads"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_inspect_explains_damage(tmp_path: Path, name: str) -> None:
+    change, expected, found = DAMAGE[name]
+    path = save_model(tmp_path)
+    raw = bytearray(path.read_bytes())
+    change(raw)
+    path.write_bytes(raw)
+    document = call_json("inspect", path, code=1)
+    assert document["whole"] is False
+    failed = [check for check in document["checks"] if check["passed"] is False]
+    assert [check["name"] for check in failed] == [name]
+    assert expected in failed[0]["expected"]
+    assert found in failed[0]["found"]
+    order = [check["name"] for check in document["checks"]]
+    assert order == list(DAMAGE)
+    assert all(check["passed"] is None for check in document["checks"][order.index(name) + 1 :])
+    result = call("inspect", path, code=1)
+    assert "FAILED" in result.stdout
+    assert document["error"]["type"] in result.stderr
+
+
+def test_every_truncation_is_explained() -> None:
+    raw = make_blob().serialize()
+    for length in range(0, len(raw), 7):
+        checks, error = check_blob(raw[:length])
+        assert error is not None
+        assert [check.passed for check in checks].count(False) == 1
+    checks, error = check_blob(raw)
+    assert error is None
+    assert all(check.passed for check in checks)
+
+
+def test_init_gives_the_same_bytes_everywhere(tmp_path: Path) -> None:
+    """Pinned: whoever changes the rule changes these numbers, and its description."""
+    path = tmp_path / "random.rvne"
+    document = call_json("init", path, "--seed", 7)
+    raw = path.read_bytes()
+    assert document == {"file": str(path), "bytes": 41244, "crc32": "0xA6C66923", "seed": 7}
+    assert struct.unpack_from("<3f", raw, 24) == tuple(_rule(7, i, 16) for i in range(3))
+    at = 24 + 4 * (2 * 2 * (16 * 128 + 16 * 32))
+    assert struct.unpack_from("<f", raw, at)[0] == _rule(7, (at - 24) // 4, 16)  # the classifier's first weight
+    half = call_json("init", tmp_path / "half.rvne", "--seed", 7, "--dtype", "float16")
+    assert (half["bytes"], half["crc32"]) == (20636, "0x095A8871")
+    model = TemporalModel.from_blob(path)
+    assert model.settings is None
+    assert len(model.array_table()) == 9
+
+
+def _rule(seed: int, index: int, rows: int) -> float:
+    """The documented rule, with Python's integers and one weight at a time."""
+    import numpy as np
+
+    mask = (1 << 64) - 1
+    z = (seed + (index + 1) * 0x9E3779B97F4A7C15) & mask
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+    k = (z ^ (z >> 31)) >> 40
+    return float(np.float32((2 * k + 1 - 2**24) / 2**24) * (np.float32(1) / np.sqrt(np.float32(rows))))
+
+
+def test_random_blobs_stay_within_their_bounds() -> None:
+    header = WeightBlobHeader(
+        dtype="float32", input_dim=9, n_q_heads=6, n_kv_heads=2, head_dim=5, n_layers=3, n_classes=2
+    )
+    blob = random_blob(header, 2**64 - 1)
+    assert blob != random_blob(header, 0)
+    assert WeightBlob.parse(blob.serialize()) == blob
+    for name, array in blob.arrays().items():
+        assert abs(array).max() <= 1 / array.shape[0] ** 0.5, name
+        assert abs(array).max() > 0.5 / array.shape[0] ** 0.5, name
+    for seed in (-1, 2**64):
+        with pytest.raises(InvalidArgumentError, match="seed: expected an integer from 0"):
+            random_blob(header, seed)
+
+
+def test_init_refuses(tmp_path: Path) -> None:
+    path = tmp_path / "x.rvne"
+    assert "kv_heads" in call("init", path, "--q-heads", 4, "--kv-heads", 3, code=2).stderr
+    assert not path.exists()
+    call("init", path)
+    before = path.read_bytes()
+    assert "--force" in call("init", path, "--seed", 1, code=2).stderr
+    assert path.read_bytes() == before
+    call("init", path, "--seed", 1, "--force")
+    assert path.read_bytes() != before
+    assert "No such file" in call("init", tmp_path / "absent" / "x.rvne", code=2).stderr
+
+
+def test_recordings_are_listed(tmp_path: Path) -> None:
+    path = save_recordings(tmp_path)
+    document = call_json("recordings", path)
+    assert document["format"] == "npz"
+    assert document["recordings"][2] == {"index": 2, "name": "c", "frames": 60, "person": "4", "session": "1"}
+    assert "set.npz (npz)" in call("recordings", path).stdout.replace("\n", "")
+    assert "expected .npz" in call("recordings", save_model(tmp_path), code=2).stderr

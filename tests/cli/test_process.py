@@ -1,0 +1,177 @@
+"""The command as a process: terminals, pipes, interrupts, standard input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import call, make_blob, save_model, save_recordings
+
+from aether_temporal import TemporalModel, __version__
+
+AETHER = [sys.executable, "-c", "from aether_temporal.cli import main; main()"]
+POSIX = pytest.mark.skipif(os.name != "posix", reason="signals and pseudo-terminals of POSIX")
+
+
+def csi_line(i: int, pairs: int = 6) -> bytes:
+    values = [(i * 7 + j * 13) % 100 - 50 for j in range(2 * pairs)]
+    data = ",".join(map(str, values))
+    head = f"CSI_DATA,{i},1a:00:00:00:00:00,-30,11,1,6,1,0,1,0,1,0,0,-93,0,13,2,{i * 20000},0,67,0,{2 * pairs},0"
+    return f'{head},"[{data}]"\n'.encode()
+
+
+def process(*arguments: object, **options: object) -> subprocess.Popen[bytes]:
+    command = [*AETHER, *(str(argument) for argument in arguments)]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
+    environment.pop("NO_COLOR", None)
+    return subprocess.Popen(command, env=environment, **options)  # type: ignore[call-overload,no-any-return]
+
+
+def finished(*arguments: object, stdin: bytes | None = None) -> tuple[int, str, str]:
+    found = process(*arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out, error = found.communicate(stdin, timeout=60)
+    return found.returncode, out.decode(), error.decode()
+
+
+def test_version_and_help() -> None:
+    assert finished("--version") == (0, f"aether {__version__}{os.linesep}", "")
+    code, out, _ = finished("--help")
+    assert code == 0
+    for name in ("run", "enroll", "recordings", "inspect", "init", "parity", "demo", "bench", "train"):
+        assert f"\n  {name} " in out.replace("\r", "")
+        assert finished(name, "--help")[0] == 0
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys; from aether_temporal.cli import aether as a; a(['--help'], standalone_mode=False); "
+    code += "print(sorted(sys.modules))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
+    for name in ("'torch'", "'matplotlib'", "'dpkt'", "'scipy'"):
+        assert name not in out
+
+
+def test_errors_are_one_line_and_status_2(tmp_path: Path) -> None:
+    code, out, error = finished("run", save_model(tmp_path), tmp_path / "absent.npz")
+    assert (code, out) == (2, "")
+    assert error.startswith("aether: ")
+    assert len(error.splitlines()) == 1
+    assert finished("nonsense")[0] == 2
+
+
+def test_csi_text_on_standard_input(tmp_path: Path) -> None:
+    """The same answers as from a file; what cannot be trusted is dropped and counted."""
+    model = save_model(tmp_path)
+    lines = [csi_line(i) for i in range(40)]
+    damaged = [*lines[:10], lines[10][:50] + b"\n", b"I (5) wifi: log\n", *lines[10:], csi_line(1, pairs=9)]
+    code, out, error = finished("run", model, "-", "--json", stdin=b"".join(damaged))
+    assert (code, error) == (0, "")
+    summary = json.loads(out)["recordings"][0]
+    assert summary["frames"] == 40
+    assert summary["dropped"] == {"cut": 1, "other_text": 1, "other_shape": 1}
+    assert summary["frame_rate_hz"] == pytest.approx(50)
+    (tmp_path / "recording.csv").write_bytes(b"".join(lines))
+    stored = json.loads(call("run", model, tmp_path / "recording.csv", "--json").stdout)["recordings"][0]
+    assert stored["answers"] == summary["answers"]
+    assert stored["mean_margin"] == pytest.approx(summary["mean_margin"])
+    code, _, error = finished("run", model, "-", stdin=b"nothing of use\n")
+    assert code == 2
+    assert "expected CSI text lines with frames for 6 features, found none (1 other_text)" in error
+
+
+@POSIX
+def test_answers_come_while_the_input_is_open(tmp_path: Path) -> None:
+    found = process("run", save_model(tmp_path), "-", "--jsonl", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert found.stdin is not None
+    assert found.stdout is not None
+    for i in range(3):
+        found.stdin.write(csi_line(i))
+        found.stdin.flush()
+        assert json.loads(found.stdout.readline())["frame"] == i
+    found.stdin.close()
+    assert "summary" in json.loads(found.stdout.readline())
+    assert found.wait(30) == 0
+    found.stdout.close()
+
+
+@POSIX
+@pytest.mark.parametrize("source", ["file", "standard input"])
+def test_interrupt_ends_with_the_summary_so_far(tmp_path: Path, source: str) -> None:
+    model = save_model(tmp_path)
+    arguments = ["-"] if source != "file" else [str(save_recordings(tmp_path)), "--recording", "a", "--speed", "real"]
+    found = process("run", model, *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert found.stdin is not None
+    assert found.stdout is not None
+    if source != "file":
+        found.stdin.write(csi_line(0))
+        found.stdin.flush()
+    found.stdout.peek() if hasattr(found.stdout, "peek") else time.sleep(0.5)
+    time.sleep(0.2)
+    found.send_signal(signal.SIGINT)
+    out, error = found.communicate(timeout=30)
+    assert found.returncode == 130
+    assert error == b""
+    assert b"latency" in out
+    assert b"frames" in out
+
+
+@POSIX
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    model, recordings = save_model(tmp_path), save_recordings(tmp_path)
+    for arguments in (["--jsonl"], ["--speed", "max"]):
+        read, write = os.pipe()
+        os.close(read)
+        found = process("run", model, recordings, "--all", *arguments, stdout=write, stderr=subprocess.PIPE)
+        os.close(write)
+        _, error = found.communicate(timeout=60)
+        assert found.returncode == 141
+        assert error == b""
+
+
+@POSIX
+def test_on_a_terminal_the_display_is_live_and_leaves_the_summary(tmp_path: Path) -> None:
+    import pty
+
+    leader, follower = pty.openpty()
+    model, recordings = save_model(tmp_path), save_recordings(tmp_path)
+    found = process("run", model, recordings, "--recording", "a", stdin=follower, stdout=follower, stderr=follower)
+    os.close(follower)
+    out = b""
+    begin = time.monotonic()
+    while True:
+        try:
+            piece = os.read(leader, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        out += piece
+    assert found.wait(30) == 0
+    assert time.monotonic() - begin > 69 / 50  # in its own time: 70 frames at 50 a second
+    text = out.decode()
+    assert text.count("\x1b[2K") > 10  # redrawn in place
+    assert "█" in text
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor is given back
+    assert "a: 70 frames" in text.rsplit("\x1b[?25h", 1)[1]
+
+
+def test_a_shipped_name_and_a_file_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file comes before a shipped model of the same name."""
+    monkeypatch.chdir(tmp_path)
+    make_blob().save("activity")
+    assert "made for a test" in call("inspect", "activity").stdout
+    assert TemporalModel.from_blob("activity").n_classes == 3
+
+
+def test_recordings_larger_than_a_batch_stay_whole(tmp_path: Path) -> None:
+    frames = np.random.default_rng(1).uniform(1, 9, (20_000, 6)).astype(np.float32)
+    np.save(tmp_path / "long.npy", frames)
+    code, out, _ = finished("run", save_model(tmp_path), tmp_path / "long.npy", "--json")
+    assert code == 0
+    assert json.loads(out)["total"]["frames"] == 20_000

@@ -1,0 +1,325 @@
+"""aether run and enroll: what they compute, print and refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command import call, call_json, make_blob, save_model, save_recordings
+
+from aether_temporal import InvalidArgumentError, TemporalModel
+from aether_temporal.recordings import Recording, RecordingShapeError, open_recording
+from aether_temporal.running import Gallery, enrol, match_labels, model_frames, run
+from aether_temporal.running.truth import match_person
+
+
+def test_a_run_gives_the_bits_of_forward(tmp_path: Path) -> None:
+    model = TemporalModel.from_blob(make_blob())
+    recording = open_recording(save_recordings(tmp_path), recording="a")
+    for capacity, dtype in ((None, "float32"), (5, "float32"), (9, "float16")):
+        result = run(model, recording, capacity=capacity, dtype=dtype)  # type: ignore[arg-type]
+        expected = model.forward(recording.frames, capacity=capacity or 64, dtype=dtype)  # type: ignore[arg-type]
+        assert result.scores.tobytes() == expected.tobytes()
+        assert result.names == ("sit", "walk", "turn")
+
+
+def test_margins_and_tally_by_hand(tmp_path: Path) -> None:
+    model = TemporalModel.from_blob(make_blob())
+    recording = open_recording(save_recordings(tmp_path), recording="a")
+    seen: list[Any] = []
+    result = run(model, recording, on_answer=seen.append)
+    assert recording.labels is not None
+    right: dict[str, list[int]] = {}
+    for t, row in enumerate(result.scores.tolist()):
+        ordered = sorted(row, reverse=True)
+        assert seen[t].best == row.index(ordered[0])
+        assert seen[t].margin == pytest.approx(ordered[0] - ordered[1])
+        assert seen[t].truth == recording.labels[t]
+        if recording.labels[t] >= 0:
+            entry = right.setdefault(result.names[recording.labels[t]], [0, 0])
+            entry[0] += seen[t].best == recording.labels[t]
+            entry[1] += 1
+    assert {name: tuple(entry) for name, entry in right.items()} == result.tally()
+    np.testing.assert_allclose(result.margins, [answer.margin for answer in seen], rtol=1e-6)
+    accuracy = result.summary()["accuracy"]
+    assert accuracy["frames"] == int((recording.labels >= 0).sum())
+    assert accuracy["right"] == sum(entry[0] for entry in right.values())
+
+
+def test_windows_by_hand(tmp_path: Path) -> None:
+    model = TemporalModel.from_blob(make_blob())
+    result = run(model, open_recording(save_recordings(tmp_path), recording="a"))
+    assert result.truth is not None
+    right = windows = 0
+    for begin in range(0, 70 - 9, 10):
+        labels = [int(label) for label in result.truth[begin : begin + 10] if label >= 0]
+        most = max(labels.count(label) for label in labels)
+        truth = min(label for label in labels if labels.count(label) == most)
+        right += truth == result.answers[begin + 9]
+        windows += 1
+    assert result.windows(10) == (right, windows)
+    assert windows == 7
+    assert result.windows(71) == (0, 0)
+
+
+def test_labels_match_classes_by_name() -> None:
+    labels = ["SEATED_RX", "Standing-Up TX", "turn", ""]
+    assert match_labels(["seated", "standing_up"], labels) == [0, 1, None, None]
+    assert match_labels(["walk", "walk_fast"], ["WALK_FAST_RX", "WALK_SLOW", "walking"]) == [1, 0, None]
+    assert match_labels(["0", "1"], ["1", "2"]) == [1, None]
+    assert match_person(["3", "person 7"], "7") == 1
+    assert match_person(["3", "person 7"], "person3") == 0
+    assert match_person(["3", "person 7"], "8") is None
+
+
+SUMMARY_KEYS = {
+    "source": str,
+    "recording": str,
+    "format": str,
+    "person": str,
+    "session": str,
+    "frames": int,
+    "duration_s": type(None),
+    "frame_rate_hz": float,
+    "dropped": dict,
+    "notes": list,
+    "latency": dict,
+    "answers": dict,
+    "majority": str,
+    "mean_margin": float,
+    "accuracy": dict,
+}
+
+
+def test_json_for_machines(tmp_path: Path) -> None:
+    """The keys are an interface: whoever changes them changes this test and says so."""
+    document = call_json("run", save_model(tmp_path), save_recordings(tmp_path), "--recording", "c", "--capacity", 32)
+    assert list(document) == [
+        "model", "kernels", "capacity", "dtype", "enrolled", "lag", "recordings", "total",
+    ]  # fmt: skip
+    assert (document["capacity"], document["dtype"], document["enrolled"]) == (32, "float32", None)
+    (summary,) = document["recordings"]
+    assert {key: type(value) for key, value in summary.items()} == SUMMARY_KEYS
+    assert set(summary["latency"]) == {"median_us", "p99_us", "max_us", "period_us", "p99_of_period"}
+    assert 0 < summary["latency"]["median_us"] <= summary["latency"]["p99_us"] <= summary["latency"]["max_us"]
+    assert summary["latency"]["period_us"] == pytest.approx(20_000)
+    accuracy = summary["accuracy"]
+    assert set(accuracy) == {
+        "right", "frames", "fraction", "balanced", "windows", "by_class", "recordings_right", "recordings",
+        "unmatched_labels",
+    }  # fmt: skip
+    assert accuracy["frames"] == 30  # TURN_A is turn, OTHER is no class
+    assert list(accuracy["by_class"]) == ["turn"]
+    assert accuracy["unmatched_labels"] == ["OTHER"]
+    assert accuracy["recordings"] == 1
+    assert document["total"]["frames"] == 60
+
+
+def test_jsonl_has_a_line_a_frame_and_the_summary_last(tmp_path: Path) -> None:
+    out = call("run", save_model(tmp_path), save_recordings(tmp_path), "--recording", "b", "--jsonl").stdout
+    *frames, last = [json.loads(line) for line in out.splitlines()]
+    assert [frame["frame"] for frame in frames] == list(range(50))
+    assert set(frames[0]) == {"frame", "answer", "margin", "scores", "latency_us", "truth"}
+    assert list(last) == ["summary"]
+    assert last["summary"]["total"]["frames"] == 50
+
+
+def test_all_and_sessions(tmp_path: Path) -> None:
+    model, recordings = save_model(tmp_path), save_recordings(tmp_path)
+    document = call_json("run", model, recordings, "--all")
+    assert [entry["recording"] for entry in document["recordings"]] == ["a", "b", "c"]
+    total = document["total"]
+    assert (total["recordings"], total["frames"]) == (3, 180)
+    for key in ("right", "frames"):
+        assert total["accuracy"][key] == sum(entry["accuracy"][key] for entry in document["recordings"])
+    document = call_json("run", model, recordings, "--all", "--session", "1")
+    assert [entry["recording"] for entry in document["recordings"]] == ["c"]
+    error = call("run", model, recordings, "--all", "--session", "9", code=2).stderr
+    assert "session: expected one of those there are (0, 1)" in error
+    text = call("run", model, recordings, "--all").stdout
+    assert "3 recordings, 180 frames" in text
+
+
+def test_plain_output_where_there_is_no_terminal(tmp_path: Path) -> None:
+    out = call("run", save_model(tmp_path), save_recordings(tmp_path), "--recording", "c").stdout
+    assert "\x1b" not in out
+    assert "\r" not in out
+    assert "truth turn" in out.splitlines()[0]
+    assert "c: 60 frames, 50 a second" in out
+    assert "dropped   nothing" in out
+    assert "not classes of this model: OTHER" in out
+
+
+def test_wrong_width_names_what_was_expected_and_found(tmp_path: Path) -> None:
+    np.save(tmp_path / "wide.npy", np.ones((4, 7), np.float32))
+    error = call("run", save_model(tmp_path), tmp_path / "wide.npy", code=2).stderr
+    assert error.startswith("aether: ")
+    assert "frame width: expected 6 features a frame, as the model has them, found 7" in error
+    assert len(error.splitlines()) == 1
+    call("run", save_model(tmp_path), tmp_path / "wide.npy", "--pick", "1-6")
+    error = call("run", save_model(tmp_path), tmp_path / "wide.npy", "--pick", "2-7", code=2).stderr
+    assert "features: expected indices 0 … 6, found 2 … 7" in error
+
+
+def test_raw_frames_become_the_models_carriers(tmp_path: Path) -> None:
+    """Of 12 pairs the model takes every other one; 6 pairs are taken as they are; others are refused."""
+    model = TemporalModel.from_blob(make_blob(n_pairs=12))
+    iq = np.random.default_rng(3).integers(-128, 128, (9, 12, 2)).astype(np.int8)
+    recording = Recording(source="x", name="", format="npy", iq=iq)
+    frames = model_frames(model, recording)
+    assert np.array_equal(frames, np.stack([model.csi_frame(frame) for frame in iq]))
+    exact = np.sqrt((iq[:, ::2].astype(np.float64) ** 2).sum(axis=2)).astype(np.float32)
+    assert np.array_equal(frames, exact)
+    taken = Recording(source="x", name="", format="npy", iq=np.ascontiguousarray(iq[:, ::2]))
+    assert np.array_equal(model_frames(model, taken), exact)
+    with pytest.raises(
+        RecordingShapeError, match=r"expected raw frames of 12 I/Q pairs or 6 I/Q pairs, .* found 5 I/Q"
+    ):
+        model_frames(model, Recording(source="x", name="", format="npy", iq=np.zeros((2, 5, 2), np.int8)))
+
+
+def test_enrolled_persons(tmp_path: Path) -> None:
+    model, recordings = save_model(tmp_path), save_recordings(tmp_path)
+    gallery = tmp_path / "gallery.npz"
+    assert call_json("enroll", model, recordings, "-o", gallery, "--session", "0")["persons"] == ["4", "5"]
+    from_file = call_json("run", model, recordings, "--recording", "c", "--enroll", gallery)
+    at_once = call_json("run", model, recordings, "--recording", "c", "--enroll", recordings, "--enroll-session", "0")
+    assert from_file["enrolled"] == 2
+    assert from_file["recordings"][0]["answers"] == at_once["recordings"][0]["answers"]
+    assert from_file["recordings"][0]["accuracy"]["by_class"].keys() == {"4"}
+    named = call_json(
+        "run",
+        model,
+        recordings,
+        "--recording",
+        "a",
+        "--enroll",
+        f"ada={_one(tmp_path, 0)}",
+        "--enroll",
+        f"bob={_one(tmp_path, 70)}",
+    )
+    assert set(named["recordings"][0]["answers"]) <= {"ada", "bob"}
+
+
+def _one(folder: Path, start: int) -> Path:
+    path = folder / f"from{start}.npy"
+    np.save(path, np.load(folder / "set.npz")["amp"][start : start + 40])
+    return path
+
+
+def test_gallery_by_hand(tmp_path: Path) -> None:
+    model = TemporalModel.from_blob(make_blob())
+    a, b = (open_recording(save_recordings(tmp_path), recording=name) for name in "ab")
+    gallery = enrol(model, [("x", a), ("y", b), ("x", b)], capacity=16)
+    rows = np.concatenate([model.embeddings(r.frames, capacity=16) for r in (a, b)]).astype(np.float64)
+    mean = rows.mean(axis=0)
+    np.testing.assert_allclose(gallery.embeddings[0], mean / np.linalg.norm(mean), rtol=1e-5)
+    result = run(model, a, capacity=16, gallery=gallery)
+    np.testing.assert_allclose(result.scores, model.embeddings(a.frames, capacity=16) @ gallery.embeddings.T, rtol=1e-5)
+    assert result.enrolled
+    gallery.save(tmp_path / "g.npz")
+    again = Gallery.load(tmp_path / "g.npz")
+    assert again.names == ("x", "y")
+    assert again.embeddings.tobytes() == gallery.embeddings.tobytes()
+    with pytest.raises(InvalidArgumentError, match=r"gallery: expected embeddings of 9 values, .* found 5"):
+        run(TemporalModel.from_blob(make_blob(embed=9)), a, gallery=gallery)
+    with pytest.raises(InvalidArgumentError, match="expected gallery_names and gallery_embeddings"):
+        Gallery.load(tmp_path / "set.npz")
+
+
+def test_a_model_without_embedding_cannot_enrol(tmp_path: Path) -> None:
+    call("init", tmp_path / "plain.rvne", "--input-dim", 6)
+    error = call(
+        "run",
+        tmp_path / "plain.rvne",
+        save_recordings(tmp_path),
+        "--recording",
+        "a",
+        "--enroll",
+        tmp_path / "set.npz",
+        code=2,
+    ).stderr
+    assert "expected a model with an embedding, found one without" in error
+
+
+def test_classes_without_names_are_numbers(tmp_path: Path) -> None:
+    call("init", tmp_path / "plain.rvne", "--input-dim", 6, "--classes", 3)
+    document = call_json("run", tmp_path / "plain.rvne", save_recordings(tmp_path), "--recording", "a")
+    assert set(document["recordings"][0]["answers"]) <= {"0", "1", "2"}
+    assert document["recordings"][0]["accuracy"] is None
+
+
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_plot_draws_a_picture(tmp_path: Path, ending: str) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib (extra plot) is not installed")
+    picture = tmp_path / f"timeline.{ending}"
+    call("run", save_model(tmp_path), save_recordings(tmp_path), "--recording", "a", "--plot", picture)
+    content = picture.read_bytes()
+    assert content.startswith(b"\x89PNG") if ending == "png" else b"<svg" in content
+    assert len(content) > 10_000
+    error = call(
+        "run", tmp_path / "model.rvne", tmp_path / "set.npz", "--recording", "a", "--plot", tmp_path / "x.mp3", code=2
+    ).stderr
+    assert "plot: expected a file ending such as .png" in error
+
+
+WRONG_USAGE = {
+    "no recording chosen": (["set.npz"], "holds 3 recordings, expected a choice by index or name: 0 (a), 1 (b), 2 (c)"),
+    "no such recording": (["set.npz", "--recording", "z"], "found 'z'"),
+    "no such file": (["absent.npz"], "No such file"),
+    "a folder": (["."], "found a directory"),
+    "capacity of zero": (["set.npz", "--recording", "a", "--capacity", "0"], "--capacity"),
+    "an unknown dtype": (["set.npz", "--dtype", "int8"], "--dtype"),
+    "both kinds of JSON": (["set.npz", "--json", "--jsonl"], "--json and --jsonl"),
+    "all and one": (["set.npz", "--all", "--recording", "a"], "--all and --recording"),
+    "all and a plot": (["set.npz", "--all", "--plot", "x.png"], "--plot draws one recording"),
+    "a session of one": (["set.npz", "--session", "0"], "--session: expected together with --all"),
+    "indices that go down": (["set.npz", "--pick", "5-2"], "expected a range that goes up"),
+    "indices that are none": (["set.npz", "--pick", "a"], "expected indices and ranges"),
+    "standard input by name": (["-", "--recording", "a"], "standard input"),
+    "an absent gallery": (["set.npz", "--recording", "a", "--enroll", "absent.npz"], "absent.npz"),
+    "a model as recording": (["model.rvne"], "expected .npz, .npy, CSI text lines"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_USAGE)
+def test_wrong_usage_is_status_2_and_never_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    arguments, message = WRONG_USAGE[name]
+    monkeypatch.chdir(tmp_path)
+    save_model(tmp_path)
+    save_recordings(tmp_path)
+    result = call("run", "model.rvne", *arguments, code=2)
+    assert message in result.stderr
+    assert result.stdout == ""
+
+
+def test_wrong_models(tmp_path: Path) -> None:
+    recordings = save_recordings(tmp_path)
+    error = call("run", tmp_path / "absent.rvne", recordings, code=2).stderr
+    assert "expected a blob file or the name of a shipped model" in error
+    model = save_model(tmp_path)
+    raw = bytearray(model.read_bytes())
+    raw[40] ^= 1
+    model.write_bytes(raw)
+    assert "CRC" in call("run", model, recordings, "--recording", "a", code=2).stderr
+    assert "expected a blob file" in call("run", tmp_path, recordings, code=2).stderr
+
+
+def test_lag_compares_with_the_label_of_earlier_frames(tmp_path: Path) -> None:
+    model = TemporalModel.from_blob(make_blob())
+    recording = open_recording(save_recordings(tmp_path), recording="a")
+    assert recording.labels is not None
+    result = run(model, recording, lag=10)
+    assert result.truth is not None
+    assert (result.truth[:10] == -1).all()
+    assert np.array_equal(result.truth[10:], recording.labels[:-10])
+    whole = run(model, recording, lag=700)
+    assert whole.truth is None
+    document = call_json("run", save_model(tmp_path), tmp_path / "set.npz", "--recording", "a", "--lag", 10)
+    assert document["lag"] == 10
+    assert document["recordings"][0]["accuracy"]["frames"] == int((recording.labels[:-10] >= 0).sum())
