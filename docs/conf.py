@@ -1,4 +1,4 @@
-"""Sphinx configuration: `python -m sphinx -W --keep-going -b html docs docs/_build/html`, with the extra `docs` installed."""
+"""Sphinx configuration: `sphinx-build -W --keep-going docs docs/_build/html`, with the extra `docs` installed."""
 
 from importlib.metadata import version as installed_version
 

@@ -1,0 +1,115 @@
+"""The pages under docs/ do what they say: their Python and console blocks run, in order, one page a session.
+
+`python` blocks are executed (with doctest when they hold `>>>`), `console` blocks run each line after `$ ` and compare
+what it prints with the lines below, `...` standing for anything. Blocks that are not to be run are marked `sh` or
+`text`. The README's console blocks are for people; its Python is run.
+"""
+
+from __future__ import annotations
+
+import doctest
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
+FENCE = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block; `line` is the page's line its text begins at."""
+
+    kind: str
+    text: str
+    line: int
+
+
+def blocks(page: Path) -> list[Block]:
+    """The runnable blocks of a page, in order."""
+    text = page.read_text(encoding="utf-8")
+    found = [Block(m[1], m[2], text.count("\n", 0, m.start()) + 2) for m in FENCE.finditer(text)]
+    return [block for block in found if block.kind == "python" or page.name != "README.md"]
+
+
+def name(page: Path) -> str:
+    """A page's path inside the project."""
+    return page.relative_to(ROOT).as_posix()
+
+
+def run_python(block: Block, page: Path, names: dict[str, Any]) -> None:
+    """Execute a block in the page's namespace."""
+    if ">>>" not in block.text:
+        code = compile("\n" * (block.line - 1) + block.text, str(page), "exec")
+        exec(code, names)
+        return
+    test = doctest.DocTestParser().get_doctest(block.text, names, name(page), str(page), block.line - 1)
+    said: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=FLAGS)
+    result = runner.run(test, out=said.append, clear_globs=False)
+    names.update(test.globs)
+    assert result.failed == 0, "".join(said)
+
+
+def run_console(block: Block, page: Path, cwd: Path) -> None:
+    """Run each command of a block and compare what it prints."""
+    programs = Path(sys.executable).parent
+    environment = os.environ | {
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "COLUMNS": "120",
+        "NO_COLOR": "1",
+    }
+    for step in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+        command, _, expected = step.partition("\n")
+        done = subprocess.run(
+            command,
+            shell=True,
+            cwd=cwd,
+            env=environment,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            timeout=300,
+        )
+        where = f"{name(page)}, block at line {block.line}: {command}\n{done.stdout}"
+        assert done.returncode == 0, where
+        if expected.strip():
+            assert doctest.OutputChecker().check_output(expected.rstrip() + "\n", done.stdout.rstrip() + "\n", FLAGS), (
+                where
+            )
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=name)
+def test_blocks(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every block of a page runs, one after the other in one folder."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": name(page)}
+    for block in blocks(page):
+        if block.kind == "python":
+            run_python(block, page, names)
+        else:
+            run_console(block, page, tmp_path)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links(page: Path) -> None:
+    """Every relative link leads to a file of the project."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    missing = [target for target in LINK.findall(text) if not (page.parent / target).exists()]
+    assert not missing
+
+
+def test_the_guide_has_blocks() -> None:
+    """The check above would pass on pages without a block: the guide has some."""
+    kinds = {block.kind for page in PAGES if page.parent.name == "guide" for block in blocks(page)}
+    assert kinds == {"python", "console"}
