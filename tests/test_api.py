@@ -83,9 +83,7 @@ def _compute_reference(config: TemporalHeadConfig, inputs: Inputs, half: bool) -
 
 
 @patterns
-def test_forward_is_the_scalar_definition(
-    changes: dict[str, Any], variant: str, qkv: Callable[..., Inputs]
-) -> None:
+def test_forward_is_the_scalar_definition(changes: dict[str, Any], variant: str, qkv: Callable[..., Inputs]) -> None:
     config = SMALL.replace(**changes)
     inputs = qkv(config, 23)
     head = AetherTemporalHead(config, kernels=variant)
@@ -295,7 +293,9 @@ def test_heads_and_configurations_pickle() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "field"), [({"backend": "dense"}, "backend"), ({"causal": False}, "causal")], ids=["dense", "non-causal"]
+    ("changes", "field"),
+    [({"backend": "dense"}, "backend"), ({"causal": False}, "causal")],
+    ids=["dense", "non-causal"],
 )
 def test_only_causal_sparse_heads_stream(changes: dict[str, Any], field: str, qkv: Callable[..., Inputs]) -> None:
     head = AetherTemporalHead(SMALL.replace(**changes))

@@ -48,9 +48,7 @@ def part(inputs: Inputs, first: int, last: int | None = None) -> Inputs:
 
 @dtypes
 @pytest.mark.parametrize("capacity", [1, 2, 3, 4, 7, 8, 9, 16, 31, 70])
-def test_a_ring_is_forward_with_history(
-    capacity: int, dtype: str, variant: str, qkv: Callable[..., Inputs]
-) -> None:
+def test_a_ring_is_forward_with_history(capacity: int, dtype: str, variant: str, qkv: Callable[..., Inputs]) -> None:
     inputs = qkv(CONFIG, 70)
     head = AetherTemporalHead(CONFIG, kernels=variant)
     limited = AetherTemporalHead(CONFIG.replace(history=capacity), kernels=variant)

@@ -141,6 +141,4 @@ def test_a_window_over_everything_is_dense_without_landmarks_only(causal: bool, 
     dense = AetherTemporalHead(CONFIG.replace(backend="dense", causal=causal))
     inputs = qkv(CONFIG, 40)
     assert (AetherTemporalHead(sparse).forward(*inputs) != dense.forward(*inputs)).any()
-    assert_same_bits(
-        AetherTemporalHead(sparse.replace(use_landmarks=False)).forward(*inputs), dense.forward(*inputs)
-    )
+    assert_same_bits(AetherTemporalHead(sparse.replace(use_landmarks=False)).forward(*inputs), dense.forward(*inputs))

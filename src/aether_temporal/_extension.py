@@ -262,9 +262,15 @@ def _sections(settings: ModelSettings, s: Shape) -> dict[int, bytes]:
     return out
 
 
+def width_for(settings: ModelSettings | None, header: WeightBlobHeader) -> int:
+    """Model width that settings ask for. InvalidConfigError."""
+    width = None if settings is None else settings.width
+    return header.input_dim if width is None else _whole(width, 1, 0xFFFF, "width")
+
+
 def encode(settings: ModelSettings, header: WeightBlobHeader) -> bytes:
     """What follows the core arrays inside `weights`: padding, sections, footer."""
-    width = _whole(header.input_dim if settings.width is None else settings.width, 1, 0xFFFF, "width")
+    width = width_for(settings, header)
     if settings.projection is None and width != header.input_dim:
         raise InvalidConfigError.of("projection", f"a projection (width {width}, input_dim {header.input_dim})", None)
     if settings.feed_forward is not None and settings.norm is None:

@@ -98,7 +98,7 @@ class WeightBlob:
         data = bytes(memoryview(weights).cast("B")) if not isinstance(weights, bytes) else weights
         if settings is not None:
             header = header.replace(extension=True)
-            _expect_length(len(data), header.core_bytes(settings.width))
+            _expect_length(len(data), header.core_bytes(_extension.width_for(settings, header)))
             data += _extension.encode(settings, header)
         elif not header.extension:
             _expect_length(len(data), header.core_bytes())
@@ -121,7 +121,7 @@ class WeightBlob:
         [w, n_classes]; `w` is `settings.width` or input_dim. Converted to the header's dtype.
         ShapeError, InvalidConfigError (not finite), ResultOverflowError (beyond binary16).
         """
-        width = header.input_dim if settings is None or settings.width is None else settings.width
+        width = _extension.width_for(settings, header)
         shape = _extension.Shape.of(header, width)
         if len(layers) != shape.layers:
             raise ShapeError.of("layers", f"{shape.layers} layers", len(layers))

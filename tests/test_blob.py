@@ -1,0 +1,472 @@
+"""Weight blobs: bytes of the specification, lossless both ways, whole on disk whatever happens."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pickle
+import stat
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from blob_bytes import extended, plain
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aether_temporal import (
+    BiasSettings,
+    BlobCrcError,
+    BlobError,
+    BlobHeaderError,
+    BlobLengthError,
+    BlobMagicError,
+    BlobTooShortError,
+    CarrierSettings,
+    ConvolutionSettings,
+    EmbeddingSettings,
+    FeedForwardSettings,
+    InvalidConfigError,
+    ModelSettings,
+    NormalisationSettings,
+    NormSettings,
+    PatternSettings,
+    PoolingSettings,
+    ProjectionSettings,
+    ResultOverflowError,
+    ShapeError,
+    StemSettings,
+    WeightBlob,
+    WeightBlobHeader,
+)
+
+HEADER = WeightBlobHeader(
+    dtype="float32", input_dim=16, n_q_heads=4, n_kv_heads=1, head_dim=32, n_layers=2, n_classes=4
+)
+TINY = WeightBlobHeader(dtype="float32", input_dim=2, n_q_heads=2, n_kv_heads=1, head_dim=3, n_layers=2, n_classes=3)
+
+
+def test_the_bytes_are_those_of_the_format(rng: np.random.Generator) -> None:
+    weights = rng.standard_normal(10304).astype("<f4").tobytes()
+    raw = WeightBlob(HEADER, weights=weights).serialize()
+    expected = struct.pack("<IHBB6HI", 0x52564E45, 1, 0, 0, 16, 4, 1, 32, 2, 4, 41216) + weights
+    expected += struct.pack("<I", zlib.crc32(expected))
+    assert len(raw) == 41_244
+    assert raw == expected
+    half = WeightBlob(HEADER.replace(dtype="float16"), weights=weights[:20608]).serialize()
+    assert half[6] == 1
+    assert len(half) == 28 + 20608
+
+
+def test_parse_is_the_other_way(plain_blob: WeightBlob, tmp_path: Path) -> None:
+    raw = plain_blob.serialize()
+    for source in (raw, bytearray(raw), memoryview(raw), np.frombuffer(raw, np.uint32)):
+        assert WeightBlob.parse(source) == plain_blob
+    plain_blob.save(tmp_path / "model.rvne")
+    assert (tmp_path / "model.rvne").read_bytes() == raw
+    loaded = WeightBlob.load(str(tmp_path / "model.rvne"))
+    assert loaded == plain_blob
+    assert hash(loaded) == hash(plain_blob)
+    assert loaded != WeightBlob(HEADER, bytes(41216))
+    assert loaded.header == HEADER
+    assert loaded.weights == plain_blob.weights
+    assert loaded.settings is None
+    assert loaded.width == 16
+    assert pickle.loads(pickle.dumps(loaded)) == loaded
+    with pytest.raises(FileNotFoundError):
+        WeightBlob.load(tmp_path / "none.rvne")
+
+
+def test_blobs_of_other_tools_are_read() -> None:
+    for binary16 in (False, True):
+        raw = plain(binary16=binary16)
+        assert WeightBlob.parse(raw).serialize() == raw
+        arrays = WeightBlob.parse(raw).arrays()
+        assert list(arrays) == ["layers.0.Wq", "layers.0.Wk", "layers.0.Wv", "layers.0.Wo", "classifier"]
+        assert arrays["layers.0.Wk"].shape == (2, 1)
+        assert arrays["layers.0.Wk"].dtype == (np.float16 if binary16 else np.float32)
+        assert b"".join(a.tobytes() for a in arrays.values()) == raw[24:-4]
+
+
+def test_each_defect_has_its_error(plain_blob: WeightBlob) -> None:
+    raw = plain_blob.serialize()
+    for cls, bad in (
+        (BlobTooShortError, raw[:27]),
+        (BlobTooShortError, b""),
+        (BlobMagicError, b"R" + raw[1:]),
+        (BlobLengthError, raw[:-1]),
+        (BlobLengthError, raw + b"\0"),
+        (BlobCrcError, raw[:100] + bytes([raw[100] ^ 1]) + raw[101:]),
+    ):
+        with pytest.raises(cls) as caught:
+            WeightBlob.parse(bad)
+        assert type(caught.value) is cls
+        assert isinstance(caught.value, BlobError)
+        assert str(caught.value.found) in str(caught.value)
+    with pytest.raises(TypeError):
+        WeightBlob.parse("text")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("input_dim", 0),
+        ("input_dim", 65_536),
+        ("input_dim", -1),
+        ("input_dim", 1.0),
+        ("n_q_heads", 0),
+        ("n_kv_heads", 0),
+        ("n_kv_heads", 3),
+        ("head_dim", 0),
+        ("n_layers", 0),
+        ("n_classes", 1),
+        ("n_classes", True),
+    ],
+)
+def test_header_values_out_of_range_are_named(field: str, value: Any) -> None:
+    with pytest.raises(BlobHeaderError) as caught:
+        HEADER.replace(**{field: value})
+    assert caught.value.field == field
+
+
+def test_headers_are_frozen_and_know_their_types() -> None:
+    with pytest.raises(InvalidConfigError, match="dtype"):
+        HEADER.replace(dtype="float64")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        HEADER.input_dim = 3  # type: ignore[misc]
+    assert HEADER.replace(input_dim=np.int64(7)).input_dim == 7
+    assert (HEADER.flags, HEADER.replace(dtype="float16", extension=True).flags) == (0, 3)
+    assert HEADER.core_bytes() == 41216
+
+
+@pytest.mark.parametrize("length", [0, 41212, 41215, 41220])
+def test_weights_are_as_long_as_the_header_says(length: int) -> None:
+    with pytest.raises(BlobHeaderError, match=f"weights_len: expected 41216 bytes.*found {length}"):
+        WeightBlob(HEADER, bytes(length))
+
+
+def test_weights_that_are_not_finite_fail_the_check(plain_blob: WeightBlob) -> None:
+    weights = bytearray(plain_blob.weights)
+    struct.pack_into("<f", weights, 400, float("nan"))
+    blob = WeightBlob.parse(WeightBlob(HEADER, weights).serialize())
+    with pytest.raises(BlobHeaderError, match="weights"):
+        blob.check()
+
+
+# Arrays and settings
+
+
+def all_settings(rng: np.random.Generator, header: WeightBlobHeader, width: int) -> ModelSettings:
+    """Every section, with random contents."""
+    layers, q, kv = header.n_layers, header.n_q_heads * header.head_dim, header.n_kv_heads * header.head_dim
+
+    def draw(*shape: int) -> np.ndarray:
+        return rng.standard_normal(shape).astype(np.float16).astype(np.float32)
+
+    return ModelSettings(
+        width=width,
+        pattern=PatternSettings(
+            window=7, block_size=5, history=40, use_log_stride=True, use_landmarks=False, global_tokens=(0, 4)
+        ),
+        carriers=CarrierSettings(9, [8, 1]),
+        gain="mean",
+        normalisation=NormalisationSettings(mean=draw(header.input_dim), scale=draw(header.input_dim)),
+        projection=ProjectionSettings(matrix=draw(header.input_dim, width), bias=draw(width)),
+        norm=NormSettings(layers=draw(layers, width), final=draw(width), eps=1e-3),
+        convolution=ConvolutionSettings(kernel=draw(layers, 4, width), bias=draw(layers, width)),
+        bias=BiasSettings(
+            q=draw(layers, q),
+            k=draw(layers, kv),
+            v=draw(layers, kv),
+            o=draw(layers, width),
+            classifier=draw(header.n_classes),
+        ),
+        feed_forward=FeedForwardSettings(
+            gain=draw(layers, width),
+            w1=draw(layers, width, 6),
+            b1=draw(layers, 6),
+            w2=draw(layers, 6, width),
+            b2=draw(layers, width),
+        ),
+        pooling=PoolingSettings("mean", 3),
+        embedding=EmbeddingSettings(matrix=draw(width, 2), bias=draw(2)),
+        class_names=("still", "moving é", ""),
+        frame_rate=50.0,
+        provenance="drawn at random",
+        stem=StemSettings(kernel=draw(3, width), bias=draw(width), activation="relu"),
+    )
+
+
+def core_arrays(rng: np.random.Generator, header: WeightBlobHeader, width: int) -> tuple[list[Any], np.ndarray]:
+    q, kv = header.n_q_heads * header.head_dim, header.n_kv_heads * header.head_dim
+    shapes = {"Wq": (width, q), "Wk": (width, kv), "Wv": (width, kv), "Wo": (q, width)}
+
+    def draw(shape: tuple[int, ...]) -> np.ndarray:
+        return rng.standard_normal(shape).astype(np.float16).astype(np.float32)
+
+    layers = [{name: draw(shape) for name, shape in shapes.items()} for _ in range(header.n_layers)]
+    return layers, draw((width, header.n_classes))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_export_is_lossless(dtype: Any, rng: np.random.Generator) -> None:
+    header = TINY.replace(dtype=dtype)
+    layers, classifier = core_arrays(rng, header, 5)
+    wanted = all_settings(rng, header, 5)
+    blob = WeightBlob.parse(WeightBlob.from_arrays(header, layers, classifier, wanted).serialize())
+    assert blob.header == header.replace(extension=True)
+    assert blob.width == 5
+    found = blob.settings
+    assert found is not None
+    assert_same_settings(found, wanted)
+    arrays = blob.arrays()
+    for index, layer in enumerate(layers):
+        for name, array in layer.items():
+            np.testing.assert_array_equal(arrays[f"layers.{index}.{name}"], array)
+    np.testing.assert_array_equal(arrays["classifier"], classifier)
+    np.testing.assert_array_equal(arrays["layers.1.conv.c"], np.asarray(wanted.convolution.kernel)[1])
+    assert arrays["embedding.W"].dtype == dtype
+    assert arrays["stem.c"].dtype == np.float32
+    again = WeightBlob.from_arrays(header, layers, classifier, found)
+    assert again == blob
+
+
+def assert_same_settings(found: Any, wanted: Any) -> None:
+    for field in dataclasses.fields(wanted):
+        a, b = getattr(found, field.name), getattr(wanted, field.name)
+        if dataclasses.is_dataclass(b):
+            assert_same_settings(a, b)
+        elif isinstance(b, np.ndarray | list):
+            np.testing.assert_array_equal(a, b)
+        elif isinstance(b, float):
+            assert np.float32(a) == np.float32(b)
+        else:
+            assert a == b, field.name
+
+
+@pytest.mark.parametrize("binary16", [False, True])
+def test_every_section_written_by_hand_is_read_and_written_back(binary16: bool) -> None:
+    raw = extended(binary16=binary16).encode()
+    blob = WeightBlob.parse(raw)
+    assert blob.serialize() == raw
+    found = blob.settings
+    assert found is not None
+    assert found.pattern == PatternSettings(4, 2, 9, True, True, (0, 3))
+    assert found.class_names == ("still", "moving é", "")
+    assert found.provenance == "made by a test, for tests"
+    assert found.frame_rate == 50.0
+    assert found.stem is not None
+    assert found.stem.activation == "relu"
+    assert (found.carriers.n_pairs, list(found.carriers.index)) == (5, [4, 1])
+    core = blob.weights[: blob.header.core_bytes(blob.width)]
+    assert WeightBlob(blob.header.replace(extension=False), core, found).serialize() == raw
+
+
+def test_each_section_stands_alone(rng: np.random.Generator) -> None:
+    whole = all_settings(rng, TINY, 2)
+    layers, classifier = core_arrays(rng, TINY, 2)
+    for field in dataclasses.fields(ModelSettings):
+        if field.name == "width":
+            continue
+        wanted = ModelSettings(**{field.name: getattr(whole, field.name)})
+        if field.name == "feed_forward":
+            wanted = wanted.replace(norm=whole.norm)
+        found = WeightBlob.from_arrays(TINY, layers, classifier, wanted).settings
+        assert found is not None
+        assert_same_settings(found, wanted.replace(width=2))
+
+
+def test_an_unlimited_pattern_is_unlimited(rng: np.random.Generator) -> None:
+    layers, classifier = core_arrays(rng, TINY, 2)
+    wanted = ModelSettings(pattern=PatternSettings(window=None, history=None, global_tokens=()))
+    found = WeightBlob.from_arrays(TINY, layers, classifier, wanted).settings
+    assert found is not None
+    assert found.pattern == wanted.pattern
+
+
+def replaced(part: str, **changes: Any) -> Callable[[ModelSettings], ModelSettings]:
+    return lambda s: s.replace(**{part: dataclasses.replace(getattr(s, part), **changes)})
+
+
+WRONG: dict[str, tuple[type[Exception], str, Callable[[ModelSettings], ModelSettings]]] = {
+    "width-0": (InvalidConfigError, "width", lambda s: s.replace(width=0)),
+    "width-without-projection": (InvalidConfigError, "projection", lambda s: s.replace(projection=None)),
+    "ffn-without-norm": (InvalidConfigError, "norm", lambda s: s.replace(norm=None)),
+    "window": (InvalidConfigError, "pattern.window", replaced("pattern", window=2**32 - 1)),
+    "block": (InvalidConfigError, "pattern.block_size", replaced("pattern", block_size=0)),
+    "history": (InvalidConfigError, "pattern.history", replaced("pattern", history=0)),
+    "globals": (InvalidConfigError, "pattern.global_tokens", replaced("pattern", global_tokens=(2**32,))),
+    "pairs": (InvalidConfigError, "carriers.n_pairs", replaced("carriers", n_pairs=65_536)),
+    "carriers": (InvalidConfigError, "carriers.index", replaced("carriers", index=[9, 0])),
+    "carrier-count": (ShapeError, "carriers.index", replaced("carriers", index=[1])),
+    "gain": (InvalidConfigError, "gain", lambda s: s.replace(gain="median")),
+    "mean": (ShapeError, "normalisation.mean", replaced("normalisation", mean=np.zeros(3))),
+    "scale": (InvalidConfigError, "normalisation.scale", replaced("normalisation", scale=[np.nan, 1])),
+    "project": (ShapeError, "projection.matrix", replaced("projection", matrix=np.zeros((5, 2)))),
+    "eps": (InvalidConfigError, "norm.eps", replaced("norm", eps=0.0)),
+    "eps-underflow": (InvalidConfigError, "norm.eps", replaced("norm", eps=1e-60)),
+    "taps": (ShapeError, "convolution.kernel", replaced("convolution", kernel=np.zeros((2, 65, 5)))),
+    "bias": (ShapeError, "bias.q", replaced("bias", q=np.zeros((2, 5)))),
+    "ffn": (ShapeError, "feed_forward.w2", replaced("feed_forward", w2=np.zeros((2, 5, 6)))),
+    "pooling": (InvalidConfigError, "pooling.kind", replaced("pooling", kind="max")),
+    "pooling-frames": (InvalidConfigError, "pooling.frames", replaced("pooling", frames=65_536)),
+    "pooling-newest": (InvalidConfigError, "pooling.frames", replaced("pooling", kind="newest")),
+    "embedding": (ShapeError, "embedding.matrix", replaced("embedding", matrix=np.zeros((5, 3)))),
+    "names": (ShapeError, "class_names", lambda s: s.replace(class_names=("a", "b"))),
+    "names-zero": (InvalidConfigError, "class_names", lambda s: s.replace(class_names=("a\0", "b", "c"))),
+    "names-surrogate": (InvalidConfigError, "class_names", lambda s: s.replace(class_names=("\ud800", "b", "c"))),
+    "rate": (InvalidConfigError, "frame_rate", lambda s: s.replace(frame_rate=0)),
+    "rate-inf": (InvalidConfigError, "frame_rate", lambda s: s.replace(frame_rate=1e300)),
+    "stem": (ShapeError, "stem.kernel", replaced("stem", kernel=np.zeros((0, 5)))),
+    "stem-activation": (InvalidConfigError, "stem.activation", replaced("stem", activation="gelu")),
+}
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast:RuntimeWarning")
+@pytest.mark.parametrize("name", WRONG)
+def test_settings_that_do_not_fit_are_named(name: str, rng: np.random.Generator) -> None:
+    cls, field, change = WRONG[name]
+    settings_ = all_settings(rng, TINY, 5)
+    layers, classifier = core_arrays(rng, TINY, 5)
+    with pytest.raises(cls) as caught:
+        WeightBlob.from_arrays(TINY, layers, classifier, change(settings_))
+    assert caught.value.field == field  # type: ignore[attr-defined]
+
+
+def test_arrays_that_do_not_fit_are_named(rng: np.random.Generator) -> None:
+    layers, classifier = core_arrays(rng, TINY, 2)
+    with pytest.raises(ShapeError, match="layers: expected 2"):
+        WeightBlob.from_arrays(TINY, layers[:1], classifier)
+    with pytest.raises(ShapeError, match=r"layers\[1\].Wo"):
+        WeightBlob.from_arrays(TINY, [layers[0], layers[1] | {"Wo": np.zeros((2, 6))}], classifier)
+    with pytest.raises(InvalidConfigError, match="classifier.*inf"):
+        WeightBlob.from_arrays(TINY, layers, np.full((2, 3), np.inf))
+
+
+def test_to_dtype_rounds_matrices_and_nothing_else(rng: np.random.Generator) -> None:
+    layers, classifier = core_arrays(rng, TINY, 5)
+    layers[0]["Wq"] = rng.standard_normal((5, 6)).astype(np.float32)
+    blob = WeightBlob.from_arrays(TINY, layers, classifier, all_settings(rng, TINY, 5))
+    half = blob.to_dtype("float16")
+    assert half.header.dtype == "float16"
+    assert blob.to_dtype("float32") is blob
+    wide, narrow = blob.arrays(), half.arrays()
+    assert list(wide) == list(narrow)
+    for name, array in wide.items():
+        np.testing.assert_array_equal(narrow[name], array.astype(narrow[name].dtype))
+    assert (narrow["layers.0.Wq"] != wide["layers.0.Wq"]).any()
+    assert half.to_dtype("float32").to_dtype("float16") == half
+    layers[0]["Wq"][0, 0] = 65_520
+    with pytest.raises(ResultOverflowError, match=r"layers\[0\].Wq"):
+        WeightBlob.from_arrays(TINY, layers, classifier, all_settings(rng, TINY, 5)).to_dtype("float16")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=400), st.booleans())
+def test_arbitrary_bytes_are_a_blob_or_a_named_error(data: bytes, seal: bool) -> None:
+    if seal and len(data) >= 28:
+        data = struct.pack("<IH", 0x52564E45, 1) + data[6:20] + struct.pack("<I", len(data) - 28) + data[24:-4]
+        data += struct.pack("<I", zlib.crc32(data))
+    try:
+        assert WeightBlob.parse(data).serialize() == data
+    except BlobError as error:
+        assert error.field
+
+
+# Saving
+
+
+class Interrupted(Exception):
+    """Stands for a power cut: nothing after it runs but clean-up."""
+
+
+def _stop(*_: object) -> None:
+    raise Interrupted
+
+
+@pytest.mark.parametrize(
+    ("where", "exists"),
+    [(where, exists) for where in ("open", "fdopen", "fsync", "replace") for exists in (True, False)]
+    + [("chmod", True)],
+)
+def test_an_interrupted_save_leaves_the_old_file_whole(
+    where: str, exists: bool, plain_blob: WeightBlob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.rvne"
+    old = WeightBlob(HEADER, bytes(41216))
+    if exists:
+        old.save(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, where, _stop)
+        with pytest.raises(Interrupted):
+            plain_blob.save(path)
+    assert [p.name for p in tmp_path.iterdir()] == (["model.rvne"] if exists else [])
+    if exists:
+        assert WeightBlob.load(path) == old
+    plain_blob.save(path)
+    assert WeightBlob.load(path) == plain_blob
+
+
+def test_a_killed_save_leaves_the_old_file_whole(plain_blob: WeightBlob, tmp_path: Path) -> None:
+    """Really killed, between write and rename: no handler runs."""
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork here")
+    path = tmp_path / "model.rvne"
+    old = WeightBlob(HEADER, bytes(41216))
+    old.save(path)
+    for name in ("fsync", "replace"):
+        child = os.fork()
+        if child == 0:
+            setattr(os, name, lambda *_: os._exit(9))
+            plain_blob.save(path)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+        assert WeightBlob.load(path) == old
+
+
+def test_data_is_on_disk_before_the_name_is(
+    plain_blob: WeightBlob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def spy_fsync(descriptor: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else os.fstat(descriptor).st_size
+        events.append(f"fsync {kind}")
+        fsync(descriptor)
+
+    def spy_replace(source: Any, target: Any) -> None:
+        events.append("replace")
+        assert Path(source).parent == Path(target).parent
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", spy_fsync)
+    monkeypatch.setattr(os, "replace", spy_replace)
+    plain_blob.save(tmp_path / "model.rvne")
+    assert events[:2] == ["fsync 41244", "replace"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions and links of POSIX")
+def test_permissions_and_links_are_kept(plain_blob: WeightBlob, tmp_path: Path) -> None:
+    path, link = tmp_path / "model.rvne", tmp_path / "link.rvne"
+    mask = os.umask(0o027)
+    try:
+        plain_blob.save(path)
+    finally:
+        os.umask(mask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    path.chmod(0o604)
+    link.symlink_to(path)
+    WeightBlob(HEADER, bytes(41216)).save(link)
+    assert link.is_symlink()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o604
+    assert WeightBlob.load(path).weights == bytes(41216)
+
+
+def test_a_folder_that_is_not_there_is_an_os_error(plain_blob: WeightBlob, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        plain_blob.save(tmp_path / "none" / "model.rvne")

@@ -1,0 +1,282 @@
+"""Models: forward is the specification, a stream is forward, and a stream can stop and go on."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from blob_bytes import extended
+from conftest import assert_same_bits
+from test_blob import TINY, all_settings, core_arrays
+from tools.reference import model as reference
+from tools.reference import rvne as reference_rvne
+
+from aether_temporal import (
+    BlobHeaderError,
+    CacheMismatchError,
+    InvalidArgumentError,
+    InvalidConfigError,
+    KernelsError,
+    ModelSettings,
+    NonFiniteError,
+    ResultOverflowError,
+    SavedStateError,
+    ShapeError,
+    TemporalModel,
+    WeightBlob,
+)
+
+DTYPES = ["float32", "float16"]
+dtypes = pytest.mark.parametrize("dtype", DTYPES)
+
+
+@pytest.fixture(params=["plain", "full-float32", "full-float16"])
+def blob(request: pytest.FixtureRequest, rng: np.random.Generator, plain_blob: WeightBlob) -> WeightBlob:
+    """Without an extension, and with every section of one."""
+    if request.param == "plain":
+        return plain_blob
+    header = TINY.replace(dtype=request.param.removeprefix("full-"))
+    layers, classifier = core_arrays(rng, header, 5)
+    return WeightBlob.from_arrays(header, layers, classifier, all_settings(rng, header, 5))
+
+
+def frames_for(blob: WeightBlob, rng: np.random.Generator, count: int) -> np.ndarray:
+    return (rng.random((count, blob.header.input_dim)) + 0.5).astype(np.float32)
+
+
+@dtypes
+@pytest.mark.parametrize("capacity", [None, 5])
+def test_forward_is_the_scalar_definition(
+    capacity: int | None, dtype: Any, rng: np.random.Generator, variant: str
+) -> None:
+    layers, classifier = core_arrays(rng, TINY, 5)
+    blob = WeightBlob.from_arrays(TINY, layers, classifier, all_settings(rng, TINY, 5))
+    frames = frames_for(blob, rng, 14)
+    stream = reference.Stream(reference_rvne.parse(blob.serialize()), capacity or 0, half=dtype == "float16")
+    answers = [stream.push(list(frame)) for frame in frames]
+    model = TemporalModel.from_blob(blob, kernels=variant)
+    assert model.kernels == variant
+    logits, embeddings = model.forward(frames, capacity, dtype, return_embeddings=True)
+    assert_same_bits(logits, np.array([a for a, _ in answers], np.float32))
+    assert_same_bits(embeddings, np.array([b for _, b in answers], np.float32))
+
+
+@dtypes
+@pytest.mark.parametrize("capacity", [1, 2, 7, 16, 33, 300])
+def test_a_stream_is_forward(
+    capacity: int, dtype: Any, blob: WeightBlob, rng: np.random.Generator, variant: str
+) -> None:
+    model = TemporalModel.from_blob(blob, kernels=variant)
+    frames = frames_for(blob, rng, 75)
+    logits = model.forward(frames, capacity, dtype)
+    stream = model.stream(capacity, dtype)
+    assert stream.logits is None
+    assert stream.embedding is None
+    for t, frame in enumerate(frames):
+        pushed = stream.push(frame)
+        assert_same_bits(pushed, logits[t])
+        assert len(stream) == t + 1
+    assert_same_bits(stream.logits, logits[-1])
+    if model.embed_dim:
+        assert_same_bits(stream.embedding, model.embeddings(frames, capacity, dtype)[-1])
+        assert abs(float(np.square(stream.embedding).sum()) - 1) < 1e-5
+    else:
+        assert stream.embedding is None
+    stream.reset()
+    assert len(stream) == 0
+    assert stream.logits is None
+    assert_same_bits(stream.push(frames[0]), logits[0])
+
+
+@dtypes
+def test_no_capacity_is_all_of_the_past(dtype: Any, blob: WeightBlob, rng: np.random.Generator) -> None:
+    model = TemporalModel.from_blob(blob)
+    frames = frames_for(blob, rng, 60)
+    assert_same_bits(model.forward(frames, dtype=dtype), model.forward(frames, 60, dtype))
+    assert_same_bits(model.forward(frames[:31], dtype=dtype), model.forward(frames, dtype=dtype)[:31])
+    assert model.forward(frames[:0]).shape == (0, blob.header.n_classes)
+
+
+def test_variants_agree(blob: WeightBlob, rng: np.random.Generator, variant: str) -> None:
+    frames = frames_for(blob, rng, 80)
+    expected = TemporalModel.from_blob(blob, kernels="portable").forward(frames, 20, "float16")
+    assert_same_bits(TemporalModel.from_blob(blob, kernels=variant).forward(frames, 20, "float16"), expected)
+
+
+@dtypes
+@pytest.mark.parametrize("at", [0, 1, 2, 3, 6, 7, 8, 25])
+def test_a_stream_continues_from_saved_state(at: int, dtype: Any, blob: WeightBlob, rng: np.random.Generator) -> None:
+    model = TemporalModel.from_blob(blob)
+    frames = frames_for(blob, rng, 40)
+    stream = model.stream(7, dtype)
+    for frame in frames[:at]:
+        stream.push(frame)
+    state = stream.to_bytes()
+    rest = [stream.push(frame) for frame in frames[at:]]
+    other = TemporalModel.from_blob(blob, kernels="portable").stream(7, dtype)
+    other.push(frames[0])
+    other.restore(state)
+    assert len(other) == at
+    assert other.to_bytes() == state
+    for frame, expected in zip(frames[at:], rest, strict=True):
+        assert_same_bits(other.push(frame), expected)
+    for twin in (copy.deepcopy(other), pickle.loads(pickle.dumps(other))):
+        assert twin.to_bytes() == other.to_bytes() == stream.to_bytes()
+
+
+@dtypes
+def test_errors_leave_a_stream_as_it_was(dtype: Any, blob: WeightBlob, rng: np.random.Generator) -> None:
+    model = TemporalModel.from_blob(blob)
+    frames = frames_for(blob, rng, 20)
+    stream = model.stream(7, dtype)
+    for frame in frames[:10]:
+        stream.push(frame)
+    before, logits = stream.to_bytes(), stream.logits
+    bad = frames[10].copy()
+    bad[1] = np.nan
+    with pytest.raises(NonFiniteError, match=r"frame: expected finite binary32 numbers, found nan at \(1,\)"):
+        stream.push(bad)
+    with pytest.raises(NonFiniteError, match=r"frames: .*nan at \(0, 1\)"):
+        model.forward(bad[None])
+    for shape in ((), (blob.header.input_dim - 1,), (blob.header.input_dim + 1,), (1, blob.header.input_dim)):
+        with pytest.raises(ShapeError, match=f"frame: expected shape .{blob.header.input_dim},"):
+            stream.push(np.zeros(shape, np.float32))
+    for junk in (b"", before[:-1], before[:-5] + b"\0" + before[-4:], b"\0" * len(before)):
+        with pytest.raises(SavedStateError):
+            stream.restore(junk)
+    with pytest.raises((CacheMismatchError, SavedStateError)):
+        stream.restore(model.stream(8, dtype).to_bytes())
+    assert stream.to_bytes() == before
+    assert_same_bits(stream.logits, logits)
+    for t in range(10, 20):
+        assert_same_bits(stream.push(frames[t]), model.forward(frames, 7, dtype)[t])
+
+
+def test_overflow_is_an_error_and_changes_nothing(plain_blob: WeightBlob) -> None:
+    model = TemporalModel.from_blob(plain_blob)
+    stream = model.stream(4)
+    stream.push(np.ones(16))
+    before = stream.to_bytes()
+    with pytest.raises(ResultOverflowError, match="frame"):
+        stream.push(np.full(16, 3e38))
+    assert stream.to_bytes() == before
+    with pytest.raises(ResultOverflowError, match="frames"):
+        model.forward(np.full((3, 16), 3e38))
+    half = model.stream(4, "float16")
+    with pytest.raises(ResultOverflowError, match="binary16"):
+        half.push(np.full(16, 1e6))
+
+
+def test_state_belongs_to_a_blob(plain_blob: WeightBlob) -> None:
+    state = TemporalModel.from_blob(plain_blob).stream(4).to_bytes()
+    other = TemporalModel.from_blob(WeightBlob(plain_blob.header, bytes(41216))).stream(4)
+    with pytest.raises(CacheMismatchError):
+        other.restore(state)
+
+
+def test_models_come_from_blobs_bytes_and_paths(
+    plain_blob: WeightBlob, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.rvne"
+    plain_blob.save(path)
+    raw = plain_blob.serialize()
+    frames = frames_for(plain_blob, rng, 9)
+    expected = TemporalModel.from_blob(plain_blob).forward(frames)
+    for source in (raw, bytearray(raw), memoryview(raw), path, str(path)):
+        model = TemporalModel.from_blob(source)
+        assert_same_bits(model.forward(frames), expected)
+        assert model.blob == raw
+    assert_same_bits(pickle.loads(pickle.dumps(model)).forward(frames.astype(np.float64)), expected)
+    monkeypatch.setenv("AETHER_KERNELS", "abacus")
+    with pytest.raises(KernelsError, match="AETHER_KERNELS"):
+        TemporalModel.from_blob(plain_blob)
+    assert TemporalModel.from_blob(plain_blob, kernels="portable").kernels == "portable"
+
+
+def test_a_model_says_what_it_is() -> None:
+    blob = WeightBlob.parse(extended().encode())
+    model = TemporalModel.from_blob(blob)
+    assert model.header == blob.header
+    assert (model.input_dim, model.n_classes, model.width, model.embed_dim, model.n_pairs) == (2, 3, 3, 2, 5)
+    assert model.class_names == ("still", "moving é", "")
+    assert model.frame_rate == 50.0
+    assert model.provenance == "made by a test, for tests"
+    assert isinstance(model.settings, ModelSettings)
+    table = model.array_table()
+    assert table[0] == ("Wq", 0, "float32", 24, (3, 2))
+    assert [a.offset for a in table[:5]] == sorted(a.offset for a in table[:5])
+    arrays = model.arrays()
+    assert len(arrays) == len(table)
+    assert all(not array.flags.writeable for array in arrays.values())
+    np.testing.assert_array_equal(model.csi_frame(np.arange(10).reshape(5, 2)), np.hypot([8, 2], [9, 3]).astype("f4"))
+
+
+def test_a_plain_model_says_what_it_is_not(plain_blob: WeightBlob) -> None:
+    model = TemporalModel.from_blob(plain_blob)
+    assert (model.class_names, model.frame_rate, model.provenance, model.settings) == (None, None, None, None)
+    assert (model.embed_dim, model.n_pairs, model.width) == (0, 0, 16)
+    with pytest.raises(ShapeError, match="embeddings"):
+        model.embeddings(np.zeros((3, 16)))
+    with pytest.raises(ShapeError, match="embeddings"):
+        model.forward(np.zeros((3, 16)), return_embeddings=True)
+
+
+@dtypes
+def test_memory_is_what_a_stream_takes(dtype: Any, blob: WeightBlob) -> None:
+    model = TemporalModel.from_blob(blob)
+    for capacity in (1, 16, 256, 4096):
+        memory = model.memory(capacity, dtype)
+        assert memory.ram == memory.state + memory.scratch == model.stream(capacity, dtype).nbytes
+        assert memory.flash == len(blob.serialize())
+        assert memory.multiply_adds > 0
+        assert memory.cache_rows >= 1
+    assert model.memory(4096, "float16").state < model.memory(4096, "float32").state
+
+
+def test_bad_arguments_are_named(plain_blob: WeightBlob) -> None:
+    model = TemporalModel.from_blob(plain_blob)
+    frames = np.zeros((3, 16), np.float32)
+    for capacity in (0, -1, 2**64, 1.5, True):
+        for call in (model.stream, model.memory, lambda c: model.forward(frames, c)):
+            with pytest.raises(InvalidConfigError, match="capacity"):
+                call(capacity)
+    for call in (model.stream, model.memory):
+        with pytest.raises(InvalidConfigError, match="capacity"):
+            call(None)
+    for dtype in ("float64", None):
+        for call in (model.stream, model.memory, lambda c, d: model.forward(frames, c, d)):
+            with pytest.raises(InvalidConfigError, match="dtype"):
+                call(4, dtype)
+    for shape in ((16,), (3, 15), (3, 17), (1, 3, 16)):
+        with pytest.raises(ShapeError, match="frames"):
+            model.forward(np.zeros(shape, np.float32))
+    with pytest.raises(InvalidArgumentError, match="model"):
+        model.__init__(plain_blob.serialize())  # type: ignore[misc]
+    with pytest.raises(InvalidArgumentError, match="stream"):
+        stream = model.stream(4)
+        stream.__init__(model, 8)  # type: ignore[misc]
+    with pytest.raises(InvalidArgumentError, match="model"):
+        TemporalModel.__new__(TemporalModel).stream(4)
+    with pytest.raises(MemoryError):
+        model.stream(2**62)
+
+
+def test_weights_that_are_not_finite_make_no_model(plain_blob: WeightBlob) -> None:
+    weights = np.frombuffer(plain_blob.weights, "<f4").copy()
+    weights[-1] = np.inf
+    with pytest.raises(BlobHeaderError, match="weights"):
+        TemporalModel.from_blob(WeightBlob(plain_blob.header, weights.tobytes()))
+
+
+def test_a_model_outlives_the_objects_it_came_from(plain_blob: WeightBlob, rng: np.random.Generator) -> None:
+    frames = frames_for(plain_blob, rng, 30)
+    expected = TemporalModel.from_blob(plain_blob).forward(frames, 8)
+    raw = bytearray(plain_blob.serialize())
+    stream = TemporalModel.from_blob(raw).stream(8)
+    raw[:] = bytes(len(raw))
+    for t, frame in enumerate(frames):
+        assert_same_bits(stream.push(frame), expected[t])
