@@ -167,6 +167,7 @@ def model_cases() -> list[Case]:
     out.append(model_case("stem-without-activation", calm_blob, uniform(5 * 20, 76, 1), ((64, False),), 3))
 
     zeros = [0] * 5 + [0x00000001] * 5 + [0x80000000] * 5 + bits(values(uniform(10, 78, 0)))
+    zeros += [0x00400000] * 5 + [0x007FFFFF] * 5 + [0x00800000] * 5  # means below and at the cut
     out.append(model_case("gain-of-nothing", blob_of("gain", alone, 0, (rvne.GAIN,)), explicit(zeros), ((64, False),)))
     huge = explicit([*bits(values(uniform(10, 80, 0))), *[0x7F7FFFFF] * 5])
     out.append(model_case("gain-overflow", blob_of("gain", alone, 0, (rvne.GAIN,)), huge, ((64, False),)))

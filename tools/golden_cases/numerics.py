@@ -23,6 +23,76 @@ from .common import (
     values,
 )
 
+# Arguments at which some constant of exp, one unit in the last place larger or smaller, gives another result.
+EXP_SENSITIVE = [
+    0xC08B4DB0,
+    0xC08CA22E,
+    0xC08EF951,
+    0xC090DADF,
+    0xC0A19560,
+    0xC0B550FA,
+    0xC0FF1103,
+    0xC0FF1401,
+    0xC11EFE62,
+    0xC11F0D59,
+    0xC18D66EB,
+    0xC1B9C371,
+    0xC1DB8D22,
+    0xC1DC1360,
+    0xC1E62F2C,
+    0xC1EBAB89,
+    0xC200845D,
+    0xC200D2A4,
+    0xC200E52B,
+    0xC2034E74,
+    0xC20E5929,
+    0xC20E7FBB,
+    0xC20E823A,
+    0xC219E0F1,
+    0xC22DA018,
+    0xC23C576B,
+    0xC23CE5EB,
+    0xC24E4711,
+    0xC2541A61,
+    0xC259554A,
+    0xC25C67D3,
+    0xC25F3183,
+    0xC2671CAE,
+    0xC26CE6EF,
+    0xC26D726E,
+    0xC26F270B,
+    0xC26F9591,
+    0xC2729BE0,
+    0xC2753FDE,
+    0xC275411D,
+    0xC27CC140,
+    0xC28E185D,
+    0xC2920D01,
+    0xC29B7A6F,
+    0xC2A9C825,
+    0xC2AB4334,
+    0xC2AD5948,
+    0xC2AD5953,
+    0xC2ADE304,
+    0xC2ADF40D,
+    0xC2ADFA36,
+    0xC2ADFFB9,
+    0xC2ADFFF7,
+    0xC2AE0000,
+    0xBE92C9A8,
+    0xBE96215A,
+    0xBE9C98AB,
+    0xBEBF90F8,
+    0xBF7AD6EC,
+    0xBF80219B,
+    0xBE8A0C18,
+    0xBEA04347,
+    0xBEEF5C6F,
+    0xBF767824,
+    0xBFD3F51E,
+    0xC06F1021,
+]
+
 
 def map_case(kernel: Kernel, name: str, source: Input, f: Callable[[int], int], stride: int = 1) -> Case:
     """A case whose output is a function of each input word."""
@@ -41,6 +111,7 @@ def exp_cases() -> list[Case]:
     edges += [to_bits(np.float32(-(k + 0.5) * 0.6931471805599453)) + i for k in (0, 1, 2, 63, 125) for i in (-1, 0, 1)]
     return [
         map_case(Kernel.EXP, "exp/edges", explicit(edges), f),
+        map_case(Kernel.EXP, "exp/sensitive", explicit(EXP_SENSITIVE), f),
         map_case(Kernel.EXP, "exp/tiny", ramp(512, 0x80000001, 0x0000F00D * 64), f, 8),
         map_case(Kernel.EXP, "exp/normal", ramp(4096, 0xB0000001, 0x00012ABD), f, 16),
         map_case(Kernel.EXP, "exp/softmax", ramp(4096, 0xBD000003, 0x0000586F), f, 16),
@@ -73,7 +144,18 @@ def half_cases() -> list[Case]:
         return to_bits(numeric.float_from_half(word & 0xFFFF))
 
     edges = []
-    for bound in (0x33000000, 0x33800000, 0x33C00000, 0x34400000, 0x387FC000, 0x387FE000, 0x38800000, 0x3F800000):
+    for bound in (
+        0x33000000,
+        0x33800000,
+        0x33C00000,
+        0x34200000,
+        0x34400000,
+        0x34900000,
+        0x387FC000,
+        0x387FE000,
+        0x38800000,
+        0x3F800000,
+    ):
         edges += [bound + i for i in (-1, 0, 1)]  # 2^-25, 2^-24, ties among subnormals, the smallest normal, 1
     edges += [0x3F801000, 0x3F803000, 0x3F801001, 0x3F800FFF, 0x477FE000, 0x477FEFFF, 0x477FDFFF, 0, 1, 0x007FFFFF]
     edges += [0x3FFFF000, 0x3FFFEFFF, 0x38000000, 0x38001000, 0x32FFFFFF]

@@ -1,0 +1,328 @@
+"""Shows that the golden vectors bite: the portable core with one thing changed must fail them.
+
+Each mutant is one textual change of the sources (or of a compiler flag); what it changes must still be there, or the
+test fails. The unchanged core passes.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FLAGS = ["-std=c99", "-O1", "-ffp-contract=off", "-DAETHER_PORTABLE_ONLY", "-w"]
+X86 = platform.machine() in ("x86_64", "AMD64")
+
+PORTABLE, MODEL_OPS, PATTERN = "src/kernels/portable.c", "src/model_ops.c", "src/pattern.c"
+CACHE, NUMERIC, EXP, FPENV = "src/cache.c", "src/numeric.c", "src/exp.h", "src/fpenv.h"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`old` (all of its occurrences) becomes `new` in a file of csrc."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+MUTANTS = [
+    # order of summation, place of a rounding
+    Mutant("dot-backwards", PORTABLE, "sum = sum + a[d] * b[d]", "sum = sum + a[n - 1 - d] * b[n - 1 - d]"),
+    Mutant("score-scaled-first", PORTABLE, "sum = sum + a[d] * b[d]", "sum = sum + b[d] * a[d] * 0.5f * 2.00000024f"),
+    Mutant(
+        "weights-backwards",
+        PORTABLE,
+        "for (j = 0; j < job->n; j++) {\n            const float w",
+        "for (j = job->n; j-- > 0;) {\n            const float w",
+    ),
+    Mutant("divide-at-the-end", PORTABLE, "out[d] = out[d] * scale", "out[d] = out[d] / sum"),
+    Mutant("weights-before-sum", PORTABLE, "sum = sum + w;", "sum = w + sum + 0.0f * value[0] + 1.0e-8f;"),
+    Mutant("largest-not-subtracted", PORTABLE, "most = scores[j] > most ? scores[j] : most", "most = scores[0]"),
+    Mutant(
+        "linear-backwards",
+        PORTABLE,
+        "x[r * in + i] * weight_at(w, wtype, i * out + o)",
+        "x[r * in + in - 1 - i] * weight_at(w, wtype, (in - 1 - i) * out + o)",
+    ),
+    Mutant(
+        "bias-last", PORTABLE, "y[r * out + o] = sum", "y[r * out + o] = bias != NULL ? (sum - bias[o]) + bias[o] : sum"
+    ),
+    Mutant("scale-rounded-once", "src/head.c", "1.0f / aether_sqrt((float)dim)", "aether_sqrt(1.0f / (float)dim)"),
+    Mutant(
+        "mean-times-reciprocal",
+        "src/attention.c",
+        "mean[begin + c] = sum[c] / divisor",
+        "mean[begin + c] = sum[c] * (1.0f / divisor)",
+    ),
+    Mutant(
+        "mean-count",
+        "src/attention.c",
+        "const float divisor = (float)count;",
+        "const float divisor = (float)(count - 1 + (count == 1));",
+    ),
+    Mutant(
+        "cached-mean-count",
+        CACHE,
+        "const float divisor = (float)size;",
+        "const float divisor = (float)(size - 1 + (size == 1));",
+    ),
+    Mutant(
+        "cached-mean-of-rounded-rows",
+        CACHE,
+        "staged[c] = sums[c] + x[c];",
+        "{ uint16_t h; staged[c] = sums[c] + (cache->dtype == AETHER_BINARY16 && aether_narrow(x[c], &h) == AETHER_OK"
+        " ? aether_widen(h) : x[c]); }",
+    ),
+    # candidates
+    Mutant(
+        "window-one-more",
+        PATTERN,
+        "window_back = config->window < i ? config->window : i",
+        "window_back = config->window < i ? config->window + 1 : i",
+    ),
+    Mutant(
+        "window-one-less-ahead",
+        PATTERN,
+        "window_ahead = config->window < last - i ? config->window : last - i",
+        "window_ahead = config->window < last - i ? config->window - (config->window > 0) : last - i",
+    ),
+    Mutant(
+        "stride-starts-at-two",
+        PATTERN,
+        "stride = sign < 0 ? stride / 2 :",
+        "stride = sign < 0 ? (stride > 2 ? stride / 2 : 0) :",
+    ),
+    Mutant("stride-by-four", PATTERN, "stride = sign < 0 ? stride / 2 :", "stride = sign < 0 ? stride / 4 :"),
+    Mutant(
+        "history-one-more",
+        PATTERN,
+        "config->history - 1 < i ? config->history - 1 : i",
+        "config->history < i ? config->history : i",
+    ),
+    Mutant(
+        "pivot-one-back",
+        PATTERN,
+        "pivot = config->causal ? n - 1 : i / size",
+        "pivot = config->causal ? n - 1 - (n > 1) : i / size",
+    ),
+    Mutant(
+        "pivot-not-excluded",
+        PATTERN,
+        "for (stride = 1; stride <= n - 1 - pivot; stride *= 2) {",
+        "row->blocks[count++] = pivot; for (stride = 1; stride <= n - 1 - pivot; stride *= 2) {",
+    ),
+    Mutant("no-local-neighbour", PATTERN, "aether_power_below(pivot) : (pivot > 0)", "aether_power_below(pivot) : 0"),
+    Mutant("block-strictly-inside", PATTERN, "(pivot - stride) * size >= oldest", "(pivot - stride) * size > oldest"),
+    Mutant(
+        "block-complete-too-early",
+        PATTERN,
+        "(i >= size - 1 ? (i - (size - 1)) / size + 1 : 0)",
+        "(i + 2 >= size ? (i - (size - 1) + 1) / size + 1 : 0)",
+    ),
+    Mutant(
+        "token-of-another-head",
+        PORTABLE,
+        "aether_candidates_token(&list, j) * config->kv_heads + h)",
+        "aether_candidates_token(&list, j) * config->kv_heads + config->kv_heads - 1 - h)",
+    ),
+    # caches
+    Mutant(
+        "one-row-too-few",
+        CACHE,
+        "at->n_rows = aether_count(distance + 1)",
+        "at->n_rows = aether_count(distance + (distance == 0))",
+    ),
+    Mutant(
+        "one-block-too-few",
+        CACHE,
+        "at->n_blocks = aether_count(blocks)",
+        "at->n_blocks = aether_count(blocks - (blocks > 1))",
+    ),
+    Mutant("sums-kept-after-a-block", CACHE, "cache->length % size == size - 1", "cache->length % size == size"),
+    Mutant("reset-keeps-the-length", CACHE, "cache->length = 0;", ";"),
+    # binary16, square root, CRC
+    Mutant("half-ties-away", NUMERIC, "0xFFFu + ((magnitude >> 13) & 1u)", "0x1000u"),
+    Mutant("half-subnormal-ties-up", NUMERIC, "(rest == middle && (rounded & 1u) != 0)", "rest == middle"),
+    Mutant("half-limit", NUMERIC, "magnitude >= 0x477FF000u", "magnitude > 0x477FF000u"),
+    Mutant("half-flushes-subnormals", NUMERIC, "magnitude <= 0x33000000u", "magnitude < 0x38800000u"),
+    Mutant("widen-exponent", NUMERIC, "(exponent + 112u) << 23", "(exponent + 112u + (exponent == 30u)) << 23"),
+    Mutant("root-not-rounded", NUMERIC, "root = (root >> 1) + (root & 1u)", "root = root >> 1"),
+    Mutant("crc-polynomial", "src/crc32_tables.h", "0xEDB88320", "0xEDB88321"),
+    Mutant("crc-slice", "src/crc32.c", "TABLES[7][low & 0xFFu] ^ TABLES[6]", "TABLES[6][low & 0xFFu] ^ TABLES[7]"),
+    # models
+    Mutant("norm-without-eps", MODEL_OPS, "sum / (float)w + m->eps", "sum / (float)w"),
+    Mutant("norm-order", MODEL_OPS, "(row[c] * scale) * g[c]", "row[c] * (scale * g[c])"),
+    Mutant("filter-reversed", MODEL_OPS, "row[i] * c[j * w + i]", "row[i] * c[(taps - 1 - j) * w + i]"),
+    Mutant("gain-cut", MODEL_OPS, "mean >= 0x1p-126f", "mean > 0x1p-149f"),
+    Mutant("pool-times-reciprocal", MODEL_OPS, "p[c] = p[c] / divisor", "p[c] = p[c] * (1.0f / divisor)"),
+    Mutant(
+        "pool-newest-first",
+        MODEL_OPS,
+        "rows + (size_t)((index + 1 - count + i) % ring) * w",
+        "rows + (size_t)((index - i) % ring) * w",
+    ),
+    Mutant(
+        "no-rectifier", MODEL_OPS, "hidden[i] = hidden[i] > 0.0f ? hidden[i] : 0.0f", "hidden[i] = hidden[i] + 0.0f"
+    ),
+    Mutant("embedding-of-nothing", MODEL_OPS, "if (sum > 0.0f)", "if (sum >= 0.0f)"),
+    Mutant(
+        "normalise-by-quotient",
+        MODEL_OPS,
+        "(row[f] - m->input_mean[f]) * m->input_scale[f]",
+        "row[f] * m->input_scale[f] - m->input_mean[f] * m->input_scale[f]",
+    ),
+    Mutant("amplitude-without-q", "src/csi.c", "pair[1] * pair[1]", "pair[0] * pair[1]"),
+    Mutant(
+        "blob-crc-unchecked",
+        "src/rvne.c",
+        "return aether_fail(detail, AETHER_E_BLOB_CRC",
+        "if (0) return aether_fail(detail, AETHER_E_BLOB_CRC",
+    ),
+]
+if X86:
+    MUTANTS += [
+        Mutant("flush-to-zero", FPENV, "_mm_setcsr(0x1F80u)", "_mm_setcsr(0x9FC0u)"),
+        Mutant("toward-zero", FPENV, "_mm_setcsr(0x1F80u)", "_mm_setcsr(0x7F80u)"),
+    ]
+
+
+def _exp_constants() -> list[Mutant]:
+    """Every constant of exp, one unit in the last place larger in magnitude."""
+    text = (ROOT / "csrc" / EXP).read_text()
+    found = re.findall(r"^(#define (AETHER_EXP_\w+) \(?(-?[0-9.e-]+)f\)?)", text, re.MULTILINE)
+    assert len(found) == 10, "exp.h: the ten constants of the contract"
+    out = []
+    for line, name, value in found:
+        next_one = np.nextafter(np.float32(value), np.float32(np.copysign(np.inf, float(value))))
+        out.append(Mutant(name.lower(), EXP, line, f"#define {name} ({float(next_one).hex()}f)"))
+    return out
+
+
+MUTANTS += _exp_constants()
+
+
+@cache
+def _compiler() -> str:
+    found = shutil.which("gcc") or shutil.which("clang") or shutil.which("cc")
+    if found is None or sys.platform == "win32":
+        pytest.skip("mutants: no C compiler with gcc's flags here")
+    return found
+
+
+def _sources(tree: Path) -> list[Path]:
+    csrc = tree / "csrc"
+    variants = {"sse2.c", "avx2.c", "avx512.c", "neon.c"}
+    files = [*csrc.glob("src/*.c"), *csrc.glob("src/kernels/*.c"), *csrc.glob("golden/*.c"), tree / "golden_host.c"]
+    return sorted(f for f in files if f.name not in variants)
+
+
+def _object(tree: Path, source: Path, of: Path | None = None) -> Path:
+    """The object of a source of `tree`, in that tree or in another one."""
+    return (of or tree) / ("_".join(source.relative_to(tree).with_suffix(".o").parts))
+
+
+def _compile(tree: Path, source: Path, extra: list[str]) -> Path:
+    target = _object(tree, source)
+    flags = [f for f in FLAGS if f != "-DAETHER_PORTABLE_ONLY" or source.name != "crc32.c"]  # the host's fast CRC
+    command = [_compiler(), *flags, *extra, f"-I{tree / 'csrc/include'}", "-MMD", "-c", str(source), "-o", str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+def _link(tree: Path, objects: list[Path]) -> Path:
+    program = tree / "golden_host"
+    subprocess.run([_compiler(), *map(str, objects), "-o", str(program)], check=True)
+    return program
+
+
+def _run(program: Path) -> subprocess.CompletedProcess[str]:
+    files = sorted(str(path) for path in (ROOT / "tests/golden").glob("*.agv"))
+    return subprocess.run([str(program), *files], capture_output=True, text=True, timeout=60, check=False)
+
+
+def _copy(tree: Path) -> Path:
+    shutil.copytree(ROOT / "csrc", tree / "csrc")
+    host = (ROOT / "tools/golden_host.c").read_text().replace("../csrc/", "csrc/")
+    (tree / "golden_host.c").write_text(host)
+    return tree
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the core, compiled; beside each object what it was made from."""
+    tree = _copy(tmp_path_factory.mktemp("original"))
+    _link(tree, [_compile(tree, source, []) for source in _sources(tree)])
+    return tree
+
+
+def _made_from(tree: Path, file: str) -> list[Path]:
+    """The sources whose object depends on a file of csrc."""
+    wanted = str((tree / "csrc" / file).resolve())
+    out = []
+    for source in _sources(tree):
+        rule = _object(tree, source).with_suffix(".d").read_text().replace("\\\n", " ")
+        if wanted in {str(Path(name).resolve()) for name in rule.split()[1:]}:
+            out.append(source)
+    return out
+
+
+def _assert_fails(program: Path) -> None:
+    try:
+        done = _run(program)
+    except subprocess.TimeoutExpired:
+        return  # it did not even come to an end
+    assert done.returncode != 0, f"the golden vectors do not notice:\n{done.stdout}"
+    assert done.returncode < 0 or "FAIL" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_original_passes(original: Path) -> None:
+    done = _run(original / "golden_host")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count(" 0 failed") == len(list((ROOT / "tests/golden").glob("*.agv")))
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
+def test_mutant_fails(mutant: Mutant, original: Path, tmp_path: Path) -> None:
+    tree = _copy(tmp_path)
+    path = tree / "csrc" / mutant.file
+    text = path.read_text()
+    assert mutant.old in text, f"csrc/{mutant.file} no longer contains {mutant.old!r}: write the mutant anew"
+    path.write_text(text.replace(mutant.old, mutant.new))
+    changed = {source.relative_to(original) for source in _made_from(original, mutant.file)}
+    assert changed, f"nothing is made from {mutant.file}"
+    objects = [
+        _compile(tree, source, []) if source.relative_to(tree) in changed else _object(tree, source, original)
+        for source in _sources(tree)
+    ]
+    _assert_fails(_link(tree, objects))
+
+
+def _has_fma() -> bool:
+    info = Path("/proc/cpuinfo")
+    return X86 and info.exists() and " fma " in info.read_text()
+
+
+@pytest.mark.skipif(not _has_fma(), reason="contraction: this processor has no fused multiply-add to contract into")
+@pytest.mark.parametrize("file", [PORTABLE, MODEL_OPS])
+def test_contraction_fails(file: str, original: Path, tmp_path: Path) -> None:
+    """What a compiler does that is not told otherwise: one fused multiply-add."""
+    tree = _copy(tmp_path)
+    objects = [
+        _compile(tree, source, ["-O2", "-mfma", "-ffp-contract=fast"])
+        if source == tree / "csrc" / file
+        else _object(tree, source, original)
+        for source in _sources(tree)
+    ]
+    _assert_fails(_link(tree, objects))
