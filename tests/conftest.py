@@ -53,8 +53,8 @@ def plain_blob(rng: np.random.Generator) -> WeightBlob:
 
 @pytest.fixture(scope="session")
 def recordings_dir() -> Path:
-    """Folder of the real recordings: $AETHER_DATA, or shared/data beside the checkout. Tests without it are skipped, except
-    where CI has a shared folder: there the recordings must be."""
+    """Folder of the real recordings: $AETHER_DATA, or shared/data beside the checkout. Tests without it are skipped,
+    except where CI has a shared folder: there the recordings must be."""
     beside = ROOT.parent / "shared"
     place = Path(os.environ.get("AETHER_DATA") or beside / "data")
     if not place.is_dir():

@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Inputs, assert_same_bits
-from tools.reference import attention as reference
-from tools.reference.pattern import Pattern
 
 import aether_temporal
 from aether_temporal import (
@@ -31,6 +29,8 @@ from aether_temporal import (
     estimate_sparse_edges,
     kernels,
 )
+from tools.reference import attention as reference
+from tools.reference.pattern import Pattern
 
 SMALL = TemporalHeadConfig(q_heads=4, kv_heads=2, head_dim=5, window=3, block_size=4)
 

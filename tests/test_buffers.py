@@ -1,4 +1,5 @@
-"""What may be handed in: used where it lies when it can be, converted when it must be, refused when it is no real array."""
+"""What may be handed in: used where it lies when it can be, converted when it must be, refused when it is no real
+array."""
 
 from __future__ import annotations
 

@@ -12,8 +12,6 @@ import pytest
 from blob_bytes import extended
 from conftest import assert_same_bits
 from test_blob import TINY, all_settings, core_arrays
-from tools.reference import model as reference
-from tools.reference import rvne as reference_rvne
 
 from aether_temporal import (
     BlobHeaderError,
@@ -29,6 +27,8 @@ from aether_temporal import (
     TemporalModel,
     WeightBlob,
 )
+from tools.reference import model as reference
+from tools.reference import rvne as reference_rvne
 
 DTYPES = ["float32", "float16"]
 dtypes = pytest.mark.parametrize("dtype", DTYPES)
@@ -256,8 +256,8 @@ def test_bad_arguments_are_named(plain_blob: WeightBlob) -> None:
             model.forward(np.zeros(shape, np.float32))
     with pytest.raises(InvalidArgumentError, match="model"):
         model.__init__(plain_blob.serialize())  # type: ignore[misc]
+    stream = model.stream(4)
     with pytest.raises(InvalidArgumentError, match="stream"):
-        stream = model.stream(4)
         stream.__init__(model, 8)  # type: ignore[misc]
     with pytest.raises(InvalidArgumentError, match="model"):
         TemporalModel.__new__(TemporalModel).stream(4)

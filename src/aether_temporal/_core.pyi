@@ -1,9 +1,10 @@
 """The C core as Python sees it; what each thing does stands in `_core.pyx` and `_core_parts`."""
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
 from .config import TemporalHeadConfig
 from .errors import TemporalError
@@ -27,10 +28,24 @@ def run_golden(
     data: Any, kernels: str | None = None
 ) -> tuple[tuple[int, int, int, int], list[tuple[str, str, bool, int, int, int | None, int, int, str, str]]]: ...
 
+@disjoint_base
+class Memory:
+    """Zeroed bytes, aligned, freed with the object."""
+
+    def __new__(cls, size: int) -> Self: ...
+
+@disjoint_base
+class Bytes:
+    """A contiguous byte view of any object with the buffer protocol, without a copy where it is contiguous."""
+
+    def __new__(cls, value: Any, field: str) -> Self: ...
+
+@disjoint_base
 class Pattern:
-    def __init__(self, config: TemporalHeadConfig) -> None: ...
+    def __new__(cls, config: TemporalHeadConfig) -> Self: ...
     def edges(self, tokens: int) -> int: ...
 
+@disjoint_base
 class Head:
     @property
     def config(self) -> TemporalHeadConfig: ...
@@ -60,6 +75,7 @@ class Head:
         cache is then as it was.
         """
 
+@disjoint_base
 class Cache:
     config: TemporalHeadConfig
     def __init__(self, head: Head, capacity: int = 1024, dtype: str = "float32", on_full: str = "error") -> None: ...
@@ -102,16 +118,18 @@ class Cache:
         """State of a cache of the same head, capacity, dtype and policy. SavedStateError, CacheMismatchError; the
         cache is then as it was."""
 
+@disjoint_base
 class Attention:
     batch: int
     tokens: int
-    def __init__(self, head: Head, q: Any, k: Any, v: Any, half: bool) -> None: ...
+    def __new__(cls, head: Head, q: Any, k: Any, v: Any, half: bool) -> Self: ...
     def run(self, first: int, count: int) -> None: ...
     def plan(self) -> None: ...
     def prepare(self, n: int) -> None: ...
     def rows(self, n: int, first: int, count: int) -> None: ...
     def result(self) -> NDArray[np.float32]: ...
 
+@disjoint_base
 class Model:
     blob: bytes
     def __init__(self, blob: bytes, kernels: str | None = None) -> None: ...
@@ -150,6 +168,7 @@ class Model:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]: ...
     def amplitudes(self, iq: NDArray[np.int8]) -> NDArray[np.float32]: ...
 
+@disjoint_base
 class Stream:
     model: Model
     def __init__(self, model: Model, capacity: int = 256, dtype: str = "float32") -> None: ...

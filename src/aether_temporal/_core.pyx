@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, embedsignature=True
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, embedsignature=True, auto_pickle=False, autotestdict=False
 """The C core as Python sees it. Translates, and nothing else: buffers in, statuses out as exceptions, the GIL released
 around work. The package's classes derive from the ones here."""
 
@@ -17,7 +17,7 @@ from numpy import float32 as numpy_float32
 from ._convert import as_float32
 from ._explain import raise_cache_error, raise_forward_error, raise_model_error, raise_push_error, raise_size_error
 from .errors import (
-    BY_STATUS_NAME,
+    BY_STATUS_NAME as _BY_STATUS_NAME,
     BlobLengthError,
     CacheBusyError,
     InputTypeError,

@@ -1,7 +1,7 @@
 # Status codes to exceptions, one to one.
 
 cdef list _ERRORS = [
-    None if code == 0 else BY_STATUS_NAME[aether_status_name(<aether_status> code).decode()]
+    None if code == 0 else _BY_STATUS_NAME[aether_status_name(<aether_status> code).decode()]
     for code in range(AETHER_STATUS_COUNT)
 ]
 
