@@ -135,6 +135,10 @@ def length_cases() -> list[Case]:
             out.append(attention_case(f"length-{tokens}{'' if causal else '-noncausal'}", head, tokens, stride=5))
     out.append(attention_case("length-0", Head(2, 1, 3), 0, modes=FORWARD | SPLIT | STEP | PREFILL))
     out.append(attention_case("length-300", Head(1, 1, 2, Pattern(window=9, block_size=4)), 300, stride=5))
+    for causal in (True, False):
+        p = Pattern(window=20, causal=causal, globals_=(0, 3, 9, 17, 40, 41, 64, 70, 99, 128), history=100)
+        name = f"length-150{'' if causal else '-noncausal'}"
+        out.append(attention_case(name, Head(4, 2, 8, p), 150, stride=29))
     noncausal = Pattern(window=9, block_size=4, causal=False)
     out.append(attention_case("length-210-noncausal", Head(1, 1, 2, noncausal), 210, stride=5))
     return out
@@ -205,6 +209,7 @@ def dense_cases() -> list[Case]:
             out.append(
                 attention_case(f"dense-{tokens}{'' if causal else '-noncausal'}", Head(4, 2, 5, p), tokens, stride=5)
             )
+    out.append(attention_case("dense-200", Head(2, 1, 2, Pattern(dense=True)), 200, stride=7))
     for causal in (True, False):
         p = Pattern(dense=True, causal=causal, history=11, globals_=())
         out.append(attention_case(f"dense-history{'' if causal else '-noncausal'}", Head(2, 2, 3, p), 40, stride=3))
@@ -265,6 +270,15 @@ def value_cases() -> list[Case]:
     )
     out.append(
         attention_case("score-plus-infinity", plain, 9, q=lambda n, s: ramp(n, big, 0), k=patched(-125, {10: big}))
+    )
+    out.append(
+        attention_case(
+            "score-not-a-number",
+            plain,
+            9,
+            q=lambda n, s: ramp(n, big, 0),
+            k=patched(-125, {10: big, 11: big | 0x80000000}),
+        )
     )
     out.append(attention_case("sum-of-block", marks, 9, v=patched(0, {5: 0x7F7FFFFF, 7: 0x7F7FFFFF})))
     out.append(attention_case("k-infinite", plain, 9, k=patched(0, {8: inf})))

@@ -213,6 +213,9 @@ def linear_cases() -> list[Case]:
         (1, 31, 9, True, False, 1),
         (3, 7, 8, True, True, 0),
         (1, 40, 35, True, True, 0),
+        (1, 5, 150, False, True, 0),
+        (9, 3, 70, False, True, 0),
+        (6, 4, 131, True, False, 0),
         (2, 12, 19, False, True, -126),
         (2, 12, 19, False, True, 62),
     ):
