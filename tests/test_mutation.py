@@ -197,6 +197,37 @@ if X86:
     ]
 
 
+LANE_SLOTS, LANE_GATHER = "src/kernels/lane_slots.h", "src/kernels/lane_gather.h"
+LANE_ATTENTION, LANE_LINEAR = "src/kernels/lane_attention.h", "src/kernels/lane_linear.h"
+LANE_MUTANTS = [
+    Mutant("lane-history-one-more", LANE_SLOTS, "(int64_t)c->history - 1;", "(int64_t)c->history;"),
+    Mutant("lane-block-history", LANE_SLOTS, "(int64_t)c->history - 1 - s->i0", "(int64_t)c->history - 2 - s->i0"),
+    Mutant("lane-no-local-neighbour", LANE_SLOTS, "return size <= 1 ||", "return size < 1 ||"),
+    Mutant(
+        "lane-stride-in-window-twice",
+        LANE_SLOTS,
+        "strides && o > window && o <= far",
+        "strides && o >= window && o <= far",
+    ),
+    Mutant(
+        "lane-unseen-key-weighs",
+        LANE_ATTENTION,
+        "v_set1(-LANE_INFINITY);\n    LANE_UNROLL",
+        "v_set1(-1.0f);\n    LANE_UNROLL",
+    ),
+    Mutant(
+        "lane-divide-at-the-end",
+        LANE_ATTENTION,
+        "v_mul(v_load(from + (d + e) * TILE_ROW), r)",
+        "v_div(v_load(from + (d + e) * TILE_ROW), v_div(v_set1(1.0f), r))",
+    ),
+    Mutant("lane-blocks-forget", LANE_ATTENTION, "from == 0 ? v_zero()", "from < 2 * TILE_BLOCK ? v_zero()"),
+    Mutant("lane-halves-one-less", LANE_GATHER, "(1u << (n_half - first)) - 1u", "(1u << (n_half - first - 1)) - 1u"),
+    Mutant("lane-largest-of-first-vector", LANE_GATHER, "m = part[l] > m ? part[l] : m;", "m = part[0];"),
+    Mutant("lane-bias-of-first-columns", LANE_LINEAR, "v_load(m->bias + o + LANES * v)", "v_load(m->bias + o)"),
+]
+
+
 def _exp_constants() -> list[Mutant]:
     """Every constant of exp, one unit in the last place larger in magnitude."""
     text = (ROOT / "csrc" / EXP).read_text()
@@ -221,6 +252,7 @@ def _compiler() -> str:
 
 
 def _sources(tree: Path) -> list[Path]:
+    """Portable core, runner and main program."""
     csrc = tree / "csrc"
     variants = {"sse2.c", "avx2.c", "avx512.c", "neon.c"}
     files = [*csrc.glob("src/*.c"), *csrc.glob("src/kernels/*.c"), *csrc.glob("golden/*.c"), tree / "golden_host.c"]
@@ -247,9 +279,9 @@ def _link(tree: Path, objects: list[Path]) -> Path:
     return program
 
 
-def _run(program: Path) -> subprocess.CompletedProcess[str]:
+def _run(program: Path, *options: str) -> subprocess.CompletedProcess[str]:
     files = sorted(str(path) for path in (ROOT / "tests/golden").glob("*.agv"))
-    return subprocess.run([str(program), *files], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([str(program), *options, *files], capture_output=True, text=True, timeout=60, check=False)
 
 
 def _copy(tree: Path) -> Path:
@@ -257,6 +289,13 @@ def _copy(tree: Path) -> Path:
     host = (ROOT / "tools/golden_host.c").read_text().replace("../csrc/", "csrc/")
     (tree / "golden_host.c").write_text(host)
     return tree
+
+
+def _change(tree: Path, mutant: Mutant) -> None:
+    path = tree / "csrc" / mutant.file
+    text = path.read_text()
+    assert mutant.old in text, f"csrc/{mutant.file} no longer contains {mutant.old!r}: write the mutant anew"
+    path.write_text(text.replace(mutant.old, mutant.new))
 
 
 @pytest.fixture(scope="module")
@@ -278,9 +317,9 @@ def _made_from(tree: Path, file: str) -> list[Path]:
     return out
 
 
-def _assert_fails(program: Path) -> None:
+def _assert_fails(program: Path, *options: str) -> None:
     try:
-        done = _run(program)
+        done = _run(program, *options)
     except subprocess.TimeoutExpired:
         return  # it did not even come to an end
     assert done.returncode != 0, f"the golden vectors do not notice:\n{done.stdout}"
@@ -291,15 +330,13 @@ def test_the_original_passes(original: Path) -> None:
     done = _run(original / "golden_host")
     assert done.returncode == 0, done.stdout
     assert done.stdout.count(" 0 failed") == len(list((ROOT / "tests/golden").glob("*.agv")))
+    assert max(map(int, re.findall(r"scratch (\d+)", done.stdout))) < 120_000, "more memory than a chip can spare"
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
 def test_mutant_fails(mutant: Mutant, original: Path, tmp_path: Path) -> None:
     tree = _copy(tmp_path)
-    path = tree / "csrc" / mutant.file
-    text = path.read_text()
-    assert mutant.old in text, f"csrc/{mutant.file} no longer contains {mutant.old!r}: write the mutant anew"
-    path.write_text(text.replace(mutant.old, mutant.new))
+    _change(tree, mutant)
     changed = {source.relative_to(original) for source in _made_from(original, mutant.file)}
     assert changed, f"nothing is made from {mutant.file}"
     objects = [
@@ -307,6 +344,36 @@ def test_mutant_fails(mutant: Mutant, original: Path, tmp_path: Path) -> None:
         for source in _sources(tree)
     ]
     _assert_fails(_link(tree, objects))
+
+
+# sse2 stands for the other variants: they are the same lane files.
+SSE2_ONLY = [
+    "-UAETHER_PORTABLE_ONLY",
+    "-Daether_kernels_avx2=aether_kernels_sse2",
+    "-Daether_kernels_avx512=aether_kernels_sse2",
+]
+
+
+def _link_lanes(tree: Path, original: Path) -> Path:
+    kernels = tree / "csrc/src/kernels"
+    own = [kernels / "select.c", kernels / "sse2.c"]
+    others = [_object(tree, source, original) for source in _sources(tree) if source not in own]
+    return _link(tree, [*others, *(_compile(tree, source, SSE2_ONLY) for source in own)])
+
+
+@pytest.mark.skipif(not X86, reason="lane mutants: they are tried with sse2")
+def test_unchanged_lanes_pass(original: Path, tmp_path: Path) -> None:
+    done = _run(_link_lanes(_copy(tmp_path), original), "-k", "sse2")
+    assert done.returncode == 0, done.stdout
+    assert ": sse2: " in done.stdout
+
+
+@pytest.mark.skipif(not X86, reason="lane mutants: they are tried with sse2")
+@pytest.mark.parametrize("mutant", LANE_MUTANTS, ids=lambda m: m.name)
+def test_lane_mutant_fails(mutant: Mutant, original: Path, tmp_path: Path) -> None:
+    tree = _copy(tmp_path)
+    _change(tree, mutant)
+    _assert_fails(_link_lanes(tree, original), "-k", "sse2")
 
 
 def _has_fma() -> bool:

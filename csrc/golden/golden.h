@@ -1,5 +1,6 @@
 /* Runs a golden file (docs/spec/golden.md) against the core: the same on a host and on a chip.
-   The file is read in place, so it may lie in flash. All memory is the caller's. */
+   The file is read in place, so it may lie in flash. All memory is the caller's. The structure of a file is checked; what its
+   cases ask for is trusted, since the file belongs to the software. */
 #ifndef AETHER_GOLDEN_H
 #define AETHER_GOLDEN_H
 
