@@ -62,18 +62,19 @@ def refuse(read: Reader, blob: bytes, kind: type[BlobError] = BlobError) -> Blob
     return error
 
 
-def use(blob: bytes) -> np.ndarray:
-    """Read a blob both ways and push some frames; the newest logits."""
+def use(blob: bytes) -> None:
+    """Read a blob both ways and push some frames; every answer is finite."""
     assert WeightBlob.parse(blob).serialize() == blob
     model = TemporalModel.from_blob(blob)
     stream = model.stream(capacity=5)
     frames = np.linspace(0.5, 2.0, 8 * 2, dtype=np.float32).reshape(8, 2)
-    return np.stack([stream.push(frame) for frame in frames])[-1]
+    for frame in frames:
+        assert np.isfinite(stream.push(frame)).all()
 
 
 @whole
 def test_undamaged_blobs_work(blob: bytes) -> None:
-    assert np.isfinite(use(blob)).all()
+    use(blob)
 
 
 @whole
@@ -111,7 +112,7 @@ def flips(blob: bytes) -> Iterator[tuple[int, bytes]]:
 @readers
 def test_every_flipped_bit(blob: bytes, read: Reader) -> None:
     for byte, damaged in flips(blob):
-        kind = BlobCrcError
+        kind: type[BlobError] = BlobCrcError
         if byte < 4:
             kind = BlobMagicError
         elif byte < 6:
@@ -339,8 +340,8 @@ def test_each_section_can_be_absent() -> None:
     """The defects above are defects: without a section that is not needed the blob still works."""
     for ident in range(1, 16):
         if ident not in (5, 6):
-            assert np.isfinite(use(SOUND.with_sections(s for s in SOUND.sections if s.ident != ident).encode())).all()
-    assert np.isfinite(use(SOUND.with_sections(s for s in SOUND.sections if s.ident == 5).encode())).all()
+            use(SOUND.with_sections(s for s in SOUND.sections if s.ident != ident).encode())
+    use(SOUND.with_sections(s for s in SOUND.sections if s.ident == 5).encode())
 
 
 def test_declared_sizes_allocate_nothing() -> None:

@@ -10,11 +10,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CORPUS = ROOT / "tests" / "fuzz" / "corpus"
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests")]
 
 from blob_bytes import extended, plain  # noqa: E402
-
-from tools.reference import golden_file  # noqa: E402
+from reference import golden_file  # noqa: E402
 
 
 def blobs() -> Iterator[tuple[str, bytes]]:
