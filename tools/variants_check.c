@@ -34,6 +34,12 @@ static void *room(size_t bytes) {
     return p;
 }
 
+static float from_bits(uint32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 /* How values are spread: ordinary, small enough for subnormal products, large enough for overflowing scores, with zeros. */
 typedef enum spread { ORDINARY, TINY, LARGE, PLAIN_SPREADS } spread;
 
@@ -270,6 +276,45 @@ static void check_gather(const aether_kernels *const *variants, size_t n_variant
     free(want);
 }
 
+/* exp over its whole range, its cut in particular: row 0 has score 0 and so weight 1, and the other rows' values are unit
+   vectors, so that the outputs are the weights. */
+static void check_exp(const aether_kernels *const *variants, size_t n_variants) {
+    enum { N = 33 };
+    float q[N] = {1.0f}, keys[N][N] = {{0.0f}}, rows[N][N] = {{0.0f}}, want[N], out[N];
+    const void *key_at[N], *row_at[N];
+    aether_gather job;
+    size_t i, j;
+    for (j = 0; j < N; j++) {
+        key_at[j] = keys[j];
+        row_at[j] = rows[j];
+        if (j > 0) {
+            keys[j][0] = one_in(2) ? -from_bits(0x42AEAC4Fu - 40u + below(80)) : -from_bits(below(0x42D00000u));
+            rows[j][j] = 1.0f;
+        }
+    }
+    memset(&job, 0, sizeof job);
+    job.q = q;
+    job.keys = key_at;
+    job.values = row_at;
+    job.n = N;
+    job.n_stored = N;
+    job.stored = AETHER_BINARY32;
+    job.group = 1;
+    job.dim = N;
+    job.scale = 1.0f;
+    job.scores = room(aether_gather_floats(N, 1, N) * sizeof(float));
+    job.out = want;
+    variants[0]->gather(&job);
+    job.out = out;
+    for (i = 1; i < n_variants; i++) {
+        variants[i]->gather(&job);
+        if (differs(out, want, N) < N) {
+            report(variants[i]->name, "exp");
+        }
+    }
+    free(job.scores);
+}
+
 static void check_linear(const aether_kernels *const *variants, size_t n_variants) {
     const size_t rows = 1 + below(20), in = one_in(16) ? 0 : 1 + below(70), out = 1 + below(one_in(3) ? 300 : 70);
     const spread kind = (spread)below(PLAIN_SPREADS);
@@ -298,12 +343,6 @@ static void check_linear(const aether_kernels *const *variants, size_t n_variant
     free(half);
     free(want);
     free(y);
-}
-
-static float from_bits(uint32_t bits) {
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
 }
 
 /* Conversions of arrays, and finiteness with one bad element anywhere. */
@@ -360,6 +399,7 @@ int main(int argc, char **argv) {
     for (done = 0; done < cases; done++) {
         check_attention(variants, n_variants);
         check_gather(variants, n_variants);
+        check_exp(variants, n_variants);
         check_linear(variants, n_variants);
         check_arrays(variants, n_variants);
     }

@@ -4,14 +4,14 @@
 #include <string.h>
 
 #if defined(AETHER_VARIANTS_X86)
-#if defined(_MSC_VER)
+#if defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>
 #else
 #include <cpuid.h>
 #endif
 
 static void cpu_id(unsigned leaf, unsigned regs[4]) {
-#if defined(_MSC_VER)
+#if defined(_MSC_VER) && !defined(__clang__)
     int r[4];
     __cpuidex(r, (int)leaf, 0);
     for (int i = 0; i < 4; ++i) {
@@ -24,7 +24,7 @@ static void cpu_id(unsigned leaf, unsigned regs[4]) {
 
 /* Register state the operating system saves; only where OSXSAVE is set. */
 static unsigned saved_state(void) {
-#if defined(_MSC_VER)
+#if defined(_MSC_VER) && !defined(__clang__)
     return (unsigned)_xgetbv(0);
 #else
     unsigned low, high;
