@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
@@ -17,6 +16,7 @@ from ._kernels import choose
 from .blob import WeightBlob, WeightBlobHeader
 from .errors import InvalidArgumentError, ShapeError
 from .settings import ModelSettings
+from .shipped import shipped_or_path
 
 __all__ = ["ArrayInfo", "ModelMemory", "TemporalModel", "TemporalStream", "csi_amplitude"]
 
@@ -88,12 +88,13 @@ class TemporalModel(_core.Model):
     def from_blob(
         cls, blob: WeightBlob | bytes | bytearray | memoryview | str | os.PathLike[str], kernels: str | None = None
     ) -> TemporalModel:
-        """From a WeightBlob, its bytes, or a path. kernels: as for AetherTemporalHead.
+        """From a WeightBlob, its bytes, a path, or the name of a shipped model where no such file is ("activity",
+        "demo"). kernels: as for AetherTemporalHead.
         BlobError (each defect its own), OSError, KernelsError."""
         if isinstance(blob, WeightBlob):
             raw = blob.serialize()
         elif isinstance(blob, str | os.PathLike):
-            raw = Path(blob).read_bytes()
+            raw = shipped_or_path(blob).read_bytes()
         else:
             raw = bytes(memoryview(blob))
         return cls(raw, choose(kernels))

@@ -15,17 +15,20 @@ def shipped_models() -> dict[str, Path]:
     return {path.stem: path for path in sorted(_FOLDER.glob("*.rvne"))}
 
 
+def shipped_or_path(model: str | os.PathLike[str]) -> Path:
+    """The shipped blob of that name where there is no file of that name, else the path as it is."""
+    path = Path(model)
+    return path if path.is_file() else shipped_models().get(str(model), path)
+
+
 def model_path(model: str | os.PathLike[str]) -> Path:
     """The file of a model: a path as it is, or the name of a shipped blob. A file of that name comes first.
 
     InvalidArgumentError when there is neither; the message lists the names.
     """
-    path = Path(model)
+    path = shipped_or_path(model)
     if path.is_file():
         return path
-    shipped = shipped_models()
-    if str(model) in shipped:
-        return shipped[str(model)]
     found = "a directory" if path.is_dir() else "no such file"
-    names = ", ".join(shipped) or "none"
+    names = ", ".join(shipped_models()) or "none"
     raise InvalidArgumentError(f"{model}: expected a blob file or the name of a shipped model ({names}), found {found}")

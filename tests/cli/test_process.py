@@ -167,6 +167,9 @@ def test_a_shipped_name_and_a_file_of_that_name(tmp_path: Path, monkeypatch: pyt
     make_blob().save("activity")
     assert "made for a test" in call("inspect", "activity").stdout
     assert TemporalModel.from_blob("activity").n_classes == 3
+    assert TemporalModel.from_blob("demo").class_names == ("empty", "still", "walking", "waving", "falling")
+    with pytest.raises(FileNotFoundError):
+        TemporalModel.from_blob("absent")
 
 
 def test_recordings_larger_than_a_batch_stay_whole(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ SUMMARY_KEYS = {
     "person": str,
     "session": str,
     "frames": int,
-    "duration_s": type(None),
+    "duration_s": float,
     "frame_rate_hz": float,
     "dropped": dict,
     "notes": list,
@@ -148,7 +148,7 @@ def test_plain_output_where_there_is_no_terminal(tmp_path: Path) -> None:
     assert "\x1b" not in out
     assert "\r" not in out
     assert "truth turn" in out.splitlines()[0]
-    assert "c: 60 frames, 50 a second" in out
+    assert "c: 60 frames in 1.2 s, 50 a second" in out
     assert "dropped   nothing" in out
     assert "not classes of this model: OTHER" in out
 

@@ -82,10 +82,12 @@ class Recording:
 
     @property
     def duration(self) -> float | None:
-        """Seconds from the first to the last frame."""
-        if self.timestamps is None or len(self) == 0:
+        """Seconds from the first to the last frame: by timestamps, else by the frame rate; None without both."""
+        if len(self) == 0:
             return None
-        return float(self.timestamps[-1] - self.timestamps[0])
+        if self.timestamps is not None:
+            return float(self.timestamps[-1] - self.timestamps[0])
+        return (len(self) - 1) / self.frame_rate if self.frame_rate else None
 
     @property
     def title(self) -> str:

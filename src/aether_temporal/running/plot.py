@@ -50,6 +50,7 @@ def plot(result: Result, path: str | os.PathLike[str]) -> None:
     bottom.set_ylabel("margin")
     bottom.set_ylim(bottom=0)
     bottom.set_xlabel(unit)
+    top.margins(x=0)
     top.set_title(_title(result), fontsize="medium", loc="left")
     try:
         figure.savefig(path, dpi=120)
