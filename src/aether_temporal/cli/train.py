@@ -60,7 +60,7 @@ def activity(data: str, out: str, seed: int, steps: int | None, threads: int, qu
 
 @command.command("demo")
 @click.option(
-    "--recordings", type=click.IntRange(1), default=400, show_default=True, help="Simulated recordings to train on."
+    "--recordings", type=click.IntRange(1), default=600, show_default=True, help="Simulated recordings to train on."
 )
 @click.option("--test-recordings", type=click.IntRange(1), default=100, show_default=True, help="Unseen ones to score.")
 @_options

@@ -48,7 +48,7 @@ def network_shape() -> NetworkConfig:
         width=32,
         pattern=PatternSettings(history=CAPACITY, global_tokens=()),
         gain="mean",
-        stem_taps=16,
+        stem_taps=24,
         stem_activation="relu",
         zero_sum_stem=True,
         taps=8,
@@ -86,7 +86,7 @@ def train_demo(
     out: str | os.PathLike[str],
     *,
     seed: int = 0,
-    recordings: int = 400,
+    recordings: int = 600,
     test_recordings: int = 100,
     config: FitConfig | None = None,
     show_progress: bool = True,
@@ -94,7 +94,7 @@ def train_demo(
     """Simulates, trains, writes the blob to `out`, scores it on `test_recordings` unseen recordings. OSError."""
     executions = simulated_executions(0, recordings, show_progress=show_progress)
     text = PROVENANCE.format(recordings=recordings, first=0, last=recordings - 1, seed=seed)
-    blob = train(executions, text, seed=seed, config=config or FitConfig(steps=1500), show_progress=show_progress)
+    blob = train(executions, text, seed=seed, config=config or FitConfig(steps=3000), show_progress=show_progress)
     blob.save(out)
     unseen = simulated_executions(TEST_SEED, test_recordings, show_progress=show_progress)
     return blob, score(TemporalModel.from_blob(blob), unseen, delay=DELAY, capacity=CAPACITY)
@@ -105,9 +105,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m aether_temporal.train.demo", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the blob to write")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--recordings", type=int, default=400, help="simulated recordings to train on")
+    parser.add_argument("--recordings", type=int, default=600, help="simulated recordings to train on")
     parser.add_argument("--test-recordings", type=int, default=100, help="unseen ones to score")
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--threads", type=int, default=1, help="threads of torch; the weights depend on it")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     a = parser.parse_args(argv)

@@ -23,7 +23,7 @@ Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
 class FitConfig:
     """Settings of the optimiser. The learning rate rises for `rise` steps and falls along a half cosine."""
 
-    steps: int = 500
+    steps: int = 1000
     learning_rate: float = 3e-3
     rise: int = 50
     weight_decay: float = 0.02
