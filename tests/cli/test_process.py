@@ -27,9 +27,9 @@ def csi_line(i: int, pairs: int = 6) -> bytes:
     return f'{head},"[{data}]"\n'.encode()
 
 
-def process(*arguments: object, **options: object) -> subprocess.Popen[bytes]:
+def process(*arguments: object, encoding: str = "utf-8", **options: object) -> subprocess.Popen[bytes]:
     command = [*AETHER, *(str(argument) for argument in arguments)]
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30", "PYTHONIOENCODING": encoding}
     environment.pop("NO_COLOR", None)
     return subprocess.Popen(command, env=environment, **options)  # type: ignore[call-overload,no-any-return]
 
@@ -83,6 +83,13 @@ def test_csi_text_on_standard_input(tmp_path: Path) -> None:
     code, _, error = finished("run", model, "-", stdin=b"nothing of use\n")
     assert code == 2
     assert "expected CSI text lines with frames for 6 features, found none (1 other_text)" in error
+
+
+def test_an_encoding_that_lacks_characters_is_no_error(tmp_path: Path) -> None:
+    found = process("inspect", save_model(tmp_path), encoding="ascii", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out, error = found.communicate(timeout=60)
+    assert (found.returncode, error) == (0, b"")
+    assert b"6 ? 8" in out
 
 
 @POSIX

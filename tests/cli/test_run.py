@@ -323,3 +323,25 @@ def test_lag_compares_with_the_label_of_earlier_frames(tmp_path: Path) -> None:
     document = call_json("run", save_model(tmp_path), tmp_path / "set.npz", "--recording", "a", "--lag", 10)
     assert document["lag"] == 10
     assert document["recordings"][0]["accuracy"]["frames"] == int((recording.labels[:-10] >= 0).sum())
+
+
+def test_another_frame_rate_is_noted(tmp_path: Path) -> None:
+    model = TemporalModel.from_blob(make_blob())
+    frames = np.ones((3, 6), np.float32)
+    for rate, noted in ((50.0, False), (60.0, False), (100.0, True), (20.0, True), (None, False)):
+        recording = Recording(source="x", name="", format="npy", frames=frames, frame_rate=rate)
+        notes = run(model, recording).summary()["notes"]
+        assert bool(notes) is noted
+    assert run(model, Recording(source="x", name="", format="npy", frames=frames, frame_rate=100.0)).notes == (
+        "the model expects 50 frames a second, the recording has 100",
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--recording", "0"], ["--all"]])
+def test_a_recording_without_frames(tmp_path: Path, arguments: list[str]) -> None:
+    np.savez(tmp_path / "set.npz", amp=np.ones((0, 6), np.float32), rec_offset=[0, 0, 0])
+    out = call("run", save_model(tmp_path), tmp_path / "set.npz", *arguments).stdout
+    assert "0 frames" in out
+    document = call_json("run", tmp_path / "model.rvne", tmp_path / "set.npz", *arguments)
+    assert document["total"]["frames"] == 0
+    assert document["recordings"][0]["latency"] is None

@@ -6,6 +6,7 @@ Exit status: 0 all well; 1 a check failed; 2 wrong usage or input that cannot be
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import Any
@@ -78,4 +79,7 @@ def aether() -> None:
 
 def main() -> None:
     """Entry point of the `aether` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an encoding that lacks a character is no reason to fail
     aether(prog_name="aether")

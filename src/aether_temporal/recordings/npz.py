@@ -173,7 +173,7 @@ def _open(found: _Set, info: RecordingInfo) -> Recording:
         label_names=names,
         person=info.person,
         session=info.session,
-        frame_rate=found.rate() or rate_of(timestamps),
+        frame_rate=rate_of(timestamps) or found.rate(),
         dropped=dropped,
     )
 

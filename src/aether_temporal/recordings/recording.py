@@ -32,7 +32,7 @@ class Recording:
     label_names: tuple[str, ...] = ()
     person: str | None = None
     session: str | None = None
-    frame_rate: float | None = None  # frames a second: declared, else frames over time
+    frame_rate: float | None = None  # frames a second: over the timestamps, else declared
     dropped: Mapping[str, int] = field(default_factory=dict)  # by reason (drops.Drop)
     notes: tuple[str, ...] = ()  # what else a reader had to decide, for people
 

@@ -18,7 +18,7 @@ from aether_temporal.recordings.recording import rate_of
 from .gallery import Gallery
 from .inputs import carriers_of
 from .result import Result
-from .stream import Answer, Answers
+from .stream import Answer, Answers, rate_notes
 
 
 def run_live(
@@ -77,6 +77,7 @@ def run_live(
         truth=None,
         latency=np.array(latency),
         interrupted=interrupted,
+        notes=rate_notes(model, recording),
     )
 
 

@@ -31,6 +31,7 @@ class Result:
     latency: NDArray[np.float64]
     unmatched: tuple[str, ...] = ()  # labels that are no class of the model
     interrupted: bool = False  # by the user, before the recording's end
+    notes: tuple[str, ...] = ()  # what does not fit, for people
 
     def __len__(self) -> int:
         return int(self.scores.shape[0])
@@ -99,7 +100,7 @@ class Result:
             "duration_s": self.recording.duration,
             "frame_rate_hz": self.recording.frame_rate,
             "dropped": dict(self.recording.dropped),
-            "notes": list(self.recording.notes),
+            "notes": [*self.recording.notes, *self.notes],
             "latency": latency_summary(self.latency, self.period),
             "answers": {name: int(count) for name, count in zip(self.names, answers, strict=True) if count},
             "majority": None if self.majority is None else self.names[self.majority],

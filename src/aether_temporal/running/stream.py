@@ -18,6 +18,8 @@ from .inputs import default_capacity, model_frames
 from .result import Result
 from .truth import match_labels, match_person
 
+_RATE_TOLERANCE = 1.25
+
 
 @dataclass(frozen=True, eq=False)
 class Answer:
@@ -94,6 +96,14 @@ def truth_of(
     return None, ()
 
 
+def rate_notes(model: TemporalModel, recording: Recording) -> tuple[str, ...]:
+    """Says so when the recording has another frame rate than the model was made for: time is then stretched for it."""
+    wanted, found = model.frame_rate, recording.frame_rate
+    if not wanted or not found or 1 / _RATE_TOLERANCE <= found / wanted <= _RATE_TOLERANCE:
+        return ()
+    return (f"the model expects {wanted:g} frames a second, the recording has {found:.3g}",)
+
+
 def run(
     model: TemporalModel,
     recording: Recording,
@@ -139,6 +149,7 @@ def run(
         latency=latency[:done],
         unmatched=unmatched,
         interrupted=interrupted,
+        notes=rate_notes(model, recording),
     )
 
 
