@@ -9,9 +9,11 @@ import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,30 +55,36 @@ MODES["AMD64"], MODES["arm64"] = MODES["x86_64"], MODES["aarch64"]
 ENVIRONMENTS: list[Mode] = [("standard", 0), *MODES.get(platform.machine(), [])]
 
 
-@pytest.fixture(scope="session")
-def fpmode(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Any]:
-    """A context in which the calling thread's floating-point control register has some more bits set."""
+@cache
+def _control_register() -> ctypes.CDLL:
+    """Reads and writes the calling thread's floating-point control register."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None or sys.platform == "win32" or platform.machine() not in MODES:
+    if compiler is None or sys.platform == "win32":
         pytest.skip("floating-point environments: no C compiler here to reach the control register with")
-    library = tmp_path_factory.mktemp("fpmode") / "fpmode.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(HERE / "fpmode.c")], check=True)
-    functions = ctypes.CDLL(str(library))
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        library = Path(folder) / "fpmode.so"
+        subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(HERE / "fpmode.c")], check=True)
+        functions = ctypes.CDLL(str(library))
     functions.fpmode_get.restype = ctypes.c_uint64
     functions.fpmode_set.argtypes = [ctypes.c_uint64]
     functions.fpmode_set.restype = None
+    return functions
 
-    @contextmanager
-    def switched(bits: int) -> Iterator[None]:
-        before = functions.fpmode_get()
-        functions.fpmode_set(before | bits)
-        try:
-            yield
-            assert functions.fpmode_get() & ~0x3F == (before | bits) & ~0x3F, "a call changed the caller's environment"
-        finally:
-            functions.fpmode_set(before)
 
-    return switched
+@contextmanager
+def fpmode(bits: int) -> Iterator[None]:
+    """The calling thread's floating-point environment with some more bits set; 0: as it is."""
+    if bits == 0:
+        yield
+        return
+    functions = _control_register()
+    before = functions.fpmode_get()
+    functions.fpmode_set(before | bits)
+    try:
+        yield
+        assert functions.fpmode_get() & ~0x3F == (before | bits) & ~0x3F, "a call changed the caller's environment"
+    finally:
+        functions.fpmode_set(before)
 
 
 # -- the files -----------------------------------------------------------------------------------------------
@@ -108,13 +116,13 @@ def _assert_passed(report: GoldenReport) -> None:
 
 @pytest.mark.parametrize("name", sorted(FILES))
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda mode: str(mode[0]))
-def test_runner(name: str, variant: str, environment: Mode, fpmode: Callable[[int], Any]) -> None:
+def test_runner(name: str, variant: str, environment: Mode) -> None:
     with fpmode(environment[1]):
         report = run_golden(FILES[name], kernels=variant, file=name)
     _assert_passed(report)
 
 
-def test_environments_are_really_switched(fpmode: Callable[[int], Any]) -> None:
+def test_environments_are_really_switched() -> None:
     tiny, standard = np.float32(1e-40), [np.float32(n) / np.float32(11) for n in range(1, 11)]
     for name, bits in ENVIRONMENTS[1:]:
         with fpmode(bits):
@@ -242,7 +250,7 @@ def _check_forward(variant: str, threads: int) -> list[str]:
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda mode: str(mode[0]))
-def test_forward(variant: str, threads: int, environment: Mode, fpmode: Callable[[int], Any]) -> None:
+def test_forward(variant: str, threads: int, environment: Mode) -> None:
     with fpmode(environment[1]):
         wrong = _check_forward(variant, threads)
     assert not wrong, "\n".join(wrong[:20])
@@ -279,7 +287,7 @@ def _check_steps(variant: str) -> list[str]:
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda mode: str(mode[0]))
-def test_step(variant: str, environment: Mode, fpmode: Callable[[int], Any]) -> None:
+def test_step(variant: str, environment: Mode) -> None:
     with fpmode(environment[1]):
         wrong = _check_steps(variant)
     assert not wrong, "\n".join(wrong[:20])
@@ -358,7 +366,7 @@ def _check_models(variant: str) -> list[str]:
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda mode: str(mode[0]))
-def test_models(variant: str, environment: Mode, fpmode: Callable[[int], Any]) -> None:
+def test_models(variant: str, environment: Mode) -> None:
     with fpmode(environment[1]):
         wrong = _check_models(variant)
     assert not wrong, "\n".join(wrong[:20])
