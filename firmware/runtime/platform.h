@@ -1,0 +1,17 @@
+/* What an application needs of a board: a line out, and the stack it used. Start code calls firmware_main and ends with its answer
+   (100 and above: the processor trapped). */
+#ifndef AETHER_RUNTIME_PLATFORM_H
+#define AETHER_RUNTIME_PLATFORM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+int firmware_main(void);
+
+void platform_write(const char *text, size_t bytes);
+
+/* Bytes of stack ever used and bytes there are; both 0 where the stack is not the project's own. */
+size_t platform_stack_used(void);
+size_t platform_stack_size(void);
+
+#endif

@@ -1,0 +1,145 @@
+/* binary32 add, subtract, multiply, divide by integers alone: nearest even, subnormals kept. */
+#include "softfloat.h"
+
+static inline uint32_t add(uint32_t a, uint32_t b) {
+    uint32_t ea, eb, ma, mb, distance;
+    if ((a & ~SOFT_SIGN) < (b & ~SOFT_SIGN)) {
+        const uint32_t t = a;
+        a = b;
+        b = t;
+    }
+    ea = soft_exponent(a);
+    eb = soft_exponent(b);
+    ma = a & SOFT_FRACTION;
+    mb = b & SOFT_FRACTION;
+    if (ea == 255u) {
+        if (ma != 0) {
+            return a | SOFT_QUIET;
+        }
+        return eb == 255u && ((a ^ b) & SOFT_SIGN) != 0 ? SOFT_NAN : a;
+    }
+    if (ea != 0) {
+        ma |= SOFT_HIDDEN;
+    } else {
+        ea = 1u;
+    }
+    if (eb != 0) {
+        mb |= SOFT_HIDDEN;
+    } else {
+        eb = 1u;
+    }
+    ma <<= 6; /* room for the rounding bits below, one bit for the carry above */
+    mb <<= 6;
+    distance = ea - eb;
+    if (distance > 31u) {
+        mb = mb != 0;
+    } else if (distance > 0) {
+        mb = mb >> distance | (mb << (32u - distance) != 0);
+    }
+    if (((a ^ b) & SOFT_SIGN) == 0) {
+        ma += mb;
+    } else {
+        ma -= mb;
+        if (ma == 0) {
+            return 0; /* x - x is +0 */
+        }
+    }
+    return soft_pack(a & SOFT_SIGN, (int)ea + 1, ma);
+}
+
+/* The significand of a finite nonzero value with its leading one at bit 23; a subnormal's exponent goes below 1. */
+static inline uint32_t normalised(uint32_t bits, int *exponent) {
+    const uint32_t fraction = bits & SOFT_FRACTION;
+    int shift;
+    *exponent = (int)soft_exponent(bits);
+    if (*exponent != 0) {
+        return fraction | SOFT_HIDDEN;
+    }
+    shift = helper_zeros(fraction) - 8;
+    *exponent = 1 - shift;
+    return fraction << shift;
+}
+
+static inline int is_nan(uint32_t bits) {
+    return (bits & ~SOFT_SIGN) > SOFT_INFINITY;
+}
+
+static inline int is_infinite(uint32_t bits) {
+    return (bits & ~SOFT_SIGN) == SOFT_INFINITY;
+}
+
+static inline int is_zero(uint32_t bits) {
+    return (bits & ~SOFT_SIGN) == 0;
+}
+
+static inline uint32_t multiply(uint32_t a, uint32_t b) {
+    const uint32_t sign = (a ^ b) & SOFT_SIGN;
+    helper_wide product;
+    uint32_t ma, mb;
+    int ea, eb;
+    if (is_nan(a) || is_nan(b)) {
+        return (is_nan(a) ? a : b) | SOFT_QUIET;
+    }
+    if (is_infinite(a) || is_infinite(b)) {
+        return is_zero(a) || is_zero(b) ? SOFT_NAN : sign | SOFT_INFINITY;
+    }
+    if (is_zero(a) || is_zero(b)) {
+        return sign;
+    }
+    ma = normalised(a, &ea);
+    mb = normalised(b, &eb);
+    product = helper_multiply(ma << 7, mb << 8);
+    return soft_pack(sign, ea + eb - 126, product.part.high | (product.part.low != 0));
+}
+
+static inline uint32_t divide(uint32_t a, uint32_t b) {
+    const uint32_t sign = (a ^ b) & SOFT_SIGN;
+    uint32_t ma, mb, quotient = 0;
+    int ea, eb, bit;
+    if (is_nan(a) || is_nan(b)) {
+        return (is_nan(a) ? a : b) | SOFT_QUIET;
+    }
+    if (is_infinite(a)) {
+        return is_infinite(b) ? SOFT_NAN : sign | SOFT_INFINITY;
+    }
+    if (is_infinite(b)) {
+        return sign;
+    }
+    if (is_zero(b)) {
+        return is_zero(a) ? SOFT_NAN : sign | SOFT_INFINITY;
+    }
+    if (is_zero(a)) {
+        return sign;
+    }
+    ma = normalised(a, &ea);
+    mb = normalised(b, &eb);
+    if (ma < mb) {
+        ma <<= 1;
+        ea--;
+    }
+    for (bit = 0; bit < 31; bit++) {
+        quotient <<= 1;
+        if (ma >= mb) {
+            ma -= mb;
+            quotient |= 1u;
+        }
+        ma <<= 1;
+    }
+    return soft_pack(sign, ea - eb + 127, quotient | (ma != 0));
+}
+
+float HELPER(__addsf3)(float a, float b) {
+    return soft_float(add(soft_bits(a), soft_bits(b)));
+}
+
+float HELPER(__subsf3)(float a, float b) {
+    return soft_float(add(soft_bits(a), soft_bits(b) ^ SOFT_SIGN));
+}
+
+float HELPER(__mulsf3)(float a, float b) {
+    return soft_float(multiply(soft_bits(a), soft_bits(b)));
+}
+
+float HELPER(__divsf3)(float a, float b) {
+    return soft_float(divide(soft_bits(a), soft_bits(b)));
+}

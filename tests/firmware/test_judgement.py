@@ -1,0 +1,159 @@
+"""What counts as parity, as a control that failed, and as neither."""
+
+from __future__ import annotations
+
+import zlib
+
+import pytest
+
+from tools.parity_matrix import vectors
+from tools.parity_matrix.execute import Run
+from tools.parity_matrix.matrix import Row, agreement, judge, judge_control
+from tools.parity_matrix.report import Report, ReportError, parse
+from tools.parity_matrix.targets import Control
+
+FILES = len(vectors.whole().files)
+CASES = vectors.whole().cases
+
+
+def line(text: str) -> str:
+    text = f"aether {text}"
+    return f"{text} *{zlib.crc32(text.encode()):08X}\n"
+
+
+def file(index: int, cases: int, failed: int = 0, status: str = "OK") -> str:
+    counts = f"cases={cases} checks={cases} compared=100 failed={failed} scratch=8"
+    return line(f"file kernels=portable index={index} status={status} {counts}")
+
+
+def fail(case: str = "exp/edges", element: str = "3", mismatches: int = 1) -> str:
+    counts = f"mismatches={mismatches} compared=9"
+    bits = f"element={element} expected=3F800000 got=3F800001"
+    return line(f"fail kernels=portable case={case} path=map status=OK expected_status=OK {counts} {bits}")
+
+
+def end(failed: int = 0, stack: int = 100) -> str:
+    return line(f"end variants=1 failed_files={failed} stack={stack} stack_size=16384")
+
+
+BEGIN = line("begin core=0.1.0 bytes=4")
+GOOD = BEGIN + "".join(file(i, CASES if i == 0 else 0) for i in range(FILES)) + end()
+
+
+def row(text: str) -> Row:
+    return Row("t", "-O2", "p", "s", report=parse(text))
+
+
+def ran(code: int | None = 0) -> Run:
+    return Run(code, "", "", 0.1)
+
+
+def test_good() -> None:
+    assert judge(row(GOOD), ran()) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "problem"),
+    [
+        ("", 0, "breaks off: exit code 0"),
+        (GOOD[: -len(end())], 100, "breaks off: exit code 100"),
+        (GOOD[: -len(end())], None, "breaks off: no end after"),
+        (GOOD, 1, "exit code 1"),
+        (
+            BEGIN + fail() + file(0, CASES, failed=1) + end(1),
+            1,
+            r"exp/edges \[map\]: 1 words, first element 3: got 3F800001",
+        ),
+        (BEGIN + file(0, CASES, status="GOLDEN") + end(1), 1, "file 0 with portable: GOLDEN"),
+        (BEGIN + file(0, CASES) + end(), 0, f"1 files and {CASES} cases, expected {FILES}"),
+        (GOOD.replace(file(0, CASES), file(0, CASES - 1)), 0, f"{CASES - 1} cases, expected"),
+        (GOOD.replace(end(), end(stack=16384)), 1, "stack of 16384 bytes is used up"),
+        (BEGIN + end(), 0, "lines for"),
+    ],
+)
+def test_bad(text: str, code: int | None, problem: str) -> None:
+    with pytest.raises(AssertionError, match=problem):
+        raise AssertionError(judge(row(text), ran(code)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD.replace("compared=100", "compared=101", 1),
+        GOOD[:50],
+        GOOD + file(9, 1),
+        "ets Jun  8 2016 00:22:57\n" + GOOD,
+        BEGIN + line("surprise a=1"),
+        BEGIN + line("file kernels=portable index=0"),
+        BEGIN + file(0, 1).replace("cases=1 ", "cases=x "),
+        BEGIN + line("file kernels=portable index=x status=OK cases=1 checks=1 compared=1 failed=0 scratch=8"),
+        BEGIN + line("file kernels=portable index=0 status=OK cases=1 checks=1 compared=1 failed=0 scratch=8 more=1"),
+        BEGIN + file(0, CASES, failed=1) + end(1),
+        BEGIN + fail() + file(0, CASES, failed=1) + end(0),
+    ],
+)
+def test_a_report_that_is_not_whole_is_refused(text: str) -> None:
+    with pytest.raises(ReportError):
+        parse(text)
+
+
+def test_crc_mismatch_has_no_element() -> None:
+    report = parse(BEGIN + fail(element="crc") + file(0, CASES, failed=1) + end(1))
+    assert "CRC of all words" in str(report.failures[0])
+
+
+def control(expect: str) -> Control:
+    return Control("c", "w", expect)
+
+
+def test_trap() -> None:
+    assert judge_control(row(BEGIN), ran(100), control("trap")) == ""
+    assert "found a whole report" in judge_control(row(GOOD), ran(0), control("trap"))
+    assert "no end after" in judge_control(row(BEGIN), ran(None), control("trap"))
+    assert "exit code 1" in judge_control(row(BEGIN), ran(1), control("trap"))
+
+
+def test_mismatch() -> None:
+    bad = row(BEGIN + fail() + file(0, CASES, failed=1) + end(1))
+    assert judge_control(bad, ran(1), control("mismatch")) == ""
+    assert judge_control(row(GOOD), ran(0), control("mismatch")) != ""
+    assert judge_control(row(GOOD), ran(1), control("mismatch")) == "expected other bits, found none"
+    assert judge_control(row(BEGIN), ran(100), control("mismatch")) != ""
+    wrong_status = row(BEGIN + fail(mismatches=0) + file(0, CASES, failed=1) + end(1))
+    assert judge_control(wrong_status, ran(1), control("mismatch")) != ""
+
+
+def test_refused() -> None:
+    damaged = row(BEGIN + file(0, 0, status="GOLDEN") + end(1))
+    assert judge_control(damaged, ran(1), control("refused")) == ""
+    assert judge_control(row(GOOD), ran(1), control("refused")) != ""
+
+
+def test_one_case() -> None:
+    changed = vectors.flipped_under_crc()
+    right = fail(changed.changed_case, str(changed.changed_element))
+    tail = file(0, CASES, failed=1) + end(1)
+    assert judge_control(row(BEGIN + right + tail), ran(1), control("one-case")) == ""
+    assert judge_control(row(BEGIN + fail("exp/other") + tail), ran(1), control("one-case")) != ""
+    assert judge_control(row(BEGIN + fail(changed.changed_case, "crc") + tail), ran(1), control("one-case")) != ""
+
+
+def test_targets_that_compare_different_things() -> None:
+    other = row(GOOD.replace(file(0, CASES), line(file(0, CASES)[7:-11].replace("compared=100", "compared=101"))))
+    assert agreement([row(GOOD), row(GOOD)]) == ""
+    assert "compared different things" in agreement([row(GOOD), other])
+
+
+def test_flipped_vectors() -> None:
+    good = vectors.whole().data
+    for damaged, bits in ((vectors.flipped().data, 1), (vectors.flipped_under_crc().data, None)):
+        assert len(damaged) == len(good)
+        difference = int.from_bytes(damaged, "little") ^ int.from_bytes(good, "little")
+        assert difference != 0
+        assert bits is None or difference.bit_count() == bits
+    body = vectors.flipped_under_crc().data[-len(vectors.whole().last) :]
+    assert zlib.crc32(body[:-4]) == int.from_bytes(body[-4:], "little")
+
+
+def test_an_empty_report_is_no_parity() -> None:
+    assert not Report().ended

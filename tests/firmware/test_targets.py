@@ -1,0 +1,91 @@
+"""Target files are read strictly; sizes are what compilers say they are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tools.parity_matrix.sizes import measure
+from tools.parity_matrix.table import BEGIN, END, write
+from tools.parity_matrix.targets import all_targets, load
+
+LEAST = 'processor = "p"\nstands_for = "s"\nrecipe = "gcc"\nemulator = ["{image}"]\nsources = []\n'
+
+
+def target_file(folder: Path, text: str) -> Path:
+    path = folder / "some.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_all_are_read() -> None:
+    targets = all_targets()
+    assert len({target.name for target in targets}) == len(targets)
+    for target in targets:
+        assert all((target.folder / source).exists() for source in target.sources)
+
+
+def test_least(tmp_path: Path) -> None:
+    target = load(target_file(tmp_path, LEAST))
+    assert target.name == "some"
+    assert target.portable_only
+    assert not target.control
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("flag = []\n", "unknown flag"),
+        ('[[control]]\nname = "n"\nwhat = "w"\nexpect = "success"\n', "expect success"),
+        ('[[control]]\nname = "n"\nwhat = "w"\nexpect = "trap"\nvectors = "none"\n', "vectors none"),
+        ('[[control]]\nname = "n"\nwhat = "w"\nexpect = "trap"\nspeed = 1\n', "unknown speed"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, more: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load(target_file(tmp_path, LEAST + more))
+
+
+SOURCE = """
+const unsigned char constants[1000] = {1};
+unsigned char variables[300] = {1};
+unsigned char zeros[7000];
+"""
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "arm-none-eabi-gcc", "aarch64-linux-gnu-gcc"])
+def test_sizes_of_an_object(tmp_path: Path, compiler: str) -> None:
+    if shutil.which(compiler) is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{compiler} is missing; see tools/install-emulators.sh")
+        pytest.skip(f"{compiler} is missing")
+    (tmp_path / "s.c").write_text(SOURCE, encoding="utf-8")
+    command = [compiler, "-c", "-fno-asynchronous-unwind-tables", str(tmp_path / "s.c"), "-o", str(tmp_path / "s.o")]
+    subprocess.run(command, check=True)
+    sizes = measure(tmp_path / "s.o")
+    assert (sizes.code, sizes.variables) == (0, 7300)
+    assert 1000 <= sizes.constants < 1100
+
+
+def test_sizes_of_something_else(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"MZ" * 20)
+    with pytest.raises(ValueError, match="neither ELF nor WebAssembly"):
+        measure(path)
+
+
+def test_the_page_keeps_its_words(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
+    write(page, [])
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("before\n")
+    assert text.endswith("\nafter\n")
+    assert "old" not in text
+    page.write_text("no marks\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="marks"):
+        write(page, [])

@@ -1,0 +1,94 @@
+"""The matrix as tables in Markdown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .matrix import Row
+
+BEGIN = "<!-- tools/parity --write: begin -->"
+END = "<!-- tools/parity --write: end -->"
+
+
+def _grid(head: list[str], lines: list[list[str]]) -> str:
+    table = [head, ["---"] * len(head), *lines]
+    return "\n".join("| " + " | ".join(line) + " |" for line in table)
+
+
+def _number(value: int) -> str:
+    return f"{value:,}".replace(",", " ") if value else "–"
+
+
+def _problem(row: Row) -> str:
+    return f"**{row.problem.splitlines()[0]}**"
+
+
+def parity(rows: list[Row]) -> str:
+    """What must be identical."""
+    lines = []
+    for row in rows:
+        if row.control:
+            continue
+        report = row.report
+        lines.append(
+            [
+                f"`{row.target}`",
+                row.processor,
+                row.stands_for,
+                f"`{row.level}`",
+                _number(report.total("cases")),
+                _number(report.total("compared")),
+                _problem(row) if row.problem else str(sum(failure.mismatches for failure in report.failures)),
+                _number(row.core.code),
+                _number(row.core.constants),
+                _number(report.stack),
+            ]
+        )
+    head = ["target", "processor", "stands for", "level", "cases", "elements compared", "mismatches"]
+    return _grid([*head, "code", "constants", "stack"], lines)
+
+
+def outcome(row: Row) -> str:
+    """How a control failed, in words."""
+    report = row.report
+    if not report.ended:
+        return f"trapped, exit code {row.code}"
+    if not report.failures:
+        return "refused: " + ", ".join(f"file {f.index} {f.status}" for f in report.files if f.status != "OK")
+    cases = len({(failure.kernels, failure.case) for failure in report.failures})
+    words = sum(failure.mismatches for failure in report.failures)
+    return f"{_number(words)} mismatches in {cases} of {_number(report.total('cases'))} cases"
+
+
+def controls(rows: list[Row]) -> str:
+    """What must fail."""
+    lines = []
+    for row in rows:
+        if row.control:
+            lines.append([f"`{row.target}`", row.what, outcome(row), _problem(row) if row.problem else "yes"])
+    return _grid(["target", "changed", "outcome", "as it must"], lines)
+
+
+def line(row: Row) -> str:
+    """One row for a terminal."""
+    name = f"{row.target} {row.level}" + (f" {row.control}" if row.control else "")
+    if row.problem:
+        return f"{name:<34} WRONG {row.problem}"
+    if row.control:
+        return f"{name:<34} fails as it must: {outcome(row)}"
+    report = row.report
+    return (
+        f"{name:<34} identical: {report.total('cases')} cases, {report.total('compared')} elements, "
+        f"core {row.core.code} + {row.core.constants} bytes, stack {report.stack}, {row.seconds} s"
+    )
+
+
+def write(path: Path, rows: list[Row]) -> None:
+    """Replace what lies between the two marks of the page."""
+    text = path.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, found, after = rest.partition(END)
+    if not found:
+        raise ValueError(f"{path}: the marks {BEGIN} and {END} are missing")
+    body = f"{BEGIN}\n\n{parity(rows)}\n\nControls, which must fail:\n\n{controls(rows)}\n\n{END}"
+    path.write_text(before + body + after, encoding="utf-8")

@@ -1,0 +1,85 @@
+"""The golden files as one image, whole or damaged on purpose (layout: docs/spec/golden.md)."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from .targets import ROOT
+
+GOLDEN = ROOT / "tests" / "golden"
+FILE_WORDS = 4
+CASE_WORDS = 20
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """All files in a row. The changed case and element say what flipped_under_crc touched."""
+
+    data: bytes
+    files: list[str]
+    cases: int
+    last: bytes  # the last file by itself
+    changed_case: str = ""
+    changed_element: int = -1
+
+
+def _words(data: bytes) -> list[int]:
+    return list(struct.unpack(f"<{len(data) // 4}I", data))
+
+
+@cache
+def whole() -> Vectors:
+    """Read once: one run compares one set of vectors."""
+    paths = sorted(GOLDEN.glob("*.agv"))
+    if not paths:
+        raise FileNotFoundError(f"no golden files in {GOLDEN}")
+    blocks = [path.read_bytes() for path in paths]
+    cases = sum(_words(block)[3] for block in blocks)
+    return Vectors(b"".join(blocks), [path.name for path in paths], cases, blocks[-1])
+
+
+def flipped() -> Vectors:
+    """One bit in the middle of the last file."""
+    good = whole()
+    data = bytearray(good.data)
+    data[len(data) - len(good.last) // 2] ^= 0x10
+    return replace(good, data=bytes(data))
+
+
+def flipped_under_crc() -> Vectors:
+    """The lowest bit of the last expected word of the last case that has any, under a CRC that is right."""
+    good = whole()
+    block = good.last
+    words = _words(block)
+    at, found = FILE_WORDS, None
+    for _ in range(words[3]):
+        end = at + words[at] // 4
+        status, outputs, stride = words[at + 2], words[at + 5], words[at + 6]
+        if status == 0 and outputs > 0:
+            name = struct.pack("<12I", *words[at + 8 : at + CASE_WORDS]).split(b"\0")[0].decode("ascii")
+            found = (name, end - 1, (outputs - 1) // stride * stride)
+        at = end
+    if found is None:
+        raise ValueError(f"{good.files[-1]}: no case with outputs")
+    name, place, element = found
+    words[place] ^= 1
+    body = struct.pack(f"<{len(words) - 1}I", *words[:-1])
+    data = good.data[: -len(block)] + body + struct.pack("<I", zlib.crc32(body))
+    return replace(good, data=data, changed_case=name, changed_element=element)
+
+
+MAKERS: dict[str, Callable[[], Vectors]] = {"whole": whole, "flipped": flipped, "flipped-under-crc": flipped_under_crc}
+
+
+def write(kind: str, folder: Path) -> Path:
+    """The image as a file; written only when it changed."""
+    path = folder / f"vectors-{kind}.bin"
+    data = MAKERS[kind]().data
+    if not path.exists() or path.read_bytes() != data:
+        path.write_bytes(data)
+    return path
