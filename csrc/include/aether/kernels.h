@@ -53,7 +53,8 @@ typedef struct aether_kernels {
     void (*rows)(const struct aether_plan *plan, const float *q, size_t first, size_t count, float *out, void *scratch);
 } aether_kernels;
 
-/* Scratch floats a gather needs (every variant the same): scores and a little for widened rows. 0: cannot be expressed. */
+/* Scratch floats a gather needs, every variant the same: (n + 15) scores a query head, because variants write whole vectors, and
+   room for widened rows. 0: cannot be expressed. */
 size_t aether_gather_floats(size_t n, size_t group, size_t dim);
 
 /* The definition. Never NULL. */
