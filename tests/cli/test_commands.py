@@ -164,3 +164,14 @@ def test_training_the_demo_for_a_moment(tmp_path: Path) -> None:
     text = call("train", "demo", "--out", out, *arguments).stdout
     assert "unseen simulated recordings:" in text
     assert call_json("inspect", out)["settings"]["class_names"] == ["empty", "still", "walking", "waving", "falling"]
+
+
+def test_recordings_that_cannot_be_trained_on_are_refused(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="torch (extra train) is not installed")
+    np.savez(tmp_path / "x.npz", amp=np.ones((9, 4), np.float32))
+    error = call("train", "activity", "--data", tmp_path / "x.npz", "--out", tmp_path / "x.rvne", code=2).stderr
+    assert "labels: expected one for every frame" in error
+    labels = np.zeros(9, np.int8)
+    np.savez(tmp_path / "x.npz", amp=np.ones((9, 4), np.float32), labels=labels, label_names=["A"], rec_session=["0"])
+    error = call("train", "activity", "--data", tmp_path / "x.npz", "--out", tmp_path / "x.rvne", code=2).stderr
+    assert "session: expected at least two sessions, found 0" in error

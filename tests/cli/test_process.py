@@ -16,7 +16,7 @@ from command import call, make_blob, save_model, save_recordings
 
 from aether_temporal import TemporalModel, __version__
 
-AETHER = [sys.executable, "-c", "from aether_temporal.cli import main; main()"]
+AETHER = [sys.executable, "-m", "aether_temporal"]
 POSIX = pytest.mark.skipif(os.name != "posix", reason="signals and pseudo-terminals of POSIX")
 
 

@@ -20,9 +20,8 @@ def print_result(out: Console, result: Result, window: int = WINDOW, brief: bool
     name = f"{Path(summary['source']).name} {summary['recording']}".strip()
     accuracy = summary["accuracy"]
     if brief:
-        right = (
-            f"{accuracy['fraction']:6.1%} right" if accuracy else f"mostly {summary['majority']}" if len(result) else ""
-        )
+        mostly = f"mostly {summary['majority']}" if len(result) else ""
+        right = f"{accuracy['fraction']:6.1%} right" if accuracy else mostly
         out.print(f"{summary['recording'] or name:24}  {len(result):6d} frames  {right}", markup=False)
         return
     duration = f" in {summary['duration_s']:.1f} s" if summary["duration_s"] else ""

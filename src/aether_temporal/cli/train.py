@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from aether_temporal.recordings import MissingExtraError
+from aether_temporal.recordings import MissingExtraError, RecordingError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -53,7 +53,10 @@ def activity(data: str, out: str, seed: int, steps: int | None, threads: int, qu
     trainer = _trainer("activity")
     _threads(threads)
     config = trainer.FitConfig(steps=steps) if steps else trainer.FitConfig()
-    report = trainer.train_activity(data, out, seed=seed, config=config, show_progress=not quiet)
+    try:
+        report = trainer.train_activity(data, out, seed=seed, config=config, show_progress=not quiet)
+    except ValueError as error:  # recordings that no model can be trained on
+        raise RecordingError(f"{data}: {error}") from None
     for name, scores in report.scores.items():
         click.echo(f"{name}: {scores}")
 

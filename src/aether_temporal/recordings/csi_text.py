@@ -64,7 +64,10 @@ def _read(path: Path) -> tuple[dict[str, dict[int, _Frames]], CsiParser]:
         hint = ""
         if parser.columns_seen:
             columns, _ = parser.columns_seen.most_common(1)[0]
-            hint = f"; lines have {columns} columns where a header line is expected, or 25 or 15 columns without one"
+            wanted = (
+                "25 or 15, or a header line" if parser.layout is None else f"{parser.layout.columns} as in the header"
+            )
+            hint = f"; columns: expected {wanted}, found {columns}"
         raise RecordingFormatError(
             f"{path}: expected CSI text lines, found none that can be trusted ({describe(parser.dropped)}){hint}"
         )
