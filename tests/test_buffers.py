@@ -65,6 +65,19 @@ def read_only(x: np.ndarray) -> np.ndarray:
     return y
 
 
+class DLPack:
+    """Offers its values through DLPack and nothing else."""
+
+    def __init__(self, x: np.ndarray) -> None:
+        self.x = x.copy()
+
+    def __dlpack__(self, **how: Any) -> Any:
+        return self.x.__dlpack__(**how)
+
+    def __dlpack_device__(self) -> Any:
+        return self.x.__dlpack_device__()
+
+
 EQUAL: dict[str, Callable[[np.ndarray], Any]] = {
     "read-only": read_only,
     "strided": strided,
@@ -78,6 +91,7 @@ EQUAL: dict[str, Callable[[np.ndarray], Any]] = {
     "memoryview": memoryview,
     "array.array": lambda x: memoryview(array.array("f", x.ravel().tolist())).cast("B").cast("f", x.shape),
     "ctypes": lambda x: np.ctypeslib.as_ctypes(x.copy()),
+    "dlpack": DLPack,
     "subclass": lambda x: x.view(np.recarray),
 }
 

@@ -13,8 +13,8 @@ from .errors import InvalidArgumentError
 
 __all__ = ["choose_threads", "run"]
 
-# Multiply-adds below which starting work on other threads costs more than it saves (about 2 ms of one thread's work).
-WORTH_SPLITTING = 1 << 25
+# Multiply-adds below which starting work on other threads costs more than it saves (about 1.5 ms of one thread).
+WORTH_SPLITTING = 1 << 27
 ROWS_APART = 64  # rows of one task: whole vectors and tiles
 TASKS_A_THREAD = 4  # dense causal rows grow longer, so tasks are smaller than a thread's share
 
