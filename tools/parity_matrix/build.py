@@ -34,7 +34,10 @@ class Image:
 
 
 def call(command: list[str], seconds: int = SECONDS) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired as late:
+        raise BuildError(f"{command[0]} ... {command[-1]}: no end after {seconds} s") from late
     if done.returncode != 0:
         raise BuildError(f"{command[0]} ... {command[-1]}: {(done.stdout + done.stderr).strip()[-2000:]}")
 
@@ -112,35 +115,20 @@ COMPILERS = {"gcc": _compile_gcc, "llvm-wasm": _compile_gcc, "llvm-xtensa": _com
 
 
 def _link(target: Target, objects: list[Path], out: Path) -> None:
-    files = [str(path) for path in objects]
-    script = str(target.folder / "link.ld")
+    files = [*map(str, objects), "-o", str(out)]
+    script = target.folder / "link.ld"
+    placed = ["-T", str(script)] if script.exists() else []
     if target.recipe == "llvm-wasm":
-        exports = ["memory", "__stack_low", "__stack_high"]
-        options = ["--no-entry", "-z", "stack-size=16384", *[f"--export={name}" for name in exports[1:]]]
-        call(["wasm-ld-22", *options, *files, "-o", str(out)])
+        exports = ["--export=__stack_low", "--export=__stack_high"]
+        call(["wasm-ld-22", "--no-entry", "-z", "stack-size=16384", *exports, *files])
     elif target.recipe == "llvm-xtensa":
-        call(
-            [
-                "xtensa-lx106-elf-ld",
-                "--no-warn-rwx-segments",
-                "--no-relax",
-                "-z",
-                "noexecstack",
-                "-T",
-                script,
-                *files,
-                "-o",
-                str(out),
-            ]
-        )
+        call(["xtensa-lx106-elf-ld", "--no-warn-rwx-segments", "--no-relax", "-z", "noexecstack", *placed, *files])
     elif target.hosted:
-        call([target.compiler, *files, "-o", str(out)])
+        call([target.compiler, *files])
     else:
-        options = ["-nostdlib", "-static", *target.link, "-Wl,--build-id=none"]
-        if Path(script).exists():
-            options += ["-T", script, "-Wl,--no-warn-rwx-segments"]
-        machine = [flag for flag in target.flags if flag.startswith("-m")]
-        call([target.compiler, *machine, *options, *files, *target.libraries, "-o", str(out)])
+        machine = [flag for flag in target.flags if flag.startswith("-m")]  # they choose the libgcc
+        options = ["-nostdlib", "-static", "-Wl,--build-id=none", "-Wl,--no-warn-rwx-segments", *placed, *target.link]
+        call([target.compiler, *machine, *options, *files, *target.libraries])
 
 
 class Builder:
