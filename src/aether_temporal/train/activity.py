@@ -128,7 +128,7 @@ def cross_validate(
     *,
     seed: int = 0,
     config: FitConfig | None = None,
-    folds: int = 4,
+    folds: int = 2,
     show_progress: bool = True,
 ) -> list[Scores]:
     """Scores of executions held out of the first session, fold by fold: what settings are to be chosen by."""
