@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from command import call, call_json, make_blob, save_model, save_recordings
 
-from aether_temporal import InvalidArgumentError, TemporalModel
+from aether_temporal import InvalidArgumentError, TemporalModel, WeightBlob
 from aether_temporal.recordings import Recording, RecordingShapeError, open_recording
 from aether_temporal.running import Gallery, enrol, match_labels, model_frames, run
 from aether_temporal.running.truth import match_person
@@ -345,3 +345,36 @@ def test_a_recording_without_frames(tmp_path: Path, arguments: list[str]) -> Non
     document = call_json("run", tmp_path / "model.rvne", tmp_path / "set.npz", *arguments)
     assert document["total"]["frames"] == 0
     assert document["recordings"][0]["latency"] is None
+
+
+def test_names_are_neither_markup_nor_commands_to_the_terminal(tmp_path: Path) -> None:
+    """Whoever wrote a file decides its names, and must not thereby decide what a terminal does."""
+    evil = "\x1b]0;owned\x07[red]:smile:"
+    blob = make_blob()
+    assert blob.settings is not None
+    settings = blob.settings.replace(class_names=[evil, "b", "c"], provenance=evil)
+    WeightBlob(blob.header.replace(extension=False), blob.weights[: blob.header.core_bytes()], settings).save(
+        tmp_path / "evil.rvne"
+    )
+    np.savez(
+        tmp_path / "evil.npz",
+        amp=np.ones((4, 6), np.float32),
+        labels=[0, 1, 0, 1],
+        label_names=np.array([evil, "x\x9b1m"]),
+        rec_offset=[0, 4],
+        rec_name=np.array([evil]),
+    )
+    shown = "\\x1b]0;owned\\x07[red]:smile:"
+    for arguments in (
+        ("run", tmp_path / "evil.rvne", tmp_path / "evil.npz"),
+        ("inspect", tmp_path / "evil.rvne"),
+        ("recordings", tmp_path / "evil.npz"),
+    ):
+        out = call(*arguments).stdout
+        assert shown in out
+        assert "\x1b" not in out
+        assert "\x9b" not in out
+        assert "\x1b" not in json.dumps(call_json(*arguments), ensure_ascii=True)
+    error = call("run", tmp_path / "evil.rvne", tmp_path / "evil.npz", "--recording", "z", code=2).stderr
+    assert shown in error
+    assert "\x1b" not in error

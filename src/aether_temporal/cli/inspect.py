@@ -12,7 +12,7 @@ from aether_temporal.inspecting import check_blob, describe_model
 from aether_temporal.shipped import model_path
 
 from .options import json_option, model_argument, stream_options
-from .output import bytes_text, console, print_json, quantity, table
+from .output import bytes_text, console, print_json, printable, quantity, table
 
 
 @click.command("inspect")
@@ -37,7 +37,7 @@ def command(ctx: click.Context, model: str, capacity: int | None, dtype: Any, as
             )
         else:
             _print_damage(str(path), checks)
-            click.echo(f"aether: {path}: {error} ({type(error).__name__})", err=True)
+            click.echo(printable(f"aether: {path}: {error} ({type(error).__name__})"), err=True)
         ctx.exit(1)
     document = {"file": str(path), "whole": True, **describe_model(raw, capacity=capacity, dtype=dtype)}
     if as_json:
@@ -57,7 +57,7 @@ def _print_damage(path: str, checks: list[Any]) -> None:
 def _print(document: dict[str, Any]) -> None:
     out = console()
     header, memory, settings = document["header"], document["memory"], document["settings"]
-    out.print(f"[bold]{document['file']}[/bold]")
+    out.print(document["file"], style="bold")
     out.print(f"RVNE version {header['version']}, {bytes_text(document['bytes'])}, CRC-32 {document['crc32']} (right)")
     out.print(
         f"{header['n_layers']} layers of width {document['width']}, {header['n_q_heads']} query and "
@@ -70,7 +70,7 @@ def _print(document: dict[str, Any]) -> None:
         out.print("Plain version 1: attention only, window 32, block 16, token 0 global, log-stride and landmarks.")
     else:
         for line in settings_lines(settings):
-            out.print(line, markup=False)
+            out.print(line)
     out.print()
     shown = table("array", "shape", "type", ">offset", ">bytes")
     for array in document["arrays"]:

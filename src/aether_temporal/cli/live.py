@@ -18,11 +18,12 @@ from rich.text import Text
 from aether_temporal.recordings import Recording
 from aether_temporal.running.stream import Answer
 
-from .output import micros, print_json_line, quantity
+from .output import micros, print_json_line, printable, quantity
 
 _REFRESH = 0.1  # seconds: fast enough for eyes, slow enough to leave the frames alone
 _ROWS = 8
 _BAR = 28
+_BESIDE_BAR = 38  # columns of the score, the margin and what lies between
 _RECENT = 256  # frames whose latency the display sums up
 
 
@@ -98,7 +99,7 @@ class Lines:
         stamp = f"{when:9.2f} s" if when is not None else " " * 11
         truth = f"   truth {self._names[answer.truth]}" if answer.truth >= 0 else ""
         name = self._names[answer.best].ljust(self._width)
-        self._out.print(f"{stamp}  frame {answer.index:6d}  {name}  margin {answer.margin:6.3f}{truth}", markup=False)
+        self._out.print(f"{stamp}  frame {answer.index:6d}  {name}  margin {answer.margin:6.3f}{truth}")
 
 
 class Panel:
@@ -107,12 +108,13 @@ class Panel:
     def __init__(
         self, out: Console, names: tuple[str, ...], recording: Recording | None, title: str, enrolled: bool
     ) -> None:
-        self._names, self._recording, self._title, self._enrolled = names, recording, title, enrolled
+        self._names, self._recording, self._enrolled = tuple(map(printable, names)), recording, enrolled
+        self._title = printable(title)
+        self._bar = min(_BAR, max(6, out.width - max(map(len, names)) - _BESIDE_BAR))
         self._live = Live(console=out, auto_refresh=False, transient=True)
         self._latencies: deque[float] = deque(maxlen=_RECENT)
         self._right = self._known = 0
         self._shown = 0.0
-        self._answer: Answer | None = None
 
     def __enter__(self) -> Panel:
         self._live.__enter__()
@@ -124,7 +126,6 @@ class Panel:
         self._live.__exit__(kind, value, trace)
 
     def show(self, answer: Answer) -> None:
-        self._answer = answer
         self._latencies.append(answer.latency)
         if answer.truth >= 0:
             self._known += 1
@@ -142,7 +143,7 @@ class Panel:
         cells: list[RenderableType] = [Text(self._title, style="bold", overflow="ellipsis", no_wrap=True)]
         when = time_of(self._recording, answer.index)
         if self._recording is not None:
-            cells.append(ProgressBar(total=len(self._recording), completed=answer.index + 1, width=_BAR))
+            cells.append(ProgressBar(total=len(self._recording), completed=answer.index + 1, width=self._bar))
             cells.append(Text(f"{answer.index + 1}/{len(self._recording)}"))
         else:
             cells.append(Text(f"frame {quantity(answer.index + 1)}"))
@@ -155,23 +156,15 @@ class Panel:
         grid = Table.grid(padding=(0, 2, 0, 0))
         grid.add_column(width=1)
         grid.add_column(min_width=max(map(len, self._names[:_ROWS])))
-        grid.add_column(width=_BAR)
+        grid.add_column(width=self._bar)
         grid.add_column(justify="right", width=7)
-        grid.add_column()
+        grid.add_column(no_wrap=True)
         shown = range(len(self._names)) if len(self._names) <= _ROWS else np.argsort(-answer.scores)[:_ROWS].tolist()
         bars = _similarities(answer.scores) if self._enrolled else _softmax(answer.scores)
         for index in shown:
             best, true = index == answer.best, index == answer.truth
-            style = (
-                "bold green"
-                if best and true
-                else "bold yellow"
-                if best and answer.truth < 0
-                else "bold red"
-                if best
-                else "dim"
-            )
-            filled = round(bars[index] * _BAR)
+            style = _style(best, true, answer.truth >= 0)
+            filled = round(bars[index] * self._bar)
             note = f"margin {answer.margin:.2f}" if best else ""
             if true:
                 note = f"{note}  truth" if note else "truth"
@@ -192,6 +185,13 @@ class Panel:
         if self._known:
             parts.append(f"right so far {self._right / self._known:.1%}")
         return Text("  ·  ".join(parts), style="dim")
+
+
+def _style(best: bool, true: bool, known: bool) -> str:
+    """Green: right; red: wrong; yellow: nobody knows."""
+    if not best:
+        return "dim"
+    return "bold green" if true else "bold red" if known else "bold yellow"
 
 
 def time_of(recording: Recording | None, index: int) -> float | None:

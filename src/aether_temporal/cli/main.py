@@ -15,6 +15,8 @@ import click
 
 from aether_temporal import TemporalError, __version__
 
+from .output import printable
+
 # Loaded when asked for: `aether --help` imports neither torch nor matplotlib.
 _COMMANDS = {
     "run": "Stream a recording through a model and show what it says.",
@@ -35,7 +37,7 @@ class InputError(click.ClickException):
     exit_code = 2
 
     def show(self, file: Any = None) -> None:
-        click.echo(f"aether: {self.format_message()}", file=file or sys.stderr)
+        click.echo(f"aether: {printable(self.format_message())}", file=file or sys.stderr)
 
 
 class _Commands(click.Group):

@@ -12,27 +12,47 @@ from rich.table import Table
 
 
 class _Console(Console):
+    """Prints text as it is: names in files and blobs are neither markup nor commands to the terminal."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(printable(found) if isinstance(found, str) else found for found in objects), **options)
+
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
 
 
+class _Table(Table):
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        super().add_row(*(printable(cell) if isinstance(cell, str) else cell for cell in cells), **options)
+
+
+def printable(text: str) -> str:
+    """`text` with control characters shown instead of sent."""
+    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
+
+
 def console() -> Console:
     """Standard output: colours on a terminal, plain text of any length of line elsewhere."""
-    found = _Console(highlight=False)
-    return found if found.is_terminal else _Console(highlight=False, width=200, no_color=True, legacy_windows=False)
+    found = _Console(highlight=False, markup=False, emoji=False)
+    if found.is_terminal:
+        return found
+    return _Console(highlight=False, markup=False, emoji=False, width=200, no_color=True, legacy_windows=False)
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+    click.echo(json.dumps(document, indent=2, allow_nan=False))
 
 
 def print_json_line(document: Mapping[str, Any]) -> None:
-    click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False))
+    click.echo(json.dumps(document, allow_nan=False))
 
 
 def table(*columns: str, title: str | None = None) -> Table:
     """A plain table; names that begin with '>' are right-aligned."""
-    found = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    heading = None if title is None else printable(title)
+    found = _Table(
+        title=heading, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
     for name in columns:
         found.add_column(name.removeprefix(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
     return found

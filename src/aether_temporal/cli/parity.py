@@ -75,6 +75,6 @@ def print_reports(reports: list[GoldenReport]) -> None:
     out.print(shown)
     failures = [(report, check) for report in reports for check in report.failures]
     for report, check in failures[:_SHOWN]:
-        out.print(f"{report.kernels}, {report.file}: {check}", markup=False)
+        out.print(f"{report.kernels}, {report.file}: {check}")
     if len(failures) > _SHOWN:
         out.print(f"… and {len(failures) - _SHOWN} more")

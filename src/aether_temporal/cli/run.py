@@ -147,7 +147,7 @@ class _Job:
 
             plot(results[0], self.options["plot"])
             if not self.machine:
-                self.out.print(f"timeline drawn to {self.options['plot']}", markup=False)
+                self.out.print(f"timeline drawn to {self.options['plot']}")
 
     def _display(self, recording: Recording | None, title: str) -> Display:
         names = answer_names(self.model, self.gallery)

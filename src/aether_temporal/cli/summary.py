@@ -22,20 +22,20 @@ def print_result(out: Console, result: Result, window: int = WINDOW, brief: bool
     if brief:
         mostly = f"mostly {summary['majority']}" if len(result) else ""
         right = f"{accuracy['fraction']:6.1%} right" if accuracy else mostly
-        out.print(f"{summary['recording'] or name:24}  {len(result):6d} frames  {right}", markup=False)
+        out.print(f"{summary['recording'] or name:24}  {len(result):6d} frames  {right}")
         return
     duration = f" in {summary['duration_s']:.1f} s" if summary["duration_s"] else ""
     rate = f", {summary['frame_rate_hz']:.4g} a second" if summary["frame_rate_hz"] else ""
-    out.print(f"{name}: {quantity(len(result))} frames{duration}{rate}", markup=False)
+    out.print(f"{name}: {quantity(len(result))} frames{duration}{rate}")
     if summary["latency"]:
-        out.print(f"  latency   {latency_text(summary['latency'])}", markup=False)
-    out.print(f"  dropped   {describe(summary['dropped'])}", markup=False)
+        out.print(f"  latency   {latency_text(summary['latency'])}")
+    out.print(f"  dropped   {describe(summary['dropped'])}")
     for note in summary["notes"]:
-        out.print(f"  note      {note}", markup=False)
+        out.print(f"  note      {note}")
     if summary["answers"]:
         ordered = sorted(summary["answers"].items(), key=lambda item: -item[1])
         shown = ", ".join(f"{who} {count}" for who, count in ordered[:8]) + (", …" if len(ordered) > 8 else "")
-        out.print(f"  answers   {shown}; mean margin {summary['mean_margin']:.3f}", markup=False)
+        out.print(f"  answers   {shown}; mean margin {summary['mean_margin']:.3f}")
     print_accuracy(out, accuracy)
 
 
@@ -43,7 +43,7 @@ def print_total(out: Console, summary: dict[str, Any]) -> None:
     out.print()
     out.print(f"{summary['recordings']} recordings, {quantity(summary['frames'])} frames")
     if summary["latency"]:
-        out.print(f"  latency   {latency_text(summary['latency'])}", markup=False)
+        out.print(f"  latency   {latency_text(summary['latency'])}")
     print_accuracy(out, summary["accuracy"])
 
 
@@ -72,7 +72,7 @@ def print_accuracy(out: Console, accuracy: dict[str, Any] | None) -> None:
             shown.add_row(f"            {name}", str(entry["right"]), str(entry["frames"]), f"{entry['fraction']:.1%}")
         out.print(shown)
     if accuracy["unmatched_labels"]:
-        out.print(f"            not classes of this model: {', '.join(accuracy['unmatched_labels'])}", markup=False)
+        out.print(f"            not classes of this model: {', '.join(accuracy['unmatched_labels'])}")
 
 
 def latency_text(latency: dict[str, Any]) -> str:
