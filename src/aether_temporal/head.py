@@ -125,22 +125,14 @@ class AetherTemporalHead(_core.Head):
 
 
 def _target(out: Any, result: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`out` as a numpy array that writes through. ShapeError, InvalidArgumentError."""
+    """`out` as a numpy array that writes through to it. ShapeError, InvalidArgumentError."""
     try:
-        array = out if isinstance(out, np.ndarray) else np.asarray(out)
+        array, twin = (np.asarray(out) for _ in range(2))
     except (TypeError, RuntimeError, ValueError) as error:
         raise InvalidArgumentError.of("out", "a writable float32 array", error) from error
-    if (
-        array.dtype != np.float32
-        or not array.flags.writeable
-        or not (array is out or np.may_share_memory(array, _own(out)))
-    ):
+    through = array.size == 0 or np.may_share_memory(array, twin)  # of a list, say, each is a copy
+    if array.dtype != np.float32 or not array.flags.writeable or not through:
         raise InvalidArgumentError.of("out", "a writable float32 array", f"{type(out).__name__} of {array.dtype}")
     if array.shape != result.shape:
         raise ShapeError.of("out", f"shape {result.shape}", array.shape)
     return array
-
-
-def _own(out: Any) -> NDArray[Any]:
-    """A second view of what `out` itself holds: of a list, say, there is none, only copies."""
-    return np.asarray(out)
