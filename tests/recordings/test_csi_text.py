@@ -222,6 +222,7 @@ def test_most_frequent_sender_and_size_win_and_others_can_be_chosen(tmp_path: Pa
     assert [(info.name, info.frames) for info in infos] == [(making.MAC, 4), (other, 1)]
     assert np.array_equal(open_recording(tmp_path / "recording.csv", recording=other).iq, expected(0))  # type: ignore[arg-type]
     assert len(open_recording(tmp_path / "recording.csv", recording=1)) == 1
+    assert len(open_recording(tmp_path / "recording.csv", recording=other.upper())) == 1
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])

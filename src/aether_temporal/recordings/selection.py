@@ -18,7 +18,7 @@ def listing(infos: Sequence[RecordingInfo]) -> str:
 def choose(source: str, infos: Sequence[RecordingInfo], recording: int | str | None) -> RecordingInfo:
     """The recording of that index (negative: from the end) or name; None is an answer only where there is but one.
 
-    Text is a name first, an index second. RecordingSelectionError lists what there is.
+    Text is a name first (its case matters only between names that differ in nothing else), an index second. RecordingSelectionError lists what there is.
     """
     if recording is None:
         if len(infos) == 1:
@@ -28,6 +28,7 @@ def choose(source: str, infos: Sequence[RecordingInfo], recording: int | str | N
         )
     if isinstance(recording, str):
         named = [info for info in infos if info.name == recording]
+        named = named or [info for info in infos if info.name.casefold() == recording.casefold()]
         if len(named) == 1:
             return named[0]
         if len(named) > 1:
