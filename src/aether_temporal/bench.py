@@ -17,7 +17,7 @@ from ._core import crc32
 from .config import TemporalHeadConfig
 from .head import AetherTemporalHead, KvCache
 
-__all__ = ["FORWARD_LENGTHS", "STEP_LENGTHS", "Group", "bench"]
+__all__ = ["FORWARD_LENGTHS", "STEP_LENGTHS", "Group", "Timing", "bench"]
 
 FORWARD_LENGTHS = (32, 64, 256, 1024)
 STEP_LENGTHS = (100, 1000, 10_000, 100_000)
@@ -26,22 +26,30 @@ _TURN = 2e-3  # seconds that one candidate's turn takes at least, where a call i
 
 
 @dataclass(frozen=True)
+class Timing:
+    """Seconds a call: median of the turns, and the best of them (where something else kept the machine busy)."""
+
+    median: float
+    best: float
+
+
+@dataclass(frozen=True)
 class Group:
     """Candidates that do the same job. The first is the measure: the others' ratios are theirs over its median."""
 
     name: str
-    seconds: dict[str, float]  # median of a call, by candidate
+    timings: dict[str, Timing]  # by candidate
 
     def ratios(self) -> dict[str, float]:
-        first = next(iter(self.seconds.values()))
-        return {name: value / first for name, value in self.seconds.items()}
+        first = next(iter(self.timings.values()))
+        return {name: timing.median / first.median for name, timing in self.timings.items()}
 
 
 Call = Callable[[], object]
 
 
-def measure(candidates: dict[str, Call], rounds: int) -> dict[str, float]:
-    """Median seconds a call. In every round each candidate has its turn, so that what disturbs one disturbs all."""
+def measure(candidates: dict[str, Call], rounds: int) -> dict[str, Timing]:
+    """How long a call takes. In every round each candidate has its turn, so that what disturbs one disturbs all."""
     repeats = {}
     for name, call in candidates.items():
         call()
@@ -55,7 +63,7 @@ def measure(candidates: dict[str, Call], rounds: int) -> dict[str, float]:
             for _ in range(repeats[name]):
                 call()
             taken[name].append((time.perf_counter() - begin) / repeats[name])
-    return {name: float(np.median(values)) for name, values in taken.items()}
+    return {name: Timing(float(np.median(values)), min(values)) for name, values in taken.items()}
 
 
 def _inputs(config: TemporalHeadConfig, tokens: int) -> tuple[NDArray[np.float32], ...]:
@@ -172,8 +180,13 @@ def bench(
             {
                 "name": group.name,
                 "results": [
-                    {"name": name, "median_us": seconds * 1e6, "ratio": group.ratios()[name]}
-                    for name, seconds in group.seconds.items()
+                    {
+                        "name": name,
+                        "median_us": timing.median * 1e6,
+                        "best_us": timing.best * 1e6,
+                        "ratio": group.ratios()[name],
+                    }
+                    for name, timing in group.timings.items()
                 ],
             }
             for group in groups

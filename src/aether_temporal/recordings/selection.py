@@ -18,7 +18,8 @@ def listing(infos: Sequence[RecordingInfo]) -> str:
 def choose(source: str, infos: Sequence[RecordingInfo], recording: int | str | None) -> RecordingInfo:
     """The recording of that index (negative: from the end) or name; None is an answer only where there is but one.
 
-    Text is a name first (its case matters only between names that differ in nothing else), an index second. RecordingSelectionError lists what there is.
+    Text is a name first (in any case where no name is exactly so), an index second. RecordingSelectionError lists what
+    there is.
     """
     if recording is None:
         if len(infos) == 1:
