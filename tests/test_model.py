@@ -237,6 +237,17 @@ def test_memory_is_what_a_stream_takes(dtype: Any, blob: WeightBlob) -> None:
     assert model.memory(4096, "float16").state < model.memory(4096, "float32").state
 
 
+def test_memory_of_another_machine(blob: WeightBlob) -> None:
+    model = TemporalModel.from_blob(blob)
+    here, chip = model.memory(256, "float16"), model.memory(256, "float16", pointer_bytes=4)
+    assert here in (chip, model.memory(256, "float16", pointer_bytes=8))
+    assert chip.scratch < model.memory(256, "float16", pointer_bytes=8).scratch
+    assert (chip.flash, chip.state, chip.multiply_adds) == (here.flash, here.state, here.multiply_adds)
+    for pointer_bytes in (0, 2, 16, True, "4"):
+        with pytest.raises(InvalidConfigError, match="pointer_bytes"):
+            model.memory(256, "float16", pointer_bytes=pointer_bytes)  # type: ignore[arg-type]
+
+
 def test_bad_arguments_are_named(plain_blob: WeightBlob) -> None:
     model = TemporalModel.from_blob(plain_blob)
     frames = np.zeros((3, 16), np.float32)

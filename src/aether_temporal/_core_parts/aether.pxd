@@ -163,8 +163,8 @@ cdef extern from "aether/aether.h" nogil:
     aether_status aether_model_open(aether_model *model, const void *blob, size_t bytes, const aether_kernels *kernels,
                                     aether_detail *detail)
     aether_status aether_model_array(const aether_model *model, size_t index, aether_array *array)
-    aether_status aether_model_memory(const aether_model *model, uint64_t capacity, aether_dtype dtype,
-                                      aether_memory *memory)
+    aether_status aether_model_memory_on(const aether_model *model, uint64_t capacity, aether_dtype dtype,
+                                         size_t pointer_bytes, aether_memory *memory)
     aether_status aether_model_workspace(const aether_model *model, size_t tokens, uint64_t capacity, aether_dtype dtype,
                                          size_t *bytes)
     aether_status aether_model_forward(const aether_model *model, const float *frames, size_t tokens, uint64_t capacity,

@@ -85,11 +85,17 @@ cdef class Model:
             index += 1
         return found
 
-    def memory_of(self, capacity, dtype):
-        """(flash, state, scratch, cache_rows, multiply_adds) of a stream of this capacity and dtype."""
+    def memory_of(self, capacity, dtype, pointer_bytes=None):
+        """(flash, state, scratch, cache_rows, multiply_adds) of a stream of this capacity and dtype, on a machine whose
+        pointers have `pointer_bytes` bytes; None: this one."""
         cdef aether_memory memory
+        cdef size_t pointer = sizeof(void *) if pointer_bytes is None else 0
         self._ready()
-        _sized(aether_model_memory(&self.model, _capacity(capacity), _dtype(dtype), &memory), None, capacity)
+        if pointer_bytes is not None:
+            if isinstance(pointer_bytes, bool) or pointer_bytes not in (4, 8):
+                raise InvalidConfigError.of("pointer_bytes", "4 or 8", repr(pointer_bytes))
+            pointer = pointer_bytes
+        _sized(aether_model_memory_on(&self.model, _capacity(capacity), _dtype(dtype), pointer, &memory), None, capacity)
         return memory.flash, memory.state, memory.scratch, memory.cache_rows, memory.multiply_adds
 
     def run(self, frames, capacity, dtype, bint embeddings):
