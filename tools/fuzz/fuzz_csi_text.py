@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import atheris
+import numpy as np
 
 with atheris.instrument_imports(include=["aether_temporal.recordings"]):
     from aether_temporal.recordings import RecordingError, open_recording
@@ -29,7 +30,7 @@ def one_input(data: bytes) -> None:
     assert recording.iq is not None
     assert len(recording) > 0
     assert recording.iq.shape == (len(recording), recording.width, 2)
-    assert recording.timestamps is None or (recording.timestamps[1:] >= recording.timestamps[:-1]).all()
+    assert recording.timestamps is None or np.isfinite(recording.timestamps).all()
     assert all(count > 0 for count in recording.dropped.values())
     assert recording.features().shape == (len(recording), recording.width)
 
