@@ -132,6 +132,18 @@ def test_environments_are_really_switched() -> None:
         assert (quotients != standard) == (name != "flush-to-zero"), name
 
 
+@pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda mode: str(mode[0]))
+def test_inputs_that_are_converted(environment: Mode) -> None:
+    """Other types become binary32 in the standard environment too."""
+    head = at.AetherTemporalHead(at.TemporalHeadConfig())
+    rng = np.random.default_rng(7)
+    q, k, v = (rng.standard_normal((40, heads, 32)) * scale for heads, scale in ((4, 1.0), (1, 1.0), (1, 1e-39)))
+    expected = head.forward(*(x.astype(np.float32) for x in (q, k, v))).tobytes()
+    with fpmode(environment[1]):
+        got = head.forward(q, k, v).tobytes()
+    assert got == expected
+
+
 def _change(data: bytes, at_byte: int, bit: int) -> bytes:
     changed = bytearray(data)
     changed[at_byte] ^= 1 << bit

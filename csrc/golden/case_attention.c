@@ -1,6 +1,6 @@
 /* An attention case, computed in every way the core offers: whole, in rows, step by step, with a prefill, after a bulk append,
    after a reset, across saved state. All of them have to give the same rows. */
-#include <string.h>
+#include "../src/bits.h"
 
 #include "case.h"
 

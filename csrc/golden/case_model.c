@@ -1,5 +1,5 @@
 /* Blobs and whole models. The blob is used where it lies in the file. */
-#include <string.h>
+#include "../src/bits.h"
 
 #include "case.h"
 

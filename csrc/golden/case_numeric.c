@@ -1,5 +1,5 @@
 /* Cases of single operations: exp, roots, binary16, CRC, linear layers, patterns, block means, one query. */
-#include <string.h>
+#include "../src/bits.h"
 
 #include "../src/fpenv.h"
 #include "case.h"

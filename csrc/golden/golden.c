@@ -1,6 +1,6 @@
 #include "golden.h"
 
-#include <string.h>
+#include "../src/bits.h"
 
 #include "case.h"
 

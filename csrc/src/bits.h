@@ -10,6 +10,7 @@
 #include <string.h>
 #else
 void *memcpy(void *to, const void *from, size_t n);
+void *memmove(void *to, const void *from, size_t n);
 void *memset(void *to, int value, size_t n);
 #endif
 

@@ -4,8 +4,9 @@
 
 #include "aether/cache.h"
 
-/* No stream gets here: a saved length beyond it is damage, and arithmetic on positions cannot wrap. */
-#define AETHER_LENGTH_MAX ((uint64_t)INT64_MAX)
+/* A saved length of this or more is damage: no stream lives that long, and one that starts below cannot reach 2^63, so that
+   arithmetic on positions never wraps. */
+#define AETHER_LENGTH_MAX ((uint64_t)1 << 62)
 
 size_t aether_cache_payload_bytes(const aether_cache *cache);
 void aether_cache_payload_save(const aether_cache *cache, unsigned char *payload);

@@ -181,8 +181,8 @@ aether_status aether_cache_peek(const void *bytes, size_t size, aether_saved *sa
     if (own.capacity == 0) {
         return damaged(detail, "capacity", "at least 1", 0, 48);
     }
-    if (own.length > AETHER_LENGTH_MAX || (own.policy == AETHER_ON_FULL_ERROR && own.length > own.capacity)) {
-        return damaged(detail, "length", "less than 2^63, and at most the capacity without a ring", own.length, 56);
+    if (own.length >= AETHER_LENGTH_MAX || (own.policy == AETHER_ON_FULL_ERROR && own.length > own.capacity)) {
+        return damaged(detail, "length", "less than 2^62, and at most the capacity without a ring", own.length, 56);
     }
     if (payload != payload_of(&own)) {
         return damaged(detail, "payload_len", "the bytes of a cache of this shape", payload, 64);

@@ -1,9 +1,14 @@
 #include "aether/csi.h"
 
+#include "sizes.h"
+
 aether_status aether_csi_amplitude(const int8_t *iq, size_t n_pairs, const uint16_t *carriers, size_t n, float *out) {
     size_t f;
     if ((iq == NULL && n_pairs > 0) || (out == NULL && n > 0)) {
         return AETHER_E_ARGUMENT;
+    }
+    if (!aether_aligned(out, sizeof(float)) || !aether_aligned(carriers, sizeof(uint16_t))) {
+        return AETHER_E_ALIGNMENT;
     }
     if (carriers == NULL && n != n_pairs) {
         return AETHER_E_SHAPE;

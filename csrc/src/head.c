@@ -58,6 +58,10 @@ static aether_status check(const aether_config *config, aether_detail *detail) {
     if (config->n_globals != 0 && config->globals == NULL) {
         return aether_fail(detail, AETHER_E_ARGUMENT, "globals", "a list of n_globals tokens", 0, SIZE_MAX);
     }
+    if (!aether_aligned(config->globals, sizeof(uint32_t))) {
+        return aether_fail(detail, AETHER_E_ALIGNMENT, "globals", "an address that is a multiple of 4",
+                           (uint64_t)(uintptr_t)config->globals, SIZE_MAX);
+    }
     for (g = 1; g < config->n_globals; g++) {
         if (config->globals[g - 1] >= config->globals[g]) {
             return aether_fail(detail, bad, "globals", "strictly ascending tokens", config->globals[g], SIZE_MAX);

@@ -84,6 +84,9 @@ aether_status aether_narrow(float x, uint16_t *half) {
     const uint32_t sign = (bits >> 16) & 0x8000u;
     const uint32_t magnitude = bits & 0x7FFFFFFFu;
     uint32_t rounded;
+    if (half == NULL) {
+        return AETHER_E_ARGUMENT;
+    }
     if (magnitude >= 0x477FF000u) { /* 65520 and above round beyond 65504 */
         return AETHER_E_OVERFLOW;
     }

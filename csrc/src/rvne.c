@@ -5,7 +5,11 @@
 
 aether_status aether_rvne_check(const aether_rvne_header *header, aether_detail *detail) {
     const aether_status bad = AETHER_E_BLOB_HEADER;
-    const uint32_t element = (header->flags & AETHER_RVNE_FLAG_BINARY16) != 0 ? 2 : 4;
+    uint32_t element;
+    if (header == NULL) {
+        return aether_fail(detail, AETHER_E_ARGUMENT, "header", "not NULL", 0, SIZE_MAX);
+    }
+    element = (header->flags & AETHER_RVNE_FLAG_BINARY16) != 0 ? 2 : 4;
     if ((header->flags & ~(AETHER_RVNE_FLAG_BINARY16 | AETHER_RVNE_FLAG_EXTENSION)) != 0) {
         return aether_fail(detail, AETHER_E_BLOB_FLAGS, "flags", "bits 0 and 1 only", header->flags, 6);
     }

@@ -114,8 +114,8 @@ static aether_status sound(const aether_stream *s, const aether_stream_layout *a
         return aether_fail(detail, AETHER_E_STATE, "payload_len", "the bytes of a stream of this shape",
                            size - HEADER - 4, 32);
     }
-    if (aether_get_u64(p + 24) > AETHER_LENGTH_MAX) {
-        return aether_fail(detail, AETHER_E_STATE, "length", "less than 2^63", aether_get_u64(p + 24), 24);
+    if (aether_get_u64(p + 24) >= AETHER_LENGTH_MAX) {
+        return aether_fail(detail, AETHER_E_STATE, "length", "less than 2^62", aether_get_u64(p + 24), 24);
     }
     for (l = 0; l < m->header.n_layers; l++) {
         const aether_cache cache = aether_stream_cache(s, at, l);

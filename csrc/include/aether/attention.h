@@ -32,7 +32,9 @@ aether_status aether_attention_forward(const aether_head *head, const float *q, 
                                        size_t tokens, aether_dtype dtype, float *out, void *workspace, size_t bytes);
 
 /* The same in two parts, for callers with threads: prepare once (checks k and v), then rows in any split, each call with
-   scratch of its own; the bits do not depend on the split. */
+   scratch of its own; the bits do not depend on the split. The sizes: AETHER_E_TOO_LARGE. prepare: AETHER_E_TOO_LARGE,
+   AETHER_E_MEMORY, AETHER_E_NOT_FINITE, AETHER_E_OVERFLOW (binary16, block sums). rows: AETHER_E_SHAPE (rows past the end),
+   AETHER_E_MEMORY, AETHER_E_NOT_FINITE (q; nothing written), AETHER_E_OVERFLOW. Workspace and scratch are 4-byte aligned. */
 aether_status aether_attention_plan_size(const aether_head *head, size_t tokens, aether_dtype dtype, size_t *bytes);
 aether_status aether_attention_prepare(aether_plan *plan, const aether_head *head, const float *k, const float *v,
                                        size_t tokens, aether_dtype dtype, void *workspace, size_t bytes);

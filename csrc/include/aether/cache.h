@@ -31,13 +31,13 @@ typedef struct aether_cache {
 aether_status aether_cache_size(const aether_head *head, uint64_t capacity, aether_dtype dtype, size_t *bytes);
 
 /* Makes an empty cache in `memory` (4-byte aligned, the caller's, must outlive the cache; contents are overwritten). The head is
-   copied, its global list is not. */
+   copied, its global list is not. The codes of aether_cache_size, AETHER_E_MEMORY. */
 aether_status aether_cache_init(aether_cache *cache, const aether_head *head, uint64_t capacity, aether_dtype dtype,
                                 aether_policy policy, void *memory, size_t bytes);
 
 void aether_cache_reset(aether_cache *cache);
 
-/* Bytes of scratch for step and prefill of up to `tokens` tokens (step: 1), 8-byte aligned. */
+/* Bytes of scratch for step and prefill of up to `tokens` tokens (step: 1), 8-byte aligned. AETHER_E_TOO_LARGE. */
 aether_status aether_cache_scratch(const aether_cache *cache, size_t tokens, size_t *bytes);
 
 /* Appends one token (k, v: [kv_heads][head_dim]) and attends with q [q_heads][head_dim] -> out, same shape. On any error cache
@@ -46,20 +46,24 @@ aether_status aether_cache_scratch(const aether_cache *cache, size_t tokens, siz
 aether_status aether_cache_step(aether_cache *cache, const aether_head *head, const float *q, const float *k,
                                 const float *v, float *out, void *scratch, size_t bytes);
 
-/* The same as `tokens` steps; arrays as in attention.h. On any error the cache is as before; out may have been written. */
+/* The same as `tokens` steps; arrays as in attention.h. On any error the cache is as before; out may have been written.
+   The codes of aether_cache_step, AETHER_E_TOO_LARGE. */
 aether_status aether_cache_prefill(aether_cache *cache, const aether_head *head, const float *q, const float *k,
                                    const float *v, size_t tokens, float *out, void *scratch, size_t bytes);
 
-/* Bulk append without attending. On any error the cache is as before. */
+/* Bulk append without attending. On any error the cache is as before. AETHER_E_CACHE_FULL, AETHER_E_NOT_FINITE,
+   AETHER_E_OVERFLOW. */
 aether_status aether_cache_append(aether_cache *cache, const float *k, const float *v, size_t tokens);
 
 /* The parts of a step, for callers that must advance several caches together or none (stream.h): stage writes token `length`
-   where no visible row lies, attend computes with it, commit makes it part of the cache. Nothing else may come between. */
+   where no visible row lies, attend computes with it, commit makes it part of the cache. Nothing else may come between.
+   stage: AETHER_E_CACHE_FULL, AETHER_E_NOT_FINITE, AETHER_E_OVERFLOW. attend: AETHER_E_NOT_FINITE, AETHER_E_OVERFLOW (out
+   untouched), AETHER_E_MEMORY, AETHER_E_TOO_LARGE. */
 aether_status aether_cache_stage(aether_cache *cache, const float *k, const float *v);
 aether_status aether_cache_attend(const aether_cache *cache, const float *q, float *out, void *scratch, size_t bytes);
 void aether_cache_commit(aether_cache *cache);
 
-/* Saved state: a self-describing byte string (docs/spec/state.md) with a CRC. */
+/* Saved state: a self-describing byte string (docs/spec/state.md) with a CRC. save: AETHER_E_MEMORY when size is too small. */
 size_t aether_cache_saved_size(const aether_cache *cache);
 aether_status aether_cache_save(const aether_cache *cache, void *bytes, size_t size);
 

@@ -62,7 +62,7 @@ typedef struct aether_array {
 } aether_array;
 aether_status aether_model_array(const aether_model *model, size_t index, aether_array *array);
 
-/* What a stream of this model needs. multiply_adds: of one pushed frame whose query sees as much as a query can at this
+/* What a stream of this model needs. AETHER_E_CONFIG (capacity 0), AETHER_E_TOO_LARGE. multiply_adds: of one pushed frame whose query sees as much as a query can at this
    capacity, logits and embedding included. */
 typedef struct aether_memory {
     size_t flash;          /* blob bytes */
@@ -77,7 +77,7 @@ aether_status aether_model_memory(const aether_model *model, uint64_t capacity, 
 aether_status aether_model_memory_on(const aether_model *model, uint64_t capacity, aether_dtype dtype,
                                      size_t pointer_bytes, aether_memory *memory);
 
-/* Workspace of aether_model_forward, 8-byte aligned. capacity 0: unlimited. */
+/* Workspace of aether_model_forward, 8-byte aligned. capacity 0: unlimited. AETHER_E_TOO_LARGE. */
 aether_status aether_model_workspace(const aether_model *model, size_t tokens, uint64_t capacity, aether_dtype dtype,
                                      size_t *bytes);
 

@@ -14,7 +14,7 @@ typedef enum aether_dtype { AETHER_BINARY32 = 0, AETHER_BINARY16 = 1 } aether_dt
    NaN gives NaN; x > 0 is outside the contract (no trap, no meaning). */
 float aether_exp(float x);
 
-/* Correctly rounded square root of x >= +0 (also of plus infinity). NaN for anything else. Integer arithmetic. */
+/* Correctly rounded square root of x >= 0 (also of plus infinity; of -0 it is -0). NaN for anything else. Integer arithmetic. */
 float aether_sqrt(float x);
 
 /* binary16 bits to binary32: exact. Infinity and NaN keep their class. */

@@ -31,8 +31,8 @@ aether_status aether_rvne_parse(const void *blob, size_t bytes, aether_rvne_head
 /* Bytes of a blob with this header (28 + weights_len). */
 uint64_t aether_rvne_size(const aether_rvne_header *header);
 
-/* Writes header, weights (header->weights_len bytes) and CRC into out. AETHER_E_MEMORY when `bytes` is too small. out may not
-   overlap weights, unless weights == out + 24. */
+/* Writes header, weights (header->weights_len bytes) and CRC into out. AETHER_E_MEMORY when `bytes` is too small, and the codes
+   of aether_rvne_check. out may not overlap weights, unless weights == out + 24. */
 aether_status aether_rvne_write(const aether_rvne_header *header, const void *weights, void *out, size_t bytes,
                                 aether_detail *detail);
 

@@ -8,8 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(__FAST_MATH__) || defined(_M_FP_FAST)
-#error "aether: fast-math changes results; compile without it"
+#if defined(__FAST_MATH__) || defined(_M_FP_FAST) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ > 0) || \
+    defined(__RECIPROCAL_MATH__) || defined(__ASSOCIATIVE_MATH__)
+#error "aether: fast-math, or a part of it, changes results; compile without it"
 #endif
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "aether: blobs are used in place, which needs a little-endian machine"

@@ -1,8 +1,6 @@
 /* Which variants there are, and which of them this processor can run. Nothing is remembered: no mutable state. */
 #include "variants.h"
 
-#include <string.h>
-
 #if defined(AETHER_VARIANTS_X86)
 #if defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>
@@ -95,13 +93,21 @@ int aether_kernels_usable(const aether_kernels *kernels) {
     return kernels == aether_kernels_portable();
 }
 
+static int same_name(const char *a, const char *b) {
+    while (*a != '\0' && *a == *b) {
+        a++;
+        b++;
+    }
+    return *a == *b;
+}
+
 aether_status aether_kernels_find(const char *name, const aether_kernels **kernels) {
     const aether_kernels *found = NULL, *each;
     if (kernels == NULL) {
         return AETHER_E_ARGUMENT;
     }
     for (size_t i = 0; (each = aether_kernels_at(i)) != NULL; ++i) {
-        if ((name == NULL || strcmp(name, each->name) == 0) && aether_kernels_usable(each)) {
+        if ((name == NULL || same_name(name, each->name)) && aether_kernels_usable(each)) {
             found = each;
         }
     }

@@ -2,6 +2,14 @@
 from libc.stdint cimport int8_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
+cdef extern from "../src/fpenv.h" nogil:
+    ctypedef struct aether_fpenv:
+        pass
+
+    aether_fpenv aether_fpenv_enter()
+    void aether_fpenv_leave(aether_fpenv env)
+
+
 cdef extern from "aether/aether.h" nogil:
     const char *AETHER_VERSION
     size_t SIZE_MAX

@@ -27,7 +27,11 @@ cdef int _take(object value, str field, Py_buffer *view) except -1:
             PyBuffer_Release(view)
         else:
             PyErr_Clear()
-    value = as_float32(value, field)
+    cdef aether_fpenv env = aether_fpenv_enter()  # conversions round as the contract says, whatever the caller has set
+    try:
+        value = as_float32(value, field)
+    finally:
+        aether_fpenv_leave(env)
     _need_buffer(value, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
     if not _is_float32(view):
         PyBuffer_Release(view)
