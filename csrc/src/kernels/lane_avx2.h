@@ -5,7 +5,8 @@
 #include "lane.h"
 
 #include <immintrin.h>
-#include <string.h>
+
+#include "../bits.h"
 
 #define LANES 8
 #define LANE_KEYS 2 /* keys, or dims, worked on together with four heads: 16 registers */

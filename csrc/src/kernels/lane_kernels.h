@@ -1,11 +1,11 @@
 /* The one lane algorithm, compiled for one instruction set: include after a lane_<instruction set>.h, then LANE_TABLE(name). */
 #include "aether/attention.h"
 
+#include "../bits.h"
+
 #include "variants.h"
 
-#include <math.h> /* for a macro alone */
-
-#define LANE_INFINITY INFINITY
+#define LANE_INFINITY aether_from_bits(0x7F800000u)
 
 #include "lane_numeric.h"
 

@@ -5,7 +5,8 @@
 #include "lane.h"
 
 #include <arm_neon.h>
-#include <string.h>
+
+#include "../bits.h"
 
 #define LANES 4
 #define LANE_KEYS 4 /* keys, or dims, worked on together with four heads: 32 registers */
