@@ -91,7 +91,8 @@ def test_an_embedding_too_long_to_measure() -> None:
     model = TemporalModel.from_blob(blob)
     stream = model.stream(8)
     stream.push(np.zeros(width, np.float32))
-    assert stream.embedding is not None and not stream.embedding.any()  # no direction: stays zero
+    assert stream.embedding is not None
+    assert not stream.embedding.any()
     state = stream.to_bytes()
     with pytest.raises(ResultOverflowError):
         stream.push(np.ones(width, np.float32))

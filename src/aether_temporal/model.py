@@ -163,9 +163,7 @@ class TemporalModel(_core.Model):
         keys and values. InvalidConfigError, OutOfMemoryError."""
         return TemporalStream(self, capacity, dtype)
 
-    def memory(
-        self, capacity: int = 256, dtype: Dtype = "float32", *, pointer_bytes: int | None = None
-    ) -> ModelMemory:
+    def memory(self, capacity: int = 256, dtype: Dtype = "float32", *, pointer_bytes: int | None = None) -> ModelMemory:
         """What a stream of this capacity and dtype needs. `pointer_bytes=4` answers for a 32-bit chip, None for this
         machine; only scratch depends on it. InvalidConfigError, TooLargeError."""
         return ModelMemory(*self.memory_of(capacity, dtype, pointer_bytes))
