@@ -36,35 +36,15 @@ static uint32_t take_u32(cursor *c) {
     return p != NULL ? aether_get_u32(p) : 0;
 }
 
-static const float *take_floats(cursor *c, uint64_t count) {
-    const uint32_t at = c->at;
-    const float *x = (const float *)(const void *)take(c, count, 4);
-    if (x != NULL && !aether_all_finite(x, (size_t)count)) {
-        refuse(c, c->section, "finite numbers", 0, at);
-    }
-    return x;
-}
-
-/* Core and section matrices share this check. */
-static int matrix_finite(aether_dtype dtype, const void *base, size_t n) {
-    const uint16_t *half = base;
-    size_t i;
-    if (dtype == AETHER_BINARY32) {
-        return aether_all_finite(base, n);
-    }
-    for (i = 0; i < n; i++) {
-        if ((half[i] & 0x7C00u) == 0x7C00u) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
 static const void *take_matrix(cursor *c, aether_dtype dtype, uint64_t count) {
     const uint32_t at = c->at;
     const void *base = take(c, count, (uint32_t)aether_element(dtype));
-    if (base != NULL && !matrix_finite(dtype, base, (size_t)count)) {
-        refuse(c, c->section, "finite numbers", 0, at);
+    if (base != NULL) {
+        const size_t bad = aether_first_not_finite(dtype, base, (size_t)count);
+        if (bad < count) {
+            refuse(c, c->section, "finite numbers", aether_element_bits(dtype, base, bad),
+                   at + (uint32_t)(bad * aether_element(dtype)));
+        }
     }
     return base;
 }
@@ -75,6 +55,10 @@ static uint32_t take_in(cursor *c, const char *field, const char *expected, uint
         refuse(c, field, expected, value, at);
     }
     return value;
+}
+
+static const float *take_floats(cursor *c, uint64_t count) {
+    return take_matrix(c, AETHER_BINARY32, count);
 }
 
 /* A count that only the section's length limits. */

@@ -52,24 +52,10 @@ static aether_status read_extension(aether_model *m, aether_config *config, aeth
     return aether_extension_read(m, begin, footer, config, detail);
 }
 
-static int core_finite(const aether_model *m) {
-    const size_t n = (size_t)(core_bytes(m) / aether_element(m->dtype));
-    const uint16_t *half = m->core;
-    size_t i;
-    if (m->dtype == AETHER_BINARY32) {
-        return aether_all_finite(m->core, n);
-    }
-    for (i = 0; i < n; i++) {
-        if ((half[i] & 0x7C00u) == 0x7C00u) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
 static aether_status open_here(aether_model *m, aether_config *config, const aether_kernels *kernels,
                                aether_detail *detail) {
     aether_status status = AETHER_OK;
+    size_t n, bad;
     m->dtype = (m->header.flags & AETHER_RVNE_FLAG_BINARY16) != 0 ? AETHER_BINARY16 : AETHER_BINARY32;
     m->width = m->header.input_dim;
     m->core = m->blob + AETHER_RVNE_HEADER_BYTES;
@@ -86,8 +72,12 @@ static aether_status open_here(aether_model *m, aether_config *config, const aet
     if (m->width != m->header.input_dim && m->project == NULL) {
         return aether_fail(detail, AETHER_E_BLOB_HEADER, "width", "input_dim, or an input projection", m->width, SIZE_MAX);
     }
-    if (!core_finite(m)) {
-        return aether_fail(detail, AETHER_E_BLOB_HEADER, "weights", "finite numbers", 0, AETHER_RVNE_HEADER_BYTES);
+    n = (size_t)(core_bytes(m) / aether_element(m->dtype));
+    bad = aether_first_not_finite(m->dtype, m->core, n);
+    if (bad < n) {
+        return aether_fail(detail, AETHER_E_BLOB_HEADER, "weights", "finite numbers",
+                           aether_element_bits(m->dtype, m->core, bad),
+                           AETHER_RVNE_HEADER_BYTES + bad * aether_element(m->dtype));
     }
     config->q_heads = m->header.n_q_heads;
     config->kv_heads = m->header.n_kv_heads;

@@ -1,5 +1,20 @@
 #include "model_layout.h"
 
+#include "bits.h"
+
+uint32_t aether_element_bits(aether_dtype dtype, const void *base, size_t index) {
+    return dtype == AETHER_BINARY16 ? ((const uint16_t *)base)[index] : aether_bits(((const float *)base)[index]);
+}
+
+size_t aether_first_not_finite(aether_dtype dtype, const void *base, size_t n) {
+    const uint32_t exponent = dtype == AETHER_BINARY16 ? 0x7C00u : 0x7F800000u;
+    size_t i = 0;
+    while (i < n && (aether_element_bits(dtype, base, i) & exponent) != exponent) {
+        i++;
+    }
+    return i;
+}
+
 /* Elements of one layer's Wq, Wk, Wv, Wo. */
 static size_t layer_elements(const aether_model *m) {
     return 2 * m->width * (aether_q_width(m) + aether_kv_width(m));

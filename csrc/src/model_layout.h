@@ -21,6 +21,12 @@ static inline const void *aether_matrix(const aether_model *m, const void *base,
     return (const unsigned char *)base + index * aether_element(m->dtype);
 }
 
+/* Index of the first of n elements that is not finite; n when all are. */
+size_t aether_first_not_finite(aether_dtype dtype, const void *base, size_t n);
+
+/* Bits of element `index`, for an error. */
+uint32_t aether_element_bits(aether_dtype dtype, const void *base, size_t index);
+
 /* The arrays of one layer; NULL where the model has none. */
 typedef struct aether_layer {
     const void *wq, *wk, *wv, *wo;

@@ -140,21 +140,3 @@ size_t aether_pattern_max_blocks(const aether_config *config) {
     }
     return 2 + powers(most) + (config->causal ? 0 : 64);
 }
-
-uint64_t aether_pattern_edges(const aether_config *config, uint64_t tokens) {
-    uint64_t blocks[AETHER_MAX_BLOCKS];
-    uint64_t i, total = 0;
-    aether_row row;
-    row.singles = NULL;
-    row.blocks = blocks;
-    for (i = 0; i < tokens; i++) {
-        uint64_t edges;
-        aether_pattern_row(config, tokens, i, &row);
-        edges = row.hi - row.lo + 1 + row.n_below + row.n_above + row.n_blocks;
-        if (edges > UINT64_MAX - total) {
-            return UINT64_MAX;
-        }
-        total += edges;
-    }
-    return total;
-}

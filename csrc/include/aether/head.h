@@ -60,7 +60,7 @@ typedef struct aether_row {
 void aether_pattern_row(const aether_config *config, uint64_t tokens, uint64_t i, aether_row *row);
 
 /* Number of (query, key) pairs of one query head over `tokens` tokens, landmarks included; for the dense backend the dense
-   count. Takes time in proportion to tokens. Saturates at UINT64_MAX. */
+   count. Quick for any number of tokens. Saturates at UINT64_MAX. */
 uint64_t aether_pattern_edges(const aether_config *config, uint64_t tokens);
 
 #ifdef __cplusplus

@@ -1,0 +1,64 @@
+"""The number of (query, key) pairs, which is counted by primitive, against the pattern row by row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aether_temporal import TemporalHeadConfig, estimate_sparse_edges
+
+configurations: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {
+        "backend": st.sampled_from(["sparse_gqa", "dense"]),
+        "causal": st.booleans(),
+        "window": st.one_of(st.integers(0, 40), st.just(2**64 - 1)),
+        "block_size": st.integers(1, 20),
+        "history": st.one_of(st.none(), st.integers(1, 90)),
+        "use_log_stride": st.booleans(),
+        "use_landmarks": st.booleans(),
+        "global_tokens": st.lists(st.integers(0, 130), max_size=5).map(tuple),
+    }
+)
+
+
+def row(config: TemporalHeadConfig, n: int, i: int) -> int:
+    """What query `i` of `n` sees, set by set."""
+    limit = config.history or n + 1
+    last = i if config.causal else n - 1
+    powers = {1 << p for p in range(n.bit_length())} if config.use_log_stride else set()
+    tokens = {
+        t
+        for t in range(last + 1)
+        if (config.backend == "dense" or abs(i - t) <= config.window or abs(i - t) in powers) and i - t < limit
+    } | {g for g in config.global_tokens if g <= last}
+    if config.backend == "dense" or not config.use_landmarks:
+        return len(tokens)
+    size = config.block_size
+    if config.causal:
+        exist, pivot = (i + 1) // size, (i + 1) // size - 1
+        blocks = {pivot, pivot - 1} | {pivot - s for s in powers}
+    else:
+        exist, pivot = -(-n // size), i // size
+        blocks = {pivot - 1, pivot + 1} | {pivot + s * sign for s in powers for sign in (-1, 1)}
+    return len(tokens) + sum(0 <= b < exist and b * size > i - limit for b in blocks)
+
+
+@settings(max_examples=300, deadline=None)
+@given(configurations, st.integers(0, 120))
+def test_edges_are_the_rows_together(changes: dict[str, Any], tokens: int) -> None:
+    config = TemporalHeadConfig(q_heads=1, kv_heads=1, head_dim=1, **changes)
+    assert estimate_sparse_edges(tokens, config) == sum(row(config, tokens, i) for i in range(tokens))
+
+
+@pytest.mark.parametrize("backend", ["sparse_gqa", "dense"])
+@pytest.mark.parametrize("causal", [True, False])
+def test_edges_of_any_length_are_quick(backend: Any, causal: bool) -> None:
+    config = TemporalHeadConfig(backend=backend, causal=causal)
+    assert estimate_sparse_edges(2**64 - 1, config) == 2**64 - 1  # saturated
+    if backend == "dense":
+        assert estimate_sparse_edges(2**31, config) == (2**30 * (2**31 + 1) if causal else 2**62)
+    else:
+        assert 2**40 * 33 < estimate_sparse_edges(2**40, config) < 2**40 * 300
