@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,56 @@ def test_a_huge_declared_shape_takes_no_memory(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("amp.npy", header.getvalue() + bytes(21 * 24))
     with pytest.raises(RecordingFormatError, match="expected 26388279066624 bytes, found 504"):
+        open_recording(path)
+
+
+def packed(path: Path, key: str, shape: tuple[int, ...], descr: str, **others: Any) -> Path:
+    """An .npz file with one array of zeros that is written, and packed, without ever being in memory."""
+    np.savez_compressed(path, **others)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive, archive.open(f"{key}.npy", "w") as file:
+        head = {"descr": descr, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, head)  # type: ignore[arg-type]
+        left = int(np.prod(shape)) * np.dtype(descr).itemsize
+        while left:
+            left -= file.write(bytes(min(left, 1 << 22)))
+    return path
+
+
+BOMBS = {
+    "frames": (("amp", (3 << 20, 24), "<f4"), "amp: expected at most 200 times its"),
+    "frames of one recording": (("amp", (3 << 20, 24), "<f4"), "amp: expected at most 200 times its"),
+    "offsets": (("rec_offset", (1 << 20,), "<i8"), "rec_offset: expected at most 65536 offsets, found 1048576"),
+    "names": (("rec_name", (1 << 20,), "<U4"), "rec_name: expected one value for each of 1 recordings"),
+    "one long name": (("rec_name", (1,), "<U4000000"), "rec_name: expected at most 65536 values of at most 4096 bytes"),
+    "names of labels": (("label_names", (1 << 20,), "<U4"), "label_names: expected at most 65536 values"),
+    "rates": (("rate_hz", (1 << 21,), "<f8"), "rate_hz: expected at most 65536 values"),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_what_unpacks_out_of_proportion_is_refused_before_it_is_unpacked(tmp_path: Path, name: str) -> None:
+    (key, shape, descr), message = BOMBS[name]
+    others: dict[str, Any] = {"labels": np.zeros(2, np.int8)}
+    if key != "amp":
+        others["amp"] = np.ones((2, 3), np.float32)
+    if key == "rec_name" or name == "frames of one recording":
+        others["rec_offset"] = [0, 2]
+    path = packed(tmp_path / "bomb.npz", key, shape, descr, **others)
+    assert path.stat().st_size < 1 << 20
+    tracemalloc.start()
+    try:
+        with pytest.raises(RecordingFormatError, match=message):
+            open_recording(path, recording=0)
+        assert tracemalloc.get_traced_memory()[1] < 2 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_huge_header_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("amp.npy", b"\x93NUMPY\x02\x00" + (1 << 24).to_bytes(4, "little") + bytes(1 << 24))
+    with pytest.raises(RecordingFormatError, match="damaged one .a header of 16777216 bytes"):
         open_recording(path)
 
 

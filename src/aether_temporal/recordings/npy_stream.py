@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tokenize
 import warnings
 import zipfile
@@ -17,6 +18,12 @@ from numpy.typing import NDArray
 from .errors import RecordingFormatError
 
 _CHUNK = 1 << 20
+_MAX_HEADER = 1 << 16
+_UNSUSPICIOUS = 1 << 28
+"""An array of up to so many bytes is unpacked however small it was packed."""
+_MAX_RATIO = 200
+"""A larger one only up to so many times its packed size: measurements, even scaled to few values, stay far below."""
+
 # What numpy's own parser of headers is known to raise on damaged ones.
 _UNPARSABLE = (
     ValueError,
@@ -46,8 +53,21 @@ class ArrayHeader:
         return size
 
 
-def read_header(file: BinaryIO, what: str) -> ArrayHeader:
+class _Bounded:
+    """A file for numpy's header parser, which would read whatever length a header declares."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, n: int) -> bytes:
+        if n > _MAX_HEADER:
+            raise ValueError(f"a header of {n} bytes")
+        return self._file.read(n)
+
+
+def read_header(stream: BinaryIO, what: str) -> ArrayHeader:
     """The header at the beginning of an .npy stream. RecordingFormatError when damaged or of objects."""
+    file = cast(BinaryIO, _Bounded(stream))
     try:
         version = npy.read_magic(file)
         if version not in ((1, 0), (2, 0)):
@@ -96,8 +116,27 @@ class NpzArchive:
         return self._with(key, lambda file, header: header)
 
     def rows(self, key: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
-        """Rows [start, stop) of the array; only these are kept in memory (an array in Fortran order is read whole)."""
-        return self._with(key, lambda file, header: _read_rows(file, header, start, stop, f"{self._path}: {key}"))
+        """Rows [start, stop) of the array; only these are kept in memory (an array in Fortran order is read whole).
+
+        RecordingFormatError for an array that unpacks to more than 256 MiB and more than 200 times its packed size.
+        """
+
+        def read(file: BinaryIO, header: ArrayHeader) -> NDArray[Any]:
+            self._refuse_bomb(key, header)
+            return _read_rows(file, header, start, stop, f"{self._path}: {key}")
+
+        return self._with(key, read)
+
+    def _refuse_bomb(self, key: str, header: ArrayHeader) -> None:
+        """Whole arrays count, since rows further on are reached by unpacking those before them."""
+        member = self._zip.getinfo(f"{key}.npy")
+        size = min(header.row_bytes * (header.shape[0] if header.shape else 1), member.file_size)
+        packed = min(member.compress_size, os.path.getsize(self._path))
+        if size > max(_UNSUSPICIOUS, _MAX_RATIO * packed):
+            raise RecordingFormatError(
+                f"{self._path}: {key}: expected at most {_MAX_RATIO} times its {packed} packed bytes (or "
+                f"{_UNSUSPICIOUS} bytes), found an array that unpacks to {size}"
+            )
 
     def _with(self, key: str, use: Callable[[BinaryIO, ArrayHeader], _T]) -> _T:
         what = f"{self._path}: {key}"

@@ -28,6 +28,10 @@ _TIMES = ("t", "timestamps")
 _LABELS = ("frame_activity", "labels")
 _NAMES = ("activity_names", "label_names")
 _RATE = ("rate_hz", "frame_rate")
+_MAX_VALUES = 1 << 16
+"""Recordings in a file, or names of labels: far more than anyone has, few enough to list."""
+_MAX_BYTES = 1 << 12
+"""Of one name."""
 
 
 class _Set:
@@ -51,27 +55,24 @@ class _Set:
     def _offsets(self, total: int) -> NDArray[np.int64]:
         if "rec_offset" not in self.archive.keys:
             return np.array([0, total], dtype=np.int64)
-        raw = self.archive.rows("rec_offset")
-        if raw.ndim != 1 or len(raw) < 2 or raw.dtype.kind not in "iu":
+        header = self.archive.header("rec_offset")
+        if len(header.shape) != 1 or header.shape[0] < 2 or header.dtype.kind not in "iu":
             raise RecordingFormatError(
-                f"{self.path}: rec_offset: expected two or more integers, found {raw.dtype} {list(raw.shape)}"
+                f"{self.path}: rec_offset: expected two or more integers, found {header.dtype} {list(header.shape)}"
             )
-        offset = raw.astype(np.int64)
+        if header.shape[0] > _MAX_VALUES:
+            raise RecordingFormatError(
+                f"{self.path}: rec_offset: expected at most {_MAX_VALUES} offsets, found {header.shape[0]}"
+            )
+        offset = self.archive.rows("rec_offset").astype(np.int64)
         if offset[0] < 0 or offset[-1] > total or (np.diff(offset) < 0).any():
             raise RecordingFormatError(f"{self.path}: rec_offset: expected ascending values within 0 … {total}")
         return offset
 
     def of_recording(self, key: str, index: int) -> Any:
         """The value of a `rec_*` array for one recording; None where the array is not there."""
-        if key not in self.archive.keys:
-            return None
-        values = self.archive.rows(key)
-        if values.shape != (len(self.offset) - 1,):
-            raise RecordingFormatError(
-                f"{self.path}: {key}: expected one value for each of {len(self.offset) - 1} recordings, "
-                f"found {list(values.shape)}"
-            )
-        return values[index].item()
+        table = self._table(key)
+        return None if table is None else table[index]
 
     def infos(self) -> list[RecordingInfo]:
         tables = {key: self._table(key) for key in ("rec_name", "rec_person", "rec_session")}
@@ -90,10 +91,26 @@ class _Set:
         return infos
 
     def _table(self, key: str) -> list[Any] | None:
+        """A `rec_*` array; its shape is compared before anything is unpacked."""
         if key not in self.archive.keys:
             return None
-        self.of_recording(key, 0) if len(self.offset) > 1 else None
-        return list(self.archive.rows(key).tolist())
+        shape = self.archive.header(key).shape
+        if shape != (len(self.offset) - 1,):
+            raise RecordingFormatError(
+                f"{self.path}: {key}: expected one value for each of {len(self.offset) - 1} recordings, "
+                f"found {list(shape)}"
+            )
+        return list(self._small(key).tolist())
+
+    def _small(self, key: str) -> NDArray[Any]:
+        """A table beside the frames: at most 65 536 values of at most 4 KiB."""
+        header = self.archive.header(key)
+        if np.prod(header.shape, dtype=object) > _MAX_VALUES or header.dtype.itemsize > _MAX_BYTES:
+            raise RecordingFormatError(
+                f"{self.path}: {key}: expected at most {_MAX_VALUES} values of at most {_MAX_BYTES} bytes, "
+                f"found {list(header.shape)} of {header.dtype.itemsize}"
+            )
+        return self.archive.rows(key)
 
     def per_frame(self, keys: tuple[str, ...], start: int, stop: int) -> NDArray[Any] | None:
         key = self._first(keys)
@@ -110,7 +127,7 @@ class _Set:
         key = self._first(_NAMES)
         if key is None:
             return ()
-        values = self.archive.rows(key)
+        values = self._small(key)
         if values.ndim != 1 or values.dtype.kind != "U":
             raise RecordingFormatError(
                 f"{self.path}: {key}: expected a list of names, found {values.dtype} {list(values.shape)}"
@@ -121,7 +138,7 @@ class _Set:
         key = self._first(_RATE)
         if key is None:
             return None
-        value = self.archive.rows(key)
+        value = self._small(key)
         if value.size != 1 or value.dtype.kind not in "iuf" or not 0 < float(value.reshape(())) < float("inf"):
             raise RecordingFormatError(f"{self.path}: {key}: expected one number above 0, found {value.tolist()!r:.60}")
         return float(value.reshape(()))
