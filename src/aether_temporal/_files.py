@@ -15,9 +15,17 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     """Puts `data` at `path`. Whatever interrupts it, `path` holds its old bytes or all of the new ones.
 
     Writes beside the target, forces that to disk, then renames. Permissions of an existing file are kept, a symbolic
-    link stays one. OSError as the operating system gives it; nothing is left behind then.
+    link stays one. OSError as the operating system gives it, with the name that was asked for; nothing is left behind
+    then.
     """
-    target = Path(os.path.realpath(path))
+    try:
+        _write_beside(Path(os.path.realpath(path)), data)
+    except OSError as error:
+        error.filename, error.filename2 = os.fspath(path), None
+        raise
+
+
+def _write_beside(target: Path, data: bytes) -> None:
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:

@@ -62,6 +62,13 @@ def test_parity_refuses(tmp_path: Path) -> None:
     assert "expected one of" in call("parity", "--kernels", "mmx", code=2).stderr
 
 
+def test_parity_refuses_a_wrong_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AETHER_KERNELS", "bogus")
+    result = call("parity", code=2)
+    assert "AETHER_KERNELS: expected one of portable" in result.stderr
+    assert result.stdout == ""
+
+
 def test_demo_recording_is_simulated_and_always_the_same(tmp_path: Path) -> None:
     recording, again = demo_recording(), demo_recording()
     assert recording.format == "simulation"
@@ -91,7 +98,13 @@ def test_demo(tmp_path: Path) -> None:
     assert summary["accuracy"]["fraction"] > 3 * chance
     again = call_json("run", "demo", tmp_path / "demo.npz")["recordings"][0]
     assert again["answers"] == summary["answers"]
+    before = (tmp_path / "demo.npz").read_bytes()
+    assert "--force replaces it" in call("demo", "--seed", 1, "--save", tmp_path / "demo.npz", code=2).stderr
+    assert (tmp_path / "demo.npz").read_bytes() == before
+    call("demo", "--seed", 1, "--save", tmp_path / "demo.npz", "--force", "--json")
+    assert (tmp_path / "demo.npz").read_bytes() != before
     out = call("demo").stdout
+    assert "about half a second earlier" in out
     assert "SIMULATED" in out.splitlines()[0]
     assert "all bits equal" in out
     assert "FAILED" not in out

@@ -57,6 +57,27 @@ def test_help_imports_nothing_heavy() -> None:
         assert name not in out
 
 
+def test_an_interrupt_while_modules_load_is_no_traceback() -> None:
+    code = """
+import sys
+from aether_temporal.cli import main
+class Interrupted:
+    def find_spec(self, name, *rest):
+        if name == "click":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+main()
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=60)
+    assert (found.returncode, found.stdout, found.stderr) == (130, b"", b"")
+
+
+def test_an_error_of_saving_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    code, _, error = finished("init", tmp_path / "absent" / "x.rvne")
+    assert code == 2
+    assert error.splitlines() == [f"aether: {tmp_path / 'absent' / 'x.rvne'}: No such file or directory"]
+
+
 def test_errors_are_one_line_and_status_2(tmp_path: Path) -> None:
     code, out, error = finished("run", save_model(tmp_path), tmp_path / "absent.npz")
     assert (code, out) == (2, "")

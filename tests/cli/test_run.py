@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from command import call, call_json, make_blob, save_model, save_recordings
+from rich.console import Console
 
 from aether_temporal import InvalidArgumentError, TemporalModel, WeightBlob
+from aether_temporal.cli.live import Panel
 from aether_temporal.recordings import Recording, RecordingShapeError, open_recording
 from aether_temporal.running import Gallery, enrol, match_labels, model_frames, run
+from aether_temporal.running.stream import Answer
 from aether_temporal.running.truth import match_person
 
 
@@ -260,10 +265,36 @@ def test_plot_draws_a_picture(tmp_path: Path, ending: str) -> None:
     content = picture.read_bytes()
     assert content.startswith(b"\x89PNG") if ending == "png" else b"<svg" in content
     assert len(content) > 10_000
-    error = call(
-        "run", tmp_path / "model.rvne", tmp_path / "set.npz", "--recording", "a", "--plot", tmp_path / "x.mp3", code=2
-    ).stderr
-    assert "plot: expected a file ending such as .png" in error
+
+
+WRONG_PLOTS = {
+    "an unknown ending": ("x.mp3", "plot: expected a file ending such as .png, .svg or .pdf, found 'x.mp3'"),
+    "no ending": ("x", "plot: expected a file ending such as .png"),
+    "no such folder": ("absent/x.png", "plot: expected a file in a folder that is there"),
+    "a folder": ("folder.png", "is a directory"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_PLOTS)
+def test_where_a_plot_cannot_go_is_said_before_the_run(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib (extra plot) is not installed")
+    path, message = WRONG_PLOTS[name]
+    (tmp_path / "folder.png").mkdir()
+    for command in (
+        ("run", save_model(tmp_path), save_recordings(tmp_path), "--recording", "a"),
+        ("demo", "--save", tmp_path / "demo.npz"),
+    ):
+        result = call(*command, "--plot", tmp_path / path, code=2)
+        assert message in result.stderr
+        assert result.stdout == ""
+    assert not (tmp_path / "demo.npz").exists()
+
+
+def test_a_plot_without_matplotlib_is_refused_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = call("run", save_model(tmp_path), save_recordings(tmp_path), "--recording", "a", "--plot", "x.png", code=2)
+    assert "pip install 'aether-temporal[plot]'" in result.stderr
+    assert result.stdout == ""
 
 
 WRONG_USAGE = {
@@ -306,7 +337,10 @@ def test_wrong_models(tmp_path: Path) -> None:
     raw = bytearray(model.read_bytes())
     raw[40] ^= 1
     model.write_bytes(raw)
-    assert "CRC" in call("run", model, recordings, "--recording", "a", code=2).stderr
+    for command in (("run", model, recordings), ("enroll", model, recordings, "-o", tmp_path / "g.npz")):
+        error = call(*command, code=2).stderr
+        assert error.startswith(f"aether: {model}: ")
+        assert "CRC" in error
     assert "expected a blob file" in call("run", tmp_path, recordings, code=2).stderr
 
 
@@ -337,14 +371,72 @@ def test_another_frame_rate_is_noted(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("arguments", [["--recording", "0"], ["--all"]])
-def test_a_recording_without_frames(tmp_path: Path, arguments: list[str]) -> None:
+@pytest.mark.parametrize("arguments", [["--recording", "0"], ["--all"], ["--recording", "1", "--json"]])
+def test_a_recording_without_frames_is_refused(tmp_path: Path, arguments: list[str]) -> None:
     np.savez(tmp_path / "set.npz", amp=np.ones((0, 6), np.float32), rec_offset=[0, 0, 0])
-    out = call("run", save_model(tmp_path), tmp_path / "set.npz", *arguments).stdout
-    assert "0 frames" in out
-    document = call_json("run", tmp_path / "model.rvne", tmp_path / "set.npz", *arguments)
-    assert document["total"]["frames"] == 0
+    result = call("run", save_model(tmp_path), tmp_path / "set.npz", *arguments, code=2)
+    assert "set.npz: expected frames that a model can take, found none (it has none)" in result.stderr
+    amp = np.full((5, 6), np.nan, np.float32)
+    amp[3:] = 1e38  # finite, but their sum is not
+    np.savez(tmp_path / "set.npz", amp=amp, rec_offset=[0, 5, 5])
+    result = call("run", save_model(tmp_path), tmp_path / "set.npz", *arguments[:1], *arguments[1:2], code=2)
+    expected = "it has none" if arguments[1:2] == ["1"] else "all were dropped: 3 not_finite, 2 overflow"
+    assert f"found none ({expected})" in result.stderr
+
+
+def test_one_empty_recording_of_several_is_no_error(tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", amp=np.ones((4, 6), np.float32), rec_offset=[0, 0, 4])
+    document = call_json("run", save_model(tmp_path), tmp_path / "set.npz", "--all")
+    assert [entry["frames"] for entry in document["recordings"]] == [0, 4]
     assert document["recordings"][0]["latency"] is None
+
+
+def test_a_frame_that_overflows_is_dropped_and_counted(tmp_path: Path) -> None:
+    """The others get the answers they would have had without it."""
+    rng = np.random.default_rng(6)
+    amp = rng.uniform(1, 40, (30, 6)).astype(np.float32)
+    amp[[4, 17]] = 1e38
+    labels = np.arange(30) % 3
+    times = np.arange(30) / 50
+    keep = np.setdiff1d(np.arange(30), [4, 17])
+    names = np.array(["SIT", "WALK", "TURN"])
+    np.savez(tmp_path / "all.npz", amp=amp, labels=labels, label_names=names, t=times)
+    np.savez(tmp_path / "kept.npz", amp=amp[keep], labels=labels[keep], label_names=names, t=times[keep])
+    model = TemporalModel.from_blob(make_blob())
+    seen: list[Any] = []
+    result = run(model, open_recording(tmp_path / "all.npz"), on_answer=seen.append)
+    without = run(model, open_recording(tmp_path / "kept.npz"))
+    assert result.scores.tobytes() == without.scores.tobytes()
+    assert result.tally() == without.tally()
+    assert [answer.index for answer in seen] == keep.tolist()
+    assert dict(result.recording.dropped) == {"overflow": 2}
+    assert result.recording.timestamps is not None
+    assert np.array_equal(result.recording.timestamps, times[keep])
+    out = call("run", save_model(tmp_path), tmp_path / "all.npz").stdout
+    assert "28 frames" in out
+    assert "dropped   2 overflow" in out
+
+
+def test_timestamps_that_go_back_are_noted(tmp_path: Path) -> None:
+    times = np.arange(10) / 50
+    times[[3, 7]] = 0
+    np.savez(tmp_path / "x.npz", amp=np.ones((10, 6), np.float32), t=times)
+    out = call("run", save_model(tmp_path), tmp_path / "x.npz").stdout
+    assert "the timestamps go back 2 times" in out
+
+
+def test_a_display_without_room_for_bars_keeps_names_and_numbers() -> None:
+    names = ("seated", "sitting_down", "standing_up")
+    answer = Answer(0, np.array([1.5, -2.25, 0.5], np.float32), 0, 1.0, 1e-4, 0)
+    for width, bars in ((44, False), (100, True)):
+        out = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
+        recording = Recording(source="x", name="", format="npy", frames=np.ones((3, 6), np.float32), frame_rate=50.0)
+        with Panel(out, names, recording, "m ← r", False) as panel:
+            panel.show(answer)
+        text = out.file.getvalue()  # type: ignore[attr-defined]
+        for wanted in (*names, "1.50", "-2.25", "0.50"):
+            assert wanted in text
+        assert ("█" in text) is bars
 
 
 def test_names_are_neither_markup_nor_commands_to_the_terminal(tmp_path: Path) -> None:

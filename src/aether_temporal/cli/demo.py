@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from aether_temporal import TemporalModel, kernels
@@ -16,9 +18,13 @@ from .options import json_option
 from .output import console, print_json
 from .parity import document as parity_document
 from .parity import print_reports
-from .summary import print_result
+from .summary import draw, print_result
 
 _FASTER = 4.0
+_LATE = (
+    "The model's answers describe about half a second earlier, so frames count as wrong after each change of activity; "
+    "windows show it less."
+)
 
 
 @click.command("demo")
@@ -29,16 +35,23 @@ _FASTER = 4.0
     "--speed", type=click.Choice(["real", "max"]), help="[default: four times as fast as real on a terminal, else max]"
 )
 @click.option("--save", type=click.Path(dir_okay=False), help="Keep the simulated recording (.npz, for `aether run`).")
+@click.option("--force", is_flag=True, help="With --save: replace the file when it is there.")
 @click.option("--plot", type=click.Path(dir_okay=False), help="Draw the timeline to this file (extra `plot`).")
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, seed: int, speed: str | None, save: str | None, plot: str | None, as_json: bool
+    ctx: click.Context, seed: int, speed: str | None, save: str | None, force: bool, plot: str | None, as_json: bool
 ) -> None:
     """Simulate a short recording, classify it frame by frame, and check that this host computes every bit right.
 
     The recording is simulated by a physical model of a room: it shows the tool at work, not what real rooms give.
     """
+    if save is not None and Path(save).exists() and not force:
+        raise click.UsageError(f"{save}: expected a new file, found one that is there already (--force replaces it)")
+    if plot is not None:
+        from aether_temporal.running.plot import check_plot
+
+        check_plot(plot)
     out = console()
     model = TemporalModel.from_blob(model_path("demo"))
     recording = demo_recording(seed)
@@ -82,11 +95,10 @@ def command(
         )
     else:
         print_result(out, result)
+        out.print(_LATE)
         if reports:
             out.print("\nGolden vectors on this host, every kernel variant that runs here:")
             print_reports(reports)
-    if plot is not None and len(result):
-        from aether_temporal.running.plot import plot as draw
-
-        draw(result, plot)
+    if plot is not None:
+        draw(result, plot, None if as_json else out)
     ctx.exit(130 if result.interrupted else 0 if passed else 1)

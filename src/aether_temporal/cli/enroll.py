@@ -6,11 +6,10 @@ from typing import Any
 
 import click
 
-from aether_temporal import TemporalModel
 from aether_temporal.running import default_capacity, enrol
 from aether_temporal.running.gallery import persons
-from aether_temporal.shipped import model_path
 
+from .models import open_model
 from .options import json_option, model_argument, pick_option, stream_options
 from .output import print_json
 
@@ -37,7 +36,7 @@ def command(
 
     RECORDING is NAME=FILE, or a file whose recordings know their person. MODEL needs an embedding.
     """
-    opened = TemporalModel.from_blob(model_path(model))
+    opened = open_model(model)
     gallery = enrol(
         opened, persons(sources, session), capacity=capacity or default_capacity(opened), dtype=dtype, pick=pick
     )

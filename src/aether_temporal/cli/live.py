@@ -23,6 +23,7 @@ from .output import micros, print_json_line, printable, quantity
 _REFRESH = 0.1  # seconds: fast enough for eyes, slow enough to leave the frames alone
 _ROWS = 8
 _BAR = 28
+_SHORTEST_BAR = 6
 _BESIDE_BAR = 38  # columns of the score, the margin and what lies between
 _RECENT = 256  # frames whose latency the display sums up
 
@@ -110,7 +111,8 @@ class Panel:
     ) -> None:
         self._names, self._recording, self._enrolled = tuple(map(printable, names)), recording, enrolled
         self._title = printable(title)
-        self._bar = min(_BAR, max(6, out.width - max(map(len, names)) - _BESIDE_BAR))
+        room = out.width - max(map(len, self._names)) - _BESIDE_BAR
+        self._bar = min(_BAR, room) if room >= _SHORTEST_BAR else 0  # none: names and numbers matter more
         self._live = Live(console=out, auto_refresh=False, transient=True)
         self._latencies: deque[float] = deque(maxlen=_RECENT)
         self._right = self._known = 0
@@ -143,7 +145,8 @@ class Panel:
         cells: list[RenderableType] = [Text(self._title, style="bold", overflow="ellipsis", no_wrap=True)]
         when = time_of(self._recording, answer.index)
         if self._recording is not None:
-            cells.append(ProgressBar(total=len(self._recording), completed=answer.index + 1, width=self._bar))
+            if self._bar:
+                cells.append(ProgressBar(total=len(self._recording), completed=answer.index + 1, width=self._bar))
             cells.append(Text(f"{answer.index + 1}/{len(self._recording)}"))
         else:
             cells.append(Text(f"frame {quantity(answer.index + 1)}"))
@@ -156,7 +159,8 @@ class Panel:
         grid = Table.grid(padding=(0, 2, 0, 0))
         grid.add_column(width=1)
         grid.add_column(min_width=max(map(len, self._names[:_ROWS])))
-        grid.add_column(width=self._bar)
+        if self._bar:
+            grid.add_column(width=self._bar)
         grid.add_column(justify="right", width=7)
         grid.add_column(no_wrap=True)
         shown = range(len(self._names)) if len(self._names) <= _ROWS else np.argsort(-answer.scores)[:_ROWS].tolist()
@@ -171,7 +175,7 @@ class Panel:
             grid.add_row(
                 Text(">" if best else " ", style=style),
                 Text(self._names[index], style=style),
-                Text("█" * filled, style=style),
+                *([Text("█" * filled, style=style)] if self._bar else []),
                 Text(f"{answer.scores[index]:.2f}"),
                 Text(note, style="green" if true else ""),
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +13,25 @@ import click
 from rich.console import Console
 
 from aether_temporal import TemporalModel
-from aether_temporal.recordings import Recording, RecordingSelectionError, list_recordings, open_recording
+from aether_temporal.recordings import (
+    Recording,
+    RecordingError,
+    RecordingSelectionError,
+    describe,
+    list_recordings,
+    open_recording,
+)
 from aether_temporal.running import Gallery, Result, Total, default_capacity, run
 from aether_temporal.running.gallery import enrol, is_gallery, persons
 from aether_temporal.running.live_text import run_live
 from aether_temporal.running.result import WINDOW
 from aether_temporal.running.stream import answer_names, real_time
-from aether_temporal.shipped import model_path
 
 from .live import Display, JsonLines, Lines, Panel, Silent
+from .models import open_model
 from .options import format_option, json_option, model_argument, pick_option, stream_options
 from .output import console, print_json, print_json_line
-from .summary import print_result, print_total
+from .summary import draw, print_result, print_total
 
 
 @click.command("run")
@@ -71,7 +79,11 @@ def command(ctx: click.Context, /, model: str, recording: str, **options: Any) -
     a frame, what was dropped, and accuracy where the recording has labels.
     """
     _check_options(options, recording)
-    opened = TemporalModel.from_blob(model_path(model))
+    if options["plot"]:
+        from aether_temporal.running.plot import check_plot
+
+        check_plot(options["plot"])
+    opened = open_model(model)
     capacity = options["capacity"] or default_capacity(opened)
     job = _Job(model, opened, capacity, _gallery(opened, capacity, options), options, console())
     results = [job.live()] if recording == "-" else list(job.stored(recording))
@@ -129,6 +141,8 @@ class _Job:
                     pace=real_time(recording) if real else None,
                     on_answer=display.show,
                 )
+            if not self.options["all_"]:
+                _expect_frames(path, [result])
             self._print(result)
             yield result
             if result.interrupted:
@@ -136,18 +150,15 @@ class _Job:
 
     def report(self, results: list[Result]) -> None:
         """What comes after all recordings."""
+        _expect_frames(results[0].recording.source, results)
         if self.options["jsonl"]:
             print_json_line({"summary": self._document(results)})
         elif self.options["as_json"]:
             print_json(self._document(results))
         elif self.options["all_"]:
             print_total(self.out, Total(results).summary(self.options["window"]))
-        if self.options["plot"] and len(results[0]):
-            from aether_temporal.running.plot import plot
-
-            plot(results[0], self.options["plot"])
-            if not self.machine:
-                self.out.print(f"timeline drawn to {self.options['plot']}")
+        if self.options["plot"]:
+            draw(results[0], self.options["plot"], None if self.machine else self.out)
 
     def _display(self, recording: Recording | None, title: str) -> Display:
         names = answer_names(self.model, self.gallery)
@@ -190,6 +201,17 @@ def _check_options(options: dict[str, Any], recording: str) -> None:
         options["all_"] or options["choice"] is not None or options["format_"] not in (None, "csi-text")
     ):
         raise click.UsageError("standard input ('-') is CSI text: expected none of --all, --recording and --format")
+
+
+def _expect_frames(path: str, results: list[Result]) -> None:
+    """RecordingError where not one frame was answered, unless the user wanted no more."""
+    if results[-1].interrupted or any(map(len, results)):
+        return
+    dropped: Counter[str] = Counter()
+    for result in results:
+        dropped.update(result.recording.dropped)
+    why = f"all were dropped: {describe(dropped)}" if any(dropped.values()) else "it has none"
+    raise RecordingError(f"{path}: expected frames that a model can take, found none ({why})")
 
 
 def _recordings(path: str, options: dict[str, Any]) -> Iterator[Recording]:

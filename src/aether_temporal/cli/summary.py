@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import click
 from rich.console import Console
 
 from aether_temporal.recordings import describe
 from aether_temporal.running import Result
 from aether_temporal.running.result import WINDOW
 
-from .output import micros, quantity, table
+from .output import micros, printable, quantity, table
 
 
 def print_result(out: Console, result: Result, window: int = WINDOW, brief: bool = False) -> None:
@@ -37,6 +38,18 @@ def print_result(out: Console, result: Result, window: int = WINDOW, brief: bool
         shown = ", ".join(f"{who} {count}" for who, count in ordered[:8]) + (", …" if len(ordered) > 8 else "")
         out.print(f"  answers   {shown}; mean margin {summary['mean_margin']:.3f}")
     print_accuracy(out, accuracy)
+
+
+def draw(result: Result, path: str, out: Console | None) -> None:
+    """Draws the timeline and says so on `out`; where there is nothing to draw, says that on standard error."""
+    if not len(result):
+        click.echo(f"aether: {printable(path)}: not drawn, there are no frames", err=True)
+        return
+    from aether_temporal.running.plot import plot
+
+    plot(result, path)
+    if out is not None:
+        out.print(f"timeline drawn to {path}")
 
 
 def print_total(out: Console, summary: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ class Drop(StrEnum):
     OTHER_SENDER = "other_sender"  # a frame of another transmitter or node than the chosen one
     OTHER_SHAPE = "other_shape"  # a whole frame, but of another size than most
     NOT_FINITE = "not_finite"  # NaN or infinity among the features
+    OVERFLOW = "overflow"  # the model's numbers for this frame leave their range
     HEADER = "header"  # a raw frame's header with impossible sizes
     GARBAGE = "garbage"  # bytes between raw frames that are no frame (counted by run, not by byte)
     DUPLICATE = "duplicate"  # a raw frame whose sequence number was just seen

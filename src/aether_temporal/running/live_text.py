@@ -8,6 +8,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from aether_temporal.errors import ResultOverflowError
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import CsiParser, Drop, Recording, RecordingFormatError, describe
 from aether_temporal.recordings.amplitude import amplitude
@@ -41,10 +42,16 @@ def run_live(
     frames: list[NDArray[np.float32]] = []
     scores: list[NDArray[np.float32]] = []
     latency: list[float] = []
+    seconds: list[float] = []
     interrupted = False
     try:
-        for frame in source.frames(file):
-            answer = answers.push(frame)
+        for frame, when in source.frames(file):
+            try:
+                answer = answers.push(frame)
+            except ResultOverflowError:
+                source.parser.dropped[Drop.OVERFLOW] += 1
+                continue
+            seconds.append(float("nan") if when is None else when)
             frames.append(frame)
             scores.append(answer.scores)
             latency.append(answer.latency)
@@ -58,8 +65,8 @@ def run_live(
             f"standard input: expected CSI text lines with frames for {model.input_dim} features, "
             f"found none ({describe(dropped)})"
         )
-    stamps = np.array(source.seconds) if len(source.seconds) >= len(frames) else None
-    timestamps = None if stamps is None else stamps[: len(frames)]
+    stamps = np.array(seconds[: len(frames)])
+    timestamps = None if np.isnan(stamps).any() else stamps
     recording = Recording(
         source="standard input",
         name="",
@@ -86,12 +93,12 @@ class _Source:
 
     def __init__(self, model: TemporalModel, pick: Sequence[int] | None) -> None:
         self.parser = CsiParser()
-        self.seconds: list[float] = []
         self._clock = Clock()
         self._model, self._pick = model, pick
         self._sender: str | None = None
 
-    def frames(self, file: BinaryIO) -> Iterator[NDArray[np.float32]]:
+    def frames(self, file: BinaryIO) -> Iterator[tuple[NDArray[np.float32], float | None]]:
+        """Each frame with its seconds, where the line has them."""
         dropped = self.parser.dropped
         for record in self.parser.records(bounded_lines(file)):
             if self._sender is not None and record.mac != self._sender:
@@ -103,9 +110,7 @@ class _Source:
                 dropped[Drop.OTHER_SHAPE] += 1
                 continue
             self._sender = record.mac
-            if record.microseconds is not None:
-                self.seconds.append(self._clock.seconds(record.microseconds))
-            yield frame
+            yield frame, None if record.microseconds is None else self._clock.seconds(record.microseconds)
 
     def _frame(self, iq: NDArray[np.int8]) -> NDArray[np.float32] | None:
         pick = self._pick

@@ -19,6 +19,33 @@ _SHOWN = 12
 """Names that get a line of their own; of more, those that matter most."""
 
 
+def check_plot(path: str | os.PathLike[str]) -> None:
+    """What `plot` will ask of a path, while there is nothing to draw yet: matplotlib, a known ending, a folder.
+
+    MissingExtraError, InvalidArgumentError.
+    """
+    _matplotlib()
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    place = Path(path)
+    if place.suffix.removeprefix(".").lower() not in FigureCanvasBase.filetypes:
+        raise InvalidArgumentError.of("plot", "a file ending such as .png, .svg or .pdf", repr(place.name))
+    if place.is_dir():
+        raise InvalidArgumentError.of("plot", "a file", f"a directory: {str(place)!r}")
+    if not place.parent.is_dir():
+        raise InvalidArgumentError.of("plot", "a file in a folder that is there", repr(str(place)))
+
+
+def _matplotlib() -> Any:
+    try:
+        import matplotlib
+    except ImportError:
+        raise MissingExtraError(
+            "drawing needs matplotlib, which is not installed: pip install 'aether-temporal[plot]'"
+        ) from None
+    return matplotlib
+
+
 def plot(result: Result, path: str | os.PathLike[str]) -> None:
     """Writes a picture (by the file's ending: png, svg, pdf …): answers against truth, scores, margin, over time.
 
@@ -26,12 +53,7 @@ def plot(result: Result, path: str | os.PathLike[str]) -> None:
     """
     if not len(result):
         raise InvalidArgumentError.of("result", "at least one frame to draw", 0)
-    try:
-        import matplotlib
-    except ImportError:
-        raise MissingExtraError(
-            "drawing needs matplotlib, which is not installed: pip install 'aether-temporal[plot]'"
-        ) from None
+    matplotlib = _matplotlib()
     from matplotlib.figure import Figure  # no pyplot: no window, no global state
 
     shown = _most_important(result)

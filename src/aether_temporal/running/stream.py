@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aether_temporal.errors import InvalidArgumentError
+from aether_temporal.errors import InvalidArgumentError, ResultOverflowError
 from aether_temporal.model import Dtype, TemporalModel
-from aether_temporal.recordings import Recording
+from aether_temporal.recordings import Drop, Recording
 
 from .gallery import Gallery
 from .inputs import default_capacity, model_frames
@@ -55,7 +55,11 @@ class Answers:
         self._index = 0
 
     def push(self, frame: NDArray[np.float32], truth: int = -1) -> Answer:
-        """The answer after this frame. Its latency is that of the push (and of the comparison with the gallery)."""
+        """The answer after this frame. Its latency is that of the push (and of the comparison with the gallery).
+
+        ResultOverflowError: the frame is counted, and otherwise as if it had never come.
+        """
+        index, self._index = self._index, self._index + 1
         begin = time.perf_counter_ns()
         scores = self._stream.push(frame)
         if self._gallery is not None:
@@ -66,7 +70,6 @@ class Answers:
         best = int(scores.argmax())
         others = np.delete(scores, best)
         margin = float(scores[best] - others.max()) if len(others) else 0.0
-        index, self._index = self._index, self._index + 1
         return Answer(index, scores, best, margin, latency, truth)
 
 
@@ -104,6 +107,13 @@ def rate_notes(model: TemporalModel, recording: Recording) -> tuple[str, ...]:
     return (f"the model expects {wanted:g} frames a second, the recording has {found:.3g}",)
 
 
+def time_notes(recording: Recording) -> tuple[str, ...]:
+    """Says so when timestamps go back: duration and frame rate then mean little."""
+    stamps = recording.timestamps
+    falling = 0 if stamps is None else int((np.diff(stamps) < 0).sum())
+    return (f"the timestamps go back {falling} times; frames are taken in the file's order",) if falling else ()
+
+
 def run(
     model: TemporalModel,
     recording: Recording,
@@ -122,34 +132,55 @@ def run(
     pairs make a frame. lag: the answer after a frame is compared with the label of so many frames before (a model that
     describes the middle of what it has seen). `pace(t)` is called before frame t (to wait until its time has come),
     `on_answer` after it. A KeyboardInterrupt in between ends the run early: the result then holds the frames so far.
+    A frame at which the model overflows is dropped: the result's recording is without it, and counts it.
     """
     frames = model_frames(model, recording, pick)
     answers = Answers(model, capacity=capacity, dtype=dtype, gallery=gallery)
     truth, unmatched = truth_of(answers.names, recording, gallery is not None, lag)
     scores = np.zeros((len(frames), len(answers.names)), dtype=np.float32)
     latency = np.zeros(len(frames), dtype=np.float64)
+    kept = np.zeros(len(frames), dtype=np.bool_)
     done, interrupted = 0, False
     try:
         for t, frame in enumerate(frames):
             if pace is not None:
                 pace(t)
-            answer = answers.push(frame, -1 if truth is None else int(truth[t]))
-            scores[t], latency[t] = answer.scores, answer.latency
+            try:
+                answer = answers.push(frame, -1 if truth is None else int(truth[t]))
+            except ResultOverflowError:
+                done = t + 1
+                continue
+            scores[t], latency[t], kept[t] = answer.scores, answer.latency, True
             done = t + 1
             if on_answer is not None:
                 on_answer(answer)
     except KeyboardInterrupt:
         interrupted = True
+    notes = rate_notes(model, recording) + time_notes(recording)
+    if overflowed := done - int(kept.sum()):
+        recording = _without(recording, kept | (np.arange(len(frames)) >= done), overflowed)
     return Result(
         recording=recording,
         names=answers.names,
         enrolled=gallery is not None,
-        scores=scores[:done],
-        truth=None if truth is None else truth[:done],
-        latency=latency[:done],
+        scores=scores[kept],
+        truth=None if truth is None else truth[kept],
+        latency=latency[kept],
         unmatched=unmatched,
         interrupted=interrupted,
-        notes=rate_notes(model, recording),
+        notes=notes,
+    )
+
+
+def _without(recording: Recording, keep: NDArray[np.bool_], overflowed: int) -> Recording:
+    """The recording without the frames at which the model overflowed."""
+    return replace(
+        recording,
+        frames=None if recording.frames is None else recording.frames[keep],
+        iq=None if recording.iq is None else recording.iq[keep],
+        timestamps=None if recording.timestamps is None else recording.timestamps[keep],
+        labels=None if recording.labels is None else recording.labels[keep],
+        dropped={**recording.dropped, str(Drop.OVERFLOW): overflowed},
     )
 
 

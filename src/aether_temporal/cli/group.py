@@ -80,7 +80,7 @@ def aether() -> None:
 
 
 def main() -> None:
-    """Entry point of the `aether` command."""
+    """Runs the `aether` command."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # an encoding that lacks a character is no reason to fail
