@@ -17,6 +17,7 @@ from aether_temporal import InvalidArgumentError, TemporalModel, WeightBlob
 from aether_temporal.cli.live import Panel
 from aether_temporal.recordings import Recording, RecordingShapeError, open_recording
 from aether_temporal.running import Gallery, enrol, match_labels, model_frames, run
+from aether_temporal.running.live_text import run_live
 from aether_temporal.running.stream import Answer
 from aether_temporal.running.truth import match_person
 
@@ -415,6 +416,25 @@ def test_a_frame_that_overflows_is_dropped_and_counted(tmp_path: Path) -> None:
     out = call("run", save_model(tmp_path), tmp_path / "all.npz").stdout
     assert "28 frames" in out
     assert "dropped   2 overflow" in out
+
+
+def test_live_frames_that_overflow_are_dropped_with_their_times() -> None:
+    """Weights near the end of the range: a frame of zeros passes, any other overflows."""
+    shapes = {"Wq": (6, 8), "Wk": (6, 4), "Wv": (6, 4), "Wo": (8, 6)}
+    layer = {name: np.full(shape, 3e38, np.float32) for name, shape in shapes.items()}
+    header = make_blob().header.replace(extension=False)
+    blob = WeightBlob.from_arrays(header, [layer], np.full((6, 3), 3e38, np.float32))
+    model = TemporalModel.from_blob(blob)
+
+    def line(i: int, value: int) -> bytes:
+        head = f"CSI_DATA,{i},1a:00:00:00:00:00,-30,11,1,6,1,0,1,0,1,0,0,-93,0,13,2,{i * 20000},0,67,0,12,0"
+        return f'{head},"[{",".join([str(value)] * 12)}]"\n'.encode()
+
+    result = run_live(model, io.BytesIO(b"".join(line(i, i % 3) for i in range(9))))
+    assert len(result) == 3
+    assert dict(result.recording.dropped) == {"overflow": 6}
+    assert result.recording.timestamps is not None
+    np.testing.assert_allclose(result.recording.timestamps, [0, 0.06, 0.12])
 
 
 def test_timestamps_that_go_back_are_noted(tmp_path: Path) -> None:
