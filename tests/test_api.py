@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Inputs, assert_same_bits
+from numpy.lib.stride_tricks import as_strided
 
 import aether_temporal
 from aether_temporal import (
     AetherTemporalHead,
     BackendDoesNotSupportStreamingError,
+    InputTypeError,
     InvalidArgumentError,
     InvalidConfigError,
     KernelsError,
@@ -226,6 +228,28 @@ def test_out_must_be_writable_float32_of_the_shape(qkv: Callable[..., Inputs]) -
             head.forward(q, k, v, out=out)
 
 
+def test_out_in_any_layout_that_keeps_its_elements_apart() -> None:
+    config = TemporalHeadConfig(q_heads=3, kv_heads=1, head_dim=2)
+    rng = np.random.default_rng(5)
+    q, k, v = (rng.standard_normal((4, heads, 2), np.float32) for heads in (3, 1, 1))
+    head = AetherTemporalHead(config)
+    expected = head.forward(q, k, v)
+    for strides in ((24, 8, 4), (24, 4, 12), (8, 32, 4), (-24, 8, 4), (64, 8, 12), (100, 4, 16)):  # 8 and 12 interleave
+        memory = np.full(200, 7, np.float32)
+        base = memory[80:]
+        out = as_strided(base, q.shape, strides)
+        assert head.forward(q, k, v, out=out) is out
+        assert_same_bits(np.ascontiguousarray(out), expected)
+        assert (memory != 7).sum() == q.size
+    for strides in ((0, 8, 4), (24, 0, 4), (24, 8, 0), (0, 0, 0), (8, 8, 4), (24, 4, 4), (-8, 8, 4), (24, 8, 3)):
+        memory = np.full(200, 7, np.float32)
+        with pytest.raises(ShapeError, match="^out: expected elements that do not overlap, found strides"):
+            head.forward(q, k, v, out=as_strided(memory[80:], q.shape, strides))
+        assert (memory == 7).all()
+    one = as_strided(np.zeros(6, np.float32), (1, 3, 2), (0, 8, 4))  # a stride that leads nowhere
+    assert_same_bits(head.forward(q[:1], k[:1], v[:1], out=one), expected[:1])
+
+
 # Configuration
 
 
@@ -265,6 +289,13 @@ def test_settings_out_of_range_are_named(field: str, value: Any) -> None:
     assert str(value).strip("(),") in str(caught.value)
 
 
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(TemporalHeadConfig)])
+def test_settings_are_no_arrays(field: str) -> None:
+    with pytest.raises(InvalidConfigError, match=rf"^{field}: expected .*, found array\(\[") as caught:
+        TemporalHeadConfig(**{field: np.array([[1, 0], [0, 1]])})
+    assert caught.value.field == field
+
+
 def test_configuration_is_frozen_hashable_and_replaceable() -> None:
     config = TemporalHeadConfig()
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -283,8 +314,11 @@ def test_global_tokens_are_sorted_listed_once_and_within_reach() -> None:
 
 def test_a_head_wants_a_configuration() -> None:
     assert AetherTemporalHead().config == TemporalHeadConfig()
-    with pytest.raises(InvalidArgumentError, match="config"):
-        AetherTemporalHead({"q_heads": 4})  # type: ignore[arg-type]
+    for bad in ({"q_heads": 4}, "x", 5):
+        with pytest.raises(InputTypeError, match="^config: expected a TemporalHeadConfig, found "):
+            AetherTemporalHead(bad)  # type: ignore[arg-type]
+        with pytest.raises(InputTypeError, match="^config: expected a TemporalHeadConfig, found "):
+            estimate_sparse_edges(5, bad)  # type: ignore[arg-type]
 
 
 def test_heads_and_configurations_pickle() -> None:
@@ -362,7 +396,7 @@ def test_edges_of_long_sequences_and_bad_arguments() -> None:
     dense = TemporalHeadConfig(backend="dense")
     assert estimate_sparse_edges(10**5, dense) == 10**5 * (10**5 + 1) // 2
     assert estimate_sparse_edges(10**5, dense.replace(causal=False)) == 10**10
-    for tokens in (-1, 2**64, 1.5, True):
+    for tokens in (-1, 2**64, 1.5, True, None, "5", np.array([1, 0])):
         with pytest.raises(InvalidArgumentError, match="tokens"):
             estimate_sparse_edges(tokens)  # type: ignore[arg-type]
 
@@ -376,6 +410,14 @@ def test_every_public_name_is_there_and_documented() -> None:
         if name != "__version__":
             assert getattr(aether_temporal, name).__doc__, name
     assert crc32(b"123456789") == 0xCBF43926
+
+
+@pytest.mark.parametrize("name", [n for n in aether_temporal.__all__ if isinstance(getattr(aether_temporal, n), type)])
+def test_every_public_method_and_property_is_documented(name: str) -> None:
+    cls = getattr(aether_temporal, name)
+    for member, value in vars(cls).items():
+        if not member.startswith("_") and (callable(value) or isinstance(value, property | classmethod)):
+            assert getattr(cls, member).__doc__, f"{name}.{member}"
 
 
 def test_importing_the_package_imports_neither_torch_nor_the_command_line() -> None:

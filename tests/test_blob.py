@@ -30,6 +30,7 @@ from aether_temporal import (
     ConvolutionSettings,
     EmbeddingSettings,
     FeedForwardSettings,
+    InputTypeError,
     InvalidConfigError,
     ModelSettings,
     NormalisationSettings,
@@ -106,9 +107,50 @@ def test_each_defect_has_its_error(plain_blob: WeightBlob) -> None:
             WeightBlob.parse(bad)
         assert type(caught.value) is cls
         assert isinstance(caught.value, BlobError)
-        assert str(caught.value.found) in str(caught.value)
-    with pytest.raises(TypeError):
-        WeightBlob.parse("text")
+        bits = cls in (BlobMagicError, BlobCrcError)
+        assert (f"0x{caught.value.found:08X}" if bits else str(caught.value.found)) in str(caught.value)
+    with pytest.raises(BlobMagicError, match="magic: expected 0x52564E45, found 0x52564E00 at byte 0"):
+        WeightBlob.parse(b"\0" + raw[1:])
+
+
+@pytest.mark.parametrize("bad", [None, "text", 5, [1, 2], np.zeros(4, "datetime64[s]")], ids=repr)
+def test_what_is_no_bytes_is_a_type_error(bad: Any, plain_blob: WeightBlob) -> None:
+    with pytest.raises(InputTypeError, match=f"^blob: expected .*, found {type(bad).__name__}$"):
+        WeightBlob.parse(bad)
+    with pytest.raises(InputTypeError, match=f"^weights: expected .*, found {type(bad).__name__}$"):
+        WeightBlob(plain_blob.header, weights=bad)
+    with pytest.raises(InputTypeError, match=f"^header: expected a WeightBlobHeader, found {type(bad).__name__}$"):
+        WeightBlob(bad, weights=plain_blob.weights)
+    with pytest.raises(InputTypeError, match="^header: expected a WeightBlobHeader"):
+        WeightBlob.from_arrays(bad, [], [])
+    with pytest.raises(InputTypeError, match="^settings: expected ModelSettings or None, found dict"):
+        WeightBlob(plain_blob.header, plain_blob.weights, {"width": 3})  # type: ignore[arg-type]
+
+
+def test_bytes_come_in_any_layout(plain_blob: WeightBlob) -> None:
+    class Named(bytes):
+        pass
+
+    raw = plain_blob.serialize()
+    spread = np.repeat(np.frombuffer(raw, np.uint8), 2)[::2]
+    for data in (spread, bytearray(raw), memoryview(raw).cast("c"), Named(raw)):
+        assert WeightBlob.parse(data) == plain_blob
+    weights = np.repeat(np.frombuffer(plain_blob.weights, "<f4"), 2)[::2]
+    assert WeightBlob(plain_blob.header, weights) == plain_blob
+    with pytest.raises(InputTypeError, match=r"^layers\[0\]\.Wq: expected real numbers"):
+        WeightBlob.from_arrays(
+            plain_blob.header, [dict.fromkeys(("Wq", "Wk", "Wv", "Wo"), "abc")] * plain_blob.header.n_layers, []
+        )
+
+
+@pytest.mark.parametrize("value", [np.array([1, 0]), [1], 2, "yes", None], ids=repr)
+def test_dtype_and_extension_are_words_and_flags(value: Any, plain_blob: WeightBlob) -> None:
+    for field in ("dtype", "extension"):
+        with pytest.raises(InvalidConfigError, match=f"^{field}: expected"):
+            plain_blob.header.replace(**{field: value})
+    with pytest.raises(InvalidConfigError, match="^dtype: expected"):
+        plain_blob.to_dtype(value)
+    assert plain_blob.to_dtype(plain_blob.header.dtype) is plain_blob
 
 
 @pytest.mark.parametrize(
@@ -125,6 +167,8 @@ def test_each_defect_has_its_error(plain_blob: WeightBlob) -> None:
         ("n_layers", 0),
         ("n_classes", 1),
         ("n_classes", True),
+        ("n_classes", np.array([2, 3])),
+        ("input_dim", None),
     ],
 )
 def test_header_values_out_of_range_are_named(field: str, value: Any) -> None:

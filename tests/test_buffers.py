@@ -237,6 +237,15 @@ def test_crc_refuses_what_is_no_buffer() -> None:
     for value in (-1, 2**32):
         with pytest.raises(InvalidArgumentError, match="value"):
             crc32(b"", value)
+    for value in ("a", 1.5, None, True, np.array([1, 0])):
+        with pytest.raises(InputTypeError, match="^value: "):
+            crc32(b"x", value)  # type: ignore[arg-type]
+    assert crc32(b"x", np.uint32(7)) == crc32(b"x", 7)
+    gone = memoryview(b"x")
+    gone.release()
+    for bad in (gone, np.zeros(4, "datetime64[s]")[::2], [1], None):
+        with pytest.raises(InputTypeError, match=f"^data: expected .* buffer protocol, found {type(bad).__name__}$"):
+            crc32(bad)
 
 
 # Raw CSI
@@ -266,6 +275,9 @@ def test_bad_raw_frames_are_named(plain_blob: WeightBlob) -> None:
     for carriers in ([-1], [65_536], [0.5], [[0]]):
         with pytest.raises(InvalidArgumentError, match="carriers"):
             csi_amplitude(good, carriers)
+    for carriers in ("abc", [[1], [2, 3]]):
+        with pytest.raises(InputTypeError, match="carriers"):
+            csi_amplitude(good, carriers)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="carriers: expected indices below 16, found 16"):
         csi_amplitude(good, [0, 16])
 

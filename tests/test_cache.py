@@ -8,6 +8,7 @@ import pickle
 import struct
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from aether_temporal import (
     AetherTemporalHead,
     CacheFullError,
     CacheMismatchError,
+    InputTypeError,
     InvalidArgumentError,
     InvalidConfigError,
     KvCache,
@@ -215,8 +217,23 @@ def test_making_caches_with_bad_settings() -> None:
         AetherTemporalHead(CONFIG.replace(window=2**64 - 1)).make_cache(2**63)
     with pytest.raises(MemoryError):
         AetherTemporalHead(CONFIG.replace(window=2**64 - 1)).make_cache(2**50)
-    with pytest.raises(TypeError):
-        head.step(*(np.zeros((1, n, 3), np.float32) for n in (4, 2, 2)), None)  # type: ignore[arg-type]
+    for value in (np.array([1, 0]), ["error"], 0.5, None):
+        for name in ("capacity", "dtype", "on_full"):
+            with pytest.raises(InvalidConfigError, match=name):
+                head.make_cache(**{name: value})
+
+
+@pytest.mark.parametrize("bad", [None, 3, "cache", AetherTemporalHead(CONFIG)], ids=lambda bad: type(bad).__name__)
+def test_what_is_no_cache_or_head_is_a_type_error(bad: Any, qkv: Callable[..., Inputs]) -> None:
+    head = AetherTemporalHead(CONFIG)
+    for call in (head.step, head.prefill):
+        with pytest.raises(InputTypeError, match=f"^cache: expected a KvCache, found {type(bad).__name__}$"):
+            call(*qkv(CONFIG, 1), bad)
+    if not isinstance(bad, AetherTemporalHead):
+        with pytest.raises(InputTypeError, match=f"^head: expected an AetherTemporalHead, found {type(bad).__name__}$"):
+            KvCache(bad)
+        with pytest.raises(InputTypeError, match="^state: "):
+            KvCache.from_bytes(bad)
 
 
 def test_a_cache_is_initialised_once() -> None:

@@ -73,6 +73,25 @@ def test_errors_carry_their_parts_through_copy_and_pickle(cls: type[TemporalErro
         assert (again.field, again.expected, again.found, again.offset) == ("window", "at least 1", 0, 24)
 
 
+@pytest.mark.parametrize(
+    ("field", "expected", "found", "shown"),
+    [
+        ("magic", "0x52564E45", 0x17B8D4ED, "0x17B8D4ED"),
+        ("extension magic", "0x31545845", 7, "0x00000007"),
+        ("crc32", "the CRC of the bytes before", 0xABC, "0x00000ABC"),
+        ("blob CRC", "that of this model's blob", 0xFFFFFFFF, "0xFFFFFFFF"),
+        ("weights", "finite numbers", 0x7F800000, "0x7F800000"),
+        ("bias", "finite numbers", 0xFC00, "0xFC00"),
+        ("matrix", "finite numbers", "inf at (0, 1)", "inf at (0, 1)"),
+        ("weights_len", "64 bytes", 17, "17"),
+    ],
+)
+def test_bits_are_shown_in_hexadecimal(field: str, expected: str, found: object, shown: str) -> None:
+    error = TemporalError.of(field, expected, found)
+    assert str(error) == f"{field}: expected {expected}, found {shown}"
+    assert error.found == found
+
+
 def test_the_names_of_the_interface() -> None:
     for name, base in {
         "InvalidConfigError": ValueError,

@@ -16,6 +16,7 @@ from test_blob import TINY, all_settings, core_arrays
 from aether_temporal import (
     BlobHeaderError,
     CacheMismatchError,
+    InputTypeError,
     InvalidArgumentError,
     InvalidConfigError,
     KernelsError,
@@ -25,6 +26,7 @@ from aether_temporal import (
     SavedStateError,
     ShapeError,
     TemporalModel,
+    TemporalStream,
     WeightBlob,
 )
 from tools.reference import model as reference
@@ -243,7 +245,7 @@ def test_memory_of_another_machine(blob: WeightBlob) -> None:
     assert here in (chip, model.memory(256, "float16", pointer_bytes=8))
     assert chip.scratch < model.memory(256, "float16", pointer_bytes=8).scratch
     assert (chip.flash, chip.state, chip.multiply_adds) == (here.flash, here.state, here.multiply_adds)
-    for pointer_bytes in (0, 2, 16, True, "4"):
+    for pointer_bytes in (0, 2, 16, True, "4", np.array([4, 8])):
         with pytest.raises(InvalidConfigError, match="pointer_bytes"):
             model.memory(256, "float16", pointer_bytes=pointer_bytes)  # type: ignore[arg-type]
 
@@ -258,8 +260,10 @@ def test_bad_arguments_are_named(plain_blob: WeightBlob) -> None:
     for call in (model.stream, model.memory):
         with pytest.raises(InvalidConfigError, match="capacity"):
             call(None)
-    for dtype in ("float64", None):
+    for dtype in ("float64", None, np.array([1, 0])):
         for call in (model.stream, model.memory, lambda c, d: model.forward(frames, c, d)):
+            with pytest.raises(InvalidConfigError, match="capacity"):
+                call(np.array([1, 0]), "float32")
             with pytest.raises(InvalidConfigError, match="dtype"):
                 call(4, dtype)
     for shape in ((16,), (3, 15), (3, 17), (1, 3, 16)):
@@ -274,6 +278,33 @@ def test_bad_arguments_are_named(plain_blob: WeightBlob) -> None:
         TemporalModel.__new__(TemporalModel).stream(4)
     with pytest.raises(MemoryError):
         model.stream(2**62)
+
+
+@pytest.mark.parametrize("bad", [None, 123, [1], np.zeros(4, "datetime64[s]")], ids=repr)
+def test_what_is_no_blob_or_model_is_a_type_error(bad: Any) -> None:
+    with pytest.raises(InputTypeError, match=f"^blob: expected a WeightBlob, .*, found {type(bad).__name__}$"):
+        TemporalModel.from_blob(bad)
+    with pytest.raises(InputTypeError, match=f"^blob: expected bytes .*, found {type(bad).__name__}$"):
+        TemporalModel(bad)
+    with pytest.raises(InputTypeError, match=f"^model: expected a TemporalModel, found {type(bad).__name__}$"):
+        TemporalStream(bad)
+
+
+def test_a_model_that_is_not_made_says_so() -> None:
+    bare = TemporalModel.__new__(TemporalModel)
+    for use in (lambda: bare.header, lambda: bare.blob, lambda: bare.kernels, lambda: repr(bare), bare.array_table):
+        with pytest.raises(InvalidArgumentError, match="^model: expected an initialised model"):
+            use()
+
+
+def test_bytes_of_another_class_are_kept(plain_blob: WeightBlob, rng: np.random.Generator) -> None:
+    class Named(bytes):
+        pass
+
+    frames = frames_for(plain_blob, rng, 5)
+    model = TemporalModel.from_blob(Named(plain_blob.serialize()))
+    assert type(model.blob) is bytes
+    assert_same_bits(model.forward(frames), TemporalModel.from_blob(plain_blob).forward(frames))
 
 
 def test_weights_that_are_not_finite_make_no_model(plain_blob: WeightBlob) -> None:

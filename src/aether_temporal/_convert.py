@@ -1,18 +1,58 @@
-"""Inputs that the core cannot use where they lie: other types, layouts and holders."""
+"""Arguments as the core needs them: other types, layouts and holders converted, what cannot be refused by name."""
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputTypeError
+from .errors import InputTypeError, InvalidConfigError
 
-__all__ = ["as_array", "as_float32", "as_int8"]
+__all__ = ["as_array", "as_bytes", "as_flag", "as_float32", "as_index", "as_int8", "expect_choice", "expect_type"]
 
 
 _FLOAT32 = np.dtype("=f4")
+
+
+def expect_type(value: object, kind: type | tuple[type, ...], field: str, expected: str) -> None:
+    """InputTypeError unless `value` is a `kind`."""
+    if not isinstance(value, kind):
+        raise InputTypeError.of(field, expected, type(value).__name__)
+
+
+def expect_choice(value: object, choices: tuple[str, ...], field: str) -> None:
+    """InvalidConfigError unless `value` is one of these words."""
+    if not isinstance(value, str) or value not in choices:
+        raise InvalidConfigError.of(field, " or ".join(map(repr, choices)), repr(value))
+
+
+def as_index(value: Any) -> int | None:
+    """`value` as an int; None for what is no integer, True and False among them."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def as_flag(value: Any, field: str) -> bool:
+    """True or False, or 1 or 0, as a bool. InvalidConfigError."""
+    if not isinstance(value, bool | np.bool_) and as_index(value) not in (0, 1):
+        raise InvalidConfigError.of(field, "True or False", repr(value))
+    return bool(value)
+
+
+def as_bytes(value: Any, field: str, expected: str = "an object with the buffer protocol") -> bytes:
+    """The bytes of any object with the buffer protocol, in C order; bytes are not copied. InputTypeError."""
+    if isinstance(value, bytes):
+        return value
+    try:
+        return memoryview(value).tobytes()
+    except (BufferError, TypeError, ValueError) as error:  # numpy and ctypes have elements that no buffer describes
+        raise InputTypeError.of(field, expected, type(value).__name__) from error
 
 
 def as_array(value: Any, field: str) -> NDArray[Any]:

@@ -16,7 +16,8 @@ OVERHEAD: int
 def status_table() -> list[tuple[str, str, type[TemporalError] | None]]: ...
 def raise_for_status(code: int, field: str | None = None) -> None: ...
 def crc32(data: Any, value: int = 0) -> int:
-    """CRC-32/ISO-HDLC of any object with the buffer protocol; to continue, pass the previous result as `value`."""
+    """CRC-32/ISO-HDLC of any object with the buffer protocol; to continue, pass the previous result as `value`.
+    InputTypeError, InvalidArgumentError."""
 
 def kernel_variants() -> list[tuple[str, bool]]: ...
 def check_header(*values: int) -> None: ...
@@ -64,8 +65,8 @@ class Head:
         q: (1, q_heads, head_dim); k, v: (1, kv_heads, head_dim), real numbers. Returns a new float32 array (1, q_heads,
         head_dim): row `cache.tokens - 1` of `forward` over all tokens so far, bit for bit.
 
-        ShapeError, NonFiniteError, ResultOverflowError (also a key or value beyond a float16 cache), CacheFullError,
-        CacheMismatchError, CacheBusyError; the cache is then as it was.
+        InputTypeError, ShapeError, NonFiniteError, ResultOverflowError (also a key or value beyond a float16 cache),
+        CacheFullError, CacheMismatchError, CacheBusyError; the cache is then as it was.
         """
 
     def prefill(self, q: Any, k: Any, v: Any, cache: Cache) -> NDArray[np.float32]:
@@ -131,8 +132,11 @@ class Attention:
 
 @disjoint_base
 class Model:
-    blob: bytes
     def __init__(self, blob: bytes, kernels: str | None = None) -> None: ...
+    @property
+    def blob(self) -> bytes:
+        """The bytes the model was made of."""
+
     @property
     def kernels(self) -> str:
         """Name of the kernel variant that runs."""

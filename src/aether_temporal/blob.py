@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core, _extension
+from ._convert import as_bytes, as_flag, as_index, expect_choice, expect_type
 from ._files import write_atomic
-from .errors import BlobHeaderError, InvalidConfigError, ShapeError
+from .errors import BlobHeaderError, ShapeError
 from .settings import ModelSettings
 
 __all__ = ["WeightBlob", "WeightBlobHeader"]
@@ -33,7 +34,7 @@ DTYPES = ("float32", "float16")
 
 @dataclasses.dataclass(frozen=True)
 class WeightBlobHeader:
-    """The header's values, checked when made: BlobHeaderError, InvalidConfigError (dtype).
+    """The header's values, checked when made: BlobHeaderError, InvalidConfigError (dtype, extension).
 
     dtype: "float32" or "float16", the type of matrices. input_dim: features a frame. extension: whether the weights
     end in the settings of `ModelSettings`; set by `WeightBlob` when it is given some.
@@ -49,13 +50,13 @@ class WeightBlobHeader:
     extension: bool = False
 
     def __post_init__(self) -> None:
-        if self.dtype not in DTYPES:
-            raise InvalidConfigError.of("dtype", "'float32' or 'float16'", repr(self.dtype))
+        expect_choice(self.dtype, DTYPES, "dtype")
+        object.__setattr__(self, "extension", as_flag(self.extension, "extension"))
         for field in dataclasses.fields(self)[1:7]:
-            value = getattr(self, field.name)
-            if isinstance(value, bool) or not hasattr(value, "__index__") or not 0 <= value <= 0xFFFF:
-                raise BlobHeaderError.of(field.name, "an integer that fits 16 bits", repr(value))
-            object.__setattr__(self, field.name, int(value))
+            value = as_index(getattr(self, field.name))
+            if value is None or not 0 <= value <= 0xFFFF:
+                raise BlobHeaderError.of(field.name, "an integer that fits 16 bits", repr(getattr(self, field.name)))
+            object.__setattr__(self, field.name, value)
         _core.check_header(*self._values(0))
 
     @property
@@ -89,13 +90,14 @@ class WeightBlob:
 
     `weights`: the bytes between header and CRC. Without `settings` they are all of them (for a header with
     `extension`, the extension included); with `settings` they are the core arrays, and the extension is made and
-    appended. BlobHeaderError when their length is not what the header asks for.
+    appended. BlobHeaderError when their length is not what the header asks for, InputTypeError.
     """
 
     __slots__ = ("_header", "_weights")
 
     def __init__(self, header: WeightBlobHeader, weights: Any, settings: ModelSettings | None = None) -> None:
-        data = bytes(memoryview(weights).cast("B")) if not isinstance(weights, bytes) else weights
+        _expect_types(header, settings)
+        data = as_bytes(weights, "weights")
         if settings is not None:
             header = header.replace(extension=True)
             _expect_length(len(data), header.core_bytes(_extension.width_for(settings, header)))
@@ -119,8 +121,9 @@ class WeightBlob:
     ) -> WeightBlob:
         """From arrays of real numbers: each layer's Wq [w, Hq*D], Wk and Wv [w, Hkv*D], Wo [Hq*D, w]; classifier
         [w, n_classes]; `w` is `settings.width` or input_dim. Converted to the header's dtype.
-        ShapeError, InvalidConfigError (not finite), ResultOverflowError (beyond binary16).
+        ShapeError, InputTypeError, InvalidConfigError (not finite), ResultOverflowError (beyond binary16).
         """
+        _expect_types(header, settings)
         width = _extension.width_for(settings, header)
         shape = _extension.Shape.of(header, width)
         if len(layers) != shape.layers:
@@ -140,9 +143,9 @@ class WeightBlob:
     def parse(cls, raw: Any) -> WeightBlob:
         """From the bytes of a blob (any object with the buffer protocol; copied). Checked in the order of the
         specification, each failure with its own BlobError. Whether the weights are finite is looked at when a model is
-        made of them, or by `check`.
+        made of them, or by `check`. InputTypeError.
         """
-        data = raw if isinstance(raw, bytes) else bytes(memoryview(raw).cast("B"))
+        data = as_bytes(raw, "blob")
         flags, input_dim, q, kv, dim, layers, classes, length = _core.parse_blob(data)
         header = WeightBlobHeader(
             "float16" if flags & 1 else "float32", input_dim, q, kv, dim, layers, classes, bool(flags & 2)
@@ -160,6 +163,7 @@ class WeightBlob:
 
     @property
     def header(self) -> WeightBlobHeader:
+        """What the blob says of its shape and types."""
         return self._header
 
     @property
@@ -204,9 +208,9 @@ class WeightBlob:
 
     def to_dtype(self, dtype: Literal["float32", "float16"]) -> WeightBlob:
         """The same model with matrices of another type (to float16: rounded to nearest even; ResultOverflowError)."""
-        if dtype == self._header.dtype:
-            return self
         header = self._header.replace(dtype=dtype)
+        if header == self._header:
+            return self
         arrays = self.arrays()
         layers = [{name: arrays[f"layers.{i}.{name}"] for name in CORE_NAMES} for i in range(header.n_layers)]
         return WeightBlob.from_arrays(header, layers, arrays["classifier"], self.settings)
@@ -224,6 +228,12 @@ class WeightBlob:
 
     def __repr__(self) -> str:
         return f"WeightBlob({self._header}, {len(self._weights)} bytes of weights)"
+
+
+def _expect_types(header: WeightBlobHeader, settings: ModelSettings | None) -> None:
+    expect_type(header, WeightBlobHeader, "header", "a WeightBlobHeader")
+    if settings is not None:
+        expect_type(settings, ModelSettings, "settings", "ModelSettings or None")
 
 
 def _expect_length(found: int, needed: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from . import _core
+from ._convert import as_flag, as_index, expect_choice, expect_type
 from .errors import InvalidArgumentError, InvalidConfigError
 
 __all__ = ["TemporalHeadConfig", "estimate_sparse_edges"]
@@ -41,8 +42,7 @@ class TemporalHeadConfig:
     history: int | None = None
 
     def __post_init__(self) -> None:
-        if self.backend not in _BACKENDS:
-            raise InvalidConfigError.of("backend", " or ".join(map(repr, _BACKENDS)), repr(self.backend))
+        expect_choice(self.backend, _BACKENDS, "backend")
         for name, least, most in (
             ("q_heads", 1, _U32),
             ("kv_heads", 1, _U32),
@@ -52,10 +52,7 @@ class TemporalHeadConfig:
         ):
             self._set(name, _integer(getattr(self, name), least, most, name))
         for name in ("causal", "use_log_stride", "use_landmarks"):
-            value = getattr(self, name)
-            if value not in (True, False):
-                raise InvalidConfigError.of(name, "True or False", repr(value))
-            self._set(name, bool(value))
+            self._set(name, as_flag(getattr(self, name), name))
         self._set("global_tokens", _tokens(self.global_tokens))
         if self.history is not None:
             self._set("history", _integer(self.history, 1, _U64, "history"))
@@ -75,11 +72,11 @@ class TemporalHeadConfig:
 
 
 def _integer(value: Any, least: int, most: int | None, field: str) -> int:
-    integral = not isinstance(value, bool) and hasattr(value, "__index__")
-    if not integral or value.__index__() < least or (most is not None and value.__index__() > most):
+    index = as_index(value)
+    if index is None or index < least or (most is not None and index > most):
         expected = f"an integer of at least {least}" if most is None else f"an integer from {least} to {most}"
         raise InvalidConfigError.of(field, expected, repr(value))
-    return int(value.__index__())
+    return index
 
 
 def _tokens(values: Iterable[Any]) -> tuple[int, ...]:
@@ -94,7 +91,12 @@ def _tokens(values: Iterable[Any]) -> tuple[int, ...]:
 
 def estimate_sparse_edges(tokens: int, config: TemporalHeadConfig | None = None) -> int:
     """(query, key) pairs that one query head works through over `tokens` tokens, landmarks included; for the dense
-    backend the dense count. Counted by the core; saturates at 2**64 - 1. InvalidArgumentError."""
-    if isinstance(tokens, bool) or not hasattr(tokens, "__index__") or not 0 <= tokens <= _U64:
+    backend the dense count. Counted by the core; saturates at 2**64 - 1. InvalidArgumentError (tokens),
+    InputTypeError (config)."""
+    index = as_index(tokens)
+    if index is None or not 0 <= index <= _U64:
         raise InvalidArgumentError.of("tokens", "an integer from 0 to 2**64 - 1", repr(tokens))
-    return _core.Pattern(TemporalHeadConfig() if config is None else config).edges(tokens)
+    if config is None:
+        config = TemporalHeadConfig()
+    expect_type(config, TemporalHeadConfig, "config", "a TemporalHeadConfig")
+    return _core.Pattern(config).edges(index)

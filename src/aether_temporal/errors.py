@@ -59,8 +59,19 @@ class TemporalError(Exception):
     def of(cls, field: str, expected: str, found: object, offset: int | None = None) -> TemporalError:
         """An error of this class whose message is made of its parts."""
         where = "" if offset is None else f" at byte {offset}"
-        message = f"{field}: expected {expected}, found {found}{where}"
+        message = f"{field}: expected {expected}, found {_shown(field, expected, found)}{where}"
         return cls(message, field=field, expected=expected, found=found, offset=offset)
+
+
+def _shown(field: str, expected: str, found: object) -> object:
+    """`found` as a message shows it: bit patterns in hexadecimal, as they are written elsewhere."""
+    if not isinstance(found, int):
+        return found
+    if field in ("magic", "extension magic", "crc32", "blob CRC"):
+        return f"0x{found:08X}"
+    if expected == "finite numbers":  # the bits of a binary32 or binary16 that is not
+        return f"0x{found:04X}"
+    return found
 
 
 class InvalidArgumentError(TemporalError, ValueError):
@@ -68,7 +79,8 @@ class InvalidArgumentError(TemporalError, ValueError):
 
 
 class InputTypeError(TemporalError, TypeError):
-    """An input is no array of real numbers in this machine's memory."""
+    """An argument is of another type: no array of real numbers in this machine's memory, no bytes, not the object
+    asked for."""
 
 
 class InvalidConfigError(TemporalError, ValueError):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
+from ._convert import expect_choice, expect_type
 from ._kernels import choose
 from ._threads import choose_threads, run
 from .config import TemporalHeadConfig
@@ -65,16 +66,17 @@ class AetherTemporalHead(_core.Head):
     """One group of attention heads (docs/spec/pattern.md, docs/spec/numerics.md).
 
     kernels: the variant that runs (`aether_temporal.kernels()`); None: the environment variable AETHER_KERNELS, else
-    the fastest this processor has. The bits are the same. InvalidConfigError, KernelsError. Heads hold no state: any
+    the fastest this processor has. The bits are the same. InputTypeError, KernelsError. Heads hold no state: any
     number of threads may use one.
     """
 
     __slots__ = ()
 
     def __init__(self, config: TemporalHeadConfig | None = None, kernels: str | None = None) -> None:
-        if config is not None and not isinstance(config, TemporalHeadConfig):
-            raise InvalidArgumentError.of("config", "a TemporalHeadConfig", type(config).__name__)
-        super().__init__(TemporalHeadConfig() if config is None else config, choose(kernels))
+        if config is None:
+            config = TemporalHeadConfig()
+        expect_type(config, TemporalHeadConfig, "config", "a TemporalHeadConfig")
+        super().__init__(config, choose(kernels))
 
     def forward(
         self,
@@ -90,14 +92,15 @@ class AetherTemporalHead(_core.Head):
 
         q: (T, q_heads, head_dim) or (N, T, q_heads, head_dim); k, v: the same with kv_heads; real numbers. Float32
         C-contiguous arrays (numpy, torch on the CPU, anything with the buffer protocol or DLPack) are used where they
-        lie. out: where to put the result, a writable float32 array of q's shape in any layout; it may be one of the
-        inputs, and is written only when all went well. threads: None: one for small problems, else one a processor.
+        lie. out: where to put the result, a writable float32 array of q's shape in any layout that keeps its elements
+        apart; it may be one of the inputs, and is written only when all went well: the result is made in memory of its
+        own, as large as `out`, and copied. threads: None: one for small problems, else one a processor.
         dtype "float16": with keys and values rounded as a half-precision cache rounds them.
 
-        Returns `out`, or a new float32 array. ShapeError, NonFiniteError, ResultOverflowError, OutOfMemoryError.
+        Returns `out`, or a new float32 array. InputTypeError, InvalidArgumentError (out, threads), InvalidConfigError
+        (dtype), ShapeError, NonFiniteError, ResultOverflowError, OutOfMemoryError.
         """
-        if dtype not in ("float32", "float16"):
-            raise InvalidConfigError.of("dtype", "'float32' or 'float16'", repr(dtype))
+        expect_choice(dtype, ("float32", "float16"), "dtype")
         job = _core.Attention(self, q, k, v, dtype == "float16")
         target = None if out is None else _target(out, job.result())
         run(job, choose_threads(threads, self.config, job.batch, job.tokens))
@@ -135,4 +138,24 @@ def _target(out: Any, result: NDArray[np.float32]) -> NDArray[np.float32]:
         raise InvalidArgumentError.of("out", "a writable float32 array", f"{type(out).__name__} of {array.dtype}")
     if array.shape != result.shape:
         raise ShapeError.of("out", f"shape {result.shape}", array.shape)
+    if _overlaps(array):
+        raise ShapeError.of("out", "elements that do not overlap", f"strides {array.strides} for shape {array.shape}")
     return array
+
+
+def _overlaps(array: NDArray[np.float32]) -> bool:
+    """Whether two elements share bytes."""
+    if array.size == 0:
+        return False
+    axes = sorted((abs(step), count) for step, count in zip(array.strides, array.shape, strict=True) if count > 1)
+    reach = array.itemsize
+    for step, count in axes:
+        if step < reach:  # not each axis beyond those inside it: look at every place
+            break
+        reach += step * (count - 1)
+    else:
+        return False
+    places = np.zeros(1, np.int64)
+    for step, count in axes:
+        places = np.add.outer(places, step * np.arange(count)).ravel()
+    return bool((np.diff(np.sort(places)) < array.itemsize).any())

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
-from ._convert import as_int8
+from ._convert import as_array, as_bytes, as_int8
 from ._kernels import choose
 from .blob import WeightBlob, WeightBlobHeader
 from .errors import InvalidArgumentError, ShapeError
@@ -39,6 +39,7 @@ class ModelMemory:
 
     @property
     def ram(self) -> int:
+        """Bytes of writable memory: state and scratch."""
         return self.state + self.scratch
 
 
@@ -90,13 +91,13 @@ class TemporalModel(_core.Model):
     ) -> TemporalModel:
         """From a WeightBlob, its bytes, a path, or the name of a shipped model where no such file is ("activity",
         "demo"). kernels: as for AetherTemporalHead.
-        BlobError (each defect its own), OSError, KernelsError."""
+        BlobError (each defect its own), InputTypeError, OSError, KernelsError."""
         if isinstance(blob, WeightBlob):
             raw = blob.serialize()
         elif isinstance(blob, str | os.PathLike):
             raw = shipped_or_path(blob).read_bytes()
         else:
-            raw = bytes(memoryview(blob))
+            raw = as_bytes(blob, "blob", "a WeightBlob, its bytes, a path or the name of a shipped model")
         return cls(raw, choose(kernels))
 
     def _weight_blob(self) -> WeightBlob:
@@ -123,6 +124,7 @@ class TemporalModel(_core.Model):
 
     @property
     def n_classes(self) -> int:
+        """Classes, the logits of a frame."""
         return self.header.n_classes
 
     @overload
@@ -209,7 +211,7 @@ def csi_amplitude(iq: ArrayLike, carriers: ArrayLike | None = None) -> NDArray[n
     Float32, one value a carrier. ShapeError, InputTypeError, InvalidArgumentError."""
     index = None
     if carriers is not None:
-        index = np.asarray(carriers)
+        index = as_array(carriers, "carriers")
         if (
             index.ndim != 1
             or index.dtype.kind not in "iu"

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._convert import as_array
 from .errors import InvalidConfigError, ShapeError
 
 __all__ = [
@@ -163,8 +164,9 @@ class ModelSettings:
 
 
 def real_array(value: ArrayLike, shape: tuple[int, ...], field: str) -> NDArray[np.float32]:
-    """`value` as finite binary32 of exactly this shape. ShapeError, InvalidConfigError."""
-    array = np.ascontiguousarray(np.asarray(value), dtype="<f4").reshape(np.shape(value))
+    """`value` as finite binary32 of exactly this shape. InputTypeError, ShapeError, InvalidConfigError."""
+    given = as_array(value, field)
+    array = np.ascontiguousarray(given, dtype="<f4").reshape(given.shape)
     if array.shape != shape:
         raise ShapeError.of(field, f"shape {shape}", array.shape)
     if not np.isfinite(array).all():

@@ -67,12 +67,9 @@ cdef class Bytes:
 
     def __cinit__(self, value, str field):
         self.held = False
-        if not PyObject_CheckBuffer(value):
-            raise InputTypeError.of(field, "an object with the buffer protocol", type(value).__name__)
-        if _get_buffer(value, &self.view, PyBUF_SIMPLE) != 0:
+        if not PyObject_CheckBuffer(value) or _get_buffer(value, &self.view, PyBUF_SIMPLE) != 0:
             PyErr_Clear()
-            value = memoryview(value).tobytes()
-            _need_buffer(value, &self.view, PyBUF_SIMPLE)
+            _need_buffer(as_bytes(value, field), &self.view, PyBUF_SIMPLE)
         self.held = True
 
     def __dealloc__(self):
@@ -81,10 +78,14 @@ cdef class Bytes:
 
 
 def crc32(data, value=0):
-    """CRC-32/ISO-HDLC of any object with the buffer protocol; to continue, pass the previous result as `value`."""
-    if not 0 <= value <= 0xFFFFFFFF:
+    """CRC-32/ISO-HDLC of any object with the buffer protocol; to continue, pass the previous result as `value`.
+    InputTypeError, InvalidArgumentError."""
+    index = as_index(value)
+    if index is None:
+        raise InputTypeError.of("value", "an unsigned 32-bit integer", repr(value))
+    if not 0 <= index <= 0xFFFFFFFF:
         raise InvalidArgumentError.of("value", "an unsigned 32-bit integer", value)
-    cdef uint32_t crc = value
+    cdef uint32_t crc = index
     cdef Bytes held = Bytes(data, "data")
     with nogil:
         crc = aether_crc32(crc, held.view.buf, <size_t> held.view.len)

@@ -6,18 +6,16 @@ def _busy(field):
 
 
 cdef aether_dtype _dtype(object name) except *:
-    if name == "float32":
-        return AETHER_BINARY32
-    if name == "float16":
-        return AETHER_BINARY16
-    raise InvalidConfigError.of("dtype", "'float32' or 'float16'", repr(name))
+    expect_choice(name, ("float32", "float16"), "dtype")
+    return AETHER_BINARY16 if name == "float16" else AETHER_BINARY32
 
 
 cdef uint64_t _capacity(object value) except? 0:
     """1 to 2**64 - 1."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or not 1 <= value < 1 << 64:
+    index = as_index(value)
+    if index is None or not 1 <= index < 1 << 64:
         raise InvalidConfigError.of("capacity", "an integer from 1 to 2**64 - 1", repr(value))
-    return value
+    return index
 
 
 cdef class Cache:
@@ -30,21 +28,22 @@ cdef class Cache:
     cdef bint busy
     cdef readonly object config
 
-    def __init__(self, Head head not None, capacity=1024, dtype="float32", on_full="error"):
+    def __init__(self, head, capacity=1024, dtype="float32", on_full="error"):
         cdef size_t need
+        expect_type(head, Head, "head", "an AetherTemporalHead")
+        cdef Head maker = head
         cdef aether_dtype kind = _dtype(dtype)
         cdef uint64_t rows = _capacity(capacity)
-        head._ready()
+        maker._ready()
         if self.memory is not None:
             raise InvalidArgumentError.of("cache", "one initialisation", "a second one")
-        if on_full not in ("error", "ring"):
-            raise InvalidConfigError.of("on_full", "'error' or 'ring'", repr(on_full))
+        expect_choice(on_full, ("error", "ring"), "on_full")
         cdef aether_policy policy = AETHER_ON_FULL_RING if on_full == "ring" else AETHER_ON_FULL_ERROR
-        _sized(aether_cache_size(&head.head, rows, kind, &need), head.config, capacity)
+        _sized(aether_cache_size(&maker.head, rows, kind, &need), maker.config, capacity)
         self.memory = Memory(need)
-        self.config = head.config
-        self.pattern = head.pattern
-        _check(aether_cache_init(&self.cache, &head.head, rows, kind, policy, self.memory.data, need), "capacity")
+        self.config = maker.config
+        self.pattern = maker.pattern
+        _check(aether_cache_init(&self.cache, &maker.head, rows, kind, policy, self.memory.data, need), "capacity")
 
     cdef int _need_scratch(self) except -1:
         """Memory a step works in. Made by the first one: it grows with q_heads, which a saved state may claim freely."""

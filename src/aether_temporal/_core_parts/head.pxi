@@ -102,20 +102,23 @@ cdef class Head:
         _sized(aether_cache_size(&self.head, _capacity(capacity), _dtype(dtype), &need), self.config, capacity)
         return need
 
-    def step(self, q, k, v, Cache cache not None):
+    def step(self, q, k, v, cache):
         """Append one token to `cache` and attend with it.
 
         q: (1, q_heads, head_dim); k, v: (1, kv_heads, head_dim), real numbers. Returns a new float32 array (1, q_heads,
         head_dim): row `cache.tokens - 1` of `forward` over all tokens so far, bit for bit.
 
-        ShapeError, NonFiniteError, ResultOverflowError (also a key or value beyond a float16 cache), CacheFullError,
-        CacheMismatchError, CacheBusyError; the cache is then as it was.
+        InputTypeError, ShapeError, NonFiniteError, ResultOverflowError (also a key or value beyond a float16 cache),
+        CacheFullError, CacheMismatchError, CacheBusyError; the cache is then as it was.
         """
         cdef Py_buffer views[4]
         cdef int held = 0
         cdef aether_status status
         self._ready()
-        cache._idle()
+        if not isinstance(cache, Cache):
+            expect_type(cache, Cache, "cache", "a KvCache")
+        cdef Cache own = <Cache> cache
+        own._idle()
         try:
             _take(q, "q", &views[0])
             held = 1
@@ -128,14 +131,14 @@ cdef class Head:
             _expect3(&views[2], "v", 1, self.head.config.kv_heads, self.head.config.head_dim)
             out = _empty_of(self.step_out, &views[3])
             held = 4
-            cache._need_scratch()
-            cache._idle()  # conversion may have let other threads run
-            cache.busy = True
+            own._need_scratch()
+            own._idle()  # conversion may have let other threads run
+            own.busy = True
             with nogil:
                 status = aether_cache_step(
-                    &cache.cache, &self.head, <const float *> views[0].buf, <const float *> views[1].buf,
-                    <const float *> views[2].buf, <float *> views[3].buf, cache.scratch.data, cache.scratch.size)
-            cache.busy = False
+                    &own.cache, &self.head, <const float *> views[0].buf, <const float *> views[1].buf,
+                    <const float *> views[2].buf, <float *> views[3].buf, own.scratch.data, own.scratch.size)
+            own.busy = False
         finally:
             while held > 0:
                 held -= 1
@@ -144,7 +147,7 @@ cdef class Head:
             raise_cache_error(_name(status), self, cache, q, k, v, 1)
         return out
 
-    def prefill(self, q, k, v, Cache cache not None):
+    def prefill(self, q, k, v, cache):
         """Append T tokens to `cache` and attend with each: the same as T steps.
 
         q: (T, q_heads, head_dim); k, v: (T, kv_heads, head_dim). Returns (T, q_heads, head_dim). Errors as `step`; the
@@ -157,7 +160,10 @@ cdef class Head:
         cdef Scratch scratch
         scratch.base = NULL
         self._ready()
-        cache._idle()
+        if not isinstance(cache, Cache):
+            expect_type(cache, Cache, "cache", "a KvCache")
+        cdef Cache own = <Cache> cache
+        own._idle()
         try:
             _take(q, "q", &views[0])
             held = 1
@@ -170,15 +176,15 @@ cdef class Head:
             _expect3(&views[2], "v", tokens, self.head.config.kv_heads, self.head.config.head_dim)
             out = _empty(_shape(&views[0]), &views[3])
             held = 4
-            _check(aether_cache_scratch(&cache.cache, tokens, &need), "tokens")
+            _check(aether_cache_scratch(&own.cache, tokens, &need), "tokens")
             _borrow(&scratch, need)
-            cache._idle()
-            cache.busy = True
+            own._idle()
+            own.busy = True
             with nogil:
                 status = aether_cache_prefill(
-                    &cache.cache, &self.head, <const float *> views[0].buf, <const float *> views[1].buf,
+                    &own.cache, &self.head, <const float *> views[0].buf, <const float *> views[1].buf,
                     <const float *> views[2].buf, tokens, <float *> views[3].buf, scratch.data, scratch.size)
-            cache.busy = False
+            own.busy = False
         finally:
             free(scratch.base)
             while held > 0:

@@ -5,24 +5,26 @@ cdef class Model:
     """aether_model on bytes that it keeps."""
 
     cdef aether_model model
-    cdef readonly bytes blob
+    cdef bytes raw
 
-    def __init__(self, bytes blob not None, kernels=None):
+    def __init__(self, blob, kernels=None):
         cdef aether_detail detail
         cdef aether_status status
+        expect_type(blob, bytes, "blob", "bytes (from_blob takes more)")
+        cdef bytes raw = bytes(blob)
         cdef const aether_kernels *variant = _kernels(kernels)
-        cdef const char *data = PyBytes_AsString(blob)
-        cdef size_t size = <size_t> len(blob)
+        cdef const char *data = PyBytes_AsString(raw)
+        cdef size_t size = <size_t> len(raw)
         detail.field = NULL
-        if self.blob is not None:
+        if self.raw is not None:
             raise InvalidArgumentError.of("model", "one initialisation", "a second one")
-        self.blob = blob  # bytes objects begin at a multiple of 8
+        self.raw = raw  # bytes objects begin at a multiple of 8
         with nogil:
             status = aether_model_open(&self.model, data, size, variant, &detail)
         _check_detail(status, &detail)
 
     cdef int _ready(self) except -1:
-        if self.blob is None or self.model.head.kernels == NULL:
+        if self.raw is None or self.model.head.kernels == NULL:
             raise InvalidArgumentError.of("model", "an initialised model", "one whose __init__ failed")
         return 0
 
@@ -31,6 +33,12 @@ cdef class Model:
         """Name of the kernel variant that runs."""
         self._ready()
         return self.model.head.kernels.name.decode()
+
+    @property
+    def blob(self):
+        """The bytes the model was made of."""
+        self._ready()
+        return self.raw
 
     @property
     def width(self):
@@ -92,7 +100,7 @@ cdef class Model:
         cdef size_t pointer = sizeof(void *) if pointer_bytes is None else 0
         self._ready()
         if pointer_bytes is not None:
-            if isinstance(pointer_bytes, bool) or pointer_bytes not in (4, 8):
+            if as_index(pointer_bytes) not in (4, 8):
                 raise InvalidConfigError.of("pointer_bytes", "4 or 8", repr(pointer_bytes))
             pointer = pointer_bytes
         _sized(aether_model_memory_on(&self.model, _capacity(capacity), _dtype(dtype), pointer, &memory), None, capacity)
@@ -189,18 +197,20 @@ cdef class Stream:
     cdef tuple push_out
     cdef bint busy
 
-    def __init__(self, Model model not None, capacity=256, dtype="float32"):
+    def __init__(self, model, capacity=256, dtype="float32"):
         cdef size_t need
+        expect_type(model, Model, "model", "a TemporalModel")
+        cdef Model own = model
         cdef aether_dtype kind = _dtype(dtype)
         cdef uint64_t rows = _capacity(capacity)
-        model._ready()
+        own._ready()
         if self.memory is not None:
             raise InvalidArgumentError.of("stream", "one initialisation", "a second one")
-        _sized(aether_stream_size(&model.model, rows, kind, &need), None, capacity)
+        _sized(aether_stream_size(&own.model, rows, kind, &need), None, capacity)
         self.memory = Memory(need)
-        self.model = model
-        self.push_out = ((model.model.header.n_classes,), _numpy_float32)
-        _check(aether_stream_init(&self.stream, &model.model, rows, kind, self.memory.data, need), "capacity")
+        self.model = own
+        self.push_out = ((own.model.header.n_classes,), _numpy_float32)
+        _check(aether_stream_init(&self.stream, &own.model, rows, kind, self.memory.data, need), "capacity")
 
     cdef int _idle(self) except -1:
         if self.busy:
