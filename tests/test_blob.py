@@ -41,6 +41,7 @@ from aether_temporal import (
     ResultOverflowError,
     ShapeError,
     StemSettings,
+    TemporalModel,
     WeightBlob,
     WeightBlobHeader,
 )
@@ -111,6 +112,10 @@ def test_each_defect_has_its_error(plain_blob: WeightBlob) -> None:
         assert (f"0x{caught.value.found:08X}" if bits else str(caught.value.found)) in str(caught.value)
     with pytest.raises(BlobMagicError, match="magic: expected 0x52564E45, found 0x52564E00 at byte 0"):
         WeightBlob.parse(b"\0" + raw[1:])
+    message = f"crc32: expected 0x{zlib.crc32(raw[:-4]):08X}, .*, found 0x00000007 at byte {len(raw) - 4}$"
+    for read in (WeightBlob.parse, TemporalModel.from_blob):
+        with pytest.raises(BlobCrcError, match=message):
+            read(raw[:-4] + struct.pack("<I", 7))
 
 
 @pytest.mark.parametrize("bad", [None, "text", 5, [1, 2], np.zeros(4, "datetime64[s]")], ids=repr)

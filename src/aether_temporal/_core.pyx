@@ -18,6 +18,7 @@ from ._convert import as_bytes, as_float32, as_index, expect_choice, expect_type
 from ._explain import raise_cache_error, raise_forward_error, raise_model_error, raise_push_error, raise_size_error
 from .errors import (
     BY_STATUS_NAME as _BY_STATUS_NAME,
+    BlobCrcError,
     BlobLengthError,
     CacheBusyError,
     InputTypeError,

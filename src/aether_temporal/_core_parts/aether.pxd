@@ -19,6 +19,7 @@ cdef extern from "aether/aether.h" nogil:
         AETHER_E_SHAPE
         AETHER_E_NOT_FINITE
         AETHER_E_OVERFLOW
+        AETHER_E_BLOB_CRC
         AETHER_STATUS_COUNT
 
     ctypedef struct aether_detail:

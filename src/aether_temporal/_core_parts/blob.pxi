@@ -20,6 +20,14 @@ def check_header(*values):
     _check_detail(aether_rvne_check(&header, &detail), &detail)
 
 
+cdef int _check_blob(aether_status status, const aether_detail *detail, const void *data, size_t size) except -1:
+    """As _check_detail; of a CRC that does not match, the right one is named too."""
+    if status == AETHER_E_BLOB_CRC:
+        right = aether_crc32(0, data, size - 4)
+        raise BlobCrcError.of("crc32", f"0x{right:08X}, the CRC of the bytes before", detail.found, detail.offset)
+    return _check_detail(status, detail)
+
+
 def parse_blob(data):
     """Header values of a blob whose length, magic, version, CRC and header are right; the weights are not looked at."""
     cdef aether_rvne_header header
@@ -29,7 +37,7 @@ def parse_blob(data):
     detail.field = NULL
     with nogil:
         status = aether_rvne_parse(held.view.buf, <size_t> held.view.len, &header, &detail)
-    _check_detail(status, &detail)
+    _check_blob(status, &detail, held.view.buf, <size_t> held.view.len)
     return (header.flags, header.input_dim, header.n_q_heads, header.n_kv_heads, header.head_dim, header.n_layers,
             header.n_classes, header.weights_len)
 

@@ -21,7 +21,7 @@ cdef class Model:
         self.raw = raw  # bytes objects begin at a multiple of 8
         with nogil:
             status = aether_model_open(&self.model, data, size, variant, &detail)
-        _check_detail(status, &detail)
+        _check_blob(status, &detail, data, size)
 
     cdef int _ready(self) except -1:
         if self.raw is None or self.model.head.kernels == NULL:
