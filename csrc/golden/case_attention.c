@@ -175,7 +175,9 @@ static aether_status start(stream *s, const attention_case *a) {
 
 /* Takes the memory. Sizes are asked of a cache that has none yet: they depend on its head and capacity alone. */
 static aether_status take_stream(golden_run *run, const attention_case *a, size_t at_once, stream *s) {
-    aether_status status = aether_cache_size(&a->head, a->capacity, a->dtype, &s->memory_bytes);
+    aether_status status;
+    memset(s, 0, sizeof *s);
+    status = aether_cache_size(&a->head, a->capacity, a->dtype, &s->memory_bytes);
     if (status != AETHER_OK) {
         return status;
     }
@@ -184,7 +186,6 @@ static aether_status take_stream(golden_run *run, const attention_case *a, size_
     s->k = golden_take(&run->arena, a->kv_row, sizeof(float));
     s->v = golden_take(&run->arena, a->kv_row, sizeof(float));
     s->out = golden_take(&run->arena, a->q_row, sizeof(float));
-    memset(&s->cache, 0, sizeof s->cache);
     if (run->arena.base == NULL) {
         s->cache.head = a->head;
         if (s->cache.head.config.history == 0 || s->cache.head.config.history > a->capacity) {
@@ -287,7 +288,7 @@ static void run_step(golden_run *run, const attention_case *a, int reset) {
     for (t = 0; reset && t < a->tokens && t < 5 && t < a->capacity && status == AETHER_OK; t++) {
         status = step(&s, a, a->tokens - 1 - t);
     }
-    if (reset) {
+    if (reset && s.cache.memory != NULL) { /* none when this head has no cache */
         aether_cache_reset(&s.cache);
     }
     run_steps(run, a, &s, reset ? "reset" : "step", 0, status);

@@ -281,6 +281,7 @@ static void run_block_mean(golden_run *run) {
     float *kv[2];
     void *workspace;
     size_t bytes, tokens, count, i;
+    uint64_t row;
     if (!golden_config(&run->c, 1, &config) || !golden_input_at(&run->c, 0, &in[0]) ||
         !golden_input_at(&run->c, 1, &in[1]) || aether_head_init(&head, &config, run->kernels, NULL) != AETHER_OK) {
         return;
@@ -289,7 +290,11 @@ static void run_block_mean(golden_run *run) {
     if (aether_attention_plan_size(&head, tokens, AETHER_BINARY32, &bytes) != AETHER_OK) {
         return;
     }
+    row = (uint64_t)config.kv_heads * config.head_dim;
     for (i = 0; i < 2; i++) {
+        if (row > UINT32_MAX || in[i].count != row * tokens) {
+            return;
+        }
         kv[i] = golden_take(&run->arena, in[i].count, sizeof(float));
     }
     workspace = golden_take(&run->arena, bytes, 1);

@@ -145,6 +145,7 @@ aether_status aether_attention_prepare(aether_plan *plan, const aether_head *hea
     if (!aether_aligned(workspace, 4) || !aether_aligned(k, 4) || !aether_aligned(v, 4)) {
         return AETHER_E_ALIGNMENT;
     }
+    *plan = (aether_plan){0}; /* without tokens it stays empty */
     plan->head = head;
     plan->k = k;
     plan->v = v;

@@ -5,7 +5,11 @@
 
 #define GOLDEN_MAGIC 0x31564741u
 #define GOLDEN_VERSION 1u
-#define WORDS_LIMIT 65536u /* a few bytes can ask for billions of words by rule: legal, slow, and not the subject */
+
+/* A few bytes can ask for billions of words by rule: legal, slow, and not the subject. */
+#define WORDS_LIMIT 4096u
+#define TOKENS_LIMIT 100u
+#define MEMORY_LIMIT ((size_t)512 << 10)
 
 static void count_report(void *user, const aether_golden_result *result) {
     size_t *reports = user;
@@ -14,19 +18,35 @@ static void count_report(void *user, const aether_golden_result *result) {
     *reports += 1;
 }
 
+/* Where a case says how much work it is: all its parameters, or of those with a configuration or a blob the tokens alone. */
+static int is_small_case(const golden_case *c) {
+    golden_input input;
+    for (uint32_t i = 0; i < c->n_inputs && golden_input_at(c, i, &input); i++) {
+        if (input.count > WORDS_LIMIT) {
+            return 0;
+        }
+    }
+    if (c->kernel == GOLDEN_MODEL || c->kernel == GOLDEN_STREAM_STATE) {
+        return c->n_params < 2 || c->params[1] <= TOKENS_LIMIT;
+    }
+    const int configured = c->kernel == GOLDEN_ATTENTION || c->kernel == GOLDEN_CACHE_STATE ||
+                           c->kernel == GOLDEN_PATTERN || c->kernel == GOLDEN_BLOCK_MEAN;
+    if (configured) {
+        return c->n_params <= GOLDEN_CONFIG_WORDS || c->params[GOLDEN_CONFIG_WORDS] <= TOKENS_LIMIT;
+    }
+    for (uint32_t i = 0; i < c->n_params; i++) {
+        if (c->params[i] > WORDS_LIMIT) {
+            return 0;
+        }
+    }
+    return c->n_out <= WORDS_LIMIT;
+}
+
 static int is_small(const uint32_t *file, size_t size) {
     const size_t end = size / 4 - 1;
     golden_case c;
-    golden_input input;
     for (size_t word = 4; word < end && golden_case_read(file, word, end, &c, &word);) {
-        int small = c.n_out <= WORDS_LIMIT;
-        for (uint32_t i = 0; i < c.n_inputs && golden_input_at(&c, i, &input); i++) {
-            small = small && input.count <= WORDS_LIMIT;
-        }
-        for (uint32_t i = 0; i < c.n_params; i++) {
-            small = small && (c.kernel == GOLDEN_MODEL || c.kernel == GOLDEN_ATTENTION || c.params[i] <= WORDS_LIMIT);
-        }
-        if (!small) {
+        if (!is_small_case(&c)) {
             return 0;
         }
     }
@@ -38,7 +58,7 @@ static void run(const void *file, size_t size, const aether_kernels *kernels) {
     aether_golden_totals totals;
     const aether_status sized = aether_golden_scratch(file, size, kernels, &need);
     FUZZ_CHECK(sized == AETHER_OK || sized == AETHER_E_TOO_LARGE);
-    if (sized != AETHER_OK || need > FUZZ_MEMORY_LIMIT) {
+    if (sized != AETHER_OK || need > MEMORY_LIMIT) {
         need = 65536; /* cases that need more report that, and the file is still walked */
     }
     void *scratch = fuzz_exact(need);
