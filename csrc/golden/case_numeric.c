@@ -184,9 +184,14 @@ static void run_linear(golden_run *run) {
     golden_sink sink;
     linear_job job;
     float *xs, *ws, *bs, *y;
+    uint64_t weights;
     size_t r;
     if (run->c.n_params != 5 || !golden_input_at(&run->c, 0, &x) || !golden_input_at(&run->c, 1, &w) ||
         (p[4] && !golden_input_at(&run->c, 2, &bias))) {
+        return;
+    }
+    weights = (uint64_t)p[1] * p[2];
+    if (p[3] > 1 || (uint64_t)p[0] * p[1] > x.count || (p[3] ? weights / 2 + weights % 2 : weights) > w.count) {
         return;
     }
     xs = golden_take(&run->arena, x.count, sizeof(float));
@@ -231,8 +236,14 @@ static void run_pattern(golden_run *run) {
     aether_status status;
     golden_sink sink;
     uint32_t i;
-    if (!golden_config(&run->c, 3, &config) || !golden_config(&run->c, 3 + p[2], &config)) {
+    if (!golden_config(&run->c, 3, &config) || p[2] > UINT32_MAX - 3 ||
+        !golden_config(&run->c, 3 + p[2], &config)) {
         return;
+    }
+    for (i = 0; i < p[2]; i++) {
+        if (p[3 + i] >= p[0]) {
+            return;
+        }
     }
     status = aether_head_init(&head, &config, run->kernels, NULL);
     if (status == AETHER_OK) {
@@ -337,6 +348,9 @@ static void run_gather(golden_run *run) {
     size_t n, dim, pitch, i, a;
     if (run->c.n_params != 6 || !golden_input_at(&run->c, 0, &q) || !golden_input_at(&run->c, 1, &in[0]) ||
         !golden_input_at(&run->c, 2, &in[1])) {
+        return;
+    }
+    if (p[0] == 0 || p[1] > p[0] || p[2] > 1 || (uint64_t)p[3] * p[4] > q.count) {
         return;
     }
     n = p[0];
