@@ -5,8 +5,14 @@ static uint64_t plus(uint64_t a, uint64_t b) {
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
+/* By halves: compilers make 128-bit arithmetic, which a chip has no helper for, of the usual division test. */
 static uint64_t times(uint64_t a, uint64_t b) {
-    return b != 0 && a > UINT64_MAX / b ? UINT64_MAX : a * b;
+    const uint64_t low = 0xFFFFFFFFu;
+    const uint64_t cross = (a >> 32) * (b & low) + (a & low) * (b >> 32); /* one of the two is 0, or the product is too large */
+    if (((a >> 32) != 0 && (b >> 32) != 0) || cross > low) {
+        return UINT64_MAX;
+    }
+    return plus(cross << 32, (a & low) * (b & low));
 }
 
 /* a - b, or 0. */
