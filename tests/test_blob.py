@@ -519,3 +519,18 @@ def test_permissions_and_links_are_kept(plain_blob: WeightBlob, tmp_path: Path) 
 def test_a_folder_that_is_not_there_is_an_os_error(plain_blob: WeightBlob, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         plain_blob.save(tmp_path / "none" / "model.rvne")
+
+
+@pytest.mark.parametrize("path", [None, 3.5, ["model.rvne"]])
+def test_a_path_is_a_path(plain_blob: WeightBlob, path: Any) -> None:
+    with pytest.raises(InputTypeError, match="path: expected a path, found"):
+        WeightBlob.load(path)
+    with pytest.raises(InputTypeError, match="path: expected a path, found"):
+        plain_blob.save(path)
+
+
+@pytest.mark.parametrize("wrong", [{"provenance": 3}, {"class_names": [1, 2, 3]}])
+def test_text_is_text(rng: np.random.Generator, wrong: dict[str, Any]) -> None:
+    layers, classifier = core_arrays(rng, TINY, 2)
+    with pytest.raises(InputTypeError, match="expected text, found int"):
+        WeightBlob.from_arrays(TINY, layers, classifier, ModelSettings(**wrong))

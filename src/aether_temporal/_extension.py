@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._convert import expect_type
 from .errors import InvalidConfigError, ResultOverflowError, ShapeError
 from .settings import (
     BiasSettings,
@@ -204,6 +205,7 @@ def _stem(f: StemSettings, s: Shape) -> bytes:
 
 
 def _text(value: str, field: str) -> bytes:
+    expect_type(value, str, field, "text")
     try:
         return value.encode()
     except UnicodeEncodeError:
@@ -214,6 +216,7 @@ def _class_names(names: list[str], s: Shape) -> bytes:
     if len(names) != s.classes:
         raise ShapeError.of("class_names", f"{s.classes} names", len(names))
     for name in names:
+        expect_type(name, str, "class_names", "text")
         if "\0" in name:
             raise InvalidConfigError.of("class_names", "text without a zero character", repr(name))
     return b"".join(_text(name, "class_names") + b"\0" for name in names)

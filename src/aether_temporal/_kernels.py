@@ -23,6 +23,6 @@ def choose(name: str | None) -> str:
     """The variant to use; the environment is read now. KernelsError."""
     usable = kernels()
     field, wanted = ("kernels", name) if name is not None else (ENVIRONMENT, os.environ.get(ENVIRONMENT) or usable[-1])
-    if wanted not in usable:
+    if not isinstance(wanted, str) or wanted not in usable:
         raise KernelsError.of(field, f"one of {', '.join(usable)}", repr(wanted))
     return wanted

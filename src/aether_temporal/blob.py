@@ -157,7 +157,8 @@ class WeightBlob:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> WeightBlob:
-        """From a file. OSError, BlobError."""
+        """From a file. OSError, BlobError, InputTypeError."""
+        expect_type(path, (str, os.PathLike), "path", "a path")
         with open(path, "rb") as file:
             return cls.parse(file.read())
 
@@ -203,7 +204,9 @@ class WeightBlob:
         return _core.write_blob(*self._header._values(len(self._weights)), weights=self._weights)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the blob to a file that is, whatever interrupts it, the old one or the new one, whole. OSError."""
+        """Writes the blob to a file that is, whatever interrupts it, the old one or the new one, whole. OSError,
+        InputTypeError."""
+        expect_type(path, (str, os.PathLike), "path", "a path")
         write_atomic(path, self.serialize())
 
     def to_dtype(self, dtype: Literal["float32", "float16"]) -> WeightBlob:

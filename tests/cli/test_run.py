@@ -236,6 +236,18 @@ def test_gallery_by_hand(tmp_path: Path) -> None:
         Gallery.load(tmp_path / "set.npz")
 
 
+def test_enrolling_leaves_out_frames_that_overflow() -> None:
+    model = TemporalModel.from_blob(make_blob())
+    amp = np.random.default_rng(7).uniform(1, 40, (30, 6)).astype(np.float32)
+    amp[[4, 17]] = 1e38
+    keep = np.setdiff1d(np.arange(30), [4, 17])
+    galleries = [
+        enrol(model, [("x", Recording(source="x", name="", format="npy", frames=frames))], capacity=16)
+        for frames in (amp, amp[keep])
+    ]
+    np.testing.assert_allclose(galleries[0].embeddings, galleries[1].embeddings, rtol=1e-6)
+
+
 def test_a_model_without_embedding_cannot_enrol(tmp_path: Path) -> None:
     call("init", tmp_path / "plain.rvne", "--input-dim", 6)
     error = call(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal._files import write_atomic
-from aether_temporal.errors import InvalidArgumentError, ShapeError
+from aether_temporal.errors import InvalidArgumentError, ResultOverflowError, ShapeError
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Recording, RecordingError, list_recordings, open_recording
 from aether_temporal.recordings.npy_stream import NpzArchive
@@ -92,6 +93,24 @@ def persons(sources: Sequence[str], session: str | None = None) -> Iterator[tupl
             yield person, open_recording(source, recording=info.index)
 
 
+def _sum_of_embeddings(
+    model: TemporalModel, frames: NDArray[np.float32], capacity: int, dtype: Dtype
+) -> NDArray[np.float64]:
+    try:
+        rows = model.embeddings(frames, capacity=capacity, dtype=dtype)
+        return np.asarray(rows.sum(axis=0, dtype=np.float64))
+    except ResultOverflowError:  # somewhere; frame by frame says where
+        pass
+    total = np.zeros(model.embed_dim, dtype=np.float64)
+    stream = model.stream(capacity=capacity, dtype=dtype)
+    for frame in frames:
+        with contextlib.suppress(ResultOverflowError):
+            stream.push(frame)
+            assert stream.embedding is not None
+            total += stream.embedding
+    return total
+
+
 def enrol(
     model: TemporalModel,
     recordings: Iterable[tuple[str, Recording]],
@@ -102,15 +121,15 @@ def enrol(
 ) -> Gallery:
     """A gallery of (name, recording) pairs; several recordings of one name count as one.
 
-    A person is the mean of the embeddings after every frame of theirs, divided by its length. InvalidArgumentError when
-    the model has no embedding, RecordingError for a name without frames.
+    A person is the mean of the embeddings after every frame of theirs, divided by its length; a frame that a stream
+    refuses because a result overflows is left out, as `aether run` does. InvalidArgumentError when the model has no
+    embedding, RecordingError for a name without frames.
     """
     if not model.embed_dim:
         raise InvalidArgumentError("gallery: expected a model with an embedding, found one without")
     sums: dict[str, NDArray[np.float64]] = {}
     for name, recording in recordings:
-        rows = model.embeddings(model_frames(model, recording, pick), capacity=capacity, dtype=dtype)
-        total = rows.sum(axis=0, dtype=np.float64)
+        total = _sum_of_embeddings(model, model_frames(model, recording, pick), capacity, dtype)
         sums[name] = sums[name] + total if name in sums else total
     if not sums:
         raise RecordingError("gallery: expected at least one recording, found none")
