@@ -19,11 +19,11 @@ from rich.console import Console
 from aether_temporal.blob import WeightBlob
 from aether_temporal.model import TemporalModel
 from aether_temporal.settings import PatternSettings
+from aether_temporal.torch.exchange import Description, to_blob
+from aether_temporal.torch.network import NetworkConfig
 
-from .exchange import Description, to_blob
 from .executions import Augmentation, Crops, Execution, load_activities
 from .fitting import FitConfig, fit
-from .network import NetworkConfig
 from .scoring import Scores, score
 
 FRAME_RATE = 100.0

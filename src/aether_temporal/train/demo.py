@@ -21,11 +21,11 @@ from aether_temporal.model import TemporalModel
 from aether_temporal.settings import CarrierSettings, PatternSettings
 from aether_temporal.simulation import ACTIVITIES, random_script, simulate
 from aether_temporal.simulation.simulated import FRAME_RATE
+from aether_temporal.torch.exchange import Description, to_blob
+from aether_temporal.torch.network import NetworkConfig
 
-from .exchange import Description, to_blob
 from .executions import Augmentation, Crops, Execution
 from .fitting import FitConfig, fit
-from .network import NetworkConfig
 from .scoring import Scores, score
 
 CARRIERS = 52

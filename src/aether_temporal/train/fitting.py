@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.nn import functional as F
 
-from .network import NetworkConfig, TemporalNetwork
+from aether_temporal.torch.network import NetworkConfig, TemporalClassifier
 
 Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
 
@@ -60,7 +60,7 @@ def fit(
     seed: int,
     title: str = "training",
     show_progress: bool = True,
-) -> TemporalNetwork:
+) -> TemporalClassifier:
     """A network of this shape, trained.
 
     normalise: frames [T, input_dim] that give the normalisation. draw: a batch, frames [N, T, input_dim] and targets
@@ -69,7 +69,7 @@ def fit(
     generator = np.random.Generator(np.random.PCG64(seed))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = TemporalNetwork(shape)
+        network = TemporalClassifier(shape)
         with torch.no_grad():
             network.set_normalisation(torch.from_numpy(np.ascontiguousarray(normalise)))
         average = copy.deepcopy(network).eval()

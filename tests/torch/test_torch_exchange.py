@@ -13,8 +13,8 @@ from aether_temporal.simulation import demo_script, simulate
 
 torch = pytest.importorskip("torch", reason="torch (extra train) is not installed")
 
-from aether_temporal.train.exchange import Description, describe, export, from_blob, load, to_blob  # noqa: E402
-from aether_temporal.train.network import NetworkConfig, TemporalNetwork  # noqa: E402
+from aether_temporal.torch.exchange import Description, describe, export, from_blob, load, to_blob  # noqa: E402
+from aether_temporal.torch.network import NetworkConfig, TemporalClassifier  # noqa: E402
 
 SHAPES = {
     "everything": NetworkConfig(
@@ -61,10 +61,10 @@ SHAPES = {
 WORDS = Description(["a", "b", "c", "d", "é"], 50.0, "made by a test")
 
 
-def network(name: str) -> TemporalNetwork:
+def network(name: str) -> TemporalClassifier:
     with torch.random.fork_rng():
         torch.manual_seed(5)
-        made = TemporalNetwork(SHAPES[name]).eval()
+        made = TemporalClassifier(SHAPES[name]).eval()
         with torch.no_grad():
             for parameter in made.parameters():  # no array may stand at its initial, possibly neutral, value
                 parameter.add_(0.1 * torch.randn_like(parameter))
@@ -76,7 +76,7 @@ def frames() -> np.ndarray:
     return simulate(demo_script(), seed=3).frames[150:450]
 
 
-def words(made: TemporalNetwork) -> Description:
+def words(made: TemporalClassifier) -> Description:
     names = [f"class {i}" for i in range(made.config.n_classes)]
     return Description(names, WORDS.frame_rate, WORDS.provenance)
 

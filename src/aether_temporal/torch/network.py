@@ -151,7 +151,7 @@ class Layer(nn.Module):
         return x
 
 
-class TemporalNetwork(nn.Module):
+class TemporalClassifier(nn.Module):
     """The whole model: frames float32 [N, T, input_dim] to logits [N, T, n_classes], the answer after each frame."""
 
     mean: torch.Tensor

@@ -9,7 +9,7 @@ from aether_temporal.settings import PatternSettings
 
 pytest.importorskip("torch", reason="torch (extra train) is not installed")
 
-from aether_temporal.train.pattern import visible
+from aether_temporal.torch.pattern import visible
 
 PATTERNS = [
     PatternSettings(),

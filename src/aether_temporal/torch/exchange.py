@@ -27,7 +27,7 @@ from aether_temporal.settings import (
     StemSettings,
 )
 
-from .network import Layer, NetworkConfig, TemporalNetwork
+from .network import Layer, NetworkConfig, TemporalClassifier
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,11 +50,11 @@ def _stack(layers: Sequence[Layer], name: str) -> NDArray[np.float32]:
     return np.stack([_array(getattr(layer, name)) for layer in layers])
 
 
-def _layers(network: TemporalNetwork) -> list[Layer]:
+def _layers(network: TemporalClassifier) -> list[Layer]:
     return [layer for layer in network.layers if isinstance(layer, Layer)]
 
 
-def to_settings(network: TemporalNetwork, description: Description) -> ModelSettings:
+def to_settings(network: TemporalClassifier, description: Description) -> ModelSettings:
     """The network's sections."""
     c, layers = network.config, _layers(network)
     found: dict[str, Any] = {"width": c.width, "pattern": c.pattern, "gain": c.gain}
@@ -84,7 +84,7 @@ def to_settings(network: TemporalNetwork, description: Description) -> ModelSett
 
 
 def to_blob(
-    network: TemporalNetwork,
+    network: TemporalClassifier,
     description: Description | None = None,
     dtype: Literal["float32", "float16"] = "float32",
 ) -> WeightBlob:
@@ -127,10 +127,10 @@ def _shape(blob: WeightBlob, s: ModelSettings) -> NetworkConfig:
     )
 
 
-def from_blob(blob: WeightBlob) -> TemporalNetwork:
+def from_blob(blob: WeightBlob) -> TemporalClassifier:
     """The network of a blob (any the core accepts, the plain version 1 layout too); binary16 matrices are widened."""
     s = blob.settings or ModelSettings()
-    network = TemporalNetwork(_shape(blob, s))
+    network = TemporalClassifier(_shape(blob, s))
     layers, arrays = _layers(network), blob.arrays()
 
     def put(target: torch.Tensor | None, value: Any) -> None:
@@ -175,7 +175,7 @@ def from_blob(blob: WeightBlob) -> TemporalNetwork:
 
 
 def export(
-    network: TemporalNetwork, path: str | os.PathLike[str], description: Description | None = None
+    network: TemporalClassifier, path: str | os.PathLike[str], description: Description | None = None
 ) -> WeightBlob:
     """Writes the network as a binary32 blob, whole or not at all; returns it. OSError."""
     blob = to_blob(network, description)
@@ -183,6 +183,6 @@ def export(
     return blob
 
 
-def load(path: str | os.PathLike[str]) -> TemporalNetwork:
+def load(path: str | os.PathLike[str]) -> TemporalClassifier:
     """The network of a blob on disk. OSError, BlobError."""
     return from_blob(WeightBlob.load(path))
