@@ -32,12 +32,13 @@ def fail(case: str = "exp/edges", element: str = "3", mismatches: int = 1) -> st
     return line(f"fail kernels=portable case={case} path=map status=OK expected_status=OK {counts} {bits}")
 
 
-def end(failed: int = 0, stack: int = 100) -> str:
-    return line(f"end variants=1 failed_files={failed} stack={stack} stack_size=16384")
+def end(failed: int = 0, stack: int = 100, lines: int = 3) -> str:
+    return line(f"end variants=1 failed_files={failed} stack={stack} stack_size=16384 lines={lines}")
 
 
-BEGIN = line("begin core=0.1.0 bytes=4")
-GOOD = BEGIN + "".join(file(i, CASES if i == 0 else 0) for i in range(FILES)) + end()
+BEGIN = line("begin id=boot core=0.1.0 chip=t bytes=4 crc=00000000")
+END = end(lines=FILES + 2)
+GOOD = BEGIN + "".join(file(i, CASES if i == 0 else 0) for i in range(FILES)) + END
 
 
 def row(text: str) -> Row:
@@ -56,19 +57,19 @@ def test_good() -> None:
     ("text", "code", "problem"),
     [
         ("", 0, "breaks off: exit code 0"),
-        (GOOD[: -len(end())], 100, "breaks off: exit code 100"),
-        (GOOD[: -len(end())], None, "breaks off: no end after"),
+        (GOOD[: -len(END)], 100, "breaks off: exit code 100"),
+        (GOOD[: -len(END)], None, "breaks off: no end after"),
         (GOOD, 1, "exit code 1"),
         (
-            BEGIN + fail() + file(0, CASES, failed=1) + end(1),
+            BEGIN + fail() + file(0, CASES, failed=1) + end(1, lines=4),
             1,
             r"exp/edges \[map\]: 1 words, first element 3: got 3F800001",
         ),
         (BEGIN + file(0, CASES, status="GOLDEN") + end(1), 1, "file 0 with portable: GOLDEN"),
         (BEGIN + file(0, CASES) + end(), 0, f"1 files and {CASES} cases, expected {FILES}"),
         (GOOD.replace(file(0, CASES), file(0, CASES - 1)), 0, f"{CASES - 1} cases, expected"),
-        (GOOD.replace(end(), end(stack=16384)), 1, "stack of 16384 bytes is used up"),
-        (BEGIN + end(), 0, "lines for"),
+        (GOOD.replace(END, end(stack=16384, lines=FILES + 2)), 1, "stack of 16384 bytes is used up"),
+        (BEGIN + end(lines=2), 0, "lines for"),
     ],
 )
 def test_bad(text: str, code: int | None, problem: str) -> None:
@@ -89,7 +90,11 @@ def test_bad(text: str, code: int | None, problem: str) -> None:
         BEGIN + line("file kernels=portable index=x status=OK cases=1 checks=1 compared=1 failed=0 scratch=8"),
         BEGIN + line("file kernels=portable index=0 status=OK cases=1 checks=1 compared=1 failed=0 scratch=8 more=1"),
         BEGIN + file(0, CASES, failed=1) + end(1),
-        BEGIN + fail() + file(0, CASES, failed=1) + end(0),
+        BEGIN + fail() + file(0, CASES, failed=1) + end(0, lines=4),
+        BEGIN + file(0, CASES) + end(lines=4),
+        GOOD.replace(BEGIN, ""),
+        BEGIN + BEGIN + GOOD[len(BEGIN) :],
+        BEGIN.replace("bytes=4", "bytes=-4") + GOOD[len(BEGIN) :],
     ],
 )
 def test_a_report_that_is_not_whole_is_refused(text: str) -> None:
@@ -98,7 +103,7 @@ def test_a_report_that_is_not_whole_is_refused(text: str) -> None:
 
 
 def test_crc_mismatch_has_no_element() -> None:
-    report = parse(BEGIN + fail(element="crc") + file(0, CASES, failed=1) + end(1))
+    report = parse(BEGIN + fail(element="crc") + file(0, CASES, failed=1) + end(1, lines=4))
     assert "CRC of all words" in str(report.failures[0])
 
 
@@ -114,12 +119,12 @@ def test_trap() -> None:
 
 
 def test_mismatch() -> None:
-    bad = row(BEGIN + fail() + file(0, CASES, failed=1) + end(1))
+    bad = row(BEGIN + fail() + file(0, CASES, failed=1) + end(1, lines=4))
     assert judge_control(bad, ran(1), control("mismatch")) == ""
     assert judge_control(row(GOOD), ran(0), control("mismatch")) != ""
     assert judge_control(row(GOOD), ran(1), control("mismatch")) == "expected other bits, found none"
     assert judge_control(row(BEGIN), ran(100), control("mismatch")) != ""
-    wrong_status = row(BEGIN + fail(mismatches=0) + file(0, CASES, failed=1) + end(1))
+    wrong_status = row(BEGIN + fail(mismatches=0) + file(0, CASES, failed=1) + end(1, lines=4))
     assert judge_control(wrong_status, ran(1), control("mismatch")) != ""
 
 
@@ -132,7 +137,7 @@ def test_refused() -> None:
 def test_one_case() -> None:
     changed = vectors.flipped_under_crc()
     right = fail(changed.changed_case, str(changed.changed_element))
-    tail = file(0, CASES, failed=1) + end(1)
+    tail = file(0, CASES, failed=1) + end(1, lines=4)
     assert judge_control(row(BEGIN + right + tail), ran(1), control("one-case")) == ""
     assert judge_control(row(BEGIN + fail("exp/other") + tail), ran(1), control("one-case")) != ""
     assert judge_control(row(BEGIN + fail(changed.changed_case, "crc") + tail), ran(1), control("one-case")) != ""

@@ -8,18 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import vectors
+from .compile import assemble, compile_c, flags, link, own_flags, runtime_includes, runtime_sources
 from .sizes import Sizes, measure
 from .targets import ROOT, Target
 
-WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wdouble-promotion", "-Wshadow", "-Wstrict-prototypes", "-Wvla"]
-CONTRACT = ["-std=c99", "-Werror", "-ffp-contract=off"]
 OTHERS = "-O2"  # golden runner, application, runtime
 SECONDS = 300
 
 CSRC = ROOT / "csrc"
 APP = ROOT / "firmware" / "app"
+APPLICATION = [APP / name for name in ("bare.c", "console.c", "parity.c", "report.c")]
 VECTORS = APP / "vectors.S"
-RUNTIME = ROOT / "firmware" / "runtime"
 
 
 class BuildError(RuntimeError):
@@ -50,42 +49,13 @@ def core_sources(target: Target) -> list[Path]:
 
 
 def other_sources(target: Target) -> list[Path]:
-    if target.helpers:
-        runtime = sorted(RUNTIME.glob("*.c"))
-    else:
-        runtime = [] if target.hosted else [RUNTIME / "memory.c", RUNTIME / "stack.c"]
-    own = [target.folder / name for name in target.sources]
-    return [*sorted((CSRC / "golden").glob("*.c")), APP / "report.c", APP / "parity_main.c", *runtime, *own]
+    application = [*APPLICATION, APP / f"{target.application}.c"]
+    return [*sorted((CSRC / "golden").glob("*.c")), *application, *runtime_sources(target)]
 
 
 def _includes(target: Target) -> list[Path]:
-    folders = [CSRC / "include", CSRC / "src", CSRC / "src" / "kernels", CSRC / "golden", APP, RUNTIME]
-    return folders if target.hosted else [*folders, RUNTIME / "include"]
-
-
-def _flags(target: Target, source: Path, level: str) -> list[str]:
-    flags = [*CONTRACT, *WARNINGS, level, *[f"-I{folder}" for folder in _includes(target)]]
-    if target.portable_only:
-        flags.append("-DAETHER_PORTABLE_ONLY")
-    if not target.hosted:
-        flags.append("-ffreestanding")
-    if source.name == "memory.c":
-        flags.append("-fno-builtin")  # or its loops become calls of themselves
-        if target.recipe == "gcc":
-            flags.append("-fno-tree-loop-distribute-patterns")
-    if source.parent == target.folder and target.recipe == "gcc":
-        flags[0] = "-std=gnu99"  # inline assembly
-    return flags + target.flags + target.file_flags.get(source.name, [])
-
-
-def _compile_gcc(target: Target, source: Path, level: str, out: Path, image: Path) -> None:
-    compiler = "clang-22" if target.recipe == "llvm-wasm" else target.compiler
-    own = ["--target=wasm32"] if target.recipe == "llvm-wasm" else []
-    if source.suffix == ".S":
-        own += [*target.flags, *target.assembler_flags, f'-DAETHER_VECTORS="{image}"']
-        call([compiler, *own, "-c", str(source), "-o", str(out)])
-    else:
-        call([compiler, *own, *_flags(target, source, level), "-c", str(source), "-o", str(out)])
+    folders = [CSRC / "include", CSRC / "src", CSRC / "src" / "kernels", CSRC / "golden", APP]
+    return folders + runtime_includes(target)
 
 
 def _fuse(path: Path) -> None:
@@ -94,41 +64,19 @@ def _fuse(path: Path) -> None:
     path.write_text(text.replace("llvm.fmuladd.f32", "llvm.fma.f32"), encoding="utf-8")
 
 
-def _compile_xtensa(target: Target, source: Path, level: str, out: Path, image: Path) -> None:
-    """Clang, llc to assembly, llvm-mc to an object: llc's own object writer fails on some functions."""
-    assembly = out.with_suffix(".s")
+def _compile(target: Target, source: Path, level: str, out: Path, image: Path) -> None:
     if source.suffix == ".S":
-        define = f'-DAETHER_VECTORS="{image}"'
-        call(["clang-22", "--target=xtensa", "-E", "-P", define, str(source), "-o", str(assembly)])
-    else:
-        language = out.with_suffix(".ll")
-        flags = [*_flags(target, source, level), *(["-ffp-contract=on"] if target.fused else [])]
-        call(["clang-22", "--target=xtensa", *flags, "-S", "-emit-llvm", str(source), "-o", str(language)])
-        if target.fused:
-            _fuse(language)
-        speed = "-O3" if level == "-O3" else "-O2"  # llc knows no -Os: it obeys the functions' own attributes
-        call(["llc-22", *target.backend, speed, str(language), "-o", str(assembly)])
-    call(["llvm-mc-22", "-arch=xtensa", "-mcpu=esp32", "-filetype=obj", str(assembly), "-o", str(out)])
-
-
-COMPILERS = {"gcc": _compile_gcc, "llvm-wasm": _compile_gcc, "llvm-xtensa": _compile_xtensa}
-
-
-def _link(target: Target, objects: list[Path], out: Path) -> None:
-    files = [*map(str, objects), "-o", str(out)]
-    script = target.folder / "link.ld"
-    placed = ["-T", str(script)] if script.exists() else []
-    if target.recipe == "llvm-wasm":
-        exports = ["--export=__stack_low", "--export=__stack_high"]
-        call(["wasm-ld-22", "--no-entry", "-z", "stack-size=16384", *exports, *files])
-    elif target.recipe == "llvm-xtensa":
-        call(["xtensa-lx106-elf-ld", "--no-warn-rwx-segments", "--no-relax", "-z", "noexecstack", *placed, *files])
-    elif target.hosted:
-        call([target.compiler, *files])
-    else:
-        machine = [flag for flag in target.flags if flag.startswith("-m")]  # they choose the libgcc
-        options = ["-nostdlib", "-static", "-Wl,--build-id=none", "-Wl,--no-warn-rwx-segments", *placed, *target.link]
-        call([target.compiler, *machine, *options, *files, *target.libraries])
+        for command in assemble(target, [f'-DAETHER_VECTORS="{image}"'], str(source), str(out)):
+            call(command)
+        return
+    contraction = ["-ffp-contract=on"] if target.fused else []
+    includes = [f"-I{folder}" for folder in _includes(target)]
+    chip = [f'-DAETHER_CHIP="{target.name}"'] if source.name == "bare.c" else []
+    options = [*flags(target), level, *includes, *own_flags(target, source), *chip, *contraction]
+    for step, command in enumerate(compile_c(target, options, str(source), str(out), level)):
+        call(command)
+        if step == 0 and target.fused:
+            _fuse(Path(f"{out}.ll"))
 
 
 class Builder:
@@ -150,7 +98,7 @@ class Builder:
                 raise BuildError(f"{target.name}: two sources called {source.stem}")
             objects.append(out)
             if out not in self.done:
-                jobs.append(self.pool.submit(COMPILERS[target.recipe], target, source, level, out, data))
+                jobs.append(self.pool.submit(_compile, target, source, level, out, data))
         for job in jobs:
             job.result()
         self.done.update(objects)
@@ -164,6 +112,6 @@ class Builder:
         core = self._objects(with_core_flags, core_sources(target), level, folder / changed)
         plain = replace(target, fused=False)
         others = self._objects(plain, [*other_sources(target), VECTORS], OTHERS, folder / "others")
-        path = folder / f"parity{changed}{'.' + control if control else ''}.image"
-        _link(target, [*others, *core], path)
+        path = folder / f"{target.application.removesuffix('_main')}{changed}{'.' + control if control else ''}.image"
+        call(link(target, [str(each) for each in [*others, *core]], str(path)))
         return Image(path, sum((measure(each) for each in core), Sizes()), measure(path))

@@ -67,7 +67,9 @@ class Target:
     portable_only: bool = True
     hosted: bool = False  # with a C library
     helpers: bool = False  # what the compiler calls comes from firmware/runtime
+    serial: bool = False  # the board has platform_read: `-serial stdio` of the emulator goes both ways
     machine: str = ""
+    application: str = "parity_main"  # of firmware/app; serial_main: as a board does it
     core_flags: list[str] = field(default_factory=list)  # of a control
     fused: bool = False
     vectors: str = "whole"

@@ -53,3 +53,20 @@ platform_write:
     addi a0, a0, 1
     j 6b
 7:  ret
+
+    /* size_t platform_read(char *text, size_t bytes) */
+    .globl platform_read
+platform_read:
+    li t0, UART
+    mv t2, a0
+    add a1, a1, a0
+8:  bgeu a0, a1, 9f
+    lbu t1, 5(t0)               /* line status: bit 0 says that a byte has come in */
+    andi t1, t1, 1
+    beqz t1, 9f
+    lbu t1, 0(t0)
+    sb t1, 0(a0)
+    addi a0, a0, 1
+    j 8b
+9:  sub a0, a0, t2
+    ret

@@ -1,5 +1,6 @@
     /* QEMU's `sim` machine, call0 convention: paint the stack, clear memory, run, end. Output and exit are simulator calls. */
     .equ SYS_EXIT, 1
+    .equ SYS_READ, 3
     .equ SYS_WRITE, 4
 
     .section .start, "ax"
@@ -43,4 +44,17 @@ platform_write:
     movi a3, 1
     movi a2, SYS_WRITE
     simcall
+    ret
+
+    /* size_t platform_read(char *text, size_t bytes) */
+    .align 4
+    .global platform_read
+platform_read:
+    mov a5, a3
+    mov a4, a2
+    movi a3, 0
+    movi a2, SYS_READ
+    simcall
+    movi a3, 0
+    movltz a2, a3, a2           /* -1: nothing there now */
     ret

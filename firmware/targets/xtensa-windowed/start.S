@@ -1,5 +1,6 @@
 // QEMU's `sim` machine, windowed convention: paint the stack, clear memory, run, end. Output and exit are simulator calls.
 #define SYS_EXIT 1
+#define SYS_READ 3
 #define SYS_WRITE 4
 #define SIMCALL .byte 0x00, 0x51, 0x00  // not known to the assembler
 
@@ -61,4 +62,18 @@ platform_write:
     movi a3, 1
     movi a2, SYS_WRITE
     SIMCALL
+    retw
+
+// size_t platform_read(char *text, size_t bytes)
+    .p2align 2
+    .global platform_read
+platform_read:
+    entry a1, 32
+    mov a5, a3
+    mov a4, a2
+    movi a3, 0
+    movi a2, SYS_READ
+    SIMCALL
+    movi a3, 0
+    movltz a2, a3, a2           // -1: nothing there now
     retw

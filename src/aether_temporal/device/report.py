@@ -1,0 +1,171 @@
+"""Reading what the parity application prints (firmware/README.md).
+
+Standard library only and nothing of this package: tools/parity uses it from a checkout that is not installed.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+__all__ = ["Failure", "FileResult", "Line", "Report", "ReportError", "parse", "read_line"]
+
+LINE = re.compile(r"(aether ([a-z]+)((?: [a-z_]+=\S+)*)) \*([0-9A-F]{8})")
+
+
+class ReportError(ValueError):
+    """A report that is not whole; the message says which line, or what is missing."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One way of computing one case that did not give the expected bits."""
+
+    kernels: str
+    case: str
+    path: str
+    status: str
+    expected_status: str
+    mismatches: int
+    compared: int
+    element: str = ""
+    expected: str = ""
+    got: str = ""
+
+    def __str__(self) -> str:
+        if self.status != self.expected_status:
+            return f"{self.kernels} {self.case} [{self.path}]: status {self.status}, expected {self.expected_status}"
+        first = f"{self.mismatches} words, first element {self.element}"
+        where = "CRC of all words" if self.element == "crc" else first
+        return f"{self.kernels} {self.case} [{self.path}]: {where}: got {self.got}, expected {self.expected}"
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """One golden file with one kernel variant."""
+
+    kernels: str
+    index: int
+    status: str
+    cases: int
+    checks: int
+    compared: int
+    failed: int
+    scratch: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line whose CRC is right."""
+
+    kind: str
+    values: dict[str, str]
+
+
+@dataclass
+class Report:
+    """What one run said, in the order it said it. Whole when `ended`; `check` tells whether it is of one piece."""
+
+    id: str = ""
+    core: str = ""
+    chip: str = ""
+    bytes: int = 0  # of golden vectors in the image
+    crc: str = ""  # of them
+    files: list[FileResult] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    variants: int = 0
+    failed_files: int = 0
+    stack: int = 0
+    stack_size: int = 0
+    lines: int = 0  # as the last line counts them
+    taken: int = 0  # that were read
+    ended: bool = False
+
+    def total(self, what: str, kernels: str | None = None) -> int:
+        """The sum of one count over the files, of one variant or of all."""
+        return sum(getattr(f, what) for f in self.files if kernels is None or f.kernels == kernels)
+
+    def kernels(self) -> list[str]:
+        return list(dict.fromkeys(f.kernels for f in self.files))
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def take(self, line: Line) -> None:
+        """The next line. ReportError when it has no place in a report or is not as it should be."""
+        kind, values = line.kind, line.values
+        if self.ended:
+            raise ReportError(f"{kind!r} comes after the end")
+        if (kind == "begin") != (self.taken == 0):
+            raise ReportError(f"expected {'no second' if self.taken else 'the'} line 'begin', found {kind!r}")
+        try:
+            self._take(kind, values)
+        except KeyError as error:
+            raise ReportError(f"{kind!r} without {error.args[0]}") from error
+        except (TypeError, ValueError) as error:
+            raise ReportError(f"{kind!r}: {error}") from error
+        self.taken += 1
+
+    def _take(self, kind: str, values: dict[str, str]) -> None:
+        if kind == "begin":
+            self.bytes = _number(values, "bytes")
+            self.id, self.core, self.chip, self.crc = (values[key] for key in ("id", "core", "chip", "crc"))
+        elif kind == "file":
+            self.files.append(_typed(FileResult, values))
+        elif kind == "fail":
+            self.failures.append(_typed(Failure, values))
+        elif kind == "end":
+            names = ("variants", "failed_files", "stack", "stack_size", "lines")
+            counts = [_number(values, key) for key in names]
+            self.variants, self.failed_files, self.stack, self.stack_size, self.lines = counts
+            self.ended = True
+        else:
+            raise ReportError(f"unknown line {kind!r}")
+
+    def check(self) -> None:
+        """ReportError when the lines do not fit each other: some are missing."""
+        if self.ended and self.lines != self.taken:
+            raise ReportError(f"{self.lines} lines were sent, {self.taken} arrived")
+        if self.ended and self.failed_files != sum(f.status != "OK" or f.failed > 0 for f in self.files):
+            raise ReportError("the last line counts other failed files than the lines before it")
+        if self.total("failed") != len(self.failures):
+            raise ReportError(f"{self.total('failed')} failed checks, but {len(self.failures)} lines about them")
+
+
+def _number(values: dict[str, str], key: str) -> int:
+    if not re.fullmatch("[0-9]{1,20}", values[key]):
+        raise ReportError(f"{key}: expected a count, found {values[key]!r}")
+    return int(values[key])
+
+
+def _typed(kind: type, values: dict[str, str]) -> Any:
+    types = kind.__annotations__
+    if not set(values) <= set(types):
+        raise ReportError(f"unknown {', '.join(sorted(set(values) - set(types)))} in {values}")
+    return kind(**{key: _number(values, key) if types[key] == "int" else value for key, value in values.items()})
+
+
+def read_line(text: str) -> Line | None:
+    """The line of a report at the end of `text`, noise before it allowed; None when no CRC there is right."""
+    start = text.rfind("aether ")
+    match = LINE.fullmatch(text, start) if start >= 0 else None
+    if match is None or zlib.crc32(match[1].encode("ascii", "replace")) != int(match[4], 16):
+        return None
+    return Line(match[2], dict(part.split("=", 1) for part in match[3].split()))
+
+
+def parse(text: str) -> Report:
+    """A report and nothing else, every line checked. One without its last line is returned with `ended` false."""
+    report = Report()
+    for number, text_line in enumerate(text.splitlines(), 1):
+        line = read_line(text_line)
+        if line is None or not text_line.startswith("aether "):
+            raise ReportError(f"line {number} is damaged: {text_line[:120]!r}")
+        try:
+            report.take(line)
+        except ReportError as error:
+            raise ReportError(f"line {number}: {error}: {text_line[:120]!r}") from error
+    report.check()
+    return report
