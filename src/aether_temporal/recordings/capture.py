@@ -1,7 +1,9 @@
-"""Raw CSI frames in a packet capture (pcap or pcapng): UDP datagrams that begin with the frame's magic, on any port."""
+"""Raw CSI frames and feature states in a packet capture (pcap or pcapng): UDP datagrams that begin with the magic of
+either, on any port."""
 
 from __future__ import annotations
 
+import ipaddress
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,8 @@ from typing import Any, BinaryIO
 
 from .drops import Drop, Drops
 from .errors import MissingExtraError, RecordingFormatError
+from .feature_state import MAGIC_BYTES as FEATURE_STATE
+from .feature_state import parse_feature_state
 from .raw_collect import RawCollector
 from .raw_frame import HEADER, MAGIC_BYTES, parse_header
 from .recording import Recording, RecordingInfo
@@ -43,8 +47,9 @@ def _dpkt() -> Any:
     return dpkt
 
 
-def _udp_payload(dpkt: Any, reader: Any, packet: bytes, dropped: Drops) -> bytes | None:
-    """The UDP payload of a captured packet; None (and counted) where it is none, or not whole."""
+def _udp_payload(dpkt: Any, reader: Any, packet: bytes, dropped: Drops) -> tuple[str, bytes] | None:
+    """The sender's address and the UDP payload of a captured packet; None (and counted) where it is none, or not
+    whole."""
     frame: Any
     link = reader.datalink()
     if link in (dpkt.pcap.DLT_LINUX_SLL, getattr(dpkt.pcap, "DLT_LINUX_SLL2", 276)):
@@ -69,13 +74,13 @@ def _udp_payload(dpkt: Any, reader: Any, packet: bytes, dropped: Drops) -> bytes
         dropped[Drop.OTHER_PACKET] += 1
         return None
     payload = bytes(udp.data)
-    if not payload.startswith(MAGIC_BYTES):
+    if not payload.startswith((MAGIC_BYTES, FEATURE_STATE)):
         dropped[Drop.OTHER_PACKET] += 1
         return None
     if len(payload) < udp.ulen - 8:
         dropped[Drop.CUT] += 1
         return None
-    return payload
+    return str(ipaddress.ip_address(bytes(ip.src))), payload
 
 
 def _packets(dpkt: Any, path: Path, file: BinaryIO, dropped: Drops) -> Iterator[tuple[float, Any, bytes]]:
@@ -106,29 +111,41 @@ def _collect(path: Path) -> RawCollector:
     with path.open("rb") as file:
         for seconds, reader, packet in _packets(dpkt, path, file, dropped):
             try:
-                payload = _udp_payload(dpkt, reader, packet, dropped)
+                found = _udp_payload(dpkt, reader, packet, dropped)
             except RecordingFormatError as error:
                 raise RecordingFormatError(f"{path}: {error}") from None
             except unreadable:
                 dropped[Drop.OTHER_PACKET] += 1
                 continue
-            if payload is None:
-                continue
-            header = parse_header(payload)
-            if header is None:
-                dropped[Drop.CUT if len(payload) < HEADER.size else Drop.HEADER] += 1
-            elif header.size != len(payload):
-                dropped[Drop.LENGTH] += 1
-            else:
-                collector.add(header, payload[HEADER.size :], seconds)
+            if found is not None:
+                _add(collector, *found, seconds)
     return collector
 
 
+def _add(collector: RawCollector, source: str, payload: bytes, seconds: float) -> None:
+    """One payload, or why it is none, to the collector."""
+    if payload.startswith(FEATURE_STATE):
+        state = parse_feature_state(payload)
+        if isinstance(state, Drop):
+            collector.dropped[state] += 1
+        else:
+            collector.add_state(state, seconds, source)
+        return
+    header = parse_header(payload)
+    if header is None:
+        collector.dropped[Drop.CUT if len(payload) < HEADER.size else Drop.HEADER] += 1
+    elif header.size != len(payload):
+        collector.dropped[Drop.LENGTH] += 1
+    else:
+        collector.add(header, payload[HEADER.size :], seconds, source)
+
+
 def list_capture(path: Path) -> list[RecordingInfo]:
-    """One entry for each node in the capture. MissingExtraError without dpkt."""
+    """One entry for each node in the capture, and one for its feature states. MissingExtraError without dpkt."""
     return _collect(path).infos()
 
 
 def open_capture(path: Path, recording: int | str | None = None) -> Recording:
-    """The frames of one node, with the time at which each was captured. MissingExtraError without dpkt."""
+    """The frames or feature states of one node, with the time at which each was captured. MissingExtraError without
+    dpkt."""
     return _collect(path).recording(recording)

@@ -25,6 +25,7 @@ class Drop(StrEnum):
     GARBAGE = "garbage"  # bytes between raw frames that are no frame (counted by run, not by byte)
     DUPLICATE = "duplicate"  # a raw frame whose sequence number was just seen
     LATE = "late"  # a raw frame that arrived after a newer one
+    CRC = "crc"  # a packet whose CRC does not match
     FRAGMENT = "fragment"  # an IP fragment: the datagram is not whole
     OTHER_PACKET = "other_packet"  # a packet that carries no CSI
     BAD_CAPTURE = "bad_capture"  # the capture file itself is damaged from here on

@@ -1,93 +1,123 @@
-"""Raw frames of one or several nodes to recordings: order, gaps, sizes."""
+"""Packets of one or several nodes to recordings: order, gaps, sizes."""
 
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .drops import Drop, Drops, describe
 from .errors import RecordingFormatError
+from .feature_state import FEATURES, FeatureState
 from .raw_frame import RawHeader
 from .recording import Recording, RecordingInfo, rate_of
 from .selection import choose
+from .sequence import Sequence
 
-_LATE = 1024
-"""A sequence number up to this far back is a late frame; farther back, the node has started again."""
+
+class _Key(NamedTuple):
+    """One recording: a node's packets of one kind. Two addresses with the same node id are two nodes."""
+
+    node: int
+    source: str
+    features: bool
 
 
 @dataclass
 class _Node:
+    sequence: Sequence
     sizes: dict[tuple[int, int], tuple[bytearray, array[float]]] = field(default_factory=dict)
     dropped: Drops = field(default_factory=Drops)
-    sequence: int | None = None
-    missing: int = 0
-    restarts: int = 0
 
     def frames(self) -> int:
         return sum(len(times) for _, times in self.sizes.values())
 
 
 class RawCollector:
-    """Takes frames in the order of arrival; gives the recording of one node."""
+    """Takes packets in the order of arrival; gives the recording of one node."""
 
     def __init__(self, path: Path, format_: str) -> None:
         self._path, self._format = path, format_
-        self._nodes: dict[int, _Node] = {}
+        self._nodes: dict[_Key, _Node] = {}
         self.dropped = Drops()  # what cannot be laid to one node's charge
 
-    def add(self, header: RawHeader, values: bytes, seconds: float | None) -> None:
-        node = self._nodes.setdefault(header.node_id, _Node())
-        if node.sequence is not None:
-            step = (header.sequence - node.sequence) % (1 << 32)
-            if step == 0:
-                node.dropped[Drop.DUPLICATE] += 1
-                return
-            if step >= (1 << 32) - _LATE:
-                node.dropped[Drop.LATE] += 1
-                return
-            if step < 1 << 31:
-                node.missing += step - 1
-            else:
-                node.restarts += 1
-        node.sequence = header.sequence
-        data, times = node.sizes.setdefault((header.n_antennas, header.n_subcarriers), (bytearray(), array("d")))
+    def add(self, header: RawHeader, values: bytes, seconds: float | None, source: str = "") -> None:
+        """A raw CSI frame; `source` is the sender's address, where there is one."""
+        size = (header.n_antennas, header.n_subcarriers)
+        self._add(_Key(header.node_id, source, False), header.sequence, size, values, seconds)
+
+    def add_state(self, state: FeatureState, seconds: float | None, source: str = "") -> None:
+        """A feature-state packet."""
+        values = np.array(state.features, dtype="<f4").tobytes()
+        self._add(_Key(state.node_id, source, True), state.sequence, (1, len(FEATURES)), values, seconds)
+
+    def _add(self, key: _Key, number: int, size: tuple[int, int], values: bytes, seconds: float | None) -> None:
+        node = self._nodes.setdefault(key, _Node(Sequence(16 if key.features else 32)))
+        newest = node.sequence.newest
+        if not node.sequence.take(number).in_order:
+            node.dropped[Drop.DUPLICATE if number == newest else Drop.LATE] += 1
+            return
+        data, times = node.sizes.setdefault(size, (bytearray(), array("d")))
         data += values
         times.append(float("nan") if seconds is None else seconds)
+
+    def _names(self) -> dict[str, _Key]:
+        """Recordings by name: "node3", "node3-features"; with "@address" where several addresses have that id."""
+        ordered = sorted(self._nodes)
+        shared = Counter((key.node, key.features) for key in ordered)
+        return {
+            f"node{key.node}"
+            + (f"@{key.source}" if shared[key.node, key.features] > 1 else "")
+            + ("-features" if key.features else ""): key
+            for key in ordered
+        }
 
     def infos(self) -> list[RecordingInfo]:
         if not self._nodes:
             raise RecordingFormatError(
-                f"{self._path}: expected raw CSI frames (magic 0xC5110001), found none that is whole "
-                f"({describe(self.dropped)})"
+                f"{self._path}: expected raw CSI frames (magic 0xC5110001) or feature states (0xC5110006), found none "
+                f"that is whole ({describe(self.dropped)})"
             )
-        ordered = sorted(self._nodes.items())
-        return [RecordingInfo(index, f"node{node}", found.frames()) for index, (node, found) in enumerate(ordered)]
+        names = self._names()
+        return [RecordingInfo(i, name, self._nodes[key].frames()) for i, (name, key) in enumerate(names.items())]
 
     def recording(self, selection: int | str | None) -> Recording:
         """RecordingSelectionError: several nodes, and none is chosen ("node3", or its place in the list)."""
         infos = self.infos()
         chosen = choose(str(self._path), infos, selection)
-        node = self._nodes[int(chosen.name.removeprefix("node"))]
+        key = self._names()[chosen.name]
+        node = self._nodes[key]
         (antennas, subcarriers), (data, times) = max(node.sizes.items(), key=lambda item: len(item[1][1]))
         dropped = Drops(self.dropped)
         dropped.update(node.dropped)
-        dropped[Drop.OTHER_SENDER] += sum(info.frames for info in infos) - chosen.frames
+        dropped[Drop.OTHER_SENDER] += sum(
+            other.frames() for found, other in self._nodes.items() if found.features == key.features and found != key
+        )
         dropped[Drop.OTHER_SHAPE] += chosen.frames - len(times)
         stamps = np.array(times, dtype=np.float64)
         timestamps = None if np.isnan(stamps).any() else stamps - stamps[0]
-        notes = [f"{node.missing} frames that the node numbered are missing"] if node.missing else []
-        if node.restarts:
-            notes.append(f"the node started again {node.restarts} times")
+        notes = [f"{node.sequence.missing} frames that the node numbered are missing"] if node.sequence.missing else []
+        if node.sequence.restarts:
+            notes.append(f"the node started again {node.sequence.restarts} times")
         if antennas > 1:
             notes.append(f"{antennas} antennas of {subcarriers} carriers each, one after the other")
+        frames: NDArray[np.float32] | None = None
+        iq: NDArray[np.int8] | None = None
+        if key.features:
+            frames = np.frombuffer(bytes(data), dtype="<f4").astype(np.float32).reshape(len(times), subcarriers)
+        else:
+            iq = np.frombuffer(bytes(data), dtype=np.int8).reshape(len(times), antennas * subcarriers, 2)
         return Recording(
             source=str(self._path),
             name=chosen.name,
             format=self._format,
-            iq=np.frombuffer(bytes(data), dtype=np.int8).reshape(len(times), antennas * subcarriers, 2),
+            frames=frames,
+            iq=iq,
             timestamps=timestamps,
             frame_rate=rate_of(timestamps),
             dropped={str(reason): count for reason, count in dropped.items() if count},
