@@ -1,0 +1,174 @@
+#include "classifier.h"
+
+#include <string.h>
+
+#include "aether/crc32.h"
+
+/* Where the parts begin in a classifier's memory. */
+typedef struct layout {
+    size_t stream, stream_bytes, grid, grid_bytes, frame, total;
+} layout;
+
+static int lay_out(const aether_model *model, const node_wanted *wanted, layout *at) {
+    const size_t frame_bytes = model->header.input_dim * sizeof(float);
+    at->stream = (sizeof(node_classifier) + 7u) & ~(size_t)7u;
+    if (aether_stream_size(model, wanted->window, wanted->cache, &at->stream_bytes) != AETHER_OK ||
+        at->stream_bytes > SIZE_MAX / 2u) {
+        return 0;
+    }
+    at->grid = at->stream + ((at->stream_bytes + 3u) & ~(size_t)3u);
+    at->grid_bytes = 0;
+    if (model->resample_period > 0 && aether_resample_size(model->header.input_dim, &at->grid_bytes) != AETHER_OK) {
+        return 0;
+    }
+    at->frame = at->grid + at->grid_bytes;
+    at->total = at->frame + frame_bytes;
+    return 1;
+}
+
+static aether_status fits(const aether_model *model, const node_wanted *wanted, aether_detail *detail) {
+    const aether_rvne_header *header = &model->header;
+    if (wanted->window == 0) {
+        return aether_fail(detail, AETHER_E_CONFIG, "window", "at least 1 frame", 0, SIZE_MAX);
+    }
+    if (wanted->input_dim != 0 && header->input_dim != wanted->input_dim) {
+        return aether_fail(detail, AETHER_E_SHAPE, "input_dim", "as many features as the application gives",
+                           header->input_dim, 8);
+    }
+    if (wanted->n_classes != 0 && header->n_classes != wanted->n_classes) {
+        return aether_fail(detail, AETHER_E_SHAPE, "n_classes", "as many classes as the application takes",
+                           header->n_classes, 18);
+    }
+    return AETHER_OK;
+}
+
+static aether_status open_model(const void *blob, size_t bytes, const node_wanted *wanted, aether_model *model,
+                                layout *at, aether_detail *detail) {
+    aether_status status = aether_model_open(model, blob, bytes, NULL, detail);
+    if (status == AETHER_OK) {
+        status = fits(model, wanted, detail);
+    }
+    if (status == AETHER_OK && !lay_out(model, wanted, at)) {
+        status = aether_fail(detail, AETHER_E_TOO_LARGE, "window", "a stream that this machine's memory can hold",
+                             wanted->window, SIZE_MAX);
+    }
+    return status;
+}
+
+aether_status node_classifier_size(const void *blob, size_t bytes, const node_wanted *wanted, size_t *need,
+                                   aether_detail *detail) {
+    aether_model model;
+    layout at;
+    aether_status status;
+    if (wanted == NULL || need == NULL) {
+        return aether_fail(detail, AETHER_E_ARGUMENT, "wanted and need", "not NULL", 0, SIZE_MAX);
+    }
+    status = open_model(blob, bytes, wanted, &model, &at, detail);
+    if (status == AETHER_OK) {
+        *need = at.total;
+    }
+    return status;
+}
+
+aether_status node_classifier_init(const void *blob, size_t bytes, const node_wanted *wanted, void *memory, size_t size,
+                                   node_classifier **classifier, aether_detail *detail) {
+    aether_model model;
+    node_classifier *own = memory;
+    unsigned char *base = memory;
+    layout at;
+    aether_status status;
+    if (wanted == NULL || memory == NULL || classifier == NULL) {
+        return aether_fail(detail, AETHER_E_ARGUMENT, "wanted, memory and classifier", "not NULL", 0, SIZE_MAX);
+    }
+    status = open_model(blob, bytes, wanted, &model, &at, detail);
+    if (status != AETHER_OK) {
+        return status;
+    }
+    if (((uintptr_t)memory & 7u) != 0) {
+        return aether_fail(detail, AETHER_E_ALIGNMENT, "memory", "an address that is a multiple of 8",
+                           (uint64_t)(uintptr_t)memory, SIZE_MAX);
+    }
+    if (size < at.total) {
+        return aether_fail(detail, AETHER_E_MEMORY, "memory", "as many bytes as the size function says", size, SIZE_MAX);
+    }
+    own->model = model;
+    own->frame = (float *)(void *)(base + at.frame);
+    memset(&own->grid, 0, sizeof own->grid);
+    status = aether_stream_init(&own->stream, &own->model, wanted->window, wanted->cache, base + at.stream,
+                                at.stream_bytes);
+    if (status == AETHER_OK && model.resample_period > 0) {
+        status = aether_resample_init_model(&own->grid, &own->model, base + at.grid, at.grid_bytes);
+    }
+    if (status != AETHER_OK) {
+        return aether_fail(detail, status, "memory", "a stream of this model", size, SIZE_MAX);
+    }
+    *classifier = own;
+    return AETHER_OK;
+}
+
+static aether_status push(node_classifier *classifier, const float *frame, uint32_t *pushed) {
+    const aether_status status = aether_stream_push(&classifier->stream, frame);
+    *pushed += status == AETHER_OK;
+    return status;
+}
+
+aether_status node_classifier_feed(node_classifier *classifier, const float *frame, uint64_t time, uint32_t *pushed,
+                                   int *restarted) {
+    aether_resampler *grid = &classifier->grid;
+    aether_status first = AETHER_OK;
+    uint32_t count = 0;
+    int anew = 0;
+    if (classifier->model.resample_period == 0) {
+        first = push(classifier, frame, &count);
+    } else {
+        first = aether_resample_push(grid, frame, time, &anew);
+        if (anew) {
+            aether_stream_reset(&classifier->stream);
+        }
+        while (first != AETHER_E_ARGUMENT && aether_resample_due(grid) > 0) {
+            aether_status status = aether_resample_take(grid, classifier->frame);
+            if (status == AETHER_OK) {
+                status = push(classifier, classifier->frame, &count);
+            }
+            if (first == AETHER_OK) {
+                first = status;
+            }
+        }
+    }
+    if (pushed != NULL) {
+        *pushed = count;
+    }
+    if (restarted != NULL) {
+        *restarted = anew;
+    }
+    return first;
+}
+
+static uint32_t mix(uint32_t h) {
+    h = (h ^ h >> 16) * 0x85EBCA6Bu;
+    h = (h ^ h >> 13) * 0xC2B2AE35u;
+    return h ^ h >> 16;
+}
+
+uint32_t node_classifier_check(node_classifier *classifier, uint32_t frames, uint32_t seed) {
+    const aether_model *model = &classifier->model;
+    float *frame = classifier->frame;
+    uint32_t crc = 0, i = 0, t, f;
+    for (t = 0; t < frames; t++) {
+        uint32_t code;
+        for (f = 0; f < model->header.input_dim; f++, i++) {
+            frame[f] = (float)(mix(seed + i * 0x9E3779B9u) >> 8) * 3.814697265625e-06f; /* 2^-18: exact */
+        }
+        code = (uint32_t)aether_stream_push(&classifier->stream, frame);
+        crc = aether_crc32(crc, &code, sizeof code);
+        if (code == AETHER_OK) {
+            const float *embedding = aether_stream_embedding(&classifier->stream);
+            crc = aether_crc32(crc, aether_stream_logits(&classifier->stream), model->header.n_classes * sizeof(float));
+            if (embedding != NULL) {
+                crc = aether_crc32(crc, embedding, model->embed_dim * sizeof(float));
+            }
+        }
+    }
+    aether_stream_reset(&classifier->stream);
+    return crc;
+}

@@ -1,0 +1,92 @@
+#include "node.h"
+
+#include <string.h>
+
+#include "csi_input.h"
+
+size_t node_memory(const node_classifier *classifier) {
+    return node_queue_size(classifier->model.header.input_dim);
+}
+
+aether_status node_init(node *n, node_classifier *classifier, uint8_t id, uint64_t period, void *memory) {
+    if (classifier->model.header.n_classes > NODE_MAX_CLASSES) {
+        return AETHER_E_SHAPE;
+    }
+    memset(n, 0, sizeof *n);
+    n->classifier = classifier;
+    n->id = id;
+    node_queue_init(&n->queue, classifier->model.header.input_dim, memory);
+    node_cadence_init(&n->cadence, period);
+    return AETHER_OK;
+}
+
+node_offered node_offer(node *n, const float *frame, uint64_t time) {
+    return node_queue_put(&n->queue, frame, time) ? NODE_QUEUED : NODE_DROPPED;
+}
+
+node_offered node_offer_iq(node *n, const int8_t *iq, size_t n_pairs, int first_invalid, uint64_t time) {
+    float *room = node_queue_room(&n->queue);
+    if (room == NULL) {
+        return NODE_DROPPED;
+    }
+    if (node_csi_frame(&n->classifier->model, iq, n_pairs, first_invalid, room) != AETHER_OK) {
+        n->counts.other_shape++;
+        return NODE_OTHER_SHAPE;
+    }
+    node_queue_commit(&n->queue, time);
+    return NODE_QUEUED;
+}
+
+int node_work(node *n) {
+    uint64_t time = 0;
+    uint32_t pushed = 0;
+    int restarted = 0;
+    aether_status status;
+    const float *frame = node_queue_front(&n->queue, &time);
+    if (frame == NULL) {
+        return 0;
+    }
+    status = node_classifier_feed(n->classifier, frame, time, &pushed, &restarted);
+    node_queue_release(&n->queue);
+    n->counts.frames++;
+    n->counts.pushed += pushed;
+    n->counts.restarts += (uint32_t)restarted;
+    if (status != AETHER_OK) {
+        n->counts.refused++;
+        n->counts.refusal = status;
+    }
+    if (restarted) {
+        n->fresh = 0;
+    }
+    if (pushed > 0) {
+        n->fresh = 1;
+    }
+    return 1;
+}
+
+int node_classify(node *n, uint64_t now, unsigned char *packet) {
+    const uint16_t n_classes = n->classifier->model.header.n_classes;
+    const float *logits;
+    node_class_packet answer;
+    if (!node_cadence_due(&n->cadence, now)) {
+        return 0;
+    }
+    logits = aether_stream_logits(&n->classifier->stream);
+    if (!n->fresh || logits == NULL) {
+        n->counts.idle++;
+        return 0;
+    }
+    answer.n_classes = n_classes;
+    answer.node_id = n->id;
+    answer.time = now;
+    answer.sequence = n->sequence++;
+    answer.answer = node_answer_of(logits, n_classes);
+    node_class_write(&answer, packet);
+    n->fresh = 0;
+    n->counts.classifications++;
+    return 1;
+}
+
+uint64_t node_wait(const node *n, uint64_t now) {
+    return node_cadence_wait(&n->cadence, now);
+}

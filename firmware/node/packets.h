@@ -1,0 +1,58 @@
+/* What a node sends and takes, byte by byte: the classification packet, the feature-state packet, the raw CSI frame.
+   Little-endian; CRC-32 is CRC-32/ISO-HDLC. */
+#ifndef NODE_PACKETS_H
+#define NODE_PACKETS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define NODE_MAGIC_RAW 0xC5110001u
+#define NODE_MAGIC_STATE 0xC5110006u
+#define NODE_MAGIC_CLASS 0xC5110007u
+
+#define NODE_CLASS_BYTES 40u
+#define NODE_STATE_BYTES 60u
+#define NODE_STATE_FEATURES 9u
+#define NODE_RAW_HEADER_BYTES 20u
+#define NODE_MAX_CLASSES 256u /* the packet names a class in one byte */
+
+/* What logits [n], n >= 1, say: the greatest (the first of equals), and how far it is before the second; +0 when n is 1. The margin
+   of finite logits can leave binary32: it is then plus infinity. */
+typedef struct node_answer {
+    uint32_t argmax;
+    float top, margin;
+} node_answer;
+node_answer node_answer_of(const float *logits, size_t n);
+
+/* Writes NODE_CLASS_BYTES. */
+typedef struct node_class_packet {
+    uint16_t n_classes;
+    uint8_t node_id;
+    uint64_t time; /* microseconds */
+    uint32_t sequence;
+    node_answer answer; /* argmax < 256 */
+} node_class_packet;
+void node_class_write(const node_class_packet *packet, unsigned char *out);
+
+/* The nine features of a feature-state packet, in its order, and its time (may be NULL). 1 when it is one: length, magic and CRC are
+   right; else 0, and nothing is written. Values are taken as they are: a stream refuses what is not finite. */
+int node_state_read(const void *bytes, size_t length, float features[NODE_STATE_FEATURES], uint64_t *time);
+
+/* The header before n_antennas * n_subcarriers pairs. Writes NODE_RAW_HEADER_BYTES. */
+typedef struct node_raw_header {
+    uint8_t node_id, n_antennas;
+    uint16_t n_subcarriers;
+    uint32_t frequency_mhz;
+    uint32_t sequence;
+    int8_t rssi, noise_floor;
+} node_raw_header;
+void node_raw_write(const node_raw_header *header, unsigned char *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
