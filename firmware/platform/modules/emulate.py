@@ -1,0 +1,37 @@
+#!/usr/bin/env python3
+"""Run a program in the emulator of its target: `emulate.py TARGET PROGRAM`. Ends as the program ends, with 124 when the time is up."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from emulated_targets import targets
+
+SECONDS = 120
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("target")
+    parser.add_argument("program", type=Path)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="what is not over by then is ended (default: %(default)s)")
+    options = parser.parse_args()
+    known = {target.name: target for target in targets.all_targets()}
+    if options.target not in known:
+        parser.error(f"target: expected one of {', '.join(known)}, found {options.target}")
+    if not options.program.is_file():
+        parser.error(f"program: expected a file, found {options.program}")
+    target = known[options.target]
+    command = [part.format(image=options.program.resolve(), folder=target.folder) for part in target.emulator]
+    try:
+        return subprocess.run(command, stdin=subprocess.DEVNULL, timeout=options.seconds, check=False).returncode
+    except subprocess.TimeoutExpired:
+        print(f"{options.target}: no end after {options.seconds:g} s", file=sys.stderr)
+        return 124
+
+
+if __name__ == "__main__":
+    sys.exit(main())

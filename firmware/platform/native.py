@@ -1,0 +1,26 @@
+"""What the environment `native` adds to PlatformIO's own platform of that name: the flags of the target for this computer."""
+
+import platform
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from SCons.Script import Import
+
+Import("env")
+env = env  # noqa: F821, PLW0127  # SCons puts it there
+
+sys.path.insert(0, str(Path(env.subst("$PROJECT_DIR"), "platform", "modules")))
+
+from construction import compile_each  # noqa: E402
+from emulated_targets import commands, targets  # noqa: E402
+
+(target,) = (each for each in targets.all_targets() if each.hosted)
+if platform.machine() not in (target.machine, "AMD64"):
+    target = replace(target, file_flags={})  # they name instruction sets of that processor
+env.Append(
+    CFLAGS=[flag for flag in commands.flags(target) if flag != "-Werror"],  # this computer's compiler may be any
+    CCFLAGS=["-O2"],
+    CPPPATH=[str(folder) for folder in commands.runtime_includes(target)],
+)
+compile_each(env, target)
