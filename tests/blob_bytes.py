@@ -162,5 +162,6 @@ def extended(*, binary16: bool = False) -> Extended:
         13: floats(50.0),
         14: b"made by a test, for tests",
         15: words(taps, 1) + vector(w * (1 + taps)),
+        16: words(25, 20_000, 1_000_000),
     }
     return Extended(header, core, tuple(Section(ident, payload) for ident, payload in payloads.items()), w)

@@ -23,6 +23,7 @@ FLAGS = ["-std=c99", "-O1", "-ffp-contract=off", "-DAETHER_PORTABLE_ONLY", "-w"]
 X86 = platform.machine() in ("x86_64", "AMD64")
 
 PORTABLE, MODEL_OPS, PATTERN = "src/kernels/portable.c", "src/model_ops.c", "src/pattern.c"
+RESAMPLE = "src/resample.c"
 CACHE, NUMERIC, EXP, FPENV = "src/cache.c", "src/numeric.c", "src/exp.h", "src/fpenv.h"
 
 
@@ -164,6 +165,22 @@ MUTANTS = [
     Mutant("norm-without-eps", MODEL_OPS, "sum / (float)w + m->eps", "sum / (float)w"),
     Mutant("norm-order", MODEL_OPS, "(row[c] * scale) * g[c]", "row[c] * (scale * g[c])"),
     Mutant("filter-reversed", MODEL_OPS, "row[i] * c[j * w + i]", "row[i] * c[(taps - 1 - j) * w + i]"),
+    Mutant("grid-from-both-ends", RESAMPLE, "a[f] + (b[f] - a[f]) * weight", "a[f] * (1.0f - weight) + b[f] * weight"),
+    Mutant("grid-ends-before-the-frame", RESAMPLE, "r->next <= time ?", "r->next < time ?"),
+    Mutant("grid-bridges-one-more", RESAMPLE, "time - r->newest <= r->max_gap", "time - r->newest <= r->max_gap + 1u"),
+    Mutant(
+        "grid-keeps-the-older",
+        RESAMPLE,
+        "r->newest = time;\n        r->due",
+        "r->newest = time + (time == r->before);\n        r->due",
+    ),
+    Mutant("grid-with-gain", RESAMPLE, "if (r->gain == 0)", "if (1)"),
+    Mutant(
+        "clock-stops-at-wrap",
+        RESAMPLE,
+        "clock->elapsed += step",
+        "clock->elapsed += microseconds < clock->last ? 0 : step",
+    ),
     Mutant("gain-cut", MODEL_OPS, "mean >= 0x1p-126f", "mean > 0x1p-149f"),
     Mutant("pool-times-reciprocal", MODEL_OPS, "p[c] = p[c] / divisor", "p[c] = p[c] * (1.0f / divisor)"),
     Mutant(

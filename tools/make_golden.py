@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from golden_cases import attention, models, numerics, states
+from golden_cases import attention, features, models, numerics, states
 from reference.golden_file import Case, Kernel, decode, encode
 
 FLOAT_OUTPUTS = set(Kernel) - {
@@ -23,6 +23,7 @@ FLOAT_OUTPUTS = set(Kernel) - {
     Kernel.BLOB_WRITE,
     Kernel.CACHE_STATE,
     Kernel.STREAM_STATE,
+    Kernel.RESAMPLE,
 }
 
 FILES: dict[str, tuple[Callable[[], list[Case]], ...]] = {
@@ -33,6 +34,7 @@ FILES: dict[str, tuple[Callable[[], list[Case]], ...]] = {
         numerics.crc_cases,
         numerics.linear_cases,
         numerics.amplitude_cases,
+        features.resample_cases,
         numerics.gather_cases,
         numerics.block_mean_cases,
     ),

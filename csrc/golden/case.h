@@ -77,6 +77,7 @@ int golden_config(const golden_case *c, uint32_t further, aether_config *config)
 void golden_run_numeric(golden_run *run);
 void golden_run_attention(golden_run *run);
 void golden_run_model(golden_run *run);
+void golden_run_resample(golden_run *run);
 
 enum golden_kernel {
     GOLDEN_EXP = 1,
@@ -95,7 +96,8 @@ enum golden_kernel {
     GOLDEN_BLOB_WRITE,
     GOLDEN_AMPLITUDE,
     GOLDEN_CACHE_STATE,
-    GOLDEN_STREAM_STATE
+    GOLDEN_STREAM_STATE,
+    GOLDEN_RESAMPLE
 };
 
 #endif

@@ -297,6 +297,9 @@ static void run_case(golden_run *run) {
     case GOLDEN_BLOB_WRITE:
         golden_run_model(run);
         break;
+    case GOLDEN_RESAMPLE:
+        golden_run_resample(run);
+        break;
     default:
         golden_run_numeric(run);
         break;

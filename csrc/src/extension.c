@@ -1,4 +1,5 @@
 /* The extension sections of a blob (docs/spec/rvne.md). Every length is compared with what is left before it is used. */
+#include "aether/resample.h"
 #include "bits.h"
 #include "model_layout.h"
 
@@ -187,9 +188,20 @@ static void read_stem(cursor *c, aether_model *m) {
     m->stem = take_floats(c, ((uint64_t)m->stem_taps + 1) * m->width);
 }
 
-static const char *const SECTIONS[16] = {
+static void read_timing(cursor *c, aether_model *m) {
+    m->delay = take_in(c, "timing.delay", "at most 65535", 0, UINT16_MAX);
+    m->resample_period = take_in(c, "timing.period", "0, or 1 to 16777216", 0, AETHER_RESAMPLE_MAX_GAP);
+    m->resample_max_gap = m->resample_period == 0
+                              ? take_in(c, "timing.max_gap", "0 without a period", 0, 0)
+                              : take_in(c, "timing.max_gap", "period to 16777216", m->resample_period, AETHER_RESAMPLE_MAX_GAP);
+}
+
+#define LAST_SECTION 16u
+
+static const char *const SECTIONS[LAST_SECTION + 1] = {
     NULL,          "pattern", "carriers",     "gain",    "normalisation", "input_projection", "norm",       "convolution",
     "bias",        "feed_forward", "pooling", "embedding", "class_names", "frame_rate",       "provenance", "stem",
+    "timing",
 };
 
 static void read_section(cursor *c, uint32_t id, aether_model *m, aether_config *config) {
@@ -243,8 +255,11 @@ static void read_section(cursor *c, uint32_t id, aether_model *m, aether_config 
     case 14:
         m->provenance = take_text(c, &m->provenance_bytes);
         break;
-    default:
+    case 15:
         read_stem(c, m);
+        break;
+    default:
+        read_timing(c, m);
         break;
     }
     if (c->status == AETHER_OK && c->at != c->end) {
@@ -264,8 +279,8 @@ aether_status aether_extension_read(aether_model *m, uint32_t begin, uint32_t en
         }
         id = aether_get_u16(blob + at);
         length = aether_get_u32(blob + at + 4);
-        if (id == 0 || id > 15) {
-            return aether_fail(detail, AETHER_E_BLOB_HEADER, "section.id", "1 to 15", id, at);
+        if (id == 0 || id > LAST_SECTION) {
+            return aether_fail(detail, AETHER_E_BLOB_HEADER, "section.id", "1 to 16", id, at);
         }
         if (id <= previous) {
             return aether_fail(detail, AETHER_E_BLOB_HEADER, "section.id", "ascending, each once", id, at);

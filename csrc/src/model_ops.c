@@ -12,8 +12,7 @@ static aether_status linear(const aether_model *m, const float *x, size_t rows, 
     return checked(m, y, rows * out);
 }
 
-/* Divides a frame by its mean. 0 when the sum overflowed. */
-static int remove_gain(float *x, size_t n) {
+int aether_op_remove_gain(float *x, size_t n) {
     float sum = 0.0f, mean, scale;
     size_t f;
     for (f = 0; f < n; f++) {
@@ -35,7 +34,7 @@ aether_status aether_op_input(const aether_model *m, const float *frames, size_t
     memcpy(room, frames, rows * n * sizeof(float));
     for (r = 0; r < rows; r++) {
         float *row = room + r * n;
-        if (m->gain == 1 && !remove_gain(row, n)) {
+        if (m->gain == 1 && !aether_op_remove_gain(row, n)) {
             return AETHER_E_OVERFLOW;
         }
         for (f = 0; f < n && m->input_mean != NULL; f++) {

@@ -5,6 +5,9 @@
 
 #include "model_layout.h"
 
+/* Divides a frame [n] by its mean. 0 when the sum overflowed. */
+int aether_op_remove_gain(float *x, size_t n);
+
 /* Gain, normalisation, projection: frames [rows][input_dim] -> x [rows][width]; room [rows][input_dim]. */
 aether_status aether_op_input(const aether_model *m, const float *frames, size_t rows, float *room, float *x);
 

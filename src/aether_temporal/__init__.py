@@ -7,7 +7,7 @@ for frame in frames:
 """
 
 from ._core import VERSION as __version__
-from ._core import crc32
+from ._core import Clock, Resampler, crc32
 from ._kernels import kernels
 from .blob import WeightBlob, WeightBlobHeader
 from .config import TemporalHeadConfig, estimate_sparse_edges
@@ -54,6 +54,7 @@ from .settings import (
     PoolingSettings,
     ProjectionSettings,
     StemSettings,
+    TimingSettings,
 )
 
 __all__ = [
@@ -74,6 +75,7 @@ __all__ = [
     "CacheFullError",
     "CacheMismatchError",
     "CarrierSettings",
+    "Clock",
     "ConvolutionSettings",
     "EmbeddingSettings",
     "FeedForwardSettings",
@@ -92,6 +94,7 @@ __all__ = [
     "PatternSettings",
     "PoolingSettings",
     "ProjectionSettings",
+    "Resampler",
     "ResultOverflowError",
     "SavedStateError",
     "ShapeError",
@@ -100,6 +103,7 @@ __all__ = [
     "TemporalHeadConfig",
     "TemporalModel",
     "TemporalStream",
+    "TimingSettings",
     "TooLargeError",
     "WeightBlob",
     "WeightBlobHeader",

@@ -131,6 +131,19 @@ class Attention:
     def result(self) -> NDArray[np.float32]: ...
 
 @disjoint_base
+class AttentionGradient:
+    tokens: int
+    units: int
+    chunks: int
+    def __new__(cls, head: Head, q: Any, k: Any, v: Any, d_out: Any) -> Self: ...
+    def run(self, first: int, count: int) -> None: ...
+    def plan(self) -> None: ...
+    def pack(self, unit: int) -> None: ...
+    def rows(self, unit: int, chunk: int) -> None: ...
+    def finish(self, unit: int) -> None: ...
+    def result(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]: ...
+
+@disjoint_base
 class Model:
     def __init__(self, blob: bytes, kernels: str | None = None) -> None: ...
     @property
@@ -160,6 +173,10 @@ class Model:
     @property
     def frame_rate(self) -> float | None:
         """Frames a second; None when the blob does not say."""
+
+    @property
+    def delay(self) -> int:
+        """Frames: the answer after frame t describes frame t - delay."""
 
     @property
     def provenance(self) -> str | None:
@@ -216,3 +233,43 @@ class Stream:
     def restore(self, state: Any) -> None:
         """Continue from `to_bytes` of a stream of the same blob, capacity and dtype. SavedStateError,
         CacheMismatchError; the stream is then as it was."""
+
+@disjoint_base
+class Clock:
+    """A counter of 32-bit microseconds that wraps, made into microseconds that do not: a step back counts as a restart
+    of the sender, at which time stands still."""
+
+    def read(self, microseconds: int) -> int:
+        """Microseconds since the first reading. InvalidArgumentError."""
+
+    @property
+    def restarts(self) -> int:
+        """Steps back so far."""
+
+@disjoint_base
+class Resampler:
+    """Frames that come in bursts, put on a steady grid by linear interpolation (docs/spec/features.md), the same bits
+    as on a chip.
+
+    dim: features a frame. period_us: of the grid; max_gap_us: the longest gap that is bridged (period_us to 16777216).
+    gain "mean": each frame is divided by its mean first. InvalidConfigError.
+    """
+
+    def __init__(self, dim: int, period_us: int, max_gap_us: int, gain: str = "none") -> None: ...
+    @property
+    def dim(self) -> int:
+        """Features a frame."""
+
+    def push(self, frame: Any, time_us: int) -> tuple[bool, NDArray[np.float32], int]:
+        """Take one frame, (dim,) real numbers, that came at `time_us` (an integer of microseconds, 0 to 2^63-1).
+
+        Returns (restarted, frames, first): the grid frames that are now due, float32 (n, dim), the first of them at
+        `first` microseconds and each period_us after the one before; restarted: a new grid began because of a gap, or
+        because time went back, so that a stream they are fed to is to be reset first. ShapeError, NonFiniteError,
+        CacheBusyError, InvalidArgumentError, ResultOverflowError (the frame's gain): the resampler is then as it was.
+        ResultOverflowError also when two frames differ by more than binary32 holds: the frame counts, what was due is
+        lost.
+        """
+
+    def reset(self) -> None:
+        """Forget all frames: the next one begins a grid. CacheBusyError."""

@@ -29,6 +29,7 @@ from .settings import (
     PoolingSettings,
     ProjectionSettings,
     StemSettings,
+    TimingSettings,
     real_array,
 )
 
@@ -40,6 +41,7 @@ FOOTER_MAGIC = 0x31545845
 VERSION = 1
 UNLIMITED = 0xFFFFFFFF
 MAX_U32 = 0xFFFFFFFF
+MAX_GAP = 1 << 24
 GAINS = ("none", "mean")
 POOLINGS = ("newest", "mean")
 ACTIVATIONS = ("none", "relu")
@@ -204,6 +206,18 @@ def _stem(f: StemSettings, s: Shape) -> bytes:
     return struct.pack("<II", shape[0], ACTIVATIONS.index(f.activation)) + bias + kernel
 
 
+def _timing(t: TimingSettings, frame_rate: float | None) -> bytes:
+    delay = _whole(t.delay, 0, 0xFFFF, "timing.delay")
+    if t.period_us is None:
+        if t.max_gap_us is not None:
+            raise InvalidConfigError.of("timing.max_gap_us", "None without a period_us", t.max_gap_us)
+        return struct.pack("<3I", delay, 0, 0)
+    period = _whole(t.period_us, 1, MAX_GAP, "timing.period_us")
+    if frame_rate is not None and abs(frame_rate * period / 1e6 - 1) > 0.01:
+        raise InvalidConfigError.of("timing.period_us", f"about {1e6 / frame_rate:.0f}, of the frame_rate", period)
+    return struct.pack("<3I", delay, period, _whole(t.max_gap_us, period, MAX_GAP, "timing.max_gap_us"))
+
+
 def _text(value: str, field: str) -> bytes:
     expect_type(value, str, field, "text")
     try:
@@ -262,6 +276,8 @@ def _sections(settings: ModelSettings, s: Shape) -> dict[int, bytes]:
         out[14] = _text(settings.provenance, "provenance")
     if settings.stem is not None:
         out[15] = _stem(settings.stem, s)
+    if settings.timing is not None:
+        out[16] = _timing(settings.timing, settings.frame_rate)
     return out
 
 
@@ -376,6 +392,11 @@ def _read_stem(r: _Reader, s: Shape) -> StemSettings:
     return StemSettings(kernel=r.array(taps, s.width), bias=bias, activation="relu" if activation else "none")
 
 
+def _read_timing(r: _Reader, s: Shape) -> TimingSettings:
+    delay, period, max_gap = (r.u32() for _ in range(3))
+    return TimingSettings(delay, period or None, max_gap or None)
+
+
 _READERS: dict[int, tuple[str, Callable[[_Reader, Shape], object]]] = {
     1: ("pattern", _read_pattern),
     2: ("carriers", _read_carriers),
@@ -392,6 +413,7 @@ _READERS: dict[int, tuple[str, Callable[[_Reader, Shape], object]]] = {
     13: ("frame_rate", lambda r, s: float(r.array(1)[0])),
     14: ("provenance", lambda r, s: r.payload.decode()),
     15: ("stem", _read_stem),
+    16: ("timing", _read_timing),
 }
 
 

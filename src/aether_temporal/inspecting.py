@@ -141,5 +141,6 @@ def describe_settings(settings: ModelSettings | None) -> dict[str, Any] | None:
         "embedding_dim": None if embedding is None else int(np.shape(embedding.bias)[0]),
         "class_names": None if settings.class_names is None else list(settings.class_names),
         "frame_rate_hz": settings.frame_rate,
+        "timing": None if settings.timing is None else asdict(settings.timing),
         "provenance": settings.provenance,
     }

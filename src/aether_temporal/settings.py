@@ -30,6 +30,7 @@ __all__ = [
     "PoolingSettings",
     "ProjectionSettings",
     "StemSettings",
+    "TimingSettings",
 ]
 
 
@@ -136,6 +137,20 @@ class EmbeddingSettings:
     bias: ArrayLike
 
 
+@dataclasses.dataclass(frozen=True)
+class TimingSettings:
+    """How frames and answers relate to time.
+
+    delay: the answer after frame t describes frame t - delay. period_us: microseconds of the steady grid that frames
+    are to be put on before the model sees them (`Resampler`); None: they are taken as they come. max_gap_us: the
+    longest gap that is bridged, period_us to 16777216; with a longer one everything begins anew.
+    """
+
+    delay: int = 0
+    period_us: int | None = None
+    max_gap_us: int | None = None
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class ModelSettings:
     """All sections of a blob's extension. `width` None means the blob's `input_dim`; `gain` "mean" divides each frame
@@ -157,6 +172,7 @@ class ModelSettings:
     frame_rate: float | None = None
     provenance: str | None = None
     stem: StemSettings | None = None
+    timing: TimingSettings | None = None
 
     def replace(self, **changes: Any) -> ModelSettings:
         """A copy with some sections changed."""

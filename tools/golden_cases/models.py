@@ -69,6 +69,7 @@ def sections_of(name: str, h: rvne.Header, w: int, wanted: Sequence[int], p: Pat
         rvne.FRAME_RATE: lambda: u32([0x42C80000]),
         rvne.PROVENANCE: lambda: "golden – made by rule".encode(),
         rvne.STEM: lambda: u32([5, 1]) + weights.vector(w) + weights.vector(5 * w, 0),
+        rvne.TIMING: lambda: u32([25, 10_000, 500_000]),
     }
     return {number: made[number]() for number in wanted}
 
@@ -125,7 +126,7 @@ def model_cases() -> list[Case]:
     out.append(model_case("plain-f16", blob_of("plain-f16", half), tiny_frames, both, 5))
 
     full = rvne.Header(7, 4, 2, 5, 2, 3, flags=rvne.EXTENSION)
-    every = tuple(range(1, 16))
+    every = tuple(range(1, 17))
     p = Pattern(window=6, block_size=4, history=20, globals_=(0, 3))
     full_frames = uniform(7 * 45, seed_of("frames/full"), 1)
     out.append(
@@ -234,7 +235,7 @@ def blob_cases() -> list[Case]:
         "footer-magic": patched(every, len(every) - 8, b"EXT2"),
         "footer-version": patched(every, len(every) - 10, b"\2\0"),
         "footer-length": patched(every, len(every) - 16, b"\0\0\0\x7f"),
-        "section-unknown": section(16, b""),
+        "section-unknown": section(17, b""),
         "section-zero": section(0, b""),
         "pattern-block-0": section(rvne.PATTERN, u32([32, 0, 0, 3, 0])),
         "pattern-switches": section(rvne.PATTERN, u32([32, 16, 0, 4, 0])),
@@ -257,6 +258,12 @@ def blob_cases() -> list[Case]:
         "names-unended": section(rvne.CLASS_NAMES, b"one\0two"),
         "frame-rate-negative": section(rvne.FRAME_RATE, u32([0xC2C80000])),
         "mean-nan": section(rvne.NORMALISATION, nan + bytes(20)),
+        "timing-delay": section(rvne.TIMING, u32([0x10000, 0, 0])),
+        "timing-period": section(rvne.TIMING, u32([0, 0x1000001, 0x1000001])),
+        "timing-gap-without-period": section(rvne.TIMING, u32([0, 0, 1])),
+        "timing-gap-below-period": section(rvne.TIMING, u32([0, 100, 99])),
+        "timing-cut": section(rvne.TIMING, u32([0, 100])),
+        "timing-long": section(rvne.TIMING, u32([25, 100, 100, 0])),
         "text-not-utf8": section(rvne.PROVENANCE, b"\xff"),
         "width-without-projection": rvne.build(ext, bytes(len(core) + 4 * (4 + 2 + 2 + 4 + 2)), 4, {}),
     }

@@ -38,6 +38,7 @@ class Kernel(IntEnum):
     AMPLITUDE = 15
     CACHE_STATE = 16
     STREAM_STATE = 17
+    RESAMPLE = 18
 
 
 class Rule(IntEnum):

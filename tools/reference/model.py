@@ -9,6 +9,7 @@ import numpy as np
 from . import numeric as nm
 from .attention import Cache, Head, Row
 from .numeric import F, Matrix, Vector
+from .resample import without_gain
 from .rvne import Blob, Layer
 
 
@@ -85,15 +86,7 @@ class Stream:
     def _input(self, x: Vector) -> Vector:
         blob = self.blob
         if blob.gain == 1:
-            s = nm.ZERO
-            for a in x:
-                s = s + a
-            nm.require_finite([s], "OVERFLOW", "frame sum")
-            m = s / F(len(x))
-            if m >= nm.MIN_NORMAL:
-                r = nm.ONE / m
-                x = [a * r for a in x]
-                nm.require_finite(x, "OVERFLOW", "gain")
+            x = without_gain(x)
         if blob.mean is not None and blob.scale is not None:
             x = [F(a - m) * s for a, m, s in zip(x, blob.mean, blob.scale, strict=True)]
             nm.require_finite(x, "OVERFLOW", "normalisation")

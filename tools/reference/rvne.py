@@ -19,7 +19,7 @@ BINARY16, EXTENSION = 1, 2
 UNLIMITED = 0xFFFFFFFF
 
 PATTERN, CARRIERS, GAIN, NORMALISATION, PROJECTION, NORM, CONVOLUTION, BIAS = range(1, 9)
-FEED_FORWARD, POOLING, EMBEDDING, CLASS_NAMES, FRAME_RATE, PROVENANCE, STEM = range(9, 16)
+FEED_FORWARD, POOLING, EMBEDDING, CLASS_NAMES, FRAME_RATE, PROVENANCE, STEM, TIMING = range(9, 17)
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ def _sections(data: bytes, padding: int) -> dict[int, bytes]:
     while at < len(data):
         _need(at + 8 <= len(data), "section header")
         number, reserved, length = struct.unpack_from("<HHI", data, at)
-        _need(reserved == 0 and last < number <= STEM, "section id")
+        _need(reserved == 0 and last < number <= TIMING, "section id")
         end = at + 8 + length
         stop = end + -length % 4
         _need(stop <= len(data) and not any(data[end:stop]), "section")
@@ -297,6 +297,10 @@ def _read_section(blob: Blob, number: int, r: _Reader) -> None:
         _need(1 <= taps <= 64 and activation <= 1, "stem")
         blob.stem_relu, blob.stem_bias = activation == 1, r.vector(w)
         blob.stem = [r.vector(w) for _ in range(taps)]
+    elif number == TIMING:
+        delay, period, max_gap = (r.u32() for _ in range(3))
+        _need(delay <= 0xFFFF and period <= 1 << 24, "timing")
+        _need(max_gap == 0 if period == 0 else period <= max_gap <= 1 << 24, "max gap")
     else:
         _utf8(r.take(len(r.data)))
 

@@ -4,6 +4,7 @@
 
 #include "crc32.h"
 #include "csi.h"
+#include "resample.h"
 #include "stream.h"
 
 #define AETHER_VERSION "0.1.0"

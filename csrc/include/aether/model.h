@@ -42,6 +42,9 @@ typedef struct aether_model {
     const char *class_names; /* n_classes zero-terminated strings, one after the other */
     size_t class_names_bytes;
     float frame_rate;
+    uint32_t delay;           /* frames: the answer after frame t describes frame t - delay */
+    uint32_t resample_period; /* microseconds of the grid that frames are to be put on; 0: as they come */
+    uint32_t resample_max_gap;
     const char *provenance; /* provenance_bytes bytes, no terminator */
     size_t provenance_bytes;
 } aether_model;

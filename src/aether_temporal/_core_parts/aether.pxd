@@ -152,6 +152,10 @@ cdef extern from "aether/aether.h" nogil:
         const char *class_names
         size_t class_names_bytes
         float frame_rate
+        uint32_t delay
+        uint32_t resample_period
+        uint32_t resample_max_gap
+        uint32_t gain
         const char *provenance
         size_t provenance_bytes
 
@@ -198,6 +202,27 @@ cdef extern from "aether/aether.h" nogil:
     aether_status aether_stream_save(const aether_stream *stream, void *bytes, size_t size)
     aether_status aether_stream_load(aether_stream *stream, const void *bytes, size_t size, aether_detail *detail)
 
+    ctypedef struct aether_clock:
+        uint64_t elapsed
+        uint32_t restarts
+
+    uint64_t aether_clock_read(aether_clock *clock, uint32_t microseconds)
+
+    ctypedef struct aether_resampler:
+        size_t dim
+        uint32_t period
+        uint32_t max_gap
+        uint32_t gain
+
+    aether_status aether_resample_size(size_t dim, size_t *bytes)
+    aether_status aether_resample_init(aether_resampler *r, size_t dim, uint32_t period, uint32_t max_gap, uint32_t gain,
+                                       void *memory, size_t bytes)
+    void aether_resample_reset(aether_resampler *r)
+    aether_status aether_resample_push(aether_resampler *r, const float *frame, uint64_t time, int *restarted)
+    uint32_t aether_resample_due(const aether_resampler *r)
+    uint64_t aether_resample_time(const aether_resampler *r)
+    aether_status aether_resample_take(aether_resampler *r, float *out)
+
     aether_status aether_csi_amplitude(const int8_t *iq, size_t n_pairs, const uint16_t *carriers, size_t n, float *out)
     aether_status aether_csi_frame(const aether_model *model, const int8_t *iq, size_t n_pairs, float *out)
 
@@ -228,3 +253,27 @@ cdef extern from "golden.h" nogil:
     aether_status aether_golden_run(const void *file, size_t bytes, const aether_kernels *kernels, void *scratch,
                                     size_t scratch_bytes, aether_golden_report report, void *user,
                                     aether_golden_totals *totals)
+
+
+cdef extern from "gradient.h" nogil:
+    ctypedef struct aether_gradient:
+        const aether_head *head
+        size_t tokens
+        const float *q
+        const float *k
+        const float *v
+        const float *d_out
+        float *d_q
+        float *d_k
+        float *d_v
+
+    ctypedef struct aether_gradient_memory:
+        size_t panel
+        size_t sums
+        size_t scratch
+
+    aether_status aether_gradient_size(const aether_head *head, size_t tokens, aether_gradient_memory *bytes)
+    aether_status aether_gradient_pack(const aether_gradient *job, size_t kv, void *panel)
+    aether_status aether_gradient_rows(const aether_gradient *job, size_t kv, const void *panel, size_t first, size_t count,
+                                       void *sums, void *scratch)
+    aether_status aether_gradient_finish(const aether_gradient *job, size_t kv, const void *sums, size_t chunks)

@@ -69,6 +69,11 @@ cdef class Model:
         return self.model.frame_rate if self.model.frame_rate > 0 else None
 
     @property
+    def delay(self):
+        """Frames: the answer after frame t describes frame t - delay."""
+        return self.model.delay
+
+    @property
     def provenance(self):
         """Free text; None when the blob has none."""
         if self.model.provenance == NULL:

@@ -95,6 +95,13 @@ def settings_lines(settings: dict[str, Any]) -> list[str]:
         lines.append(f"classes         {', '.join(names)}")
     if rate := settings["frame_rate_hz"]:
         lines.append(f"frame rate      {rate:g} frames a second")
+    if timing := settings["timing"]:
+        lines.append(f"delay           an answer describes {timing['delay']} frames before")
+        if timing["period_us"] is not None:
+            lines.append(
+                f"resampling      frames on a grid of {timing['period_us'] / 1e3:g} ms; anew after gaps of more than "
+                f"{timing['max_gap_us'] / 1e3:g} ms"
+            )
     if pattern := settings["pattern"]:
         window = "unlimited" if pattern["window"] is None else pattern["window"]
         history = "unlimited" if pattern["history"] is None else f"{pattern['history']} frames"

@@ -21,7 +21,7 @@ from aether_temporal.recordings import (
     list_recordings,
     open_recording,
 )
-from aether_temporal.running import Gallery, Result, Total, default_capacity, run
+from aether_temporal.running import Gallery, Result, Total, default_capacity, model_input, run
 from aether_temporal.running.gallery import enrol, is_gallery, persons
 from aether_temporal.running.live_text import run_live
 from aether_temporal.running.result import WINDOW
@@ -60,9 +60,7 @@ from .summary import draw, print_result, print_total
 @click.option(
     "--lag",
     type=click.IntRange(0, 10**9),
-    default=0,
-    show_default=True,
-    help="Compare an answer with the label of so many frames before.",
+    help="Compare an answer with the label of so many frames before. [default: the delay the blob states, else 0]",
 )
 @click.option(
     "--window", type=click.IntRange(min=1), default=WINDOW, show_default=True, help="Frames a window, for its accuracy."
@@ -103,6 +101,12 @@ class _Job:
     out: Console
 
     @property
+    def lag(self) -> int:
+        """Frames that an answer is late: what the user says, else what the blob says."""
+        chosen = self.options["lag"]
+        return self.model.delay if chosen is None else int(chosen)
+
+    @property
     def machine(self) -> bool:
         """Whether a program reads the output."""
         return bool(self.options["as_json"] or self.options["jsonl"])
@@ -128,16 +132,17 @@ class _Job:
         real = speed == "real" or (
             speed is None and self.out.is_terminal and not self.machine and not self.options["all_"]
         )
-        for recording in _recordings(path, self.options):
+        for found in _recordings(path, self.options):
+            given = model_input(self.model, found, self.options["pick"])
+            recording = given.recording
             with self._display(recording, f"{Path(recording.source).name} {recording.name}".rstrip()) as display:
                 result = run(
                     self.model,
-                    recording,
+                    given,
                     capacity=self.capacity,
                     dtype=self.options["dtype"],
                     gallery=self.gallery,
-                    pick=self.options["pick"],
-                    lag=self.options["lag"],
+                    lag=self.lag,
                     pace=real_time(recording) if real else None,
                     on_answer=display.show,
                 )
@@ -182,7 +187,7 @@ class _Job:
             "capacity": self.capacity,
             "dtype": self.options["dtype"],
             "enrolled": None if self.gallery is None else len(self.gallery.names),
-            "lag": self.options["lag"],
+            "lag": self.lag,
             "recordings": [result.summary(window) for result in results],
             "total": Total(results).summary(window),
         }

@@ -11,6 +11,7 @@ from .errors import (
 )
 from .opening import FORMATS, list_recordings, open_recording, open_recordings, recognise
 from .recording import Recording, RecordingInfo
+from .resampling import Resampled, resample
 
 __all__ = [
     "FORMATS",
@@ -24,9 +25,11 @@ __all__ = [
     "RecordingInfo",
     "RecordingSelectionError",
     "RecordingShapeError",
+    "Resampled",
     "describe",
     "list_recordings",
     "open_recording",
     "open_recordings",
     "recognise",
+    "resample",
 ]

@@ -1,9 +1,21 @@
 """Recordings through a model: what stands behind `aether run`."""
 
 from .gallery import Gallery, enrol
-from .inputs import default_capacity, model_frames
+from .inputs import ModelInput, default_capacity, model_frames, model_input
 from .result import Result, Total
 from .stream import Answers, run
 from .truth import match_labels
 
-__all__ = ["Answers", "Gallery", "Result", "Total", "default_capacity", "enrol", "match_labels", "model_frames", "run"]
+__all__ = [
+    "Answers",
+    "Gallery",
+    "ModelInput",
+    "Result",
+    "Total",
+    "default_capacity",
+    "enrol",
+    "match_labels",
+    "model_frames",
+    "model_input",
+    "run",
+]

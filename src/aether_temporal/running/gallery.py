@@ -18,7 +18,7 @@ from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Recording, RecordingError, list_recordings, open_recording
 from aether_temporal.recordings.npy_stream import NpzArchive
 
-from .inputs import model_frames
+from .inputs import model_input
 
 _NAMES, _EMBEDDINGS = "gallery_names", "gallery_embeddings"
 
@@ -129,7 +129,9 @@ def enrol(
         raise InvalidArgumentError("gallery: expected a model with an embedding, found one without")
     sums: dict[str, NDArray[np.float64]] = {}
     for name, recording in recordings:
-        total = _sum_of_embeddings(model, model_frames(model, recording, pick), capacity, dtype)
+        stretches = model_input(model, recording, pick).stretches()
+        parts = [_sum_of_embeddings(model, frames, capacity, dtype) for frames in stretches]
+        total = np.sum(parts, axis=0) if parts else np.zeros(model.embed_dim)
         sums[name] = sums[name] + total if name in sums else total
     if not sums:
         raise RecordingError("gallery: expected at least one recording, found none")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal.model import TemporalModel
-from aether_temporal.recordings import Recording, RecordingShapeError
+from aether_temporal.recordings import Recording, RecordingShapeError, resample
+from aether_temporal.settings import TimingSettings
 
 DEFAULT_CAPACITY = 256
 
@@ -52,6 +54,60 @@ def model_frames(model: TemporalModel, recording: Recording, pick: Sequence[int]
             f"found {frames.shape[1]}{how}"
         )
     return frames
+
+
+@dataclass(frozen=True, eq=False)
+class ModelInput:
+    """What a model is given of a recording: `frames` binary32 [T, input_dim], `recording` with a time and a label for
+    each of them, `begins` where the stream begins anew (0 first)."""
+
+    recording: Recording
+    frames: NDArray[np.float32]
+    begins: tuple[int, ...] = (0,)
+    notes: tuple[str, ...] = ()
+
+    def stretches(self) -> list[NDArray[np.float32]]:
+        """The frames from each beginning to the next."""
+        ends = (*self.begins[1:], len(self.frames))
+        return [self.frames[begin:end] for begin, end in zip(self.begins, ends, strict=True) if end > begin]
+
+
+def timing_of(model: TemporalModel) -> TimingSettings:
+    """The blob's timing section, or what its absence means."""
+    settings = model.settings
+    return (settings.timing if settings is not None else None) or TimingSettings()
+
+
+def model_input(model: TemporalModel, recording: Recording, pick: Sequence[int] | None = None) -> ModelInput:
+    """The recording's frames as the model wants them: its features, on its grid where its blob asks for one.
+
+    A recording without timestamps cannot be put on a grid: its frames are taken as they come, and a note says so.
+    RecordingShapeError, RecordingError.
+    """
+    frames, timing = model_frames(model, recording, pick), timing_of(model)
+    if timing.period_us is None or timing.max_gap_us is None:
+        return ModelInput(recording, frames)
+    if recording.timestamps is None:
+        grid = f"one every {timing.period_us / 1e3:g} ms"
+        return ModelInput(
+            recording, frames, notes=(f"the model wants {grid}; without timestamps frames are taken as they come",)
+        )
+    assert model.settings is not None
+    found = resample(
+        replace(recording, frames=frames, iq=None),
+        timing.period_us,
+        timing.max_gap_us,
+        gain=model.settings.gain or "none",
+    )
+    made = found.recording
+    assert made.frames is not None
+    notes = [f"{len(frames)} frames were put on a grid of {timing.period_us / 1e3:g} ms: {len(made)} frames"]
+    if len(found.begins) > 1:
+        notes.append(
+            f"the stream began anew {len(found.begins) - 1} times, after gaps of more than "
+            f"{timing.max_gap_us / 1e3:g} ms or because time went back"
+        )
+    return ModelInput(made, made.frames, found.begins, tuple(notes))
 
 
 def _wanted(model: TemporalModel) -> str:

@@ -8,6 +8,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from aether_temporal import _core
 from aether_temporal.errors import ResultOverflowError
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import CsiParser, Drop, Recording, RecordingFormatError, describe
@@ -17,7 +18,7 @@ from aether_temporal.recordings.lines import bounded_lines
 from aether_temporal.recordings.recording import rate_of
 
 from .gallery import Gallery
-from .inputs import carriers_of
+from .inputs import carriers_of, timing_of
 from .result import Result
 from .stream import Answer, Answers, rate_notes
 
@@ -45,7 +46,9 @@ def run_live(
     seconds: list[float] = []
     interrupted = False
     try:
-        for frame, when in source.frames(file):
+        for frame, when, begins in source.frames(file):
+            if begins:
+                answers.reset()
             try:
                 answer = answers.push(frame)
             except ResultOverflowError:
@@ -97,8 +100,27 @@ class _Source:
         self._model, self._pick = model, pick
         self._sender: str | None = None
 
-    def frames(self, file: BinaryIO) -> Iterator[tuple[NDArray[np.float32], float | None]]:
-        """Each frame with its seconds, where the line has them."""
+    def frames(self, file: BinaryIO) -> Iterator[tuple[NDArray[np.float32], float | None, bool]]:
+        """Each frame with its seconds, where the line has them, and whether the stream is to begin anew before it: on
+        the grid that the blob asks for, where lines have times."""
+        timing, settings = timing_of(self._model), self._model.settings
+        if timing.period_us is None or timing.max_gap_us is None or settings is None:
+            yield from ((frame, when, False) for frame, when in self._packets(file))
+            return
+        resampler = _core.Resampler(self._model.input_dim, timing.period_us, timing.max_gap_us, settings.gain or "none")
+        for frame, when in self._packets(file):
+            if when is None:
+                yield frame, None, False
+                continue
+            try:
+                restarted, grid, first = resampler.push(frame, round(when * 1e6))
+            except ResultOverflowError:
+                self.parser.dropped[Drop.OVERFLOW] += 1
+                continue
+            for index, row in enumerate(grid):
+                yield row, (first + index * timing.period_us) / 1e6, restarted and index == 0
+
+    def _packets(self, file: BinaryIO) -> Iterator[tuple[NDArray[np.float32], float | None]]:
         dropped = self.parser.dropped
         for record in self.parser.records(bounded_lines(file)):
             if self._sender is not None and record.mac != self._sender:

@@ -14,7 +14,7 @@ from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Drop, Recording
 
 from .gallery import Gallery
-from .inputs import default_capacity, model_frames
+from .inputs import ModelInput, default_capacity, model_input
 from .result import Result
 from .truth import match_labels, match_person
 
@@ -53,6 +53,10 @@ class Answers:
         self._gallery = gallery
         self._stream = model.stream(capacity=default_capacity(model) if capacity is None else capacity, dtype=dtype)
         self._index = 0
+
+    def reset(self) -> None:
+        """Begin anew: the next frame is the first that the model sees."""
+        self._stream.reset()
 
     def push(self, frame: NDArray[np.float32], truth: int = -1) -> Answer:
         """The answer after this frame. Its latency is that of the push (and of the comparison with the gallery).
@@ -116,25 +120,29 @@ def time_notes(recording: Recording) -> tuple[str, ...]:
 
 def run(
     model: TemporalModel,
-    recording: Recording,
+    recording: Recording | ModelInput,
     *,
     capacity: int | None = None,
     dtype: Dtype = "float32",
     gallery: Gallery | None = None,
     pick: Sequence[int] | None = None,
-    lag: int = 0,
+    lag: int | None = None,
     pace: Callable[[int], None] | None = None,
     on_answer: Callable[[Answer], None] | None = None,
 ) -> Result:
     """Streams the recording through the model, from the beginning.
 
     capacity: frames a query sees (None: the blob's history, else 256); dtype: of the cache. pick: which features or I/Q
-    pairs make a frame. lag: the answer after a frame is compared with the label of so many frames before (a model that
-    describes the middle of what it has seen). `pace(t)` is called before frame t (to wait until its time has come),
+    pairs make a frame (a ModelInput has them already). Frames are put on a grid where the blob asks for one, and the
+    stream begins anew after a gap. lag: the answer after a frame is compared with the label of so many frames before (a
+    model that describes the middle of what it has seen); None: as the blob says. `pace(t)` is called before frame t (to
+    wait until its time has come),
     `on_answer` after it. A KeyboardInterrupt in between ends the run early: the result then holds the frames so far.
     A frame at which the model overflows is dropped: the result's recording is without it, and counts it.
     """
-    frames = model_frames(model, recording, pick)
+    given = recording if isinstance(recording, ModelInput) else model_input(model, recording, pick)
+    recording, frames, begins = given.recording, given.frames, set(given.begins)
+    lag = model.delay if lag is None else lag
     answers = Answers(model, capacity=capacity, dtype=dtype, gallery=gallery)
     truth, unmatched = truth_of(answers.names, recording, gallery is not None, lag)
     scores = np.zeros((len(frames), len(answers.names)), dtype=np.float32)
@@ -145,6 +153,8 @@ def run(
         for t, frame in enumerate(frames):
             if pace is not None:
                 pace(t)
+            if t in begins:
+                answers.reset()
             try:
                 answer = answers.push(frame, -1 if truth is None else int(truth[t]))
             except ResultOverflowError:
@@ -156,7 +166,7 @@ def run(
                 on_answer(answer)
     except KeyboardInterrupt:
         interrupted = True
-    notes = rate_notes(model, recording) + time_notes(recording)
+    notes = given.notes + rate_notes(model, recording) + time_notes(recording)
     if overflowed := done - int(kept.sum()):
         recording = _without(recording, kept | (np.arange(len(frames)) >= done), overflowed)
     return Result(
