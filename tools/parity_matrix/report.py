@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .targets import ROOT
 
 if TYPE_CHECKING:
-    from aether_temporal.device.report import Failure, FileResult, Report, ReportError, parse
+    from aether_temporal.device.report import Failure, FileResult, Line, Report, ReportError, parse, read_lines
 else:
     _spec = importlib.util.spec_from_file_location(
         f"{__name__}.read", ROOT / "src" / "aether_temporal" / "device" / "report.py"
@@ -17,7 +17,8 @@ else:
     _module = importlib.util.module_from_spec(_spec)
     sys.modules[_spec.name] = _module  # dataclasses look themselves up there
     _spec.loader.exec_module(_module)
-    Failure, FileResult = _module.Failure, _module.FileResult
-    Report, ReportError, parse = _module.Report, _module.ReportError, _module.parse
+    Failure, FileResult, Line = _module.Failure, _module.FileResult, _module.Line
+    Report, ReportError = _module.Report, _module.ReportError
+    parse, read_lines = _module.parse, _module.read_lines
 
-__all__ = ["Failure", "FileResult", "Report", "ReportError", "parse"]
+__all__ = ["Failure", "FileResult", "Line", "Report", "ReportError", "parse", "read_lines"]

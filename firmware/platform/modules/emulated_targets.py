@@ -13,6 +13,6 @@ if str(REPOSITORY / "tools") not in sys.path:
     sys.path.insert(0, str(REPOSITORY / "tools"))
 
 from parity_matrix import compile as commands  # noqa: E402
-from parity_matrix import sizes, targets, vectors  # noqa: E402
+from parity_matrix import report, sizes, targets, vectors  # noqa: E402
 
-__all__ = ["commands", "sizes", "targets", "vectors"]
+__all__ = ["commands", "report", "sizes", "targets", "vectors"]

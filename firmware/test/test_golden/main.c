@@ -1,0 +1,7 @@
+/* The golden vectors, every bit. */
+#include "bare.h"
+#include "platform.h"
+
+int firmware_main(void) {
+    return parity_run(bare_io(), "test");
+}
