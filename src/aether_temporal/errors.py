@@ -21,6 +21,10 @@ __all__ = [
     "CacheBusyError",
     "CacheFullError",
     "CacheMismatchError",
+    "DeviceError",
+    "DeviceReportError",
+    "DeviceSilentError",
+    "FlashToolError",
     "GoldenFileError",
     "InputTypeError",
     "InvalidArgumentError",
@@ -28,9 +32,12 @@ __all__ = [
     "KernelsError",
     "NonFiniteError",
     "OutOfMemoryError",
+    "PartitionError",
+    "PortError",
     "ResultOverflowError",
     "SavedStateError",
     "ShapeError",
+    "SlotError",
     "TemporalError",
     "TooLargeError",
     "WorkspaceError",
@@ -173,6 +180,34 @@ class BlobFlagsError(BlobError):
 
 class BlobHeaderError(BlobError):
     """A value in the header, a section or the weights is out of range."""
+
+
+class DeviceError(TemporalError, RuntimeError):
+    """Base of all errors about a chip at the other end of a line."""
+
+
+class PortError(DeviceError):
+    """A serial port cannot be opened, vanished, or takes no bytes."""
+
+
+class DeviceSilentError(DeviceError):
+    """The chip says nothing, or not what the parity application would."""
+
+
+class DeviceReportError(DeviceError):
+    """A report did not come through whole, however often it was asked for."""
+
+
+class PartitionError(DeviceError):
+    """The chip's partition table is damaged, or has no room for a blob."""
+
+
+class SlotError(DeviceError):
+    """The bytes of a blob slot are no image, or not the ones that were written."""
+
+
+class FlashToolError(DeviceError):
+    """The program that reads and writes flash is missing, or failed."""
 
 
 # One class a code, one code a class. Keys are the names the core gives its codes.

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import click
 
 from aether_temporal import kernels
 from aether_temporal._kernels import choose
+from aether_temporal.checkout import find_checkout
+from aether_temporal.device.compare import Comparison, compare, host_run
+from aether_temporal.device.conversation import Patience, fetch_report
+from aether_temporal.device.port import SerialPort
 from aether_temporal.golden import GoldenReport, golden_files, run_golden
 
 from .options import json_option
-from .output import console, print_json, quantity, table
+from .output import console, print_json, printable, quantity, table
 
 _SHOWN = 10
 
@@ -22,15 +31,43 @@ _SHOWN = 10
 @click.option(
     "--golden", type=click.Path(exists=True, file_okay=False), help="Folder of golden files. [default: the package's]"
 )
+@click.option("--port", help="Check the board on this serial port, such as /dev/ttyACM0.")
+@click.option("--baud", type=click.IntRange(min=300), default=115200, show_default=True, help="Speed of the port.")
+@click.option("--reset", is_flag=True, help="Reset the board first, by the port's RTS line.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=1), default=60, show_default=True, help="Seconds a board may say nothing."
+)
+@click.option("--target", "targets", multiple=True, help="Check an emulated target, or `all`; may be repeated.")
 @json_option
 @click.pass_context
-def command(ctx: click.Context, variant: str | None, golden: str | None, as_json: bool) -> None:
+def command(
+    ctx: click.Context,
+    variant: str | None,
+    golden: str | None,
+    port: str | None,
+    baud: int,
+    reset: bool,
+    timeout: float,
+    targets: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Compute the golden vectors on this host, with each kernel variant, and compare all bits.
+
+    With --port: on the board at that port, which runs the parity application, and compare with this host. With
+    --target: on emulated chips, from a source checkout.
 
     Exit status 1 when a single bit differs; the case and element are named.
     """
+    _one_of(ctx, {"port": port, "targets": targets, "variant": variant})
+    _only_with(ctx, "port", port, ("baud", "reset", "timeout"))
+    if targets and golden is not None:
+        raise click.UsageError("--golden: expected without --target, whose images hold the checkout's vectors")
+    if targets:
+        ctx.exit(_run_matrix(targets, as_json))
     choose(None)  # a wrong AETHER_KERNELS would stop every other command, and must not look right here
     files = golden_files(golden)
+    if port is not None:
+        ctx.exit(_check_board(files, port, baud, Patience(silence=timeout), reset, as_json))
     variants = kernels() if variant is None else (variant,)
     reports = [run_golden(data, name, file) for name in variants for file, data in files]
     passed = all(report.passed for report in reports)
@@ -39,6 +76,76 @@ def command(ctx: click.Context, variant: str | None, golden: str | None, as_json
     else:
         print_reports(reports)
     ctx.exit(0 if passed else 1)
+
+
+def _flag(ctx: click.Context, name: str) -> str:
+    return next(param.opts[0] for param in ctx.command.params if param.name == name)
+
+
+def _one_of(ctx: click.Context, given: dict[str, Any]) -> None:
+    names = [_flag(ctx, name) for name, value in given.items() if value]
+    if len(names) > 1:
+        raise click.UsageError(f"expected one of {', '.join(names)}, found them together")
+
+
+def _only_with(ctx: click.Context, needed: str, value: object, names: tuple[str, ...]) -> None:
+    for name in names:
+        if not value and ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{_flag(ctx, name)}: expected with {_flag(ctx, needed)}, found without it")
+
+
+def _run_matrix(targets: tuple[str, ...], as_json: bool) -> int:
+    """tools/parity of the checkout, with its own output and its own answer."""
+    tool = find_checkout() / "tools" / "parity"
+    command = [sys.executable, str(tool)]
+    for name in targets:
+        command += ["--target", name]
+    if not as_json:
+        return subprocess.run(command, check=False).returncode
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "parity.json"
+        code = subprocess.run([*command, "--json", str(result)], stdout=sys.stderr, check=False).returncode
+        if result.exists():
+            print_json({"passed": code == 0, "rows": json.loads(result.read_text(encoding="utf-8"))})
+    return code
+
+
+def _check_board(
+    files: list[tuple[str, bytes]], name: str, baud: int, patience: Patience, reset: bool, as_json: bool
+) -> int:
+    host = host_run(files)
+    with SerialPort(name, baud) as port:
+        report = fetch_report(port, patience, reset=reset, tell=lambda text: click.echo(printable(text), err=True))
+    comparison = compare(report, host)
+    if as_json:
+        print_json({"port": name, **comparison.as_json()})
+    else:
+        print_comparison(comparison)
+    return 0 if comparison.identical else 1
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Host and chip side by side, a column each variant of the chip; then what differs."""
+    out = console()
+    host, report = comparison.host, comparison.report
+    variants = report.kernels()
+    shown = table("", ">this host", *(f">{report.chip} ({kernels})" for kernels in variants))
+    shown.add_row("core", host.core, *([report.core] * len(variants)))
+    shown.add_row("vectors", f"{quantity(host.bytes)} bytes", *([f"{quantity(report.bytes)} bytes"] * len(variants)))
+    shown.add_row("their CRC-32", host.crc, *([report.crc] * len(variants)))
+    for what, words in (("cases", "cases"), ("checks", "checks"), ("compared", "values compared")):
+        chip = [quantity(report.total(what, kernels)) for kernels in variants]
+        shown.add_row(words, quantity(host.total(what)), *chip)
+    shown.add_row("failed checks", quantity(host.total("failed")), *(str(report.total("failed", k)) for k in variants))
+    if report.stack_size:
+        stack = f"{quantity(report.stack)} of {quantity(report.stack_size)} bytes"
+        shown.add_row("stack used", "", *([stack] * len(variants)))
+    out.print(shown)
+    for difference in comparison.differences[:_SHOWN]:
+        out.print(difference)
+    if len(comparison.differences) > _SHOWN:
+        out.print(f"… and {len(comparison.differences) - _SHOWN} more")
+    out.print("All bits equal." if comparison.identical else "NOT the same.")
 
 
 def document(reports: list[GoldenReport]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import zlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["Failure", "FileResult", "Line", "Report", "ReportError", "parse", "read_line"]
+__all__ = ["Failure", "FileResult", "Line", "Report", "ReportError", "parse", "read_lines"]
 
 LINE = re.compile(r"(aether ([a-z]+)((?: [a-z_]+=\S+)*)) \*([0-9A-F]{8})")
 
@@ -147,21 +147,24 @@ def _typed(kind: type, values: dict[str, str]) -> Any:
     return kind(**{key: _number(values, key) if types[key] == "int" else value for key, value in values.items()})
 
 
-def read_line(text: str) -> Line | None:
-    """The line of a report at the end of `text`, noise before it allowed; None when no CRC there is right."""
-    start = text.rfind("aether ")
-    match = LINE.fullmatch(text, start) if start >= 0 else None
-    if match is None or zlib.crc32(match[1].encode("ascii", "replace")) != int(match[4], 16):
+def _line(match: re.Match[str] | None) -> Line | None:
+    if match is None or zlib.crc32(match[1].encode("latin-1", "replace")) != int(match[4], 16):
         return None
     return Line(match[2], dict(part.split("=", 1) for part in match[3].split()))
+
+
+def read_lines(text: str) -> list[Line]:
+    """The lines of reports in `text` whose CRC is right, whatever stands before, between and after them."""
+    starts = [found.start() for found in re.finditer("aether ", text)]
+    return [line for start in starts if (line := _line(LINE.match(text, start))) is not None]
 
 
 def parse(text: str) -> Report:
     """A report and nothing else, every line checked. One without its last line is returned with `ended` false."""
     report = Report()
     for number, text_line in enumerate(text.splitlines(), 1):
-        line = read_line(text_line)
-        if line is None or not text_line.startswith("aether "):
+        line = _line(LINE.fullmatch(text_line.removesuffix("\r")))
+        if line is None:
             raise ReportError(f"line {number} is damaged: {text_line[:120]!r}")
         try:
             report.take(line)
