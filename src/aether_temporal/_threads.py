@@ -1,4 +1,5 @@
-"""`forward` on several threads: sequences and rows are split, never a reduction, so the bits do not depend on it."""
+"""`forward` and its gradients on several threads: sequences and rows are split, never a reduction, so the bits do not
+depend on how many there are."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from . import _core
 from .config import TemporalHeadConfig
 from .errors import InvalidArgumentError
 
-__all__ = ["choose_threads", "run"]
+__all__ = ["choose_threads", "run", "run_gradient"]
 
 # Multiply-adds below which starting work on other threads costs more than it saves (about 1.5 ms of one thread).
 WORTH_SPLITTING = 1 << 27
@@ -71,13 +72,28 @@ def run(job: _core.Attention, threads: int) -> None:
         _all(threads, [_part(job.rows, n, first, count) for n in range(job.batch) for first, count in pieces])
 
 
+def run_gradient(job: _core.AttentionGradient, threads: int) -> None:
+    """All of `job` on `threads` threads; chunks were cut when it was made, so they are the same for any number."""
+    units = range(job.units)
+    if job.chunks == 1:
+        pieces = _split(job.units, 1, threads) if threads > 1 else [(0, job.units)]
+        _all(threads, [_part(job.run, first, count) for first, count in pieces])
+        return
+    job.plan()
+    last_first = reversed(range(job.chunks))  # later rows see more
+    _all(threads, [_part(job.pack, unit) for unit in units])
+    _all(threads, [_part(job.rows, unit, chunk) for chunk in last_first for unit in units])
+    _all(threads, [_part(job.finish, unit) for unit in units])
+
+
 def _part(work: Callable[..., None], *arguments: int) -> Callable[[], None]:
     return lambda: work(*arguments)
 
 
 def _all(threads: int, tasks: Sequence[Callable[[], None]]) -> None:
-    if len(tasks) == 1:
-        tasks[0]()
+    if threads == 1 or len(tasks) == 1:
+        for task in tasks:
+            task()
         return
     futures = [_pool(threads).submit(task) for task in tasks]
     errors = [future.exception() for future in futures]

@@ -1,9 +1,8 @@
 """The model of docs/spec/model.md in torch: the same operations, so that what is trained is what runs.
 
 Parameters are kept in the blob's own layout (matrices [in, out], kernels [taps, w]). An absent section is a parameter
-that is None. Sums are torch's, so values agree with the core's to rounding, not bit for bit: the core's are the ones
-that
-count.
+that is None. Attention is the core's; the other sums are torch's, so values agree with the core's to rounding, not bit
+for bit: the core's are the ones that count.
 """
 
 from __future__ import annotations
@@ -16,9 +15,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from aether_temporal.config import TemporalHeadConfig
 from aether_temporal.settings import PatternSettings
 
-from .pattern import visible
+from .attention import attention
 
 TINY = 2.0**-126
 
@@ -61,6 +61,21 @@ class NetworkConfig:
         if self.hidden and self.eps is None:
             raise ValueError("eps: expected a norm, since there is a feed-forward part, found None")
 
+    def head(self) -> TemporalHeadConfig:
+        """The attention of a layer."""
+        p = self.pattern
+        return TemporalHeadConfig(
+            q_heads=self.n_q_heads,
+            kv_heads=self.n_kv_heads,
+            head_dim=self.head_dim,
+            window=2**64 - 1 if p.window is None else p.window,
+            block_size=p.block_size,
+            global_tokens=tuple(p.global_tokens),
+            use_log_stride=p.use_log_stride,
+            use_landmarks=p.use_landmarks,
+            history=p.history,
+        )
+
 
 def rms_norm(x: torch.Tensor, gain: torch.Tensor, eps: float) -> torch.Tensor:
     """x divided by its root mean square along the last axis, times gain."""
@@ -76,10 +91,8 @@ def causal_filter(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor) -> 
 
 def trailing_mean(x: torch.Tensor, frames: int) -> torch.Tensor:
     """Mean of the last `frames` rows (fewer at the start) of x [N, T, w], for each row."""
-    length = x.shape[1]
-    frames = min(frames, length)
     sums = F.avg_pool1d(F.pad(x.transpose(1, 2), (frames - 1, 0)), frames, 1).transpose(1, 2) * frames
-    count = torch.arange(1, length + 1, dtype=x.dtype).clamp(max=frames)
+    count = torch.arange(1, x.shape[1] + 1, dtype=x.dtype, device=x.device).clamp(max=frames)
     return sums / count[:, None]
 
 
@@ -97,6 +110,7 @@ class Layer(nn.Module):
     def __init__(self, c: NetworkConfig) -> None:
         super().__init__()
         self.config = c
+        self.head = c.head()
         q, kv, w = c.n_q_heads * c.head_dim, c.n_kv_heads * c.head_dim, c.width
         self.Wq, self.Wk, self.Wv, self.Wo = _matrix(w, q), _matrix(w, kv), _matrix(w, kv), _matrix(q, w, 0.2)
         self.bq = _vector(q) if c.bias else None
@@ -118,32 +132,21 @@ class Layer(nn.Module):
     def _heads(self, h: torch.Tensor, matrix: torch.Tensor, bias: torch.Tensor | None, heads: int) -> torch.Tensor:
         return F.linear(h, matrix.t(), bias).view(h.shape[0], h.shape[1], heads, self.config.head_dim)
 
-    def _attention(self, h: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def _attention(self, h: torch.Tensor) -> torch.Tensor:
         c = self.config
-        n, length, _ = h.shape
-        block = c.pattern.block_size
-        blocks = length // block
+        query = self._heads(h, self.Wq, self.bq, c.n_q_heads)
+        key = self._heads(h, self.Wk, self.bk, c.n_kv_heads)
+        value = self._heads(h, self.Wv, self.bv, c.n_kv_heads)
+        return F.linear(attention(query, key, value, self.head).flatten(2), self.Wo.t(), self.bo)
 
-        def candidates(matrix: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-            rows = self._heads(h, matrix, bias, c.n_kv_heads)
-            means = rows[:, : blocks * block].reshape(n, blocks, block, c.n_kv_heads, c.head_dim).mean(2)
-            both = torch.cat([rows, means], dim=1)
-            return both.repeat_interleave(c.n_q_heads // c.n_kv_heads, dim=2).transpose(1, 2)
-
-        query = self._heads(h, self.Wq, self.bq, c.n_q_heads).transpose(1, 2)
-        seen = F.scaled_dot_product_attention(
-            query, candidates(self.Wk, self.bk), candidates(self.Wv, self.bv), attn_mask=mask
-        )
-        return F.linear(seen.transpose(1, 2).reshape(n, length, -1), self.Wo.t(), self.bo)
-
-    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         c = self.config
         h = x
         if self.gain is not None and c.eps is not None:
             h = rms_norm(h, self.gain, c.eps)
         if self.kernel is not None and self.kernel_bias is not None:
             h = causal_filter(h, self.kernel, self.kernel_bias)
-        x = x + F.dropout(self._attention(h, mask), c.dropout, self.training)
+        x = x + F.dropout(self._attention(h), c.dropout, self.training)
         if self.ffn_gain is not None and self.W1 is not None and self.W2 is not None and c.eps is not None:
             u = F.relu(F.linear(rms_norm(x, self.ffn_gain, c.eps), self.W1.t(), self.b1))
             o = F.linear(F.dropout(u, c.dropout, self.training), self.W2.t(), self.b2)
@@ -174,12 +177,6 @@ class TemporalClassifier(nn.Module):
         self.classifier_bias = _vector(c.n_classes) if c.bias else None
         self.embed = _matrix(c.width, c.embedding_dim) if c.embedding_dim else None
         self.embed_bias = _vector(c.embedding_dim) if c.embedding_dim else None
-        self._masks: dict[int, torch.Tensor] = {}
-
-    def _mask(self, length: int) -> torch.Tensor:
-        if length not in self._masks:
-            self._masks[length] = visible(self.config.pattern, length)
-        return self._masks[length]
 
     def without_gain(self, frames: torch.Tensor) -> torch.Tensor:
         """Frames divided by their own means where the configuration says so (step 1)."""
@@ -215,9 +212,8 @@ class TemporalClassifier(nn.Module):
             if c.stem_activation == "relu":
                 x = F.relu(x)
         x = F.dropout(x, c.dropout, self.training)
-        mask = self._mask(x.shape[1])
         for layer in self.layers:
-            x = layer(x, mask)
+            x = layer(x)
         if self.gain is not None and c.eps is not None:
             x = rms_norm(x, self.gain, c.eps)
         return trailing_mean(x, c.pool_frames) if c.pool_frames > 1 else x

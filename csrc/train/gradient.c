@@ -1,0 +1,235 @@
+#include "gradient.h"
+
+#include "bits.h"
+#include "candidates.h"
+#include "fpenv.h"
+#include "panel.h"
+
+#define VECTOR 64 /* bytes; parts of memory begin at multiples */
+
+/* The variant that goes with the head's kernels, and so one that this processor can run. */
+static const aether_gradient_kernel *kernel_of(const aether_head *head) {
+    const aether_gradient_kernel *const all[] = {
+        &aether_gradient_portable,
+#if defined(AETHER_GRADIENT_X86)
+        &aether_gradient_sse2,
+        &aether_gradient_avx2,
+        &aether_gradient_avx512,
+#elif defined(AETHER_GRADIENT_NEON)
+        &aether_gradient_neon,
+#endif
+    };
+    const aether_kernels *kernels;
+    size_t i;
+    for (i = 1; i < sizeof all / sizeof all[0]; i++) {
+        if (aether_kernels_find(all[i]->name, &kernels) == AETHER_OK && kernels == head->kernels) {
+            return all[i];
+        }
+    }
+    return all[0];
+}
+
+static size_t plus(size_t a, size_t b) {
+    return a > SIZE_MAX - b ? SIZE_MAX : a + b;
+}
+
+/* n rounded up to a multiple of `unit`, or SIZE_MAX. */
+static size_t whole(size_t n, size_t unit) {
+    return n > SIZE_MAX - (unit - 1) ? SIZE_MAX : (n + unit - 1) / unit * unit;
+}
+
+static size_t take(aether_bytes *bytes, size_t count, size_t size) {
+    return aether_take(bytes, whole(aether_mul(count, size), VECTOR), 1);
+}
+
+static aether_status lay_out(const aether_head *head, size_t tokens, size_t lanes, aether_panel *at,
+                             aether_gradient_memory *memory) {
+    const aether_config *config = &head->config;
+    const size_t group = config->q_heads / config->kv_heads;
+    aether_bytes panel = {0, 0}, scratch = {0, 0};
+    aether_status status;
+    at->blocks = 0;
+    if (aether_pattern_has_landmarks(config) && tokens > 0) {
+        at->blocks = aether_count(config->causal ? tokens / config->block_size : (tokens - 1) / config->block_size + 1);
+    }
+    at->dim = whole(config->head_dim, lanes);
+    at->rows = plus(tokens, at->blocks);
+    at->most = whole(aether_candidates_max(config, tokens), lanes);
+    take(&panel, aether_mul(at->rows, at->dim), sizeof(float));
+    at->values = take(&panel, aether_mul(at->rows, at->dim), sizeof(float)) / sizeof(float);
+    at->singles = take(&scratch, aether_pattern_max_singles(config), sizeof(uint64_t));
+    at->block_list = take(&scratch, aether_pattern_max_blocks(config), sizeof(uint64_t));
+    at->index = take(&scratch, at->most, sizeof(size_t));
+    at->q = take(&scratch, aether_mul(group, at->dim), sizeof(float));
+    at->d_out = take(&scratch, aether_mul(group, at->dim), sizeof(float));
+    at->d_q = take(&scratch, aether_mul(group, at->dim), sizeof(float));
+    at->weight = take(&scratch, aether_mul(at->most, AETHER_PANEL_HEADS), sizeof(float));
+    at->d_score = take(&scratch, aether_mul(at->most, AETHER_PANEL_HEADS), sizeof(float));
+    status = aether_taken(&panel, &memory->panel);
+    memory->sums = memory->panel;
+    return status != AETHER_OK ? status : aether_taken(&scratch, &memory->scratch);
+}
+
+/* The layout of a job whose arguments make sense; tokens 0 is for the caller to see. */
+static aether_status check(const aether_gradient *job, size_t kv, const void *a, const void *b, aether_panel *at) {
+    aether_gradient_memory memory;
+    if (job == NULL || job->head == NULL || a == NULL || b == NULL) {
+        return AETHER_E_ARGUMENT;
+    }
+    if (job->tokens > 0 && (job->q == NULL || job->k == NULL || job->v == NULL || job->d_out == NULL ||
+                            job->d_q == NULL || job->d_k == NULL || job->d_v == NULL)) {
+        return AETHER_E_ARGUMENT;
+    }
+    if (!aether_aligned(job->q, 4) || !aether_aligned(job->k, 4) || !aether_aligned(job->v, 4) ||
+        !aether_aligned(job->d_out, 4) || !aether_aligned(job->d_q, 4) || !aether_aligned(job->d_k, 4) ||
+        !aether_aligned(job->d_v, 4) || !aether_aligned(a, 8) || !aether_aligned(b, 8)) {
+        return AETHER_E_ALIGNMENT;
+    }
+    if (kv >= job->head->config.kv_heads) {
+        return AETHER_E_SHAPE;
+    }
+    return lay_out(job->head, job->tokens, kernel_of(job->head)->lanes, at, &memory);
+}
+
+aether_status aether_gradient_size(const aether_head *head, size_t tokens, aether_gradient_memory *bytes) {
+    aether_panel at;
+    if (head == NULL || bytes == NULL) {
+        return AETHER_E_ARGUMENT;
+    }
+    return lay_out(head, tokens, kernel_of(head)->lanes, &at, bytes);
+}
+
+/* Tokens of block b: all blocks are whole but, when not causal, the last. */
+static size_t block_tokens(const aether_gradient *job, size_t b) {
+    const uint64_t size = job->head->config.block_size;
+    const uint64_t left = job->tokens - b * size;
+    return (size_t)(size < left ? size : left);
+}
+
+static void pack_rows(const aether_gradient *job, const aether_panel *at, size_t kv, const float *from, float *to) {
+    const aether_config *config = &job->head->config;
+    const size_t dim = config->head_dim, step = (size_t)config->kv_heads * dim;
+    size_t t, b, d;
+    memset(to, 0, at->rows * at->dim * sizeof(float));
+    for (t = 0; t < job->tokens; t++) {
+        memcpy(to + t * at->dim, from + t * step + kv * dim, dim * sizeof(float));
+    }
+    for (b = 0; b < at->blocks; b++) {
+        const size_t count = block_tokens(job, b);
+        const float *row = to + b * (size_t)config->block_size * at->dim, divisor = (float)count;
+        float *mean = to + (job->tokens + b) * at->dim;
+        for (t = 0; t < count; t++, row += at->dim) {
+            for (d = 0; d < dim; d++) {
+                mean[d] += row[d];
+            }
+        }
+        for (d = 0; d < dim; d++) {
+            mean[d] /= divisor;
+        }
+    }
+}
+
+static AETHER_NOINLINE void pack_here(const aether_gradient *job, const aether_panel *at, size_t kv, float *panel) {
+    pack_rows(job, at, kv, job->k, panel);
+    pack_rows(job, at, kv, job->v, panel + at->values);
+}
+
+aether_status aether_gradient_pack(const aether_gradient *job, size_t kv, void *panel) {
+    aether_panel at;
+    aether_fpenv env;
+    const aether_status status = check(job, kv, panel, panel, &at);
+    if (status != AETHER_OK || job->tokens == 0) {
+        return status;
+    }
+    env = aether_fpenv_enter();
+    pack_here(job, &at, kv, panel);
+    aether_fpenv_leave(env);
+    return AETHER_OK;
+}
+
+aether_status aether_gradient_rows(const aether_gradient *job, size_t kv, const void *panel, size_t first, size_t count,
+                                   void *sums, void *scratch) {
+    aether_panel at;
+    aether_fpenv env;
+    aether_status status = check(job, kv, panel, sums, &at);
+    if (status != AETHER_OK) {
+        return status;
+    }
+    if (scratch == NULL) {
+        return AETHER_E_ARGUMENT;
+    }
+    if (!aether_aligned(scratch, 8)) {
+        return AETHER_E_ALIGNMENT;
+    }
+    if (first > job->tokens || count > job->tokens - first) {
+        return AETHER_E_SHAPE;
+    }
+    if (job->tokens == 0) {
+        return AETHER_OK;
+    }
+    memset(sums, 0, (at.values + at.rows * at.dim) * sizeof(float));
+    env = aether_fpenv_enter();
+    kernel_of(job->head)->rows(job, &at, kv, panel, first, count, sums, scratch);
+    aether_fpenv_leave(env);
+    return AETHER_OK;
+}
+
+/* A token's gradient is what came to the token and its share of what came to its block's mean. */
+static void finish_rows(const aether_gradient *job, const aether_panel *at, size_t kv, const float *sums, size_t step,
+                        size_t chunks, float *to) {
+    const aether_config *config = &job->head->config;
+    const size_t dim = config->head_dim, row = (size_t)config->kv_heads * dim;
+    size_t t, c, d;
+    for (t = 0; t < job->tokens; t++) {
+        const uint64_t b = t / config->block_size;
+        float *out = to + t * row + kv * dim;
+        for (d = 0; d < dim; d++) {
+            float sum = sums[t * at->dim + d];
+            for (c = 1; c < chunks; c++) {
+                sum += sums[c * step + t * at->dim + d];
+            }
+            out[d] = sum;
+        }
+        if (b < at->blocks) {
+            const float *mean = sums + (job->tokens + (size_t)b) * at->dim;
+            const float divisor = (float)block_tokens(job, (size_t)b);
+            for (d = 0; d < dim; d++) {
+                float sum = mean[d];
+                for (c = 1; c < chunks; c++) {
+                    sum += mean[c * step + d];
+                }
+                out[d] += sum / divisor;
+            }
+        }
+    }
+}
+
+static AETHER_NOINLINE void finish_here(const aether_gradient *job, const aether_panel *at, size_t kv,
+                                        const float *sums, size_t step, size_t chunks) {
+    finish_rows(job, at, kv, sums, step, chunks, job->d_k);
+    finish_rows(job, at, kv, sums + at->values, step, chunks, job->d_v);
+}
+
+aether_status aether_gradient_finish(const aether_gradient *job, size_t kv, const void *sums, size_t chunks) {
+    aether_panel at;
+    aether_gradient_memory memory;
+    aether_fpenv env;
+    aether_status status = check(job, kv, sums, sums, &at);
+    if (status != AETHER_OK) {
+        return status;
+    }
+    if (chunks == 0) {
+        return AETHER_E_SHAPE;
+    }
+    if (job->tokens == 0) {
+        return AETHER_OK;
+    }
+    status = aether_gradient_size(job->head, job->tokens, &memory);
+    if (status != AETHER_OK) {
+        return status;
+    }
+    env = aether_fpenv_enter();
+    finish_here(job, &at, kv, sums, memory.sums / sizeof(float), chunks);
+    aether_fpenv_leave(env);
+    return AETHER_OK;
+}
