@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from rich.console import Console
 
 from aether_temporal import TemporalModel, kernels
 from aether_temporal.demo import DEMO_SEED, demo_recording, save_recording
 from aether_temporal.golden import golden_files, run_golden
+from aether_temporal.recordings import Recording
 from aether_temporal.running import default_capacity, run
 from aether_temporal.running.stream import answer_names, real_time
 from aether_temporal.shipped import model_path
@@ -37,10 +39,22 @@ _LATE = (
 @click.option("--save", type=click.Path(dir_okay=False), help="Keep the simulated recording (.npz, for `aether run`).")
 @click.option("--force", is_flag=True, help="With --save: replace the file when it is there.")
 @click.option("--plot", type=click.Path(dir_okay=False), help="Draw the timeline to this file (extra `plot`).")
+@click.option(
+    "--send", metavar="HOST:PORT", help="Only send it there over UDP as a node would, for trying `aether listen`."
+)
+@click.option("--node", type=click.IntRange(0, 255), default=1, show_default=True, help="With --send: the node's id.")
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, seed: int, speed: str | None, save: str | None, force: bool, plot: str | None, as_json: bool
+    ctx: click.Context,
+    seed: int,
+    speed: str | None,
+    save: str | None,
+    force: bool,
+    plot: str | None,
+    send: str | None,
+    node: int,
+    as_json: bool,
 ) -> None:
     """Simulate a short recording, classify it frame by frame, and check that this host computes every bit right.
 
@@ -57,6 +71,9 @@ def command(
     recording = demo_recording(seed)
     if save is not None:
         save_recording(recording, save)
+    if send is not None:
+        _send(out, model, recording, seed, send, node, speed, as_json)
+        return
     names = answer_names(model)
     if not as_json:
         out.print(
@@ -102,3 +119,30 @@ def command(
     if plot is not None:
         draw(result, plot, None if as_json else out)
     ctx.exit(130 if result.interrupted else 0 if passed else 1)
+
+
+def _send(
+    out: Console,
+    model: TemporalModel,
+    recording: Recording,
+    seed: int,
+    target: str,
+    node: int,
+    speed: str | None,
+    as_json: bool,
+) -> None:
+    """The simulated recording as packets, in its own time."""
+    from aether_temporal.listening.sending import resolve, send_recording
+
+    resolve(target)
+    if not as_json:
+        out.print(
+            f"Sending a SIMULATED recording (seed {seed}) to {target} as node {node}: {len(recording)} raw CSI frames, "
+            "and a classification a second by the demo model. Nothing of it was measured. Ctrl-C ends."
+        )
+    pace = (lambda t: None) if speed == "max" else real_time(recording)
+    sent = send_recording(recording, model, target, node_id=node, pace=pace)
+    if as_json:
+        print_json({"simulated": True, "seed": seed, "target": target, "node": node, "packets": sent})
+    else:
+        out.print(f"{sent} packets sent")

@@ -21,10 +21,11 @@ from .output import printable
 _COMMANDS = {
     "run": "Stream a recording through a model and show what it says.",
     "enroll": "Enrol persons: recordings to a gallery for `run --enroll`.",
+    "listen": "Receive what nodes send over UDP; show, record and classify it.",
     "recordings": "List what recordings a file holds.",
     "inspect": "What a weight blob is, and whether it is whole.",
     "init": "Write a blob of random weights, the same bytes everywhere.",
-    "parity": "Check this host against the golden vectors, bit for bit.",
+    "parity": "Check this host, a board or emulated chips against the golden vectors.",
     "demo": "Simulate a recording, classify it, check this host.",
     "bench": "Measure speed beside the alternatives.",
     "train": "Train the shipped models again (extra `train`).",

@@ -1,0 +1,82 @@
+"""A node that is not there: sends a recording as a node would send it, for trying `aether listen` without a board."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+
+from aether_temporal.errors import InvalidArgumentError
+from aether_temporal.model import TemporalModel
+from aether_temporal.recordings import Recording, RecordingShapeError
+from aether_temporal.recordings.raw_frame import MAX_SUBCARRIERS, RawHeader
+from aether_temporal.running.inputs import model_frames
+from aether_temporal.running.stream import Answers, real_time
+
+from .packets import Classification, RawFrame
+
+_FREQUENCY, _RSSI, _NOISE = 2437, -45, -92  # what a node would have measured
+_EVERY = 1.0  # seconds between classifications
+
+
+def resolve(target: str) -> tuple[int, tuple[object, ...]]:
+    """Address family and address of HOST:PORT or [IPv6]:PORT. InvalidArgumentError."""
+    host, colon, port = target.rpartition(":")
+    if not colon or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+        raise InvalidArgumentError.of("send", "HOST:PORT", repr(target))
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)
+    except (socket.gaierror, UnicodeError) as error:
+        raise InvalidArgumentError.of("send", "a host that is known", f"{host!r} ({error})") from None
+    family, _, _, _, where = found[0]
+    return family, where
+
+
+def send_recording(
+    recording: Recording,
+    model: TemporalModel,
+    target: str,
+    *,
+    node_id: int = 1,
+    pace: Callable[[int], None] | None = None,
+) -> int:
+    """Sends the frames as raw CSI packets in the recording's own time, and once a second what the model says of them as
+    a classification packet. How many packets were sent; a KeyboardInterrupt ends it early.
+
+    pace: called before frame t instead of waiting until its time. RecordingShapeError, InvalidArgumentError, OSError.
+    """
+    if recording.iq is None or not 1 <= recording.width <= MAX_SUBCARRIERS:
+        raise RecordingShapeError(
+            f"{recording.title}: expected 1 … {MAX_SUBCARRIERS} I/Q pairs a frame, found {recording.width} "
+            f"{'pairs' if recording.is_raw else 'features'}"
+        )
+    family, where = resolve(target)
+    answers, frames = Answers(model), model_frames(model, recording)
+    wait = real_time(recording) if pace is None else pace
+    period = max(1, round(_EVERY * (recording.frame_rate or 50)))
+    begin, sent = time.monotonic(), 0
+    with socket.socket(family, socket.SOCK_DGRAM) as out:
+        try:
+            for t, frame in enumerate(frames):
+                wait(t)
+                header = RawHeader(node_id, 1, recording.width, _FREQUENCY, t, _RSSI, _NOISE)
+                out.sendto(RawFrame(header, recording.iq[t].tobytes()).to_bytes(), where)
+                sent += 1
+                answer = answers.push(frame)
+                if (t + 1) % period == 0:
+                    out.sendto(
+                        Classification(
+                            node_id=node_id,
+                            n_classes=len(answer.scores),
+                            ts_us=round((time.monotonic() - begin) * 1e6),
+                            sequence=t // period,
+                            argmax=answer.best,
+                            top_logit=float(answer.scores[answer.best]),
+                            margin=answer.margin,
+                        ).to_bytes(),
+                        where,
+                    )
+                    sent += 1
+        except KeyboardInterrupt:
+            pass
+    return sent
