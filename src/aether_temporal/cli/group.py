@@ -26,6 +26,7 @@ _COMMANDS = {
     "inspect": "What a weight blob is, and whether it is whole.",
     "init": "Write a blob of random weights, the same bytes everywhere.",
     "parity": "Check this host, a board or emulated chips against the golden vectors.",
+    "device": "Put a model on a chip, and see what is there.",
     "demo": "Simulate a recording, classify it, check this host.",
     "bench": "Measure speed beside the alternatives.",
     "train": "Train the shipped models again (extra `train`).",

@@ -1,0 +1,192 @@
+"""aether device pack, flash, info"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aether_temporal._files import write_atomic
+from aether_temporal.device.flashtool import FlashTool
+from aether_temporal.device.header import c_header
+from aether_temporal.device.slots import Slot, SlotHeader, first_choice, pack_slot
+from aether_temporal.device.update import ChipFlash, read_chip, update_model
+from aether_temporal.shipped import model_path
+
+from .options import json_option, model_argument
+from .output import bytes_text, console, print_json, printable, table
+
+
+class Size(click.ParamType[int]):
+    """131072, 0x20000, 128K or 1M, as in partitions.csv."""
+
+    name = "BYTES"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        match = re.fullmatch(r"(0x[0-9a-f]{1,8}|\d{1,10})([km]?)", str(value).lower())
+        if match is None:
+            self.fail(f"expected bytes such as 131072, 0x20000 or 128K, found {value!r}", param, ctx)
+        return int(match[1], 0 if match[1].startswith("0x") else 10) * {"": 1, "k": 1024, "m": 1 << 20}[match[2]]
+
+
+@click.group("device")
+def command() -> None:
+    """Put a model on a chip, and see what is there."""
+
+
+@command.command("pack")
+@model_argument
+@click.option("--out", type=click.Path(dir_okay=False), help="The image of a slot partition.")
+@click.option("--header", type=click.Path(dir_okay=False), help="The blob as a C header.")
+@click.option("--name", help="Of the array in the C header. [default: the file's name]")
+@click.option("--size", type=Size(), help="Bytes of the partition: refuse what does not fit. [default: not checked]")
+@click.option(
+    "--sequence", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the image: newer is used."
+)
+@click.option("--force", is_flag=True, help="Replace files that are there.")
+@json_option
+def pack(
+    model: str,
+    out: str | None,
+    header: str | None,
+    name: str | None,
+    size: int | None,
+    sequence: int,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make of the blob MODEL what a chip takes: the image of a slot partition, or a C header, or both.
+
+    The blob is opened whole first. The image says what the model must answer on the chip; a node believes it only then.
+    """
+    if out is None and header is None:
+        raise click.UsageError("expected --out or --header, found neither")
+    for file in (out, header):
+        if file is not None and Path(file).exists() and not force:
+            message = f"{file}: expected a new file, found one that is there already (--force replaces it)"
+            raise click.UsageError(message)
+    if header is None and name is not None:
+        raise click.UsageError("--name: expected with --header, found without it")
+    path = model_path(model)
+    blob = path.read_bytes()
+    image = pack_slot(blob, sequence, size)
+    identifier = name or _identifier(path.stem)
+    text = None if header is None else c_header(blob, identifier, path.name)
+    if out is not None:
+        write_atomic(out, image)
+    if header is not None and text is not None:
+        write_atomic(header, text.encode("ascii"))
+    found = SlotHeader.decode(image, len(image))
+    if as_json:
+        print_json({"model": str(path), "out": out, "bytes": len(image), "header": header, **asdict(found)})
+        return
+    if out is not None:
+        checks = f"check 0x{found.check_binary32:08X} and 0x{found.check_binary16:08X}"
+        click.echo(f"{out}: {bytes_text(len(image))}, blob of {len(blob)}, sequence {sequence}, {checks}")
+    if header is not None:
+        click.echo(f"{header}: {identifier}[{len(blob)}]")
+
+
+def _identifier(stem: str) -> str:
+    text = re.sub("[^A-Za-z0-9_]", "_", stem)
+    return f"model_{text}" if not text or text[0].isdigit() else text
+
+
+def _port_options(function: Any) -> Any:
+    for option in (
+        click.option(
+            "--esptool", metavar="COMMAND", help="How esptool is called. [default: the module of this Python]"
+        ),
+        click.option("--chip", default="auto", show_default=True, help="As esptool names it."),
+        click.option("--baud", type=click.IntRange(min=300), default=460800, show_default=True),
+        click.option("--port", required=True, help="The board's serial port, such as /dev/ttyACM0."),
+    ):
+        function = option(function)
+    return function
+
+
+def _tool(port: str, baud: int, chip: str, esptool: str | None) -> FlashTool:
+    try:
+        words = None if esptool is None else shlex.split(esptool)
+    except ValueError as error:
+        raise click.UsageError(f"--esptool: expected a command, found {esptool!r} ({error})") from None
+    if words == []:
+        raise click.UsageError("--esptool: expected a command, found nothing")
+    return FlashTool(port, baud, chip, words)
+
+
+@command.command("flash")
+@model_argument
+@_port_options
+@click.option("--force", is_flag=True, help="Write also when the chip's newest slot holds this model already.")
+@json_option
+def flash(model: str, port: str, baud: int, chip: str, esptool: str | None, force: bool, as_json: bool) -> None:
+    """Write the blob MODEL to the chip at PORT, into the slot it does not need.
+
+    Whatever interrupts it: the other slot, and the model in it, are untouched. At its next start the chip tries the new
+    model, and keeps it when it answers as it must.
+    """
+    blob = model_path(model).read_bytes()
+    with _tool(port, baud, chip, esptool) as tool:
+        done = update_model(tool, blob, again=force, tell=lambda text: click.echo(text, err=True))
+    if as_json:
+        slots = [_slot_json(slot) for slot in done.before]
+        document = {"written": done.written, "slot": done.partition.label, "offset": done.partition.offset}
+        print_json({**document, "before": slots, "now": _slot_json(done.now)})
+        return
+    sequence = done.now.header.sequence if done.now.header else 0
+    if done.written:
+        click.echo(f"{done.partition.label}: {bytes_text(len(blob))} written and read back, sequence {sequence}")
+    else:
+        click.echo(f"{done.partition.label}: holds this model already, sequence {sequence}; --force writes it again")
+
+
+@command.command("info")
+@_port_options
+@json_option
+def info(port: str, baud: int, chip: str, esptool: str | None, as_json: bool) -> None:
+    """What the flash of the chip at PORT holds: partition table, blob slots, the models in them."""
+    with _tool(port, baud, chip, esptool) as tool:
+        found = read_chip(tool)
+    if as_json:
+        slots = None if found.slots is None else [_slot_json(slot) for slot in found.slots]
+        print_json({"partitions": [asdict(part) for part in found.table], "slots": slots, "why": found.why})
+    else:
+        _print_chip(found)
+
+
+def _slot_json(slot: Slot) -> dict[str, Any]:
+    values = asdict(slot)
+    del values["blob"]
+    return {**values, "good": slot.good}
+
+
+def _print_chip(found: ChipFlash) -> None:
+    out = console()
+    shown = table("partition", "type", "subtype", ">offset", ">size", "")
+    for part in found.table:
+        flags = ", ".join(name for name, on in (("encrypted", part.encrypted), ("readonly", part.read_only)) if on)
+        shown.add_row(part.label, part.type, part.subtype, f"0x{part.offset:X}", bytes_text(part.size), flags)
+    out.print(shown)
+    out.print()
+    if found.slots is None:
+        out.print(f"No blob slots: {printable(found.why)}")
+        return
+    first = first_choice(found.slots)
+    for index, slot in enumerate(found.slots):
+        out.print(f"{slot.label}: {_slot_line(slot)}")
+        if index == first:
+            out.print("  the chip tries this one first")
+
+
+def _slot_line(slot: Slot) -> str:
+    if slot.header is None:
+        return slot.problem
+    header = slot.header
+    state = "confirmed" if slot.confirmed else f"not confirmed yet, {slot.tries} of 3 tries begun"
+    model = f"sequence {header.sequence}, blob of {bytes_text(header.blob_length)} with CRC 0x{header.blob_crc:08X}"
+    return f"{model}, {slot.problem or state}"

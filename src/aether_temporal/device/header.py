@@ -1,0 +1,66 @@
+"""A blob as C source, for firmware that carries its model in the program."""
+
+from __future__ import annotations
+
+import re
+
+from aether_temporal.errors import InvalidArgumentError
+from aether_temporal.inspecting import describe_model
+
+__all__ = ["c_header"]
+
+_PER_LINE = 16
+
+
+def c_header(blob: bytes, name: str, source: str = "") -> str:
+    """A header with the blob's bytes as `static const unsigned char NAME[]`, aligned so that the core uses it in place.
+
+    name: a C identifier. source: where the blob came from, for the comment. BlobError, InvalidArgumentError.
+    """
+    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
+        raise InvalidArgumentError.of("name", "a C identifier", repr(name))
+    guard = f"{name.upper()}_RVNE_H"
+    rows = [blob[at : at + _PER_LINE] for at in range(0, len(blob), _PER_LINE)]
+    body = "\n".join("    " + ", ".join(f"0x{byte:02X}" for byte in row) + "," for row in rows)
+    comment = "\n".join(f" * {line}".rstrip() for line in _contents(blob, source))
+    return f"""/*
+{comment}
+ */
+#ifndef {guard}
+#define {guard}
+
+#if defined(__GNUC__)
+#define {guard}_ALIGNED __attribute__((aligned(16)))
+#elif defined(__cplusplus)
+#define {guard}_ALIGNED alignas(16)
+#else
+#define {guard}_ALIGNED _Alignas(16)
+#endif
+
+static const unsigned char {name}[{len(blob)}] {guard}_ALIGNED = {{
+{body}
+}};
+
+#endif
+"""
+
+
+def _plain(text: str) -> str:
+    """Text that can neither end the comment nor run into the next line."""
+    kept = "".join(c if c.isprintable() and ord(c) < 127 else "?" for c in text)
+    return kept.replace("*/", "* /").replace("/*", "/ *").rstrip("\\")
+
+
+def _contents(blob: bytes, source: str) -> list[str]:
+    what = describe_model(blob)
+    header, memory, settings = what["header"], what["memory"], what["settings"]
+    lines = [
+        f"RVNE weight blob{f' {_plain(source)}' if source else ''}: {len(blob)} bytes, CRC-32 {what['crc32']}.",
+        f"{header['input_dim']} features in, {header['n_classes']} classes out, {header['n_layers']} layers, "
+        f"{header['n_q_heads']} query and {header['n_kv_heads']} key/value heads of dim {header['head_dim']}, "
+        f"{header['dtype']} matrices.",
+        f"A stream of {memory['capacity']} frames takes {memory['ram']} bytes of RAM ({memory['dtype']} cache).",
+    ]
+    if settings is not None and settings["class_names"]:
+        lines.append(_plain(f"Classes: {', '.join(settings['class_names'])}."))
+    return [*lines, "Made by `aether device pack`; the bytes are the blob's own."]

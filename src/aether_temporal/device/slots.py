@@ -1,0 +1,224 @@
+"""Blob slots as they lie in flash (docs/spec/slots.md): packing an image, and reading what a slot holds."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from aether_temporal._core import crc32
+from aether_temporal.errors import BlobError, SlotError
+from aether_temporal.model import Dtype, TemporalModel
+
+from .check import check_answer
+
+__all__ = [
+    "BLOB_OFFSET",
+    "LABELS",
+    "SECTOR",
+    "Slot",
+    "SlotHeader",
+    "choose_target",
+    "first_choice",
+    "next_sequence",
+    "pack_slot",
+    "read_slot",
+    "slot_bytes_needed",
+    "without_commit",
+]
+
+LABELS = ("aether_a", "aether_b")
+SECTOR = 4096
+BLOB_OFFSET = 256
+CHECK_FRAMES = 8
+CHECK_SEED = 0x41455448
+PREFIX = 0x84  # header and marks
+
+_MAGIC = 0x544C5341
+_VERSION = 1
+_HEADER = struct.Struct("<IHHIIIIIIII20sI")
+_ERASED = 0xFFFFFFFF
+_COMMIT_AT, _COMMITTED = 0x40, 0x54494D43
+_TRIES_AT = (0x50, 0x60, 0x70)
+_CONFIRM_AT, _CONFIRMED = 0x80, 0x464E4F43
+
+
+@dataclass(frozen=True)
+class SlotHeader:
+    """The header of a slot's image."""
+
+    sequence: int
+    blob_offset: int
+    blob_length: int
+    blob_crc: int
+    check_frames: int
+    check_seed: int
+    check_binary32: int
+    check_binary16: int
+
+    def encode(self) -> bytes:
+        words = (self.sequence, self.blob_offset, self.blob_length, self.blob_crc)
+        check = (self.check_frames, self.check_seed, self.check_binary32, self.check_binary16)
+        body = _HEADER.pack(_MAGIC, _VERSION, _HEADER.size, *words, *check, bytes(20), 0)[:-4]
+        return body + crc32(body).to_bytes(4, "little")
+
+    @classmethod
+    def decode(cls, data: bytes, slot_bytes: int) -> SlotHeader:
+        """From the first bytes of a slot of `slot_bytes`. SlotError."""
+        if len(data) < _HEADER.size:
+            raise SlotError.of("slot", f"at least {_HEADER.size} bytes", len(data))
+        magic, version, size, *words, reserved, crc = _HEADER.unpack_from(data)
+        if magic != _MAGIC:
+            found = "erased flash" if data[: _HEADER.size].strip(b"\xff") == b"" else f"0x{magic:08X}"
+            raise SlotError.of("slot magic", f"0x{_MAGIC:08X}", found, 0)
+        if version != _VERSION:
+            raise SlotError.of("slot version", str(_VERSION), version, 4)
+        found_crc = crc32(data[: _HEADER.size - 4])
+        if crc != found_crc:
+            raise SlotError.of("slot header CRC", f"0x{found_crc:08X}, that of the bytes before", f"0x{crc:08X}", 0x3C)
+        if size != _HEADER.size or reserved != bytes(20):
+            raise SlotError.of("slot header", f"{_HEADER.size} bytes, reserved ones 0", f"{size}, {reserved.hex()}", 6)
+        header = cls(*words)
+        header._check(slot_bytes)
+        return header
+
+    def _check(self, slot_bytes: int) -> None:
+        if self.blob_offset % 16 or self.blob_offset < BLOB_OFFSET:
+            raise SlotError.of("blob_offset", f"a multiple of 16 from {BLOB_OFFSET} on", self.blob_offset, 0x0C)
+        if self.blob_length < 28 or self.blob_offset + self.blob_length > slot_bytes:
+            room = f"28 to {max(slot_bytes - self.blob_offset, 28)} bytes in a slot of {slot_bytes}"
+            raise SlotError.of("blob_length", room, self.blob_length, 0x10)
+        if not 1 <= self.check_frames <= 64:
+            raise SlotError.of("check_frames", "1 to 64", self.check_frames, 0x18)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What a slot holds. `problem` says why the node would not use it; empty: it counts, its blob is whole, and the
+    model answers here what the header says. `header` is None when it cannot be read."""
+
+    label: str
+    header: SlotHeader | None
+    committed: bool = False
+    tries: int = 0  # begun
+    confirmed: bool = False
+    problem: str = ""
+    blob: bytes = b""
+
+    @property
+    def good(self) -> bool:
+        return not self.problem
+
+
+def slot_bytes_needed(blob_length: int) -> int:
+    """Bytes of flash for a blob: whole sectors."""
+    return -(-(BLOB_OFFSET + blob_length) // SECTOR) * SECTOR
+
+
+def pack_slot(blob: bytes, sequence: int = 0, size: int | None = None) -> bytes:
+    """The image of a slot: header, marks, blob, then 0xFF up to whole sectors.
+
+    The blob is opened as a model first, and the check's answers are computed with it. size: bytes of the partition,
+    which is refused when it is too small. BlobError, SlotError.
+    """
+    model = TemporalModel.from_blob(blob)
+    if not 0 <= sequence <= 0xFFFFFFFF:
+        raise SlotError.of("sequence", "0 to 4294967295", sequence)
+    needed = slot_bytes_needed(len(blob))
+    if size is not None and (size < needed or size % SECTOR):
+        raise SlotError.of("partition", f"a multiple of {SECTOR} bytes, at least {needed} for this blob", size)
+    header = SlotHeader(
+        sequence=sequence,
+        blob_offset=BLOB_OFFSET,
+        blob_length=len(blob),
+        blob_crc=crc32(blob),
+        check_frames=CHECK_FRAMES,
+        check_seed=CHECK_SEED,
+        check_binary32=check_answer(model, CHECK_FRAMES, CHECK_SEED, "float32"),
+        check_binary16=check_answer(model, CHECK_FRAMES, CHECK_SEED, "float16"),
+    )
+    image = bytearray(b"\xff" * needed)
+    image[: _HEADER.size] = header.encode()
+    image[_COMMIT_AT : _COMMIT_AT + 4] = _COMMITTED.to_bytes(4, "little")
+    image[BLOB_OFFSET : BLOB_OFFSET + len(blob)] = blob
+    return bytes(image)
+
+
+def without_commit(image: bytes) -> bytes:
+    """The image before its last step: no node uses it."""
+    return image[:_COMMIT_AT] + b"\xff" * 4 + image[_COMMIT_AT + 4 :]
+
+
+def _mark(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 4], "little")
+
+
+def read_slot(label: str, data: bytes, slot_bytes: int | None = None) -> Slot:
+    """What the bytes of a slot hold. They may end after the blob; `slot_bytes` is then the size of the partition."""
+    try:
+        header = SlotHeader.decode(data, slot_bytes or len(data))
+    except SlotError as error:
+        return Slot(label, None, problem=str(error))
+    blob = bytes(data[header.blob_offset : header.blob_offset + header.blob_length])
+    slot = Slot(
+        label,
+        header,
+        committed=_mark(data, _COMMIT_AT) == _COMMITTED,
+        tries=sum(_mark(data, at) != _ERASED for at in _TRIES_AT),
+        confirmed=_mark(data, _CONFIRM_AT) == _CONFIRMED,
+        blob=blob,
+    )
+    return replace(slot, problem=_problem(slot, header, blob))
+
+
+def _problem(slot: Slot, header: SlotHeader, blob: bytes) -> str:
+    if not slot.committed:
+        return "an update that did not come to its end"
+    if not slot.confirmed and slot.tries == len(_TRIES_AT):
+        return f"{slot.tries} starts with it failed before it could be confirmed"
+    if (found := crc32(blob)) != header.blob_crc:
+        return f"the blob is damaged: expected CRC 0x{header.blob_crc:08X}, found 0x{found:08X}"
+    try:
+        model = TemporalModel.from_blob(blob)
+    except BlobError as error:
+        return f"the blob is refused: {error}"
+    checks: list[tuple[Dtype, int]] = [("float32", header.check_binary32), ("float16", header.check_binary16)]
+    for dtype, expected in checks:
+        answer = check_answer(model, header.check_frames, header.check_seed, dtype)
+        if answer != expected:
+            return f"the model answers other bits with a {dtype} cache: expected 0x{expected:08X}, found 0x{answer:08X}"
+    return ""
+
+
+def _newer(a: int, b: int) -> bool:
+    return 0 < (a - b) % (1 << 32) < 1 << 31
+
+
+def first_choice(slots: Sequence[Slot]) -> int | None:
+    """Which of the two slots a node tries first, of those that are good here; None: neither is."""
+    first, second = slots
+    if not first.good or first.header is None:
+        return 1 if second.good else None
+    if second.good and second.header is not None and _newer(second.header.sequence, first.header.sequence):
+        return 1
+    return 0
+
+
+def choose_target(slots: Sequence[Slot]) -> int:
+    """Which of the two slots an update goes to: never to the one that a node would fall back on.
+
+    A slot that is not good goes first; then one that no node has confirmed; then the older one.
+    """
+    first, second = slots
+    if first.good != second.good:
+        return 0 if second.good else 1
+    if not first.good or first.header is None or second.header is None:
+        return 0
+    if first.confirmed != second.confirmed:
+        return 0 if second.confirmed else 1
+    return 1 if _newer(first.header.sequence, second.header.sequence) else 0
+
+
+def next_sequence(other: Slot) -> int:
+    """The sequence of an update beside `other`, the slot that stays."""
+    return 0 if other.header is None else (other.header.sequence + 1) % (1 << 32)
