@@ -4,16 +4,26 @@ Nothing else of the package imports this but `train`, `gate` and their commands,
 torch.
 """
 
-from .exchange import Description, describe, export, from_blob, load, to_blob
+from .aggregator import AetherTemporalAggregator, AggregatorStream
+from .attention import attention
+from .description import Description
+from .exchange import describe, export, from_blob, load, to_blob
 from .network import NetworkConfig, TemporalClassifier
+from .pattern import visible
+from .precision import half_cost
 
 __all__ = [
+    "AetherTemporalAggregator",
+    "AggregatorStream",
     "Description",
     "NetworkConfig",
     "TemporalClassifier",
+    "attention",
     "describe",
     "export",
     "from_blob",
+    "half_cost",
     "load",
     "to_blob",
+    "visible",
 ]

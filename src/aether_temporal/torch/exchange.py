@@ -1,4 +1,7 @@
-"""Between a torch network and an RVNE blob, losslessly: every binary32 bit of a parameter is the blob's, and back."""
+"""Between a torch network and an RVNE blob, losslessly: every binary32 bit of a parameter is the blob's, and back.
+
+What a blob says beside (class names, carriers, timing …) stays with the network as its `description`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,6 @@ from numpy.typing import NDArray
 from aether_temporal.blob import WeightBlob, WeightBlobHeader
 from aether_temporal.settings import (
     BiasSettings,
-    CarrierSettings,
     ConvolutionSettings,
     EmbeddingSettings,
     FeedForwardSettings,
@@ -27,17 +29,10 @@ from aether_temporal.settings import (
     StemSettings,
 )
 
+from .description import Description
 from .network import Layer, NetworkConfig, TemporalClassifier
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Description:
-    """What a blob says beside its numbers."""
-
-    class_names: Sequence[str] | None = None
-    frame_rate: float | None = None
-    provenance: str | None = None
-    carriers: CarrierSettings | None = None
+__all__ = ["Description", "describe", "export", "from_blob", "load", "to_blob", "to_settings"]
 
 
 def _array(tensor: torch.Tensor | None) -> NDArray[np.float32]:
@@ -54,11 +49,18 @@ def _layers(network: TemporalClassifier) -> list[Layer]:
     return [layer for layer in network.layers if isinstance(layer, Layer)]
 
 
-def to_settings(network: TemporalClassifier, description: Description) -> ModelSettings:
-    """The network's sections."""
-    c, layers = network.config, _layers(network)
-    found: dict[str, Any] = {"width": c.width, "pattern": c.pattern, "gain": c.gain}
-    found |= {field.name: getattr(description, field.name) for field in dataclasses.fields(description)}
+def to_settings(network: TemporalClassifier, description: Description) -> ModelSettings | None:
+    """The network's sections; None where a plain version 1 blob says it all."""
+    c, layers, written = network.config, _layers(network), description.neutral
+    found: dict[str, Any] = {
+        field.name: getattr(description, field.name)
+        for field in dataclasses.fields(description)
+        if field.name != "neutral"
+    }
+    if c.pattern != PatternSettings() or "pattern" in written:
+        found["pattern"] = c.pattern
+    if c.gain != "none" or "gain" in written:
+        found["gain"] = c.gain
     if c.normalisation:
         found["normalisation"] = NormalisationSettings(_array(network.mean), _array(network.scale))
     if c.projection:
@@ -78,9 +80,13 @@ def to_settings(network: TemporalClassifier, description: Description) -> ModelS
         )
     if c.pool_frames > 1:
         found["pooling"] = PoolingSettings("mean", c.pool_frames)
+    elif "pooling" in written:
+        found["pooling"] = PoolingSettings()
     if c.embedding_dim:
         found["embedding"] = EmbeddingSettings(_array(network.embed), _array(network.embed_bias))
-    return ModelSettings(**found)
+    if c.width == c.input_dim and "extension" not in written and all(value is None for value in found.values()):
+        return None
+    return ModelSettings(width=c.width, **found)
 
 
 def to_blob(
@@ -88,18 +94,27 @@ def to_blob(
     description: Description | None = None,
     dtype: Literal["float32", "float16"] = "float32",
 ) -> WeightBlob:
-    """The network as a blob; with float32 without losing a bit. InvalidConfigError for weights that are not finite."""
+    """The network as a blob, with its own description where none is given.
+
+    float32: without losing a bit. float16: matrices rounded to nearest even (`half_cost` says what that costs).
+    InvalidConfigError (weights that are not finite), ResultOverflowError (beyond binary16).
+    """
     c = network.config
     header = WeightBlobHeader(dtype, c.input_dim, c.n_q_heads, c.n_kv_heads, c.head_dim, c.n_layers, c.n_classes)
     core = [{name: _array(getattr(layer, name)) for name in ("Wq", "Wk", "Wv", "Wo")} for layer in _layers(network)]
-    settings = to_settings(network, description or Description())
+    settings = to_settings(network, network.description if description is None else description)
     return WeightBlob.from_arrays(header, core, _array(network.classifier), settings)
 
 
 def describe(blob: WeightBlob) -> Description:
     """What the blob says beside its numbers."""
-    s = blob.settings or ModelSettings()
-    return Description(s.class_names, s.frame_rate, s.provenance, s.carriers)
+    s = blob.settings
+    if s is None:
+        return Description(neutral=frozenset())
+    neutral = {"extension", *(name for name in ("pattern", "gain") if getattr(s, name) is not None)}
+    if s.pooling is not None and s.pooling.frames == 1:
+        neutral.add("pooling")
+    return Description(s.class_names, s.frame_rate, s.provenance, s.carriers, s.timing, frozenset(neutral))
 
 
 def _shape(blob: WeightBlob, s: ModelSettings) -> NetworkConfig:
@@ -128,9 +143,12 @@ def _shape(blob: WeightBlob, s: ModelSettings) -> NetworkConfig:
 
 
 def from_blob(blob: WeightBlob) -> TemporalClassifier:
-    """The network of a blob (any the core accepts, the plain version 1 layout too); binary16 matrices are widened."""
+    """The network of a blob (any the core accepts, the plain version 1 layout too); binary16 matrices are widened.
+
+    `to_blob` of it is the same blob again, bit for bit, if it is asked for the blob's dtype.
+    """
     s = blob.settings or ModelSettings()
-    network = TemporalClassifier(_shape(blob, s))
+    network = TemporalClassifier(_shape(blob, s), describe(blob))
     layers, arrays = _layers(network), blob.arrays()
 
     def put(target: torch.Tensor | None, value: Any) -> None:
@@ -175,10 +193,13 @@ def from_blob(blob: WeightBlob) -> TemporalClassifier:
 
 
 def export(
-    network: TemporalClassifier, path: str | os.PathLike[str], description: Description | None = None
+    network: TemporalClassifier,
+    path: str | os.PathLike[str],
+    description: Description | None = None,
+    dtype: Literal["float32", "float16"] = "float32",
 ) -> WeightBlob:
-    """Writes the network as a binary32 blob, whole or not at all; returns it. OSError."""
-    blob = to_blob(network, description)
+    """Writes the network as a blob, whole or not at all; returns it. The errors of `to_blob`; OSError."""
+    blob = to_blob(network, description, dtype)
     blob.save(path)
     return blob
 

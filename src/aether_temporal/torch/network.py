@@ -16,9 +16,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from aether_temporal.config import TemporalHeadConfig
+from aether_temporal.errors import ShapeError
 from aether_temporal.settings import PatternSettings
 
 from .attention import attention
+from .description import Description
 
 TINY = 2.0**-126
 
@@ -155,14 +157,16 @@ class Layer(nn.Module):
 
 
 class TemporalClassifier(nn.Module):
-    """The whole model: frames float32 [N, T, input_dim] to logits [N, T, n_classes], the answer after each frame."""
+    """The whole model of a blob: frames float32 [N, T, input_dim] or [T, input_dim] to logits [..., T, n_classes], the
+    answer after each frame; and to embeddings, where the configuration has them. `description` goes into the blob."""
 
     mean: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: NetworkConfig, description: Description | None = None) -> None:
         super().__init__()
         c = self.config = config
+        self.description = Description() if description is None else description
         self.register_buffer("mean", torch.zeros(c.input_dim))  # measured, not learned: set_normalisation
         self.register_buffer("scale", torch.ones(c.input_dim))
         self.project = _matrix(c.input_dim, c.width) if c.projection else None
@@ -199,8 +203,12 @@ class TemporalClassifier(nn.Module):
         return self.stem_kernel - self.stem_kernel.mean(0)
 
     def hidden(self, frames: torch.Tensor) -> torch.Tensor:
-        """What classifier and embedding see after each frame, [N, T, width]."""
+        """What classifier and embedding see after each frame, [..., T, width]."""
         c = self.config
+        if frames.dim() not in (2, 3) or frames.shape[-1] != c.input_dim:
+            raise ShapeError.of("frames", f"shape (N, T, {c.input_dim}) or (T, {c.input_dim})", tuple(frames.shape))
+        if frames.dim() == 2:
+            return self.hidden(frames.unsqueeze(0)).squeeze(0)
         x = self.without_gain(frames)
         if c.normalisation:
             x = (x - self.mean) * self.scale
@@ -222,7 +230,7 @@ class TemporalClassifier(nn.Module):
         return F.linear(self.hidden(frames), self.classifier.t(), self.classifier_bias)
 
     def embeddings(self, frames: torch.Tensor) -> torch.Tensor:
-        """L2-normalised embeddings [N, T, embedding_dim] of a network that has them."""
+        """L2-normalised embeddings [..., T, embedding_dim] of a network that has them."""
         if self.embed is None:
             raise ValueError("embedding_dim: expected at least 1, found 0")
         e = F.linear(self.hidden(frames), self.embed.t(), self.embed_bias)
