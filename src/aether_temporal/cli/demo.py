@@ -62,6 +62,10 @@ def command(
     """
     if save is not None and Path(save).exists() and not force:
         raise click.UsageError(f"{save}: expected a new file, found one that is there already (--force replaces it)")
+    if send is not None and (save is not None or plot is not None or speed == "max"):
+        raise click.UsageError(
+            "--send goes in real time and does nothing else: expected none of --save, --plot and --speed max"
+        )
     if plot is not None:
         from aether_temporal.running.plot import check_plot
 
@@ -72,7 +76,7 @@ def command(
     if save is not None:
         save_recording(recording, save)
     if send is not None:
-        _send(out, model, recording, seed, send, node, speed, as_json)
+        _send(out, model, recording, seed, send, node, as_json)
         return
     names = answer_names(model)
     if not as_json:
@@ -128,7 +132,6 @@ def _send(
     seed: int,
     target: str,
     node: int,
-    speed: str | None,
     as_json: bool,
 ) -> None:
     """The simulated recording as packets, in its own time."""
@@ -140,8 +143,7 @@ def _send(
             f"Sending a SIMULATED recording (seed {seed}) to {target} as node {node}: {len(recording)} raw CSI frames, "
             "and a classification a second by the demo model. Nothing of it was measured. Ctrl-C ends."
         )
-    pace = (lambda t: None) if speed == "max" else real_time(recording)
-    sent = send_recording(recording, model, target, node_id=node, pace=pace)
+    sent = send_recording(recording, model, target, node_id=node)
     if as_json:
         print_json({"simulated": True, "seed": seed, "target": target, "node": node, "packets": sent})
     else:

@@ -50,10 +50,6 @@ class Said:
     time: float  # seconds since 1970
 
 
-def _sequences() -> dict[Kind, Sequence]:
-    return {Kind.RAW: Sequence(32), Kind.FEATURES: Sequence(16), Kind.CLASSIFICATION: Sequence(32)}
-
-
 @dataclass(eq=False)
 class Node:
     """Counts and the newest of everything. Constant memory, whatever the node sends."""
@@ -66,7 +62,7 @@ class Node:
     rate: Rate = field(default_factory=Rate)
     accepted: Counter[Kind] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
-    sequences: dict[Kind, Sequence] = field(default_factory=_sequences)
+    sequences: dict[Kind, Sequence] = field(default_factory=dict)  # of the kinds that came
     clock_jumps: int = 0
     rssi: int | None = None
     said: Said | None = None
@@ -78,7 +74,10 @@ class Node:
         self.accepted[kind] += 1
         self.rate.count(now)
         self.last_seen, self.heard = wall, now
-        order = self.sequences[kind].take(packet.sequence)
+        sequence = self.sequences.get(kind)
+        if sequence is None:
+            sequence = self.sequences[kind] = Sequence(16 if kind is Kind.FEATURES else 32)
+        order = sequence.take(packet.sequence)
         if not order.in_order:
             return order
         if isinstance(packet, RawFrame):

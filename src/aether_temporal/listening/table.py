@@ -72,6 +72,10 @@ class NodeTable:
         self.max_nodes, self.max_per_address = max_nodes, max(1, max_nodes // _ADDRESS_SHARE)
         self.rate = rate
         self.evicted = 0
+        self._fast_node = Refused(Refusal.TOO_FAST, f"at most {rate:g} packets a second of a node", "more")
+        self._fast_address = Refused(
+            Refusal.TOO_FAST, f"at most {rate * _ADDRESS_RATE:g} packets a second of an address", "more"
+        )
         self._rows: dict[NodeKey, Node] = {}
         self._ranks = _Ranks()
         self._addresses: dict[str, _Address] = {}
@@ -101,9 +105,9 @@ class NodeTable:
                 return newcomer
             node = newcomer
         if not node.bucket.take(now):
-            return Refused(Refusal.TOO_FAST, f"at most {self.rate:g} packets a second of a node", "more")
+            return self._fast_node
         if not self._addresses[key.address].bucket.take(now):
-            return Refused(Refusal.TOO_FAST, f"at most {self.rate * _ADDRESS_RATE:g} a second of an address", "more")
+            return self._fast_address
         return node
 
     def heard(self, node: Node) -> None:

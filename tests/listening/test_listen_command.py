@@ -1,0 +1,329 @@
+"""`aether listen` as a user has it: a process, its terminal, its files, its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from cli.command import call, save_model
+from wire import classification, features, raw
+
+from aether_temporal import TemporalModel
+from aether_temporal.demo import demo_recording
+from aether_temporal.listening import RawFrame, parse
+from aether_temporal.listening.sending import send_recording
+
+POSIX = pytest.mark.skipif(os.name != "posix", reason="signals and pseudo-terminals of POSIX")
+AETHER = [sys.executable, "-m", "aether_temporal"]
+GREETING = re.compile(r"Listening at (\S+) port (\d+)")
+
+
+def started(*arguments: object, **options: object) -> subprocess.Popen[bytes]:
+    command = [*AETHER, "listen", "--bind", "127.0.0.1", "--port", "0", *map(str, arguments)]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "30", "PYTHONUNBUFFERED": "1"}
+    environment.pop("NO_COLOR", None)
+    return subprocess.Popen(
+        command, env=environment, **({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options)
+    )  # type: ignore[call-overload,no-any-return]
+
+
+def port_of(found: subprocess.Popen[bytes]) -> int:
+    """What the greeting says."""
+    assert found.stdout is not None
+    match = GREETING.search(found.stdout.readline().decode())
+    assert match is not None
+    return int(match[2])
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def send(port: int, *datagrams: bytes) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        for data in datagrams:
+            out.sendto(data, ("127.0.0.1", port))
+
+
+def read_until(found: subprocess.Popen[bytes], text: str) -> str:
+    assert found.stdout is not None
+    seen = ""
+    while text not in seen:
+        line = found.stdout.readline().decode()
+        assert line, seen
+        seen += line
+    return seen
+
+
+@POSIX
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_lines_and_a_summary_at_the_end(tmp_path: Path, number: signal.Signals) -> None:
+    found = started("--model", save_model(tmp_path), "--answers", tmp_path / "a.jsonl", "--record", tmp_path / "x.pcap")
+    port = port_of(found)
+    send(port, *(classification(3, i, argmax=1, classes=3, logit=2.5, margin=1.25) for i in range(4)), b"nonsense")
+    assert "node   3  127.0.0.1  walk  logit 2.50  margin 1.25" in read_until(found, "walk")
+    send(port, classification(3, 4, argmax=7, classes=9))
+    read_until(found, "class 7")
+    found.send_signal(number)
+    out, error = found.communicate(timeout=30)
+    assert (found.returncode, error.decode()) == (0, "")
+    text = out.decode()
+    assert "5 packets of 1 nodes" in text
+    assert "refused   1 magic" in text
+    assert f"recording {tmp_path / 'x.pcap'}: 5 packets" in text
+    assert "\x1b" not in text
+    lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert [line["sequence"] for line in lines] == [0, 1, 2, 3, 4]
+    assert lines[0] | {"time": 0} == {
+        "event": "classification",
+        "time": 0,
+        "node": 3,
+        "address": "127.0.0.1",
+        "sequence": 0,
+        "ts_us": 1000000,
+        "class": 1,
+        "name": "walk",
+        "n_classes": 3,
+        "logit": 2.5,
+        "margin": 1.25,
+    }
+    assert lines[4]["name"] is None
+
+
+@POSIX
+def test_a_table_on_a_terminal(tmp_path: Path) -> None:
+    import pty
+
+    leader, follower = pty.openpty()
+    found = started("--model", save_model(tmp_path), stdout=follower, stderr=follower)
+    os.close(follower)
+    seen, asked, port = b"", False, 0
+    while True:
+        try:
+            piece = os.read(leader, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        seen += piece
+        match = GREETING.search(seen.decode(errors="replace"))
+        if match and not port:
+            port = int(match[2])
+            send(port, classification(3, 0, argmax=2, classes=3, logit=2.5, margin=1.25), classification(3, 7)[:-2])
+        if not asked and b"turn" in seen:
+            asked = True
+            found.send_signal(signal.SIGINT)
+    os.close(leader)
+    assert found.wait(30) == 0
+    text = seen.decode()
+    shown, summary = text.split("\x1b[?25h")
+    for wanted in ("node", "address", "margin", "a second", "127.0.0.1", "turn", "2.50", "1.25", "1 length"):
+        assert wanted in shown
+    assert "1 packets of 1 nodes" in summary
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1
+
+
+def test_json_lines_and_the_summary_as_the_last() -> None:
+    port = free_port()
+    command = [*AETHER, "listen", "--bind", "127.0.0.1", "--port", str(port), "--jsonl", "--duration", "60"]
+    found = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert found.stdout is not None
+    line = b""
+    for _ in range(200):  # until it listens
+        send(port, features(8, 1))
+        time.sleep(0.05)
+        if os.name != "posix" or _readable(found):
+            line = found.stdout.readline()
+            break
+    first = json.loads(line)
+    assert (first["event"], first["node"], first["respiration_bpm"]) == ("features", 8, 2.0)
+    if os.name == "posix":
+        found.send_signal(signal.SIGINT)
+        out, error = found.communicate(timeout=30)
+        assert (found.returncode, error) == (0, b"")
+        summary = json.loads(out.splitlines()[-1])["summary"]
+        assert summary["nodes"][0]["accepted"]["features"] >= 1
+        assert summary["port"] == port
+    else:
+        found.terminate()
+        found.communicate()
+
+
+def _readable(found: subprocess.Popen[bytes]) -> bool:
+    import select
+
+    return bool(select.select([found.stdout], [], [], 0)[0])
+
+
+def test_the_time_may_be_limited() -> None:
+    document = json.loads(call("listen", "--bind", "127.0.0.1", "--port", "0", "--duration", "0.2", "--json").stdout)
+    assert document["received"] == 0
+    assert document["nodes"] == []
+    assert document["seconds"] >= 0.2
+    out = call("listen", "--bind", "127.0.0.1", "--port", "0", "--duration", "0.2").stdout
+    assert "0 packets of 0 nodes" in out
+    assert "refused   nothing" in out
+
+
+@POSIX
+def test_a_full_disk_is_said_and_listening_goes_on() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this computer has no /dev/full")
+    found = started("--answers", "/dev/full")
+    port = port_of(found)
+    assert found.stderr is not None
+    send(port, classification(3, 0))
+    assert found.stderr.readline().decode() == (
+        "aether: /dev/full: recording ended: No space left on device (0 packets are in it)\n"
+    )
+    send(port, classification(3, 1, argmax=3))
+    read_until(found, "class 3")
+    found.send_signal(signal.SIGINT)
+    out, error = found.communicate(timeout=30)
+    assert (found.returncode, error) == (1, b"")
+    assert b"2 packets of 1 nodes" in out
+
+
+@POSIX
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    found = started("--duration", 20, stdout=write)
+    os.close(write)
+    _, error = found.communicate(timeout=30)
+    assert (found.returncode, error) == (141, b"")
+
+
+USAGE = {
+    "an address that is none": (("--bind", "nonsense"), "bind: expected an IPv4 or IPv6 address of this computer"),
+    "an address of others": (("--bind", "192.0.2.1"), "UDP 192.0.2.1 port "),
+    "a network that is none": (("--allow", "10.0.0.0/99"), "expected an address or a network such as 192.168.1.0/24"),
+    "a port that is none": (("--port", "70000"), "70000 is not in the range"),
+    "a model that is not there": (("--model", "absent"), "absent"),
+    "a folder that is not there": (("--record", "absent/x.pcap"), "absent/x.pcap: No such file or directory"),
+    "both kinds of JSON": (("--json", "--jsonl"), "expected one of them, found both"),
+    "force without a file": (("--force",), "expected together with --record"),
+}
+
+
+@pytest.mark.parametrize("name", USAGE)
+def test_what_cannot_be_used_is_said_at_once(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments, message = USAGE[name]
+    bind = () if "--bind" in arguments else ("--bind", "127.0.0.1")
+    result = call("listen", *bind, "--port", 0, "--duration", 0.1, *arguments, code=2)
+    assert message in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        result = call("listen", "--bind", "127.0.0.1", "--port", port, "--record", tmp_path / "x", code=2)
+    assert result.stderr == f"aether: UDP 127.0.0.1 port {port}: Address already in use\n"
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_recording_is_replaced_only_by_force(tmp_path: Path) -> None:
+    listen = ("listen", "--bind", "127.0.0.1", "--port", 0, "--duration", 0.1)
+    (tmp_path / "x.pcap").write_bytes(b"precious")
+    result = call(*listen, "--record", tmp_path / "x.pcap", code=2)
+    assert "x.pcap: expected a new file, found one that is there already (--force replaces it)" in result.stderr
+    assert (tmp_path / "x.pcap").read_bytes() == b"precious"
+    call(*listen, "--record", tmp_path / "x.pcap", "--force")
+    assert (tmp_path / "x.pcap").stat().st_size == 24
+    call(*listen, "--record", tmp_path)
+    assert len(list(tmp_path.glob("listen-*Z.pcap"))) == 1
+
+
+@POSIX
+def test_the_simulated_node_is_heard_and_replayed(tmp_path: Path) -> None:
+    """What `aether demo --send` sends, to `aether listen --record`, to `aether run`: the answers of the demo itself."""
+    pytest.importorskip("dpkt", reason="dpkt (extra pcap) is not installed")
+    port = free_port()
+    command = [
+        *AETHER,
+        "listen",
+        "--port",
+        str(port),
+        "--rate",
+        "1000000",
+        "--record",
+        str(tmp_path / "x.pcap"),
+        "--json",
+    ]
+    found = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for _ in range(400):
+        if (tmp_path / "x.pcap").exists():  # it is made when the socket is there
+            break
+        time.sleep(0.05)
+    recording = demo_recording()
+    sent = send_recording(
+        recording, TemporalModel.from_blob("demo"), f"127.0.0.1:{port}", node_id=9, pace=lambda t: time.sleep(0.0005)
+    )
+    assert sent == 1224
+    size = 24 + 1200 * (16 + 28 + 20 + 2 * recording.width) + 24 * (16 + 28 + 40)
+    for _ in range(400):
+        if (tmp_path / "x.pcap").stat().st_size == size:
+            break
+        time.sleep(0.05)
+    found.send_signal(signal.SIGINT)
+    text, error = found.communicate(timeout=30)
+    assert (found.returncode, error) == (0, b"")
+    document = json.loads(text)
+    node = document["nodes"][0]
+    assert (node["node"], node["accepted"]) == (9, {"raw": 1200, "classification": 24})
+    assert document["recording"] == {"file": str(tmp_path / "x.pcap"), "packets": 1224, "lost": 0, "error": None}
+    call("demo", "--save", tmp_path / "saved.npz")
+    replays = [
+        json.loads(call("run", "demo", tmp_path / file, "--jsonl").stdout.splitlines()[700])
+        for file in ("x.pcap", "saved.npz")
+    ]
+    for replay in replays:
+        del replay["latency_us"], replay["truth"]
+    assert replays[0] == replays[1]
+
+
+@POSIX
+def test_the_simulated_node_ends_on_request() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as heard:
+        heard.bind(("127.0.0.1", 0))
+        heard.settimeout(30)
+        target = f"127.0.0.1:{heard.getsockname()[1]}"
+        found = subprocess.Popen([*AETHER, "demo", "--send", target, "--node", "200"], stdout=-1, stderr=-1)
+        packets = [parse(heard.recv(65536)) for _ in range(5)]
+        found.send_signal(signal.SIGINT)
+        out, error = found.communicate(timeout=30)
+    assert (found.returncode, error) == (0, b"")
+    assert b"SIMULATED" in out
+    assert b"packets sent" in out
+    assert [packet.node_id for packet in packets if isinstance(packet, RawFrame)] == [200] * 5
+    assert [packet.sequence for packet in packets if isinstance(packet, RawFrame)] == [0, 1, 2, 3, 4]
+
+
+def test_where_to_send_must_be_said() -> None:
+    assert "--send goes in real time" in call("demo", "--send", "localhost:9", "--speed", "max", code=2).stderr
+    for target in ("localhost", "localhost:0", "localhost:http", ":99999"):
+        assert "send: expected HOST:PORT, found" in call("demo", "--send", target, code=2).stderr
+
+
+@POSIX
+def test_raw_frames_of_a_node_are_classified_here(tmp_path: Path) -> None:
+    model = save_model(tmp_path, input_dim=6, n_pairs=12)
+    found = started("--model", model)
+    port = port_of(found)
+    send(port, *(raw(2, i, bytes(range(i, i + 24))) for i in range(10)))
+    assert re.search(r"node   2  127\.0\.0\.1  (sit|walk|turn) \(here\)", read_until(found, "(here)"))
+    found.send_signal(signal.SIGINT)
+    assert b"10 packets" in found.communicate(timeout=30)[0]

@@ -1,0 +1,340 @@
+"""Recordings: what was heard is what `aether run` computes on, whatever ends the recording."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cli.command import call, call_json, make_blob
+from conftest import assert_same_bits
+from wire import classification, features, raw
+
+from aether_temporal import TemporalModel, csi_amplitude
+from aether_temporal.listening import Answering, AppendFile, Arrival, NodeTable, Recorder, Station
+from aether_temporal.listening.capture_file import FILE_HEADER, packet_record
+from aether_temporal.recordings import RecordingSelectionError, list_recordings, open_recording
+from aether_temporal.running import run
+
+HERE = ("0.0.0.0", 5005)
+PAIRS = 12
+DPKT = "dpkt (extra pcap) is not installed"
+
+
+def iq(seed: int, count: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(-128, 128, (count, PAIRS, 2), dtype=np.int8)
+
+
+def record(path: Path, sent: list[tuple[str, float, bytes]]) -> Station:
+    """Through a station to a file, as the command does it. Each: address, time, datagram."""
+    recorder = Recorder(AppendFile.create(path, FILE_HEADER))
+
+    def arrived(arrival: Arrival) -> None:
+        recorder.add(packet_record(arrival.data, (arrival.node.key.address, arrival.port), HERE, arrival.time))
+
+    station = Station(NodeTable(), on_arrival=arrived)
+    for address, seconds, data in sent:
+        station.take(data, address, 4000, 1_700_000_000 + seconds, seconds)
+    recorder.close()
+    assert recorder.error is None
+    assert recorder.written == sum(station.accepted.values())
+    return station
+
+
+def test_raw_frames_replay_bit_for_bit(tmp_path: Path) -> None:
+    pytest.importorskip("dpkt", reason=DPKT)
+    frames = iq(1, 90)
+    sent = [("10.0.0.5", i / 50, raw(3, i, frame.tobytes())) for i, frame in enumerate(frames)]
+    sent.insert(40, ("10.0.0.5", 0.79, raw(3, 40, bytes(24))[:-1]))  # refused: not in the recording
+    sent.insert(60, sent[59])  # a duplicate
+    sent[20:22] = sent[21:19:-1]  # frame 20 comes late
+    record(tmp_path / "x.pcap", sent)
+    model = TemporalModel.from_blob(make_blob(input_dim=6, n_pairs=PAIRS))
+    recording = open_recording(tmp_path / "x.pcap")
+    assert recording.name == "node3"
+    assert dict(recording.dropped) == {"duplicate": 1, "late": 1}
+    kept = np.delete(frames, 20, axis=0)
+    assert recording.iq is not None
+    assert recording.iq.tobytes() == kept.tobytes()
+    assert recording.frame_rate == pytest.approx(50, rel=0.02)
+    direct = model.forward(np.stack([model.csi_frame(pairs) for pairs in kept]), capacity=64)
+    assert_same_bits(run(model, recording).scores, direct)
+    make_blob(input_dim=6, n_pairs=PAIRS).save(tmp_path / "m.rvne")
+    summary = call_json("run", tmp_path / "m.rvne", tmp_path / "x.pcap")["recordings"][0]
+    assert summary["frames"] == 89
+
+
+def test_feature_states_replay_bit_for_bit(tmp_path: Path) -> None:
+    """Nine features, a model of nine: the very numbers that were sent, wraps of the 16-bit sequence included."""
+    pytest.importorskip("dpkt", reason=DPKT)
+    values = np.random.default_rng(5).uniform(-3, 90, (70, 9)).astype(np.float32)
+    sent = [
+        ("10.0.0.5", i / 5, features(3, 65500 + i, tuple(map(float, row)), ts_us=i * 200_000))
+        for i, row in enumerate(values)
+    ]
+    record(tmp_path / "x.pcap", sent)
+    model = TemporalModel.from_blob(make_blob(input_dim=9))
+    recording = open_recording(tmp_path / "x.pcap")
+    assert recording.name == "node3-features"
+    assert recording.frames is not None
+    assert_same_bits(recording.frames, values)
+    assert recording.notes == ()
+    assert_same_bits(run(model, recording).scores, model.forward(values, capacity=64))
+    make_blob(input_dim=9).save(tmp_path / "m.rvne")
+    lines = call("run", tmp_path / "m.rvne", tmp_path / "x.pcap", "--jsonl").stdout.splitlines()
+    assert len(lines) == 71
+    direct = model.forward(values, capacity=64)
+    for line, row in zip(lines, direct, strict=False):
+        assert_same_bits(np.array(json.loads(line)["scores"], dtype=np.float32), row)
+
+
+def test_one_file_holds_every_node_and_kind(tmp_path: Path) -> None:
+    pytest.importorskip("dpkt", reason=DPKT)
+    sent = []
+    for i in range(20):
+        sent += [("10.0.0.5", i / 50, raw(3, i)), ("10.0.0.6", i / 50, raw(3, 500 + i)), ("fd00::7", i / 50, raw(4, i))]
+        sent += [("10.0.0.5", i / 50, features(3, i)), ("fd00::7", i / 50, classification(4, i))]
+    record(tmp_path / "x.pcap", sent)
+    found = {info.name: info.frames for info in list_recordings(tmp_path / "x.pcap")}
+    assert found == {"node3@10.0.0.5": 20, "node3-features": 20, "node3@10.0.0.6": 20, "node4": 20}
+    for name in found:
+        recording = open_recording(tmp_path / "x.pcap", recording=name)
+        assert len(recording) == 20
+        assert recording.notes == ()
+        assert recording.dropped["other_packet"] == 20
+    with pytest.raises(RecordingSelectionError, match="node3@10.0.0.6"):
+        open_recording(tmp_path / "x.pcap")
+
+
+def test_a_capture_is_one_to_other_programs(tmp_path: Path) -> None:
+    """Headers, lengths and checksums, by another implementation."""
+    dpkt = pytest.importorskip("dpkt", reason=DPKT)
+    payloads = [raw(1, 0), raw(1, 1, bytes(range(25))[:-1]), classification(), features(), raw(2, 0, b"\xff" * 1400)]
+    for source, where in (("10.1.2.3", "10.0.0.1"), ("fd00::7", "::"), ("10.1.2.3", "::"), ("fe80::1%3", "fe80::2")):
+        for payload in payloads:
+            packet = packet_record(payload, (source, 40000), (where, 5005), 12.345678)[16:]
+            ip = (dpkt.ip6.IP6 if ":" in source else dpkt.ip.IP)(packet)
+            assert bytes(ip.data.data) == payload
+            assert (ip.data.sport, ip.data.dport) == (40000, 5005)
+            assert _checks(ip.data.sum, packet, ip, payload)
+            if ":" not in source:
+                again = dpkt.ip.IP(packet)
+                again.sum = 0
+                assert bytes(again)[10:12] == packet[10:12]
+
+
+def _checks(found: int, packet: bytes, ip: Any, payload: bytes) -> bool:
+    """The UDP checksum, word by word as its RFC words it."""
+    udp = packet[-8 - len(payload) :]
+    data = bytes(ip.src) + bytes(ip.dst) + len(udp).to_bytes(4, "big") + (17).to_bytes(4, "big") + udp
+    data += bytes(len(data) % 2)
+    total = sum(int.from_bytes(data[i : i + 2], "big") for i in range(0, len(data), 2))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total == 0xFFFF and found != 0
+
+
+def test_a_recording_cut_anywhere_keeps_what_is_whole(tmp_path: Path) -> None:
+    pytest.importorskip("dpkt", reason=DPKT)
+    record(tmp_path / "x.pcap", [("10.0.0.5", i / 50, raw(3, i, bytes([i] * 24))) for i in range(4)])
+    whole = (tmp_path / "x.pcap").read_bytes()
+    size = (len(whole) - 24) // 4
+    for length in range(24 + size, len(whole)):
+        (tmp_path / "cut.pcap").write_bytes(whole[:length])
+        recording = open_recording(tmp_path / "cut.pcap")
+        assert len(recording) == (length - 24) // size
+        assert sum(recording.dropped.values()) == (1 if (length - 24) % size else 0)
+
+
+def test_live_answers_are_those_of_the_replay(tmp_path: Path) -> None:
+    """Nodes interleaved, restarts, gaps and late frames: live and replayed, the same bits."""
+    pytest.importorskip("dpkt", reason=DPKT)
+    model = TemporalModel.from_blob(make_blob(input_dim=6, n_pairs=PAIRS))
+    answers: dict[int, list[np.ndarray]] = {1: [], 2: []}
+    answering = Answering(
+        model, on_answer=lambda arrival, answer: answers[arrival.packet.node_id].append(answer.scores)
+    )
+    recorder = Recorder(AppendFile.create(tmp_path / "x.pcap", FILE_HEADER))
+    gate = threading.Semaphore(0)
+
+    def arrived(arrival: Arrival) -> None:
+        recorder.add(packet_record(arrival.data, (arrival.node.key.address, arrival.port), HERE, arrival.time))
+        answering.offer(arrival)
+        gate.release()
+
+    station = Station(on_arrival=arrived)
+    pairs = iq(9, 120)
+    numbers = [*range(50), 52, 51, 51, 53, *range(30)]
+    for node in (1, 2):
+        for i, number in enumerate(numbers):
+            station.take(raw(node, number, pairs[(i + node) % 120].tobytes()), "10.0.0.5", 1, i / 50, i / 50)
+            while len(answering._streams[station.table.nodes()[-1]].waiting) > 32:  # no more than it may fall behind
+                pass
+    station.take(raw(1, 900, bytes(10)), "10.0.0.5", 1, 9.0, 9.0)  # five pairs
+    station.take(features(1), "10.0.0.5", 1, 9.0, 9.0)
+    answering.close()
+    recorder.close()
+    assert (answering.dropped, answering.unsuited) == (0, 2)
+    for node in (1, 2):
+        replayed = run(model, open_recording(tmp_path / "x.pcap", recording=f"node{node}"))
+        assert len(replayed.scores) == 50 + 2 + 27
+        assert_same_bits(np.stack(answers[node]), replayed.scores)
+        said = station.table.nodes()[node - 1].said
+        assert said is not None
+        assert said.here
+        assert said.best == int(replayed.scores[-1].argmax())
+
+
+def test_a_node_that_floods_the_model_delays_no_other() -> None:
+    """Each node waits for its own frames only, 64 at most; the rest is counted."""
+    model = TemporalModel.from_blob(make_blob(input_dim=6, n_pairs=PAIRS))
+    inside, proceed = threading.Event(), threading.Event()
+    order: list[int] = []
+
+    def answered(arrival: Arrival, answer: object) -> None:
+        order.append(arrival.packet.node_id)
+        inside.set()
+        proceed.wait(30)
+
+    answering = Answering(model, on_answer=answered)
+    station = Station(on_arrival=answering.offer)
+    data = iq(1, 1)[0].tobytes()
+    station.take(raw(1, 0, data), "10.0.0.5", 1, 0.0, 0.0)
+    assert inside.wait(30)
+    for i in range(1, 300):
+        station.take(raw(1, i, data), "10.0.0.5", 1, 0.0, 0.0)
+    for i in range(3):
+        station.take(raw(2, i, data), "10.0.0.6", 1, 0.0, 0.0)
+    proceed.set()
+    answering.close()
+    assert answering.dropped == 300 - 64
+    assert order.count(1) == 64
+    assert order[:7] == [1, 2, 1, 2, 1, 2, 1] or order[:7] == [1, 1, 2, 1, 2, 1, 2]
+
+
+def test_frames_at_which_the_model_overflows_are_counted() -> None:
+    model = TemporalModel.from_blob(make_blob(input_dim=9))
+    answering = Answering(model)
+    station = Station(on_arrival=answering.offer)
+    for i, value in enumerate((1.0, 3e38, 2.0)):
+        station.take(features(1, i, (value,) * 9), "10.0.0.5", 1, 0.0, 0.0)
+    answering.close()
+    assert answering.overflowed == 1
+    assert station.table.nodes()[0].said is not None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file size limits of POSIX")
+def test_a_full_disk_ends_the_recording_at_a_whole_packet(tmp_path: Path) -> None:
+    """In a process of its own, whose files may not grow beyond a limit: the write stops in the middle of a packet."""
+    pytest.importorskip("dpkt", reason=DPKT)
+    code = """
+import resource, sys
+from pathlib import Path
+from aether_temporal.listening import AppendFile, Recorder
+from aether_temporal.listening.capture_file import FILE_HEADER, packet_record
+sys.path.insert(0, sys.argv[2])
+from wire import raw
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+recorder = Recorder(AppendFile.create(Path(sys.argv[1]), FILE_HEADER))
+for i in range(200):
+    recorder.add(packet_record(raw(3, i), ("10.0.0.5", 1), ("0.0.0.0", 5005), i / 50))
+    while recorder._queue and recorder.error is None:
+        pass
+recorder.close()
+print(recorder.written, recorder.error)
+"""
+    path = tmp_path / "x.pcap"
+    command = [sys.executable, "-c", code, str(path), str(Path(__file__).parent)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    written, message = done.stdout.split(" ", 1)
+    assert message.startswith(f"{path}: recording ended: File too large ({written} packets are in it)")
+    recording = open_recording(path)
+    assert len(recording) == int(written) > 10
+    assert dict(recording.dropped) == {}
+
+
+def test_pieces_that_a_slow_disk_cannot_take_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The queue has a limit in bytes; nobody waits."""
+    writing, proceed = threading.Event(), threading.Event()
+    write = AppendFile.write
+
+    def slow(file: AppendFile, data: bytes) -> None:
+        if data:
+            writing.set()
+            proceed.wait(30)
+        write(file, data)
+
+    recorder = Recorder(AppendFile.create(tmp_path / "x", b""))
+    monkeypatch.setattr(AppendFile, "write", slow)
+    recorder.add(b"a")
+    assert writing.wait(30)
+    for _ in range(40):
+        recorder.add(bytes(1 << 20))
+    proceed.set()
+    recorder.close()
+    assert (recorder.written, recorder.lost) == (17, 24)
+    assert (tmp_path / "x").stat().st_size == 1 + (16 << 20)
+
+
+def test_lines_are_continued_after_one_that_was_cut(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    for before, after in ((None, "{}\n"), ("", "{}\n"), ("a\n", "a\n{}\n"), ("a\nb", "a\nb\n{}\n")):
+        path.unlink(missing_ok=True)
+        if before is not None:
+            path.write_text(before)
+        recorder = Recorder(AppendFile.continue_lines(path))
+        recorder.add(b"{}\n")
+        recorder.close()
+        assert path.read_text() == after
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_a_killed_process_leaves_what_it_wrote(tmp_path: Path) -> None:
+    """SIGKILL at moments it does not choose, in the middle of writing: every packet but the last is whole."""
+    pytest.importorskip("dpkt", reason=DPKT)
+    code = """
+import sys
+from pathlib import Path
+from aether_temporal.listening import AppendFile, Recorder
+from aether_temporal.listening.capture_file import FILE_HEADER, packet_record
+sys.path.insert(0, sys.argv[2])
+from wire import raw
+recorder = Recorder(AppendFile.create(Path(sys.argv[1]), FILE_HEADER))
+i = 0
+while True:
+    recorder.add(packet_record(raw(3, i, bytes([i % 251] * 24)), ("10.0.0.5", 1), ("0.0.0.0", 5005), i / 50))
+    i += 1
+    if i == 300:
+        print("going", flush=True)
+"""
+    for attempt in range(3):
+        path = tmp_path / f"{attempt}.pcap"
+        found = subprocess.Popen([sys.executable, "-c", code, str(path), str(Path(__file__).parent)], stdout=-1)
+        assert found.stdout is not None
+        assert found.stdout.readline() == b"going\n"
+        while path.stat().st_size < 1000:
+            pass
+        found.send_signal(signal.SIGKILL)
+        found.wait(30)
+        found.stdout.close()
+        recording = open_recording(path)
+        assert len(recording) >= (path.stat().st_size - 24) // 100 // 2
+        assert sum(recording.dropped.values()) <= 1
+        assert recording.iq is not None
+        numbers = recording.iq[:, 0, 0].view(np.uint8)
+        assert np.array_equal(numbers, np.arange(len(numbers)) % 251) or recording.notes  # notes: a slow disk lost some
+        assert (recording.iq == recording.iq[:, :1, :1]).all()
+
+
+def test_amplitudes_are_the_cores(tmp_path: Path) -> None:
+    """What answers live is what the chip computes."""
+    model = TemporalModel.from_blob(make_blob(input_dim=6, n_pairs=PAIRS))
+    frame = iq(4, 1)[0]
+    assert_same_bits(model.csi_frame(frame), csi_amplitude(frame)[::2])
