@@ -144,6 +144,23 @@ aether_status node_classifier_feed(node_classifier *classifier, const float *fra
     return first;
 }
 
+void node_classifier_reset(node_classifier *classifier) {
+    aether_stream_reset(&classifier->stream);
+    aether_resample_reset(&classifier->grid);
+}
+
+const char *node_classifier_class_name(const node_classifier *classifier, uint32_t index) {
+    const char *name = classifier->model.class_names;
+    if (name == NULL || index >= classifier->model.header.n_classes) {
+        return NULL;
+    }
+    for (; index > 0; index--) { /* as many zero bytes as there are classes: the blob was checked */
+        while (*name++ != 0) {
+        }
+    }
+    return name;
+}
+
 static uint32_t mix(uint32_t h) {
     h = (h ^ h >> 16) * 0x85EBCA6Bu;
     h = (h ^ h >> 13) * 0xC2B2AE35u;

@@ -43,6 +43,12 @@ aether_status node_classifier_init(const void *blob, size_t bytes, const node_wa
 aether_status node_classifier_feed(node_classifier *classifier, const float *frame, uint64_t time, uint32_t *pushed,
                                    int *restarted);
 
+/* Forgets all frames. */
+void node_classifier_reset(node_classifier *classifier);
+
+/* Zero-terminated, in the blob; NULL when it names no classes, or there is no such class. */
+const char *node_classifier_class_name(const node_classifier *classifier, uint32_t index);
+
 /* The answer of docs/spec/slots.md that the model gives to `frames` made-up frames: it goes on from the stream's state, which must be a
    fresh one, and leaves it fresh. The window must hold `frames`. */
 uint32_t node_classifier_check(node_classifier *classifier, uint32_t frames, uint32_t seed);

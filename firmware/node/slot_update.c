@@ -89,8 +89,9 @@ static node_slot_fault read_back(const node_slot_update *update) {
     unsigned char piece[CHUNK];
     uint32_t crc = 0;
     size_t at = 0;
-    while (at < update->header.blob_length) {
-        const size_t left = update->header.blob_length - at;
+    const size_t end = update->header.blob_length - NODE_SLOT_BLOB_CRC_BYTES; /* opening the blob reads the rest */
+    while (at < end) {
+        const size_t left = end - at;
         const size_t count = left < CHUNK ? left : CHUNK;
         if (update->flash->read(update->flash->user, update->slot, update->header.blob_offset + at, piece, count) != 0) {
             return NODE_SLOT_READ;

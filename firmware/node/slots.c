@@ -64,7 +64,7 @@ static node_slot_fault try_slot(const node_flash *flash, unsigned slot, size_t t
         return NODE_SLOT_READ;
     }
     verdict->expected = header->blob_crc;
-    verdict->got = aether_crc32(0, mapped + header->blob_offset, header->blob_length);
+    verdict->got = aether_crc32(0, mapped + header->blob_offset, header->blob_length - NODE_SLOT_BLOB_CRC_BYTES);
     fault = verdict->got == verdict->expected ? accept(user, header, mapped + header->blob_offset, verdict)
                                               : NODE_SLOT_BLOB_CRC;
     if (fault != NODE_SLOT_OK) {

@@ -13,6 +13,7 @@ extern "C" {
 #define NODE_SLOT_SECTOR 4096u
 #define NODE_SLOT_HEADER_BYTES 64u
 #define NODE_SLOT_BLOB_OFFSET 256u
+#define NODE_SLOT_BLOB_CRC_BYTES 4u /* a blob's last bytes are its own CRC; the slot's is over those before */
 #define NODE_SLOT_MAX_CHECK_FRAMES 64u
 
 /* What became of a slot. */

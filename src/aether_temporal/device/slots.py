@@ -131,7 +131,7 @@ def pack_slot(blob: bytes, sequence: int = 0, size: int | None = None) -> bytes:
         sequence=sequence,
         blob_offset=BLOB_OFFSET,
         blob_length=len(blob),
-        blob_crc=crc32(blob),
+        blob_crc=crc32(blob[:-4]),
         check_frames=CHECK_FRAMES,
         check_seed=CHECK_SEED,
         check_binary32=check_answer(model, CHECK_FRAMES, CHECK_SEED, "float32"),
@@ -176,7 +176,7 @@ def _problem(slot: Slot, header: SlotHeader, blob: bytes) -> str:
         return "an update that did not come to its end"
     if not slot.confirmed and slot.tries == len(_TRIES_AT):
         return f"{slot.tries} starts with it failed before it could be confirmed"
-    if (found := crc32(blob)) != header.blob_crc:
+    if (found := crc32(blob[:-4])) != header.blob_crc:
         return f"the blob is damaged: expected CRC 0x{header.blob_crc:08X}, found 0x{found:08X}"
     try:
         model = TemporalModel.from_blob(blob)
