@@ -245,6 +245,19 @@ LANE_MUTANTS = [
 ]
 
 
+SCALAR_GATHER, SCALAR_LINEAR = "src/kernels/scalar_gather.h", "src/kernels/scalar_linear.h"
+SCALAR_MUTANTS = [
+    Mutant("scalar-odd-row", SCALAR_GATHER, "n > 1 ? rows[1] : rows[0]", "rows[1 - n % 2]"),
+    Mutant("scalar-halves-not-scaled-back", SCALAR_GATHER, "0.0f) * 0x1p-112f", "0.0f)"),
+    Mutant("scalar-limit", "src/kernels/scalar_half.h", "0x47800000u", "0x7F800000u"),
+    Mutant("scalar-sign-of-halves", "src/kernels/scalar_half.h", "0x8FFFE000u", "0x0FFFE000u"),
+    Mutant("scalar-last-dims", SCALAR_GATHER, "dim & ~(size_t)3", "dim & ~(size_t)1"),
+    Mutant("scalar-last-inputs", SCALAR_LINEAR, "in & ~(size_t)3", "in & ~(size_t)1"),
+    Mutant("scalar-bias-of-first-columns", SCALAR_LINEAR, "b += 12 * step", "b += 0 * step"),
+    Mutant("scalar-normal-limit", "src/kernels/scalar.c", "magnitude - 0x38800000u <", "magnitude - 0x38700000u <"),
+]
+
+
 def _exp_constants() -> list[Mutant]:
     """Every constant of exp, one unit in the last place larger in magnitude."""
     text = (ROOT / "csrc" / EXP).read_text()
@@ -346,21 +359,30 @@ def _assert_fails(program: Path, *options: str) -> None:
 def test_the_original_passes(original: Path) -> None:
     done = _run(original / "golden_host")
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count(" 0 failed") == len(list((ROOT / "tests/golden").glob("*.agv")))
+    files, variants = len(list((ROOT / "tests/golden").glob("*.agv"))), 2  # portable, scalar
+    assert done.stdout.count(" 0 failed") == files * variants
     assert max(map(int, re.findall(r"scratch (\d+)", done.stdout))) < 120_000, "more memory than a chip can spare"
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
-def test_mutant_fails(mutant: Mutant, original: Path, tmp_path: Path) -> None:
-    tree = _copy(tmp_path)
-    _change(tree, mutant)
+def _mutate(tree: Path, mutant: Mutant, original: Path) -> Path:
+    _change(_copy(tree), mutant)
     changed = {source.relative_to(original) for source in _made_from(original, mutant.file)}
     assert changed, f"nothing is made from {mutant.file}"
     objects = [
         _compile(tree, source, []) if source.relative_to(tree) in changed else _object(tree, source, original)
         for source in _sources(tree)
     ]
-    _assert_fails(_link(tree, objects))
+    return _link(tree, objects)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
+def test_mutant_fails(mutant: Mutant, original: Path, tmp_path: Path) -> None:
+    _assert_fails(_mutate(tmp_path, mutant, original), "-k", "portable")
+
+
+@pytest.mark.parametrize("mutant", SCALAR_MUTANTS, ids=lambda m: m.name)
+def test_scalar_mutant_fails(mutant: Mutant, original: Path, tmp_path: Path) -> None:
+    _assert_fails(_mutate(tmp_path, mutant, original), "-k", "scalar")
 
 
 # sse2 stands for the other variants: they are the same lane files.
@@ -399,7 +421,7 @@ def _has_fma() -> bool:
 
 
 @pytest.mark.skipif(not _has_fma(), reason="contraction: this processor has no fused multiply-add to contract into")
-@pytest.mark.parametrize("file", [PORTABLE, MODEL_OPS])
+@pytest.mark.parametrize("file", [PORTABLE, "src/kernels/scalar.c", MODEL_OPS])
 def test_contraction_fails(file: str, original: Path, tmp_path: Path) -> None:
     """What a compiler does that is not told otherwise: one fused multiply-add."""
     tree = _copy(tmp_path)
@@ -409,4 +431,4 @@ def test_contraction_fails(file: str, original: Path, tmp_path: Path) -> None:
         else _object(tree, source, original)
         for source in _sources(tree)
     ]
-    _assert_fails(_link(tree, objects))
+    _assert_fails(_link(tree, objects), "-k", "scalar" if "scalar" in file else "portable")

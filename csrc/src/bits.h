@@ -14,16 +14,22 @@ void *memmove(void *to, const void *from, size_t n);
 void *memset(void *to, int value, size_t n);
 #endif
 
-static inline uint32_t aether_bits(float x) {
+/* A union, because without a C library's promises a compiler calls memcpy for four bytes. */
+typedef union aether_word {
+    float value;
     uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
+} aether_word;
+
+static inline uint32_t aether_bits(float x) {
+    aether_word word;
+    word.value = x;
+    return word.bits;
 }
 
 static inline float aether_from_bits(uint32_t bits) {
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
+    aether_word word;
+    word.bits = bits;
+    return word.value;
 }
 
 static inline uint16_t aether_get_u16(const unsigned char *p) {

@@ -15,13 +15,14 @@
 #define AETHER_EXP_P1 1.66664720e-1f        /* 3E2AAA28 */
 #define AETHER_EXP_P0 4.99999851e-1f        /* 3EFFFFFB */
 
-static inline float aether_exp_inline(float x) {
+/* exp(x) times 2^(magic - AETHER_EXP_MAGIC), an even power that the result has room for. */
+static inline float aether_exp_scaled(float x, float magic) {
     float z, n, r, p, t, y;
     if (x < AETHER_EXP_CUT) {
         return 0.0f;
     }
-    z = x * AETHER_EXP_LOG2E + AETHER_EXP_MAGIC;
-    n = z - AETHER_EXP_MAGIC;
+    z = x * AETHER_EXP_LOG2E + magic;
+    n = z - magic;
     r = (x - n * AETHER_EXP_LN2_HIGH) - n * AETHER_EXP_LN2_LOW;
     p = AETHER_EXP_P4;
     p = p * r + AETHER_EXP_P3;
@@ -32,6 +33,10 @@ static inline float aether_exp_inline(float x) {
     t = t + r;
     y = t + 1.0f;
     return aether_from_bits(aether_bits(y) + (aether_bits(z) << 23));
+}
+
+static inline float aether_exp_inline(float x) {
+    return aether_exp_scaled(x, AETHER_EXP_MAGIC);
 }
 
 #endif

@@ -218,6 +218,7 @@ def linear_cases() -> list[Case]:
         (6, 4, 131, True, False, 0),
         (2, 12, 19, False, True, -126),
         (2, 12, 19, False, True, 62),
+        (2, 6, 13, True, True, 18),
     ):
         name = f"linear/{rows}x{n_in}x{n_out}{'-f16' if half else ''}{'-bias' if bias else ''}-2^{exponent}"
         x = uniform(rows * n_in, seed_of(name), exponent)
@@ -293,7 +294,7 @@ def block_mean_cases() -> list[Case]:
 
 def gather_cases() -> list[Case]:
     out = []
-    for n, stored, half, group, dim in (
+    for n, stored, half, group, dim, *exponent in (
         (1, 1, False, 1, 1),
         (3, 2, False, 1, 3),
         (4, 4, False, 2, 4),
@@ -309,9 +310,11 @@ def gather_cases() -> list[Case]:
         (18, 13, True, 3, 7),
         (41, 37, True, 4, 32),
         (33, 0, True, 2, 16),
+        (6, 5, True, 5, 6, 18),
     ):
-        name = f"gather/{n}-{stored}{'-f16' if half else ''}-{group}x{dim}"
-        q, k, v = (uniform(c * dim, seed_of(name, i), e) for i, (c, e) in enumerate(((group, 1), (n, 0), (n, 0))))
+        name = f"gather/{n}-{stored}{'-f16' if half else ''}-{group}x{dim}{''.join(f'-2^{e}' for e in exponent)}"
+        sizes = (group, *(exponent or [1])), (n, 0), (n, 0)
+        q, k, v = (uniform(count * dim, seed_of(name, i), power) for i, (count, power) in enumerate(sizes))
         rows = [[values(s)[r * dim : (r + 1) * dim] for r in range(s.count // dim)] for s in (q, k, v)]
         if half:
             for row in rows[1:]:

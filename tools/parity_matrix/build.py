@@ -44,7 +44,7 @@ def call(command: list[str], seconds: int = SECONDS) -> None:
 def core_sources(target: Target) -> list[Path]:
     kernels = sorted((CSRC / "src" / "kernels").glob("*.c"))
     if target.portable_only:
-        kernels = [path for path in kernels if path.name in ("portable.c", "select.c")]
+        kernels = [path for path in kernels if path.name in ("portable.c", "scalar.c", "select.c")]
     return sorted((CSRC / "src").glob("*.c")) + kernels
 
 

@@ -3,6 +3,7 @@
 #include "../exp.h"
 #include "../sizes.h"
 #include "aether/attention.h"
+#include "variants.h"
 
 static float weight_at(const void *w, aether_dtype type, size_t index) {
     return type == AETHER_BINARY16 ? aether_widen(((const uint16_t *)w)[index]) : ((const float *)w)[index];
@@ -97,18 +98,18 @@ static void gather(const aether_gather *job) {
     }
 }
 
-static size_t plan_bytes(const aether_head *head, size_t tokens, aether_dtype dtype) {
+size_t aether_portable_plan_bytes(const aether_head *head, size_t tokens, aether_dtype dtype) {
     (void)head;
     (void)tokens;
     (void)dtype;
     return sizeof(float); /* nothing to prepare; 0 would mean "too large" */
 }
 
-static void prepare(aether_plan *plan, void *memory) {
+void aether_portable_prepare(aether_plan *plan, void *memory) {
     plan->variant = memory;
 }
 
-static size_t rows_bytes(const aether_head *head, size_t tokens) {
+size_t aether_portable_rows_bytes(const aether_head *head, size_t tokens) {
     const size_t most = aether_candidates_max(&head->config, tokens);
     const size_t floats = aether_gather_floats(most, head->config.q_heads / head->config.kv_heads,
                                                head->config.head_dim);
@@ -119,7 +120,8 @@ static size_t rows_bytes(const aether_head *head, size_t tokens) {
     return aether_taken(&bytes, &total) == AETHER_OK ? total : 0;
 }
 
-static void rows(const aether_plan *plan, const float *q, size_t first, size_t count, float *out, void *scratch) {
+void aether_portable_rows(const aether_plan *plan, const float *q, size_t first, size_t count, float *out,
+                          void *scratch) {
     const aether_config *config = &plan->head->config;
     const size_t dim = config->head_dim;
     const size_t group = config->q_heads / config->kv_heads;
@@ -153,13 +155,14 @@ static void rows(const aether_plan *plan, const float *q, size_t first, size_t c
             job.scale = plan->head->scale;
             job.scores = floats;
             job.out = out + (i * config->q_heads + h * group) * dim;
-            gather(&job);
+            plan->head->kernels->gather(&job);
         }
     }
 }
 
 static const aether_kernels PORTABLE = {
-    "portable", linear, aether_all_finite, widen, narrow, gather, plan_bytes, prepare, rows_bytes, rows,
+    "portable", linear, aether_all_finite, widen, narrow, gather,
+    aether_portable_plan_bytes, aether_portable_prepare, aether_portable_rows_bytes, aether_portable_rows,
 };
 
 const aether_kernels *aether_kernels_portable(void) {

@@ -60,12 +60,13 @@ static int x86_level(void) {
 const aether_kernels *aether_kernels_at(size_t index) {
     switch (index) {
     case 0: return aether_kernels_portable();
+    case 1: return &aether_kernels_scalar;
 #if defined(AETHER_VARIANTS_X86)
-    case 1: return &aether_kernels_sse2;
-    case 2: return &aether_kernels_avx2;
-    case 3: return &aether_kernels_avx512;
+    case 2: return &aether_kernels_sse2;
+    case 3: return &aether_kernels_avx2;
+    case 4: return &aether_kernels_avx512;
 #elif defined(AETHER_VARIANTS_NEON)
-    case 1: return &aether_kernels_neon;
+    case 2: return &aether_kernels_neon;
 #endif
     default: return NULL;
     }
@@ -90,7 +91,7 @@ int aether_kernels_usable(const aether_kernels *kernels) {
         return 1;
     }
 #endif
-    return kernels == aether_kernels_portable();
+    return kernels == aether_kernels_portable() || kernels == &aether_kernels_scalar;
 }
 
 static int same_name(const char *a, const char *b) {

@@ -1,0 +1,240 @@
+/* One query position over rows given by pointers: four query heads at a time, so that a row is loaded, and widened, once for all
+   of them. Their scores, later weights, stand together: [n][HEADS]. Included by scalar.c. */
+
+#include "../exp.h"
+#include "aether/kernels.h"
+#include "scalar_half.h"
+
+#define HEADS 4u
+
+/* One dim of two rows (x, y) and four heads (q). */
+#define SCORES_DIM(d, widened)                    \
+    do {                                          \
+        const float k = widened(x[d]);            \
+        const float l = widened(y[d]);            \
+        float each = q[HEADS * (d)];              \
+        a0 = a0 + each * k;                       \
+        b0 = b0 + each * l;                       \
+        each = q[HEADS * (d) + 1];                \
+        a1 = a1 + each * k;                       \
+        b1 = b1 + each * l;                       \
+        each = q[HEADS * (d) + 2];                \
+        a2 = a2 + each * k;                       \
+        b2 = b2 + each * l;                       \
+        each = q[HEADS * (d) + 3];                \
+        a3 = a3 + each * k;                       \
+        b3 = b3 + each * l;                       \
+    } while (0)
+
+/* Scores of n rows with the heads whose query stands in query [dim][HEADS]; an odd last row is worked on twice over. */
+#define SCORES(name, type, widened)                                                                                \
+    static void name(const float *query, size_t dim, const void *const *rows, size_t n, float scale, float *s) {   \
+        const float *const end = query + HEADS * dim;                                                              \
+        const float *const end_4 = query + HEADS * (dim & ~(size_t)3);                                             \
+        for (;;) {                                                                                                 \
+            const type *x = rows[0], *y = n > 1 ? rows[1] : rows[0];                                               \
+            const float *q = query;                                                                                \
+            float a0 = 0.0f, a1 = 0.0f, a2 = 0.0f, a3 = 0.0f, b0 = 0.0f, b1 = 0.0f, b2 = 0.0f, b3 = 0.0f;          \
+            for (; q != end_4; q += 4 * HEADS, x += 4, y += 4) {                                                   \
+                SCORES_DIM(0, widened);                                                                            \
+                SCORES_DIM(1, widened);                                                                            \
+                SCORES_DIM(2, widened);                                                                            \
+                SCORES_DIM(3, widened);                                                                            \
+            }                                                                                                      \
+            for (; q != end; q += HEADS, x++, y++) {                                                               \
+                SCORES_DIM(0, widened);                                                                            \
+            }                                                                                                      \
+            s[0] = a0 * scale, s[1] = a1 * scale, s[2] = a2 * scale, s[3] = a3 * scale;                            \
+            if (n < 2) {                                                                                           \
+                return;                                                                                            \
+            }                                                                                                      \
+            s[4] = b0 * scale, s[5] = b1 * scale, s[6] = b2 * scale, s[7] = b3 * scale;                            \
+            if (n == 2) {                                                                                          \
+                return;                                                                                            \
+            }                                                                                                      \
+            n -= 2, rows += 2, s += 2 * HEADS;                                                                     \
+        }                                                                                                          \
+    }
+
+SCORES(scores_half, int16_t, HALF)
+SCORES(scores_single, float, SINGLE)
+
+static float greatest(const float *s, size_t step, size_t n) {
+    float most = *s;
+    for (; --n > 0;) {
+        s += step;
+        most = *s > most ? *s : most;
+    }
+    return most;
+}
+
+/* n scores of one head, `step` apart, to weights in place, all of them times a power of two (exp.h). Adds them to sum. */
+static float weights(float *s, size_t step, size_t n, float most, float magic, float sum) {
+    float *const end = s + n * step;
+    for (; s != end; s += step) {
+        const float w = aether_exp_scaled(*s - most, magic);
+        sum = sum + w;
+        *s = w;
+    }
+    return sum;
+}
+
+/* Scores of one head to weights, those of the first n_half rows times 2^112; 1 / their sum. No sum of powers of two times a
+   weight that is normal, or zero, rounds otherwise than the sum of the weights. */
+static float softmax(float *s, size_t step, size_t n, size_t n_half) {
+    const float most = greatest(s, step, n);
+    float sum = weights(s, step, n_half, most, AETHER_EXP_MAGIC + 112.0f, 0.0f) * 0x1p-112f;
+    sum = weights(s + n_half * step, step, n - n_half, most, AETHER_EXP_MAGIC, sum);
+    return 1.0f / sum;
+}
+
+/* Two dims of one row, with the weights of four heads. */
+#define VALUES_ROW(i, type, widened)                          \
+    do {                                                      \
+        const type *const p = (const type *)rows[i] + d;      \
+        const float x = widened(p[0]), y = widened(p[1]);     \
+        float w = weight[HEADS * (i)];                        \
+        a0 = a0 + w * x;                                      \
+        b0 = b0 + w * y;                                      \
+        w = weight[HEADS * (i) + 1];                          \
+        a1 = a1 + w * x;                                      \
+        b1 = b1 + w * y;                                      \
+        w = weight[HEADS * (i) + 2];                          \
+        a2 = a2 + w * x;                                      \
+        b2 = b2 + w * y;                                      \
+        w = weight[HEADS * (i) + 3];                          \
+        a3 = a3 + w * x;                                      \
+        b3 = b3 + w * y;                                      \
+    } while (0)
+
+#define VALUES_ROWS(count, type, widened)                                              \
+    do {                                                                               \
+        const void *const *const end_4 = rows + ((count) & ~(size_t)3);                \
+        const void *const *const end = rows + (count);                                 \
+        for (; rows != end_4; rows += 4, weight += 4 * HEADS) {                        \
+            VALUES_ROW(0, type, widened);                                              \
+            VALUES_ROW(1, type, widened);                                              \
+            VALUES_ROW(2, type, widened);                                              \
+            VALUES_ROW(3, type, widened);                                              \
+        }                                                                              \
+        for (; rows != end; rows++, weight += HEADS) {                                 \
+            VALUES_ROW(0, type, widened);                                              \
+        }                                                                              \
+    } while (0)
+
+/* Dims d and d+1 of four heads: out [HEADS][dim]. */
+static void values_2(const aether_gather *job, size_t n_half, size_t d, const float scale[HEADS], float *out) {
+    const void *const *rows = job->values;
+    const float *weight = job->scores;
+    float a0 = 0.0f, a1 = 0.0f, a2 = 0.0f, a3 = 0.0f, b0 = 0.0f, b1 = 0.0f, b2 = 0.0f, b3 = 0.0f;
+    VALUES_ROWS(n_half, int16_t, HALF);
+    VALUES_ROWS(job->n - n_half, float, SINGLE);
+    out += d;
+    out[0] = a0 * scale[0], out[1] = b0 * scale[0];
+    out += job->dim;
+    out[0] = a1 * scale[1], out[1] = b1 * scale[1];
+    out += job->dim;
+    out[0] = a2 * scale[2], out[1] = b2 * scale[2];
+    out += job->dim;
+    out[0] = a3 * scale[3], out[1] = b3 * scale[3];
+}
+
+/* One dim of one head whose weights stand `step` apart. */
+static float value_1(const aether_gather *job, size_t n_half, const float *weight, size_t step, size_t d) {
+    float a = 0.0f;
+    size_t j;
+    for (j = 0; j < n_half; j++, weight += step) {
+        a = a + *weight * HALF(((const int16_t *)job->values[j])[d]);
+    }
+    for (; j < job->n; j++, weight += step) {
+        a = a + *weight * ((const float *)job->values[j])[d];
+    }
+    return a;
+}
+
+/* q [HEADS][dim] times `factor` as [dim][HEADS]. */
+static void interleave(const float *q, size_t dim, float factor, float *query) {
+    const float *const end = q + dim;
+    const float *q1 = end, *q2 = q1 + dim, *q3 = q2 + dim;
+    for (; q != end; q++, q1++, q2++, q3++, query += HEADS) {
+        query[0] = *q * factor;
+        query[1] = *q1 * factor;
+        query[2] = *q2 * factor;
+        query[3] = *q3 * factor;
+    }
+}
+
+/* Heads h .. h+3. Until their scores are made, their output holds their query. */
+static void gather_4(const aether_gather *job, size_t h, size_t n_half) {
+    const float *q = job->q + h * job->dim;
+    float *out = job->out + h * job->dim;
+    float scale[HEADS];
+    size_t i, d;
+    if (n_half > 0) {
+        interleave(q, job->dim, HALF_SCALE, out);
+        scores_half(out, job->dim, job->keys, n_half, job->scale, job->scores);
+    }
+    if (n_half < job->n) {
+        interleave(q, job->dim, 1.0f, out);
+        scores_single(out, job->dim, job->keys + n_half, job->n - n_half, job->scale, job->scores + n_half * HEADS);
+    }
+    for (i = 0; i < HEADS; i++) {
+        scale[i] = softmax(job->scores + i, HEADS, job->n, n_half);
+    }
+    for (d = 0; d + 2 <= job->dim; d += 2) {
+        values_2(job, n_half, d, scale, out);
+    }
+    for (i = 0; i < HEADS && d < job->dim; i++) {
+        out[i * job->dim + d] = value_1(job, n_half, job->scores + i, HEADS, d) * scale[i];
+    }
+}
+
+static float dot_half(const float *q, const int16_t *k, size_t n) {
+    float a = 0.0f;
+    size_t d;
+    for (d = 0; d < n; d++) {
+        a = a + q[d] * HALF_SCALE * HALF(k[d]);
+    }
+    return a;
+}
+
+static float dot_single(const float *q, const float *k, size_t n) {
+    float a = 0.0f;
+    size_t d;
+    for (d = 0; d < n; d++) {
+        a = a + q[d] * k[d];
+    }
+    return a;
+}
+
+static void gather_1(const aether_gather *job, size_t h, size_t n_half) {
+    const float *q = job->q + h * job->dim;
+    float *out = job->out + h * job->dim;
+    float scale;
+    size_t j, d;
+    for (j = 0; j < n_half; j++) {
+        job->scores[j] = dot_half(q, job->keys[j], job->dim) * job->scale;
+    }
+    for (; j < job->n; j++) {
+        job->scores[j] = dot_single(q, job->keys[j], job->dim) * job->scale;
+    }
+    scale = softmax(job->scores, 1, job->n, n_half);
+    for (d = 0; d < job->dim; d++) {
+        out[d] = value_1(job, n_half, job->scores, 1, d) * scale;
+    }
+}
+
+static void gather(const aether_gather *job) {
+    const size_t n_half = job->stored == AETHER_BINARY16 ? job->n_stored : 0;
+    size_t h = 0;
+    if (n_half > 0 && !scalar_can_scale(job->q, job->group * job->dim)) {
+        aether_kernels_portable()->gather(job);
+        return;
+    }
+    for (; h + HEADS <= job->group; h += HEADS) {
+        gather_4(job, h, n_half);
+    }
+    for (; h < job->group; h++) {
+        gather_1(job, h, n_half);
+    }
+}
