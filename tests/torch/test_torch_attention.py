@@ -365,4 +365,3 @@ def test_the_extension_refuses_what_does_not_fit() -> None:
     ):
         with pytest.raises(ShapeError, match=f"^{name}: "):
             _core.AttentionGradient(head, *bad)
-

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from aether_temporal import TemporalModel, WeightBlob
-from aether_temporal.settings import PatternSettings
+from aether_temporal import ShapeError, TemporalModel, WeightBlob
+from aether_temporal.recordings import list_recordings, open_recording
+from aether_temporal.settings import CarrierSettings, ModelSettings, PatternSettings, PoolingSettings, TimingSettings
+from aether_temporal.shipped import shipped_models
 from aether_temporal.simulation import demo_script, simulate
 
 torch = pytest.importorskip("torch", reason="torch (extra train) is not installed")
@@ -126,8 +129,9 @@ def test_the_core_computes_the_same_embeddings() -> None:
     np.testing.assert_allclose(model.embeddings(recorded), expected, rtol=0, atol=1e-5)
 
 
-def test_a_plain_version_1_blob_becomes_a_network(plain_blob: WeightBlob) -> None:
+def test_a_plain_version_1_blob_becomes_a_network_and_a_plain_blob_again(plain_blob: WeightBlob) -> None:
     made = from_blob(plain_blob).eval()
+    assert to_blob(made).serialize() == plain_blob.serialize()
     recorded = np.random.default_rng(1).standard_normal((90, 16)).astype(np.float32)
     with torch.no_grad():
         expected = made(torch.from_numpy(recorded)[None])[0].numpy()
@@ -141,7 +145,93 @@ def test_a_binary16_blob_is_widened() -> None:
     again = from_blob(half)
     expected = made.classifier.detach().numpy().astype(np.float16).astype(np.float32)
     np.testing.assert_array_equal(again.classifier.detach().numpy(), expected)
-    assert to_blob(again, describe(half), "float16").serialize() == half.serialize()
+    assert to_blob(again, dtype="float16").serialize() == half.serialize()
+
+
+NEUTRAL = {
+    "nothing": {},
+    "what absence says": {"pattern": PatternSettings(), "gain": "none", "pooling": PoolingSettings()},
+    "pooling alone": {"pooling": PoolingSettings()},
+    "words": {"class_names": ["a", "b", "c", "é"], "frame_rate": 33.3, "provenance": "", "gain": "mean"},
+    "timing": {"frame_rate": 100.0, "timing": TimingSettings(25, 10_000, 60_000)},
+    "carriers": {"carriers": CarrierSettings(64, np.arange(16) * 4)},
+    "another pattern": {"pattern": PatternSettings(history=50, global_tokens=(0, 2, 70_000))},
+}
+
+
+@pytest.mark.parametrize("name", NEUTRAL)
+def test_a_blob_comes_back_as_it_was(name: str, plain_blob: WeightBlob, tmp_path: Path) -> None:
+    blob = WeightBlob(plain_blob.header, plain_blob.weights, ModelSettings(**NEUTRAL[name]))  # type: ignore[arg-type]
+    blob.save(tmp_path / "given.rvne")
+    export(load(tmp_path / "given.rvne"), tmp_path / "again.rvne")
+    assert (tmp_path / "again.rvne").read_bytes() == (tmp_path / "given.rvne").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["activity", "demo"])
+def test_the_shipped_blobs_come_back_as_they_were(name: str, tmp_path: Path) -> None:
+    path = shipped_models()[name]
+    export(load(path), tmp_path / "again.rvne")
+    assert (tmp_path / "again.rvne").read_bytes() == path.read_bytes()
+    half = export(load(path), tmp_path / "half.rvne", dtype="float16")
+    assert half == WeightBlob.load(path).to_dtype("float16")
+    assert export(load(tmp_path / "half.rvne"), tmp_path / "again.rvne", dtype="float16") == half
+
+
+def agree(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    return bool(np.abs(ours - theirs).max() <= 1e-5 * np.abs(theirs).max())
+
+
+def test_torch_and_the_core_agree_on_real_frames(recordings_dir: Path) -> None:
+    path = recordings_dir / "geotec_sessions_1_3.npz"
+    made, model = load(shipped_models()["activity"]).eval(), TemporalModel.from_blob("activity")
+    for info in list_recordings(path)[::7]:
+        recorded = open_recording(path, recording=info.name).features()
+        assert len(recorded) > 300
+        with torch.no_grad():
+            assert agree(model.forward(recorded), made(torch.from_numpy(recorded)).numpy()), info.name
+
+
+def test_embeddings_agree_on_real_frames(recordings_dir: Path) -> None:
+    path = recordings_dir / "wiper_persons_0_59.npz"
+    recorded = open_recording(path, recording=list_recordings(path)[5].name).features()
+    config = dataclasses.replace(SHAPES["everything"], input_dim=recorded.shape[1], dropout=0.0)
+    with torch.random.fork_rng():
+        torch.manual_seed(8)
+        made = TemporalClassifier(config).eval()
+    made.set_normalisation(torch.from_numpy(recorded))
+    model = TemporalModel.from_blob(to_blob(made))
+    with torch.no_grad():
+        assert agree(model.forward(recorded), made(torch.from_numpy(recorded)).numpy())
+        assert agree(model.embeddings(recorded), made.embeddings(torch.from_numpy(recorded)).numpy())
+
+
+def test_one_sequence_or_many() -> None:
+    made, recorded = network("everything"), torch.from_numpy(frames())
+    with torch.no_grad():
+        for call in (made, made.embeddings, made.hidden):
+            torch.testing.assert_close(call(recorded), call(recorded[None])[0], rtol=1e-5, atol=1e-6)
+    for shape in ((52,), (3, 51), (1, 2, 3, 52)):
+        with pytest.raises(ShapeError, match="frames"):
+            made(torch.zeros(shape))
+
+
+def test_gradients_reach_every_parameter() -> None:
+    made, recorded = network("everything").train(), torch.from_numpy(frames())
+    (made(recorded).square().mean() + made.embeddings(recorded)[:, 0].mean()).backward()
+    for name, parameter in made.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_compiled_and_exported_it_is_the_same() -> None:
+    made, recorded = network("everything"), torch.from_numpy(frames())[None]
+    with torch.no_grad():
+        expected = made(recorded)
+        compiled = torch.compile(made, fullgraph=True, backend="aot_eager")
+        torch.testing.assert_close(compiled(recorded), expected)
+        shapes = ({0: torch.export.Dim("sequences"), 1: torch.export.Dim("tokens", min=2)},)
+        program = torch.export.export(made, (recorded.expand(2, -1, -1),), dynamic_shapes=shapes)
+        torch.testing.assert_close(program.module()(recorded[:, :40].expand(3, -1, -1))[1], made(recorded[0, :40]))
 
 
 def test_weights_that_are_not_finite_are_not_exported(tmp_path: Path) -> None:

@@ -1,0 +1,84 @@
+"""The cost of binary16, array by array: against rounding done here, on the blobs that ship and on blobs made for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from aether_temporal import (
+    InvalidConfigError,
+    NonFiniteError,
+    ResultOverflowError,
+    ShapeError,
+    TemporalModel,
+    WeightBlob,
+    WeightBlobHeader,
+)
+from aether_temporal.halving import half_cost
+from aether_temporal.shipped import shipped_models
+from aether_temporal.simulation import demo_script, simulate
+
+
+@pytest.fixture(scope="module")
+def frames() -> np.ndarray:
+    return simulate(demo_script(), 4).frames[:300]
+
+
+def test_together_it_is_what_the_binary16_blob_computes(frames: np.ndarray) -> None:
+    blob = WeightBlob.load(shipped_models()["demo"])
+    report = half_cost(blob, frames)
+    exact, half = (TemporalModel.from_blob(b).forward(frames) for b in (blob, blob.to_dtype("float16")))
+    assert report.together.logits == pytest.approx(np.abs(half - exact).max() / np.abs(exact).max(), rel=1e-6)
+    assert report.together.changed == float((half.argmax(1) != exact.argmax(1)).mean())
+    assert (report.bytes_before, report.bytes_after) == (
+        len(blob.serialize()),
+        len(blob.to_dtype("float16").serialize()),
+    )
+    assert report.frames == 300
+
+
+def test_each_matrix_stands_there_once_with_its_own_rounding(frames: np.ndarray) -> None:
+    blob = WeightBlob.load(shipped_models()["demo"])
+    report, arrays = half_cost(blob, frames), blob.arrays()
+    matrices = [name for name, array in blob.to_dtype("float16").arrays().items() if array.dtype == np.float16]
+    assert [cost.name for cost in report.arrays] == matrices
+    assert {"layers.0.Wq", "layers.1.Wo", "classifier"} < set(matrices)
+    assert sum(cost.values for cost in report.arrays) == report.together.values
+    for cost in report.arrays:
+        exact = arrays[cost.name].astype(np.float64)
+        relative = np.abs(exact.astype(np.float16) - exact) / np.abs(exact)
+        assert cost.max_relative == relative.max()
+        assert cost.mean_relative == pytest.approx(relative.mean())
+        assert 0 < cost.logits < 0.05
+        assert cost.embeddings is None
+
+
+def test_what_binary16_holds_exactly_costs_nothing(plain_blob: WeightBlob) -> None:
+    exact = np.frombuffer(plain_blob.weights, "<f4").astype(np.float16).astype("<f4")
+    one = exact.copy()
+    one[100] = 1 + 2**-11 + 2**-20  # in layers.0.Wq
+    frames = np.random.default_rng(3).standard_normal((50, 16)).astype(np.float32)
+    nothing = half_cost(WeightBlob(plain_blob.header, exact.tobytes()), frames)
+    assert all(cost.max_relative == cost.logits == cost.changed == 0 for cost in (*nothing.arrays, nothing.together))
+    found = half_cost(WeightBlob(plain_blob.header, one.tobytes()), frames)
+    assert [cost.name for cost in found.arrays if cost.max_relative > 0] == ["layers.0.Wq"]
+    assert [cost.name for cost in found.arrays if cost.logits > 0] == ["layers.0.Wq"]
+    assert found.together.max_relative == pytest.approx(2**-11, rel=0.01)
+    assert found.together.logits == found.arrays[0].logits
+
+
+def test_what_cannot_be_measured_is_refused_by_name(plain_blob: WeightBlob, frames: np.ndarray) -> None:
+    good = np.random.default_rng(3).standard_normal((5, 16)).astype(np.float32)
+    with pytest.raises(InvalidConfigError, match="float16"):
+        half_cost(plain_blob.to_dtype("float16"), good)
+    with pytest.raises(ShapeError, match="at least one frame"):
+        half_cost(plain_blob, good[:0])
+    with pytest.raises(ShapeError, match="frames"):
+        half_cost(plain_blob, frames)
+    with pytest.raises(NonFiniteError, match="frames"):
+        half_cost(plain_blob, good * np.float32("nan"))
+    weights = np.frombuffer(plain_blob.weights, "<f4").copy()
+    weights[-1] = 1e5
+    header: WeightBlobHeader = plain_blob.header
+    with pytest.raises(ResultOverflowError, match="classifier"):
+        half_cost(WeightBlob(header, weights.tobytes()), good)
