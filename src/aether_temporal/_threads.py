@@ -76,7 +76,7 @@ def run_gradient(job: _core.AttentionGradient, threads: int) -> None:
     """All of `job` on `threads` threads; chunks were cut when it was made, so they are the same for any number."""
     units = range(job.units)
     if job.chunks == 1:
-        pieces = _split(job.units, 1, threads) if threads > 1 else [(0, job.units)]
+        pieces = _split(job.units, 1, threads) if threads > 1 and job.units > 1 else [(0, job.units)]
         _all(threads, [_part(job.run, first, count) for first, count in pieces])
         return
     job.plan()
