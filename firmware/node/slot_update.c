@@ -89,7 +89,7 @@ static node_slot_fault read_back(const node_slot_update *update) {
     unsigned char piece[CHUNK];
     uint32_t crc = 0;
     size_t at = 0;
-    const size_t end = update->header.blob_length - NODE_SLOT_BLOB_CRC_BYTES; /* opening the blob reads the rest */
+    const size_t end = update->header.blob_length - NODE_SLOT_BLOB_CRC_BYTES;
     while (at < end) {
         const size_t left = end - at;
         const size_t count = left < CHUNK ? left : CHUNK;
@@ -99,7 +99,11 @@ static node_slot_fault read_back(const node_slot_update *update) {
         crc = aether_crc32(crc, piece, count);
         at += count;
     }
-    return crc == update->header.blob_crc ? NODE_SLOT_OK : NODE_SLOT_BLOB_CRC;
+    if (update->flash->read(update->flash->user, update->slot, update->header.blob_offset + end, piece,
+                            NODE_SLOT_BLOB_CRC_BYTES) != 0) {
+        return NODE_SLOT_READ;
+    }
+    return crc == update->header.blob_crc && node_get_u32(piece) == crc ? NODE_SLOT_OK : NODE_SLOT_BLOB_CRC;
 }
 
 /* Writes and compares what is then there. */

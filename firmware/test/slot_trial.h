@@ -1,0 +1,33 @@
+/* What a node does with the slots, in memory of its own: a blob is taken when it opens and answers what the slot says. */
+#ifndef AETHER_TEST_SLOT_TRIAL_H
+#define AETHER_TEST_SLOT_TRIAL_H
+
+#include "classifier.h"
+#include "slots.h"
+
+typedef struct slot_trial {
+    node_wanted wanted;
+    void *memory; /* 8-byte aligned */
+    size_t bytes;
+    node_classifier *classifier; /* of the blob in use */
+    unsigned asked;              /* times a blob was offered */
+    int *falls_over;             /* when not NULL: set to 1 in the middle of a trial, as a node that falls over */
+} slot_trial;
+
+static node_slot_fault slot_accept(void *user, const node_slot_header *header, const void *blob, node_slot_verdict *verdict) {
+    slot_trial *trial = user;
+    trial->asked++;
+    if (trial->falls_over != NULL) {
+        *trial->falls_over = 1;
+    }
+    verdict->status = node_classifier_init(blob, header->blob_length, &trial->wanted, trial->memory, trial->bytes,
+                                           &trial->classifier, &verdict->detail);
+    if (verdict->status != AETHER_OK) {
+        return NODE_SLOT_BLOB;
+    }
+    verdict->expected = trial->wanted.cache == AETHER_BINARY16 ? header->check_binary16 : header->check_binary32;
+    verdict->got = node_classifier_check(trial->classifier, header->check_frames, header->check_seed);
+    return verdict->got == verdict->expected ? NODE_SLOT_OK : NODE_SLOT_CHECK;
+}
+
+#endif

@@ -1,0 +1,303 @@
+/* Queue, cadence, packets and I/Q: what a node does around the core. */
+#include <string.h>
+
+#include "aether/crc32.h"
+#include "aether/resample.h"
+#include "cadence.h"
+#include "check.h"
+#include "csi_input.h"
+#include "packets.h"
+#include "platform.h"
+#include "queue.h"
+
+#include "../node_blobs.h"
+
+#define VALUES 3u
+
+static uint64_t queue_memory[512];
+
+static void frame_of(uint32_t number, float *frame) {
+    uint32_t v;
+    for (v = 0; v < VALUES; v++) {
+        frame[v] = (float)(number * VALUES + v);
+    }
+}
+
+static int is_frame(const float *frame, uint32_t number) {
+    float expected[VALUES];
+    frame_of(number, expected);
+    return frame != NULL && frame[0] == expected[0] && frame[1] == expected[1] && frame[2] == expected[2];
+}
+
+static void queue_keeps_order(void) {
+    node_queue queue;
+    float frame[VALUES];
+    uint64_t time = 0;
+    uint32_t in = 0, out = 0, round;
+    CHECK(node_queue_size(VALUES) == NODE_QUEUE_FRAMES * 24u);
+    CHECK(node_queue_size(SIZE_MAX / 4u) == SIZE_MAX);
+    node_queue_init(&queue, VALUES, queue_memory);
+    CHECK(node_queue_front(&queue, NULL) == NULL);
+    queue.put = queue.taken = 0xFFFFFFF0u; /* the counters wrap in the middle */
+    for (round = 0; round < 200u; round++) {
+        uint32_t k;
+        for (k = 0; k < round % 7u; k++) {
+            frame_of(in, frame);
+            if (CHECK(node_queue_put(&queue, frame, 1000u + in))) {
+                in++;
+            }
+        }
+        CHECK_EQUAL(in - out, node_queue_waiting(&queue));
+        while (out < in) {
+            CHECK(is_frame(node_queue_front(&queue, &time), out));
+            CHECK_EQUAL(1000u + out, time);
+            node_queue_release(&queue);
+            out++;
+        }
+    }
+    CHECK(in > 500u);
+    CHECK_EQUAL(0, node_queue_dropped(&queue));
+    CHECK_EQUAL(6, queue.longest);
+}
+
+static void full_queue_drops_the_newest(void) {
+    node_queue queue;
+    float frame[VALUES];
+    uint32_t i;
+    node_queue_init(&queue, VALUES, queue_memory);
+    for (i = 0; i < NODE_QUEUE_FRAMES + 10u; i++) {
+        frame_of(i, frame);
+        CHECK_EQUAL(i < NODE_QUEUE_FRAMES, node_queue_put(&queue, frame, i));
+    }
+    CHECK_EQUAL(10, node_queue_dropped(&queue));
+    CHECK_EQUAL(NODE_QUEUE_FRAMES, node_queue_waiting(&queue));
+    CHECK_EQUAL(NODE_QUEUE_FRAMES, queue.longest);
+    CHECK(node_queue_room(&queue) == NULL);
+    CHECK_EQUAL(11, node_queue_dropped(&queue));
+    node_queue_release(&queue); /* one place: one more frame goes in */
+    frame_of(99, frame);
+    CHECK(node_queue_put(&queue, frame, 99));
+    CHECK(!node_queue_put(&queue, frame, 99));
+    for (i = 1; i < NODE_QUEUE_FRAMES; i++) {
+        CHECK(is_frame(node_queue_front(&queue, NULL), i));
+        node_queue_release(&queue);
+    }
+    CHECK(is_frame(node_queue_front(&queue, NULL), 99));
+    node_queue_release(&queue);
+    CHECK(node_queue_front(&queue, NULL) == NULL);
+}
+
+static void room_without_commit_is_nothing(void) {
+    node_queue queue;
+    float *room;
+    node_queue_init(&queue, VALUES, queue_memory);
+    room = node_queue_room(&queue);
+    CHECK(room != NULL && node_queue_front(&queue, NULL) == NULL);
+    CHECK(node_queue_room(&queue) == room);
+    frame_of(7, room);
+    node_queue_commit(&queue, 5);
+    CHECK(is_frame(node_queue_front(&queue, NULL), 7));
+    CHECK_EQUAL(0, node_queue_dropped(&queue));
+}
+
+static void cadence_is_one_a_period(void) {
+    node_cadence cadence;
+    uint64_t now;
+    uint32_t events = 0;
+    node_cadence_init(&cadence, 1000000u);
+    CHECK_EQUAL(1000000u, node_cadence_wait(&cadence, 5));
+    for (now = 5; now <= 10000005u; now += 25000u) {
+        events += (uint32_t)node_cadence_due(&cadence, now);
+    }
+    CHECK_EQUAL(10, events);
+    CHECK_EQUAL(0, cadence.skipped);
+    CHECK_EQUAL(1000000u, node_cadence_wait(&cadence, 10000005u));
+    CHECK_EQUAL(0, node_cadence_wait(&cadence, 11000005u));
+    CHECK_EQUAL(1, node_cadence_wait(&cadence, 11000004u));
+    CHECK(node_cadence_due(&cadence, 11300005u)); /* a late one does not move those after it */
+    CHECK(!node_cadence_due(&cadence, 12000004u));
+    CHECK(node_cadence_due(&cadence, 12000005u));
+    node_cadence_init(&cadence, 0);
+    CHECK(!node_cadence_due(&cadence, 7));
+    CHECK(node_cadence_due(&cadence, 8));
+}
+
+static void cadence_survives_jumps(void) {
+    node_cadence cadence;
+    node_cadence_init(&cadence, 1000000u);
+    CHECK(!node_cadence_due(&cadence, 0));
+    CHECK(node_cadence_due(&cadence, 3600000000u)); /* an hour ahead: one event, no burst */
+    CHECK(!node_cadence_due(&cadence, 3600000001u));
+    CHECK_EQUAL(3599, cadence.skipped);
+    CHECK(node_cadence_due(&cadence, 3601000000u));
+    CHECK(!node_cadence_due(&cadence, 10)); /* back: the next is one period from there */
+    CHECK_EQUAL(1, cadence.jumps);
+    CHECK_EQUAL(1000000u, node_cadence_wait(&cadence, 10));
+    CHECK(node_cadence_due(&cadence, 1000010u));
+    CHECK(node_cadence_due(&cadence, UINT64_MAX - 1u)); /* nothing beyond the end of time */
+    CHECK(!node_cadence_due(&cadence, UINT64_MAX - 1u));
+    CHECK(!node_cadence_due(&cadence, 4));
+    CHECK(node_cadence_due(&cadence, 1000004u));
+    CHECK_EQUAL(2, cadence.jumps);
+}
+
+static void cadence_over_a_wrapping_clock(void) {
+    aether_clock clock;
+    node_cadence cadence;
+    uint32_t events = 0, counter = 0xFF000000u;
+    uint64_t before = 0;
+    uint32_t i;
+    memset(&clock, 0, sizeof clock);
+    node_cadence_init(&cadence, 1000000u);
+    for (i = 0; i < 4000u; i++, counter += 20000u) { /* 80 s across the end of 32 bits */
+        const uint64_t now = aether_clock_read(&clock, counter);
+        CHECK(now >= before);
+        before = now;
+        events += (uint32_t)node_cadence_due(&cadence, now);
+    }
+    CHECK_EQUAL(79, events);
+    CHECK_EQUAL(0, cadence.jumps);
+    CHECK_EQUAL(0, clock.restarts);
+}
+
+static void classification_packet(void) {
+    /* by hand: every field another byte */
+    static const unsigned char expected[36] = {
+        0x07, 0x00, 0x11, 0xC5, 0x01, 0x00, 0x04, 0x00, 0x2A, 0, 0, 0, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,
+        0xEF, 0xBE, 0xAD, 0xDE, 0x02, 0, 0, 0, 0, 0, 0x20, 0x40, 0, 0, 0x80, 0x3E,
+    };
+    const float logits[4] = {-1.0f, 2.25f, 2.5f, 0.0f};
+    node_class_packet packet;
+    unsigned char bytes[NODE_CLASS_BYTES + 1];
+    uint32_t crc;
+    memset(bytes, 0xEE, sizeof bytes);
+    packet.n_classes = 4;
+    packet.node_id = 0x2A;
+    packet.time = 0x1122334455667788u;
+    packet.sequence = 0xDEADBEEFu;
+    packet.answer = node_answer_of(logits, 4);
+    node_class_write(&packet, bytes);
+    {
+        size_t i;
+        for (i = 0; i < sizeof expected; i++) {
+            CHECK_EQUAL(expected[i], bytes[i]);
+        }
+    }
+    crc = (uint32_t)bytes[36] | (uint32_t)bytes[37] << 8 | (uint32_t)bytes[38] << 16 | (uint32_t)bytes[39] << 24;
+    CHECK_BITS(aether_crc32(0, expected, sizeof expected), crc);
+    CHECK_EQUAL(0xEE, bytes[40]);
+}
+
+static void answers(void) {
+    const float rising[3] = {1.0f, 2.0f, 4.0f}, falling[3] = {4.0f, 2.0f, 1.0f}, equal[3] = {2.0f, 5.0f, 5.0f};
+    const float negative[3] = {-3.0f, -2.0f, -8.0f}, ends[2] = {3e38f, -3e38f}, alone[1] = {-7.0f};
+    node_answer a = node_answer_of(rising, 3);
+    CHECK(a.argmax == 2 && a.top == 4.0f && a.margin == 2.0f);
+    a = node_answer_of(falling, 3);
+    CHECK(a.argmax == 0 && a.top == 4.0f && a.margin == 2.0f);
+    a = node_answer_of(equal, 3);
+    CHECK(a.argmax == 1 && a.margin == 0.0f);
+    a = node_answer_of(negative, 3);
+    CHECK(a.argmax == 1 && a.top == -2.0f && a.margin == 1.0f);
+    a = node_answer_of(ends, 2);
+    CHECK(a.argmax == 0 && a.margin > 3.4e38f);
+    a = node_answer_of(alone, 1);
+    CHECK(a.argmax == 0 && a.top == -7.0f && a.margin == 0.0f);
+}
+
+static void feature_state_packet(void) {
+    unsigned char bytes[NODE_STATE_BYTES];
+    float features[NODE_STATE_FEATURES];
+    uint64_t time = 0;
+    uint32_t crc, word;
+    size_t i;
+    memset(bytes, 0, sizeof bytes);
+    bytes[0] = 0x06, bytes[2] = 0x11, bytes[3] = 0xC5, bytes[4] = 9, bytes[9] = 0x01;
+    for (i = 0; i < NODE_STATE_FEATURES; i++) {
+        const float value = 0.5f + (float)i;
+        memcpy(&word, &value, 4);
+        memcpy(bytes + 16 + 4 * i, &word, 4);
+    }
+    crc = aether_crc32(0, bytes, 56);
+    memcpy(bytes + 56, &crc, 4);
+    CHECK(node_state_read(bytes, sizeof bytes, features, &time));
+    CHECK_EQUAL(256, time);
+    for (i = 0; i < NODE_STATE_FEATURES; i++) {
+        CHECK(features[i] == 0.5f + (float)i);
+    }
+    CHECK(!node_state_read(bytes, sizeof bytes - 1, features, NULL));
+    CHECK(!node_state_read(NULL, sizeof bytes, features, NULL));
+    for (i = 0; i < sizeof bytes; i++) {
+        features[0] = -1.0f;
+        bytes[i] ^= 0x10;
+        CHECK(!node_state_read(bytes, sizeof bytes, features, &time) && features[0] == -1.0f);
+        bytes[i] ^= 0x10;
+    }
+}
+
+static void raw_frame(void) {
+    static const unsigned char expected[20] = {0x01, 0x00, 0x11, 0xC5, 3, 1, 4, 0, 0x85, 0x09, 0, 0, 0x78, 0x56, 0x34, 0x12,
+                                               0xCE, 0xA1, 0, 0};
+    static const int8_t iq[8] = {1, -2, 3, -4, 5, -6, 7, -128};
+    node_raw_header header;
+    unsigned char bytes[40];
+    size_t i;
+    memset(&header, 0, sizeof header);
+    header.node_id = 3;
+    header.n_antennas = 1;
+    header.n_subcarriers = 4;
+    header.frequency_mhz = node_channel_mhz(6);
+    header.sequence = 0x12345678u;
+    header.rssi = -50;
+    header.noise_floor = -95;
+    memset(bytes, 0xEE, sizeof bytes);
+    CHECK_EQUAL(28, node_csi_raw(&header, iq, 4, 0, bytes, sizeof bytes));
+    for (i = 0; i < 20; i++) {
+        CHECK_EQUAL(expected[i], bytes[i]);
+    }
+    for (i = 0; i < 8; i++) {
+        CHECK_EQUAL((unsigned char)iq[i], bytes[20 + i]);
+    }
+    CHECK_EQUAL(0xEE, bytes[28]);
+    CHECK_EQUAL(28, node_csi_raw(&header, iq, 4, 1, bytes, 28));
+    CHECK(bytes[20] == 0 && bytes[23] == 0 && bytes[24] == 5);
+    CHECK_EQUAL(0, node_csi_raw(&header, iq, 4, 0, bytes, 27));
+    CHECK_EQUAL(0, node_csi_raw(&header, iq, 3, 0, bytes, sizeof bytes));
+    CHECK_EQUAL(2412, node_channel_mhz(1));
+    CHECK_EQUAL(2472, node_channel_mhz(13));
+    CHECK_EQUAL(2484, node_channel_mhz(14));
+    CHECK(node_channel_mhz(0) == 0 && node_channel_mhz(15) == 0);
+}
+
+static void frames_from_pairs(void) {
+    static const int8_t iq[10] = {3, 4, 5, 12, 6, 8, 0, 0, 8, 15}; /* 5, 13, 10, 0, 17 */
+    const node_blob *blob = &NODE_BLOB[NODE_EVERY];                /* 5 pairs, of which it wants 4 and 1 */
+    aether_model model;
+    float frame[2];
+    CHECK(aether_model_open(&model, blob->words, blob->bytes, NULL, NULL) == AETHER_OK);
+    CHECK(node_csi_frame(&model, iq, 5, 0, frame) == AETHER_OK);
+    CHECK(frame[0] == 17.0f && frame[1] == 13.0f);
+    CHECK(node_csi_frame(&model, iq, 5, 1, frame) == AETHER_OK);
+    CHECK(frame[0] == 17.0f && frame[1] == 0.0f); /* carrier 1 is among the four invalid bytes */
+    CHECK(node_csi_frame(&model, iq, 4, 0, frame) == AETHER_E_SHAPE);
+    CHECK(node_csi_frame(&model, NULL, 5, 0, frame) == AETHER_E_ARGUMENT);
+    CHECK(aether_model_open(&model, NODE_BLOB[NODE_PLAIN].words, NODE_BLOB[NODE_PLAIN].bytes, NULL, NULL) == AETHER_OK);
+    CHECK(node_csi_frame(&model, iq, 2, 0, frame) == AETHER_OK);
+    CHECK(frame[0] == 5.0f && frame[1] == 13.0f);
+    CHECK(node_csi_frame(&model, iq, 2, 1, frame) == AETHER_OK && frame[0] == 0.0f && frame[1] == 0.0f);
+}
+
+int firmware_main(void) {
+    check_test("queue_keeps_order", queue_keeps_order);
+    check_test("full_queue_drops_the_newest", full_queue_drops_the_newest);
+    check_test("room_without_commit_is_nothing", room_without_commit_is_nothing);
+    check_test("cadence_is_one_a_period", cadence_is_one_a_period);
+    check_test("cadence_survives_jumps", cadence_survives_jumps);
+    check_test("cadence_over_a_wrapping_clock", cadence_over_a_wrapping_clock);
+    check_test("classification_packet", classification_packet);
+    check_test("answers", answers);
+    check_test("feature_state_packet", feature_state_packet);
+    check_test("raw_frame", raw_frame);
+    check_test("frames_from_pairs", frames_from_pairs);
+    return check_end();
+}

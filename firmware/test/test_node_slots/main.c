@@ -1,0 +1,380 @@
+/* Two slots, and power that fails at every byte of an update and of a choice. */
+#include <string.h>
+
+#include "aether/crc32.h"
+#include "check.h"
+#include "platform.h"
+#include "slots.h"
+
+#include "../flash_sim.h"
+#include "../node_blobs.h"
+#include "../slot_trial.h"
+
+#define SLOT NODE_SLOT_SECTOR /* one sector: header, marks, a small blob */
+#define COMMIT 0x40u
+#define TRY 0x50u
+#define CONFIRM 0x80u
+
+/* Words, so that a blob in a slot is aligned as it is in flash. */
+static uint32_t slot_a[SLOT / 4], slot_b[SLOT / 4], kept_a[SLOT / 4], kept_b[SLOT / 4];
+static uint64_t memory[2048];
+static flash_sim sim;
+
+static void begin(void) {
+    memset(slot_a, 0xFF, SLOT);
+    memset(slot_b, 0xFF, SLOT);
+    flash_begin(&sim, (unsigned char *)slot_a, (unsigned char *)slot_b, SLOT);
+}
+
+static unsigned char *at(unsigned slot, size_t offset) {
+    return sim.bytes[slot] + offset;
+}
+
+static void keep(void) {
+    memcpy(kept_a, slot_a, SLOT);
+    memcpy(kept_b, slot_b, SLOT);
+}
+
+static void bring_back(void) {
+    memcpy(slot_a, kept_a, SLOT);
+    memcpy(slot_b, kept_b, SLOT);
+    flash_restart(&sim);
+}
+
+static node_slot_header header_of(const node_blob *blob) {
+    node_slot_header header;
+    memset(&header, 0, sizeof header);
+    header.blob_length = (uint32_t)blob->bytes;
+    header.blob_crc = blob->crc;
+    header.check_frames = NODE_BLOB_FRAMES;
+    header.check_seed = NODE_BLOB_SEED;
+    header.check_binary32 = blob->check_binary32;
+    header.check_binary16 = blob->check_binary16;
+    return header;
+}
+
+static node_slot_fault update_with(int in_use, const node_blob *blob, const node_slot_header *header, size_t piece) {
+    node_slot_update update;
+    node_slot_fault fault = node_slot_update_begin(&update, &sim.flash, in_use, header);
+    size_t done = 0;
+    while (fault == NODE_SLOT_OK && done < blob->bytes) {
+        const size_t left = blob->bytes - done, count = left < piece ? left : piece;
+        fault = node_slot_update_write(&update, (const unsigned char *)blob->words + done, count);
+        done += count;
+    }
+    return fault == NODE_SLOT_OK ? node_slot_update_finish(&update) : fault;
+}
+
+static node_slot_fault update(int in_use, int which) {
+    const node_slot_header header = header_of(&NODE_BLOB[which]);
+    return update_with(in_use, &NODE_BLOB[which], &header, 33);
+}
+
+static slot_trial trial;
+static node_slot_verdict verdicts[NODE_SLOTS];
+
+/* As a node does when it starts: nothing is mapped yet. */
+static int choose(void) {
+    sim.mapped[0] = sim.mapped[1] = 0;
+    memset(&trial, 0, sizeof trial);
+    trial.wanted.window = 64;
+    trial.wanted.cache = AETHER_BINARY16;
+    trial.memory = memory;
+    trial.bytes = sizeof memory;
+    return node_slots_choose(&sim.flash, slot_accept, &trial, verdicts);
+}
+
+/* The slot in use holds this blob, whole. */
+static int runs(int used, int which) {
+    return used >= 0 && trial.classifier->model.blob_bytes == NODE_BLOB[which].bytes &&
+           memcmp(trial.classifier->model.blob, NODE_BLOB[which].words, NODE_BLOB[which].bytes) == 0 &&
+           sim.mapped[used] == 1 && sim.mapped[1 - used] == 0;
+}
+
+static void nothing_is_there(void) {
+    begin();
+    CHECK_EQUAL(UINT64_MAX, (uint64_t)(int64_t)choose());
+    CHECK(verdicts[0].fault == NODE_SLOT_EMPTY && verdicts[1].fault == NODE_SLOT_EMPTY);
+    sim.flash.slot_bytes[1] = 0;
+    CHECK(choose() == -1);
+    CHECK(verdicts[1].fault == NODE_SLOT_ABSENT);
+    CHECK_EQUAL(0, trial.asked);
+    CHECK_EQUAL(0, sim.spent);
+    CHECK(node_slot_target(&sim.flash, 0) == -1);
+    CHECK(node_slot_target(&sim.flash, -1) == 0);
+    CHECK(update(0, NODE_PLAIN) == NODE_SLOT_ABSENT);
+    CHECK_EQUAL(0, sim.spent);
+}
+
+static void updates_alternate(void) {
+    static const int order[] = {NODE_PLAIN, NODE_EVERY, NODE_HALF, NODE_OVERFLOW, NODE_PLAIN};
+    int used = -1;
+    uint32_t i;
+    begin();
+    for (i = 0; i < sizeof order / sizeof order[0]; i++) {
+        CHECK(update(used, order[i]) == NODE_SLOT_OK);
+        used = choose();
+        CHECK_EQUAL(i % 2u, used);
+        CHECK(runs(used, order[i]));
+        CHECK_EQUAL(i, verdicts[used].header.sequence);
+        CHECK(verdicts[1 - used].fault == (i == 0 ? NODE_SLOT_EMPTY : NODE_SLOT_NOT_TRIED));
+        CHECK(memcmp(at((unsigned)used, CONFIRM), "CONF", 4) == 0);
+        CHECK(choose() == used && trial.asked == 1); /* confirmed: no try is spent */
+        CHECK(at((unsigned)used, TRY)[0] == 0 && at((unsigned)used, TRY + 16)[0] == 0xFF);
+    }
+}
+
+/* Header CRC and all, by hand. */
+static void set_u32(unsigned slot, size_t offset, uint32_t value, int seal) {
+    uint32_t crc;
+    memcpy(at(slot, offset), &value, 4);
+    if (seal) {
+        crc = aether_crc32(0, at(slot, 0), 0x3C);
+        memcpy(at(slot, 0x3C), &crc, 4);
+    }
+}
+
+static void sequences_wrap(void) {
+    static const uint32_t pairs[][3] = {{0, 1, 1}, {1, 0, 0}, {0xFFFFFFFFu, 0, 1}, {0, 0xFFFFFFFFu, 0}, {5, 5, 0},
+                                        {0x7FFFFFFFu, 0xFFFFFFFEu, 1}, {0, 0x80000000u, 0}, {0x80000000u, 0, 0},
+                                        {0xFFFFFFFFu, 0x7FFFFFFEu, 1}};
+    size_t i;
+    begin();
+    CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && update(0, NODE_HALF) == NODE_SLOT_OK);
+    for (i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        int used;
+        set_u32(0, 8, pairs[i][0], 1);
+        set_u32(1, 8, pairs[i][1], 1);
+        CHECK_EQUAL(pairs[i][2], choose());
+        keep();
+        for (used = 0; used < 2; used++) { /* whatever the numbers are, an update is the newer one */
+            bring_back();
+            CHECK(update(used, NODE_EVERY) == NODE_SLOT_OK);
+            CHECK(choose() == 1 - used && runs(1 - used, NODE_EVERY));
+        }
+        bring_back();
+    }
+}
+
+static void damaged_headers(void) {
+    static const struct {
+        size_t offset;
+        uint32_t value;
+        int seal;
+        node_slot_fault fault;
+    } cases[] = {
+        {0x00, 0x12345678u, 1, NODE_SLOT_MAGIC},     {0x04, 0x00400002u, 1, NODE_SLOT_VERSION},
+        {0x04, 0x00440001u, 1, NODE_SLOT_FIELD},     {0x0C, 240, 1, NODE_SLOT_FIELD},
+        {0x0C, 260, 1, NODE_SLOT_FIELD},             {0x0C, 0xFFFFFFF0u, 1, NODE_SLOT_TOO_LARGE},
+        {0x10, 27, 1, NODE_SLOT_FIELD},              {0x10, SLOT - 255u, 1, NODE_SLOT_TOO_LARGE},
+        {0x10, 0xFFFFFFFFu, 1, NODE_SLOT_TOO_LARGE}, {0x18, 0, 1, NODE_SLOT_FIELD},
+        {0x18, 65, 1, NODE_SLOT_FIELD},              {0x28, 1, 1, NODE_SLOT_FIELD},
+        {0x38, 0x01000000u, 1, NODE_SLOT_FIELD},     {0x3C, 0, 0, NODE_SLOT_HEADER_CRC},
+        {COMMIT, 0xFFFFFFFFu, 0, NODE_SLOT_UNCOMMITTED}, {COMMIT, 0, 0, NODE_SLOT_UNCOMMITTED},
+        {COMMIT, 0x54494D41u, 0, NODE_SLOT_UNCOMMITTED}, {0x14, 7, 1, NODE_SLOT_BLOB_CRC},
+        {0x24, 7, 1, NODE_SLOT_CHECK},               {0x1C, 7, 1, NODE_SLOT_CHECK},
+    };
+    size_t i;
+    begin();
+    CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && update(0, NODE_HALF) == NODE_SLOT_OK);
+    keep();
+    for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        bring_back();
+        set_u32(1, cases[i].offset, cases[i].value, cases[i].seal);
+        CHECK(choose() == 0 && runs(0, NODE_PLAIN));
+        CHECK_EQUAL(cases[i].fault, verdicts[1].fault);
+        CHECK(node_slot_text(verdicts[1].fault)[0] != 0);
+    }
+    for (i = 0; i < 0x3Cu * 8u; i++) { /* any one bit of the header */
+        bring_back();
+        at(1, i / 8)[0] ^= (unsigned char)(1u << i % 8);
+        CHECK(choose() == 0 && runs(0, NODE_PLAIN));
+    }
+    for (i = 0; i < NODE_BLOB[NODE_HALF].bytes * 8u; i++) { /* any one bit of the blob: its own CRC's are seen by opening it */
+        bring_back();
+        at(1, 256 + i / 8)[0] ^= (unsigned char)(1u << i % 8);
+        CHECK(choose() == 0 && runs(0, NODE_PLAIN));
+        CHECK(verdicts[1].fault == (i / 8 < NODE_BLOB[NODE_HALF].bytes - 4 ? NODE_SLOT_BLOB_CRC : NODE_SLOT_BLOB));
+    }
+}
+
+static void refused_blobs_leave_the_other(void) {
+    begin();
+    CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && update(0, NODE_EVERY) == NODE_SLOT_OK);
+    memset(&trial, 0, sizeof trial);
+    trial.wanted.window = 64;
+    trial.wanted.n_classes = 2; /* the newer one has three */
+    trial.memory = memory;
+    trial.bytes = sizeof memory;
+    CHECK(node_slots_choose(&sim.flash, slot_accept, &trial, verdicts) == 0);
+    CHECK(runs(0, NODE_PLAIN));
+    CHECK(verdicts[1].fault == NODE_SLOT_BLOB && verdicts[1].status == AETHER_E_SHAPE && verdicts[1].detail.found == 3);
+    trial.wanted.n_classes = 9;
+    sim.mapped[0] = 0;
+    CHECK(node_slots_choose(&sim.flash, slot_accept, &trial, verdicts) == -1);
+    CHECK(verdicts[0].status == AETHER_E_SHAPE && verdicts[1].status == AETHER_E_SHAPE);
+    CHECK(sim.mapped[0] == 0 && sim.mapped[1] == 0);
+}
+
+static void a_blob_that_fells_the_node(void) {
+    int i;
+    begin();
+    CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK);
+    CHECK(choose() == 0);
+    CHECK(update(0, NODE_EVERY) == NODE_SLOT_OK);
+    for (i = 0; i < 3; i++) { /* the node is gone in the middle of each try, and starts again */
+        memset(&trial, 0, sizeof trial);
+        trial.wanted.window = 64;
+        trial.memory = memory;
+        trial.bytes = sizeof memory;
+        trial.falls_over = &sim.dead;
+        (void)node_slots_choose(&sim.flash, slot_accept, &trial, verdicts);
+        CHECK_EQUAL(1, trial.asked);
+        flash_restart(&sim);
+    }
+    CHECK(choose() == 0 && runs(0, NODE_PLAIN));
+    CHECK(verdicts[1].fault == NODE_SLOT_WORN);
+    CHECK_EQUAL(1, trial.asked);
+    CHECK_EQUAL(1, node_slot_target(&sim.flash, 0));
+    CHECK(update(0, NODE_HALF) == NODE_SLOT_OK && choose() == 1 && runs(1, NODE_HALF)); /* and can be replaced */
+}
+
+static void updates_that_are_refused_touch_nothing(void) {
+    node_slot_header header = header_of(&NODE_BLOB[NODE_HALF]);
+    node_slot_update u;
+    begin();
+    CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && update(0, NODE_EVERY) == NODE_SLOT_OK);
+    keep();
+    sim.spent = 0;
+    header.blob_length = SLOT - 255u;
+    CHECK(update_with(1, &NODE_BLOB[NODE_HALF], &header, 8) == NODE_SLOT_TOO_LARGE);
+    header.blob_length = 0xFFFFFFFFu;
+    CHECK(update_with(1, &NODE_BLOB[NODE_HALF], &header, 8) == NODE_SLOT_TOO_LARGE);
+    header.blob_length = 27;
+    CHECK(update_with(1, &NODE_BLOB[NODE_HALF], &header, 8) == NODE_SLOT_FIELD);
+    header = header_of(&NODE_BLOB[NODE_HALF]);
+    header.check_frames = 0;
+    CHECK(update_with(1, &NODE_BLOB[NODE_HALF], &header, 8) == NODE_SLOT_FIELD);
+    CHECK_EQUAL(0, sim.spent);
+    CHECK(memcmp(kept_a, slot_a, SLOT) == 0 && memcmp(kept_b, slot_b, SLOT) == 0);
+
+    header = header_of(&NODE_BLOB[NODE_HALF]); /* what is wrong only later leaves the slot in use as it was */
+    header.blob_crc ^= 1u;
+    CHECK(update_with(1, &NODE_BLOB[NODE_HALF], &header, 8) == NODE_SLOT_BLOB_CRC);
+    CHECK(choose() == 1 && runs(1, NODE_EVERY) && verdicts[0].fault == NODE_SLOT_EMPTY);
+    header.blob_crc ^= 1u;
+    CHECK(node_slot_update_begin(&u, &sim.flash, 1, &header) == NODE_SLOT_OK);
+    CHECK(node_slot_update_finish(&u) == NODE_SLOT_ORDER); /* too early */
+    CHECK(node_slot_update_finish(&u) == NODE_SLOT_ORDER);
+    CHECK(node_slot_update_write(&u, NODE_BLOB_HALF, 1) == NODE_SLOT_ORDER);
+    CHECK(node_slot_update_begin(&u, &sim.flash, 1, &header) == NODE_SLOT_OK);
+    CHECK(node_slot_update_write(&u, NODE_BLOB_HALF, header.blob_length) == NODE_SLOT_OK);
+    CHECK(node_slot_update_write(&u, NODE_BLOB_HALF, 1) == NODE_SLOT_ORDER); /* too much */
+    CHECK(node_slot_update_finish(&u) == NODE_SLOT_ORDER);
+    CHECK(choose() == 1 && runs(1, NODE_EVERY));
+    CHECK_EQUAL(0, memcmp(kept_b, slot_b, 0x50));
+}
+
+static void flash_that_does_not_write(void) {
+    node_slot_header header = header_of(&NODE_BLOB[NODE_HALF]);
+    begin();
+    CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && choose() == 0);
+    CHECK(update(0, NODE_EVERY) == NODE_SLOT_OK);
+    sim.power = 0; /* the first byte of the first try cannot be written: the blob is not begun */
+    CHECK(choose() == -1);
+    CHECK(verdicts[1].fault == NODE_SLOT_WRITE);
+    flash_restart(&sim);
+    set_u32(1, 0x90, 0, 0); /* a cell that lost its charge, where the blob's room was not erased */
+    CHECK(choose() == 1);
+    CHECK(update_with(1, &NODE_BLOB[NODE_HALF], &header, 5) == NODE_SLOT_OK);
+    CHECK(choose() == 0 && runs(0, NODE_HALF));
+}
+
+/* For every byte at which power can fail: an update from `before` in slot a (and, when old is a blob, an older one in b) to `after`. */
+static void cut_everywhere(int before, int old, int after, int harsh) {
+    uint64_t total, cut, seen_old = 0, seen_new = 0;
+    int used;
+    begin();
+    if (old >= 0) {
+        CHECK(update(0, old) == NODE_SLOT_OK);
+        set_u32(1, 8, 41, 1);
+    }
+    CHECK(update(1, before) == NODE_SLOT_OK);
+    used = choose();
+    CHECK(used == 0 && runs(0, before));
+    keep();
+    sim.spent = 0;
+    CHECK(update(0, after) == NODE_SLOT_OK);
+    total = sim.spent;
+    CHECK(total > SLOT);
+    for (cut = 0; cut <= total; cut++) {
+        bring_back();
+        sim.harsh = harsh;
+        sim.noise = (uint32_t)cut * 7919u + 1u;
+        sim.power = cut;
+        sim.touched[0] = 0;
+        CHECK((update(0, after) == NODE_SLOT_OK) == (cut == total));
+        if (sim.touched[0] != 0 || memcmp(kept_a, slot_a, SLOT) != 0) {
+            CHECK(!"the slot in use was touched");
+        }
+        flash_restart(&sim);
+        used = choose();
+        if (used == 1 && runs(1, after)) {
+            seen_new++;
+        } else if (used == 0 && runs(0, before)) {
+            seen_old++;
+        } else {
+            CHECK(!"neither the old blob nor the new one runs");
+        }
+        if (cut % 61u == 0 && used == 0) { /* and the update can be done again */
+            CHECK(update(0, after) == NODE_SLOT_OK && choose() == 1 && runs(1, after));
+        }
+    }
+    CHECK(seen_old > 0 && seen_new > 0 && seen_old + seen_new == total + 1);
+    CHECK(seen_new <= 2); /* whole, and perhaps with a last byte that happened to come out right */
+}
+
+static void power_lost_in_an_update(void) {
+    cut_everywhere(NODE_PLAIN, -1, NODE_EVERY, 0);
+    cut_everywhere(NODE_EVERY, NODE_HALF, NODE_PLAIN, 0);
+}
+
+static void power_lost_in_an_update_with_uncertain_erase(void) {
+    cut_everywhere(NODE_HALF, NODE_EVERY, NODE_PLAIN, 1);
+}
+
+static void power_lost_while_choosing(void) {
+    uint64_t total, cut;
+    begin();
+    CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && choose() == 0);
+    CHECK(update(0, NODE_EVERY) == NODE_SLOT_OK);
+    keep();
+    sim.spent = 0;
+    CHECK(choose() == 1 && runs(1, NODE_EVERY));
+    total = sim.spent;
+    CHECK_EQUAL(8, total); /* a try and the confirmation */
+    for (cut = 0; cut <= total; cut++) {
+        bring_back();
+        sim.power = cut;
+        sim.noise = (uint32_t)cut;
+        (void)choose();
+        flash_restart(&sim);
+        CHECK(choose() == 1 && runs(1, NODE_EVERY)); /* one cut costs a try, not the blob */
+        CHECK(choose() == 1 && runs(1, NODE_EVERY));
+    }
+}
+
+int firmware_main(void) {
+    check_test("nothing_is_there", nothing_is_there);
+    check_test("updates_alternate", updates_alternate);
+    check_test("sequences_wrap", sequences_wrap);
+    check_test("damaged_headers", damaged_headers);
+    check_test("refused_blobs_leave_the_other", refused_blobs_leave_the_other);
+    check_test("a_blob_that_fells_the_node", a_blob_that_fells_the_node);
+    check_test("updates_that_are_refused_touch_nothing", updates_that_are_refused_touch_nothing);
+    check_test("flash_that_does_not_write", flash_that_does_not_write);
+    check_test("power_lost_in_an_update", power_lost_in_an_update);
+    check_test("power_lost_in_an_update_with_uncertain_erase", power_lost_in_an_update_with_uncertain_erase);
+    check_test("power_lost_while_choosing", power_lost_while_choosing);
+    return check_end();
+}
