@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import ipaddress
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from .options import json_option
 from .output import console, print_json, print_json_line, printable
 
 _SMALL_BUFFER = 1 << 20
+_TURN = 0.0005  # seconds a thread may keep the interpreter while the one that listens wants it
 
 
 class _Cidr(click.ParamType[Network]):
@@ -83,6 +85,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     if options["force"] and not options["record"]:
         raise click.UsageError("--force: expected together with --record")
     with ExitStack() as cleanup:
+        cleanup.callback(sys.setswitchinterval, sys.getswitchinterval())
+        sys.setswitchinterval(_TURN)
         ctx.exit(_Session(options, cleanup).listen())
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -22,6 +23,21 @@ from .output import print_json_line, printable, quantity, table
 _SILENT = 5.0  # seconds after which a node is shown as silent
 _FURNITURE = 6  # lines of the display that are no node
 _PERIOD = 0.25
+_ADDRESS = 1
+_SHORTEST_ADDRESS = 15
+_COLUMNS = (  # and how wide the terminal must be for them
+    (">node", 0),
+    ("address", 0),
+    ("class", 0),
+    (">logit", 60),
+    (">margin", 50),
+    (">a second", 60),
+    (">lost", 50),
+    (">late", 90),
+    (">restarts", 100),
+    (">refused", 90),
+    (">last", 0),
+)
 
 
 @dataclass(frozen=True)
@@ -130,7 +146,9 @@ class NodesTable:
         shown = sorted(view.nodes, key=lambda row: row.silent)[:room] if len(view.nodes) > room else view.nodes
         parts: list[RenderableType] = [_head(status)]
         if shown:
-            parts.append(_nodes(sorted(shown, key=lambda row: (row.node_id, row.address)), self._names))
+            parts.append(
+                _nodes(sorted(shown, key=lambda row: (row.node_id, row.address)), self._names, self._out.width)
+            )
         else:
             parts.append(Text("no node heard yet", style="dim"))
         if len(shown) < len(view.nodes):
@@ -159,30 +177,42 @@ def _foot(status: Status) -> list[tuple[str, str]]:
         )
         lines.append((text if error is None else printable(error), "dim" if error is None else "bold red"))
     if view.overrun:
-        lines.append((f"{quantity(view.overrun)} datagrams were lost in the system's buffer", "red"))
+        why = "its buffer was full, or their address is held back for flooding"
+        lines.append((f"{quantity(view.overrun)} datagrams were dropped by the system: {why}", "red"))
+    if view.held:
+        lines.append((f"held back for flooding: {', '.join(view.held)}", "red"))
     if status.behind:
         lines.append((f"{quantity(status.behind)} frames came faster than the model here answers", "red"))
     return lines
 
 
-def _nodes(rows: Sequence[NodeView], names: Sequence[str]) -> Table:
-    found = table(
-        ">node",
-        "address",
-        "class",
-        ">logit",
-        ">margin",
-        ">a second",
-        ">lost",
-        ">late",
-        ">restarts",
-        ">refused",
-        ">last",
-    )
-    for row in rows:
-        silent = row.silent >= _SILENT
-        found.add_row(*_cells(row, names), f"{_ago(row.silent)}", style="dim" if silent else "")
+def _nodes(rows: Sequence[NodeView], names: Sequence[str], width: int) -> Table:
+    """As many columns as there is room for, and as much of an address: a node stays a line."""
+    found = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    kept = [place for place, (_, least) in enumerate(_COLUMNS) if width >= least]
+    lines = [[printable(cell) for cell in (*_cells(row, names), _ago(row.silent))] for row in rows]
+    columns = {place: [_COLUMNS[place][0].removeprefix(">"), *(line[place] for line in lines)] for place in kept}
+    taken = sum(max(map(cell_len, columns[place])) + 2 for place in kept if place != _ADDRESS)
+    for place in kept:
+        name = _COLUMNS[place][0]
+        found.add_column(
+            Text(name.removeprefix(">"), no_wrap=True),
+            justify="right" if name.startswith(">") else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+        )
+    for row, line in zip(rows, lines, strict=True):
+        line[_ADDRESS] = _shortened(line[_ADDRESS], max(_SHORTEST_ADDRESS, width - taken))
+        found.add_row(*(line[place] for place in kept), style="dim" if row.silent >= _SILENT else "")
     return found
+
+
+def _shortened(text: str, length: int) -> str:
+    """Its beginning and its end, which tell addresses apart."""
+    if len(text) <= length:
+        return text
+    end = length // 2
+    return f"{text[: length - end - 1]}…{text[-end:]}"
 
 
 def _cells(row: NodeView, names: Sequence[str]) -> list[str]:

@@ -21,6 +21,7 @@ from aether_temporal.running.stream import Answer, Answers
 from .nodes import Node, Said
 from .packets import Packet, RawFrame
 from .station import Arrival
+from .table import KNOWN_AFTER
 
 _PENDING = 64
 """Frames of one node that wait; more are dropped."""
@@ -28,8 +29,9 @@ _PENDING = 64
 
 @dataclass(eq=False)
 class _Stream:
-    answers: Answers
+    answers: Answers | None = None
     kind: type[Packet] | None = None  # it is fed with one kind of packet, that of its first frame
+    waits: bool = False  # for its turn
     waiting: deque[Arrival] = field(default_factory=deque)
 
 
@@ -37,7 +39,8 @@ class Answering:
     """Pushes frames in a thread of its own; nodes take turns, one frame each, so that a fast one delays no other.
 
     `on_answer` is called in that thread. A raw frame suits the model as it does in `aether run`; a feature state suits
-    one that takes nine features. Others are counted in `unsuited`.
+    one that takes nine features. Others are counted in `unsuited`. A node is answered from its third packet on, then
+    for all of its frames.
     """
 
     def __init__(
@@ -66,14 +69,15 @@ class Answering:
             return
         stream = self._streams.get(arrival.node)
         if stream is None:
-            stream = _Stream(Answers(self.model, capacity=self._capacity))
-            self._streams[arrival.node] = stream
+            stream = self._streams[arrival.node] = _Stream()
         with self._changed:
             if len(stream.waiting) >= _PENDING:
                 self.dropped += 1
                 return
             stream.waiting.append(arrival)
-            if len(stream.waiting) == 1:
+            # A stranger's frames wait until it is one no more: a flood of made-up nodes costs no streams.
+            if not stream.waits and arrival.node.packets >= KNOWN_AFTER:
+                stream.waits = True
                 self._turns.append(stream)
                 self._changed.notify()
 
@@ -107,7 +111,8 @@ class Answering:
             self._answer(stream, arrival)
             with self._changed:
                 stream.waiting.popleft()
-                if stream.waiting:
+                stream.waits = bool(stream.waiting)
+                if stream.waits:
                     self._turns.append(stream)
 
     def _answer(self, stream: _Stream, arrival: Arrival) -> None:
@@ -116,6 +121,8 @@ class Answering:
             self.unsuited += 1
             return
         stream.kind = type(arrival.packet)
+        if stream.answers is None:
+            stream.answers = Answers(self.model, capacity=self._capacity)
         try:
             answer = stream.answers.push(frame)
         except ResultOverflowError:

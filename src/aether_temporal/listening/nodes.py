@@ -61,6 +61,7 @@ class Node:
     heard: float  # seconds of a clock that never goes back
     rate: Rate = field(default_factory=Rate)
     accepted: Counter[Kind] = field(default_factory=Counter)
+    packets: int = 0  # accepted, of all kinds
     refused: Counter[str] = field(default_factory=Counter)
     sequences: dict[Kind, Sequence] = field(default_factory=dict)  # of the kinds that came
     clock_jumps: int = 0
@@ -72,6 +73,7 @@ class Node:
         """Counts an accepted packet; one that is out of order changes nothing else."""
         kind = kind_of(packet)
         self.accepted[kind] += 1
+        self.packets += 1
         self.rate.count(now)
         self.last_seen, self.heard = wall, now
         sequence = self.sequences.get(kind)
@@ -94,10 +96,6 @@ class Node:
             passed = (ts_us - self._clock[0]) / 1e6
             self.clock_jumps += abs(passed - (now - self._clock[1])) > _CLOCK_JUMP
         self._clock = (ts_us, now)
-
-    @property
-    def packets(self) -> int:
-        return sum(self.accepted.values())
 
     def total(self, what: str) -> int:
         """ "missing", "late", "duplicates" or "restarts", over all kinds of packets."""

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import select
-import socket
 import threading
 import time
 from types import TracebackType
 
+from .receiving import receiver_of
+from .socket_filter import hold_back
 from .sockets import buffer_size, listening_socket, sender_of, system_drops
 from .station import Station
 from .view import View, view_of
 
-_BATCH = 512  # datagrams read before anything else is looked at
-_DATAGRAM = 1 << 16  # bytes, the most that UDP carries and one more
+_BATCH = 512  # datagrams after which something else is looked at
 _PUBLISH = 0.1  # seconds
 
 
 class Listener:
-    """Owns the socket. `start` reads in a thread; without it, call `poll` again and again. Memory is bounded: one
-    datagram is looked at at a time, and what is not yet read waits in the system's buffer."""
+    """Owns the socket. `start` reads in a thread; without it, call `poll` again and again. Memory is bounded: what is
+    not yet read waits in the system's buffer."""
 
     def __init__(self, station: Station, bind: str | None = None, port: int = 5005) -> None:
         """Binds. bind None: every address of this computer; port 0: any free one. InvalidArgumentError, OSError."""
         self.station = station
         self._socket = listening_socket(bind, port)
-        self._buffer = bytearray(_DATAGRAM)
+        self._receiver = receiver_of(self._socket)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._published = 0.0
+        self._held_version = 0
         self.view: View = view_of(station, time.monotonic(), None)
 
     @property
@@ -42,10 +43,12 @@ class Listener:
         return buffer_size(self._socket)
 
     def poll(self, timeout: float = 0.1) -> int:
-        """Waits until something comes, at most `timeout` seconds; takes at most 512 datagrams. How many it took."""
+        """Waits until something comes, at most `timeout` seconds; takes about 512 datagrams. How many it took."""
         taken = 0
         if select.select([self._socket], [], [], timeout)[0]:
-            taken = self._drain(self._socket)
+            taken = self._drain()
+        else:
+            self._hold_back()
         if time.monotonic() - self._published >= _PUBLISH:
             self._publish()
         return taken
@@ -62,7 +65,7 @@ class Listener:
             self._thread.join()
             self._thread = None
         if self._socket.fileno() >= 0:
-            self._drain(self._socket)
+            self._drain()
             self._publish()
             self._socket.close()
 
@@ -78,18 +81,27 @@ class Listener:
         while not self._stop.is_set():
             self.poll()
 
-    def _drain(self, found: socket.socket) -> int:
-        take, receive, buffer, view = self.station.take, found.recvfrom_into, self._buffer, memoryview(self._buffer)
-        wall, now = time.time(), time.monotonic()
-        for taken in range(_BATCH):
-            try:
-                size, address = receive(buffer)
-            except BlockingIOError:
-                return taken
-            except OSError:  # Windows: an earlier answer was refused, or a datagram does not fit; neither is ours
-                continue
-            take(bytes(view[:size]), *sender_of(address), wall, now)
-        return _BATCH
+    def _drain(self) -> int:
+        take, receive, most = self.station.take, self._receiver.receive, self._receiver.most
+        taken = 0
+        while taken < _BATCH:
+            datagrams = receive()
+            wall, now = time.time(), time.monotonic()
+            for data, address, port in datagrams:
+                take(data, address, port, wall, now)
+            taken += len(datagrams)
+            self._hold_back()
+            if len(datagrams) < most:
+                break
+        return taken
+
+    def _hold_back(self) -> None:
+        """Addresses that flood, and only they, do not get as far as the buffer that all share."""
+        gate = self.station.gate
+        gate.release(time.monotonic())
+        if gate.version != self._held_version:
+            self._held_version = gate.version
+            hold_back(self._socket, gate.held)
 
     def _publish(self) -> None:
         self._published = time.monotonic()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from aether_temporal.recordings.sequence import Order
 
+from .gate import Gate
 from .nodes import Kind, Node, NodeKey, kind_of
 from .packets import Packet, claimed_node, parse
 from .refusal import Refusal, Refused
@@ -17,6 +18,7 @@ from .table import NodeTable
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _REMEMBERED = 1024
+_ADDRESS_RATE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,10 @@ class Arrival:
 
 
 class Station:
-    """Takes datagrams; `on_arrival` is told of those that are accepted (out of order ones included)."""
+    """Takes datagrams; `on_arrival` is told of those that are accepted (out of order ones included).
+
+    An address may send ten times what the table allows a node.
+    """
 
     def __init__(
         self,
@@ -42,10 +47,12 @@ class Station:
         on_arrival: Callable[[Arrival], None] | None = None,
     ) -> None:
         self.table = NodeTable() if table is None else table
+        self.gate = Gate(_ADDRESS_RATE * self.table.rate)
         self.received = 0
         self.accepted: Counter[Kind] = Counter()
         self.refused: Counter[str] = Counter()
         self.last_refused: tuple[str, Refused] | None = None  # address and why
+        self._too_fast = Refused(Refusal.TOO_FAST, f"at most {self.gate.rate:g} packets a second of an address", "more")
         self._allow = tuple(allow)
         self._allowed: dict[str, bool] = {}
         self._on_arrival = on_arrival
@@ -54,6 +61,8 @@ class Station:
         """One datagram from there; None: accepted. `wall`: seconds since 1970, `now`: of a clock that never goes
         back."""
         self.received += 1
+        if not self.gate.admit(address, now):
+            return self._refuse(address, self._too_fast)
         if self._allow and not self._is_allowed(address):
             return self._refuse(address, Refused(Refusal.NOT_ALLOWED, "an address that is allowed", address))
         packet = parse(data)

@@ -4,6 +4,7 @@
 - A node of which fewer than three packets came is a stranger. Where there is no room for a newcomer (in the table, or
   among the rows of its address), the stranger that was silent longest gives way; if there is none, the known node that
   was silent longest, provided that it has been for a minute. Otherwise the newcomer is refused.
+- At most 1000 rows a second are made.
 
 So nodes that are alive keep their rows, whoever makes up how many others.
 """
@@ -23,7 +24,7 @@ IDLE = 60.0
 """Seconds of silence after which a known node may have to give way."""
 
 _ADDRESS_SHARE = 4
-_ADDRESS_RATE = 10
+_NEWCOMERS = 1000.0  # a second
 
 
 class _Ranks:
@@ -58,27 +59,19 @@ class _Ranks:
         return oldest if oldest is not None and now - oldest.heard >= IDLE else None
 
 
-class _Address:
-    def __init__(self, bucket: Bucket) -> None:
-        self.bucket = bucket
-        self.ranks = _Ranks()
-
-
 class NodeTable:
-    """Rows by (address, node id). `rate`: packets a second that one node may send; an address may send ten times as
-    many. Either may send what it may in a second at once."""
+    """Rows by (address, node id). `rate`: packets a second that one node may send, and as many at once."""
 
     def __init__(self, max_nodes: int = 256, rate: float = 400.0) -> None:
         self.max_nodes, self.max_per_address = max_nodes, max(1, max_nodes // _ADDRESS_SHARE)
         self.rate = rate
         self.evicted = 0
         self._fast_node = Refused(Refusal.TOO_FAST, f"at most {rate:g} packets a second of a node", "more")
-        self._fast_address = Refused(
-            Refusal.TOO_FAST, f"at most {rate * _ADDRESS_RATE:g} packets a second of an address", "more"
-        )
+        self._fast_newcomer = Refused(Refusal.TOO_FAST, f"at most {_NEWCOMERS:g} new nodes a second", "more")
+        self._newcomers: Bucket | None = None
         self._rows: dict[NodeKey, Node] = {}
         self._ranks = _Ranks()
-        self._addresses: dict[str, _Address] = {}
+        self._addresses: dict[str, _Ranks] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -96,8 +89,8 @@ class NodeTable:
         return sorted(self._rows.values(), key=lambda node: (node.key.node_id, node.key.address))
 
     def admit(self, key: NodeKey, wall: float, now: float) -> Node | Refused:
-        """The row of a packet's node, made where there is room, provided that node and address keep to their rates.
-        Report the packet with `heard` once it is counted."""
+        """The row of a packet's node, made where there is room, provided that the node keeps to its rate. Report the
+        packet with `heard` once it is counted."""
         node = self._rows.get(key)
         if node is None:
             newcomer = self._make(key, wall, now)
@@ -106,30 +99,30 @@ class NodeTable:
             node = newcomer
         if not node.bucket.take(now):
             return self._fast_node
-        if not self._addresses[key.address].bucket.take(now):
-            return self._fast_address
         return node
 
     def heard(self, node: Node) -> None:
         """The node has just been heard."""
         self._ranks.heard(node)
-        self._addresses[node.key.address].ranks.heard(node)
+        self._addresses[node.key.address].heard(node)
 
     def _make(self, key: NodeKey, wall: float, now: float) -> Node | Refused:
-        address = self._addresses.get(key.address)
-        crowded = address is not None and len(address.ranks) >= self.max_per_address
+        if self._newcomers is None:
+            self._newcomers = Bucket(_NEWCOMERS, _NEWCOMERS, now)
+        if not self._newcomers.take(now):
+            return self._fast_newcomer
+        neighbours = self._addresses.get(key.address)
+        crowded = neighbours is not None and len(neighbours) >= self.max_per_address
         if crowded or len(self._rows) >= self.max_nodes:
-            ranks = address.ranks if address is not None and crowded else self._ranks
+            ranks = neighbours if neighbours is not None and crowded else self._ranks
             victim = ranks.yielding(now)
             if victim is None:
                 limit = f"{self.max_per_address} nodes at one address" if crowded else f"{self.max_nodes} nodes"
                 return Refused(Refusal.TABLE_FULL, f"at most {limit}", "another one")
             self._evict(victim)
-        if key.address not in self._addresses:
-            limit_ = self.rate * _ADDRESS_RATE
-            self._addresses[key.address] = _Address(Bucket(limit_, limit_, now))
         node = Node(key, Bucket(self.rate, max(1.0, self.rate), now), wall, wall, now)
         self._rows[key] = node
+        self._addresses.setdefault(key.address, _Ranks())
         self.heard(node)
         return node
 
@@ -137,7 +130,7 @@ class NodeTable:
         self.evicted += 1
         del self._rows[node.key]
         self._ranks.remove(node.key)
-        address = self._addresses[node.key.address]
-        address.ranks.remove(node.key)
-        if not address.ranks:
+        neighbours = self._addresses[node.key.address]
+        neighbours.remove(node.key)
+        if not neighbours:
             del self._addresses[node.key.address]

@@ -55,7 +55,8 @@ class NodeView:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A station. `overrun`: datagrams lost in the system's buffer (None: the system does not tell)."""
+    """A station. `overrun`: datagrams that the system dropped, because its buffer was full or their address held back
+    (None: it does not tell). `held`: addresses that flood."""
 
     nodes: tuple[NodeView, ...]
     received: int
@@ -64,6 +65,7 @@ class View:
     last_refused: str | None
     evicted: int
     overrun: int | None
+    held: tuple[str, ...]
 
     def document(self) -> dict[str, object]:
         """For JSON."""
@@ -72,7 +74,8 @@ class View:
             "accepted": dict(self.accepted),
             "refused": dict(self.refused),
             "evicted_nodes": self.evicted,
-            "lost_in_system_buffer": self.overrun,
+            "dropped_by_system": self.overrun,
+            "held_back": list(self.held),
             "nodes": [node.document() for node in self.nodes],
         }
 
@@ -88,6 +91,7 @@ def view_of(station: Station, now: float, overrun: int | None) -> View:
         last_refused=None if last is None else f"{last[0]}: {last[1]}",
         evicted=station.table.evicted,
         overrun=overrun,
+        held=station.gate.held,
     )
 
 
