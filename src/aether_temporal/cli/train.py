@@ -1,9 +1,10 @@
-"""aether train activity|demo"""
+"""aether train activity|demo|prepare"""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -11,10 +12,12 @@ import click
 
 from aether_temporal.recordings import MissingExtraError, RecordingError
 
+from .output import quantity
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _trainer(name: str) -> ModuleType:
+def trainer(name: str) -> ModuleType:
     """The module that trains, or a message that says what to install."""
     try:
         importlib.import_module("torch")
@@ -25,40 +28,162 @@ def _trainer(name: str) -> ModuleType:
     return importlib.import_module(f"aether_temporal.train.{name}")
 
 
-def _options(command: F) -> F:
+def use_threads(count: int) -> None:
+    """Threads of torch."""
+    importlib.import_module("torch").set_num_threads(count)
+
+
+@contextlib.contextmanager
+def _about(data: str) -> Iterator[None]:
+    """Recordings that no model can be trained on, as an error that names them."""
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error, RecordingError) or type(error).__module__.startswith("aether_temporal"):
+            raise
+        raise RecordingError(f"{data}: {error}") from None
+
+
+def training_options(command: F) -> F:
+    """What every recipe takes."""
     threads = "Threads of torch; the weights depend on it."
     for option in (
         click.option("--quiet", is_flag=True, help="No progress bar."),
         click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True, help=threads),
         click.option("--steps", type=click.IntRange(1), help="Steps of the optimiser. [default: as shipped]"),
         click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True),
-        click.option("--out", type=click.Path(dir_okay=False), required=True, help="The blob to write."),
     ):
         command = option(command)
     return command
 
 
+def run_options(command: F) -> F:
+    """What every recipe with a run folder takes."""
+    for option in (
+        click.option(
+            "--workers",
+            type=click.IntRange(0, 64),
+            default=0,
+            show_default=True,
+            help="Processes that make batches; the weights do not depend on it.",
+        ),
+        click.option(
+            "--checkpoint-every",
+            type=click.IntRange(1),
+            default=100,
+            show_default=True,
+            help="Steps between checkpoints.",
+        ),
+        click.option(
+            "--resume", is_flag=True, help="Go on with the run in --run; the result is that of one uninterrupted."
+        ),
+        click.option(
+            "--run",
+            "run_folder",
+            type=click.Path(file_okay=False),
+            help="Folder for configuration, metrics, checkpoints, plots.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def reading_options(command: F) -> F:
+    """How recordings become frames."""
+    for option in (
+        click.option(
+            "--leave-out-damaged", is_flag=True, help="Leave out frames with NaN or infinity instead of refusing."
+        ),
+        click.option(
+            "--max-gap", type=click.FloatRange(0.0, min_open=True), help="Seconds that the grid bridges. [default: 1]"
+        ),
+        click.option(
+            "--grid", type=click.FloatRange(0.0, min_open=True), help="Put frames on a grid of so many a second."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _reading(train: ModuleType, grid: float | None, max_gap: float | None, leave_out_damaged: bool) -> Any:
+    if grid is None and max_gap is not None:
+        raise click.UsageError("--max-gap: expected together with --grid")
+    period = None if grid is None else max(1, round(1e6 / grid))
+    gap = None if period is None else max(period, round((max_gap or 1.0) * 1e6))
+    return train.Reading(period_us=period, max_gap_us=gap, damaged=leave_out_damaged)
+
+
 @click.group("train")
 def command() -> None:
-    """Train the shipped models again; they are scored on sessions or rooms that training has not seen."""
+    """Train models; they are scored on recordings that training has not seen."""
 
 
 @command.command("activity")
 @click.option(
-    "--data", type=click.Path(exists=True, dir_okay=False), required=True, help="The activity recordings (.npz)."
+    "--data", type=click.Path(exists=True), required=True, help="Labelled recordings: a file, or what `prepare` made."
 )
-@_options
-def activity(data: str, out: str, seed: int, steps: int | None, threads: int, quiet: bool) -> None:
-    """Activities: trained on the first session of the recordings, scored on all of them."""
-    trainer = _trainer("activity")
-    _threads(threads)
-    config = trainer.FitConfig(steps=steps) if steps else trainer.FitConfig()
-    try:
-        report = trainer.train_activity(data, out, seed=seed, config=config, show_progress=not quiet)
-    except ValueError as error:  # recordings that no model can be trained on
-        raise RecordingError(f"{data}: {error}") from None
-    for name, scores in report.scores.items():
-        click.echo(f"{name}: {scores}")
+@click.option("--out", type=click.Path(dir_okay=False), help="The blob to write.")
+@click.option("--train-session", "train_sessions", multiple=True, help="Train on this session. [default: the first]")
+@click.option("--test-session", "test_sessions", multiple=True, help="Test on this session. [default: all others]")
+@click.option(
+    "--test-person", "test_persons", multiple=True, help="Hold this person out instead, and train on all others."
+)
+@click.option(
+    "--cross-validate",
+    type=click.IntRange(2),
+    metavar="FOLDS",
+    help="Score every recording of the training session(s) held out.",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="Train with so many seeds, from --seed on.",
+)
+@click.option(
+    "--balance",
+    type=click.Choice(["none", "weights", "sampling"]),
+    default="none",
+    show_default=True,
+    help="Against classes of unlike frequency: rare ones weigh more, or are drawn more often.",
+)
+@click.option(
+    "--calibrate/--no-calibrate",
+    default=True,
+    show_default=True,
+    help="Train once more without every fifth recording, and scale the logits so that confidence is right there.",
+)
+@reading_options
+@run_options
+@training_options
+def activity(data: str, **options: Any) -> None:
+    """Activities: trained on one session (or all persons but those held out), scored on the others."""
+    train = trainer("activity_command")
+    use_threads(options["threads"])
+    if (options["out"] is None) == (options["cross_validate"] is None) and options["run_folder"] is None:
+        raise click.UsageError("expected --out, --run or --cross-validate")
+    if options["resume"] and options["run_folder"] is None:
+        raise click.UsageError("--resume: expected together with --run")
+    reading = _reading(train, options.pop("grid"), options.pop("max_gap"), options.pop("leave_out_damaged"))
+    with _about(data):
+        train.main(data, reading, click.echo, **options)
+
+
+@command.command("prepare")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
+@click.option("--out", type=click.Path(), required=True, help="The folder to make.")
+@reading_options
+def prepare(files: tuple[str, ...], out: str, **options: Any) -> None:
+    """Put recordings of FILES into a folder from which training maps them: a corpus need not fit in memory."""
+    train = importlib.import_module("aether_temporal.train.corpus")
+    rename = importlib.import_module("aether_temporal.train.labels").without_side
+    reading = _reading(train, options["grid"], options["max_gap"], options["leave_out_damaged"])
+    corpus = train.prepare(files, out, rename=rename, reading=reading)
+    click.echo(
+        f"{out}: {len(corpus)} recordings, {quantity(corpus.frames)} frames of {corpus.width} features, "
+        f"classes {', '.join(corpus.classes) or 'none'}"
+    )
 
 
 @command.command("demo")
@@ -66,23 +191,64 @@ def activity(data: str, out: str, seed: int, steps: int | None, threads: int, qu
     "--recordings", type=click.IntRange(1), default=600, show_default=True, help="Simulated recordings to train on."
 )
 @click.option("--test-recordings", type=click.IntRange(1), default=100, show_default=True, help="Unseen ones to score.")
-@_options
+@click.option("--out", type=click.Path(dir_okay=False), required=True, help="The blob to write.")
+@training_options
 def demo(
     recordings: int, test_recordings: int, out: str, seed: int, steps: int | None, threads: int, quiet: bool
 ) -> None:
     """The demo's classes: trained on simulated recordings, scored on simulated rooms and persons it has not met."""
-    trainer = _trainer("demo")
-    _threads(threads)
-    _, scores = trainer.train_demo(
+    train = trainer("demo")
+    use_threads(threads)
+    _, scores = train.train_demo(
         out,
         seed=seed,
         recordings=recordings,
         test_recordings=test_recordings,
-        config=trainer.FitConfig(steps=steps) if steps else None,
+        config=train.FitConfig(steps=steps) if steps else None,
         show_progress=not quiet,
     )
     click.echo(f"unseen simulated recordings: {scores}")
 
 
-def _threads(count: int) -> None:
-    importlib.import_module("torch").set_num_threads(count)
+@command.command("reid")
+@click.option(
+    "--data", type=click.Path(exists=True), required=True, help="Recordings that know their person and session, or what `prepare` made."
+)
+@click.option("--out", type=click.Path(dir_okay=False), help="The blob to write.")
+@click.option(
+    "--held-out",
+    type=click.IntRange(0),
+    default=15,
+    show_default=True,
+    help="Persons, drawn by the seed, that training does not meet. 0: train on all.",
+)
+@click.option(
+    "--train-on",
+    "captures",
+    type=click.Choice(["gallery", "all"]),
+    default="gallery",
+    show_default=True,
+    help="Captures of the other persons: those of the first session, or all.",
+)
+@click.option(
+    "--inside-galleries",
+    is_flag=True,
+    help="Use gallery captures alone, their beginning as the gallery and their end as the probe: to choose settings by.",
+)
+@click.option(
+    "--seeds", type=click.IntRange(1, 100), default=1, show_default=True, help="Train with so many seeds, from --seed on."
+)
+@reading_options
+@run_options
+@training_options
+def reid(data: str, **options: Any) -> None:
+    """Who is it? Persons told apart by windows of frames: gallery against probe, persons trained on and persons unseen."""
+    train = trainer("reid_command")
+    use_threads(options["threads"])
+    if options["out"] is None and options["run_folder"] is None:
+        raise click.UsageError("expected --out or --run")
+    if options["resume"] and options["run_folder"] is None:
+        raise click.UsageError("--resume: expected together with --run")
+    reading = _reading(train, options.pop("grid"), options.pop("max_gap"), options.pop("leave_out_damaged"))
+    with _about(data):
+        train.main(data, reading, click.echo, **options)

@@ -1,51 +1,121 @@
-"""Trains the activity blob on session 1 of the activity recordings; sessions 2 and 3 are only ever scored.
-
-python -m aether_temporal.train.activity --data geotec_sessions_1_3.npz --out activity.rvne --seed 0
-"""
+"""`aether train activity`: supervised activities, tested on sessions, persons or recordings that were not trained
+on."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from rich.console import Console
 
 from aether_temporal.blob import WeightBlob
 from aether_temporal.model import TemporalModel
-from aether_temporal.settings import PatternSettings
-from aether_temporal.torch.exchange import Description, to_blob
-from aether_temporal.torch.network import NetworkConfig
+from aether_temporal.recordings import RecordingError, RecordingShapeError
+from aether_temporal.settings import PatternSettings, TimingSettings
+from aether_temporal.torch import Description, NetworkConfig, to_blob
 
-from .executions import Augmentation, Crops, Execution, load_activities
-from .fitting import FitConfig, fit
+from . import splits
+from .calibration import Answers, answers, calibration_error, fit_temperature, likelihood_loss, with_temperature
+from .corpus import Corpus, Reading, Track
+from .crops import Augmentation, Batch, Crops, Mixture
+from .fitting import FitConfig, fit, some_frames
+from .labels import without_side
+from .run import Run, environment
 from .scoring import Scores, score
+from .splits import Split
+from .windows import class_counts, class_weights
 
 FRAME_RATE = 100.0
 DELAY = 25
 """The answer after a frame describes the middle of the 50 frames that end with it."""
 
+WARM_UP = 49
 CAPACITY = 128
+HELD_OUT = 5
+"""Every fifth recording is held out to measure how sure the model may be."""
 
 ATTRIBUTION = (
     "Contains information from stability-csi-har (github.com/GeoTecINIT/stability-csi-har at 2b0dbdf; Matey-Sanz et "
     "al., Temporal Stability on Human Activity Recognition based on Wi-Fi CSI, IPIN 2023, "
-    "doi 10.1109/IPIN57070.2023.10332214), which is made available under the ODC Attribution License (ODC-By 1.0). "
-    "Trained on its session 1."
+    "doi 10.1109/IPIN57070.2023.10332214), which is made available under the ODC Attribution License (ODC-By 1.0)."
 )
+
+Balance = Literal["none", "weights", "sampling"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What decides the result, beside the recordings and their split.
+
+    balance: against classes of unlike frequency: a frame of a rare class weighs more, or is drawn more often.
+    calibrate: train once more without every fifth recording, and scale the logits so that confidence is right there.
+    """
+
+    seed: int = 0
+    fit: FitConfig = dataclasses.field(default_factory=FitConfig)
+    balance: Balance = "none"
+    calibrate: bool = True
+    frame_rate: float = FRAME_RATE
+    period_us: int | None = None
+    max_gap_us: int | None = None
+    provenance: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """temperature: what the logits were divided by. Losses and errors before and after, on the recordings held out for
+    it."""
+
+    temperature: float
+    loss_before: float
+    loss_after: float
+    error_before: float
+    error_after: float
+    frames: int
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Report:
-    """The blob, and its scores by what was scored."""
+    """The blob, its scores and calibration errors by what was scored, and how it was calibrated.
+
+    held_out: scores, on the recordings held out to calibrate, of the model that had not seen them.
+    """
 
     blob: WeightBlob
     scores: dict[str, Scores]
+    uncalibrated: dict[str, float]
+    errors: dict[str, float]
+    calibration: Calibration | None = None
+    held_out: Scores | None = None
+
+    def document(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return {
+            "bytes": len(self.blob.serialize()),
+            "scores": {name: found.document() for name, found in self.scores.items()},
+            "calibration_error": {"before": self.uncalibrated, "after": self.errors},
+            "calibration": None if self.calibration is None else dataclasses.asdict(self.calibration),
+            "held_out": None if self.held_out is None else self.held_out.document(),
+        }
+
+
+def read_activities(
+    path: str | os.PathLike[str], *, classes: Sequence[str] | None = None, reading: Reading | None = None
+) -> Corpus:
+    """All recordings of a file or prepared corpus; the two sides of the room are one class. RecordingError, naming
+    recordings without labels."""
+    prepared = os.path.isdir(path)
+    corpus = Corpus.read(
+        path, rename=None if prepared else without_side, classes=classes, reading=None if prepared else reading
+    )
+    for track in corpus:
+        if not (np.asarray(track.labels) >= 0).any():
+            raise RecordingShapeError(f"{track.title}: labels: expected some to train by, found none; leave it out")
+    if len(corpus.classes) < 2:
+        raise RecordingError(f"{path}: labels: expected at least two classes, found {', '.join(corpus.classes)}")
+    return corpus
 
 
 def network_shape(input_dim: int, n_classes: int) -> NetworkConfig:
@@ -66,111 +136,203 @@ def network_shape(input_dim: int, n_classes: int) -> NetworkConfig:
     )
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Draw:
+    """A batch of crops; picklable, for workers of any kind."""
+
+    tracks: Corpus
+    crops: Mixture
+
+    def __call__(self, generator: np.random.Generator) -> Batch:
+        return self.crops.draw(self.tracks, generator)
+
+
 def train(
-    executions: Sequence[Execution],
-    classes: Sequence[str],
+    corpus: Corpus,
+    recipe: Recipe,
     *,
-    seed: int,
-    config: FitConfig | None = None,
+    run: Run | None = None,
+    checkpoint: str = "model.pt",
     title: str = "activity",
+    checkpoint_every: int = 100,
+    workers: int = 0,
     show_progress: bool = True,
 ) -> WeightBlob:
-    """A blob trained on these executions."""
-    crops = [Crops(160, 16, DELAY, 49, Augmentation()), Crops(64, 24, DELAY, 49, Augmentation())]
+    """A blob trained on all of this corpus, not calibrated. RecordingError for recordings that are too short."""
+    counts = class_counts(corpus, len(corpus.classes))
+    balance = tuple(counts.tolist()) if recipe.balance == "sampling" else ()
+    long, short = (
+        Crops(length, count, DELAY, WARM_UP, Augmentation(), balance) for length, count in ((160, 16), (64, 24))
+    )
+    crops = Mixture((short, long), (0.33, 0.67))
+    crops.check(corpus)
+    network = fit(
+        network_shape(corpus.width, len(corpus.classes)),
+        some_frames(corpus),
+        _Draw(corpus, crops),
+        recipe.fit,
+        seed=recipe.seed,
+        class_weights=class_weights(counts) if recipe.balance == "weights" else None,
+        run=run,
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
+        workers=workers,
+        title=title,
+        show_progress=show_progress,
+    )
+    text = f"{recipe.provenance} {corpus.width} features a frame; seed {recipe.seed}.".strip()
+    return to_blob(
+        network,
+        Description(
+            corpus.classes, recipe.frame_rate, text, timing=TimingSettings(DELAY, recipe.period_us, recipe.max_gap_us)
+        ),
+    )
 
-    def draw(generator: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        return crops[int(generator.random() < 0.33)].draw(executions, generator)
 
-    frames = np.concatenate([execution.frames for execution in executions])
-    shape = network_shape(frames.shape[1], len(classes))
-    network = fit(shape, frames, draw, config or FitConfig(), seed=seed, title=title, show_progress=show_progress)
-    text = f"{ATTRIBUTION} Amplitudes of 56 HT-LTF subcarriers; seed {seed}."
-    return to_blob(network, Description(classes, FRAME_RATE, text))
+def choose_split(
+    corpus: Corpus,
+    *,
+    train_sessions: Sequence[str] = (),
+    test_sessions: Sequence[str] = (),
+    test_persons: Sequence[str] = (),
+) -> Split:
+    """Persons held out where some are named, else sessions: trained on those named (none: the first). RecordingError,
+    LeakError."""
+    if test_persons:
+        if train_sessions or test_sessions:
+            raise RecordingError("hold out persons or sessions: expected one of them, found both")
+        return splits.by_person(corpus, test_persons)
+    names = sorted({track.session for track in corpus})
+    if len(names) < 2:
+        raise RecordingError(
+            f"session: expected at least two sessions, found {', '.join(names) or 'none'}; hold out persons "
+            "(--test-person), or recordings (--cross-validate)"
+        )
+    return splits.by_session(corpus, train_sessions or names[:1], test_sessions or None)
 
 
-def split_by_session(executions: Sequence[Execution]) -> dict[str, list[Execution]]:
-    """Executions by session, the sessions in their order. ValueError when there is but one."""
-    sessions: dict[str, list[Execution]] = {}
-    for execution in sorted(executions, key=lambda e: e.session):
-        sessions.setdefault(execution.session, []).append(execution)
-    if len(sessions) < 2:
-        raise ValueError(f"session: expected at least two sessions, found {', '.join(sessions) or 'none'}")
-    return sessions
+def calibrate(corpus: Corpus, recipe: Recipe, **training: Any) -> tuple[Calibration, Scores]:
+    """Trains without every fifth recording and measures there: the temperature, and how good that model is."""
+    split = next(splits.folds(corpus, min(HELD_OUT, len({track.identity for track in corpus}))))
+    rest, held = split.parts(corpus)
+    model = TemporalModel.from_blob(train(rest, recipe, checkpoint="calibration.pt", title="to calibrate", **training))
+    given = answers(model, held, delay=DELAY, warm_up=WARM_UP, capacity=CAPACITY)
+    found = fit_temperature(given)
+    return (
+        Calibration(
+            found,
+            likelihood_loss(given),
+            likelihood_loss(given, found),
+            calibration_error(given),
+            calibration_error(given, found),
+            len(given.truth),
+        ),
+        score(model, held, delay=DELAY, capacity=CAPACITY),
+    )
+
+
+def parts_of(corpus: Corpus, split: Split) -> dict[str, Corpus]:
+    """What is scored, by name: each session (or person) that is tested, and what was trained on."""
+    trained, tested = split.parts(corpus)
+    persons = {track.person for track in tested} - {track.person for track in trained}
+    by_person = bool(persons) and None not in persons
+    groups: dict[str, list[Track]] = {}
+    for track in tested:
+        groups.setdefault(f"person {track.person}" if by_person else f"session {_number(track.session)}", []).append(
+            track
+        )
+    sessions = sorted({track.session for track in trained})
+    name = "trained on" if by_person else f"session {' + '.join(map(_number, sessions))} (trained on)"
+    return {name: trained, **{key: Corpus(tracks, corpus.classes) for key, tracks in sorted(groups.items())}}
+
+
+def _number(session: str) -> str:
+    """Sessions that are numbered from 0 in a file are numbered from 1 for people."""
+    return str(int(session) + 1) if session.isdecimal() else session
 
 
 def train_activity(
-    data: str | os.PathLike[str],
-    out: str | os.PathLike[str],
+    corpus: Corpus,
+    split: Split,
+    recipe: Recipe,
     *,
-    seed: int = 0,
-    config: FitConfig | None = None,
+    out: str | os.PathLike[str] | None = None,
+    run: Run | None = None,
+    checkpoint_every: int = 100,
+    workers: int = 0,
     show_progress: bool = True,
 ) -> Report:
-    """Trains on the first session of `data`, writes the blob to `out`, scores every session. RecordingError,
-    OSError."""
-    executions, classes = load_activities(data)
-    sessions = split_by_session(executions)
-    first, *_ = sessions
-    blob = train(sessions[first], classes, seed=seed, config=config, show_progress=show_progress)
-    blob.save(out)
-    model = TemporalModel.from_blob(blob)
-    scores = {
-        f"session {int(name) + 1}" + (" (trained on)" if name == first else ""): score(
-            model, part, delay=DELAY, capacity=CAPACITY
-        )
-        for name, part in sessions.items()
+    """Trains, calibrates, scores; writes the blob to `out` and, where there is a run folder, blob, result and plots
+    there. RecordingError, LeakError, CheckpointError, RunError, OSError."""
+    splits.check(corpus, split)
+    trained, _ = split.parts(corpus)
+    training: dict[str, Any] = {
+        "checkpoint_every": checkpoint_every,
+        "workers": workers,
+        "show_progress": show_progress,
+        "run": run,
     }
-    return Report(blob, scores)
+    calibration, held_out = calibrate(trained, recipe, **training) if recipe.calibrate else (None, None)
+    blob = train(trained, recipe, **training)
+    plain = TemporalModel.from_blob(blob)
+    if calibration is not None:
+        blob = with_temperature(blob, calibration.temperature)
+    model = TemporalModel.from_blob(blob)
+    parts = parts_of(corpus, split)
+    scores = {name: score(model, part, delay=DELAY, capacity=CAPACITY) for name, part in parts.items()}
+    given = {
+        name: answers(plain, part, delay=DELAY, warm_up=WARM_UP, capacity=CAPACITY) for name, part in parts.items()
+    }
+    temperature = 1.0 if calibration is None else calibration.temperature
+    errors = {name: calibration_error(found, temperature) for name, found in given.items()}
+    uncalibrated = {name: calibration_error(found) for name, found in given.items()}
+    report = Report(blob, scores, uncalibrated, errors, calibration, held_out)
+    if run is not None:
+        _write(run, report, corpus.classes, given, temperature)
+    if out is not None:
+        blob.save(out)
+    return report
+
+
+def _write(run: Run, report: Report, classes: Sequence[str], given: Mapping[str, Answers], temperature: float) -> None:
+    run.write("model.rvne", report.blob.serialize())
+    run.write("result.json", report.document())
+    from .plots import draw_run
+
+    draw_run(run, classes, report.scores, given, temperature)
+
+
+def configuration(corpus: Corpus, split: Split, recipe: Recipe, source: str) -> dict[str, Any]:
+    """What decides the result, for a run's folder: two runs with the same give the same blob."""
+    return {
+        "recipe": "activity",
+        "data": source,
+        "recordings": {
+            "train": [_entry(corpus[i]) for i in split.train],
+            "test": [_entry(corpus[i]) for i in split.test],
+        },
+        "classes": list(corpus.classes),
+        **dataclasses.asdict(recipe),
+        "environment": environment(),
+    }
+
+
+def _entry(track: Track) -> list[Any]:
+    return [track.name, track.digest]
 
 
 def cross_validate(
-    data: str | os.PathLike[str],
-    *,
-    seed: int = 0,
-    config: FitConfig | None = None,
-    folds: int = 2,
-    show_progress: bool = True,
-) -> list[Scores]:
-    """Scores of executions held out of the first session, fold by fold: what settings are to be chosen by."""
-    executions, classes = load_activities(data)
-    first = next(iter(split_by_session(executions).values()))
+    corpus: Corpus, recipe: Recipe, folds: int, *, on_fold: Any = None, **training: Any
+) -> list[tuple[Scores, Corpus]]:
+    """Every recording of the corpus scored by a model that has not seen it, fold by fold: what settings are chosen
+    by."""
     found = []
-    for fold in range(folds):
-        size = len(first) // folds
-        held_out = range(fold * size, (fold + 1) * size)
-        rest = [execution for index, execution in enumerate(first) if index not in held_out]
-        title = f"fold {fold + 1} of {folds}"
-        blob = train(rest, classes, seed=seed, config=config, title=title, show_progress=show_progress)
-        model = TemporalModel.from_blob(blob)
-        found.append(score(model, [first[index] for index in held_out], delay=DELAY, capacity=CAPACITY))
+    for number, split in enumerate(splits.folds(corpus, folds)):
+        rest, held = split.parts(corpus)
+        title = f"fold {number + 1} of {folds}"
+        blob = train(rest, recipe, checkpoint=f"fold{number + 1}.pt", title=title, **training)
+        scores = score(TemporalModel.from_blob(blob), held, delay=DELAY, capacity=CAPACITY)
+        found.append((scores, held))
+        if on_fold is not None:
+            on_fold(number, scores)
     return found
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; `argv` without the program's name."""
-    parser = argparse.ArgumentParser(prog="python -m aether_temporal.train.activity", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="the activity recordings (.npz)")
-    parser.add_argument("--out", type=Path, help="the blob to write")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=FitConfig.steps)
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch; the weights depend on it")
-    parser.add_argument("--cross-validate", action="store_true", help="score executions held out of session 1 instead")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    a = parser.parse_args(argv)
-    if (a.out is None) != a.cross_validate:
-        parser.error("expected exactly one of --out and --cross-validate")
-    torch.set_num_threads(a.threads)
-    console = Console()
-    config = FitConfig(steps=a.steps)
-    if a.cross_validate:
-        for fold, found in enumerate(cross_validate(a.data, seed=a.seed, config=config, show_progress=not a.quiet)):
-            console.print(f"fold {fold + 1}: {found}", highlight=False, soft_wrap=True)
-        return 0
-    report = train_activity(a.data, a.out, seed=a.seed, config=config, show_progress=not a.quiet)
-    for name, found in report.scores.items():
-        console.print(f"{name}: {found}", highlight=False, soft_wrap=True)
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

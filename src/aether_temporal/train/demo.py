@@ -12,20 +12,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
 from aether_temporal.blob import WeightBlob
 from aether_temporal.model import TemporalModel
-from aether_temporal.settings import CarrierSettings, PatternSettings
+from aether_temporal.settings import CarrierSettings, PatternSettings, TimingSettings
 from aether_temporal.simulation import ACTIVITIES, random_script, simulate
 from aether_temporal.simulation.simulated import FRAME_RATE
 from aether_temporal.torch.exchange import Description, to_blob
 from aether_temporal.torch.network import NetworkConfig
 
-from .executions import Augmentation, Crops, Execution
-from .fitting import FitConfig, fit
+from .corpus import Track
+from .crops import Augmentation, Batch, Crops
+from .fitting import FitConfig, fit, some_frames
 from .scoring import Scores, score
 
 CARRIERS = 52
@@ -57,29 +57,30 @@ def network_shape() -> NetworkConfig:
     )
 
 
-def simulated_executions(first: int, count: int, *, show_progress: bool = False) -> list[Execution]:
+def simulated_executions(first: int, count: int, *, show_progress: bool = False) -> list[Track]:
     """Recordings of seeds first … first + count - 1, each with a room, a person and a script of its own."""
     found = []
     for seed in track(range(first, first + count), "simulating", disable=not show_progress):
         script = random_script(np.random.Generator(np.random.PCG64([seed, 1])))
         recording = simulate(script, seed)
-        found.append(Execution(f"seed{seed}", "simulated", recording.frames, recording.labels))
+        found.append(Track(f"seed{seed}", "simulated", recording.frames, recording.labels))
     return found
 
 
 def train(
-    executions: Sequence[Execution], provenance: str, *, seed: int, config: FitConfig, show_progress: bool = True
+    executions: Sequence[Track], provenance: str, *, seed: int, config: FitConfig, show_progress: bool = True
 ) -> WeightBlob:
     """A blob trained on these simulated executions, its carriers set for the simulation's raw frames."""
     crops = Crops(160, 16, DELAY, 49, Augmentation(profile=0.0, jitter=0.0, noise=0.0, masked=0))
 
-    def draw(generator: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def draw(generator: np.random.Generator) -> Batch:
         return crops.draw(executions, generator)
 
-    frames = np.concatenate([execution.frames for execution in executions])
-    network = fit(network_shape(), frames, draw, config, seed=seed, title="demo", show_progress=show_progress)
+    network = fit(
+        network_shape(), some_frames(executions), draw, config, seed=seed, title="demo", show_progress=show_progress
+    )
     carriers = CarrierSettings(CARRIERS, np.arange(CARRIERS))
-    return to_blob(network, Description(ACTIVITIES, FRAME_RATE, provenance, carriers))
+    return to_blob(network, Description(ACTIVITIES, FRAME_RATE, provenance, carriers, TimingSettings(delay=DELAY)))
 
 
 def train_demo(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal.model import TemporalModel
 
-from .executions import Execution
+from .corpus import Track
 
 WINDOW = 50
 
@@ -30,6 +31,10 @@ class Scores:
     windows: int
     confusion: NDArray[np.int64]  # of streamed windows: [truth, answer]
 
+    def document(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return {**dataclasses.asdict(self), "confusion": self.confusion.tolist()}
+
     def __str__(self) -> str:
         return (
             f"windows streamed {self.streamed:.3f}, fresh {self.fresh:.3f} (of {self.windows}); "
@@ -46,32 +51,36 @@ def majority(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
 
 def score(
     model: TemporalModel,
-    executions: Sequence[Execution],
+    tracks: Sequence[Track],
     *,
     delay: int,
     window: int = WINDOW,
     capacity: int | None = None,
 ) -> Scores:
     """Windows of `window` frames, one after the other from a recording's first frame (the rest left out): the truth is
-    the
-    window's most frequent label, the answer the model's largest logit after the window's last frame."""
+    the window's most frequent label, the answer the model's largest logit after the window's last frame. Frames without
+    a label, and windows of none but such, do not count. ValueError: nothing counts."""
     classes = model.n_classes
     confusion = np.zeros((classes, classes), dtype=np.int64)
     fresh = frames = delayed = frame_count = delayed_count = 0
-    for execution in executions:
-        answers = model.forward(execution.frames, capacity).argmax(axis=1)
-        frames += int((answers == execution.labels).sum())
-        frame_count += len(answers)
-        late = len(answers) - delay
-        delayed += int((answers[delay:] == execution.labels[:late]).sum())
-        delayed_count += late
+    for track in tracks:
+        answers = model.forward(track.frames, capacity).argmax(axis=1)
+        frames += int((answers == track.labels).sum())
+        frame_count += int((track.labels >= 0).sum())
+        late = track.labels[: max(0, len(answers) - delay)]
+        delayed += int((answers[delay:] == late).sum())
+        delayed_count += int((late >= 0).sum())
         count = len(answers) // window
-        truth = majority(execution.labels[: count * window].reshape(count, window), classes)
-        np.add.at(confusion, (truth, answers[window - 1 :: window]), 1)
-        for index in range(count):
-            part = execution.frames[index * window : (index + 1) * window]
+        rows = track.labels[: count * window].reshape(count, window)
+        truth = majority(rows, classes)
+        known = np.flatnonzero((rows >= 0).any(axis=1))
+        np.add.at(confusion, (truth[known], answers[window - 1 :: window][known]), 1)
+        for index in known.tolist():
+            part = track.frames[index * window : (index + 1) * window]
             fresh += int(model.forward(part, capacity)[-1].argmax() == truth[index])
     windows = int(confusion.sum())
+    if not windows or not delayed_count:
+        raise ValueError(f"labels: expected at least one window of {window} frames with one, found none")
     return Scores(
         streamed=float(np.trace(confusion) / windows),
         fresh=fresh / windows,

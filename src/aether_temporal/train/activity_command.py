@@ -1,0 +1,149 @@
+"""What `aether train activity` does: one training, several seeds, or cross-validation; each with a run folder if
+asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import activity
+from .activity import Recipe, Report
+from .corpus import Corpus, Reading
+from .fitting import FitConfig
+from .plots import can_draw
+from .run import Run
+from .scoring import Scores
+from .splits import Split
+from .statistics import Mean, mean_of, share_of
+
+__all__ = ["Reading", "main"]
+
+Say = Callable[[str], None]
+
+
+def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
+    """The command; `options` by the names of its switches. All errors are the package's."""
+    corpus = activity.read_activities(data, reading=reading)
+    split = activity.choose_split(
+        corpus,
+        train_sessions=options["train_sessions"],
+        test_sessions=options["test_sessions"],
+        test_persons=options["test_persons"],
+    )
+    job = _Job(data, corpus, split, _recipe(data, reading, options), options, say)
+    if options["cross_validate"]:
+        job.cross_validate(options["cross_validate"])
+        return
+    seeds = range(options["seed"], options["seed"] + options["seeds"])
+    reports = [job.train(seed, alone=len(seeds) == 1, first=seed == seeds[0]) for seed in seeds]
+    if len(seeds) > 1:
+        job.summarise(reports)
+
+
+def _recipe(data: str, reading: Reading, options: dict[str, Any]) -> Recipe:
+    steps = options["steps"]
+    geotec = "geotec" in Path(data).name
+    return Recipe(
+        seed=options["seed"],
+        fit=FitConfig(steps=steps) if steps else FitConfig(),
+        balance=options["balance"],
+        calibrate=options["calibrate"],
+        frame_rate=activity.FRAME_RATE if reading.period_us is None else 1e6 / reading.period_us,
+        period_us=reading.period_us,
+        max_gap_us=reading.max_gap_us,
+        provenance=activity.ATTRIBUTION if geotec else f"Trained on recordings of {Path(data).name}.",
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Job:
+    data: str
+    corpus: Corpus
+    split: Split
+    recipe: Recipe
+    options: dict[str, Any]
+    say: Say
+
+    def _open(self, recipe: Recipe, folder: str | None, **more: Any) -> Run:
+        """The run's folder; whatever decides the result is in its configuration."""
+        configuration = activity.configuration(self.corpus, self.split, recipe, Path(self.data).name)
+        return Run.open(folder, {**configuration, **more}, resume=self.options["resume"])
+
+    @property
+    def _training(self) -> dict[str, Any]:
+        return {
+            "checkpoint_every": self.options["checkpoint_every"],
+            "workers": self.options["workers"],
+            "show_progress": not self.options["quiet"],
+        }
+
+    def train(self, seed: int, *, alone: bool, first: bool) -> Report:
+        """One seed. Of several only the first is written to --out; each has a folder of its own."""
+        folder = self.options["run_folder"]
+        recipe = dataclasses.replace(self.recipe, seed=seed)
+        with self._open(recipe, folder if alone or folder is None else f"{folder}/seed{seed}") as run:
+            out = self.options["out"] if first else None
+            report = activity.train_activity(self.corpus, self.split, recipe, out=out, run=run, **self._training)
+            if run.folder is not None and not can_draw():
+                self.say("plots: none; they need matplotlib: pip install 'aether-temporal[plot]'")
+        lead = "" if alone else f"seed {seed}: "
+        if report.held_out is not None and report.calibration is not None:
+            c = report.calibration
+            self.say(f"{lead}every fifth recording held out: {report.held_out}")
+            self.say(
+                f"{lead}temperature {c.temperature:.3f}; calibration error there "
+                f"{c.error_before:.3f} -> {c.error_after:.3f}, "
+                f"loss {c.loss_before:.3f} -> {c.loss_after:.3f}"
+            )
+        for name, scores in report.scores.items():
+            error = f"calibration error {report.uncalibrated[name]:.3f} -> {report.errors[name]:.3f}"
+            self.say(f"{lead}{name}: {scores}; {error}")
+        return report
+
+    def summarise(self, reports: list[Report]) -> None:
+        """Means over the seeds with their 95 % confidence intervals."""
+        found: dict[str, dict[str, Mean]] = {}
+        for name in reports[0].scores:
+            parts = [report.scores[name] for report in reports]
+            found[name] = {
+                key: mean_of([getattr(part, key) for part in parts]) for key in ("streamed", "fresh", "delayed")
+            }
+            found[name]["calibration_error"] = mean_of([report.errors[name] for report in reports])
+            told = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in found[name].items())
+            self.say(f"{name}, {len(reports)} seeds: {told}")
+        folder = self.options["run_folder"]
+        if folder is not None:
+            Run(Path(folder), {}).write(
+                "seeds.json", {name: {k: dataclasses.asdict(v) for k, v in row.items()} for name, row in found.items()}
+            )
+
+    def cross_validate(self, folds: int) -> None:
+        """The recordings trained on, each held out once; what is tested on is not touched."""
+        trained, _ = self.split.parts(self.corpus)
+        recipe = dataclasses.replace(self.recipe, calibrate=False)
+        with self._open(recipe, self.options["run_folder"], folds=folds) as run:
+
+            def told(number: int, scores: Scores) -> None:
+                self.say(f"fold {number + 1} of {folds}: {scores}")
+
+            found = activity.cross_validate(trained, recipe, folds, on_fold=told, run=run, **self._training)
+            counts = [scores.windows for scores, _ in found]
+            result = {
+                key: share_of([round(getattr(scores, key) * scores.windows) for scores, _ in found], counts)
+                for key in ("streamed", "fresh")
+            }
+            self.say(
+                f"all {sum(counts)} windows held out: "
+                + ", ".join(
+                    f"{key} {value.mean:.3f} ({value.low:.3f} to {value.high:.3f})" for key, value in result.items()
+                )
+            )
+            run.write(
+                "result.json",
+                {
+                    "folds": [scores.document() for scores, _ in found],
+                    **{key: dataclasses.asdict(value) for key, value in result.items()},
+                },
+            )

@@ -1,0 +1,387 @@
+"""The recordings of a training: in memory, or in a prepared folder from which frames are mapped as they are needed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aether_temporal import crc32
+from aether_temporal._files import write_atomic
+from aether_temporal.recordings import (
+    Drop,
+    Recording,
+    RecordingError,
+    RecordingShapeError,
+    open_recordings,
+    resample,
+)
+
+INDEX = "index.json"
+_FRAMES, _LABELS = "frames.f32", "labels.i64"
+_VERSION = 1
+LONGEST_GAP = 15.0
+"""Seconds without a packet from which on two frames are no neighbours."""
+_WRAP = 2**32 / 1e6
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Track:
+    """One recording as training sees it: frames float32 [T, F] (perhaps mapped: do not write), labels int64 [T] into
+    the corpus's classes, -1 where there is none.
+
+    `recording` tells recordings apart: the stretches of one, where a grid began anew, have it in common. `digest` is
+    the CRC of the frames, so that a copy under another name is found out.
+    """
+
+    name: str
+    session: str
+    frames: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    person: str | None = None
+    source: str = ""
+    recording: str = ""
+    digest: int | None = None
+
+    @property
+    def title(self) -> str:
+        """The file and the recording in it."""
+        return f"{self.source}:{self.name}" if self.source else self.name
+
+    @property
+    def identity(self) -> str:
+        """What is the same for all stretches of one recording."""
+        return self.recording or self.title
+
+    def __len__(self) -> int:
+        return int(self.frames.shape[0])
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How recordings become frames.
+
+    pick: which features or I/Q pairs. period_us, max_gap_us: put frames on a grid (`recordings.resample`), a gap begins
+    a new stretch; without, frames are taken as they come and a gap of more than `longest_gap` seconds is an error.
+    gain: before the grid. damaged: leave out frames that are not finite instead of refusing the recording.
+    """
+
+    pick: tuple[int, ...] | None = None
+    period_us: int | None = None
+    max_gap_us: int | None = None
+    gain: str = "mean"
+    longest_gap: float = LONGEST_GAP
+    damaged: bool = False
+
+
+class Corpus(Sequence[Track]):
+    """Tracks of one width, and the classes their labels index."""
+
+    def __init__(self, tracks: Sequence[Track], classes: Sequence[str]) -> None:
+        self._tracks = list(tracks)
+        self.classes = tuple(classes)
+        widths = {track.frames.shape[1]: track for track in self._tracks}
+        if len(widths) > 1:
+            (a, first), (b, second) = list(widths.items())[:2]
+            raise RecordingShapeError(
+                f"{second.title}: frame width: expected {a} features as {first.title} has them, found {b}; "
+                "train on recordings of one width, or choose columns that all have (pick)"
+            )
+
+    @overload
+    def __getitem__(self, index: int) -> Track: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Track]: ...
+
+    def __getitem__(self, index: int | slice) -> Track | list[Track]:
+        return self._tracks[index]
+
+    def __len__(self) -> int:
+        return len(self._tracks)
+
+    @property
+    def width(self) -> int:
+        """Features a frame."""
+        return int(self._tracks[0].frames.shape[1])
+
+    @property
+    def frames(self) -> int:
+        """Frames of all tracks."""
+        return sum(map(len, self._tracks))
+
+    def subset(self, indices: Iterable[int]) -> Corpus:
+        """These tracks, in this order."""
+        return Corpus([self._tracks[index] for index in indices], self.classes)
+
+    @classmethod
+    def read(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        rename: Callable[[str], str] | None = None,
+        classes: Sequence[str] | None = None,
+        reading: Reading | None = None,
+    ) -> Corpus:
+        """Recordings of a file into memory, or of a prepared folder, mapped.
+
+        rename: from a recording's label to a class (such as `without_side`). classes: all there may be (None: those
+        that occur, in alphabetical order). RecordingError and its kinds, each naming the file and recording.
+        """
+        place = Path(path)
+        if place.is_dir():
+            if rename is not None or reading is not None:
+                raise RecordingError(f"{place}: is prepared already: rename and reading were settled then")
+            return _Mapped.open(place, classes)
+        found = [part for recording in open_recordings(place) for part in _stretches(recording, reading or Reading())]
+        if not found:
+            raise RecordingError(f"{place}: expected recordings with frames, found none")
+        names = _classes(found, rename, classes)
+        tracks = [_track(recording, identity, names, rename) for recording, identity in found]
+        return cls(tracks, names)
+
+
+class _Mapped(Corpus):
+    """A prepared folder. Pickled as its path: a worker maps the files itself."""
+
+    def __init__(self, folder: Path, tracks: Sequence[Track], classes: Sequence[str]) -> None:
+        super().__init__(tracks, classes)
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Mapped.open, (self.folder, None)
+
+    @classmethod
+    def open(cls, folder: Path, classes: Sequence[str] | None) -> Self:
+        index = _index(folder)
+        names, width, total = index["classes"], index["width"], index["frames"]
+        frames = _map(folder / _FRAMES, np.dtype("<f4"), (total, width))
+        labels = _map(folder / _LABELS, np.dtype("<i8"), (total,))
+        if classes is not None and list(classes) != names:
+            raise RecordingError(f"{folder}: classes: expected {', '.join(classes)}; found {', '.join(names)}")
+        tracks = []
+        for entry in index["tracks"]:
+            start, stop = entry.pop("start"), entry.pop("stop")
+            if not 0 <= start <= stop <= total:
+                raise RecordingError(
+                    f"{folder / INDEX}: tracks: expected rows within 0 … {total}, found {start} … {stop}"
+                )
+            tracks.append(Track(frames=frames[start:stop], labels=labels[start:stop], **entry))
+        return cls(folder, tracks, names)
+
+
+def _map(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    wanted = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    found = path.stat().st_size if path.is_file() else None
+    if found != wanted:
+        raise RecordingError(f"{path}: expected {wanted} bytes, found {found}: prepare the corpus again")
+    if wanted == 0:
+        return np.zeros(shape, dtype)
+    return np.asarray(np.memmap(path, dtype, "r", shape=shape))
+
+
+def _index(folder: Path) -> dict[str, Any]:
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        if index["version"] != _VERSION:
+            raise ValueError(f"version {index['version']}")
+        for key, kind in (("classes", list), ("width", int), ("frames", int), ("tracks", list)):
+            if not isinstance(index[key], kind):
+                raise ValueError(f"{key} {index[key]!r:.40}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecordingError(
+            f"{folder}: expected a prepared corpus ({INDEX} of version {_VERSION}), found none ({error}); "
+            "make one with `aether train prepare`"
+        ) from None
+    found: dict[str, Any] = index
+    return found
+
+
+def _stretches(recording: Recording, reading: Reading) -> Iterator[tuple[Recording, str]]:
+    """The recording, checked, with its identity; on a grid, each stretch between gaps."""
+    _refuse_damage(recording, reading)
+    identity = recording.title
+    if reading.period_us is not None:
+        made = resample(
+            recording,
+            reading.period_us,
+            reading.max_gap_us or 1_000_000,
+            gain=reading.gain,
+            pick=reading.pick,
+        )
+        parts = made.stretches()
+        for number, part in enumerate(parts):
+            whole = made.recording
+            assert whole.frames is not None
+            name = f"{whole.name}+{number}" if len(parts) > 1 else whole.name
+            yield (
+                dataclasses.replace(
+                    whole,
+                    name=name,
+                    frames=whole.frames[part],
+                    timestamps=None,
+                    labels=None if whole.labels is None else whole.labels[part],
+                ),
+                identity,
+            )
+        return
+    _refuse_gaps(recording, reading.longest_gap)
+    yield dataclasses.replace(recording, frames=recording.features(reading.pick), iq=None), identity
+
+
+def _refuse_damage(recording: Recording, reading: Reading) -> None:
+    bad = recording.dropped.get(str(Drop.NOT_FINITE), 0)
+    if bad and not reading.damaged:
+        raise RecordingError(
+            f"{recording.title}: frames: expected finite numbers, found {bad} of {len(recording) + bad} frames with "
+            "NaN or "
+            "infinity; repair the recording, or leave those frames out (--leave-out-damaged)"
+        )
+
+
+def _refuse_gaps(recording: Recording, longest: float) -> None:
+    stamps = recording.timestamps
+    if stamps is None or len(stamps) < 2:
+        return
+    steps = np.diff(stamps)
+    worst = int(steps.argmin())
+    if steps[worst] < 0:
+        why = (
+            "a 32-bit clock of microseconds wrapped"
+            if abs(steps[worst] + _WRAP) < _WRAP / 2
+            else "the sender restarted"
+        )
+        raise RecordingError(
+            f"{recording.title}: timestamps: expected ones that never go back, found {steps[worst]:.6g} s after frame "
+            f"{worst}: {why}; unwrap them, or put the frames on a grid (--grid), where a step back begins anew"
+        )
+    worst = int(steps.argmax())
+    if steps[worst] > longest:
+        raise RecordingError(
+            f"{recording.title}: timestamps: expected gaps of at most {longest:g} s, found {steps[worst]:.6g} s after "
+            "frame "
+            f"{worst}; split the recording there, or put the frames on a grid (--grid), where a gap begins anew"
+        )
+
+
+def _classes(
+    found: Sequence[tuple[Recording, str]], rename: Callable[[str], str] | None, classes: Sequence[str] | None
+) -> tuple[str, ...]:
+    """All classes; RecordingError for a label that occurs and is none of the given ones."""
+    occurring: dict[str, Recording] = {}
+    for recording, _ in found:
+        if recording.labels is not None:
+            for label in np.unique(recording.labels[recording.labels >= 0]).tolist():
+                name = recording.label_names[label]
+                occurring.setdefault(rename(name) if rename else name, recording)
+    if classes is None:
+        return tuple(sorted(occurring))
+    for name, recording in occurring.items():
+        if name not in classes:
+            raise RecordingError(
+                f"{recording.title}: labels: expected {', '.join(classes)}; found {name!r}: rename it, or leave this "
+                "recording out"
+            )
+    return tuple(classes)
+
+
+def _track(recording: Recording, identity: str, classes: Sequence[str], rename: Callable[[str], str] | None) -> Track:
+    assert recording.frames is not None
+    labels = np.full(len(recording), -1, dtype=np.int64)
+    if recording.labels is not None:
+        names = [rename(name) if rename else name for name in recording.label_names]
+        table = np.array([classes.index(name) if name in classes else -1 for name in names] + [-1], dtype=np.int64)
+        labels = table[recording.labels]
+    return Track(
+        name=recording.name,
+        session=recording.session or "",
+        frames=recording.frames,
+        labels=labels,
+        person=recording.person,
+        source=recording.source,
+        recording=identity,
+        digest=crc32(np.ascontiguousarray(recording.frames)),
+    )
+
+
+def prepare(
+    paths: Sequence[str | os.PathLike[str]],
+    folder: str | os.PathLike[str],
+    *,
+    rename: Callable[[str], str] | None = None,
+    classes: Sequence[str] | None = None,
+    reading: Reading | None = None,
+    on_recording: Callable[[str], None] | None = None,
+) -> Corpus:
+    """Files of recordings into one prepared folder, one recording at a time: what does not fit in memory can be trained
+    on. Whatever interrupts it, `folder` is not there or whole. RecordingError (also where it is there), OSError.
+    """
+    target = Path(folder)
+    if target.exists():
+        raise RecordingError(f"{target}: expected a new folder, found one; remove it or name another")
+    names = list(classes) if classes is not None else _all_classes(paths, rename)
+    work = target.with_name(f".{target.name}.{os.getpid()}")
+    work.mkdir(parents=True)
+    try:
+        _fill(work, paths, names, rename, reading or Reading(), on_recording)
+        os.rename(work, target)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    return _Mapped.open(target, None)
+
+
+def _all_classes(paths: Sequence[str | os.PathLike[str]], rename: Callable[[str], str] | None) -> list[str]:
+    found: set[str] = set()
+    for path in paths:
+        for recording in open_recordings(path):
+            found.update(_classes([(recording, "")], rename, None))
+    return sorted(found)
+
+
+def _fill(
+    work: Path,
+    paths: Sequence[str | os.PathLike[str]],
+    classes: Sequence[str],
+    rename: Callable[[str], str] | None,
+    reading: Reading,
+    on_recording: Callable[[str], None] | None,
+) -> None:
+    entries: list[dict[str, Any]] = []
+    width, total, first = 0, 0, ""
+    with (work / _FRAMES).open("wb") as frames, (work / _LABELS).open("wb") as labels:
+        for path in paths:
+            for recording in open_recordings(path):
+                for part, identity in _stretches(recording, reading):
+                    _classes([(part, identity)], rename, classes)
+                    track = _track(part, identity, classes, rename)
+                    first = first or track.title
+                    width = width or track.frames.shape[1]
+                    if track.frames.shape[1] != width:
+                        raise RecordingShapeError(
+                            f"{track.title}: frame width: expected {width} features as {first} has them, "
+                            f"found {track.frames.shape[1]}"
+                        )
+                    frames.write(np.ascontiguousarray(track.frames, "<f4").data)
+                    labels.write(np.ascontiguousarray(track.labels, "<i8").data)
+                    kept = {
+                        k: getattr(track, k) for k in ("name", "session", "person", "source", "recording", "digest")
+                    }
+                    entries.append({**kept, "start": total, "stop": total + len(track)})
+                    total += len(track)
+                if on_recording is not None:
+                    on_recording(recording.title)
+        if not entries:
+            raise RecordingError(f"{', '.join(map(str, paths))}: expected recordings with frames, found none")
+        for file in (frames, labels):
+            file.flush()
+            os.fsync(file.fileno())
+    document = {"version": _VERSION, "classes": list(classes), "width": width, "frames": total, "tracks": entries}
+    write_atomic(work / INDEX, json.dumps(document, indent=1).encode())

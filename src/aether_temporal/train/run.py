@@ -1,0 +1,321 @@
+"""A run: its folder, and the loop that can be killed at any moment and goes on to the same result.
+
+    with Run.open("runs/first", configuration) as run:
+        for step, batch in run.steps(task, draw, steps=1000, seed=0):
+            ...
+
+What a step does depends on the state before it and on (seed, step) alone: the batch has a generator of its own, torch
+is seeded anew before every step. So the state after step n is the same whether or not the run was ever interrupted, and
+a checkpoint needs nothing but that state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import math
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Protocol, Self, TypeVar
+
+import numpy as np
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from aether_temporal import __version__
+from aether_temporal._files import write_atomic
+
+from .checkpoint import State, load_checkpoint, save_checkpoint
+from .errors import CheckpointError, RunError
+from .loaders import batches
+
+B_contra = TypeVar("B_contra", contravariant=True)
+B = TypeVar("B")
+
+CONFIGURATION, METRICS, CHECKPOINT, RESULT = "configuration.json", "metrics.jsonl", "checkpoint.pt", "result.json"
+
+
+class Task(Protocol[B_contra]):
+    """What is trained. `step` changes the state and gives numbers to log; the same state, batch and torch seed must
+    give the same state after."""
+
+    def step(self, step: int, batch: B_contra) -> Mapping[str, float]: ...
+
+    def state(self) -> State:
+        """Everything that steps change."""
+
+    def load(self, state: State, path: Path) -> None:
+        """Take what `state` gave. CheckpointError, and nothing changed, when it does not fit."""
+
+
+class Run:
+    """One run's folder; used in `with`. `configuration` decides the result: a resumed run must have the same.
+
+    Files: configuration.json, metrics.jsonl (a line for each step that was logged), checkpoint.pt, result.json, what
+    `write` and `plot` are given. Without a folder (None) nothing is written, and nothing can be resumed.
+    """
+
+    def __init__(self, folder: Path | None, configuration: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.configuration = _plain(configuration)
+        self._lock: IO[str] | None = None
+        self._metrics: IO[str] | None = None
+
+    @classmethod
+    def open(
+        cls, folder: str | os.PathLike[str] | None, configuration: Mapping[str, Any], *, resume: bool = False
+    ) -> Self:
+        """A new folder, or with `resume` one there is (where nothing is yet, a new one too). RunError: it holds a run
+        already, a run with another configuration, or another process works in it."""
+        run = cls(None if folder is None else Path(folder), configuration)
+        if run.folder is None:
+            return run
+        with run.writing():
+            run.folder.mkdir(parents=True, exist_ok=True)
+            run._take_lock()
+            try:
+                run._settle(resume)
+            except BaseException:
+                run.close()
+                raise
+        return run
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the folder."""
+        for file in (self._metrics, self._lock):
+            if file is not None:
+                with contextlib.suppress(OSError):
+                    file.close()
+        self._metrics = self._lock = None
+
+    def path(self, name: str) -> Path:
+        """A file of the run. RunError without a folder."""
+        if self.folder is None:
+            raise RunError(f"{name}: expected a run with a folder, found one without")
+        return self.folder / name
+
+    # -- files ------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """A disk that is full, or a folder that cannot be written, as a RunError that says what to do."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM):
+                raise
+            what = "no space left" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "cannot be written"
+            raise RunError(
+                f"{error.filename or self.folder}: {what} ({error.strerror}); what was written before is whole: make "
+                "room "
+                f"(or the folder writable) and go on with --resume"
+            ) from error
+
+    def write(self, name: str, document: Mapping[str, Any] | bytes) -> None:
+        """A file of the run, whole or not there. RunError for a full disk. Nothing without a folder."""
+        if self.folder is None:
+            return
+        data = document if isinstance(document, bytes) else (json.dumps(_plain(document), indent=1) + "\n").encode()
+        with self.writing():
+            self.path(name).parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(self.path(name), data)
+
+    def log(self, step: int, numbers: Mapping[str, float], **words: Any) -> None:
+        """One line of metrics."""
+        if self._metrics is None:
+            return
+        line = json.dumps({"step": step, **words, **{key: _number(value) for key, value in numbers.items()}})
+        with self.writing():
+            self._metrics.write(line + "\n")
+            self._metrics.flush()
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All whole lines of metrics; empty without a folder."""
+        if self.folder is None or not self.path(METRICS).is_file():
+            return []
+        found = []
+        for line in self.path(METRICS).read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):
+                found.append(json.loads(line))
+        return found
+
+    def _take_lock(self) -> None:
+        try:
+            import fcntl
+        except ImportError:  # a system without: two runs in one folder are then not noticed
+            return
+        lock = self.path(".lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise RunError(f"{self.folder}: another process is working in this run folder; choose another") from None
+        self._lock = lock
+
+    def _settle(self, resume: bool) -> None:
+        assert self.folder is not None
+        for left in self.folder.glob(".*.????????????????"):  # of a write that was killed
+            left.unlink(missing_ok=True)
+        place = self.path(CONFIGURATION)
+        if place.exists():
+            if not resume:
+                raise RunError(
+                    f"{self.folder}: expected a new run folder, found a run; go on with it (--resume) or choose another"
+                )
+            self._compare(place)
+        else:
+            self.write(CONFIGURATION, self.configuration)
+
+    def _compare(self, place: Path) -> None:
+        try:
+            stored = json.loads(place.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RunError(
+                f"{place}: expected a run's configuration, found a damaged one ({error}); choose another folder"
+            ) from None
+        for key in sorted({*stored, *self.configuration}):
+            was, now = stored.get(key), self.configuration.get(key)
+            if was != now:
+                raise RunError(
+                    f"{place}: {key}: expected {json.dumps(was)}, as the run was begun with, found {json.dumps(now)}; "
+                    "resume with "
+                    "the same settings, or choose another folder"
+                )
+
+    # -- the loop -----------------------------------------------------------------------------------------------------
+
+    def steps(
+        self,
+        task: Task[B],
+        draw: Callable[[np.random.Generator], B],
+        *,
+        steps: int,
+        seed: int,
+        title: str = "training",
+        checkpoint: str = CHECKPOINT,
+        checkpoint_every: int = 100,
+        log_every: int = 10,
+        workers: int = 0,
+        show_progress: bool = True,
+    ) -> Iterator[tuple[int, Mapping[str, float]]]:
+        """Trains `task` on `draw`n batches for steps 0 … steps - 1, from where a checkpoint of this run says; gives
+        (step, numbers) after each. The last state is checkpointed too. CheckpointError: a damaged or foreign
+        checkpoint.
+
+        checkpoint: its file, a name for each training where a run has several; also the `part` its metrics are logged
+        under.
+        """
+        first = self._resumed(task, checkpoint, steps, seed)
+        self._open_metrics(checkpoint, first)
+        with _progress(title, steps, first, show_progress) as advance, torch.random.fork_rng(devices=[]):
+            for step, batch in batches(draw, seed=seed, first=first, steps=steps, workers=workers):
+                torch.manual_seed(_mixed(seed, step))
+                numbers = task.step(step, batch)
+                if step % log_every == 0 or step == steps - 1:
+                    self.log(step, numbers, part=Path(checkpoint).stem)
+                if (step + 1) % checkpoint_every == 0 or step == steps - 1:
+                    self._save(task, checkpoint, step + 1, seed)
+                advance(numbers)
+                yield step, numbers
+
+    def train(self, task: Task[B], draw: Callable[[np.random.Generator], B], **settings: Any) -> None:
+        """All of `steps`, where nothing is to be done between them."""
+        for _ in self.steps(task, draw, **settings):
+            pass
+
+    def _save(self, task: Task[B], name: str, done: int, seed: int) -> None:
+        if self.folder is None:
+            return
+        with self.writing():
+            save_checkpoint(self.path(name), {"done": done, "seed": seed, "task": task.state()})
+
+    def _resumed(self, task: Task[B], name: str, steps: int, seed: int) -> int:
+        """The first step to do."""
+        if self.folder is None or not self.path(name).exists():
+            return 0
+        place = self.path(name)
+        state = load_checkpoint(place)
+        done = state.get("done")
+        if not isinstance(done, int) or not 0 < done <= steps or state.get("seed") != seed or "task" not in state:
+            raise CheckpointError(
+                f"{place}: expected a checkpoint of seed {seed} within {steps} steps, found one of seed "
+                f"{state.get('seed')} after "
+                f"{done} steps; remove it to begin anew"
+            )
+        task.load(state["task"], place)
+        return done
+
+    def _open_metrics(self, name: str, first: int) -> None:
+        """The metrics file, without lines of this part that the checkpoint does not know of: they will come again."""
+        if self.folder is None:
+            return
+        if self._metrics is not None:
+            self._metrics.close()
+            self._metrics = None
+        part = Path(name).stem
+        kept = [line for line in self.metrics() if line.get("part") != part or line.get("step", 0) < first]
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        with self.writing():
+            write_atomic(self.path(METRICS), text.encode())
+            self._metrics = self.path(METRICS).open("a", encoding="utf-8")
+
+
+def environment() -> dict[str, Any]:
+    """What beside the settings decides the last bits of a training."""
+    return {
+        "aether_temporal": __version__,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "machine": platform.machine(),
+    }
+
+
+def _mixed(seed: int, step: int) -> int:
+    """A seed for torch out of both."""
+    return int(np.random.SeedSequence([seed, step, 0x70C4]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _number(value: float) -> float | None:
+    found = float(value)
+    return found if math.isfinite(found) else None
+
+
+def _plain(value: Any) -> Any:
+    """As JSON gives it back, so that a stored configuration can be compared."""
+    return json.loads(json.dumps(value, default=_as_json))
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"a configuration holds numbers, texts, lists and dicts, found {type(value).__name__}")
+
+
+@contextmanager
+def _progress(title: str, steps: int, first: int, shown: bool) -> Iterator[Callable[[Mapping[str, float]], None]]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[numbers]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, disable=not shown) as bar:
+        task = bar.add_task(title, total=steps, completed=first, numbers="")
+
+        def advance(numbers: Mapping[str, float]) -> None:
+            bar.update(task, advance=1, numbers="  ".join(f"{k} {v:.3f}" for k, v in numbers.items()))
+
+        yield advance

@@ -1,0 +1,67 @@
+"""Windows of a corpus: where they begin, and what must be there for one to be cut."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aether_temporal.recordings import RecordingError
+
+from .corpus import Track
+
+
+def expect_length(track: Track, length: int, what: str = "window") -> None:
+    """RecordingError for a track with fewer frames than one window has."""
+    if len(track) < length:
+        raise RecordingError(
+            f"{track.title}: frames: expected at least {length}, one {what}, found {len(track)}; leave this recording "
+            "out, or "
+            "use shorter ones"
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Windows:
+    """Windows of `length` frames: `places` int64 [n, 2] are (track, first frame), in the order of the corpus."""
+
+    length: int
+    places: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+
+def windows(corpus: Sequence[Track], length: int, stride: int | None = None, *, short: str = "error") -> Windows:
+    """All windows of `length` frames, each `stride` (None: length) after the one before in its track.
+
+    A track shorter than a window is an error, or, with short="skip", has none. RecordingError.
+    """
+    step = length if stride is None else stride
+    if length < 1 or step < 1:
+        raise ValueError(f"length, stride: expected at least 1, found {length}, {step}")
+    found = []
+    for index, track in enumerate(corpus):
+        if short != "skip":
+            expect_length(track, length)
+        found += [(index, start) for start in range(0, len(track) - length + 1, step)]
+    return Windows(length, np.array(found, dtype=np.int64).reshape(-1, 2))
+
+
+def class_counts(corpus: Sequence[Track], classes: int) -> NDArray[np.int64]:
+    """Frames of each class."""
+    counts = np.zeros(classes, dtype=np.int64)
+    for track in corpus:
+        counts += np.bincount(np.asarray(track.labels)[track.labels >= 0], minlength=classes)[:classes]
+    return counts
+
+
+def class_weights(counts: NDArray[np.int64], strength: float = 1.0) -> NDArray[np.float32]:
+    """What a frame of each class counts so that rare ones are heard: frequency^-strength, its mean over frames 1; a
+    class that does not occur counts 0."""
+    there = counts > 0
+    weights = np.where(there, np.maximum(counts, 1).astype(np.float64) ** -strength, 0.0)
+    total = float((weights * counts).sum())
+    return (weights * counts.sum() / total).astype(np.float32) if total > 0 else weights.astype(np.float32)
