@@ -165,6 +165,11 @@ def _readable(found: subprocess.Popen[bytes]) -> bool:
     return bool(select.select([found.stdout], [], [], 0)[0])
 
 
+def test_help() -> None:
+    assert "\n  listen " in call("--help").stdout
+    assert "prove nothing about who sent them" in " ".join(call("listen", "--help").stdout.split())
+
+
 def test_the_time_may_be_limited() -> None:
     document = json.loads(call("listen", "--bind", "127.0.0.1", "--port", "0", "--duration", "0.2", "--json").stdout)
     assert document["received"] == 0

@@ -198,3 +198,19 @@ def test_closing_takes_what_has_arrived_and_may_be_repeated() -> None:
     listener.close()
     assert listener.view.accepted == {"raw": 10}
     assert listener.view.nodes[0].missing == 0
+
+
+def test_what_ends_the_thread_is_known() -> None:
+    """A callback that fails does not end listening in silence."""
+    error = RuntimeError("of the callback")
+
+    def fail(arrival: Arrival) -> None:
+        raise error
+
+    with Listener(Station(on_arrival=fail), "127.0.0.1", 0) as listener, node_at("127.0.0.1") as node:
+        listener.start()
+        node.sendto(raw(1, 0), listener.address)
+        deadline = time.monotonic() + 30
+        while listener.failure is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert listener.failure is error

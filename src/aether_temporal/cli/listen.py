@@ -161,6 +161,8 @@ class _Session:
                 if left <= 0:
                     break
                 stop.wait(min(display.period, left))
+                if self.listener.failure is not None:
+                    raise self.listener.failure
                 display.show(self._status())
                 for recorder in self.recorders:
                     if recorder.error is not None and recorder.error not in warned:

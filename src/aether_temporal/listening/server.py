@@ -30,6 +30,7 @@ class Listener:
         self._thread: threading.Thread | None = None
         self._published = 0.0
         self._held_version = 0
+        self.failure: BaseException | None = None  # what ended the thread, if anything did
         self.view: View = view_of(station, time.monotonic(), None)
 
     @property
@@ -78,8 +79,11 @@ class Listener:
         self.close()
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            self.poll()
+        try:
+            while not self._stop.is_set():
+                self.poll()
+        except BaseException as error:
+            self.failure = error
 
     def _drain(self) -> int:
         take, receive, most = self.station.take, self._receiver.receive, self._receiver.most
