@@ -17,7 +17,7 @@ from ._core import crc32
 from .config import TemporalHeadConfig
 from .head import AetherTemporalHead, KvCache
 
-__all__ = ["FORWARD_LENGTHS", "STEP_LENGTHS", "Group", "Timing", "bench"]
+__all__ = ["FORWARD_LENGTHS", "STEP_LENGTHS", "Group", "Timing", "bench", "described", "measure"]
 
 FORWARD_LENGTHS = (32, 64, 256, 1024)
 STEP_LENGTHS = (100, 1000, 10_000, 100_000)
@@ -167,6 +167,11 @@ def bench(
     finally:
         if torch is not None:
             torch.set_num_threads(threads)
+    return described(config, groups, rounds, torch)
+
+
+def described(config: TemporalHeadConfig, groups: Sequence[Group], rounds: int, torch: Any) -> dict[str, Any]:
+    """The figures, and what they were measured on."""
     return {
         "version": __version__,
         "kernels": AetherTemporalHead(config).kernels,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 import click
 
 from aether_temporal.bench import FORWARD_LENGTHS, STEP_LENGTHS, bench
+from aether_temporal.recordings import MissingExtraError
 
 from .options import json_option
 from .output import console, micros, print_json, table
@@ -28,16 +32,24 @@ from .output import console, micros, print_json, table
     multiple=True,
     help="Tokens before a step; may be repeated. [default: 100 1000 10000 100000]",
 )
+@click.option("--training", is_flag=True, help="Instead: forward and backward beside torch's own (extra `train`).")
 @json_option
-def command(rounds: int, forward_lengths: tuple[int, ...], step_lengths: tuple[int, ...], as_json: bool) -> None:
+def command(
+    rounds: int, forward_lengths: tuple[int, ...], step_lengths: tuple[int, ...], training: bool, as_json: bool
+) -> None:
     """Measure forward, step, dense attention and CRC beside torch (or numpy) and zlib, all in one run.
 
-    Candidates take turns; figures are for one call on one thread, the median and the best of all turns. A ratio is a
-    candidate's median over that of the first of its group: above 1 it is slower.
+    Candidates take turns; figures are for one call on one thread (with --training, on one and on two), the median and
+    the best of all turns. A ratio is a candidate's median over that of the first of its group: above 1 it is slower.
     """
-    document = bench(
-        forward_lengths=forward_lengths or FORWARD_LENGTHS, step_lengths=step_lengths or STEP_LENGTHS, rounds=rounds
-    )
+    if training and (forward_lengths or step_lengths):
+        raise click.UsageError("--training has shapes of its own: expected neither --forward nor --step")
+    if training:
+        document = _training(rounds)
+    else:
+        document = bench(
+            forward_lengths=forward_lengths or FORWARD_LENGTHS, step_lengths=step_lengths or STEP_LENGTHS, rounds=rounds
+        )
     if as_json:
         print_json(document)
         return
@@ -46,7 +58,8 @@ def command(rounds: int, forward_lengths: tuple[int, ...], step_lengths: tuple[i
     shape = document["shape"]
     out.print(
         f"{document['machine']}, kernels {document['kernels']}, Python {document['python']}, {other}; "
-        f"{shape['q_heads']} query and {shape['kv_heads']} key/value heads of dim {shape['head_dim']}, one thread"
+        f"{shape['q_heads']} query and {shape['kv_heads']} key/value heads of dim {shape['head_dim']}"
+        + ("" if training else ", one thread")
     )
     for group in document["groups"]:
         out.print()
@@ -55,3 +68,15 @@ def command(rounds: int, forward_lengths: tuple[int, ...], step_lengths: tuple[i
             median, best = micros(result["median_us"]), micros(result["best_us"])
             shown.add_row(result["name"], median, best, f"{result['ratio']:.2f}")
         out.print(shown)
+
+
+def _training(rounds: int) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = importlib.import_module("aether_temporal.torch.bench").bench_training(rounds=rounds)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingExtraError(
+            "training steps need torch, which is not installed: pip install 'aether-temporal[train]'"
+        ) from None
+    return found

@@ -8,7 +8,11 @@ from typing import Any
 
 import click
 
+from aether_temporal import TemporalModel, WeightBlob
+from aether_temporal.halving import half_cost
 from aether_temporal.inspecting import check_blob, describe_model
+from aether_temporal.recordings import open_recording
+from aether_temporal.running.inputs import model_input
 from aether_temporal.shipped import model_path
 
 from .options import json_option, model_argument, stream_options
@@ -18,9 +22,15 @@ from .output import bytes_text, console, print_json, printable, quantity, table
 @click.command("inspect")
 @model_argument
 @stream_options
+@click.option(
+    "--half",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="RECORDING",
+    help="What matrices in binary16 would cost over this recording, one by one and together.",
+)
 @json_option
 @click.pass_context
-def command(ctx: click.Context, model: str, capacity: int | None, dtype: Any, as_json: bool) -> None:
+def command(ctx: click.Context, model: str, capacity: int | None, dtype: Any, half: str | None, as_json: bool) -> None:
     """What the blob MODEL is: header, settings, arrays with shapes and offsets, memory and multiply-adds, CRC.
 
     MODEL is a file or the name of a shipped blob (activity, demo). Of a damaged blob: which check failed, what was
@@ -40,10 +50,15 @@ def command(ctx: click.Context, model: str, capacity: int | None, dtype: Any, as
             click.echo(printable(f"aether: {path}: {error} ({type(error).__name__})"), err=True)
         ctx.exit(1)
     document = {"file": str(path), "whole": True, **describe_model(raw, capacity=capacity, dtype=dtype)}
+    if half is not None:
+        frames = model_input(TemporalModel.from_blob(raw), open_recording(half)).frames
+        document["half"] = {"recording": half, **asdict(half_cost(WeightBlob.parse(raw), frames))}
     if as_json:
         print_json(document)
     else:
         _print(document)
+        if half is not None:
+            _print_half(document["half"])
 
 
 def _print_damage(path: str, checks: list[Any]) -> None:
@@ -86,6 +101,26 @@ def _print(document: dict[str, Any]) -> None:
     )
     out.print(f"  work     {quantity(memory['multiply_adds'])} multiply-adds a frame")
     out.print(f"  cache    {memory['cache_rows']} token rows a layer")
+
+
+def _print_half(report: dict[str, Any]) -> None:
+    out = console()
+    title = (
+        f"matrices in binary16: {quantity(report['bytes_before'])} to {quantity(report['bytes_after'])} bytes; "
+        f"over {quantity(report['frames'])} frames of {printable(report['recording'])}"
+    )
+    shown = table("rounded alone", ">values", ">rounding, worst", ">mean", ">logits", ">answers changed", title=title)
+    for cost in (*report["arrays"], report["together"]):
+        shown.add_row(
+            cost["name"],
+            quantity(cost["values"]),
+            f"{cost['max_relative']:.1e}",
+            f"{cost['mean_relative']:.1e}",
+            f"{cost['logits']:.1e}",
+            f"{100 * cost['changed']:.2f} %",
+        )
+    out.print()
+    out.print(shown)
 
 
 def settings_lines(settings: dict[str, Any]) -> list[str]:
