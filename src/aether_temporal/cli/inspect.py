@@ -105,11 +105,10 @@ def _print(document: dict[str, Any]) -> None:
 
 def _print_half(report: dict[str, Any]) -> None:
     out = console()
-    title = (
-        f"matrices in binary16: {quantity(report['bytes_before'])} to {quantity(report['bytes_after'])} bytes; "
-        f"over {quantity(report['frames'])} frames of {printable(report['recording'])}"
-    )
-    shown = table("rounded alone", ">values", ">rounding, worst", ">mean", ">logits", ">answers changed", title=title)
+    out.print()
+    out.print(f"Matrices in binary16: {bytes_text(report['bytes_before'])} become {bytes_text(report['bytes_after'])}.")
+    out.print(f"Over the {quantity(report['frames'])} frames of {printable(report['recording'])}, rounded alone:")
+    shown = table("matrix", ">values", ">rounding, worst", ">mean", ">logits", ">answers changed")
     for cost in (*report["arrays"], report["together"]):
         shown.add_row(
             cost["name"],
@@ -119,7 +118,6 @@ def _print_half(report: dict[str, Any]) -> None:
             f"{cost['logits']:.1e}",
             f"{100 * cost['changed']:.2f} %",
         )
-    out.print()
     out.print(shown)
 
 
