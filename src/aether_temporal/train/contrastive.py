@@ -1,0 +1,150 @@
+"""The contrastive loss, and the step that trains by it: NT-Xent and two VICReg terms on a projection that only
+training has."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional as F
+
+from aether_temporal.torch.network import TemporalClassifier
+
+from .checkpoint import State, load_into
+
+Pairs = tuple[NDArray[np.float32], NDArray[np.int64]]
+"""A batch: views [N, T, F], and whose each is [N]."""
+
+
+def nt_xent(z: torch.Tensor, persons: torch.Tensor, temperature: float) -> torch.Tensor:
+    """The normalised, temperature-scaled cross-entropy of z [N, E] of length 1: each view is to find the views of its
+    own person among all others. With two views a person this is NT-Xent; with more, the mean over them."""
+    own = torch.eye(len(z), dtype=torch.bool)
+    similarity = (z @ z.t() / temperature).masked_fill(own, -math.inf)
+    likelihood = (similarity - torch.logsumexp(similarity, dim=1, keepdim=True)).masked_fill(own, 0.0)
+    alike = (persons[:, None] == persons[None, :]) & ~own
+    return -((likelihood * alike).sum(1) / alike.sum(1).clamp(min=1)).mean()
+
+
+def variance_loss(z: torch.Tensor, target: float = 1.0) -> torch.Tensor:
+    """How far the standard deviation of each column of z [N, E] falls short of `target`, on average: against
+    collapse."""
+    spread = torch.sqrt(z.var(dim=0) + 1e-4)
+    return F.relu(target - spread).mean()
+
+
+def covariance_loss(z: torch.Tensor) -> torch.Tensor:
+    """Squares of the covariances between different columns of z [N, E], summed, by column: against saying things
+    twice."""
+    centred = z - z.mean(dim=0)
+    covariance = centred.t() @ centred / (len(z) - 1)
+    return ((covariance**2).sum() - (covariance.diagonal() ** 2).sum()) / z.shape[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class ContrastConfig:
+    """Settings of loss and optimiser. The learning rate rises for `rise` steps and falls along a half cosine.
+
+    The VICReg terms see the projection on the sphere of radius sqrt(dim): of radius 1 no column could have the standard
+    deviation 1 they ask for.
+    """
+
+    steps: int = 120
+    temperature: float = 0.07
+    variance: float = 25.0
+    covariance: float = 1.0
+    projection: int = 128
+    learning_rate: float = 3e-4
+    head_learning_rate: float = 1e-3
+    rise: int = 20
+    weight_decay: float = 0.02
+    averaging: float = 0.02  # share of the newest weights in their running average
+    clip: float = 1.0
+
+
+def contrastive_loss(
+    projected: torch.Tensor, persons: torch.Tensor, config: ContrastConfig
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """The loss of projections [N, E], not yet normalised, and its parts."""
+    z = F.normalize(projected, dim=1)
+    contrast = nt_xent(z, persons, config.temperature)
+    wide = z * math.sqrt(z.shape[1])
+    variance, covariance = variance_loss(wide), covariance_loss(wide)
+    loss = contrast + config.variance * variance + config.covariance * covariance
+    parts = {"contrast": contrast, "variance": variance, "covariance": covariance}
+    return loss, {"loss": loss.item(), **{name: part.item() for name, part in parts.items()}}
+
+
+class ProjectionHead(nn.Sequential):
+    """Linear, batch norm, ReLU, linear: from the embedding to where the loss is measured. Not part of the blob."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(), nn.Linear(outputs, outputs))
+
+
+class Contrasting:
+    """A `Task`: a network, its projection head, the network's running average (the result) and the optimiser.
+
+    `scale` brings embeddings to the head: they are far from 1 where they are measured in standard deviations.
+    """
+
+    def __init__(self, network: TemporalClassifier, config: ContrastConfig, *, scale: float, seed: int) -> None:
+        assert network.embed is not None
+        self.network, self.config, self.scale = network, config, scale
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.head = ProjectionHead(network.embed.shape[1], config.projection)
+        self.average = copy.deepcopy(network).eval()
+        trunk = [value for name, value in network.named_parameters() if not name.startswith("classifier")]
+        self.groups = (
+            {"params": trunk, "lr": config.learning_rate, "weight_decay": 0.0},
+            {"params": list(self.head.parameters()), "lr": config.head_learning_rate},
+        )
+        self.rates = (config.learning_rate, config.head_learning_rate)
+        self.optimiser = torch.optim.AdamW(self.groups, betas=(0.9, 0.99), weight_decay=config.weight_decay)
+        network.train()
+        self.head.train()
+
+    def step(self, step: int, batch: Pairs) -> Mapping[str, float]:
+        """One step on views [N, T, F] of persons [N]."""
+        config, network = self.config, self.network
+        assert network.embed is not None
+        frames, persons = (torch.from_numpy(np.asarray(part)) for part in batch)
+        factor = min(1.0, (step + 1) / max(1, config.rise)) * 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
+        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
+            group["lr"] = rate * factor
+        embedded = F.linear(network.hidden(frames)[:, -1], network.embed.t(), network.embed_bias)
+        loss, numbers = contrastive_loss(self.head(embedded * self.scale), persons, config)
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
+        for group in self.optimiser.param_groups:
+            torch.nn.utils.clip_grad_norm_(group["params"], config.clip)
+        self.optimiser.step()
+        share = max(config.averaging, 1.0 / (step + 1))  # young averages forget where they began
+        with torch.no_grad():
+            for kept, new in zip(self.average.parameters(), network.parameters(), strict=True):
+                kept.lerp_(new, share)
+        return numbers
+
+    def state(self) -> State:
+        """Everything that steps change."""
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "head": self.head.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+
+    def load(self, state: State, path: Path) -> None:
+        """What `state` gave. CheckpointError for another shape."""
+        load_into(self.network, state["network"], path)
+        load_into(self.average, state["average"], path, "average")
+        load_into(self.head, state["head"], path, "head")
+        self.optimiser.load_state_dict(state["optimiser"])

@@ -1,0 +1,216 @@
+"""`aether train reid`: who is it? Contrastive training of window embeddings, asked about persons met and never met."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+import numpy as np
+import torch
+
+from aether_temporal.blob import WeightBlob
+from aether_temporal.model import TemporalModel
+from aether_temporal.recordings import RecordingError
+from aether_temporal.settings import TimingSettings
+from aether_temporal.torch import Description, TemporalClassifier, to_blob
+
+from .augment import Views
+from .contrastive import ContrastConfig, Contrasting, Pairs
+from .corpus import Corpus
+from .fitting import some_frames
+from .reid_network import HISTORY, Shape, fit_embedding, network_shape, warm_start
+from .reid_protocol import Baselines, Captures, Part, Protocol, arrange, embeddings, entry
+from .retrieval import Matches, match
+from .run import Run, environment
+from .windows import expect_length
+
+RAM_BUDGET, WEIGHT_BUDGET = 64 * 1024, 128 * 1024
+"""Bytes that a node gives to a stream and to a blob."""
+
+ATTRIBUTION = (
+    "Trained on recordings of Wi-PER81 (github.com/Markz88/WiPER at 122b4a5; Cascio et al., Scientific Data 12:1522, "
+    "2025, doi 10.1038/s41597-025-05804-0; MIT licence)."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What decides the result, beside the recordings.
+
+    held_out: persons kept from training, drawn by seed. captures: of the others. stride: between the windows that the
+    closed forms are fitted on. shrinkage: `fit_discriminant`. batch: persons in a batch, two views of each. period_us,
+    max_gap_us: the grid that the recordings were put on, for the blob to say so.
+    """
+
+    seed: int = 0
+    held_out: int = 15
+    captures: Captures = "gallery"
+    contrast: ContrastConfig = dataclasses.field(default_factory=ContrastConfig)
+    views: Views = dataclasses.field(default_factory=Views)
+    shape: Shape = dataclasses.field(default_factory=Shape)
+    batch: int = 60
+    stride: int = 20
+    shrinkage: float = 0.02
+    period_us: int | None = None
+    max_gap_us: int | None = None
+    provenance: str = ""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Report:
+    """The blob; what each method found in each part ("trained persons", "unseen persons"); sizes in bytes.
+
+    start: the same model before contrastive training. lda_decisions: LDA as a classifier, on trained persons.
+    """
+
+    blob: WeightBlob
+    held_out: tuple[str, ...]
+    matches: dict[str, dict[str, Matches]]
+    lda_decisions: float | None
+    ram: int
+
+
+class Pairing:
+    """Batches of views: `batch` persons, two views each, from anywhere in that person's captures. Picklable."""
+
+    def __init__(self, train: Corpus, recipe: Recipe) -> None:
+        for track in train:
+            expect_length(track, recipe.shape.length)
+        self.train, self.recipe = train, recipe
+        names = sorted({str(track.person) for track in train})
+        self.tracks = [[i for i, track in enumerate(train) if track.person == name] for name in names]
+        frames = some_frames(train).astype(np.float64)
+        mean = frames.mean(axis=1, keepdims=True)
+        profile = (frames / np.where(mean > 0, mean, 1.0)).mean(axis=0)
+        self.profile = (profile / profile.mean()).astype(np.float32)
+
+    def __call__(self, generator: np.random.Generator) -> Pairs:
+        length, views = self.recipe.shape.length, self.recipe.views
+        found, persons = [], []
+        for person in generator.permutation(len(self.tracks))[: self.recipe.batch].tolist():
+            for _ in range(2):
+                mine = self.tracks[person]
+                frames = self.train[mine[int(generator.integers(len(mine)))]].frames
+                start = int(generator.integers(0, len(frames) - length + 1))
+                found.append(views.view(frames, start, length, self.profile, generator))
+                persons.append(person)
+        return np.stack(found), np.array(persons, dtype=np.int64)
+
+
+def train(
+    corpus: Corpus,
+    recipe: Recipe,
+    *,
+    run: Run | None = None,
+    checkpoint: str = "model.pt",
+    title: str = "reid",
+    checkpoint_every: int = 20,
+    workers: int = 0,
+    show_progress: bool = True,
+) -> tuple[WeightBlob, WeightBlob]:
+    """A blob trained on all of this corpus, and the blob it was before contrastive training. RecordingError for
+    recordings that are too short, or so wide that the model is beyond a chip's budget."""
+    draw = Pairing(corpus, recipe)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        network = TemporalClassifier(network_shape(corpus.width, recipe.shape))
+    warm_start(network, corpus, recipe.shape, recipe.stride)
+    length = fit_embedding(network, corpus, recipe.shape, recipe.stride, recipe.shrinkage)
+    start = _blob(network, recipe)
+    check_budget(start, corpus.width)
+    task = Contrasting(network, recipe.contrast, scale=1.0 / length, seed=recipe.seed)
+    (run or Run(None, {})).train(
+        task,
+        draw,
+        steps=recipe.contrast.steps,
+        seed=recipe.seed,
+        title=title,
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
+        workers=workers,
+        show_progress=show_progress,
+    )
+    fit_embedding(task.average, corpus, recipe.shape, recipe.stride, recipe.shrinkage)
+    return _blob(task.average, recipe), start
+
+
+def ram_of(blob: WeightBlob) -> int:
+    """Bytes of a stream on a 32-bit chip: its state, and scratch."""
+    return TemporalModel.from_blob(blob).memory(HISTORY, pointer_bytes=4).ram
+
+
+def check_budget(blob: WeightBlob, width: int) -> None:
+    """RecordingError for a model beyond what a chip gives it."""
+    size, ram = len(blob.serialize()), ram_of(blob)
+    if ram > RAM_BUDGET or size > WEIGHT_BUDGET:
+        raise RecordingError(
+            f"frame width: expected a model of at most {RAM_BUDGET} bytes of RAM and {WEIGHT_BUDGET} of weights for a "
+            f"chip, found {ram} and {size} with {width} features a frame; use recordings of fewer carriers"
+        )
+
+
+def _blob(network: TemporalClassifier, recipe: Recipe) -> WeightBlob:
+    text = (
+        f"{recipe.provenance} Embeds windows of {recipe.shape.length} frames; the classifier is unused. Tells persons "
+        f"apart in the same place shortly after; seed {recipe.seed}."
+    ).strip()
+    timing = None if recipe.period_us is None else TimingSettings(0, recipe.period_us, recipe.max_gap_us)
+    rate = None if recipe.period_us is None else 1e6 / recipe.period_us
+    return to_blob(network, Description(("unused_0", "unused_1"), rate, text, timing=timing))
+
+
+def train_reid(
+    corpus: Corpus,
+    recipe: Recipe,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    run: Run | None = None,
+    **training: Any,
+) -> Report:
+    """Trains, and asks the core for both parts; writes the blob to `out`. RecordingError, LeakError, CheckpointError,
+    RunError, OSError."""
+    protocol = arrange_for(corpus, recipe)
+    blob, start = train(protocol.train, recipe, run=run, **training)
+    model, before = TemporalModel.from_blob(blob), TemporalModel.from_blob(start)
+    baselines = Baselines.fit(protocol.train, recipe.shape.length, recipe.stride)
+    matches = {}
+    for name, part in protocol.parts.items():
+        found = {"model": model_matches(model, part), "start": model_matches(before, part)}
+        matches[name] = {**found, **baselines.matches(part)}
+    known = protocol.parts.get("trained persons")
+    decisions = None if known is None else baselines.decisions(known)
+    if out is not None:
+        blob.save(out)
+    return Report(blob, protocol.held_out, matches, decisions, ram_of(blob))
+
+
+def model_matches(model: TemporalModel, part: Part) -> Matches:
+    """The part's windows as the core embeds them, matched."""
+    return match(
+        embeddings(model, part.gallery, HISTORY),
+        part.gallery_of,
+        embeddings(model, part.probes, HISTORY),
+        part.probes_of,
+    )
+
+
+def arrange_for(corpus: Corpus, recipe: Recipe) -> Protocol:
+    """The recipe's protocol."""
+    return arrange(
+        corpus, length=recipe.shape.length, held_out=recipe.held_out, captures=recipe.captures, seed=recipe.seed
+    )
+
+
+def configuration(corpus: Corpus, protocol: Protocol, recipe: Recipe, source: str) -> dict[str, Any]:
+    """What decides the result, for a run's folder: two runs with the same give the same blob."""
+    return {
+        "recipe": "reid",
+        "data": source,
+        "recordings": {
+            "train": [entry(corpus[i]) for i in protocol.split.train],
+            "test": [entry(corpus[i]) for i in protocol.split.test],
+        },
+        **dataclasses.asdict(recipe),
+        "environment": environment(),
+    }

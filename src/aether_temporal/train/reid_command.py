@@ -1,0 +1,82 @@
+"""What `aether train reid` does: one training or several seeds, each with a run folder if asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import reid
+from .contrastive import ContrastConfig
+from .corpus import Corpus, Reading
+from .plots import can_draw
+from .reid import ATTRIBUTION, Recipe, Report
+from .reid_plots import draw_reid
+from .reid_protocol import inside_galleries
+from .reid_report import summarise
+from .run import Run
+
+__all__ = ["Reading", "main"]
+
+Say = Callable[[str], None]
+
+
+def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
+    """The command; `options` by the names of its switches. All errors are the package's."""
+    corpus = Corpus.read(data, reading=None if Path(data).is_dir() else reading)
+    if options["inside_galleries"]:
+        corpus = inside_galleries(corpus)
+    recipe = _recipe(data, reading, options)
+    seeds = range(options["seed"], options["seed"] + options["seeds"])
+    alone = len(seeds) == 1
+    reports = [_train(data, corpus, dataclasses.replace(recipe, seed=s), options, alone=alone, say=say) for s in seeds]
+    first = reports[0]
+    if options["out"] is not None:
+        first.blob.save(options["out"])
+    say(f"model: {len(first.blob.serialize())} bytes; a stream on a 32-bit chip: {first.ram} bytes of RAM")
+    summaries = summarise(reports)
+    for summary in summaries:
+        for line in summary.lines():
+            say(line)
+    folder = options["run_folder"]
+    if folder is not None:
+        Run(Path(folder), {}).write(
+            "result.json",
+            {"seeds": list(seeds), "ram": first.ram, **{summary.name: summary.document() for summary in summaries}},
+        )
+
+
+def _recipe(data: str, reading: Reading, options: dict[str, Any]) -> Recipe:
+    steps = options["steps"]
+    return Recipe(
+        held_out=options["held_out"],
+        captures=options["captures"],
+        contrast=ContrastConfig(steps=steps) if steps is not None else ContrastConfig(),
+        period_us=reading.period_us,
+        max_gap_us=reading.max_gap_us,
+        provenance=ATTRIBUTION if "wiper" in Path(data).name else f"Trained on recordings of {Path(data).name}.",
+    )
+
+
+def _train(data: str, corpus: Corpus, recipe: Recipe, options: dict[str, Any], *, alone: bool, say: Say) -> Report:
+    """One seed; of several each has a folder of its own."""
+    folder = options["run_folder"]
+    protocol = reid.arrange_for(corpus, recipe)
+    configuration = reid.configuration(corpus, protocol, recipe, Path(data).name)
+    place = folder if alone or folder is None else f"{folder}/seed{recipe.seed}"
+    with Run.open(place, configuration, resume=options["resume"]) as run:
+        report = reid.train_reid(
+            corpus,
+            recipe,
+            run=run,
+            title="reid" if alone else f"reid, seed {recipe.seed}",
+            checkpoint_every=options["checkpoint_every"],
+            workers=options["workers"],
+            show_progress=not options["quiet"],
+        )
+        run.write("model.rvne", report.blob.serialize())
+        draw_reid(run, report)
+        if run.folder is not None and not can_draw():
+            say("plots: none; they need matplotlib: pip install 'aether-temporal[plot]'")
+    return report

@@ -1,0 +1,209 @@
+"""Who is trained on and who is asked for: galleries against probes, persons met and persons never met."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aether_temporal import crc32
+from aether_temporal.model import TemporalModel
+from aether_temporal.recordings import RecordingError
+
+from . import splits
+from .corpus import Corpus, Track
+from .discriminant import Discriminant, fit_discriminant
+from .retrieval import Array, Matches, match
+from .splits import Split
+from .windows import windows
+
+Captures = Literal["gallery", "all"]
+Windows = NDArray[np.float32]
+TINY = 2.0**-126
+
+PROFILE_SHRINKAGE = 0.1
+"""Of the linear discriminant analysis that is compared with."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """A gallery and its probes: windows float32 [n, length, F], none overlapping another, and whose each is."""
+
+    gallery: Windows
+    gallery_of: list[str]
+    probes: Windows
+    probes_of: list[str]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Protocol:
+    """`train`: what is trained on. parts: what is asked for, by name: "trained persons" (their probes, unless those
+    were trained on too) and "unseen persons", of whom training has met nothing. held_out: their names."""
+
+    train: Corpus
+    parts: dict[str, Part]
+    held_out: tuple[str, ...]
+    split: Split
+
+
+def persons_of(corpus: Sequence[Track]) -> list[str]:
+    """All persons. RecordingError for a recording without one, or fewer than three persons."""
+    nameless = next((track for track in corpus if track.person is None), None)
+    if nameless is not None:
+        raise RecordingError(f"{nameless.title}: person: expected one, to tell apart, found none")
+    persons = sorted({str(track.person) for track in corpus})
+    if len(persons) < 3:
+        raise RecordingError(f"person: expected at least three to tell apart, found {', '.join(persons)}")
+    return persons
+
+
+def sessions_of(corpus: Sequence[Track]) -> tuple[str, list[str]]:
+    """The gallery session (the first) and the probe sessions (all others). RecordingError for one session only."""
+    first, *others = sorted({track.session for track in corpus})
+    if not others:
+        raise RecordingError(
+            f"session: expected at least two, a gallery and a probe, found {first or 'none'}: windows of one capture "
+            "cannot tell whether a person is known again"
+        )
+    return first, others
+
+
+def arrange(corpus: Corpus, *, length: int, held_out: int, captures: Captures, seed: int) -> Protocol:
+    """The protocol: `held_out` persons, drawn by `seed`, are left out of training entirely; of the others the gallery
+    captures are trained on, or with captures="all" the probes too (then only the unseen are asked for).
+
+    RecordingError, LeakError (a recording on both sides, under whatever name).
+    """
+    persons = persons_of(corpus)
+    gallery, _ = sessions_of(corpus)
+    if held_out == 0 and captures == "all":
+        raise RecordingError("held out: expected at least two persons where all captures are trained on, found 0")
+    if held_out and not 2 <= held_out <= len(persons) - 2:
+        raise RecordingError(
+            f"held out: expected 0 or 2 to {len(persons) - 2} of {len(persons)} persons, found {held_out}"
+        )
+    unseen: set[str] = set()
+    if held_out:
+        drawn = splits.held_out_persons(corpus, held_out / len(persons), seed)
+        unseen = {str(corpus[index].person) for index in drawn.test}
+    known = [i for i, track in enumerate(corpus) if track.person not in unseen]
+    strange = [i for i, track in enumerate(corpus) if track.person in unseen]
+    train = [i for i in known if captures == "all" or corpus[i].session == gallery]
+    probes = [i for i in known if i not in set(train)]
+    if strange:
+        splits.check(corpus, Split(tuple(train), tuple(strange)), open_set=True)
+    if probes:
+        splits.check(corpus, Split(tuple(train), tuple(probes)))
+    parts = {}
+    if probes:
+        parts["trained persons"] = cut(corpus.subset(known), length)
+    if strange:
+        parts["unseen persons"] = cut(corpus.subset(strange), length)
+    split = Split(tuple(train), (*probes, *strange))
+    return Protocol(corpus.subset(train), parts, tuple(sorted(unseen)), split)
+
+
+def inside_galleries(corpus: Corpus) -> Corpus:
+    """The gallery captures alone, the first 45 % of each as the gallery and the last 45 % as its probe: what settings
+    are to be chosen by, since it looks at no probe capture."""
+    persons_of(corpus)
+    first = min(track.session for track in corpus)
+    found = []
+    for track in corpus:
+        if track.session == first:
+            size = len(track) * 45 // 100
+            for session, part in (("first", slice(0, size)), ("last", slice(len(track) - size, len(track)))):
+                found.append(
+                    dataclasses.replace(
+                        track,
+                        name=f"{track.name} ({session})",
+                        session=session,
+                        frames=track.frames[part],
+                        labels=track.labels[part],
+                        recording=f"{track.identity} ({session})",
+                        digest=crc32(np.ascontiguousarray(track.frames[part])),
+                    )
+                )
+    return Corpus(found, corpus.classes)
+
+
+def take(corpus: Corpus, length: int, stride: int) -> tuple[Windows, list[str]]:
+    """All windows [n, length, F], each `stride` frames after the one before, and whose they are. RecordingError for a
+    recording shorter than a window."""
+    places = windows(corpus, length, stride).places
+    found = [np.asarray(corpus[track].frames[start : start + length]) for track, start in places.tolist()]
+    return np.stack(found), [str(corpus[track].person) for track in places[:, 0].tolist()]
+
+
+def cut(corpus: Corpus, length: int) -> Part:
+    """The gallery and probe windows of these persons. RecordingError for a person without one of the two captures."""
+    gallery, _ = sessions_of(corpus)
+    first = [i for i, track in enumerate(corpus) if track.session == gallery]
+    later = [i for i, track in enumerate(corpus) if track.session != gallery]
+    for what, has, other in (("gallery", first, later), ("probe", later, first)):
+        lacking = {corpus[i].person for i in other} - {corpus[i].person for i in has}
+        if lacking:
+            names = ", ".join(sorted(map(str, lacking))[:12])
+            raise RecordingError(f"person {names}: expected a {what} capture too, found none; leave these persons out")
+    return Part(*take(corpus.subset(first), length, length), *take(corpus.subset(later), length, length))
+
+
+# -- three ways to compare windows ------------------------------------------------------------------------------------
+
+
+def embeddings(model: TemporalModel, frames: Windows, capacity: int) -> Array:
+    """What the core embeds each window of [n, length, F] as, a stream of its own for each: [n, E]."""
+    return np.stack([model.embeddings(window, capacity=capacity)[-1] for window in frames]).astype(np.float64)
+
+
+def profiles(frames: Windows) -> Array:
+    """The median over each window of the frames, each divided by its mean: [n, F]."""
+    wide = frames.astype(np.float64)
+    mean = wide.mean(axis=2, keepdims=True)
+    found: Array = np.median(wide / np.where(mean >= TINY, mean, 1.0), axis=1)
+    return found
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Baselines:
+    """What a model must beat: the cosine of profiles less the training's mean profile, and linear discriminant
+    analysis of the same profiles, fitted on the training windows."""
+
+    mean: Array
+    discriminant: Discriminant
+    centres: Array
+    names: tuple[str, ...]
+
+    @classmethod
+    def fit(cls, train: Corpus, length: int, stride: int) -> Baselines:
+        """Of the windows that the model is trained on."""
+        frames, of = take(train, length, stride)
+        x, whose = profiles(frames), np.array(of)
+        names, index = np.unique(whose, return_inverse=True)
+        found = fit_discriminant(x, index.astype(np.int64), shrinkage=PROFILE_SHRINKAGE)
+        y = found(x)
+        centres = np.stack([y[index == i].mean(axis=0) for i in range(len(names))])
+        return cls(x.mean(axis=0), found, centres, tuple(names.tolist()))
+
+    def matches(self, part: Part) -> dict[str, Matches]:
+        """By the name of the baseline."""
+        g, q = profiles(part.gallery), profiles(part.probes)
+        return {
+            "cosine": match(g - self.mean, part.gallery_of, q - self.mean, part.probes_of),
+            "LDA": match(self.discriminant(g), part.gallery_of, self.discriminant(q), part.probes_of),
+        }
+
+    def decisions(self, part: Part) -> float:
+        """Share of probes of trained persons that LDA decides rightly, as the classifier it is (equal priors)."""
+        y = self.discriminant(profiles(part.probes))
+        distance = ((y[:, None, :] - self.centres[None]) ** 2).sum(axis=2)
+        answers = np.array(self.names)[distance.argmin(axis=1)]
+        return float((answers == np.array(part.probes_of)).mean())
+
+
+def entry(track: Track) -> list[Any]:
+    """A recording in a run's configuration: by name and contents."""
+    return [track.name, track.person, track.session, track.digest]
