@@ -11,7 +11,8 @@ import pytest
 from aether_temporal import TemporalModel, WeightBlob
 from aether_temporal.shipped import shipped_models
 from aether_temporal.simulation import ACTIVITIES, demo_script, random_script, simulate
-from aether_temporal.train.executions import Execution, load_activities
+from aether_temporal.train.corpus import Corpus, Track
+from aether_temporal.train.labels import without_side
 from aether_temporal.train.scoring import Scores, score
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "training.md"
@@ -55,13 +56,13 @@ def test_a_capacity_beyond_the_history_changes_no_bit(name: str) -> None:
 
 
 def activity_scores(recordings_dir: Path) -> dict[str, Scores]:
-    executions, classes = load_activities(recordings_dir / "geotec_sessions_1_3.npz")
+    corpus = Corpus.read(recordings_dir / "geotec_sessions_1_3.npz", rename=without_side)
     model = TemporalModel.from_blob(shipped_models()["activity"])
     assert model.settings is not None
-    assert tuple(model.settings.class_names or ()) == classes
+    assert tuple(model.settings.class_names or ()) == corpus.classes
     return {
         f"session {number + 1}": score(
-            model, [e for e in executions if e.session == str(number)], delay=DELAY, capacity=CAPACITY
+            model, [e for e in corpus if e.session == str(number)], delay=DELAY, capacity=CAPACITY
         )
         for number in range(3)
     }
@@ -88,6 +89,6 @@ def test_demo_knows_simulated_rooms_it_has_not_met() -> None:
     unseen = []
     for seed in range(UNSEEN, UNSEEN + 20):
         made = simulate(random_script(np.random.Generator(np.random.PCG64([seed, 1]))), seed)
-        unseen.append(Execution(f"seed{seed}", "simulated", made.frames, made.labels))
+        unseen.append(Track(f"seed{seed}", "simulated", made.frames, made.labels))
     found = score(model, unseen, delay=DELAY, capacity=CAPACITY)
     assert found.streamed > 0.75  # five classes

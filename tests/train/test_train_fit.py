@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from aether_temporal import TemporalModel
-from aether_temporal.recordings import RecordingShapeError
+from aether_temporal import TemporalModel, TimingSettings
+from aether_temporal.cli import aether
+from aether_temporal.recordings import RecordingError
 from aether_temporal.simulation import simulate
 
 torch = pytest.importorskip("torch", reason="torch (extra train) is not installed")
 
 from aether_temporal.train import activity, demo  # noqa: E402
-from aether_temporal.train.executions import Augmentation, Crops, Execution, load_activities, without_side  # noqa: E402
-from aether_temporal.train.fitting import FitConfig  # noqa: E402
+from aether_temporal.train.corpus import Corpus, Track  # noqa: E402
+from aether_temporal.train.crops import Augmentation, Batch, Crops, Mixture  # noqa: E402
+from aether_temporal.train.fitting import FitConfig, some_frames  # noqa: E402
+from aether_temporal.train.labels import without_side  # noqa: E402
 from aether_temporal.train.scoring import score  # noqa: E402
 
 
@@ -24,12 +29,12 @@ def _two_threads_at_most() -> None:
     torch.set_num_threads(1)
 
 
-def two_class_task(seeds: range) -> list[Execution]:
+def two_class_task(seeds: range) -> list[Track]:
     """Somebody walks, or nobody is there: half of each recording."""
     found = []
     for seed in seeds:
         made = simulate([("empty", 4.0), ("walking", 4.0)], seed)
-        found.append(Execution(f"seed{seed}", "simulated", made.frames, made.labels))
+        found.append(Track(f"seed{seed}", "simulated", made.frames, made.labels))
     return found
 
 
@@ -62,16 +67,63 @@ def test_targets_are_the_labels_of_earlier_frames() -> None:
     labels = np.arange(300, dtype=np.int64)
     frames = np.tile(labels[:, None].astype(np.float32) + 1, (1, 8))
     crops = Crops(100, 5, 25, 49, Augmentation(0, 0, 0, 0))
-    drawn, targets = crops.draw([Execution("ramp", "0", frames, labels)], np.random.default_rng(0))
+    drawn, targets = crops.draw([Track("ramp", "0", frames, labels)], np.random.default_rng(0))
     assert drawn.shape == (5, 100, 8)
     assert (targets[:, :49] == -1).all()
     np.testing.assert_array_equal(targets[:, 49:], drawn[:, 49:, 0] - 1 - 25)
 
 
 def test_a_recording_shorter_than_a_crop_is_named() -> None:
-    short = Execution("short", "0", np.ones((20, 8), np.float32), np.zeros(20, np.int64))
-    with pytest.raises(ValueError, match="short: expected at least 100 frames, found 20"):
-        Crops(100, 1, 0, 0, Augmentation()).draw([short], np.random.default_rng(0))
+    short = Track("short", "0", np.ones((20, 8), np.float32), np.zeros(20, np.int64))
+    crops = Crops(100, 1, 0, 0, Augmentation())
+    with pytest.raises(RecordingError, match="short: frames: expected at least 100, one crop, found 20"):
+        Mixture((crops,), (1.0,)).check([short])
+
+
+def test_balanced_crops_end_in_every_class_equally_often() -> None:
+    labels = np.repeat([0, 1, 0, 2], [400, 40, 400, 100])
+    track = Track("uneven", "0", np.ones((940, 4), np.float32), labels)
+    delay, rng = 5, np.random.default_rng(0)
+
+    def shares(balance: tuple[int, ...]) -> np.ndarray:
+        _, targets = Crops(20, 1500, delay, 10, Augmentation(0, 0, 0, 0), balance).draw([track], rng)
+        return np.bincount(targets[:, -1], minlength=3) / len(targets)
+
+    np.testing.assert_allclose(shares(()), [0.85, 0.05, 0.1], atol=0.05)
+    np.testing.assert_allclose(shares((800, 40, 100)), [1 / 3] * 3, atol=0.05)
+    bare = Track("bare", "0", np.ones((50, 4), np.float32), np.full(50, -1))
+    with pytest.raises(RecordingError, match="labels: expected some"):
+        Crops(20, 1, 0, 0, Augmentation(), (1, 2)).check([bare])
+
+
+def test_kinds_of_crops_come_in_their_shares() -> None:
+    track = Track("one", "0", np.ones((300, 4), np.float32), np.zeros(300, np.int64))
+    kinds = tuple(Crops(length, 1, 0, 5, Augmentation(0, 0, 0, 0)) for length in (10, 20))
+    rng = np.random.default_rng(0)
+    lengths = [Mixture(kinds, (0.25, 0.75)).draw([track], rng)[0].shape[1] for _ in range(800)]
+    assert 0.2 < lengths.count(10) / 800 < 0.3
+
+
+def test_some_frames_are_spread_over_all_tracks() -> None:
+    tracks = [Track(str(i), "0", np.full((100, 2), i, np.float32), np.zeros(100, np.int64)) for i in range(4)]
+    assert len(some_frames(tracks)) == 400
+    few = some_frames(tracks, 40)
+    assert np.unique(few[:, 0], return_counts=True)[1].tolist() == [10, 10, 10, 10]
+
+
+def test_class_weights_move_the_answers_to_rare_classes() -> None:
+    """The two classes look the same; what decides is how often each occurs, or what it counts."""
+    labels = np.tile(np.repeat([0, 1], [90, 10]), 4)
+    frames = np.random.default_rng(0).uniform(1, 2, (400, 56)).astype(np.float32)
+    corpus = Corpus([Track("one", "0", frames, labels)], ("often", "rarely"))
+
+    def share_of_rare(balance: activity.Balance) -> float:
+        recipe = activity.Recipe(fit=FitConfig(steps=25), balance=balance)
+        blob = activity.train(corpus, recipe, show_progress=False)
+        return float((TemporalModel.from_blob(blob).forward(frames, 128).argmax(axis=1) == 1).mean())
+
+    assert share_of_rare("none") < 0.05
+    assert share_of_rare("weights") > 0.2
 
 
 def test_augmentation_varies_a_copy_and_can_be_off() -> None:
@@ -86,9 +138,14 @@ def test_augmentation_varies_a_copy_and_can_be_off() -> None:
     np.testing.assert_array_equal(Augmentation(0, 0, 0, 0).apply(frames, np.random.default_rng(1)), frames)
 
 
-def activity_set(path: Path, sessions: int = 2) -> Path:
+def activity_set(
+    path: Path, sessions: int = 2, *, persons: tuple[str, ...] = (), seconds: float = 2.0, timed: bool = False
+) -> Path:
     """A simulated set in the layout of the activity recordings."""
-    made = [simulate([("still", 2.0), ("walking", 2.0)], seed) for seed in range(2 * sessions)]
+    made = [simulate([("still", seconds), ("walking", seconds)], seed) for seed in range(2 * sessions)]
+    more = {"rec_person": np.array(persons)} if persons else {}
+    if timed:  # faster than the grid that is asked for: 25 frames a second of grid need 64 frames for a crop
+        more["t"] = np.tile(np.arange(len(made[0].frames)) * 0.04, len(made))
     np.savez(
         path,
         amp=np.concatenate([m.frames for m in made]).astype(np.float16),
@@ -98,45 +155,135 @@ def activity_set(path: Path, sessions: int = 2) -> Path:
         rec_session=np.repeat(np.arange(sessions), 2).astype(np.int8),
         rec_offset=np.cumsum([0, *map(len, made)]),
         rate_hz=np.float32(50.0),
+        **more,
     )
     return path
 
 
-def test_the_activity_command_trains_on_the_first_session_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def command(*arguments: object, code: int = 0) -> str:
+    """Output of `aether train …`."""
+    result = CliRunner().invoke(aether, ["train", *map(str, arguments)])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_the_activity_command_trains_on_the_first_session_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     draw = Crops.draw
 
-    def spy(self: Crops, executions: list[Execution], generator: np.random.Generator) -> object:
-        seen.extend(execution.session for execution in executions)
-        return draw(self, executions, generator)
+    def spy(self: Crops, tracks: list[Track], generator: np.random.Generator) -> Batch:
+        seen.extend(track.session for track in tracks)
+        return draw(self, tracks, generator)
 
     monkeypatch.setattr(Crops, "draw", spy)
-    out = tmp_path / "out.rvne"
+    out, run = tmp_path / "out.rvne", tmp_path / "run"
     data = activity_set(tmp_path / "set.npz")
-    assert activity.main(["--data", str(data), "--out", str(out), "--steps", "3", "--quiet"]) == 0
+    arguments = ("activity", "--data", data, "--steps", 3, "--quiet")
+    printed = command(*arguments, "--out", out, "--run", run)
     assert set(seen) == {"0"}
-    printed = capsys.readouterr().out
+    assert "every fifth recording held out: windows streamed" in printed
     assert "session 1 (trained on): windows streamed" in printed
     assert "session 2: windows streamed" in printed
     model = TemporalModel.from_blob(out)
     assert model.settings is not None
     assert model.settings.class_names == ("STILL", "WALKING")
     assert model.settings.frame_rate == 100.0
-    assert "ODC-By 1.0" in (model.settings.provenance or "")
+    assert model.delay == 25
+    assert "session 0 of set.npz" in (model.settings.provenance or "")
+    result = json.loads((run / "result.json").read_text())
+    assert (run / "model.rvne").read_bytes() == out.read_bytes()
+    assert set(result["scores"]) == {"session 1 (trained on)", "session 2"}
+    temperature = result["calibration"]["temperature"]
+    assert result["calibration"]["loss_after"] <= result["calibration"]["loss_before"]
+    for name in ("loss", "confusion", "confidence"):
+        assert (run / "plots" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    out.unlink()
+    assert f"temperature {temperature:.3f}" in command(*arguments, "--out", out, "--run", run, "--resume")
+    assert (run / "model.rvne").read_bytes() == out.read_bytes()  # from the checkpoint: nothing was trained again
+    refused = command(*arguments, "--out", out, "--run", run, "--resume", "--seed", 1, code=2)
+    assert "configuration.json: recordings" not in refused
+    assert "seed: expected 0, as the run was begun with, found 1" in refused
+
+
+def test_persons_are_held_out_and_leaks_are_errors(tmp_path: Path) -> None:
+    data = activity_set(tmp_path / "set.npz", persons=("p", "q", "p", "q"))
+    quick = ("activity", "--data", data, "--steps", 2, "--quiet", "--no-calibrate", "--run", tmp_path / "run")
+    printed = command(*quick, "--test-person", "q")
+    assert "person q: windows streamed" in printed
+    assert "calibrat" not in printed.replace("calibration error", "")
+    assert "person: expected one of those there are (p, q), found 'z'" in command(*quick, "--test-person", "z", code=2)
+    leak = command(*quick, "--train-session", "0", "--test-session", "0", code=2)
+    assert "expected on one side of the split, found in train and in test" in leak
+    both = command(*quick, "--test-person", "q", "--test-session", "1", code=2)
+    assert "hold out persons or sessions" in both
+
+
+def test_several_seeds_and_cross_validation(tmp_path: Path) -> None:
+    data = activity_set(tmp_path / "set.npz")
+    quick = ("activity", "--data", data, "--steps", 2, "--quiet")
+    printed = command(*quick, "--no-calibrate", "--seeds", 2, "--run", tmp_path / "seeds")
+    assert "session 2, 2 seeds: streamed 0." in printed
+    summary = json.loads((tmp_path / "seeds" / "seeds.json").read_text())
+    parts = [json.loads((tmp_path / "seeds" / f"seed{n}" / "result.json").read_text()) for n in (0, 1)]
+    told = summary["session 2"]["fresh"]
+    assert told["mean"] == pytest.approx(np.mean([part["scores"]["session 2"]["fresh"] for part in parts]))
+    assert told["low"] <= told["mean"] <= told["high"]
+    printed = command(*quick, "--cross-validate", 2, "--run", tmp_path / "folds")
+    assert "all 8 windows held out: streamed" in printed
+    assert len(json.loads((tmp_path / "folds" / "result.json").read_text())["folds"]) == 2
+    assert "expected --out, --run or --cross-validate" in command(*quick, code=2)
+
+
+def test_a_prepared_corpus_trains_to_the_same_blob(tmp_path: Path) -> None:
+    data = activity_set(tmp_path / "set.npz")
+    assert "4 recordings, 800 frames of 52 features, classes STILL, WALKING" in command(
+        "prepare", data, "--out", tmp_path / "corpus"
+    )
+    quick = ("--steps", 2, "--quiet", "--no-calibrate")
+    command("activity", "--data", data, "--out", tmp_path / "a.rvne", *quick)
+    command("activity", "--data", tmp_path / "corpus", "--out", tmp_path / "b.rvne", "--workers", 1, *quick)
+    a, b = (TemporalModel.from_blob(tmp_path / name).arrays() for name in ("a.rvne", "b.rvne"))
+    assert all(a[name].tobytes() == b[name].tobytes() for name in a)
+
+
+def test_a_grid_is_trained_on_and_stands_in_the_blob(tmp_path: Path) -> None:
+    data = activity_set(tmp_path / "set.npz", timed=True)
+    command(
+        "activity",
+        "--data",
+        data,
+        "--out",
+        tmp_path / "a.rvne",
+        "--steps",
+        2,
+        "--quiet",
+        "--no-calibrate",
+        "--grid",
+        25,
+    )
+    settings = TemporalModel.from_blob(tmp_path / "a.rvne").settings
+    assert settings is not None
+    assert settings.timing == TimingSettings(25, 40_000, 1_000_000)
+    assert settings.frame_rate == 25.0
 
 
 def test_one_session_cannot_be_split(tmp_path: Path) -> None:
-    executions, _ = load_activities(activity_set(tmp_path / "set.npz", sessions=1))
-    with pytest.raises(ValueError, match="session: expected at least two sessions, found 0"):
-        activity.split_by_session(executions)
+    data = activity_set(tmp_path / "set.npz", sessions=1)
+    printed = command("activity", "--data", data, "--out", tmp_path / "a.rvne", code=2)
+    assert "session: expected at least two sessions, found 0; hold out persons (--test-person)" in printed
+    assert not (tmp_path / "a.rvne").exists()
 
 
-def test_recordings_without_labels_are_refused(tmp_path: Path) -> None:
+def test_recordings_that_cannot_be_trained_on_are_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "bare.npz", amp=np.ones((60, 8), np.float32))
-    with pytest.raises(RecordingShapeError, match="labels: expected one for every frame"):
-        load_activities(tmp_path / "bare.npz")
+    printed = command("activity", "--data", tmp_path / "bare.npz", "--out", tmp_path / "a.rvne", code=2)
+    assert "bare.npz:bare: labels: expected some to train by, found none" in printed
+    short = activity_set(tmp_path / "short.npz", seconds=1.0)
+    printed = command("activity", "--data", short, "--out", tmp_path / "a.rvne", "--run", tmp_path / "run", code=2)
+    assert "short.npz:e0: frames: expected at least 160, one crop, found 100" in printed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bare.npz", "short.npz"]
 
 
 def test_the_sides_of_the_room_are_one_class() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -147,6 +148,17 @@ class _Draw:
         return self.crops.draw(self.tracks, generator)
 
 
+def crops_of(corpus: Corpus, balance: Balance) -> Mixture:
+    """What is learned from. RecordingError for recordings that are too short."""
+    counts = tuple(class_counts(corpus, len(corpus.classes)).tolist()) if balance == "sampling" else ()
+    crops = Mixture(
+        (Crops(64, 24, DELAY, WARM_UP, Augmentation(), counts), Crops(160, 16, DELAY, WARM_UP, Augmentation(), counts)),
+        (0.33, 0.67),
+    )
+    crops.check(corpus)
+    return crops
+
+
 def train(
     corpus: Corpus,
     recipe: Recipe,
@@ -160,12 +172,7 @@ def train(
 ) -> WeightBlob:
     """A blob trained on all of this corpus, not calibrated. RecordingError for recordings that are too short."""
     counts = class_counts(corpus, len(corpus.classes))
-    balance = tuple(counts.tolist()) if recipe.balance == "sampling" else ()
-    long, short = (
-        Crops(length, count, DELAY, WARM_UP, Augmentation(), balance) for length, count in ((160, 16), (64, 24))
-    )
-    crops = Mixture((short, long), (0.33, 0.67))
-    crops.check(corpus)
+    crops = crops_of(corpus, recipe.balance)
     network = fit(
         network_shape(corpus.width, len(corpus.classes)),
         some_frames(corpus),
@@ -180,7 +187,12 @@ def train(
         title=title,
         show_progress=show_progress,
     )
-    text = f"{recipe.provenance} {corpus.width} features a frame; seed {recipe.seed}.".strip()
+    sessions = ", ".join(sorted({track.session for track in corpus}))
+    sources = ", ".join(sorted({Path(track.source).name for track in corpus}))
+    text = (
+        f"{recipe.provenance} Trained on {len(corpus)} recordings (session {sessions} of {sources}), "
+        f"{corpus.width} features a frame; seed {recipe.seed}."
+    ).strip()
     return to_blob(
         network,
         Description(

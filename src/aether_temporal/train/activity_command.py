@@ -32,6 +32,7 @@ def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
         test_sessions=options["test_sessions"],
         test_persons=options["test_persons"],
     )
+    activity.crops_of(split.parts(corpus)[0], options["balance"])  # before anything is written
     job = _Job(data, corpus, split, _recipe(data, reading, options), options, say)
     if options["cross_validate"]:
         job.cross_validate(options["cross_validate"])
@@ -53,7 +54,7 @@ def _recipe(data: str, reading: Reading, options: dict[str, Any]) -> Recipe:
         frame_rate=activity.FRAME_RATE if reading.period_us is None else 1e6 / reading.period_us,
         period_us=reading.period_us,
         max_gap_us=reading.max_gap_us,
-        provenance=activity.ATTRIBUTION if geotec else f"Trained on recordings of {Path(data).name}.",
+        provenance=activity.ATTRIBUTION if geotec else "",
     )
 
 

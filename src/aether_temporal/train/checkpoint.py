@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import pickle
 import struct
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,13 @@ def load_checkpoint(path: str | os.PathLike[str]) -> State:
             "damaged; "
             "remove it to begin anew"
         )
-    state: State = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    try:
+        state: State = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, ValueError, KeyError, EOFError) as error:
+        first = (str(error).splitlines() or ["unreadable"])[0]
+        raise CheckpointError(
+            f"{path}: expected tensors and numbers, found others ({first}); remove it to begin anew"
+        ) from None
     return state
 
 

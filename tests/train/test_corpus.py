@@ -1,0 +1,221 @@
+"""Corpora in memory and on disk hold the same; what cannot be trained on is named; splits cannot leak."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aether_temporal.recordings import RecordingError, RecordingShapeError
+from aether_temporal.train import splits
+from aether_temporal.train.corpus import INDEX, Corpus, Reading, Track, prepare
+from aether_temporal.train.errors import LeakError
+from aether_temporal.train.labels import without_side
+from aether_temporal.train.splits import Split
+from aether_temporal.train.windows import class_counts, class_weights, expect_length, windows
+
+
+def save(path: Path, **changes: Any) -> Path:
+    """Four recordings of two persons in two sessions, 30 frames each."""
+    rng = np.random.default_rng(3)
+    arrays: dict[str, Any] = {
+        "frames": rng.uniform(1, 9, (120, 5)).astype(np.float32),
+        "t": np.tile(np.arange(30) * 0.02, 4),
+        "labels": np.repeat([0, 1, 2, 3], 30),
+        "label_names": np.array(["WALK_RX", "WALK_TX", "SIT_RX", "SIT_TX"]),
+        "rec_offset": np.arange(0, 121, 30),
+        "rec_name": np.array(["a", "b", "c", "d"]),
+        "rec_person": np.array(["p", "q", "p", "q"]),
+        "rec_session": np.array([0, 0, 1, 1]),
+    }
+    arrays.update(changes)
+    np.savez(path, **{key: value for key, value in arrays.items() if value is not None})
+    return path
+
+
+def track(name: str, frames: int = 10, *, person: str | None = None, session: str = "0", seed: int = 0) -> Track:
+    values = np.random.default_rng([seed, sum(name.encode())]).uniform(1, 9, (frames, 3)).astype(np.float32)
+    return Track(name, session, values, np.zeros(frames, np.int64), person, "file", digest=hash(values.tobytes()))
+
+
+def test_a_recording_comes_with_all_that_is_known_of_it(tmp_path: Path) -> None:
+    corpus = Corpus.read(save(tmp_path / "set.npz"), rename=without_side)
+    assert corpus.classes == ("SIT", "WALK")
+    assert [(t.name, t.person, t.session, len(t)) for t in corpus] == [
+        ("a", "p", "0", 30), ("b", "q", "0", 30), ("c", "p", "1", 30), ("d", "q", "1", 30),
+    ]  # fmt: skip
+    assert [int(t.labels[0]) for t in corpus] == [1, 1, 0, 0]
+    assert all(t.source.endswith("set.npz") for t in corpus)
+    assert corpus.width == 5
+    assert corpus.frames == 120
+    np.testing.assert_array_equal(class_counts(corpus, 2), [60, 60])
+
+
+def test_a_prepared_folder_is_mapped_and_holds_the_same(tmp_path: Path) -> None:
+    files = [save(tmp_path / "one.npz"), save(tmp_path / "two.npz", frames=np.ones((120, 5), np.float32))]
+    seen: list[str] = []
+    made = prepare(files, tmp_path / "corpus", rename=without_side, on_recording=seen.append)
+    assert len(seen) == len(made) == 8
+    again = Corpus.read(tmp_path / "corpus")
+    copied = pickle.loads(pickle.dumps(again))  # as a worker gets it
+    plain = [*Corpus.read(files[0], rename=without_side), *Corpus.read(files[1], rename=without_side)]
+    for corpus in (made, again, copied):
+        assert corpus.classes == ("SIT", "WALK")
+        for found, expected in zip(corpus, plain, strict=True):
+            np.testing.assert_array_equal(found.frames, expected.frames)
+            np.testing.assert_array_equal(found.labels, expected.labels)
+            for name in ("name", "person", "session", "source", "recording", "digest"):
+                assert getattr(found, name) == getattr(expected, name), name
+    base = again[0].frames
+    while isinstance(base.base, np.ndarray):
+        base = base.base
+    assert isinstance(base, np.memmap)  # nothing was read into memory
+    assert not again[0].frames.flags.writeable
+    assert len(pickle.dumps(again)) < 1000
+    assert [t.name for t in again.subset([2, 0])] == ["c", "a"]
+
+
+def test_a_prepared_folder_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = save(tmp_path / "set.npz")
+    bad = save(tmp_path / "wide.npz", frames=np.ones((120, 6), np.float32))
+    for files, error in (([data, bad], RecordingShapeError), ([data, tmp_path / "none.npz"], RecordingError)):
+        with pytest.raises(error):
+            prepare(files, tmp_path / "corpus")
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["set.npz", "wide.npz"]
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        prepare([data], tmp_path / "corpus")
+    monkeypatch.undo()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["set.npz", "wide.npz"]
+    prepare([data], tmp_path / "corpus")
+    with pytest.raises(RecordingError, match="corpus: expected a new folder"):
+        prepare([data], tmp_path / "corpus")
+
+
+@pytest.mark.parametrize("damage", ["{", '{"version": 2}', "cut", "gone", "no index"])
+def test_a_damaged_folder_is_named(tmp_path: Path, damage: str) -> None:
+    folder = tmp_path / "corpus"
+    prepare([save(tmp_path / "set.npz")], folder)
+    if damage == "cut":
+        (folder / "frames.f32").write_bytes((folder / "frames.f32").read_bytes()[:-4])
+    elif damage == "gone":
+        (folder / "labels.i64").unlink()
+    elif damage == "no index":
+        (folder / INDEX).unlink()
+    else:
+        (folder / INDEX).write_text(damage)
+    with pytest.raises(RecordingError, match="corpus"):
+        Corpus.read(folder)
+
+
+BAD = {
+    "nan": ({"frames": np.where(np.arange(600).reshape(120, 5) == 7, np.nan, 1.0)}, "a: frames: .* 1 of 30 .*NaN"),
+    "gap": ({"t": np.r_[np.arange(60) * 0.02, 0, 0.02 + 20 + np.arange(59) * 0.02]}, "c: timestamps: .* 20.02 s after"),
+    "wrap": ({"t": np.r_[4294.96, 0.0, np.arange(118) * 0.02]}, "a: timestamps: .* wrapped"),
+    "restart": ({"t": np.r_[40.0, 0.0, np.arange(118) * 0.02]}, "a: timestamps: .* restarted"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_recordings_that_cannot_be_trusted_are_named(tmp_path: Path, what: str) -> None:
+    changes, message = BAD[what]
+    path = save(tmp_path / f"{what}.npz", **changes)
+    with pytest.raises(RecordingError, match=rf"{what}\.npz:{message}"):
+        Corpus.read(path)
+    with pytest.raises(RecordingError, match=message):
+        prepare([path], tmp_path / "corpus")
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_damaged_frames_can_be_left_out_and_gaps_begin_anew_on_a_grid(tmp_path: Path) -> None:
+    path = save(tmp_path / "nan.npz", **BAD["nan"][0])
+    assert [len(t) for t in Corpus.read(path, reading=Reading(damaged=True))] == [29, 30, 30, 30]
+    gap = save(tmp_path / "gap.npz", **BAD["gap"][0])
+    corpus = Corpus.read(gap, reading=Reading(period_us=20_000, max_gap_us=100_000))
+    assert [t.name for t in corpus] == ["a", "b", "c+0", "c+1", "d"]
+    assert corpus[2].identity == corpus[3].identity
+    assert [len(t) for t in corpus] == [30, 30, 1, 29, 30]
+    for t in corpus:
+        np.testing.assert_allclose(t.frames.mean(axis=1), 1, rtol=1e-6)  # without gain, before it was put on the grid
+    with pytest.raises(LeakError, match="gap.npz:c"):
+        splits.by_recording(corpus, [3])
+
+
+def test_unknown_labels_are_named(tmp_path: Path) -> None:
+    path = save(tmp_path / "set.npz")
+    assert Corpus.read(path, rename=without_side, classes=("WALK", "SIT", "RUN")).classes == ("WALK", "SIT", "RUN")
+    with pytest.raises(RecordingError, match=r"set\.npz:c: labels: expected RUN, WALK; found 'SIT'"):
+        Corpus.read(path, rename=without_side, classes=("RUN", "WALK"))
+
+
+def test_widths_that_differ_are_named() -> None:
+    wide = Track("wide", "0", np.ones((4, 7), np.float32), np.zeros(4, np.int64))
+    with pytest.raises(RecordingShapeError, match="wide: frame width: expected 3 features as file:a"):
+        Corpus([track("a"), wide], ("x",))
+
+
+# -- splits ---------------------------------------------------------------------------------------------
+
+
+def test_splits_by_session_person_and_recording(tmp_path: Path) -> None:
+    corpus = Corpus.read(save(tmp_path / "set.npz"))
+    assert splits.by_session(corpus, ["0"]) == Split((0, 1), (2, 3))
+    assert splits.by_person(corpus, ["q"]) == Split((0, 2), (1, 3))
+    assert splits.by_recording(corpus, [3]) == Split((0, 1, 2), (3,))
+    assert [split.test for split in splits.folds(corpus, 2)] == [(0, 2), (1, 3)]
+    one = splits.held_out_persons(corpus, 0.5, seed=1)
+    assert one == splits.held_out_persons(corpus, 0.5, seed=1)
+    assert len({corpus[i].person for i in one.test}) == 1
+    train, test = one.parts(corpus)
+    assert len(train) == len(test) == 2
+    for wrong in (lambda: splits.by_session(corpus, ["7"]), lambda: splits.by_person(corpus, ["z"])):
+        with pytest.raises(RecordingError, match="expected one of those there are"):
+            wrong()
+    with pytest.raises(RecordingError, match="folds: expected 2 to 4"):
+        next(splits.folds(corpus, 5))
+    with pytest.raises(RecordingError, match="test: expected at least one"):
+        splits.check(corpus, Split((0,), ()))
+    with pytest.raises(RecordingError, match="person: expected more than 2"):
+        splits.held_out_persons(corpus, 0.99, seed=0)
+
+
+def test_what_would_leak_is_an_error_that_names_it() -> None:
+    tracks = [track("a", person="p"), track("b", person="q"), track("c", person="p", session="1")]
+    with pytest.raises(LeakError, match="file:a: .*in train and in test"):
+        splits.check(tracks, Split((0, 1), (0, 2)))
+    with pytest.raises(LeakError, match="person p: .*open-set"):
+        splits.check(tracks, Split((0, 1), (2,)), open_set=True)
+    splits.check(tracks, Split((0, 1), (2,)))
+    copy = Track("other name", "9", tracks[0].frames, tracks[0].labels, "z", "elsewhere", digest=tracks[0].digest)
+    with pytest.raises(LeakError, match="elsewhere:other name: .*same frames, in train as file:a"):
+        splits.check([*tracks, copy], Split((0, 1), (3,)))
+    with pytest.raises(RecordingError, match="d: person: expected one"):
+        splits.check([*tracks, track("d")], Split((0, 1), (3,)), open_set=True)
+
+
+# -- windows --------------------------------------------------------------------------------------------
+
+
+def test_windows_lie_within_their_tracks_and_short_ones_are_named() -> None:
+    tracks = [track("a", 25), track("b", 9), track("c", 10)]
+    with pytest.raises(RecordingError, match="file:b: frames: expected at least 10, one window, found 9"):
+        windows(tracks, 10)
+    found = windows(tracks, 10, 5, short="skip")
+    assert found.places.tolist() == [[0, 0], [0, 5], [0, 10], [0, 15], [2, 0]]
+    assert len(windows([], 10)) == 0
+    with pytest.raises(RecordingError, match="one crop"):
+        expect_length(tracks[1], 10, "crop")
+
+
+def test_class_weights_make_every_class_count_the_same() -> None:
+    counts = np.array([90, 10, 0])
+    weights = class_weights(counts)
+    np.testing.assert_allclose(weights * counts, [50, 50, 0], rtol=1e-6)
+    assert class_weights(np.zeros(3, np.int64)).tolist() == [0, 0, 0]

@@ -1,0 +1,256 @@
+"""A run that is killed, resumed, given other workers or a full disk ends as one that was not; what does not fit is
+named."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch (extra train) is not installed")
+
+import killed_runs  # noqa: E402
+
+from aether_temporal.train.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
+from aether_temporal.train.errors import CheckpointError, RunError  # noqa: E402
+from aether_temporal.train.loaders import WindowDataset, batches, window_loader  # noqa: E402
+from aether_temporal.train.run import CHECKPOINT, CONFIGURATION, METRICS, Run  # noqa: E402
+from aether_temporal.train.windows import windows  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # a machine of one processor
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    """Every tensor of the last checkpoint."""
+    found: dict[str, bytes] = {}
+
+    def walk(name: str, value: object) -> None:
+        if isinstance(value, torch.Tensor):
+            found[name] = value.numpy().tobytes()
+        elif isinstance(value, Mapping):
+            for key, part in value.items():
+                walk(f"{name}.{key}", part)
+
+    walk("", load_checkpoint(folder / CHECKPOINT)["task"])
+    assert len(found) > 40
+    return found
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    folder: Path = tmp_path_factory.mktemp("run") / "whole"
+    killed_runs.train(folder, killed_runs.task())
+    return folder
+
+
+def assert_same(found: Path, expected: Path) -> None:
+    assert weights(found) == weights(expected)
+    assert (found / METRICS).read_bytes() == (expected / METRICS).read_bytes()
+    names = {path.name for path in found.iterdir()}
+    assert names == {".lock", CHECKPOINT, METRICS, CONFIGURATION}  # nothing of the killed writes is left
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="killing needs fork, which this system does not have")
+def test_a_run_killed_at_any_moment_ends_as_one_that_was_not(tmp_path: Path, uninterrupted: Path) -> None:
+    script = [sys.executable, killed_runs.__file__, str(tmp_path / "run"), "1", "8"]
+    done = subprocess.run(script, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 3, "it was hardly killed"
+    assert_same(tmp_path / "run", uninterrupted)
+
+
+def test_workers_change_nothing(tmp_path: Path, uninterrupted: Path) -> None:
+    killed_runs.train(tmp_path / "run", killed_runs.task(), workers=2)
+    assert_same(tmp_path / "run", uninterrupted)
+
+
+def test_batches_depend_on_seed_and_step_alone() -> None:
+    def draw(generator: np.random.Generator) -> float:
+        return float(generator.random())
+
+    whole = list(batches(draw, seed=3, first=0, steps=12))
+    assert [step for step, _ in whole] == list(range(12))
+    assert list(batches(draw, seed=3, first=5, steps=12, workers=2)) == whole[5:]
+    assert len({value for _, value in whole}) == 12
+    assert next(batches(draw, seed=4, first=0, steps=12)) != whole[0]
+
+
+def test_windows_are_the_same_from_any_number_of_workers() -> None:
+    corpus = killed_runs.task()
+    places = windows(corpus, 30)
+    data = WindowDataset(corpus, places)
+    frames, labels = data[len(data) - 1]
+    track, start = places.places[-1]
+    np.testing.assert_array_equal(frames, corpus[int(track)].frames[start : start + 30])
+    np.testing.assert_array_equal(labels, corpus[int(track)].labels[start : start + 30])
+    alone = [part for batch in window_loader(corpus, places, 4) for part in batch]
+    both = [part for batch in window_loader(corpus, places, 4, workers=2) for part in batch]
+    assert len(alone) == len(both) > 2
+    assert all(torch.equal(a, b) for a, b in zip(alone, both, strict=True))
+
+
+class Counter:
+    """A task whose state is how far it came."""
+
+    def __init__(self, size: int = 2, fail_at: int | None = None) -> None:
+        self.value, self.fail_at = torch.zeros(size), fail_at
+
+    def step(self, step: int, batch: float) -> Mapping[str, float]:
+        if step == self.fail_at:
+            raise KeyboardInterrupt
+        self.value += batch + torch.rand(1)
+        return {"value": float(self.value[0]), "lost": float("nan")}
+
+    def state(self) -> dict[str, object]:
+        return {"value": self.value}
+
+    def load(self, state: dict[str, torch.Tensor], path: Path) -> None:
+        if state["value"].shape != self.value.shape:
+            raise CheckpointError(f"{path}: value: expected {self.value.shape}")
+        self.value = state["value"].clone()
+
+
+def count(run: Run, task: Counter, *, steps: int = 10, seed: int = 1) -> None:
+    run.train(task, lambda g: float(g.random()), steps=steps, seed=seed, checkpoint_every=4, show_progress=False)
+
+
+def test_a_folder_holds_one_run_of_one_configuration(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with Run.open(folder, {"a": 1, "b": [1.5, "x"]}) as run:
+        count(run, Counter())
+        lines = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
+        assert [line["step"] for line in lines] == [0, 9]
+        assert all(line["lost"] is None for line in lines)  # JSON has no nan
+        with pytest.raises(RunError, match="another process is working"):
+            Run.open(folder, {"a": 1, "b": [1.5, "x"]}, resume=True)
+    with pytest.raises(RunError, match="expected a new run folder"):
+        Run.open(folder, {"a": 1, "b": [1.5, "x"]})
+    with pytest.raises(RunError, match=r"configuration.json: b: expected \[1.5, \"x\"\], .* found \[2\]"):
+        Run.open(folder, {"a": 1, "b": [2]}, resume=True)
+    with pytest.raises(RunError, match="configuration.json: c: expected null"):
+        Run.open(folder, {"a": 1, "b": [1.5, "x"], "c": 3}, resume=True)
+    with Run.open(folder, {"a": 1, "b": (1.5, "x")}, resume=True):
+        pass
+    (folder / CONFIGURATION).write_text("{")
+    with pytest.raises(RunError, match="damaged"):
+        Run.open(folder, {"a": 1}, resume=True)
+
+
+def test_a_run_without_a_folder_trains_and_writes_nothing(tmp_path: Path) -> None:
+    task, other = Counter(), Counter()
+    with Run.open(None, {}) as run:
+        count(run, task)
+        run.write("result.json", {})
+        assert run.metrics() == []
+        with pytest.raises(RunError, match="without"):
+            run.path("x")
+    with Run.open(tmp_path / "run", {}) as run:
+        count(run, other)
+    assert torch.equal(task.value, other.value)
+
+
+def test_the_callers_random_numbers_are_left_alone() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    count(Run(None, {}), Counter())
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_checkpoints_that_do_not_fit_are_named_and_change_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with Run.open(folder, {}) as run:
+        with pytest.raises(KeyboardInterrupt):
+            count(run, Counter(fail_at=6))
+        assert load_checkpoint(folder / CHECKPOINT)["done"] == 4
+        wide = Counter(size=3)
+        for task, settings, message in (
+            (wide, {}, "value: expected"),
+            (Counter(), {"seed": 2}, "expected a checkpoint of seed 2"),
+            (Counter(), {"steps": 3}, "within 3 steps, found one of seed 1 after 4"),
+        ):
+            with pytest.raises(CheckpointError, match=rf"checkpoint\.pt: .*{message}"):
+                count(run, task, **settings)
+        assert not wide.value.any()
+        whole = (folder / CHECKPOINT).read_bytes()
+        for damaged in (whole[:-1], whole[:40], b"", b"PK" + whole[2:], whole[:-1] + bytes([whole[-1] ^ 1])):
+            (folder / CHECKPOINT).write_bytes(damaged)
+            with pytest.raises(CheckpointError, match=r"checkpoint\.pt: expected .* remove it to begin anew"):
+                count(run, Counter())
+
+
+def test_a_network_of_another_shape_is_refused_by_the_tensors_name(tmp_path: Path, uninterrupted: Path) -> None:
+    from aether_temporal.torch import NetworkConfig, TemporalClassifier
+    from aether_temporal.train.fitting import FitConfig, Fitting
+
+    state = load_checkpoint(uninterrupted / CHECKPOINT)["task"]
+    network = TemporalClassifier(NetworkConfig(52, 3, 16, n_layers=1, n_q_heads=2, head_dim=4, gain="mean"))
+    before = [value.clone() for value in network.state_dict().values()]
+    task = Fitting(network, FitConfig())
+    with pytest.raises(CheckpointError, match=r"x\.pt: network\.\w+: expected shape \(.*16.*\), found \(.*8.*\)"):
+        task.load(state, Path("x.pt"))
+    assert all(torch.equal(a, b) for a, b in zip(before, network.state_dict().values(), strict=True))
+
+
+def test_a_full_disk_is_an_error_that_says_so_and_the_run_goes_on_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, expected = tmp_path / "run", Counter()
+    count(Run(None, {}), expected)
+    real, calls = os.fsync, [0]
+
+    def full(descriptor: int) -> None:
+        calls[0] += 1
+        if calls[0] > 4:
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    with Run.open(folder, {}) as run:
+        monkeypatch.setattr("os.fsync", full)
+        with pytest.raises(RunError, match=r"checkpoint\.pt: no space left .*--resume"):
+            count(run, Counter())
+        with pytest.raises(RunError, match=r"result\.json: no space left"):
+            run.write("result.json", {"a": 1})
+        monkeypatch.undo()
+    assert {p.name for p in folder.iterdir()} <= {".lock", CHECKPOINT, METRICS, CONFIGURATION}
+    task = Counter()
+    with Run.open(folder, {}, resume=True) as run:
+        count(run, task)
+    assert torch.equal(task.value, expected.value)
+
+
+def test_metrics_that_cannot_be_written_are_an_error(tmp_path: Path) -> None:
+    class Full(io.StringIO):
+        def flush(self) -> None:
+            raise OSError(28, "No space left on device")
+
+    with Run.open(tmp_path / "run", {}) as run:
+        count(run, Counter(), steps=1)
+        whole, run._metrics = run._metrics, Full()
+        assert whole is not None
+        whole.close()
+        with pytest.raises(RunError, match=r"run: no space left .*--resume"):
+            run.log(1, {"loss": 1.0})
+
+
+def test_a_checkpoint_executes_nothing(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, ("false",)
+
+    save_checkpoint(tmp_path / "evil.pt", {"task": Evil()})
+    with pytest.raises(CheckpointError, match=r"evil\.pt: expected tensors and numbers"):
+        load_checkpoint(tmp_path / "evil.pt")
