@@ -1,0 +1,25 @@
+/* From flash to a classifier that has proven itself. */
+#ifndef RUV_OPENING_H
+#define RUV_OPENING_H
+
+#include "classifier.h"
+#include "partitions.h"
+
+/* What is open. Zero it before use. */
+typedef struct ruv_opened {
+    ruv_partitions partitions;
+    node_classifier *classifier;
+    void *memory; /* of the classifier */
+    size_t bytes;
+} ruv_opened;
+
+/* The newest slot whose blob passes; says in the log what became of each. ESP_ERR_NOT_FOUND: there is no blob. Else the code that names
+   why the newest that is there was refused. Nothing stays open on failure. */
+esp_err_t ruv_open_slots(const node_wanted *wanted, ruv_opened *opened);
+
+/* A blob at an address. The codes of ruv_temporal_init. */
+esp_err_t ruv_open_blob(const uint8_t *weights, size_t weights_len, const node_wanted *wanted, ruv_opened *opened);
+
+void ruv_close(ruv_opened *opened);
+
+#endif

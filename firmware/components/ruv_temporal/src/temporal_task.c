@@ -1,0 +1,358 @@
+/* What knows FreeRTOS: a task around node.h. */
+#include "temporal_task.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "context.h"
+#include "esp_heap_caps.h"
+#include "esp_log.h"
+#include "esp_timer.h"
+#include "freertos/FreeRTOS.h"
+#include "freertos/task.h"
+#include "node.h"
+#include "opening.h"
+#include "ruv_temporal.h"
+#include "sdkconfig.h"
+#include "status_map.h"
+#include "udp.h"
+
+#ifdef CONFIG_RUV_TEMPORAL_CORE
+#define CORE CONFIG_RUV_TEMPORAL_CORE
+#else
+#define CORE 0
+#endif
+
+#define FIGURES_US ((uint64_t)CONFIG_RUV_TEMPORAL_LOG_SECONDS * 1000000u)
+
+static const char TAG[] = "temporal_task";
+
+typedef struct temporal {
+    node node;
+    ruv_opened opened;
+    ruv_udp udp;
+    aether_clock clock; /* of the submitting side */
+    node_cadence figures;
+    TaskHandle_t task;
+    uint32_t sent, send_errors;
+    uint32_t worst_us;
+    int stop;     /* the task is to end */
+    int finished; /* it has */
+    size_t memory;
+    size_t bytes; /* of this, queue included */
+} temporal;
+
+/* The one that runs. A sender says that it is inside before it looks here, and stop looks there after it has cleared this: with both
+   in one order for all, either the sender sees NULL or stop sees the sender. */
+static temporal *running;
+static int inside;
+static bool proven; /* the kernels, this boot */
+
+static uint64_t now_us(void) {
+    return (uint64_t)esp_timer_get_time();
+}
+
+static temporal *enter(void) {
+    temporal *t;
+    __atomic_store_n(&inside, 1, __ATOMIC_SEQ_CST);
+    t = __atomic_load_n(&running, __ATOMIC_SEQ_CST);
+    if (t == NULL) {
+        __atomic_store_n(&inside, 0, __ATOMIC_SEQ_CST);
+    }
+    return t;
+}
+
+static esp_err_t leave(temporal *t, node_offered what) {
+    if (what == NODE_QUEUED) {
+        (void)xTaskNotifyGive(t->task);
+    }
+    __atomic_store_n(&inside, 0, __ATOMIC_SEQ_CST);
+    return what == NODE_QUEUED ? ESP_OK : what == NODE_DROPPED ? ESP_ERR_NO_MEM : ESP_ERR_INVALID_SIZE;
+}
+
+/* The task's side. */
+
+static void count(const temporal *t, temporal_task_stats_t *stats) {
+    stats->frames = t->node.counts.frames;
+    stats->dropped = node_queue_dropped(&t->node.queue);
+    stats->refused = t->node.counts.refused;
+    stats->other_shape = t->node.counts.other_shape;
+    stats->restarts = t->node.counts.restarts;
+    stats->classifications = t->node.counts.classifications;
+    stats->idle = t->node.counts.idle;
+    stats->sent = t->sent;
+    stats->send_errors = t->send_errors;
+    stats->clock_jumps = t->node.cadence.jumps + t->clock.restarts;
+    stats->longest_queue = t->node.queue.longest;
+    stats->worst_frame_us = t->worst_us;
+    stats->stack_left = (uint32_t)uxTaskGetStackHighWaterMark(t->task);
+    stats->memory = t->memory;
+}
+
+static void say_figures(const temporal *t) {
+    temporal_task_stats_t s;
+    count(t, &s);
+    ESP_LOGI(TAG,
+             "frames %" PRIu32 ", dropped %" PRIu32 ", refused %" PRIu32 ", other shape %" PRIu32 ", restarts %" PRIu32
+             ", answers %" PRIu32 ", idle %" PRIu32 ", sent %" PRIu32 ", lost %" PRIu32
+             "; worst frame %" PRIu32 " us, stack never used %" PRIu32 " of %u bytes",
+             s.frames, s.dropped, s.refused, s.other_shape, s.restarts, s.classifications, s.idle, s.sent, s.send_errors,
+             s.worst_frame_us, s.stack_left, (unsigned)CONFIG_RUV_TEMPORAL_STACK);
+}
+
+static int work(temporal *t) {
+    const uint64_t began = now_us();
+    const int worked = node_work(&t->node);
+    if (worked) {
+        const uint64_t ended = now_us();
+        const uint64_t took = ended > began ? ended - began : 0;
+        if (took > t->worst_us) {
+            t->worst_us = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX;
+        }
+    }
+    return worked;
+}
+
+static void answer(temporal *t) {
+    const uint64_t now = now_us();
+    unsigned char packet[NODE_CLASS_BYTES];
+    if (node_classify(&t->node, now, packet)) {
+        if (t->udp.socket < 0) {
+            const node_answer a = node_answer_of(aether_stream_logits(&t->node.classifier->stream),
+                                                 t->node.classifier->model.header.n_classes);
+            const char *name = node_classifier_class_name(t->node.classifier, a.argmax);
+            ESP_LOGI(TAG, "class %" PRIu32 " %s, %.3f before the next", a.argmax, name != NULL ? name : "", (double)a.margin);
+        } else if (ruv_udp_send(&t->udp, packet, sizeof packet)) {
+            t->sent++;
+        } else {
+            t->send_errors++;
+        }
+    }
+    if (node_cadence_due(&t->figures, now)) {
+        say_figures(t);
+    }
+}
+
+static void run(void *user) {
+    temporal *t = user;
+    uint32_t in_a_row = 0;
+    answer(t); /* begins the first period */
+    while (!__atomic_load_n(&t->stop, __ATOMIC_ACQUIRE)) {
+        if (work(t)) {
+            answer(t);
+            if (++in_a_row >= NODE_QUEUE_FRAMES) { /* frames come faster than this chip computes: let lower tasks live */
+                in_a_row = 0;
+                vTaskDelay(1);
+            }
+        } else {
+            const uint64_t wait_ms = node_wait(&t->node, now_us()) / 1000u + 1u;
+            in_a_row = 0;
+            (void)ulTaskNotifyTake(pdTRUE, pdMS_TO_TICKS((uint32_t)(wait_ms < 3600000u ? wait_ms : 3600000u)) + 1);
+            answer(t);
+        }
+    }
+    say_figures(t);
+    __atomic_store_n(&t->finished, 1, __ATOMIC_RELEASE);
+    for (;;) {
+        vTaskSuspend(NULL); /* whoever stops it deletes it, which then frees its stack at once */
+    }
+}
+
+/* Starting and stopping. */
+
+temporal_task_config_t temporal_task_default_config(void) {
+    const temporal_task_config_t config = {
+        .window_len = CONFIG_RUV_TEMPORAL_WINDOW,
+        .period_ms = CONFIG_RUV_TEMPORAL_PERIOD_MS,
+        .node_id = CONFIG_RUV_TEMPORAL_NODE_ID,
+        .host = CONFIG_RUV_TEMPORAL_HOST,
+        .port = CONFIG_RUV_TEMPORAL_PORT,
+    };
+    return config;
+}
+
+static void give_back(temporal *t) {
+    ruv_udp_close(&t->udp);
+    ruv_close(&t->opened);
+    heap_caps_free(t);
+}
+
+static esp_err_t prove(void) {
+    const esp_err_t error = proven ? ESP_OK : ruv_temporal_kernel_self_test();
+    proven = error == ESP_OK;
+    return error;
+}
+
+static esp_err_t open_head(const temporal_task_config_t *config, ruv_opened *opened) {
+    const node_wanted wanted = {config->input_dim, config->n_classes, config->window_len, ruv_cache_dtype()};
+    return config->weights == NULL ? ruv_open_slots(&wanted, opened)
+                                   : ruv_open_blob(config->weights, config->weights_len, &wanted, opened);
+}
+
+/* Everything but the task, in one piece of memory that ends with the queue. */
+static esp_err_t make(const temporal_task_config_t *config, temporal **made) {
+    const size_t own = (sizeof(temporal) + 7u) & ~(size_t)7u;
+    ruv_opened *opened = heap_caps_calloc(1, sizeof *opened, MALLOC_CAP_8BIT);
+    temporal *t = NULL;
+    esp_err_t error;
+    if (opened == NULL) {
+        return ESP_ERR_NO_MEM;
+    }
+    error = open_head(config, opened);
+    if (error == ESP_OK) {
+        const size_t queue = node_memory(opened->classifier);
+        t = queue <= SIZE_MAX - own ? heap_caps_aligned_calloc(8, 1, own + queue, MALLOC_CAP_8BIT) : NULL;
+        if (t == NULL) {
+            ruv_close(opened);
+            error = ESP_ERR_NO_MEM;
+        } else {
+            t->bytes = own + queue;
+        }
+    }
+    if (t != NULL) {
+        t->opened = *opened;
+        t->opened.partitions.flash.user = &t->opened.partitions;
+        t->memory = t->bytes + opened->bytes;
+        t->udp.socket = -1;
+        node_cadence_init(&t->figures, FIGURES_US);
+        error = ruv_error(node_init(&t->node, t->opened.classifier, config->node_id, (uint64_t)config->period_ms * 1000u,
+                                    (unsigned char *)t + own));
+        if (error != ESP_OK) {
+            ESP_LOGE(TAG, "%u classes: a packet can name %u", (unsigned)t->opened.classifier->model.header.n_classes,
+                     (unsigned)NODE_MAX_CLASSES);
+            error = ESP_ERR_INVALID_ARG;
+        } else {
+            error = ruv_udp_open(&t->udp, config->host, config->port);
+            if (error != ESP_OK) {
+                ESP_LOGE(TAG, "no socket to %s port %u", config->host, (unsigned)config->port);
+            }
+        }
+        if (error != ESP_OK) {
+            give_back(t);
+            t = NULL;
+        }
+    }
+    heap_caps_free(opened);
+    *made = t;
+    return error;
+}
+
+esp_err_t temporal_task_start(const temporal_task_config_t *config) {
+    const temporal_task_config_t usual = temporal_task_default_config();
+    temporal *t = NULL;
+    esp_err_t error;
+    if (__atomic_load_n(&running, __ATOMIC_SEQ_CST) != NULL) {
+        return ESP_ERR_INVALID_STATE;
+    }
+    if (config == NULL) {
+        config = &usual;
+    }
+    if (config->period_ms == 0) {
+        return ESP_ERR_INVALID_ARG;
+    }
+    error = prove();
+    if (error == ESP_OK) {
+        error = make(config, &t);
+    }
+    if (error == ESP_OK && xTaskCreatePinnedToCore(run, "temporal", CONFIG_RUV_TEMPORAL_STACK, t, CONFIG_RUV_TEMPORAL_PRIORITY,
+                                                   &t->task, CORE) != pdPASS) {
+        ESP_LOGE(TAG, "no memory for a stack of %u bytes", (unsigned)CONFIG_RUV_TEMPORAL_STACK);
+        give_back(t);
+        error = ESP_ERR_NO_MEM;
+    }
+    if (error != ESP_OK) {
+        ESP_LOGE(TAG, "no head: %s", esp_err_to_name(error));
+        return error;
+    }
+    ESP_LOGI(TAG, "%u features, %u classes, %u bytes of memory", (unsigned)t->node.classifier->model.header.input_dim,
+             (unsigned)t->node.classifier->model.header.n_classes, (unsigned)t->memory);
+    __atomic_store_n(&running, t, __ATOMIC_SEQ_CST);
+    return ESP_OK;
+}
+
+esp_err_t temporal_task_stop(void) {
+    temporal *t = __atomic_load_n(&running, __ATOMIC_SEQ_CST);
+    if (t == NULL) {
+        return ESP_ERR_INVALID_STATE;
+    }
+    __atomic_store_n(&t->stop, 1, __ATOMIC_RELEASE);
+    (void)xTaskNotifyGive(t->task);
+    while (!__atomic_load_n(&t->finished, __ATOMIC_ACQUIRE) || eTaskGetState(t->task) != eSuspended) {
+        vTaskDelay(1);
+    }
+    __atomic_store_n(&running, NULL, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&inside, __ATOMIC_SEQ_CST)) {
+        vTaskDelay(1);
+    }
+    vTaskDelete(t->task);
+    give_back(t);
+    return ESP_OK;
+}
+
+/* The submitting side. */
+
+esp_err_t temporal_task_submit(const float *frame, uint32_t n) {
+    temporal *t = enter();
+    if (t == NULL) {
+        return ESP_ERR_INVALID_STATE;
+    }
+    if (frame == NULL || n != t->node.classifier->model.header.input_dim) {
+        (void)leave(t, NODE_OTHER_SHAPE);
+        return frame == NULL ? ESP_ERR_INVALID_ARG : ESP_ERR_INVALID_SIZE;
+    }
+    return leave(t, node_offer(&t->node, frame, now_us()));
+}
+
+esp_err_t temporal_task_submit_csi(const int8_t *iq, size_t n_pairs, bool first_word_invalid, uint32_t timestamp) {
+    temporal *t = enter();
+    if (t == NULL) {
+        return ESP_ERR_INVALID_STATE;
+    }
+    if (iq == NULL) {
+        (void)leave(t, NODE_OTHER_SHAPE);
+        return ESP_ERR_INVALID_ARG;
+    }
+    return leave(t, node_offer_iq(&t->node, iq, n_pairs, first_word_invalid, aether_clock_read(&t->clock, timestamp)));
+}
+
+esp_err_t temporal_task_submit_state(const void *packet, size_t length) {
+    float features[NODE_STATE_FEATURES];
+    uint64_t time = 0;
+    temporal *t;
+    if (!node_state_read(packet, length, features, &time)) {
+        return ESP_ERR_INVALID_CRC;
+    }
+    t = enter();
+    if (t == NULL) {
+        return ESP_ERR_INVALID_STATE;
+    }
+    if (t->node.classifier->model.header.input_dim != NODE_STATE_FEATURES) {
+        return leave(t, NODE_OTHER_SHAPE);
+    }
+    return leave(t, node_offer(&t->node, features, time));
+}
+
+esp_err_t temporal_task_csi_pairs(uint32_t *n_pairs) {
+    const temporal *t = __atomic_load_n(&running, __ATOMIC_SEQ_CST);
+    if (t == NULL) {
+        return ESP_ERR_INVALID_STATE;
+    }
+    if (n_pairs == NULL) {
+        return ESP_ERR_INVALID_ARG;
+    }
+    *n_pairs = t->node.classifier->model.carriers != NULL ? t->node.classifier->model.n_pairs
+                                                         : t->node.classifier->model.header.input_dim;
+    return ESP_OK;
+}
+
+esp_err_t temporal_task_stats(temporal_task_stats_t *stats) {
+    const temporal *t = __atomic_load_n(&running, __ATOMIC_SEQ_CST);
+    if (t == NULL) {
+        return ESP_ERR_INVALID_STATE;
+    }
+    if (stats == NULL) {
+        return ESP_ERR_INVALID_ARG;
+    }
+    count(t, stats);
+    return ESP_OK;
+}

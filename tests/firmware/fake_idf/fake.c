@@ -1,0 +1,352 @@
+/* The few calls of ESP-IDF and FreeRTOS that the node uses, on a computer with threads. A task that is notified while it is suspended
+   stays so, and a deleted task's memory is free at once when it is suspended, as in the real ones. */
+#include "fake.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "prototypes.h"
+
+#define HOST_STACK (512u * 1024u) /* a computer's C library and sanitizers take more than a chip's */
+
+/* Memory. */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int opened, made, fail_ahead;
+
+static int allowed(void) {
+    int ok;
+    pthread_mutex_lock(&lock);
+    made++;
+    ok = fail_ahead == 0 || --fail_ahead != 0;
+    opened += ok;
+    pthread_mutex_unlock(&lock);
+    return ok;
+}
+
+static void closed(void) {
+    pthread_mutex_lock(&lock);
+    opened--;
+    pthread_mutex_unlock(&lock);
+}
+
+int fake_open(void) {
+    int n;
+    pthread_mutex_lock(&lock);
+    n = opened;
+    pthread_mutex_unlock(&lock);
+    return n;
+}
+
+int fake_allocations(void) {
+    int n;
+    pthread_mutex_lock(&lock);
+    n = made;
+    pthread_mutex_unlock(&lock);
+    return n;
+}
+
+void fake_fail_allocation(int ahead) {
+    pthread_mutex_lock(&lock);
+    fail_ahead = ahead;
+    pthread_mutex_unlock(&lock);
+}
+
+void *heap_caps_aligned_alloc(size_t alignment, size_t size, uint32_t caps) {
+    void *p = NULL;
+    (void)caps;
+    return allowed() && posix_memalign(&p, alignment < sizeof(void *) ? sizeof(void *) : alignment, size) == 0 ? p : NULL;
+}
+
+void *heap_caps_aligned_calloc(size_t alignment, size_t n, size_t size, uint32_t caps) {
+    void *p = heap_caps_aligned_alloc(alignment, n * size, caps);
+    return p != NULL ? memset(p, 0, n * size) : NULL;
+}
+
+void *heap_caps_calloc(size_t n, size_t size, uint32_t caps) {
+    return heap_caps_aligned_calloc(8, n, size, caps);
+}
+
+void heap_caps_free(void *ptr) {
+    if (ptr != NULL) {
+        free(ptr);
+        closed();
+    }
+}
+
+/* Time. */
+
+static int64_t jumped;
+
+int64_t esp_timer_get_time(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000 + __atomic_load_n(&jumped, __ATOMIC_SEQ_CST);
+}
+
+void fake_clock_jump(int64_t microseconds) {
+    (void)__atomic_add_fetch(&jumped, microseconds, __ATOMIC_SEQ_CST);
+}
+
+/* Tasks. */
+
+struct tskTaskControlBlock {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    TaskFunction_t code;
+    void *argument;
+    uint32_t depth, notified;
+    eTaskState state;
+    bool end;
+    unsigned char *stack;
+};
+
+static __thread TaskHandle_t self;
+
+static void *begin(void *user) {
+    self = user;
+    self->code(self->argument);
+    abort(); /* a FreeRTOS task must not return */
+}
+
+BaseType_t xTaskCreatePinnedToCore(TaskFunction_t pxTaskCode, const char *const pcName, const uint32_t ulStackDepth,
+                                   void *const pvParameters, UBaseType_t uxPriority, TaskHandle_t *const pxCreatedTask,
+                                   const BaseType_t xCoreID) {
+    pthread_attr_t attributes;
+    TaskHandle_t task;
+    const size_t bytes = HOST_STACK + ulStackDepth;
+    (void)uxPriority;
+    if (strlen(pcName) > 15 || xCoreID > 1 || !allowed()) {
+        return 0;
+    }
+    task = calloc(1, sizeof *task);
+    task->stack = aligned_alloc(4096, bytes);
+    memset(task->stack, 0xA5, bytes);
+    pthread_mutex_init(&task->lock, NULL);
+    pthread_cond_init(&task->changed, NULL);
+    task->code = pxTaskCode;
+    task->argument = pvParameters;
+    task->depth = ulStackDepth;
+    *pxCreatedTask = task;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstack(&attributes, task->stack, bytes);
+    if (pthread_create(&task->thread, &attributes, begin, task) != 0) {
+        abort();
+    }
+    pthread_attr_destroy(&attributes);
+    return pdPASS;
+}
+
+void vTaskDelete(TaskHandle_t task) {
+    pthread_mutex_lock(&task->lock);
+    if (task->state != eSuspended) {
+        abort(); /* would be freed by the idle task, some time */
+    }
+    task->end = true;
+    pthread_cond_broadcast(&task->changed);
+    pthread_mutex_unlock(&task->lock);
+    pthread_join(task->thread, NULL);
+    free(task->stack);
+    free(task);
+    closed();
+}
+
+void vTaskSuspend(TaskHandle_t task) {
+    if (task != NULL) {
+        abort(); /* not played */
+    }
+    pthread_mutex_lock(&self->lock);
+    self->state = eSuspended;
+    while (!self->end) {
+        pthread_cond_wait(&self->changed, &self->lock);
+    }
+    pthread_mutex_unlock(&self->lock);
+    pthread_exit(NULL);
+}
+
+eTaskState eTaskGetState(TaskHandle_t task) {
+    eTaskState state;
+    pthread_mutex_lock(&task->lock);
+    state = task->state;
+    pthread_mutex_unlock(&task->lock);
+    return state;
+}
+
+UBaseType_t uxTaskGetStackHighWaterMark(TaskHandle_t task) {
+    UBaseType_t unused = 0;
+    while (unused < task->depth && task->stack[unused] == 0xA5) {
+        unused++;
+    }
+    return unused;
+}
+
+void vTaskDelay(const TickType_t ticks) {
+    const struct timespec t = {ticks / CONFIG_FREERTOS_HZ, (long)(ticks % CONFIG_FREERTOS_HZ) * (1000000000L / CONFIG_FREERTOS_HZ)};
+    nanosleep(&t, NULL);
+}
+
+BaseType_t xTaskGenericNotify(TaskHandle_t task, UBaseType_t index, uint32_t value, eNotifyAction action, uint32_t *previous) {
+    if (index != 0 || value != 0 || action != eIncrement || previous != NULL) {
+        abort(); /* not played */
+    }
+    pthread_mutex_lock(&task->lock);
+    task->notified++;
+    pthread_cond_broadcast(&task->changed);
+    pthread_mutex_unlock(&task->lock);
+    return pdPASS;
+}
+
+uint32_t ulTaskGenericNotifyTake(UBaseType_t index, BaseType_t clear, TickType_t ticks) {
+    struct timespec until;
+    uint32_t value;
+    if (index != 0 || !clear) {
+        abort();
+    }
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += (time_t)(ticks / CONFIG_FREERTOS_HZ);
+    until.tv_nsec += (long)(ticks % CONFIG_FREERTOS_HZ) * (1000000000L / CONFIG_FREERTOS_HZ);
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_nsec -= 1000000000L;
+        until.tv_sec++;
+    }
+    pthread_mutex_lock(&self->lock);
+    while (self->notified == 0 && pthread_cond_timedwait(&self->changed, &self->lock, &until) != ETIMEDOUT) {
+    }
+    value = self->notified;
+    self->notified = 0;
+    pthread_mutex_unlock(&self->lock);
+    return value;
+}
+
+/* Flash. */
+
+unsigned char fake_flash[2][FAKE_SLOT_BYTES];
+static bool there[2] = {true, true};
+static const esp_partition_t partitions[2] = {
+    {NULL, ESP_PARTITION_TYPE_DATA, ESP_PARTITION_SUBTYPE_DATA_UNDEFINED, 0x110000, FAKE_SLOT_BYTES, 4096, "aether_a", false, false},
+    {NULL, ESP_PARTITION_TYPE_DATA, ESP_PARTITION_SUBTYPE_DATA_UNDEFINED, 0x130000, FAKE_SLOT_BYTES, 4096, "aether_b", false, false},
+};
+
+__attribute__((constructor)) static void erased(void) {
+    memset(fake_flash, 0xFF, sizeof fake_flash);
+}
+
+void fake_flash_there(unsigned slot, bool is) {
+    there[slot] = is;
+}
+
+static unsigned char *flash_of(const esp_partition_t *partition, size_t offset, size_t size) {
+    return offset <= FAKE_SLOT_BYTES && size <= FAKE_SLOT_BYTES - offset ? fake_flash[partition - partitions] + offset : NULL;
+}
+
+const esp_partition_t *esp_partition_find_first(esp_partition_type_t type, esp_partition_subtype_t subtype, const char *label) {
+    unsigned i;
+    for (i = 0; i < 2; i++) {
+        if (there[i] && (type == ESP_PARTITION_TYPE_ANY || type == partitions[i].type) &&
+            (subtype == ESP_PARTITION_SUBTYPE_ANY || subtype == partitions[i].subtype) &&
+            strcmp(label, partitions[i].label) == 0) {
+            return partitions + i;
+        }
+    }
+    return NULL;
+}
+
+esp_err_t esp_partition_read(const esp_partition_t *partition, size_t offset, void *to, size_t size) {
+    const unsigned char *at = flash_of(partition, offset, size);
+    if (at == NULL) {
+        return ESP_ERR_INVALID_SIZE;
+    }
+    memcpy(to, at, size);
+    return ESP_OK;
+}
+
+esp_err_t esp_partition_write(const esp_partition_t *partition, size_t offset, const void *from, size_t size) {
+    unsigned char *at = flash_of(partition, offset, size);
+    size_t i;
+    if (at == NULL) {
+        return ESP_ERR_INVALID_SIZE;
+    }
+    for (i = 0; i < size; i++) {
+        at[i] &= ((const unsigned char *)from)[i];
+    }
+    return ESP_OK;
+}
+
+esp_err_t esp_partition_erase_range(const esp_partition_t *partition, size_t offset, size_t size) {
+    unsigned char *at = flash_of(partition, offset, size);
+    if (at == NULL || offset % 4096 != 0 || size % 4096 != 0) {
+        return ESP_ERR_INVALID_SIZE;
+    }
+    memset(at, 0xFF, size);
+    return ESP_OK;
+}
+
+esp_err_t esp_partition_mmap(const esp_partition_t *partition, size_t offset, size_t size, esp_partition_mmap_memory_t memory,
+                             const void **out_ptr, esp_partition_mmap_handle_t *out_handle) {
+    const unsigned char *at = flash_of(partition, offset, size);
+    if (at == NULL || memory != ESP_PARTITION_MMAP_DATA) {
+        return ESP_ERR_INVALID_ARG;
+    }
+    pthread_mutex_lock(&lock);
+    opened++;
+    pthread_mutex_unlock(&lock);
+    *out_ptr = at;
+    *out_handle = 77;
+    return ESP_OK;
+}
+
+void esp_partition_munmap(esp_partition_mmap_handle_t handle) {
+    if (handle != 77) {
+        abort();
+    }
+    closed();
+}
+
+/* The log goes to stdout. */
+
+void fake_log(char level, const char *tag, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void fake_log(char level, const char *tag, const char *format, ...) {
+    va_list values;
+    pthread_mutex_lock(&lock);
+    printf("%c %s: ", level, tag);
+    va_start(values, format);
+    vprintf(format, values);
+    va_end(values);
+    putchar('\n');
+    fflush(stdout);
+    pthread_mutex_unlock(&lock);
+}
+
+const char *esp_err_to_name(esp_err_t code) {
+    switch (code) {
+    case ESP_OK:
+        return "ESP_OK";
+    case ESP_FAIL:
+        return "ESP_FAIL";
+    case ESP_ERR_NO_MEM:
+        return "ESP_ERR_NO_MEM";
+    case ESP_ERR_INVALID_ARG:
+        return "ESP_ERR_INVALID_ARG";
+    case ESP_ERR_INVALID_STATE:
+        return "ESP_ERR_INVALID_STATE";
+    case ESP_ERR_INVALID_SIZE:
+        return "ESP_ERR_INVALID_SIZE";
+    case ESP_ERR_NOT_FOUND:
+        return "ESP_ERR_NOT_FOUND";
+    case ESP_ERR_NOT_SUPPORTED:
+        return "ESP_ERR_NOT_SUPPORTED";
+    case ESP_ERR_INVALID_CRC:
+        return "ESP_ERR_INVALID_CRC";
+    case ESP_ERR_INVALID_VERSION:
+        return "ESP_ERR_INVALID_VERSION";
+    default:
+        return "UNKNOWN ERROR";
+    }
+}

@@ -1,0 +1,104 @@
+"""Compiles node code for this computer, with the address and undefined-behaviour sanitizers, and runs it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CSRC = ROOT / "csrc"
+FIRMWARE = ROOT / "firmware"
+NODE = FIRMWARE / "node"
+COMPONENT = FIRMWARE / "components" / "ruv_temporal"
+FAKE = ROOT / "tests" / "firmware" / "fake_idf"
+
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wdouble-promotion", "-Wshadow", "-Wstrict-prototypes", "-Wvla"]
+FLAGS = ["-Werror", "-ffp-contract=off", "-g", "-O1", "-DAETHER_PORTABLE_ONLY"]
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
+_OBJECTS = tempfile.TemporaryDirectory(prefix="aether-node-")  # one compilation serves all programs of a test run
+SIMD = ("sse2", "avx2", "avx512", "neon")
+
+
+def compiler() -> str:
+    """This computer's C compiler; without one the test is skipped by name, and fails where CI must have it."""
+    found = os.environ.get("CC") or next((name for name in ("cc", "gcc", "clang") if shutil.which(name)), None)
+    if found is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("a C compiler is missing")
+        pytest.skip("a C compiler is missing")
+    return found
+
+
+def core_sources(*, golden: bool = False) -> list[Path]:
+    kernels = [path for path in sorted((CSRC / "src" / "kernels").glob("*.c")) if path.stem not in SIMD]
+    return [*sorted((CSRC / "src").glob("*.c")), *kernels, *(sorted((CSRC / "golden").glob("*.c")) if golden else [])]
+
+
+def build(
+    folder: Path,
+    name: str,
+    sources: list[Path],
+    includes: list[Path],
+    *,
+    standard: str = "c99",
+    options: tuple[str, ...] = (),
+    sanitizers: tuple[str, ...] = tuple(SANITIZERS),
+) -> Path:
+    """A program `name` in `folder`."""
+    cc = compiler()
+    flags = [f"-std={standard}", *WARNINGS, *FLAGS, *options, *sanitizers, *[f"-I{path}" for path in includes]]
+
+    def compiled(source: Path) -> Path:
+        key = hashlib.sha256("\0".join([cc, *flags, str(source)]).encode()).hexdigest()
+        out = Path(_OBJECTS.name) / f"{source.stem}-{key[:16]}.o"
+        if out.exists():
+            return out
+        done = subprocess.run([cc, *flags, "-c", source, "-o", out], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return out
+
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(compiled, sources))
+    program = folder / name
+    done = subprocess.run([cc, *sanitizers, *made, "-pthread", "-o", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return program
+
+
+def run(program: Path, *arguments: str | Path | int, seconds: int = 240) -> str:
+    """What it prints; it must end with 0."""
+    environment = dict(os.environ, ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=0", UBSAN_OPTIONS="print_stacktrace=1")
+    environment.pop("LD_PRELOAD", None)
+    done = subprocess.run(
+        [program, *map(str, arguments)], capture_output=True, text=True, timeout=seconds, check=False, env=environment
+    )
+    assert done.returncode == 0, f"{program.name} {arguments}: exit code {done.returncode}\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
+    return done.stdout
+
+
+def component_program(
+    folder: Path,
+    name: str,
+    *options: str,
+    switched_off: bool = False,
+    core: list[Path] | None = None,
+    sanitizers: tuple[str, ...] = tuple(SANITIZERS),
+) -> Path:
+    """The component, a computer in the place of the chip, and node_component_check.c."""
+    source = COMPONENT / "src"
+    if switched_off:
+        sources, options = [source / "switched_off.c"], (*options, "-DFAKE_SWITCHED_OFF")
+    else:
+        own = [path for path in sorted(source.glob("*.c")) if path.name != "switched_off.c"]
+        sources = [*own, *sorted(NODE.glob("*.c")), *(core or core_sources(golden=True))]
+    check = ROOT / "tests" / "firmware" / "node_component_check.c"
+    includes = [COMPONENT / "include", source, NODE, CSRC / "include", CSRC / "golden", FAKE, FAKE / "include"]
+    files = [*sources, FAKE / "fake.c", check]
+    return build(folder, name, files, includes, standard="gnu11", options=options, sanitizers=sanitizers)

@@ -1,0 +1,159 @@
+"""The ESP-IDF component, run on this computer against the few calls of ESP-IDF that it uses."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import blob_bytes
+import numpy as np
+import pytest
+from node_build import COMPONENT, CSRC, component_program, core_sources, run
+
+from aether_temporal import TemporalModel, WeightBlob
+from aether_temporal.shipped import model_path
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return component_program(tmp_path_factory.mktemp("component"), "component")
+
+
+CODES = {
+    "OK": "ESP_OK",
+    "ARGUMENT": "ESP_ERR_INVALID_ARG",
+    "CONFIG": "ESP_ERR_INVALID_ARG",
+    "SHAPE": "ESP_ERR_INVALID_SIZE",
+    "NOT_FINITE": "ESP_ERR_INVALID_ARG",
+    "OVERFLOW": "ESP_ERR_INVALID_ARG",
+    "CACHE_FULL": "ESP_ERR_INVALID_STATE",
+    "CACHE_MISMATCH": "ESP_ERR_INVALID_STATE",
+    "NO_STREAMING": "ESP_ERR_INVALID_ARG",
+    "TOO_LARGE": "ESP_ERR_NO_MEM",
+    "MEMORY": "ESP_ERR_NO_MEM",
+    "ALIGNMENT": "ESP_ERR_INVALID_ARG",
+    "STATE": "ESP_ERR_INVALID_STATE",
+    "KERNELS": "ESP_ERR_INVALID_STATE",
+    "BLOB_SHORT": "ESP_ERR_INVALID_SIZE",
+    "BLOB_MAGIC": "ESP_ERR_INVALID_ARG",
+    "BLOB_VERSION": "ESP_ERR_INVALID_VERSION",
+    "BLOB_LENGTH": "ESP_ERR_INVALID_SIZE",
+    "BLOB_CRC": "ESP_ERR_INVALID_CRC",
+    "BLOB_FLAGS": "ESP_ERR_INVALID_VERSION",
+    "BLOB_HEADER": "ESP_ERR_INVALID_SIZE",
+    "GOLDEN": "ESP_ERR_INVALID_STATE",
+}
+
+
+def test_every_status_has_a_code(program: Path) -> None:
+    pairs = [line.split()[1:] for line in run(program, "codes").splitlines() if line.startswith("code ")]
+    assert {status: code for status, code in pairs} == CODES
+    assert len(pairs) == len(CODES)
+
+
+def test_switched_off(tmp_path: Path) -> None:
+    assert "ok off" in run(component_program(tmp_path, "off", switched_off=True), "off")
+
+
+def test_the_header_is_the_interface() -> None:
+    """Signatures as existing node firmware calls them, and nothing else."""
+    text = (COMPONENT / "include" / "ruv_temporal.h").read_text(encoding="utf-8")
+    code = " ".join(re.sub(r"/\*.*?\*/", " ", text, flags=re.DOTALL).split())
+    wanted = [
+        "esp_err_t ruv_temporal_init(const uint8_t *weights, size_t weights_len, uint32_t input_dim, uint32_t window_len, "
+        "uint32_t n_classes, ruv_temporal_ctx_t **out_ctx);",
+        "esp_err_t ruv_temporal_push(ruv_temporal_ctx_t *ctx, const float *frame);",
+        "esp_err_t ruv_temporal_classify(ruv_temporal_ctx_t *ctx, float *logits, uint32_t n_classes);",
+        "void ruv_temporal_destroy(ruv_temporal_ctx_t *ctx);",
+        "esp_err_t ruv_temporal_kernel_self_test(void);",
+    ]
+    assert '#include "esp_err.h"' in code
+    assert all(signature in code for signature in wanted)
+    assert code.count(";") == len(wanted) + 1  # and the opaque type
+    assert "typedef struct ruv_temporal_ctx ruv_temporal_ctx_t;" in code
+
+
+def frames(features: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    """As node_component_check.c makes them."""
+    t, f = np.meshgrid(np.arange(300), np.arange(features), indexing="ij")
+    return ((t * 37 + f * 11) % 64).astype(np.float32) / np.float32(4)
+
+
+def words(line: str) -> list[int]:
+    return [int(word, 16) for word in line.split()[1:]]
+
+
+def blobs(plain_blob: WeightBlob) -> dict[str, bytes]:
+    return {
+        "reference": plain_blob.serialize(),
+        "small": blob_bytes.plain(),
+        "every": blob_bytes.extended(binary16=True).encode(),
+        "activity": Path(model_path("activity")).read_bytes(),
+    }
+
+
+MODELS = [(name, "float16") for name in ("reference", "small", "every", "activity")] + [("reference", "float32")]
+
+
+@pytest.mark.parametrize(("name", "cache"), MODELS)
+def test_drop_in_interface(tmp_path: Path, program: Path, plain_blob: WeightBlob, name: str, cache: str) -> None:
+    if cache == "float32":
+        program = component_program(tmp_path, "binary32", "-DFAKE_BINARY32")
+    data = blobs(plain_blob)[name]
+    model = TemporalModel.from_blob(data)
+    path = tmp_path / "model.rvne"
+    path.write_bytes(data)
+    out = run(program, "interface", path, model.input_dim, model.n_classes)
+    said = {line.split()[0]: line for line in out.splitlines()}
+    assert "ok interface" in out
+    stream = model.stream(capacity=256, dtype=cache)  # type: ignore[arg-type]
+    for frame in frames(model.input_dim):
+        logits = stream.push(frame)
+    assert words(said["logits"]) == logits.view(np.uint32).tolist()
+    if stream.embedding is not None:
+        assert words(said["embedding"]) == stream.embedding.view(np.uint32).tolist()
+    names = model.settings.class_names if model.settings else None
+    assert said["class"] == f"class {names[-1] if names else 'none'}"
+    pairs = model.settings.carriers.n_pairs if model.settings and model.settings.carriers else model.input_dim
+    iq = (np.arange(2 * pairs) * 29).astype(np.uint8).view(np.int8).reshape(-1, 2)
+    assert words(said["csi"]) == model.csi_frame(iq).view(np.uint32).tolist()
+
+
+def test_self_test_runs(program: Path) -> None:
+    out = run(program, "self-test")
+    assert "every bit is the same" in out
+
+
+def test_self_test_vectors_are_golden() -> None:
+    done = subprocess.run(
+        [sys.executable, COMPONENT / "make_self_test.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("change", ["constant", "fused"])
+def test_self_test_bites(tmp_path: Path, change: str) -> None:
+    """A core that computes other bits fails it: one with a constant one unit in the last place off, and one that fuses."""
+    options: tuple[str, ...] = ()
+    sources = core_sources(golden=True)
+    if change == "fused":
+        info = Path("/proc/cpuinfo")
+        if platform.machine() != "x86_64" or not info.exists() or " fma " not in info.read_text(encoding="utf-8"):
+            pytest.skip("a processor with -mfma")
+        options = ("-O2", "-ffp-contract=fast", "-mfma")  # GCC fuses from -O2 on
+    else:
+        shutil.copytree(CSRC, tmp_path / "csrc")
+        header = tmp_path / "csrc" / "src" / "exp.h"
+        text = header.read_text(encoding="utf-8")
+        assert text.count("4.99999851e-1f") == 1
+        header.write_text(text.replace("4.99999851e-1f", "4.99999881e-1f"), encoding="utf-8")
+        sources = [tmp_path / path.relative_to(CSRC.parent) for path in sources]
+    broken = component_program(tmp_path, "broken", *options, core=sources, sanitizers=())
+    done = subprocess.run([broken, "self-test"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "expected ESP_OK, got ESP_ERR_INVALID_STATE" in done.stdout
+    assert "words differ, the first is" in done.stdout

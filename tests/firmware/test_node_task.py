@@ -1,0 +1,212 @@
+"""The temporal task on this computer: slots, packets, and what goes wrong."""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import blob_bytes
+import crcmod.predefined
+import numpy as np
+import pytest
+from node_build import component_program, run
+from slot_image import Image
+
+from aether_temporal import TemporalModel, WeightBlob
+from aether_temporal.device.slots import pack_slot
+from aether_temporal.shipped import model_path
+
+crc32 = crcmod.predefined.mkPredefinedCrcFun("crc-32")
+
+PLAIN = blob_bytes.plain()
+EVERY = blob_bytes.extended().encode()
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return component_program(tmp_path_factory.mktemp("task"), "task")
+
+
+class Slots:
+    """Files for the two slots."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *images: Image | bytes | None) -> list[str | Path]:
+        paths: list[str | Path] = []
+        for name, image in zip("ab", (*images, None, None), strict=False):
+            if image is None:
+                paths.append("-")
+                continue
+            path = self.folder / f"slot_{name}"
+            path.write_bytes(image if isinstance(image, bytes) else image.encode())
+            paths.append(path)
+        return paths
+
+
+@pytest.fixture
+def slots(tmp_path: Path) -> Slots:
+    return Slots(tmp_path)
+
+
+def test_packed_images_are_used(program: Path, slots: Slots) -> None:
+    """What `aether device pack` writes; and that is what the specification, read independently, gives."""
+    for name in ("demo", "activity"):
+        blob = Path(model_path(name)).read_bytes()
+        packed = pack_slot(blob, sequence=7)
+        out = run(program, "start", *slots(None, packed))
+        assert "start ESP_OK" in out
+        assert "slot aether_b: in use: sequence 7" in out
+        assert "slot aether_a: empty" in out
+    header = struct.unpack_from("<II", packed, 0x18)
+    assert packed == Image(blob, sequence=7, frames=header[0], seed=header[1]).encode()
+
+
+def test_newest_is_used(program: Path, slots: Slots) -> None:
+    out = run(program, "start", *slots(Image(PLAIN, 4), Image(EVERY, 5)))
+    assert "slot aether_b: in use: sequence 5" in out
+    assert "slot aether_a: not tried" in out
+
+
+WRONG = [
+    ("damaged", Image(PLAIN[:40] + bytes([PLAIN[40] ^ 1]) + PLAIN[41:], 9, blob_crc=0), "INVALID_CRC", "the blob is damaged"),
+    ("other bits", Image(PLAIN, 9, check_binary16=0x12345678), "INVALID_STATE", "expected 12345678, got"),
+    ("a cut blob", Image(PLAIN[:-4] + bytes(4), 9), "INVALID_CRC", "CRC"),
+    ("a version to come", Image(blob_bytes.with_header(PLAIN, version=2), 9, check_binary32=0, check_binary16=0),
+     "INVALID_VERSION", "version"),
+    ("no blob", Image(bytes(92), 9, check_binary32=0, check_binary16=0), "INVALID_ARG", "magic"),
+    ("an uncommitted update", Image(PLAIN, 9, commit=0xFFFFFFFF), "NOT_FOUND", "did not come to its end"),
+    ("worn out", Image(PLAIN, 9, tries=3), "INVALID_STATE", "three starts"),
+    ("slot version", Image(PLAIN, 9, version=2), "INVALID_VERSION", "unknown version"),
+    ("header CRC", Image(PLAIN, 9, header_crc=1), "INVALID_CRC", "header is damaged"),
+    ("beyond the slot", Image(PLAIN, 9, blob_length=0x20000), "INVALID_SIZE", "does not fit"),
+    ("field", Image(PLAIN, 9, blob_offset=264), "INVALID_SIZE", "out of range"),
+    ("garbage", b"garbage" * 600, "INVALID_ARG", "no slot image"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("image", "code", "why"), [case[1:] for case in WRONG], ids=[case[0] for case in WRONG])
+def test_wrong_blob_leaves_the_node_running(
+    program: Path, slots: Slots, image: Image | bytes, code: str, why: str
+) -> None:
+    """Alone: no head, and the log says why. Beside a good one: that is used."""
+    if isinstance(image, Image) and image.blob[:4] == PLAIN[:4] and image.blob != PLAIN:
+        image = replace(image, check_binary32=0, check_binary16=0)
+    out = run(program, "start", *slots(image))
+    assert f"start ESP_ERR_{code}" in out
+    assert re.search(rf"E ruv_blob: slot aether_a: .*{re.escape(why)}", out), out
+    assert f"no head: ESP_ERR_{code}" in out
+    out = run(program, "start", *slots(image, Image(EVERY, 1)))
+    assert "start ESP_OK" in out
+    assert "slot aether_b: in use: sequence 1" in out
+    assert why in out
+
+
+def test_no_blob_at_all(program: Path, slots: Slots) -> None:
+    assert "start ESP_ERR_NOT_FOUND" in run(program, "start", *slots())
+    out = run(program, "start", slots(Image(PLAIN, 1))[0], "-none")
+    assert "start ESP_OK" in out
+    assert "slot aether_b: there is no such partition" in out
+
+
+def test_settings_that_cannot_be(program: Path, slots: Slots) -> None:
+    assert "ok refusals" in run(program, "refusals", *slots(Image(PLAIN, 1)))
+
+
+def test_more_classes_than_a_packet_can_name(program: Path, slots: Slots) -> None:
+    header = {"input_dim": 1, "n_q_heads": 1, "n_kv_heads": 1, "head_dim": 1, "n_layers": 1, "n_classes": 257}
+    blob = blob_bytes.blob_of(header, bytes(4 * (4 + 257)))
+    out = run(program, "start", *slots(Image(blob)))
+    assert "start ESP_ERR_INVALID_ARG" in out
+    assert "257 classes: a packet can name 256" in out
+
+
+def test_a_thousand_starts(program: Path, slots: Slots) -> None:
+    """While frames come from another task; nothing is left behind, and the sanitizers agree."""
+    out = run(program, "cycle", *slots(Image(PLAIN, 1)), 1000)
+    assert "ok cycle" in out
+    assert out.count("in use") == 1001
+    assert out.count("every bit is the same") == 1  # the kernels are proven once
+
+
+def test_flood_never_blocks(program: Path, slots: Slots, plain_blob: WeightBlob) -> None:
+    out = run(program, "flood", *slots(Image(plain_blob.serialize(), 1)))
+    assert re.search(r"queued \d+ dropped [1-9]\d*", out)
+
+
+def test_csi_and_wrapping_timestamps(program: Path, slots: Slots) -> None:
+    assert "ok csi" in run(program, "csi", *slots(Image(EVERY, 1)), 5)
+
+
+def test_feature_state(tmp_path: Path, program: Path, slots: Slots) -> None:
+    header = {"input_dim": 9, "n_q_heads": 1, "n_kv_heads": 1, "head_dim": 2, "n_layers": 1, "n_classes": 2}
+    weights = np.linspace(-1, 1, 9 * 2 * 4 + 9 * 2, dtype="<f4")
+    packet = struct.pack("<IBBHQ9fHH", 0xC5110006, 1, 0, 5, 123456, *range(9), 0, 0)
+    (tmp_path / "packet").write_bytes(packet + struct.pack("<I", crc32(packet)))
+    blob = blob_bytes.blob_of(header, weights.tobytes())
+    assert "ok state" in run(program, "state", *slots(Image(blob)), tmp_path / "packet")
+
+
+class Receiver:
+    """Datagrams to a port of this computer, as they come."""
+
+    def __init__(self) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.settimeout(0.2)
+        self.port: int = self.socket.getsockname()[1]
+        self.packets: list[bytes] = []
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._receive)
+
+    def _receive(self) -> None:
+        while True:
+            try:
+                self.packets.append(self.socket.recv(2048))
+            except TimeoutError:
+                if self._ended.is_set():
+                    return
+
+    def __enter__(self) -> Receiver:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self.socket.close()
+
+
+def test_packets(program: Path, slots: Slots, plain_blob: WeightBlob) -> None:
+    """Bad frames and jumping clocks included; every packet holds what the package computes."""
+    blob = plain_blob.serialize()
+    model = TemporalModel.from_blob(blob)
+    with Receiver() as receiver:
+        out = run(program, "send", *slots(Image(blob)), receiver.port)
+    assert "ok send" in out
+    sent = int(re.search(r"^sent (\d+)$", out, re.MULTILINE).group(1))  # type: ignore[union-attr]
+    assert sent == len(receiver.packets) >= 3
+    assert re.search(r"worst frame \d+ us, stack never used \d+ of 16384 bytes", out)
+
+    t, f = np.meshgrid(np.arange(44), np.arange(model.input_dim), indexing="ij")
+    frames = ((t * 37 + f * 11) % 64).astype(np.float32) / np.float32(4)
+    # What is asked of the task to learn its features is one frame of zeros in the run before; this one begins anew.
+    logits = model.forward(frames, capacity=256, dtype="float16")
+    answers = []
+    for row in logits:
+        second, top = np.sort(row)[-2:]
+        answers.append((int(row.argmax()), top, np.float32(top - second)))
+    for sequence, packet in enumerate(receiver.packets):
+        assert len(packet) == 40
+        assert struct.unpack_from("<I", packet, 36)[0] == crc32(packet[:36])
+        magic, version, classes, node, time, seq, argmax, top, margin = struct.unpack("<IHHB3xQIB3xff4x", packet)
+        assert (magic, version, classes, node, seq) == (0xC5110007, 1, model.n_classes, 1, sequence)
+        assert time > 0
+        assert packet[9:12] == packet[25:28] == bytes(3)
+        assert (argmax, top, margin) in answers
+    assert struct.unpack_from("<B3xff", receiver.packets[-1], 0x18) == answers[-1]
