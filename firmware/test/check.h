@@ -17,6 +17,8 @@ int check_end(void);
 #define CHECK_EQUAL(expected, got) check_number((uint64_t)(expected), (uint64_t)(got), #got, __FILE__, __LINE__)
 #define CHECK_BITS(expected, got) check_bits((expected), (got), #got, __FILE__, __LINE__) /* uint32_t */
 
+#define CHECK_NEVER(what) check_true(0, (what), __FILE__, __LINE__) /* a place that is not to be reached */
+
 int check_true(int holds, const char *what, const char *file, int line);
 int check_number(uint64_t expected, uint64_t got, const char *what, const char *file, int line);
 int check_bits(uint32_t expected, uint32_t got, const char *what, const char *file, int line);

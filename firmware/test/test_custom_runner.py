@@ -35,7 +35,8 @@ class EmulatorReader(NativeTestOutputReader):
         program = next((path for path in programs if path.is_file()), None)
         if program is None:
             raise UnitTestError(f"{built}: expected one of {', '.join(path.name for path in programs)}, found none")
-        return [sys.executable, str(MODULES / "emulate.py"), board, str(program), *runner.options.program_args]
+        seconds = runner.project_config.get(f"env:{env}", "custom_seconds", "120")
+        return [sys.executable, str(MODULES / "emulate.py"), board, str(program), "--seconds", seconds]
 
 
 class Reading:
@@ -120,7 +121,7 @@ class CustomTestRunner(TestRunnerBase):
 
     def on_testing_line_output(self, line: str) -> None:
         lines = report.read_lines(line)
-        if not lines and re.search(r"\baether [a-z]+ ", line):
+        if len(lines) != len(re.findall(r"aether [a-z]+ ", line)):
             self.wrong.append(f"damaged line {line.strip()[:120]!r}")
         for each in lines:
             try:

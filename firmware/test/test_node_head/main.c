@@ -204,7 +204,7 @@ static void frames_go_on_the_blobs_grid(void) {
         CHECK(node_offer_iq(&n, iq, 5, i % 2 == 0, time) == NODE_QUEUED);
         CHECK(node_work(&n));
         frame[0] = 17.0f;
-        frame[1] = i % 2 == 0 ? 0.0f : 13.0f;
+        frame[1] = (float)(i % 2 * 13u);
         CHECK(aether_resample_push(&alone->grid, frame, time, &restarted) == AETHER_OK);
         while (aether_resample_due(&alone->grid) > 0) {
             CHECK(aether_resample_take(&alone->grid, frame) == AETHER_OK);

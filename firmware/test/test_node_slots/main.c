@@ -315,7 +315,7 @@ static void cut_everywhere(int before, int old, int after, int harsh) {
         sim.touched[0] = 0;
         CHECK((update(0, after) == NODE_SLOT_OK) == (cut == total));
         if (sim.touched[0] != 0 || memcmp(kept_a, slot_a, SLOT) != 0) {
-            CHECK(!"the slot in use was touched");
+            CHECK_NEVER("the slot in use was touched");
         }
         flash_restart(&sim);
         used = choose();
@@ -324,7 +324,7 @@ static void cut_everywhere(int before, int old, int after, int harsh) {
         } else if (used == 0 && runs(0, before)) {
             seen_old++;
         } else {
-            CHECK(!"neither the old blob nor the new one runs");
+            CHECK_NEVER("neither the old blob nor the new one runs");
         }
         if (cut % 61u == 0 && used == 0) { /* and the update can be done again */
             CHECK(update(0, after) == NODE_SLOT_OK && choose() == 1 && runs(1, after));
