@@ -73,7 +73,21 @@ def flipped_under_crc() -> Vectors:
     return replace(good, data=data, changed_case=name, changed_element=element)
 
 
-MAKERS: dict[str, Callable[[], Vectors]] = {"whole": whole, "flipped": flipped, "flipped-under-crc": flipped_under_crc}
+def small() -> Vectors:
+    """Without the largest file: for tests of what is around the vectors."""
+    paths = sorted(GOLDEN.glob("*.agv"))
+    largest = max(paths, key=lambda path: path.stat().st_size)
+    kept = [path for path in paths if path != largest]
+    data = [path.read_bytes() for path in kept]
+    return Vectors(b"".join(data), [path.name for path in kept], sum(_words(block)[3] for block in data), data[-1])
+
+
+MAKERS: dict[str, Callable[[], Vectors]] = {
+    "whole": whole,
+    "flipped": flipped,
+    "flipped-under-crc": flipped_under_crc,
+    "small": small,
+}
 
 
 def write(kind: str, folder: Path) -> Path:

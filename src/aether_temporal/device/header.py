@@ -37,7 +37,7 @@ def c_header(blob: bytes, name: str, source: str = "") -> str:
 #define {guard}_ALIGNED _Alignas(16)
 #endif
 
-static const unsigned char {name}[{len(blob)}] {guard}_ALIGNED = {{
+{guard}_ALIGNED static const unsigned char {name}[{len(blob)}] = {{
 {body}
 }};
 
