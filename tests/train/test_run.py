@@ -254,3 +254,42 @@ def test_a_checkpoint_executes_nothing(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "evil.pt", {"task": Evil()})
     with pytest.raises(CheckpointError, match=r"evil\.pt: expected tensors and numbers"):
         load_checkpoint(tmp_path / "evil.pt")
+
+
+LARGE = """
+import json, resource, sys
+from pathlib import Path
+import numpy as np, torch
+from aether_temporal.torch import NetworkConfig
+from aether_temporal.train.corpus import Corpus
+from aether_temporal.train.crops import Augmentation, Crops
+from aether_temporal.train.fitting import FitConfig, fit, some_frames
+from aether_temporal.train.windows import class_counts
+
+torch.set_num_threads(1)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+corpus = Corpus.read(sys.argv[1])
+crops = Crops(60, 8, 5, 9, Augmentation(), tuple(class_counts(corpus, 2).tolist()))
+crops.check(corpus)
+shape = NetworkConfig(corpus.width, 2, 8, n_layers=1, n_q_heads=2, head_dim=4, gain="mean")
+fit(shape, some_frames(corpus, 2000), lambda g: crops.draw(corpus, g), FitConfig(steps=5), seed=0, show_progress=False)
+print(corpus.frames * corpus.width * 4, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is measured in Linux's units")
+def test_a_corpus_far_larger_than_what_is_kept_of_it_trains(tmp_path: Path) -> None:
+    """3 GB of frames in a file with holes; not a fifth of that is ever in memory, mapped pages included."""
+    tracks, length, width = 300, 50_000, 50
+    with (tmp_path / "frames.f32").open("wb") as file:
+        file.truncate(tracks * length * width * 4)
+        file.write(np.random.default_rng(0).uniform(1, 9, (length // 10, width)).astype("<f4").data)
+    np.tile(np.repeat([0, 1], length // 2), tracks).astype("<i8").tofile(tmp_path / "labels.i64")
+    entries = [{"name": str(i), "session": "0", "start": i * length, "stop": (i + 1) * length} for i in range(tracks)]
+    index = {"version": 1, "classes": ["a", "b"], "width": width, "frames": tracks * length, "tracks": entries}
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    done = subprocess.run([sys.executable, "-c", LARGE, str(tmp_path)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    size, memory = map(int, done.stdout.split())
+    assert size == 3_000_000_000
+    assert memory < size / 5, memory

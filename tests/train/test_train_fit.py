@@ -111,6 +111,12 @@ def test_some_frames_are_spread_over_all_tracks() -> None:
     assert np.unique(few[:, 0], return_counts=True)[1].tolist() == [10, 10, 10, 10]
 
 
+def test_frames_that_are_all_the_same_are_refused() -> None:
+    corpus = Corpus([Track("flat", "0", np.ones((200, 4), np.float32), np.arange(200) % 2)], ("a", "b"))
+    with pytest.raises(RecordingError, match="expected some that differ"):
+        activity.train(corpus, activity.Recipe(fit=FitConfig(steps=1)), show_progress=False)
+
+
 def test_class_weights_move_the_answers_to_rare_classes() -> None:
     """The two classes look the same; what decides is how often each occurs, or what it counts."""
     labels = np.tile(np.repeat([0, 1], [90, 10]), 4)

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from aether_temporal.recordings import RecordingError
 from aether_temporal.torch.network import NetworkConfig, TemporalClassifier
 
 from .checkpoint import State, load_into
@@ -118,13 +119,16 @@ def fit(
 
     normalise: frames [T, input_dim] that give the normalisation. draw: a batch, frames [N, T, input_dim] and targets
     [N, T], -1 where there is none. The same seed, torch build, processor and thread count give the same weights,
-    however often the run was interrupted and however many workers made its batches.
+    however often the run was interrupted and however many workers made its batches. RecordingError: frames that are all
+    the same.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = TemporalClassifier(shape)
     with torch.no_grad():
         network.set_normalisation(torch.from_numpy(np.array(normalise, dtype=np.float32)))
+    if not torch.isfinite(network.scale).all():
+        raise RecordingError("frames: expected some that differ, found all the same: there is nothing to learn from")
     task = Fitting(network, config, class_weights)
     (run or Run(None, {})).train(
         task,

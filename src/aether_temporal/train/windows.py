@@ -12,6 +12,8 @@ from aether_temporal.recordings import RecordingError
 
 from .corpus import Track
 
+_CHUNK = 1 << 16
+
 
 def expect_length(track: Track, length: int, what: str = "window") -> None:
     """RecordingError for a track with fewer frames than one window has."""
@@ -54,7 +56,9 @@ def class_counts(corpus: Sequence[Track], classes: int) -> NDArray[np.int64]:
     """Frames of each class."""
     counts = np.zeros(classes, dtype=np.int64)
     for track in corpus:
-        counts += np.bincount(np.asarray(track.labels)[track.labels >= 0], minlength=classes)[:classes]
+        for start in range(0, len(track), _CHUNK):
+            labels = np.asarray(track.labels[start : start + _CHUNK])
+            counts += np.bincount(labels[labels >= 0], minlength=classes)[:classes]
     return counts
 
 
