@@ -128,6 +128,10 @@ class Report:
         """ReportError when the lines do not fit each other: some are missing."""
         if self.ended and self.lines != self.taken:
             raise ReportError(f"{self.lines} lines were sent, {self.taken} arrived")
+        files = {(file.kernels, file.index) for file in self.files}
+        failures = {(failure.kernels, failure.case, failure.path) for failure in self.failures}
+        if len(files) != len(self.files) or len(failures) != len(self.failures):
+            raise ReportError("a line arrived twice")
         if self.ended and self.failed_files != sum(f.status != "OK" or f.failed > 0 for f in self.files):
             raise ReportError("the last line counts other failed files than the lines before it")
         if self.total("failed") != len(self.failures):
