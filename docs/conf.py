@@ -1,5 +1,6 @@
 """Sphinx configuration: `sphinx-build -W --keep-going docs docs/_build/html`, with the extra `docs` installed."""
 
+import importlib.util
 from importlib.metadata import version as installed_version
 
 project = "aether-temporal"
@@ -16,6 +17,7 @@ myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+autodoc_mock_imports = [] if importlib.util.find_spec("torch") else ["torch"]
 
 html_theme = "furo"
 html_title = f"aether-temporal {release}"

@@ -92,6 +92,8 @@ def run_console(block: Block, page: Path, cwd: Path) -> None:
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=name)
 def test_blocks(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every block of a page runs, one after the other in one folder."""
+    if any("import torch" in block.text for block in blocks(page)):
+        pytest.importorskip("torch", reason="torch (extra train) is not installed")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": name(page)}
     for block in blocks(page):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -15,6 +18,7 @@ from aether_temporal import (
     WeightBlobHeader,
 )
 from aether_temporal.halving import half_cost
+from aether_temporal.recordings import open_recordings
 from aether_temporal.shipped import shipped_models
 from aether_temporal.simulation import demo_script, simulate
 
@@ -82,3 +86,23 @@ def test_what_cannot_be_measured_is_refused_by_name(plain_blob: WeightBlob, fram
     header: WeightBlobHeader = plain_blob.header
     with pytest.raises(ResultOverflowError, match="classifier"):
         half_cost(WeightBlob(header, weights.tobytes()), good)
+
+
+def test_the_documented_figures_are_what_is_measured(recordings_dir: Path) -> None:
+    blob = WeightBlob.load(shipped_models()["activity"])
+    recordings = list(open_recordings(recordings_dir / "geotec_sessions_1_3.npz"))
+    reports = [half_cost(blob, recording.features()) for recording in recordings]
+    worst = {cost.name: max(r.arrays[i].logits for r in reports) for i, cost in enumerate(reports[0].arrays)}
+    page = (Path(__file__).resolve().parent.parent / "docs" / "guide" / "pytorch.md").read_text(encoding="utf-8")
+    stated = {}
+    for name, *cells in re.findall(r"^\| `([\w.]+)` \| (\S*) ?\| (\S*) ?\| (\S*) ?\|$", page, re.MULTILINE):
+        stated |= {f"layers.{i}.{name}" if i < 2 else name: cell for i, cell in enumerate(cells) if cell}
+    assert stated == {name: f"{value:.1e}" for name, value in worst.items()}
+    (together,) = re.findall(r"\*\*all together\*\* \| \| \| (\S+) \|", page)
+    assert together == f"{max(r.together.logits for r in reports):.1e}"
+    frames = sum(r.frames for r in reports)
+    changed = round(sum(r.together.changed * r.frames for r in reports))
+    spaced = f"{frames:,}".replace(",", " ")
+    assert f"Together they change {changed} answers of the {spaced}." in page
+    sizes = [f"{n:,}".replace(",", " ") for n in (reports[0].bytes_before, reports[0].bytes_after)]
+    assert f"({sizes[0]} bytes, {sizes[1]} with binary16)" in page
