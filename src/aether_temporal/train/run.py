@@ -24,6 +24,7 @@ from typing import IO, Any, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from aether_temporal import __version__
@@ -208,7 +209,7 @@ class Run:
         workers: int = 0,
         show_progress: bool = True,
     ) -> Iterator[tuple[int, Mapping[str, float]]]:
-        """Trains `task` on `draw`n batches for steps 0 … steps - 1, from where a checkpoint of this run says; gives
+        """Trains `task` on batches from `draw` for steps 0 … steps - 1, from where a checkpoint of this run says; gives
         (step, numbers) after each. The last state is checkpointed too. CheckpointError: a damaged or foreign
         checkpoint.
 
@@ -312,7 +313,7 @@ def _progress(title: str, steps: int, first: int, shown: bool) -> Iterator[Calla
         TextColumn("{task.fields[numbers]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, disable=not shown) as bar:
+    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
         task = bar.add_task(title, total=steps, completed=first, numbers="")
 
         def advance(numbers: Mapping[str, float]) -> None:
