@@ -1,5 +1,5 @@
-"""Makes firmware/test/node_blobs.h: small blobs, and what the reference implementation, which shares no code with the core, says that a
-chip must answer for them. `python tests/firmware/make_node_blobs.py` writes it; test_node_logic.py compares."""
+"""Makes firmware/test/node_blobs.h: small blobs, and what the reference implementation, which shares no code with the
+core, says that a chip must answer for them. `python tests/firmware/make_node_blobs.py` writes it; test_node_logic.py compares."""
 
 from __future__ import annotations
 
@@ -95,7 +95,16 @@ def source() -> str:
             f'    {{"{name}", NODE_BLOB_{name.upper()}, {len(data)}u, 0x{zlib.crc32(data[:-4]):08X}u, {checks}}},'
         )
     names = ", ".join(f"NODE_{name.upper()}" for name in blobs())
-    lines += [f"enum {{ {names}, NODE_BLOBS }};", "", "static const node_blob NODE_BLOB[NODE_BLOBS] = {", *table, "};", "", "#endif", ""]
+    lines += [
+        f"enum {{ {names}, NODE_BLOBS }};",
+        "",
+        "static const node_blob NODE_BLOB[NODE_BLOBS] = {",
+        *table,
+        "};",
+        "",
+        "#endif",
+        "",
+    ]
     return "\n".join(lines)
 
 

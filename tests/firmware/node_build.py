@@ -67,19 +67,25 @@ def build(
     with ThreadPoolExecutor(2) as pool:
         made = list(pool.map(compiled, sources))
     program = folder / name
-    done = subprocess.run([cc, *sanitizers, *made, "-pthread", "-o", program], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [cc, *sanitizers, *made, "-pthread", "-o", program], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return program
 
 
 def run(program: Path, *arguments: str | Path | int, seconds: int = 240) -> str:
     """What it prints; it must end with 0."""
-    environment = dict(os.environ, ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=0", UBSAN_OPTIONS="print_stacktrace=1")
+    environment = dict(
+        os.environ, ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=0", UBSAN_OPTIONS="print_stacktrace=1"
+    )
     environment.pop("LD_PRELOAD", None)
     done = subprocess.run(
         [program, *map(str, arguments)], capture_output=True, text=True, timeout=seconds, check=False, env=environment
     )
-    assert done.returncode == 0, f"{program.name} {arguments}: exit code {done.returncode}\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
+    assert done.returncode == 0, (
+        f"{program.name} {arguments}: exit code {done.returncode}\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
+    )
     return done.stdout
 
 

@@ -289,19 +289,14 @@ static uint32_t features;
 
 static void need_frame(void) {
     temporal_task_stats_t stats;
-    uint32_t n = 0;
+    uint32_t pairs = 0;
     IS(ESP_ERR_INVALID_ARG, temporal_task_stats(NULL));
     IS(ESP_OK, temporal_task_stats(&stats));
-    while (n < 4096) { /* the task says which n is right */
-        one_frame = realloc(one_frame, (n + 1) * sizeof(float));
-        one_frame[n] = 0.0f;
-        n++;
-        if (temporal_task_submit(one_frame, n) != ESP_ERR_INVALID_SIZE) {
-            break;
-        }
-    }
-    features = n;
-    IS(ESP_ERR_INVALID_ARG, temporal_task_submit(NULL, n));
+    IS(ESP_ERR_INVALID_ARG, temporal_task_shape(NULL, &pairs));
+    IS(ESP_OK, temporal_task_shape(&features, &pairs));
+    one_frame = calloc(features, sizeof(float));
+    IS(ESP_ERR_INVALID_SIZE, temporal_task_submit(one_frame, features + 1));
+    IS(ESP_ERR_INVALID_ARG, temporal_task_submit(NULL, features));
 }
 
 /* A sender of its own, as the Wi-Fi driver's task is: it goes on while the task is stopped and started. */
@@ -360,8 +355,6 @@ static void send_packets(int port) {
     const uint32_t nan = 0x7FC00000u;
     IS(ESP_OK, temporal_task_start(&config));
     need_frame();
-    IS(ESP_OK, temporal_task_stop());
-    IS(ESP_OK, temporal_task_start(&config));
     for (t = 0; t < 30; t++) { /* never full: one at a time */
         frame_of(t, one_frame, features);
         IS(ESP_OK, temporal_task_submit(one_frame, features));
@@ -408,8 +401,6 @@ static void flood(void) {
     uint32_t t, full = 0, queued = 0;
     IS(ESP_OK, temporal_task_start(&config));
     need_frame();
-    IS(ESP_OK, temporal_task_stop());
-    IS(ESP_OK, temporal_task_start(&config));
     for (t = 0; t < 20000; t++) {
         esp_err_t error;
         frame_of(t, one_frame, features);
@@ -433,11 +424,11 @@ static void csi(uint32_t expected_pairs) {
     temporal_task_stats_t stats;
     int8_t iq[1024] = {0};
     uint32_t t, pairs = 0;
-    IS(ESP_ERR_INVALID_STATE, temporal_task_csi_pairs(&pairs));
+    IS(ESP_ERR_INVALID_STATE, temporal_task_shape(&features, &pairs));
     IS(ESP_ERR_INVALID_STATE, temporal_task_submit_csi(iq, 5, false, 0));
     IS(ESP_OK, temporal_task_start(&config));
-    IS(ESP_ERR_INVALID_ARG, temporal_task_csi_pairs(NULL));
-    IS(ESP_OK, temporal_task_csi_pairs(&pairs));
+    IS(ESP_ERR_INVALID_ARG, temporal_task_shape(&features, NULL));
+    IS(ESP_OK, temporal_task_shape(&features, &pairs));
     MUST(pairs == expected_pairs);
     IS(ESP_ERR_INVALID_SIZE, temporal_task_submit_csi(iq, pairs + 1, false, 0xFFFE0000u));
     IS(ESP_ERR_INVALID_ARG, temporal_task_submit_csi(NULL, pairs, false, 0));
@@ -512,7 +503,7 @@ static void off(void) {
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_submit(x, 4));
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_submit_csi(iq, 1, false, 0));
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_submit_state(b, 4));
-    IS(ESP_ERR_NOT_SUPPORTED, temporal_task_csi_pairs(&pairs));
+    IS(ESP_ERR_NOT_SUPPORTED, temporal_task_shape(&pairs, &pairs));
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_stats(&stats));
 }
 

@@ -51,7 +51,7 @@ CODES = {
 
 def test_every_status_has_a_code(program: Path) -> None:
     pairs = [line.split()[1:] for line in run(program, "codes").splitlines() if line.startswith("code ")]
-    assert {status: code for status, code in pairs} == CODES
+    assert dict(pairs) == CODES
     assert len(pairs) == len(CODES)
 
 
@@ -64,8 +64,8 @@ def test_the_header_is_the_interface() -> None:
     text = (COMPONENT / "include" / "ruv_temporal.h").read_text(encoding="utf-8")
     code = " ".join(re.sub(r"/\*.*?\*/", " ", text, flags=re.DOTALL).split())
     wanted = [
-        "esp_err_t ruv_temporal_init(const uint8_t *weights, size_t weights_len, uint32_t input_dim, uint32_t window_len, "
-        "uint32_t n_classes, ruv_temporal_ctx_t **out_ctx);",
+        "esp_err_t ruv_temporal_init(const uint8_t *weights, size_t weights_len, uint32_t input_dim, "
+        "uint32_t window_len, uint32_t n_classes, ruv_temporal_ctx_t **out_ctx);",
         "esp_err_t ruv_temporal_push(ruv_temporal_ctx_t *ctx, const float *frame);",
         "esp_err_t ruv_temporal_classify(ruv_temporal_ctx_t *ctx, float *logits, uint32_t n_classes);",
         "void ruv_temporal_destroy(ruv_temporal_ctx_t *ctx);",
@@ -137,7 +137,7 @@ def test_self_test_vectors_are_golden() -> None:
 
 @pytest.mark.parametrize("change", ["constant", "fused"])
 def test_self_test_bites(tmp_path: Path, change: str) -> None:
-    """A core that computes other bits fails it: one with a constant one unit in the last place off, and one that fuses."""
+    """A core that computes other bits fails it: one with a constant one ulp off, and one that fuses."""
     options: tuple[str, ...] = ()
     sources = core_sources(golden=True)
     if change == "fused":

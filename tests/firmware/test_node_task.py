@@ -73,8 +73,9 @@ def test_newest_is_used(program: Path, slots: Slots) -> None:
     assert "slot aether_a: not tried" in out
 
 
+DAMAGED = PLAIN[:40] + bytes([PLAIN[40] ^ 1]) + PLAIN[41:]
 WRONG = [
-    ("damaged", Image(PLAIN[:40] + bytes([PLAIN[40] ^ 1]) + PLAIN[41:], 9, blob_crc=0), "INVALID_CRC", "the blob is damaged"),
+    ("damaged", Image(DAMAGED, 9, blob_crc=0), "INVALID_CRC", "the blob is damaged"),
     ("other bits", Image(PLAIN, 9, check_binary16=0x12345678), "INVALID_STATE", "expected 12345678, got"),
     ("a cut blob", Image(PLAIN[:-4] + bytes(4), 9), "INVALID_CRC", "CRC"),
     ("a version to come", Image(blob_bytes.with_header(PLAIN, version=2), 9, check_binary32=0, check_binary16=0),
@@ -195,7 +196,6 @@ def test_packets(program: Path, slots: Slots, plain_blob: WeightBlob) -> None:
 
     t, f = np.meshgrid(np.arange(44), np.arange(model.input_dim), indexing="ij")
     frames = ((t * 37 + f * 11) % 64).astype(np.float32) / np.float32(4)
-    # What is asked of the task to learn its features is one frame of zeros in the run before; this one begins anew.
     logits = model.forward(frames, capacity=256, dtype="float16")
     answers = []
     for row in logits:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes src/self_test_vectors.c: the few golden cases that ruv_temporal_kernel_self_test runs. With --check: says whether it is right."""
+"""Makes src/self_test_vectors.c: the few golden cases that ruv_temporal_kernel_self_test runs."""
 
 from __future__ import annotations
 

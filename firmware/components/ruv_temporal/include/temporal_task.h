@@ -51,8 +51,8 @@ esp_err_t temporal_task_submit_csi(const int8_t *iq, size_t n_pairs, bool first_
    or damaged. The codes above. */
 esp_err_t temporal_task_submit_state(const void *packet, size_t length);
 
-/* I/Q pairs a raw frame must have for the blob in use. ESP_ERR_INVALID_STATE: no task. */
-esp_err_t temporal_task_csi_pairs(uint32_t *n_pairs);
+/* Features of a frame, and I/Q pairs that a raw frame must have, for the blob in use. ESP_ERR_INVALID_STATE: no task. */
+esp_err_t temporal_task_shape(uint32_t *features, uint32_t *csi_pairs);
 
 typedef struct {
     uint32_t frames;          /* taken from the queue */

@@ -109,8 +109,8 @@ esp_err_t temporal_task_submit_state(const void *packet, size_t length) {
     OFF;
 }
 
-esp_err_t temporal_task_csi_pairs(uint32_t *n_pairs) {
-    (void)n_pairs;
+esp_err_t temporal_task_shape(uint32_t *features, uint32_t *csi_pairs) {
+    (void)features, (void)csi_pairs;
     OFF;
 }
 

@@ -15,7 +15,7 @@
 #include "ruv_temporal.h"
 #include "sdkconfig.h"
 #include "status_map.h"
-#include "udp.h"
+#include "ruv_udp.h"
 
 #ifdef CONFIG_RUV_TEMPORAL_CORE
 #define CORE CONFIG_RUV_TEMPORAL_CORE
@@ -332,16 +332,18 @@ esp_err_t temporal_task_submit_state(const void *packet, size_t length) {
     return leave(t, node_offer(&t->node, features, time));
 }
 
-esp_err_t temporal_task_csi_pairs(uint32_t *n_pairs) {
+esp_err_t temporal_task_shape(uint32_t *features, uint32_t *csi_pairs) {
     const temporal *t = __atomic_load_n(&running, __ATOMIC_SEQ_CST);
+    const aether_model *model;
     if (t == NULL) {
         return ESP_ERR_INVALID_STATE;
     }
-    if (n_pairs == NULL) {
+    if (features == NULL || csi_pairs == NULL) {
         return ESP_ERR_INVALID_ARG;
     }
-    *n_pairs = t->node.classifier->model.carriers != NULL ? t->node.classifier->model.n_pairs
-                                                         : t->node.classifier->model.header.input_dim;
+    model = &t->node.classifier->model;
+    *features = model->header.input_dim;
+    *csi_pairs = model->carriers != NULL ? model->n_pairs : model->header.input_dim;
     return ESP_OK;
 }
 

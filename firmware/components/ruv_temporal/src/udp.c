@@ -1,4 +1,4 @@
-#include "udp.h"
+#include "ruv_udp.h"
 
 #include <string.h>
 

@@ -1,0 +1,29 @@
+/* Channel state information from the Wi-Fi driver, frame by frame. */
+#ifndef AETHER_CSI_SOURCE_H
+#define AETHER_CSI_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "esp_err.h"
+
+/* One frame: pairs of signed bytes in the driver's order (imaginary part first; LLTF first, carriers 0..31, -32..-1). Valid during the
+   call only. */
+typedef struct {
+    const int8_t *iq;
+    size_t n_pairs;
+    bool first_word_invalid; /* the first two pairs are not to be believed */
+    uint32_t timestamp;      /* microseconds, wraps */
+    uint32_t channel;
+    int8_t rssi, noise_floor;
+} csi_frame_t;
+
+/* Begins to call `take` for each frame of the access point, by the Wi-Fi driver's task: it must not wait. more_fields: also HT-LTF and
+   STBC-HT-LTF where a packet has them, otherwise 64 pairs of LLTF whatever comes. Wi-Fi has been started. */
+esp_err_t csi_source_start(bool more_fields, void (*take)(const csi_frame_t *frame));
+
+/* Frames of any other sender than this (6 bytes) are left out. */
+void csi_source_listen_to(const uint8_t *sender);
+
+#endif

@@ -1,0 +1,73 @@
+/* A node of its own: it joins a network, takes CSI from its Wi-Fi driver, makes the features that the blob asks for, classifies and sends.
+   Without a network it says so and waits; without a blob it goes on without a head. */
+#include <inttypes.h>
+
+#include "csi_source.h"
+#include "esp_log.h"
+#include "freertos/FreeRTOS.h"
+#include "freertos/task.h"
+#include "network.h"
+#include "raw_sender.h"
+#include "sdkconfig.h"
+#include "temporal_task.h"
+
+#define LLTF_PAIRS 64u
+
+static const char TAG[] = "aether_node";
+
+static void take(const csi_frame_t *frame) {
+    (void)temporal_task_submit_csi(frame->iq, frame->n_pairs, frame->first_word_invalid, frame->timestamp);
+#ifdef CONFIG_AETHER_SEND_RAW
+    raw_sender_offer(frame);
+#endif
+}
+
+static void wait_for_ever(const char *why) {
+    for (;;) {
+        ESP_LOGW(TAG, "%s", why);
+        vTaskDelay(pdMS_TO_TICKS(60000));
+    }
+}
+
+/* 1 when the blob wants more than the 64 pairs that every packet has. */
+static bool start_head(uint8_t node_id) {
+    temporal_task_config_t config = temporal_task_default_config();
+    uint32_t features = 0, pairs = 0;
+    config.node_id = node_id;
+    if (temporal_task_start(&config) != ESP_OK || temporal_task_shape(&features, &pairs) != ESP_OK) {
+        ESP_LOGE(TAG, "running without a head: write one with `aether device flash`");
+        return false;
+    }
+    ESP_LOGI(TAG, "the blob wants frames of %" PRIu32 " pairs", pairs);
+    return pairs > LLTF_PAIRS;
+}
+
+void app_main(void) {
+    static network_settings_t settings;
+    bool more_fields;
+    esp_err_t error = network_settings(&settings);
+    if (error != ESP_OK) {
+        ESP_LOGE(TAG, "no settings from flash: %s", esp_err_to_name(error));
+    }
+    more_fields = start_head(settings.node_id);
+#ifdef CONFIG_AETHER_CSI_ALL_FIELDS
+    more_fields = true;
+#endif
+    if (settings.name[0] == 0) {
+        wait_for_ever("no Wi-Fi network is configured: set one in menuconfig (AETHER application), or `ssid` in the namespace "
+                      "`aether` of the nvs partition");
+    }
+    error = network_join(&settings, csi_source_listen_to);
+#ifdef CONFIG_AETHER_SEND_RAW
+    if (error == ESP_OK) {
+        error = raw_sender_start(CONFIG_RUV_TEMPORAL_HOST, CONFIG_RUV_TEMPORAL_PORT, settings.node_id);
+    }
+#endif
+    if (error == ESP_OK) {
+        error = csi_source_start(more_fields, take);
+    }
+    if (error != ESP_OK) {
+        ESP_LOGE(TAG, "no CSI: %s", esp_err_to_name(error));
+        wait_for_ever("this node receives nothing");
+    }
+}

@@ -1,0 +1,69 @@
+#include "raw_sender.h"
+
+#include "cadence.h"
+#include "csi_input.h"
+#include "esp_timer.h"
+#include "freertos/FreeRTOS.h"
+#include "freertos/queue.h"
+#include "freertos/task.h"
+#include "ruv_udp.h"
+#include "sdkconfig.h"
+
+#define MOST_PAIRS 306u /* of any packet: 612 bytes */
+#define WAITING 8
+#define STACK 4096
+
+typedef struct {
+    size_t bytes;
+    unsigned char data[NODE_RAW_HEADER_BYTES + 2u * MOST_PAIRS];
+} datagram;
+
+static QueueHandle_t queue;
+static ruv_udp udp;
+static node_cadence cadence;
+static uint8_t id;
+static uint32_t sequence;
+
+static void send_for_ever(void *user) {
+    static datagram next; /* too large for a small stack */
+    (void)user;
+    for (;;) {
+        if (xQueueReceive(queue, &next, portMAX_DELAY) == pdTRUE) {
+            (void)ruv_udp_send(&udp, next.data, next.bytes);
+        }
+    }
+}
+
+esp_err_t raw_sender_start(const char *host, uint16_t port, uint8_t node_id) {
+    const esp_err_t error = ruv_udp_open(&udp, host, port);
+    if (error != ESP_OK) {
+        return error;
+    }
+    id = node_id;
+    node_cadence_init(&cadence, 1000000u / CONFIG_AETHER_RAW_HZ);
+    queue = xQueueCreate(WAITING, sizeof(datagram));
+    if (queue == NULL || xTaskCreatePinnedToCore(send_for_ever, "raw", STACK, NULL, 4, NULL, tskNO_AFFINITY) != pdPASS) {
+        return ESP_ERR_NO_MEM;
+    }
+    return ESP_OK;
+}
+
+void raw_sender_offer(const csi_frame_t *frame) {
+    static datagram made; /* one sender: the driver's task */
+    node_raw_header header = {
+        .node_id = id,
+        .n_antennas = 1,
+        .n_subcarriers = (uint16_t)frame->n_pairs,
+        .frequency_mhz = node_channel_mhz(frame->channel),
+        .rssi = frame->rssi,
+        .noise_floor = frame->noise_floor,
+    };
+    if (queue == NULL || !node_cadence_due(&cadence, (uint64_t)esp_timer_get_time())) {
+        return;
+    }
+    header.sequence = sequence++;
+    made.bytes = node_csi_raw(&header, frame->iq, frame->n_pairs, frame->first_word_invalid, made.data, sizeof made.data);
+    if (made.bytes > 0) {
+        (void)xQueueSend(queue, &made, 0);
+    }
+}

@@ -1,0 +1,14 @@
+/* Raw CSI frames (magic 0xC5110001) over UDP, for a recorder: what a model is trained on. A task of its own sends, so that the Wi-Fi
+   driver's never waits. */
+#ifndef AETHER_RAW_SENDER_H
+#define AETHER_RAW_SENDER_H
+
+#include "csi_source.h"
+
+/* host, port: as in ruv_udp.h. ESP_ERR_NO_MEM, and the codes of ruv_udp_open. */
+esp_err_t raw_sender_start(const char *host, uint16_t port, uint8_t node_id);
+
+/* Offers a frame. Those beyond CONFIG_AETHER_RAW_HZ a second are left out; when the queue is full it is lost, which its number tells. */
+void raw_sender_offer(const csi_frame_t *frame);
+
+#endif
