@@ -3,6 +3,7 @@ here."""
 
 from __future__ import annotations
 
+import functools
 import os
 
 from . import _core
@@ -16,6 +17,11 @@ ENVIRONMENT = "AETHER_KERNELS"
 def kernels() -> tuple[str, ...]:
     """Names of the kernel variants this processor can run, fastest last. All give the same bits; the first,
     "portable", is the definition."""
+    return _usable()
+
+
+@functools.cache  # in a virtual machine it takes long to ask the processor
+def _usable() -> tuple[str, ...]:
     return tuple(name for name, usable in _core.kernel_variants() if usable)
 
 
