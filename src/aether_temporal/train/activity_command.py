@@ -99,7 +99,8 @@ class _Job:
                 f"loss {c.loss_before:.3f} -> {c.loss_after:.3f}"
             )
         for name, scores in report.scores.items():
-            error = f"calibration error {report.uncalibrated[name]:.3f} -> {report.errors[name]:.3f}"
+            error = f"calibration error {report.uncalibrated[name]:.3f}"
+            error += "" if report.calibration is None else f" -> {report.errors[name]:.3f}"
             self.say(f"{lead}{name}: {scores}; {error}")
         return report
 

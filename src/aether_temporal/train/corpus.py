@@ -20,9 +20,9 @@ from aether_temporal.recordings import (
     Recording,
     RecordingError,
     RecordingShapeError,
-    open_recordings,
     resample,
 )
+from aether_temporal.recordings.manifest import open_all
 
 INDEX = "index.json"
 _FRAMES, _LABELS = "frames.f32", "labels.i64"
@@ -130,7 +130,7 @@ class Corpus(Sequence[Track]):
         classes: Sequence[str] | None = None,
         reading: Reading | None = None,
     ) -> Corpus:
-        """Recordings of a file into memory, or of a prepared folder, mapped.
+        """Recordings of a file (or of those a manifest lists) into memory, or of a prepared folder, mapped.
 
         rename: from a recording's label to a class (such as `without_side`). classes: all there may be (None: those
         that occur, in alphabetical order). RecordingError and its kinds, each naming the file and recording.
@@ -140,7 +140,7 @@ class Corpus(Sequence[Track]):
             if rename is not None or reading is not None:
                 raise RecordingError(f"{place}: is prepared already: rename and reading were settled then")
             return _Mapped.open(place, classes)
-        found = [part for recording in open_recordings(place) for part in _stretches(recording, reading or Reading())]
+        found = [part for recording in open_all(place) for part in _stretches(recording, reading or Reading())]
         if not found:
             raise RecordingError(f"{place}: expected recordings with frames, found none")
         names = _classes(found, rename, classes)
@@ -341,7 +341,7 @@ def prepare(
 def _all_classes(paths: Sequence[str | os.PathLike[str]], rename: Callable[[str], str] | None) -> list[str]:
     found: set[str] = set()
     for path in paths:
-        for recording in open_recordings(path):
+        for recording in open_all(Path(path)):
             found.update(_classes([(recording, "")], rename, None))
     return sorted(found)
 
@@ -358,7 +358,7 @@ def _fill(
     width, total, first = 0, 0, ""
     with (work / _FRAMES).open("wb") as frames, (work / _LABELS).open("wb") as labels:
         for path in paths:
-            for recording in open_recordings(path):
+            for recording in open_all(Path(path)):
                 for part, identity in _stretches(recording, reading):
                     _classes([(part, identity)], rename, classes)
                     track = _track(part, identity, classes, rename)
