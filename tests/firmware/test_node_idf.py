@@ -1,4 +1,4 @@
-"""The ESP-IDF code against a real ESP-IDF, where there is one: IDF_PATH, and IDF_LIBC (headers of a newlib) for clang."""
+"""The ESP-IDF code against a real ESP-IDF: IDF_PATH, and IDF_LIBC (headers of a newlib) for clang."""
 
 from __future__ import annotations
 
