@@ -1,0 +1,328 @@
+"""Who is trained on, what the network begins with, that a killed run ends alike, and that it works on real persons."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aether_temporal import TemporalModel
+from aether_temporal.recordings import RecordingError
+
+torch = pytest.importorskip("torch", reason="torch (extra train) is not installed")
+
+from aether_temporal.torch import TemporalClassifier, from_blob  # noqa: E402
+from aether_temporal.train import reid  # noqa: E402
+from aether_temporal.train.contrastive import ContrastConfig, Contrasting  # noqa: E402
+from aether_temporal.train.corpus import Corpus, Track  # noqa: E402
+from aether_temporal.train.errors import CheckpointError, LeakError  # noqa: E402
+from aether_temporal.train.reid import Recipe, train, train_reid  # noqa: E402
+from aether_temporal.train.reid_network import Shape, network_shape, pooled, warm_start  # noqa: E402
+from aether_temporal.train.reid_protocol import (  # noqa: E402
+    Baselines,
+    arrange,
+    cut,
+    embeddings,
+    inside_galleries,
+    take,
+)
+from aether_temporal.train.retrieval import figures  # noqa: E402
+from aether_temporal.train.run import Run  # noqa: E402
+
+SMALL = Shape(length=40, pool=36, components=6, changes=8, hidden=8, embedding=10, stem_taps=4)
+"""A network for the recordings of `some_persons`."""
+
+
+def some_persons(persons: int = 6, frames: int = 200, width: int = 8, seed: int = 5) -> Corpus:
+    """Two captures of each: a profile of their own, motion of their own strength, a gain that jumps."""
+    rng = np.random.default_rng(seed)
+    tracks = []
+    for person in range(persons):
+        profile, strength = rng.uniform(0.5, 1.5, width), rng.uniform(0.02, 0.2)
+        for session in range(2):
+            moving = profile + strength * rng.standard_normal((frames, width)).cumsum(axis=0) / 8
+            gain = rng.choice([5.0, 8.0, 13.0], (frames, 1))
+            values = np.maximum(np.abs(moving) * gain, 0.1).astype(np.float32)
+            labels = np.full(frames, -1, np.int64)
+            name = f"p{person}/s{session}"
+            tracks.append(
+                Track(name, str(session), values, labels, person=f"p{person}", recording=name, digest=len(tracks))
+            )
+    return Corpus(tracks, ())
+
+
+def small(**changes: object) -> Recipe:
+    return Recipe(
+        held_out=2,
+        shape=SMALL,
+        stride=10,
+        contrast=ContrastConfig(steps=6, rise=2),
+        batch=6,
+        **changes,  # type: ignore[arg-type]
+    )
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+# -- who is trained on -------------------------------------------------------------------------------------------------
+
+
+def test_unseen_persons_are_nowhere_in_training_and_probes_are_not_either() -> None:
+    corpus = some_persons(10)
+    seen = set()
+    for seed in range(8):
+        found = arrange(corpus, length=40, held_out=3, captures="gallery", seed=seed)
+        seen.add(found.held_out)
+        assert len(found.held_out) == 3
+        assert {t.session for t in found.train} == {"0"}
+        assert {t.person for t in found.train} == {f"p{i}" for i in range(10)} - set(found.held_out)
+        known, unseen = found.parts["trained persons"], found.parts["unseen persons"]
+        assert set(unseen.gallery_of) == set(unseen.probes_of) == set(found.held_out)
+        assert set(known.gallery_of) == set(known.probes_of) == {t.person for t in found.train}
+        trained = {t.frames.tobytes() for t in found.train}
+        assert not trained & {t.frames.tobytes() for t in corpus if t.session == "1" or t.person in found.held_out}
+    assert len(seen) > 4
+    again = arrange(corpus, length=40, held_out=3, captures="gallery", seed=7)
+    assert again.held_out == found.held_out
+
+
+def test_persons_whose_probes_were_trained_on_are_not_asked_for() -> None:
+    corpus = some_persons(8)
+    both = arrange(corpus, length=40, held_out=3, captures="all", seed=0)
+    assert list(both.parts) == ["unseen persons"]
+    assert len(both.train) == 10
+    none = arrange(corpus, length=40, held_out=0, captures="gallery", seed=0)
+    assert list(none.parts) == ["trained persons"]
+
+
+def test_windows_do_not_overlap_and_come_from_the_right_capture() -> None:
+    corpus = some_persons(3, frames=215)
+    part = cut(corpus, 50)
+    assert part.gallery.shape == part.probes.shape == (12, 50, 8)
+    np.testing.assert_array_equal(np.concatenate(list(part.gallery[4:8])), corpus[2].frames[:200])
+    np.testing.assert_array_equal(np.concatenate(list(part.probes[4:8])), corpus[3].frames[:200])
+    assert part.gallery_of[4:8] == ["p1"] * 4
+
+
+def test_settings_can_be_chosen_without_a_look_at_any_probe() -> None:
+    corpus = some_persons(5)
+    found = inside_galleries(corpus)
+    assert {t.session for t in found} == {"first", "last"}
+    for before, (first, last) in zip(corpus[::2], zip(found[::2], found[1::2], strict=True), strict=True):
+        np.testing.assert_array_equal(first.frames, before.frames[:90])
+        np.testing.assert_array_equal(last.frames, before.frames[110:])
+    assert list(arrange(found, length=40, held_out=2, captures="gallery", seed=0).parts) == [
+        "trained persons",
+        "unseen persons",
+    ]
+
+
+def _copy_probe(tracks: list[Track]) -> None:
+    tracks[3] = dataclasses.replace(tracks[3], frames=tracks[2].frames, digest=tracks[2].digest)
+
+
+def _one_session(tracks: list[Track]) -> None:
+    tracks[:] = [t for t in tracks if t.session == "0"]
+
+
+def _no_probe(tracks: list[Track]) -> None:
+    del tracks[5]
+
+
+def _nameless(tracks: list[Track]) -> None:
+    tracks[4] = dataclasses.replace(tracks[4], person=None)
+
+
+def _too_short(tracks: list[Track]) -> None:
+    tracks[1] = dataclasses.replace(tracks[1], frames=tracks[1].frames[:39], labels=tracks[1].labels[:39])
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "message"),
+    [
+        (_copy_probe, LeakError, r"p1/s1: .*the same frames"),
+        (_one_session, RecordingError, "session: expected at least two, a gallery and a probe, found 0"),
+        (_no_probe, RecordingError, "person p2: expected a probe capture too, found none"),
+        (_nameless, RecordingError, "p2/s0: person: expected one"),
+        (_too_short, RecordingError, "p0/s1: frames: expected at least 40, one window, found 39"),
+    ],
+)
+def test_what_cannot_be_judged_honestly_is_refused(
+    damage: Callable[[list[Track]], None], error: type[Exception], message: str
+) -> None:
+    tracks = list(some_persons(6))
+    damage(tracks)
+    with pytest.raises(error, match=message):
+        arrange(Corpus(tracks, ()), length=40, held_out=0, captures="gallery", seed=0)
+
+
+@pytest.mark.parametrize(("held_out", "captures"), [(1, "gallery"), (5, "gallery"), (0, "all")])
+def test_too_few_or_too_many_persons_held_out_are_refused(held_out: int, captures: reid.Captures) -> None:
+    with pytest.raises(RecordingError, match="held out: expected"):
+        arrange(some_persons(6), length=40, held_out=held_out, captures=captures, seed=0)
+
+
+# -- what is trained ---------------------------------------------------------------------------------------------------
+
+
+def test_training_begins_with_means_of_directions_and_of_changes() -> None:
+    corpus = some_persons()
+    torch.manual_seed(0)
+    network = TemporalClassifier(network_shape(8, SMALL))
+    warm_start(network, corpus, SMALL, 10)
+    with torch.no_grad():
+        network.layers[0].Wo.zero_()
+        network.layers[0].W2.zero_()
+    frames, _ = take(corpus, 40, 40)
+    found = pooled(network, frames)
+    x = frames / frames.mean(axis=2, keepdims=True)
+    every = np.concatenate([t.frames / t.frames.mean(axis=1, keepdims=True) for t in corpus])
+    z = (x - every.mean(axis=0)) / every.std(axis=0)
+    changes = np.maximum(z[:, 4:] - z[:, 3:-1], 0).mean(axis=1)
+    for channel in range(8):
+        assert np.corrcoef(found[:, 6 + channel], changes[:, channel])[0, 1] > 0.98
+    # six of seven directions pass the mean of the carriers as it is: it can be read off them
+    centred = found[:, :6] - found[:, :6].mean(axis=0)
+    still = z[:, 4:].mean(axis=1)
+    still -= still.mean(axis=0)
+    rest = still - centred @ np.linalg.lstsq(centred, still, rcond=None)[0]
+    assert (rest**2).sum() < 0.05 * (still**2).sum()
+
+
+def test_the_core_embeds_what_torch_was_trained_to() -> None:
+    blob, _ = train(some_persons(), small(), show_progress=False)
+    frames, _ = take(some_persons(seed=6), 40, 40)
+    network = from_blob(blob).eval()
+    with torch.no_grad():
+        expected = network.embeddings(torch.from_numpy(frames))[:, -1].numpy()
+    np.testing.assert_allclose(embeddings(TemporalModel.from_blob(blob), frames, 128), expected, atol=2e-5)
+
+
+def test_training_moves_the_trunk_and_its_closed_form_follows() -> None:
+    blob, start = train(some_persons(), small(shrinkage=0.0), show_progress=False)
+    before, after = start.arrays(), blob.arrays()
+    assert all(not np.array_equal(before[f"layers.0.{name}"], after[f"layers.0.{name}"]) for name in ("Wq", "Wv", "Wo"))
+    assert blob.settings is not None
+    assert blob.settings.embedding is not None
+    whitened = pooled(from_blob(blob), take(some_persons(), 40, 10)[0]) @ np.asarray(blob.settings.embedding.matrix)
+    of = np.array(take(some_persons(), 40, 10)[1])
+    inside = np.concatenate([whitened[of == p] - whitened[of == p].mean(axis=0) for p in set(of)])
+    np.testing.assert_allclose(np.diag(inside.T @ inside / len(inside)), 1.0, rtol=1e-3)
+
+
+def test_a_seed_decides_everything(tmp_path: Path) -> None:
+    def trained(seed: int) -> bytes:
+        return train(some_persons(), small(seed=seed), show_progress=False)[0].serialize()
+
+    assert trained(1) == trained(1)
+    assert trained(1) != trained(2)
+
+
+class _Interrupted(Exception):
+    pass
+
+
+def test_a_run_that_is_interrupted_ends_as_one_that_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus, recipe = some_persons(), small()
+    with Run.open(tmp_path / "whole", {"a": 1}) as run:
+        expected, _ = train(corpus, recipe, run=run, checkpoint_every=2, show_progress=False)
+    step = Contrasting.step
+
+    def dies(self: Contrasting, number: int, batch: object) -> object:
+        if number == 5:
+            raise _Interrupted
+        return step(self, number, batch)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Contrasting, "step", dies)
+    with pytest.raises(_Interrupted), Run.open(tmp_path / "cut", {"a": 1}) as run:
+        train(corpus, recipe, run=run, checkpoint_every=2, show_progress=False)
+    monkeypatch.undo()
+    with Run.open(tmp_path / "cut", {"a": 1}, resume=True) as run:
+        found, _ = train(corpus, recipe, run=run, checkpoint_every=2, show_progress=False)
+    assert found.serialize() == expected.serialize()
+    assert (tmp_path / "cut" / "metrics.jsonl").read_text() == (tmp_path / "whole" / "metrics.jsonl").read_text()
+    wider = dataclasses.replace(recipe, shape=dataclasses.replace(SMALL, hidden=9))
+    with (
+        pytest.raises(CheckpointError, match="expected shape"),
+        Run.open(tmp_path / "cut", {"a": 1}, resume=True) as run,
+    ):
+        train(corpus, wider, run=run, show_progress=False)
+
+
+def test_a_model_beyond_the_chip_is_refused_before_it_is_trained() -> None:
+    recipe = dataclasses.replace(small(), shape=Shape(length=40, pool=36, components=300, changes=300))
+    with pytest.raises(RecordingError, match="of at most 65536 bytes of RAM and 131072 of weights"):
+        train(some_persons(3, width=400), recipe, show_progress=False)
+
+
+# -- the command and real persons --------------------------------------------------------------------------------------
+
+
+def write_npz(corpus: Corpus, path: Path) -> None:
+    np.savez(
+        path,
+        frames=np.concatenate([t.frames for t in corpus]),
+        rec_offset=np.cumsum([0, *map(len, corpus)]),
+        rec_person=np.array([t.person for t in corpus]),
+        rec_session=np.array([t.session for t in corpus]),
+    )
+
+
+def test_the_command_trains_resumes_and_leaves_a_run_that_tells_all(tmp_path: Path) -> None:
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "cli"))
+    from command import call
+
+    data, run, out = tmp_path / "some.npz", tmp_path / "run", tmp_path / "who.rvne"
+    write_npz(some_persons(7, frames=220), data)
+    options = ("--data", data, "--held-out", 3, "--steps", 4, "--quiet", "--checkpoint-every", 2)
+    found = call("train", "reid", *options, "--out", out, "--run", run)
+    for text in ("trained persons (4 persons", "unseen persons (3 persons", "cosine", "LDA", "model - cosine", "mAP"):
+        assert text in found.output
+    assert out.read_bytes() == (run / "model.rvne").read_bytes()
+    result = json.loads((run / "result.json").read_text())
+    assert set(result["unseen persons"]["rows"]["model"]) >= {"rank1", "rank5", "map", "auc"}
+    assert 0 < result["ram"] <= 65536
+    assert "expected a new run folder" in call("train", "reid", *options, "--run", run, code=2).output
+    again = call("train", "reid", *options, "--run", run, "--resume", "--out", tmp_path / "again.rvne")
+    assert again.output == found.output
+    assert (tmp_path / "again.rvne").read_bytes() == out.read_bytes()
+    assert "held out: expected" in call("train", "reid", *options, "--held-out", 6, "--out", out, code=2).output
+    call("train", "reid", *options, "--seeds", 2, "--run", tmp_path / "two")
+    assert {p.name for p in (tmp_path / "two").iterdir()} == {"seed0", "seed1", "result.json"}
+    model = TemporalModel.from_blob(out)
+    assert model.embed_dim == 15
+
+
+@pytest.fixture(scope="module")
+def real_persons(recordings_dir: Path) -> Corpus:
+    """Sixty persons, two captures of 1000 frames each."""
+    return Corpus.read(recordings_dir / "wiper_persons_0_59.npz")
+
+
+def test_real_persons_are_told_apart_better_than_by_their_profiles(real_persons: Corpus) -> None:
+    """A handful of steps, fifteen persons never met: the smallest real task that can fail."""
+    recipe = Recipe(held_out=15, contrast=ContrastConfig(steps=4))
+    report = train_reid(real_persons, recipe, show_progress=False)
+    assert report.ram <= 65536
+    assert len(report.blob.serialize()) <= 131072
+    for part, methods in report.matches.items():
+        found = {method: {k: float(v.mean()) for k, v in figures(m).items()} for method, m in methods.items()}
+        assert found["model"]["rank1"] > 0.88, part
+        assert found["model"]["rank1"] > found["cosine"]["rank1"] + 0.08, part
+        assert found["model"]["map"] > found["LDA"]["map"] + 0.01, part
+
+
+def test_the_baselines_are_those_that_were_published_with_the_recordings(real_persons: Corpus) -> None:
+    protocol = arrange(real_persons, length=100, held_out=0, captures="gallery", seed=0)
+    part = protocol.parts["trained persons"]
+    baselines = Baselines.fit(protocol.train, 100, 50)
+    assert float(figures(baselines.matches(part)["cosine"])["rank1"].mean()) == pytest.approx(0.758, abs=0.01)
+    assert baselines.decisions(part) == pytest.approx(0.890, abs=0.005)
