@@ -1,0 +1,200 @@
+"""`aether device` through a program that stands in for esptool, and the real esptool's own reading of the arguments."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from device.chip_flash import ENTRIES, SLOT_A, SLOT_B, blank, table_of
+
+from aether_temporal.cli import aether
+from aether_temporal.device.flashtool import FlashTool
+from aether_temporal.device.slots import SlotHeader, pack_slot
+from aether_temporal.errors import FlashToolError
+from aether_temporal.shipped import shipped_models
+
+FAKE = Path(__file__).with_name("fake_esptool.py")
+BLOB = shipped_models()["activity"].read_bytes()
+
+
+def call(*arguments: object, code: int = 0) -> Result:
+    result = CliRunner().invoke(aether, ["device", *map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == code, f"{result.stdout}\n{result.stderr}"
+    return result
+
+
+class Bench:
+    """A chip whose flash is a file."""
+
+    def __init__(self, folder: Path, version: str) -> None:
+        self.flash, self.state = folder / "flash.bin", folder / "state.json"
+        self.flash.write_bytes(blank())
+        self.say()
+        self.command = shlex.join([sys.executable, str(FAKE), str(self.flash), str(self.state), version])
+
+    def say(self, **state: Any) -> None:
+        self.state.write_text(json.dumps(state))
+
+    def calls(self) -> list[Any]:
+        return list(json.loads(self.state.read_text()).get("calls", []))
+
+    def __call__(self, *arguments: object, code: int = 0) -> Result:
+        return call(*arguments, "--port", "/dev/fake", "--esptool", self.command, code=code)
+
+
+@pytest.fixture(params=["4.7.0", "5.1.0"])
+def chip(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
+    return Bench(tmp_path, request.param)
+
+
+def test_flash_and_info(chip: Bench) -> None:
+    assert "aether_a: 68 824 bytes" in chip("flash", "activity").stdout
+    assert chip.flash.read_bytes()[SLOT_A : SLOT_A + 69632] == pack_slot(BLOB)
+    assert [name for name, _, _ in chip.calls()].count("write-flash") == 2
+    assert chip.calls()[-1] == ["read-mac", None, "hard-reset"]  # the program runs again
+    assert all(after == "no-reset" for _, _, after in chip.calls()[:-1])
+    assert "holds this model already" in chip("flash", "activity").stdout
+    found = json.loads(chip("flash", "demo", "--json").stdout)
+    assert (found["written"], found["slot"], found["offset"], found["now"]["good"]) == (True, "aether_b", SLOT_B, True)
+    text = chip("info").stdout
+    assert "aether_a" in text
+    assert "aether_b: sequence 1, blob of" in text
+    assert text.count("the chip tries this one first") == 1
+    document = json.loads(chip("info", "--json").stdout)
+    assert [slot["header"]["sequence"] for slot in document["slots"]] == [0, 1]
+    assert [part["label"] for part in document["partitions"]][-2:] == ["aether_a", "aether_b"]
+
+
+@pytest.mark.parametrize("cut", [0, 70, 30_000, 69_649, 69_718, 73_000])
+def test_a_write_that_is_cut(tmp_path: Path, cut: int) -> None:
+    """69 632 bytes and 17 sectors for the image, then the first sector once more with the commit mark."""
+    chip = Bench(tmp_path, "5.1.0")
+    chip("flash", "demo")
+    before = chip.flash.read_bytes()
+    chip.say(cut=cut)
+    result = chip("flash", "activity", code=2)
+    assert "aether: esptool: expected success, found exit status 2; it said:" in result.stderr
+    assert "The chip stopped responding." in result.stderr
+    assert chip.flash.read_bytes()[SLOT_A:SLOT_B] == before[SLOT_A:SLOT_B]
+    chip.say()
+    slots = json.loads(chip("info", "--json").stdout)["slots"]
+    assert slots[0]["good"]
+    if cut < 73_000:
+        assert not slots[1]["good"]
+    assert "aether_b: 68 824 bytes" in chip("flash", "activity").stdout
+
+
+def test_a_chip_that_does_not_answer(chip: Bench) -> None:
+    chip.say(fail="read-flash")
+    result = chip("info", code=2)
+    assert "Failed to connect to ESP32-S3" in result.stderr
+    assert [name for name, _, _ in chip.calls()] == ["read-flash"]
+
+
+def test_a_chip_without_slots(chip: Bench) -> None:
+    chip.flash.write_bytes(blank(table_of(ENTRIES[:3])))
+    assert "No blob slots: partition table: expected partitions aether_a and aether_b" in chip("info").stdout
+    before = chip.flash.read_bytes()
+    assert "expected partitions aether_a and aether_b" in chip("flash", "activity", code=2).stderr
+    assert chip.flash.read_bytes() == before
+    chip.flash.write_bytes(b"\xff" * 0x80000)
+    assert "is there firmware on it?" in chip("info", code=2).stderr
+
+
+def test_esptool_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = call("info", "--port", "x", "--esptool", tmp_path / "none", code=2)
+    assert "expected a program" in result.stderr
+    assert "pip install 'aether-temporal[device]'" in result.stderr
+    monkeypatch.setitem(sys.modules, "esptool", None)  # as when it is not installed
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "esptool: expected it to be installed" in call("info", "--port", "x", code=2).stderr
+
+
+def test_another_program(tmp_path: Path) -> None:
+    with pytest.raises(FlashToolError, match=r"expected version 4.7 or later, found 'hello'"):
+        FlashTool("x", command=[sys.executable, "-c", "print('hello')"])
+    with pytest.raises(FlashToolError, match="exit status 7"):
+        FlashTool("x", command=[sys.executable, "-c", "raise SystemExit(7)"])
+    assert "expected a command" in call("info", "--port", "x", "--esptool", "'", code=2).stderr
+
+
+def test_pack(tmp_path: Path) -> None:
+    image, header = tmp_path / "a.bin", tmp_path / "a.h"
+    out = call("pack", "activity", "--out", image, "--header", header, "--size", "128K", "--sequence", 3).stdout
+    assert "69 632 bytes" in out
+    assert image.read_bytes() == pack_slot(BLOB, 3)
+    assert f"activity[{len(BLOB)}]" in header.read_text()
+    assert "(--force replaces it)" in call("pack", "activity", "--out", image, code=2).stderr
+    document = json.loads(call("pack", "demo", "--out", image, "--force", "--json").stdout)
+    assert document["blob_crc"] == SlotHeader.decode(image.read_bytes(), 1 << 20).blob_crc
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.bin", "a.h"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("activity",), "expected --out or --header"),
+        (("activity", "--out", "{}/x", "--size", "64K"), "at least 69632 for this blob, found 65536"),
+        (("activity", "--out", "{}/x", "--size", "70000"), "expected a multiple of 4096 bytes"),
+        (("activity", "--out", "{}/x", "--size", "1G"), "expected bytes such as 131072, 0x20000 or 128K, found '1G'"),
+        (("activity", "--out", "{}/x", "--name", "a"), "--name: expected with --header"),
+        (("activity", "--header", "{}/x", "--name", "a b"), "name: expected a C identifier"),
+        (("nothing", "--out", "{}/x"), "expected a blob file or the name of a shipped model"),
+        (("{}/damaged", "--out", "{}/x"), "crc32: expected"),
+        (("activity", "--out", "{}/no/x"), "No such file or directory"),
+    ],
+)
+def test_pack_refuses(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    (tmp_path / "damaged").write_bytes(BLOB[:999] + b"\x55" + BLOB[1000:])
+    assert message in call("pack", *[word.format(tmp_path) for word in arguments], code=2).stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged"]
+
+
+@pytest.fixture(scope="module")
+def esptool() -> Callable[..., subprocess.CompletedProcess[str]]:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "esptool", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    if run("version").returncode != 0:
+        if os.environ.get("CI") == "true":
+            pytest.fail("esptool is missing (extra `device`)")
+        pytest.skip("esptool is missing (extra `device`)")
+    return run
+
+
+def test_the_real_esptool_reads_these_arguments(
+    esptool: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """Up to the port, which is not there: everything before it is understood. A wrong word is not."""
+    recorded: list[list[str]] = []
+
+    class Recording(FlashTool):
+        def _call(self, command: list[str]) -> str:
+            recorded.append(command)
+            return super()._call(command)
+
+    tool = Recording(str(tmp_path / "no-port"))
+    works: list[Callable[[], object]] = [
+        lambda: tool.read(0x8000, 0xC00),
+        lambda: tool.write(0x1000, bytes(4096)),
+        lambda: tool._run("hard-reset", "read-mac"),
+    ]
+    for work in works:
+        with pytest.raises(FlashToolError, match="no-port"):
+            work()
+    for command in recorded[1:]:
+        words = command[3:]
+        for wrong in range(len(words)):
+            if words[wrong] in ("no-reset", "default-reset", "hard-reset", "read-flash", "write-flash", "read-mac"):
+                said = esptool(*words[:wrong], "nonsense", *words[wrong + 1 :])
+                assert said.returncode == 2
+                assert "nonsense" in said.stdout + said.stderr

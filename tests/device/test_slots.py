@@ -1,0 +1,183 @@
+"""Slot images: packed, read back, damaged; which slot an update goes to."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aether_temporal import TemporalModel, crc32
+from aether_temporal.device.check import check_answer, check_frames
+from aether_temporal.device.slots import (
+    Slot,
+    SlotHeader,
+    choose_target,
+    first_choice,
+    next_sequence,
+    pack_slot,
+    read_slot,
+    slot_bytes_needed,
+    without_commit,
+)
+from aether_temporal.errors import BlobCrcError, SlotError
+from aether_temporal.shipped import shipped_models
+
+BLOB = shipped_models()["activity"].read_bytes()
+IMAGE = pack_slot(BLOB, 7)
+
+
+def mark(image: bytes, at: int, value: int) -> bytes:
+    return image[:at] + value.to_bytes(4, "little") + image[at + 4 :]
+
+
+def test_where_everything_stands() -> None:
+    """The layout of docs/spec/slots.md, read here without the package's own reader."""
+    magic, version, size, sequence, offset, length, blob_crc, frames = struct.unpack_from("<IHHIIIII", IMAGE)
+    assert IMAGE[:4] == b"ASLT"
+    assert (magic, version, size, sequence) == (0x544C5341, 1, 64, 7)
+    assert (offset, length, frames) == (256, len(BLOB), 8)
+    assert blob_crc == crc32(BLOB[:-4])
+    assert IMAGE[0x28:0x3C] == bytes(20)
+    assert int.from_bytes(IMAGE[0x3C:0x40], "little") == crc32(IMAGE[:0x3C])
+    assert IMAGE[0x40:0x44] == b"CMIT"
+    assert set(IMAGE[0x44:256]) == {0xFF}
+    assert IMAGE[256 : 256 + len(BLOB)] == BLOB
+    assert len(IMAGE) % 4096 == 0
+    assert len(IMAGE) == slot_bytes_needed(len(BLOB))
+    assert set(IMAGE[256 + len(BLOB) :]) <= {0xFF}
+
+
+def test_what_was_packed_is_read() -> None:
+    slot = read_slot("aether_a", IMAGE)
+    assert slot.good
+    assert slot.blob == BLOB
+    assert (slot.committed, slot.tries, slot.confirmed) == (True, 0, False)
+    assert slot.header is not None
+    assert slot.header.sequence == 7
+
+
+def test_frames_of_the_check() -> None:
+    frames = check_frames(2, 3, 5)
+    assert frames.dtype == np.float32
+    for i, value in enumerate(frames.ravel().tolist()):
+        h = (5 + i * 0x9E3779B9) % 2**32
+        h ^= h >> 16
+        h = h * 0x85EBCA6B % 2**32
+        h ^= h >> 13
+        h = h * 0xC2B2AE35 % 2**32
+        h ^= h >> 16
+        assert value == (h >> 8) / 2**18
+
+
+@pytest.mark.parametrize("name", list(shipped_models()))
+def test_the_check_is_what_a_stream_answers(name: str) -> None:
+    model = TemporalModel.from_blob(name)
+    stream, parts = model.stream(256, "float16"), []
+    for frame in check_frames(8, model.input_dim, 99):
+        parts += [bytes(4), stream.push(frame).tobytes()]
+        if (embedding := stream.embedding) is not None:
+            parts.append(embedding.tobytes())
+    assert check_answer(model, 8, 99, "float16") == crc32(b"".join(parts))
+    assert check_answer(model, 8, 99, "float32") != check_answer(model, 8, 98, "float32")
+
+
+def test_a_blob_is_opened_before_it_is_packed() -> None:
+    with pytest.raises(BlobCrcError):
+        pack_slot(BLOB[:-1] + bytes([BLOB[-1] ^ 1]))
+    with pytest.raises(SlotError, match="partition: expected a multiple of 4096 bytes, at least 69632 for this blob"):
+        pack_slot(BLOB, size=65536)
+    with pytest.raises(SlotError, match="found 69633"):
+        pack_slot(BLOB, size=69633)
+    with pytest.raises(SlotError, match="sequence"):
+        pack_slot(BLOB, 1 << 32)
+    assert pack_slot(BLOB, 7, size=0x20000) == IMAGE
+
+
+@pytest.mark.parametrize(
+    ("image", "problem"),
+    [
+        (b"\xff" * 4096, "slot magic: expected 0x544C5341, found erased flash"),
+        (bytes(4096), "found 0x00000000"),
+        (b"ASLT", "expected at least 64 bytes, found 4"),
+        (mark(IMAGE, 4, 2 | 64 << 16), "slot version: expected 1, found 2"),
+        (mark(IMAGE, 8, 8), "slot header CRC"),
+        (without_commit(IMAGE), "an update that did not come to its end"),
+        (mark(IMAGE, 0x40, 0), "an update that did not come to its end"),
+        (mark(mark(mark(IMAGE, 0x50, 0), 0x60, 0), 0x70, 0), "3 starts with it failed"),
+        (IMAGE[:5000] + b"\x00\x01" + IMAGE[5002:], "the blob is damaged: expected CRC 0x"),
+    ],
+)
+def test_what_a_node_would_not_use(image: bytes, problem: str) -> None:
+    slot = read_slot("aether_a", image, 0x20000)
+    assert not slot.good
+    assert problem in slot.problem
+
+
+def header_with(**changes: int) -> bytes:
+    header = SlotHeader.decode(IMAGE, len(IMAGE))
+    return replace(header, **changes).encode() + IMAGE[64:]
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"blob_offset": 260}, "blob_offset: expected a multiple of 16 from 256 on, found 260"),
+        ({"blob_offset": 240}, "blob_offset"),
+        ({"blob_length": 27}, "blob_length: expected 28 to"),
+        ({"blob_length": len(IMAGE)}, "blob_length"),
+        ({"check_frames": 0}, "check_frames: expected 1 to 64"),
+        ({"check_frames": 65}, "check_frames"),
+        ({"check_binary32": 1}, "the model answers other bits with a float32 cache: expected 0x00000001"),
+        ({"check_binary16": 1}, "the model answers other bits with a float16 cache"),
+        ({"blob_length": len(BLOB) - 4, "blob_crc": crc32(BLOB[:-8])}, "the blob is refused: "),
+    ],
+)
+def test_header_fields(changes: dict[str, int], problem: str) -> None:
+    assert problem in read_slot("aether_b", header_with(**changes)).problem
+
+
+@given(st.integers(0, 63), st.integers(1, 255))
+def test_any_damage_to_the_header_is_noticed(at: int, flip: int) -> None:
+    assert not read_slot("aether_a", IMAGE[:at] + bytes([IMAGE[at] ^ flip]) + IMAGE[at + 1 :]).good
+
+
+def slot(sequence: int | None = None, confirmed: bool = False, problem: str = "") -> Slot:
+    header = None if sequence is None else SlotHeader(sequence, 256, 28, 0, 8, 0, 0, 0)
+    return Slot(
+        "x", header, committed=True, confirmed=confirmed, problem=problem or ("empty" if header is None else "")
+    )
+
+
+EMPTY = slot()
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "target", "sequence", "first"),
+    [
+        (EMPTY, EMPTY, 0, 0, None),
+        (slot(0), EMPTY, 1, 1, 0),
+        (EMPTY, slot(3), 0, 4, 1),
+        (slot(4, True), slot(3, True), 1, 5, 0),
+        (slot(4, True), slot(5, True), 0, 6, 1),
+        (slot(4, True), slot(5), 1, 5, 1),  # the newer one has not shown itself yet: the older one must stay
+        (slot(4), slot(3, True), 0, 4, 0),
+        (slot(4), slot(4), 0, 5, 0),
+        (slot(0, True), slot(0xFFFFFFFF, True), 1, 1, 0),  # sequences wrap
+        (slot(0xFFFFFFFF, True), slot(9, problem="damaged"), 1, 0, 0),
+        (slot(9, problem="damaged"), slot(2), 0, 3, 1),
+        (slot(9, problem="damaged"), slot(7, problem="damaged"), 0, 8, None),
+    ],
+)
+def test_which_slot(a: Slot, b: Slot, target: int, sequence: int, first: int | None) -> None:
+    assert choose_target((a, b)) == target
+    assert next_sequence((a, b)[1 - target]) == sequence
+    assert first_choice((a, b)) == first
+
+
+def test_packing_is_the_same_every_time(tmp_path: Path) -> None:
+    assert pack_slot(BLOB, 7) == IMAGE
