@@ -133,7 +133,7 @@ MUTANTS = [
     ),
     Mutant(
         "token-of-another-head",
-        PORTABLE,
+        "src/kernels/rows.h",
         "aether_candidates_token(&list, j) * config->kv_heads + h)",
         "aether_candidates_token(&list, j) * config->kv_heads + config->kv_heads - 1 - h)",
     ),
@@ -150,7 +150,10 @@ MUTANTS = [
         "at->n_blocks = aether_count(blocks)",
         "at->n_blocks = aether_count(blocks - (blocks > 1))",
     ),
-    Mutant("sums-kept-after-a-block", CACHE, "cache->length % size == size - 1", "cache->length % size == size"),
+    Mutant(
+        "sums-kept-after-a-block", CACHE, "if (is_last_of_block(cache)) {\n            memset", "if (0) {\n            memset"
+    ),
+    Mutant("blocks-end-late", CACHE, "(uint32_t)size == size - 1", "(uint32_t)size == 0"),
     Mutant("reset-keeps-the-length", CACHE, "cache->length = 0;", ";"),
     # binary16, square root, CRC
     Mutant("half-ties-away", NUMERIC, "0xFFFu + ((magnitude >> 13) & 1u)", "0x1000u"),
@@ -247,11 +250,11 @@ LANE_MUTANTS = [
 
 SCALAR_GATHER, SCALAR_LINEAR = "src/kernels/scalar_gather.h", "src/kernels/scalar_linear.h"
 SCALAR_MUTANTS = [
-    Mutant("scalar-odd-row", SCALAR_GATHER, "n > 1 ? rows[1] : rows[0]", "rows[1 - n % 2]"),
+    Mutant("scalar-odd-row", SCALAR_GATHER, "if ((n & 1) != 0) {", "if ((n & 3) == 3) {"),
     Mutant("scalar-halves-not-scaled-back", SCALAR_GATHER, "0.0f) * 0x1p-112f", "0.0f)"),
     Mutant("scalar-limit", "src/kernels/scalar_half.h", "0x47800000u", "0x7F800000u"),
     Mutant("scalar-sign-of-halves", "src/kernels/scalar_half.h", "0x8FFFE000u", "0x0FFFE000u"),
-    Mutant("scalar-last-dims", SCALAR_GATHER, "dim & ~(size_t)3", "dim & ~(size_t)1"),
+    Mutant("scalar-last-dims", SCALAR_GATHER, "end = query + HEADS * dim;", "end = query + HEADS * (dim & ~(size_t)7);"),
     Mutant("scalar-last-inputs", SCALAR_LINEAR, "in & ~(size_t)3", "in & ~(size_t)1"),
     Mutant("scalar-bias-of-first-columns", SCALAR_LINEAR, "b += 12 * step", "b += 0 * step"),
     Mutant("scalar-normal-limit", "src/kernels/scalar.c", "magnitude - 0x38800000u <", "magnitude - 0x38700000u <"),

@@ -62,13 +62,20 @@ static inline void aether_put_u64(unsigned char *p, uint64_t v) {
 /* Largest power of two not above v; 0 for 0. */
 static inline uint64_t aether_power_below(uint64_t v) {
     uint64_t power = 1;
+    uint32_t low = 1, left = (uint32_t)v;
     if (v == 0) {
         return 0;
     }
-    while (power <= v / 2) {
-        power *= 2;
+    if (v > UINT32_MAX) {
+        while (power <= v / 2) {
+            power *= 2;
+        }
+        return power;
     }
-    return power;
+    while ((left >>= 1) != 0) { /* nearly always, and 32-bit processors take long over more */
+        low <<= 1;
+    }
+    return low;
 }
 
 #endif

@@ -37,10 +37,19 @@ aether_status aether_cache_lay_out(const aether_head *head, aether_dtype dtype, 
     return aether_taken(&bytes, &at->total);
 }
 
-aether_cache_layout aether_cache_layout_of(const aether_cache *cache) {
-    aether_cache_layout at;
-    (void)aether_cache_lay_out(&cache->head, cache->dtype, &at);
-    return at;
+aether_status aether_cache_lay_out_scratch(const aether_head *own, size_t pointer_bytes, aether_attending *at) {
+    const aether_config *config = &own->config;
+    const size_t most = aether_candidates_max(config, UINT64_MAX);
+    const size_t floats = aether_gather_floats(most, config->q_heads / config->kv_heads, config->head_dim);
+    aether_bytes bytes = {0, 0};
+    at->singles = aether_take(&bytes, aether_pattern_max_singles(config), sizeof(uint64_t));
+    at->blocks = aether_take(&bytes, aether_pattern_max_blocks(config), sizeof(uint64_t));
+    at->keys = aether_take(&bytes, most, pointer_bytes);
+    at->values = aether_take(&bytes, most, pointer_bytes);
+    at->floats = aether_take(&bytes, floats != 0 ? floats : SIZE_MAX, sizeof(float));
+    at->out = aether_take(&bytes, aether_mul(config->q_heads, config->head_dim), sizeof(float));
+    at->total = 0;
+    return aether_taken(&bytes, &at->total);
 }
 
 /* `head` as a cache of this capacity sees it. */
@@ -95,18 +104,26 @@ aether_status aether_cache_init(aether_cache *cache, const aether_head *head, ui
     if (!aether_aligned(memory, sizeof(float))) {
         return AETHER_E_ALIGNMENT;
     }
-    cache->head = own;
-    cache->history = head->config.history;
-    cache->capacity = capacity;
-    cache->dtype = dtype;
-    cache->policy = policy;
-    cache->n_rows = at.n_rows;
-    cache->n_globals = own.config.n_globals;
-    cache->n_blocks = at.n_blocks;
-    cache->memory = memory;
-    cache->memory_bytes = at.total;
+    aether_cache_assemble(cache, &own, head->config.history, capacity, dtype, policy, &at, memory);
     aether_cache_reset(cache);
     return AETHER_OK;
+}
+
+void aether_cache_assemble(aether_cache *cache, const aether_head *own, uint64_t history, uint64_t capacity,
+                           aether_dtype dtype, aether_policy policy, const aether_cache_layout *at, void *memory) {
+    cache->head = *own;
+    cache->history = history;
+    cache->capacity = capacity;
+    cache->length = 0;
+    cache->dtype = dtype;
+    cache->policy = policy;
+    cache->n_rows = at->n_rows;
+    cache->n_globals = own->config.n_globals;
+    cache->n_blocks = at->n_blocks;
+    cache->memory = memory;
+    cache->memory_bytes = at->total;
+    cache->at = *at;
+    (void)aether_cache_lay_out_scratch(own, sizeof(void *), &cache->attending);
 }
 
 void aether_cache_reset(aether_cache *cache) {
@@ -136,9 +153,14 @@ static float *floats_at(const aether_cache *cache, size_t offset) {
     return (float *)(void *)(cache->memory + offset);
 }
 
-/* Address of row `index` of the stored rows that begin at `offset`. */
-static unsigned char *stored_at(const aether_cache *cache, const aether_cache_layout *at, size_t offset, size_t index) {
-    return cache->memory + offset + index * at->row * (cache->dtype == AETHER_BINARY16 ? sizeof(uint16_t) : sizeof(float));
+/* Bytes of a stored row. */
+static size_t row_bytes(const aether_cache *cache) {
+    return cache->at.row * (cache->dtype == AETHER_BINARY16 ? sizeof(uint16_t) : sizeof(float));
+}
+
+/* token % n: 64-bit division costs a 32-bit processor a hundred instructions, and few tokens need it. */
+static size_t ring(uint64_t token, size_t n) {
+    return token <= UINT32_MAX ? (uint32_t)token % n : (size_t)(token % n);
 }
 
 /* Index of a global token in the list; n_globals when it is none. */
@@ -155,58 +177,86 @@ static size_t global_index(const aether_config *config, uint64_t token) {
     return low < config->n_globals && config->globals[low] == token ? low : config->n_globals;
 }
 
+/* Ends a block: its mean, the sum divided by its length. Where the length is a power of two, multiplying rounds the same. */
+static void end_block(const float *sums, uint64_t size, size_t n, float *mean) {
+    const float divisor = (float)size;
+    const float factor = 1.0f / divisor;
+    size_t c;
+    if ((size & (size - 1)) == 0) {
+        for (c = 0; c < n; c++) {
+            mean[c] = sums[c] * factor;
+        }
+        return;
+    }
+    for (c = 0; c < n; c++) {
+        mean[c] = sums[c] / divisor;
+    }
+}
+
+/* 1 when the staged token is the last of its block. */
+static int is_last_of_block(const aether_cache *cache) {
+    const uint64_t size = cache->head.config.block_size, length = cache->length;
+    if (size <= UINT32_MAX && length <= UINT32_MAX) {
+        return (uint32_t)length % (uint32_t)size == size - 1;
+    }
+    return length % size == size - 1;
+}
+
 /* One array (keys or values) of the staged token; `part` is 0 or 1. */
-static aether_status stage_row(aether_cache *cache, const aether_cache_layout *at, const float *x, size_t part) {
+static aether_status stage_row(aether_cache *cache, const float *x, size_t part) {
     const aether_kernels *kernels = cache->head.kernels;
-    const size_t rows = part == 0 ? at->rows_k : at->rows_v;
-    const size_t globals = part == 0 ? at->globals_k : at->globals_v;
-    const size_t element = cache->dtype == AETHER_BINARY16 ? sizeof(uint16_t) : sizeof(float);
+    const aether_cache_layout *at = &cache->at;
+    const size_t bytes = row_bytes(cache);
     const size_t global = global_index(&cache->head.config, cache->length);
-    unsigned char *slot = stored_at(cache, at, rows, (size_t)(cache->length % at->n_rows));
+    unsigned char *slot = cache->memory + (part == 0 ? at->rows_k : at->rows_v) + ring(cache->length, at->n_rows) * bytes;
     size_t c;
 
     if (at->n_blocks > 0) {
-        const uint64_t size = cache->head.config.block_size;
         const float *sums = floats_at(cache, at->sums) + part * at->row;
         float *staged = floats_at(cache, at->staged) + part * at->row;
-        for (c = 0; c < at->row; c++) {
+        for (c = 0; c + 4 <= at->row; c += 4) {
+            staged[c] = sums[c] + x[c];
+            staged[c + 1] = sums[c + 1] + x[c + 1];
+            staged[c + 2] = sums[c + 2] + x[c + 2];
+            staged[c + 3] = sums[c + 3] + x[c + 3];
+        }
+        for (; c < at->row; c++) {
             staged[c] = sums[c] + x[c];
         }
         if (!kernels->all_finite(staged, at->row)) {
             return AETHER_E_OVERFLOW;
         }
-        if (cache->length % size == size - 1) {
-            const size_t block = (size_t)(cache->length / size % at->n_blocks);
-            float *mean = floats_at(cache, part == 0 ? at->mean_k : at->mean_v) + block * at->row;
-            const float divisor = (float)size;
-            for (c = 0; c < at->row; c++) {
-                mean[c] = staged[c] / divisor;
-            }
+        if (is_last_of_block(cache)) {
+            const uint64_t size = cache->head.config.block_size;
+            const size_t block = ring(cache->length / size, at->n_blocks);
+            end_block(staged, size, at->row, floats_at(cache, part == 0 ? at->mean_k : at->mean_v) + block * at->row);
         }
     }
     if (cache->dtype == AETHER_BINARY32) {
-        memcpy(slot, x, at->row * sizeof(float));
+        memcpy(slot, x, bytes);
     } else if (kernels->narrow(x, (uint16_t *)(void *)slot, at->row)) {
         return AETHER_E_OVERFLOW;
     }
     if (global < cache->n_globals) {
-        memcpy(stored_at(cache, at, globals, global), slot, at->row * element);
+        memcpy(cache->memory + (part == 0 ? at->globals_k : at->globals_v) + global * bytes, slot, bytes);
     }
     return AETHER_OK;
 }
 
+aether_status aether_cache_stage_finite(aether_cache *cache, const float *k, const float *v) {
+    const aether_status status = stage_row(cache, k, 0);
+    return status == AETHER_OK ? stage_row(cache, v, 1) : status;
+}
+
 static AETHER_NOINLINE aether_status stage_here(aether_cache *cache, const float *k, const float *v) {
-    const aether_cache_layout at = aether_cache_layout_of(cache);
     const aether_kernels *kernels = cache->head.kernels;
-    aether_status status;
     if (cache->policy == AETHER_ON_FULL_ERROR && cache->length >= cache->capacity) {
         return AETHER_E_CACHE_FULL;
     }
-    if (!kernels->all_finite(k, at.row) || !kernels->all_finite(v, at.row)) {
+    if (!kernels->all_finite(k, cache->at.row) || !kernels->all_finite(v, cache->at.row)) {
         return AETHER_E_NOT_FINITE;
     }
-    status = stage_row(cache, &at, k, 0);
-    return status == AETHER_OK ? stage_row(cache, &at, v, 1) : status;
+    return aether_cache_stage_finite(cache, k, v);
 }
 
 aether_status aether_cache_stage(aether_cache *cache, const float *k, const float *v) {
@@ -225,52 +275,26 @@ aether_status aether_cache_stage(aether_cache *cache, const float *k, const floa
 }
 
 void aether_cache_commit(aether_cache *cache) {
-    const aether_cache_layout at = aether_cache_layout_of(cache);
-    const uint64_t size = cache->head.config.block_size;
-    if (at.n_blocks > 0) {
-        float *sums = floats_at(cache, at.sums);
-        if (cache->length % size == size - 1) {
-            memset(sums, 0, 2 * at.row * sizeof(float));
+    const aether_cache_layout *at = &cache->at;
+    if (at->n_blocks > 0) {
+        float *sums = floats_at(cache, at->sums);
+        if (is_last_of_block(cache)) {
+            memset(sums, 0, 2 * at->row * sizeof(float));
         } else {
-            memcpy(sums, floats_at(cache, at.staged), 2 * at.row * sizeof(float));
+            memcpy(sums, floats_at(cache, at->staged), 2 * at->row * sizeof(float));
         }
     }
     cache->length++;
 }
 
-/* Scratch of one attending: candidate lists, kernel scratch, outputs until they are known to be finite. */
-typedef struct attending {
-    size_t floats, out, total;
-} attending;
-
-static aether_status attending_of(const aether_head *own, size_t pointer_bytes, attending *at) {
-    const aether_config *config = &own->config;
-    const size_t most = aether_candidates_max(config, UINT64_MAX);
-    const size_t floats = aether_gather_floats(most, config->q_heads / config->kv_heads, config->head_dim);
-    aether_bytes bytes = {0, 0};
-    aether_candidates_take(&bytes, config, UINT64_MAX, pointer_bytes);
-    at->floats = aether_take(&bytes, floats != 0 ? floats : SIZE_MAX, sizeof(float));
-    at->out = aether_take(&bytes, aether_mul(config->q_heads, config->head_dim), sizeof(float));
-    return aether_taken(&bytes, &at->total);
-}
-
-aether_status aether_cache_step_scratch(const aether_head *own, size_t pointer_bytes, size_t *bytes) {
-    attending at;
-    const aether_status status = attending_of(own, pointer_bytes, &at);
-    if (status == AETHER_OK) {
-        *bytes = at.total;
-    }
-    return status;
-}
-
 aether_status aether_cache_scratch(const aether_cache *cache, size_t tokens, size_t *bytes) {
-    attending at;
+    aether_attending at;
     size_t whole;
     aether_status status;
     if (cache == NULL || bytes == NULL) {
         return AETHER_E_ARGUMENT;
     }
-    status = attending_of(&cache->head, sizeof(void *), &at);
+    status = aether_cache_lay_out_scratch(&cache->head, sizeof(void *), &at);
     if (status != AETHER_OK) {
         return status;
     }
@@ -289,87 +313,110 @@ aether_status aether_cache_scratch(const aether_cache *cache, size_t tokens, siz
     return status;
 }
 
-static AETHER_NOINLINE aether_status attend_here(const aether_cache *cache, const float *q, float *out,
-                                                 const attending *parts, unsigned char *scratch) {
-    const aether_cache_layout at = aether_cache_layout_of(cache);
-    const aether_config *config = &cache->head.config;
-    const size_t dim = config->head_dim;
-    const size_t group = config->q_heads / config->kv_heads;
-    const size_t n_out = (size_t)config->q_heads * dim;
-    const size_t element = cache->dtype == AETHER_BINARY16 ? sizeof(uint16_t) : sizeof(float);
-    float *result = (float *)(void *)(scratch + parts->out);
-    aether_candidates list;
-    aether_gather job;
-    size_t h, j, n_tokens;
+void aether_cache_look(const aether_cache *cache, unsigned char *scratch, aether_row *row) {
+    row->singles = (uint64_t *)(void *)(scratch + cache->attending.singles);
+    row->blocks = (uint64_t *)(void *)(scratch + cache->attending.blocks);
+    aether_pattern_row(&cache->head.config, cache->length + 1, cache->length, row);
+}
 
+/* Where the keys and values of a single token stand. */
+static void point_at(const aether_cache *cache, uint64_t token, const void **key, const void **value) {
+    const aether_cache_layout *at = &cache->at;
+    const int stored = cache->length - token < at->n_rows;
+    const size_t index = stored ? ring(token, at->n_rows) : global_index(&cache->head.config, token);
+    const size_t offset = index * row_bytes(cache);
+    *key = cache->memory + (stored ? at->rows_k : at->globals_k) + offset;
+    *value = cache->memory + (stored ? at->rows_v : at->globals_v) + offset;
+}
+
+/* Pointers to all that is seen, tokens and then blocks; the number of tokens. */
+static size_t point(const aether_cache *cache, const aether_row *row, const void **keys, const void **values) {
+    const aether_cache_layout *at = &cache->at;
+    const size_t bytes = row_bytes(cache), run = (size_t)(row->hi - row->lo + 1);
+    const unsigned char *first = cache->memory + at->rows_k, *end = first + at->n_rows * bytes;
+    const unsigned char *key = first + ring(row->lo, at->n_rows) * bytes;
+    const size_t apart = at->rows_v - at->rows_k;
+    size_t n = 0, j;
+    for (j = 0; j < row->n_below; j++, n++) {
+        point_at(cache, row->singles[j], &keys[n], &values[n]);
+    }
+    for (j = 0; j < run; j++, n++) {
+        keys[n] = key;
+        values[n] = key + apart;
+        key += bytes;
+        key = key != end ? key : first;
+    }
+    for (j = 0; j < row->n_blocks; j++) {
+        const size_t offset = ring(row->blocks[j], at->n_blocks) * at->row * sizeof(float);
+        keys[n + j] = cache->memory + at->mean_k + offset;
+        values[n + j] = cache->memory + at->mean_v + offset;
+    }
+    return n;
+}
+
+aether_status aether_cache_attend_row(const aether_cache *cache, const aether_row *row, const float *q, float *out,
+                                      unsigned char *scratch) {
+    const aether_config *config = &cache->head.config;
+    const void **keys = (const void **)(void *)(scratch + cache->attending.keys);
+    const void **values = (const void **)(void *)(scratch + cache->attending.values);
+    aether_gather job;
+    size_t h, j;
+    job.keys = keys;
+    job.values = values;
+    job.n_stored = point(cache, row, keys, values);
+    job.n = job.n_stored + row->n_blocks;
+    job.stored = cache->dtype;
+    job.group = config->q_heads / config->kv_heads;
+    job.dim = config->head_dim;
+    job.scale = cache->head.scale;
+    job.scores = (float *)(void *)(scratch + cache->attending.floats);
+    for (h = 0; h < config->kv_heads; h++) {
+        job.q = q + h * job.group * job.dim;
+        job.out = out + h * job.group * job.dim;
+        cache->head.kernels->gather(&job);
+        for (j = 0; j < job.n && h + 1 < config->kv_heads; j++) { /* the same rows of the next head */
+            const size_t element = j < job.n_stored && cache->dtype == AETHER_BINARY16 ? sizeof(uint16_t) : sizeof(float);
+            keys[j] = (const unsigned char *)keys[j] + job.dim * element;
+            values[j] = (const unsigned char *)values[j] + job.dim * element;
+        }
+    }
+    return cache->head.kernels->all_finite(out, (size_t)config->q_heads * job.dim) ? AETHER_OK : AETHER_E_OVERFLOW;
+}
+
+static AETHER_NOINLINE aether_status attend_here(const aether_cache *cache, const float *q, float *out,
+                                                 unsigned char *scratch) {
+    const size_t n_out = (size_t)cache->head.config.q_heads * cache->head.config.head_dim;
+    float *result = (float *)(void *)(scratch + cache->attending.out);
+    aether_status status;
+    aether_row row;
     if (!cache->head.kernels->all_finite(q, n_out)) {
         return AETHER_E_NOT_FINITE;
     }
-    (void)aether_candidates_place(&list, config, UINT64_MAX, scratch);
-    aether_pattern_row(config, cache->length + 1, cache->length, &list.row);
-    n_tokens = aether_candidates_tokens(&list);
-    for (j = 0; j < n_tokens; j++) {
-        const uint64_t token = aether_candidates_token(&list, j);
-        if (cache->length - token < at.n_rows) {
-            const size_t row = (size_t)(token % at.n_rows);
-            list.keys[j] = stored_at(cache, &at, at.rows_k, row);
-            list.values[j] = stored_at(cache, &at, at.rows_v, row);
-        } else {
-            const size_t row = global_index(config, token);
-            list.keys[j] = stored_at(cache, &at, at.globals_k, row);
-            list.values[j] = stored_at(cache, &at, at.globals_v, row);
-        }
+    aether_cache_look(cache, scratch, &row);
+    status = aether_cache_attend_row(cache, &row, q, result, scratch);
+    if (status == AETHER_OK) {
+        memcpy(out, result, n_out * sizeof(float));
     }
-    for (j = 0; j < list.row.n_blocks; j++) {
-        const size_t block = (size_t)(list.row.blocks[j] % at.n_blocks);
-        list.keys[n_tokens + j] = floats_at(cache, at.mean_k) + block * at.row;
-        list.values[n_tokens + j] = floats_at(cache, at.mean_v) + block * at.row;
-    }
-    job.keys = list.keys;
-    job.values = list.values;
-    job.n = n_tokens + list.row.n_blocks;
-    job.n_stored = n_tokens;
-    job.stored = cache->dtype;
-    job.group = group;
-    job.dim = dim;
-    job.scale = cache->head.scale;
-    job.scores = (float *)(void *)(scratch + parts->floats);
-    for (h = 0; h < config->kv_heads; h++) {
-        job.q = q + h * group * dim;
-        job.out = result + h * group * dim;
-        cache->head.kernels->gather(&job);
-        for (j = 0; j < job.n && h + 1 < config->kv_heads; j++) { /* the same rows of the next head */
-            const size_t step = dim * (j < n_tokens ? element : sizeof(float));
-            list.keys[j] = (const unsigned char *)list.keys[j] + step;
-            list.values[j] = (const unsigned char *)list.values[j] + step;
-        }
-    }
-    if (!cache->head.kernels->all_finite(result, n_out)) {
-        return AETHER_E_OVERFLOW;
-    }
-    memcpy(out, result, n_out * sizeof(float));
-    return AETHER_OK;
+    return status;
 }
 
 aether_status aether_cache_attend(const aether_cache *cache, const float *q, float *out, void *scratch, size_t bytes) {
-    attending at;
     aether_status status;
     aether_fpenv env;
     if (cache == NULL || q == NULL || out == NULL || scratch == NULL) {
         return AETHER_E_ARGUMENT;
     }
-    status = attending_of(&cache->head, sizeof(void *), &at);
-    if (status != AETHER_OK) {
-        return status;
+    if (cache->attending.total == 0) {
+        return AETHER_E_TOO_LARGE;
     }
-    if (bytes < at.total) {
+    if (bytes < cache->attending.total) {
         return AETHER_E_MEMORY;
     }
     if (!aether_aligned(scratch, 8) || !aether_aligned(q, sizeof(float)) || !aether_aligned(out, sizeof(float))) {
         return AETHER_E_ALIGNMENT;
     }
     env = aether_fpenv_enter();
-    status = attend_here(cache, q, out, &at, scratch);
+    status = attend_here(cache, q, out, scratch);
     aether_fpenv_leave(env);
     return status;
 }

@@ -36,7 +36,7 @@ static aether_status foresee(const aether_cache *cache, const aether_cache_layou
 }
 
 static AETHER_NOINLINE aether_status append_here(aether_cache *cache, const float *k, const float *v, size_t tokens) {
-    const aether_cache_layout at = aether_cache_layout_of(cache);
+    const aether_cache_layout at = cache->at;
     aether_status status = AETHER_OK;
     size_t t;
     if (cache->policy == AETHER_ON_FULL_ERROR && tokens > cache->capacity - cache->length) {

@@ -14,12 +14,12 @@
 #define FLAG_LANDMARKS 8u
 
 size_t aether_cache_payload_bytes(const aether_cache *cache) {
-    const aether_cache_layout at = aether_cache_layout_of(cache);
+    const aether_cache_layout at = cache->at;
     return at.total - at.sums;
 }
 
 void aether_cache_payload_save(const aether_cache *cache, unsigned char *payload) {
-    const aether_cache_layout at = aether_cache_layout_of(cache);
+    const aether_cache_layout at = cache->at;
     const uint64_t size = cache->head.config.block_size;
     const size_t element = cache->dtype == AETHER_BINARY16 ? sizeof(uint16_t) : sizeof(float);
     const size_t row = (size_t)(cache->length % at.n_rows) * at.row * element;
@@ -57,14 +57,14 @@ static int finite16(const unsigned char *p, size_t bytes) {
 }
 
 int aether_cache_payload_sound(const aether_cache *cache, const unsigned char *payload) {
-    const aether_cache_layout at = aether_cache_layout_of(cache);
+    const aether_cache_layout at = cache->at;
     const unsigned char *rows = payload + (at.rows_k - at.sums);
     return aether_payload_finite(payload, at.rows_k - at.sums) && (cache->dtype == AETHER_BINARY16 ? finite16(rows, at.total - at.rows_k)
                                                                                       : aether_payload_finite(rows, at.total - at.rows_k));
 }
 
 void aether_cache_payload_load(aether_cache *cache, const unsigned char *payload, uint64_t length) {
-    const aether_cache_layout at = aether_cache_layout_of(cache);
+    const aether_cache_layout at = cache->at;
     memset(cache->memory, 0, at.sums);
     memcpy(cache->memory + at.sums, payload, at.total - at.sums);
     cache->length = length;

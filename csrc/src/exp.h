@@ -15,12 +15,9 @@
 #define AETHER_EXP_P1 1.66664720e-1f        /* 3E2AAA28 */
 #define AETHER_EXP_P0 4.99999851e-1f        /* 3EFFFFFB */
 
-/* exp(x) times 2^(magic - AETHER_EXP_MAGIC), an even power that the result has room for. */
+/* exp(x) times 2^(magic - AETHER_EXP_MAGIC), an even power that the result has room for; x not below AETHER_EXP_CUT. */
 static inline float aether_exp_scaled(float x, float magic) {
     float z, n, r, p, t, y;
-    if (x < AETHER_EXP_CUT) {
-        return 0.0f;
-    }
     z = x * AETHER_EXP_LOG2E + magic;
     n = z - magic;
     r = (x - n * AETHER_EXP_LN2_HIGH) - n * AETHER_EXP_LN2_LOW;
@@ -36,7 +33,7 @@ static inline float aether_exp_scaled(float x, float magic) {
 }
 
 static inline float aether_exp_inline(float x) {
-    return aether_exp_scaled(x, AETHER_EXP_MAGIC);
+    return x < AETHER_EXP_CUT ? 0.0f : aether_exp_scaled(x, AETHER_EXP_MAGIC);
 }
 
 #endif

@@ -30,13 +30,14 @@ static uint64_t visible(const aether_config *config) {
 aether_status aether_model_memory_on(const aether_model *model, uint64_t capacity, aether_dtype dtype,
                                      size_t pointer_bytes, aether_memory *memory) {
     aether_stream_layout at;
+    aether_cache_layout cache;
     aether_config config;
     aether_status status;
     uint64_t w, layer;
     if (model == NULL || memory == NULL || (pointer_bytes != 4 && pointer_bytes != 8)) {
         return AETHER_E_ARGUMENT;
     }
-    status = aether_stream_lay_out(model, capacity, dtype, pointer_bytes, &at);
+    status = aether_stream_lay_out(model, capacity, dtype, pointer_bytes, &at, &cache);
     if (status != AETHER_OK) {
         return status;
     }
@@ -50,7 +51,7 @@ aether_status aether_model_memory_on(const aether_model *model, uint64_t capacit
     memory->flash = model->blob_bytes;
     memory->state = at.state;
     memory->scratch = at.total - at.state;
-    memory->cache_rows = at.cache_rows;
+    memory->cache_rows = cache.n_rows;
     memory->multiply_adds = (model->project != NULL ? model->header.input_dim * w : 0) + model->stem_taps * w +
                             model->header.n_layers * layer + w * model->header.n_classes + w * model->embed_dim;
     return AETHER_OK;

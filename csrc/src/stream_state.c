@@ -17,12 +17,6 @@ static size_t payload_bytes(const aether_stream *s, const aether_stream_layout *
     return s->model->header.n_layers * at->cache_payload + rows_bytes(at);
 }
 
-static aether_stream_layout layout_of(const aether_stream *s) {
-    aether_stream_layout at;
-    (void)aether_stream_lay_out(s->model, s->capacity, s->dtype, sizeof(void *), &at);
-    return at;
-}
-
 static uint32_t blob_crc(const aether_model *m) {
     return aether_get_u32(m->blob + m->blob_bytes - 4);
 }
@@ -36,7 +30,7 @@ static void clear_next(const aether_stream *s, unsigned char *rows, size_t ring)
 }
 
 size_t aether_stream_saved_size(const aether_stream *stream) {
-    const aether_stream_layout at = layout_of(stream);
+    const aether_stream_layout at = stream->at;
     return HEADER + payload_bytes(stream, &at) + 4;
 }
 
@@ -49,7 +43,7 @@ aether_status aether_stream_save(const aether_stream *stream, void *bytes, size_
         return AETHER_E_ARGUMENT;
     }
     m = stream->model;
-    at = layout_of(stream);
+    at = stream->at;
     total = HEADER + payload_bytes(stream, &at) + 4;
     if (size < total) {
         return AETHER_E_MEMORY;
@@ -64,7 +58,7 @@ aether_status aether_stream_save(const aether_stream *stream, void *bytes, size_
     aether_put_u64(p + 32, total - HEADER - 4);
     rows = p + HEADER;
     for (l = 0; l < m->header.n_layers; l++) {
-        const aether_cache cache = aether_stream_cache(stream, &at, l);
+        const aether_cache cache = aether_stream_cache(stream, l);
         aether_cache_payload_save(&cache, rows);
         rows += at.cache_payload;
     }
@@ -118,7 +112,7 @@ static aether_status sound(const aether_stream *s, const aether_stream_layout *a
         return aether_fail(detail, AETHER_E_STATE, "length", "less than 2^62", aether_get_u64(p + 24), 24);
     }
     for (l = 0; l < m->header.n_layers; l++) {
-        const aether_cache cache = aether_stream_cache(s, at, l);
+        const aether_cache cache = aether_stream_cache(s, l);
         if (!aether_cache_payload_sound(&cache, rows)) {
             return aether_fail(detail, AETHER_E_STATE, "payload", "finite numbers", 0, (size_t)(rows - p));
         }
@@ -139,7 +133,7 @@ aether_status aether_stream_load(aether_stream *stream, const void *bytes, size_
     if (stream == NULL || bytes == NULL) {
         return aether_fail(detail, AETHER_E_ARGUMENT, stream == NULL ? "stream" : "bytes", "not NULL", 0, SIZE_MAX);
     }
-    at = layout_of(stream);
+    at = stream->at;
     status = sound(stream, &at, p, size, detail);
     if (status != AETHER_OK) {
         return status;
@@ -147,7 +141,7 @@ aether_status aether_stream_load(aether_stream *stream, const void *bytes, size_
     length = aether_get_u64(p + 24);
     p += HEADER;
     for (l = 0; l < stream->model->header.n_layers; l++) {
-        aether_cache cache = aether_stream_cache(stream, &at, l);
+        aether_cache cache = aether_stream_cache(stream, l);
         aether_cache_payload_load(&cache, p, length);
         p += at.cache_payload;
     }

@@ -13,6 +13,14 @@ void *HELPER(memcpy)(void *restrict to, const void *restrict from, size_t bytes)
     unsigned char *t = to;
     const unsigned char *f = from;
     if (together(t, f)) {
+        for (; bytes >= 16; t += 16, f += 16, bytes -= 16) {
+            any_word *to_4 = (any_word *)(void *)t;
+            const any_word *from_4 = (const any_word *)(const void *)f;
+            to_4[0] = from_4[0];
+            to_4[1] = from_4[1];
+            to_4[2] = from_4[2];
+            to_4[3] = from_4[3];
+        }
         for (; bytes >= 4; t += 4, f += 4, bytes -= 4) {
             *(any_word *)(void *)t = *(const any_word *)(const void *)f;
         }

@@ -92,10 +92,38 @@ static inline uint32_t multiply(uint32_t a, uint32_t b) {
     return soft_pack(sign, ea + eb - 126, product.part.high | (product.part.low != 0));
 }
 
+/* 31 bits of ma / mb, mb <= ma < 2 mb < 2^25, the lowest one set when anything is left. */
+#if defined(__XTENSA_CALL0_ABI__) /* an LX106, which does not divide */
+static inline uint32_t quotient_of(uint32_t ma, uint32_t mb) {
+    uint32_t quotient = 0;
+    int bit;
+    for (bit = 0; bit < 31; bit++) {
+        quotient <<= 1;
+        if (ma >= mb) {
+            ma -= mb;
+            quotient |= 1u;
+        }
+        ma <<= 1;
+    }
+    return quotient | (ma != 0);
+}
+#else
+static inline uint32_t quotient_of(uint32_t ma, uint32_t mb) {
+    uint32_t quotient = 1, rest = ma - mb;
+    int digit;
+    for (digit = 0; digit < 3; digit++) { /* eight bits of it; what is left stays below 2^24 */
+        const uint32_t dividend = rest << 8, part = dividend / mb;
+        quotient = quotient << 8 | part;
+        rest = dividend - part * mb;
+    }
+    return quotient << 6 | (rest != 0);
+}
+#endif
+
 static inline uint32_t divide(uint32_t a, uint32_t b) {
     const uint32_t sign = (a ^ b) & SOFT_SIGN;
-    uint32_t ma, mb, quotient = 0;
-    int ea, eb, bit;
+    uint32_t ma, mb;
+    int ea, eb;
     if (is_nan(a) || is_nan(b)) {
         return (is_nan(a) ? a : b) | SOFT_QUIET;
     }
@@ -117,15 +145,7 @@ static inline uint32_t divide(uint32_t a, uint32_t b) {
         ma <<= 1;
         ea--;
     }
-    for (bit = 0; bit < 31; bit++) {
-        quotient <<= 1;
-        if (ma >= mb) {
-            ma -= mb;
-            quotient |= 1u;
-        }
-        ma <<= 1;
-    }
-    return soft_pack(sign, ea - eb + 127, quotient | (ma != 0));
+    return soft_pack(sign, ea - eb + 127, quotient_of(ma, mb));
 }
 
 float HELPER(__addsf3)(float a, float b) {

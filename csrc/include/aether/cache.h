@@ -14,6 +14,27 @@ typedef enum aether_policy {
     AETHER_ON_FULL_RING = 1   /* endless: a query sees the last `capacity` tokens, and the global ones */
 } aether_policy;
 
+/* Private: where the parts of a cache's memory begin, in bytes. Rows are [kv_heads][head_dim]. */
+typedef struct aether_cache_layout {
+    size_t n_rows, n_blocks;     /* physical token rows and block means */
+    size_t row;                  /* elements a row */
+    size_t staged;               /* binary32 [2][row]: block sums with the staged token */
+    size_t sums;                 /* binary32 [2][row]: block sums of the committed tokens */
+    size_t mean_k, mean_v;       /* binary32 [n_blocks][row] */
+    size_t rows_k, rows_v;       /* [n_rows][row] of the cache's type, token t in row t % n_rows */
+    size_t globals_k, globals_v; /* [n_globals][row] of the cache's type */
+    size_t total;
+} aether_cache_layout;
+
+/* Private: where the parts of an attending's scratch begin. */
+typedef struct aether_attending {
+    size_t singles, blocks; /* of aether_row */
+    size_t keys, values;    /* pointers to rows */
+    size_t floats;          /* of the kernel */
+    size_t out;             /* the result until it is known to be finite */
+    size_t total;           /* 0: larger than any memory */
+} aether_attending;
+
 /* Initialise with aether_cache_init; fields are private. One caller at a time. */
 typedef struct aether_cache {
     aether_head head; /* with the effective history: min(history, capacity) */
@@ -25,6 +46,8 @@ typedef struct aether_cache {
     size_t n_rows, n_globals, n_blocks; /* physical rows: tokens of the ring, global tokens, block means */
     unsigned char *memory;
     size_t memory_bytes;
+    aether_cache_layout at;
+    aether_attending attending;
 } aether_cache;
 
 /* Bytes of memory for a cache. capacity > 0. AETHER_E_CONFIG, AETHER_E_NO_STREAMING (dense or non-causal), AETHER_E_TOO_LARGE. */

@@ -8,6 +8,17 @@
 extern "C" {
 #endif
 
+/* Private: where the parts of a stream's memory begin, in bytes; w is the model's width. */
+typedef struct aether_stream_layout {
+    size_t cache, cache_bytes;    /* memory of layer 0; bytes of each layer's */
+    size_t cache_payload;         /* bytes of a saved one */
+    size_t stem, conv, pool;      /* rows: [stem_taps][w], [n_layers][taps][w], [pool_frames][w] */
+    size_t logits, embedding;     /* the newest answer */
+    size_t state;                 /* bytes of all of the above */
+    size_t room, x, h, y, q, a, k, v, hidden, new_logits, new_embedding, attend;
+    size_t total;
+} aether_stream_layout;
+
 /* Initialise with aether_stream_init; fields are private. */
 typedef struct aether_stream {
     const aether_model *model;
@@ -16,6 +27,8 @@ typedef struct aether_stream {
     uint64_t length;
     unsigned char *memory;
     size_t memory_bytes;
+    aether_stream_layout at;
+    aether_cache cache; /* the one of the layer that is worked on; its memory lies in the stream's */
 } aether_stream;
 
 /* Bytes of memory (state and scratch of aether_model_memory together). capacity >= 1. AETHER_E_CONFIG,

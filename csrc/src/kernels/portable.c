@@ -1,16 +1,14 @@
 /* The definition of every kernel: the naive loops of docs/spec/numerics.md. Other variants give the same bits. */
-#include "../candidates.h"
 #include "../exp.h"
 #include "../sizes.h"
-#include "aether/attention.h"
 #include "variants.h"
 
 static float weight_at(const void *w, aether_dtype type, size_t index) {
     return type == AETHER_BINARY16 ? aether_widen(((const uint16_t *)w)[index]) : ((const float *)w)[index];
 }
 
-static void linear(const float *x, size_t rows, size_t in, const void *w, aether_dtype wtype, const float *bias,
-                   size_t out, float *y) {
+void aether_portable_linear(const float *x, size_t rows, size_t in, const void *w, aether_dtype wtype,
+                            const float *bias, size_t out, float *y) {
     size_t r, i, o;
     for (r = 0; r < rows; r++) {
         for (o = 0; o < out; o++) {
@@ -64,7 +62,7 @@ static const float *row_at(const aether_gather *job, const void *const *rows, si
     return (const float *)rows[j];
 }
 
-static void gather(const aether_gather *job) {
+void aether_portable_gather(const aether_gather *job) {
     float *scores = job->scores;
     float *room = job->scores + job->n;
     size_t h, j, d;
@@ -98,71 +96,11 @@ static void gather(const aether_gather *job) {
     }
 }
 
-size_t aether_portable_plan_bytes(const aether_head *head, size_t tokens, aether_dtype dtype) {
-    (void)head;
-    (void)tokens;
-    (void)dtype;
-    return sizeof(float); /* nothing to prepare; 0 would mean "too large" */
-}
-
-void aether_portable_prepare(aether_plan *plan, void *memory) {
-    plan->variant = memory;
-}
-
-size_t aether_portable_rows_bytes(const aether_head *head, size_t tokens) {
-    const size_t most = aether_candidates_max(&head->config, tokens);
-    const size_t floats = aether_gather_floats(most, head->config.q_heads / head->config.kv_heads,
-                                               head->config.head_dim);
-    aether_bytes bytes = {0, 0};
-    size_t total;
-    aether_candidates_take(&bytes, &head->config, tokens, sizeof(void *));
-    aether_take(&bytes, floats != 0 ? floats : SIZE_MAX, sizeof(float));
-    return aether_taken(&bytes, &total) == AETHER_OK ? total : 0;
-}
-
-void aether_portable_rows(const aether_plan *plan, const float *q, size_t first, size_t count, float *out,
-                          void *scratch) {
-    const aether_config *config = &plan->head->config;
-    const size_t dim = config->head_dim;
-    const size_t group = config->q_heads / config->kv_heads;
-    aether_candidates list;
-    aether_gather job;
-    size_t i, h, j;
-    float *floats = aether_candidates_place(&list, config, plan->tokens, scratch);
-
-    for (i = first; i < first + count; i++) {
-        aether_pattern_row(config, plan->tokens, i, &list.row);
-        for (h = 0; h < config->kv_heads; h++) {
-            const size_t n_tokens = aether_candidates_tokens(&list);
-            for (j = 0; j < n_tokens; j++) {
-                const size_t at = ((size_t)aether_candidates_token(&list, j) * config->kv_heads + h) * dim;
-                list.keys[j] = plan->rows_k + at;
-                list.values[j] = plan->rows_v + at;
-            }
-            for (j = 0; j < list.row.n_blocks; j++) {
-                const size_t at = ((size_t)list.row.blocks[j] * config->kv_heads + h) * dim;
-                list.keys[n_tokens + j] = plan->mean_k + at;
-                list.values[n_tokens + j] = plan->mean_v + at;
-            }
-            job.q = q + (i * config->q_heads + h * group) * dim;
-            job.keys = list.keys;
-            job.values = list.values;
-            job.n = n_tokens + list.row.n_blocks;
-            job.n_stored = n_tokens;
-            job.stored = AETHER_BINARY32;
-            job.group = group;
-            job.dim = dim;
-            job.scale = plan->head->scale;
-            job.scores = floats;
-            job.out = out + (i * config->q_heads + h * group) * dim;
-            plan->head->kernels->gather(&job);
-        }
-    }
-}
+#define GATHER aether_portable_gather
+#include "rows.h"
 
 static const aether_kernels PORTABLE = {
-    "portable", linear, aether_all_finite, widen, narrow, gather,
-    aether_portable_plan_bytes, aether_portable_prepare, aether_portable_rows_bytes, aether_portable_rows,
+    "portable", aether_portable_linear, aether_all_finite, widen, narrow, aether_portable_gather, plan_bytes, prepare, rows_bytes, rows,
 };
 
 const aether_kernels *aether_kernels_portable(void) {

@@ -1,10 +1,10 @@
 /* The loops for processors without vectors: several outputs at a time, each held in a register, so that what they share is
    loaded once. Eight or twelve sums, their operands and a product fit the sixteen registers of a small FPU. The order inside one
    output is that of portable.c. Sums have names of their own, because a compiler that saves bytes would keep an array in memory. */
-#include "aether/attention.h"
 #include "scalar_gather.h"
-#include "scalar_half.h"
-#include "variants.h"
+
+#define GATHER gather
+#include "rows.h"
 
 #define NAME(x) x##_single
 #define WEIGHT float
@@ -25,19 +25,26 @@ static void linear(const float *x, size_t rows, size_t in, const void *w, aether
     } else if (scalar_can_scale(x, rows * in)) {
         linear_half(x, rows, in, w, bias, out, y);
     } else {
-        aether_kernels_portable()->linear(x, rows, in, w, wtype, bias, out, y);
+        aether_portable_linear(x, rows, in, w, wtype, bias, out, y);
     }
 }
 
+/* Without its sign, shifted up, a value that is not finite is the largest there can be. */
+#define LARGER(most, x) most = aether_bits(x) << 1 > most ? aether_bits(x) << 1 : most
+
 static int all_finite(const float *x, size_t n) {
-    const uint32_t exponent = 0x7F800000u;
-    for (; n >= 4; n -= 4, x += 4) {
-        if ((aether_bits(x[0]) & exponent) == exponent || (aether_bits(x[1]) & exponent) == exponent ||
-            (aether_bits(x[2]) & exponent) == exponent || (aether_bits(x[3]) & exponent) == exponent) {
-            return 0;
-        }
+    const float *const end_4 = x + (n & ~(size_t)3), *const end = x + n;
+    uint32_t most = 0;
+    for (; x != end_4; x += 4) {
+        LARGER(most, x[0]);
+        LARGER(most, x[1]);
+        LARGER(most, x[2]);
+        LARGER(most, x[3]);
     }
-    return aether_all_finite(x, n);
+    for (; x != end; x++) {
+        LARGER(most, *x);
+    }
+    return most < 0xFF000000u;
 }
 
 static void widen(const uint16_t *half, float *x, size_t n) {
@@ -60,6 +67,5 @@ static int narrow(const float *x, uint16_t *half, size_t n) {
 }
 
 const aether_kernels aether_kernels_scalar = {
-    "scalar", linear, all_finite, widen, narrow, gather,
-    aether_portable_plan_bytes, aether_portable_prepare, aether_portable_rows_bytes, aether_portable_rows,
+    "scalar", linear, all_finite, widen, narrow, gather, plan_bytes, prepare, rows_bytes, rows,
 };

@@ -2,68 +2,110 @@
    of them. Their scores, later weights, stand together: [n][HEADS]. Included by scalar.c. */
 
 #include "../exp.h"
-#include "aether/kernels.h"
 #include "scalar_half.h"
+#include "variants.h"
 
 #define HEADS 4u
 
-/* One dim of two rows (x, y) and four heads (q). */
-#define SCORES_DIM(d, widened)                    \
-    do {                                          \
-        const float k = widened(x[d]);            \
-        const float l = widened(y[d]);            \
-        float each = q[HEADS * (d)];              \
-        a0 = a0 + each * k;                       \
-        b0 = b0 + each * l;                       \
-        each = q[HEADS * (d) + 1];                \
-        a1 = a1 + each * k;                       \
-        b1 = b1 + each * l;                       \
-        each = q[HEADS * (d) + 2];                \
-        a2 = a2 + each * k;                       \
-        b2 = b2 + each * l;                       \
-        each = q[HEADS * (d) + 3];                \
-        a3 = a3 + each * k;                       \
-        b3 = b3 + each * l;                       \
+/* One dim of one row (x) and four heads (q). */
+#define SCORES_1(d, widened)                  \
+    do {                                      \
+        const float k = widened(x[d]);        \
+        a0 = a0 + q[HEADS * (d)] * k;         \
+        a1 = a1 + q[HEADS * (d) + 1] * k;     \
+        a2 = a2 + q[HEADS * (d) + 2] * k;     \
+        a3 = a3 + q[HEADS * (d) + 3] * k;     \
     } while (0)
 
-/* Scores of n rows with the heads whose query stands in query [dim][HEADS]; an odd last row is worked on twice over. */
+/* The same of two rows (x, y). */
+#define SCORES_2(d, widened)                  \
+    do {                                      \
+        const float k = widened(x[d]);        \
+        const float l = widened(y[d]);        \
+        float each = q[HEADS * (d)];          \
+        a0 = a0 + each * k;                   \
+        b0 = b0 + each * l;                   \
+        each = q[HEADS * (d) + 1];            \
+        a1 = a1 + each * k;                   \
+        b1 = b1 + each * l;                   \
+        each = q[HEADS * (d) + 2];            \
+        a2 = a2 + each * k;                   \
+        b2 = b2 + each * l;                   \
+        each = q[HEADS * (d) + 3];            \
+        a3 = a3 + each * k;                   \
+        b3 = b3 + each * l;                   \
+    } while (0)
+
+/* Scores of n rows with the heads whose query stands in query [dim][HEADS], two rows at a time. */
 #define SCORES(name, type, widened)                                                                                \
     static void name(const float *query, size_t dim, const void *const *rows, size_t n, float scale, float *s) {   \
         const float *const end = query + HEADS * dim;                                                              \
-        const float *const end_4 = query + HEADS * (dim & ~(size_t)3);                                             \
-        for (;;) {                                                                                                 \
-            const type *x = rows[0], *y = n > 1 ? rows[1] : rows[0];                                               \
+        const float *const end_8 = query + HEADS * (dim & ~(size_t)7);                                             \
+        const void *const *const end_rows = rows + (n & ~(size_t)1);                                               \
+        for (; rows != end_rows; rows += 2, s += 2 * HEADS) {                                                      \
+            const type *x = rows[0], *y = rows[1];                                                                 \
             const float *q = query;                                                                                \
             float a0 = 0.0f, a1 = 0.0f, a2 = 0.0f, a3 = 0.0f, b0 = 0.0f, b1 = 0.0f, b2 = 0.0f, b3 = 0.0f;          \
-            for (; q != end_4; q += 4 * HEADS, x += 4, y += 4) {                                                   \
-                SCORES_DIM(0, widened);                                                                            \
-                SCORES_DIM(1, widened);                                                                            \
-                SCORES_DIM(2, widened);                                                                            \
-                SCORES_DIM(3, widened);                                                                            \
+            for (; q != end_8; q += 8 * HEADS, x += 8, y += 8) {                                                   \
+                SCORES_2(0, widened);                                                                              \
+                SCORES_2(1, widened);                                                                              \
+                SCORES_2(2, widened);                                                                              \
+                SCORES_2(3, widened);                                                                              \
+                SCORES_2(4, widened);                                                                              \
+                SCORES_2(5, widened);                                                                              \
+                SCORES_2(6, widened);                                                                              \
+                SCORES_2(7, widened);                                                                              \
             }                                                                                                      \
             for (; q != end; q += HEADS, x++, y++) {                                                               \
-                SCORES_DIM(0, widened);                                                                            \
+                SCORES_2(0, widened);                                                                              \
             }                                                                                                      \
             s[0] = a0 * scale, s[1] = a1 * scale, s[2] = a2 * scale, s[3] = a3 * scale;                            \
-            if (n < 2) {                                                                                           \
-                return;                                                                                            \
-            }                                                                                                      \
             s[4] = b0 * scale, s[5] = b1 * scale, s[6] = b2 * scale, s[7] = b3 * scale;                            \
-            if (n == 2) {                                                                                          \
-                return;                                                                                            \
+        }                                                                                                          \
+        if ((n & 1) != 0) {                                                                                        \
+            const type *x = *rows;                                                                                 \
+            const float *q = query;                                                                                \
+            float a0 = 0.0f, a1 = 0.0f, a2 = 0.0f, a3 = 0.0f;                                                      \
+            for (; q != end_8; q += 8 * HEADS, x += 8) {                                                           \
+                SCORES_1(0, widened);                                                                              \
+                SCORES_1(1, widened);                                                                              \
+                SCORES_1(2, widened);                                                                              \
+                SCORES_1(3, widened);                                                                              \
+                SCORES_1(4, widened);                                                                              \
+                SCORES_1(5, widened);                                                                              \
+                SCORES_1(6, widened);                                                                              \
+                SCORES_1(7, widened);                                                                              \
             }                                                                                                      \
-            n -= 2, rows += 2, s += 2 * HEADS;                                                                     \
+            for (; q != end; q += HEADS, x++) {                                                                    \
+                SCORES_1(0, widened);                                                                              \
+            }                                                                                                      \
+            s[0] = a0 * scale, s[1] = a1 * scale, s[2] = a2 * scale, s[3] = a3 * scale;                            \
         }                                                                                                          \
     }
 
 SCORES(scores_half, int16_t, HALF)
 SCORES(scores_single, float, SINGLE)
 
-static float greatest(const float *s, size_t step, size_t n) {
+#define LARGER_SCORE(most, x) most = (x) > most ? (x) : most
+
+/* The largest score of each of four heads. */
+static void greatest_4(const float *s, size_t n, float most[HEADS]) {
+    const float *const end = s + HEADS * n;
+    float a = s[0], b = s[1], c = s[2], d = s[3];
+    for (s += HEADS; s != end; s += HEADS) {
+        LARGER_SCORE(a, s[0]);
+        LARGER_SCORE(b, s[1]);
+        LARGER_SCORE(c, s[2]);
+        LARGER_SCORE(d, s[3]);
+    }
+    most[0] = a, most[1] = b, most[2] = c, most[3] = d;
+}
+
+static float greatest(const float *s, size_t n) {
     float most = *s;
-    for (; --n > 0;) {
-        s += step;
-        most = *s > most ? *s : most;
+    for (; n > 1; n--) {
+        s++;
+        LARGER_SCORE(most, *s);
     }
     return most;
 }
@@ -72,17 +114,21 @@ static float greatest(const float *s, size_t step, size_t n) {
 static float weights(float *s, size_t step, size_t n, float most, float magic, float sum) {
     float *const end = s + n * step;
     for (; s != end; s += step) {
-        const float w = aether_exp_scaled(*s - most, magic);
-        sum = sum + w;
-        *s = w;
+        const float x = *s - most;
+        if (x < AETHER_EXP_CUT) {
+            *s = 0.0f; /* which no sum notices */
+        } else {
+            const float w = aether_exp_scaled(x, magic);
+            sum = sum + w;
+            *s = w;
+        }
     }
     return sum;
 }
 
 /* Scores of one head to weights, those of the first n_half rows times 2^112; 1 / their sum. No sum of powers of two times a
    weight that is normal, or zero, rounds otherwise than the sum of the weights. */
-static float softmax(float *s, size_t step, size_t n, size_t n_half) {
-    const float most = greatest(s, step, n);
+static float softmax(float *s, size_t step, size_t n, size_t n_half, float most) {
     float sum = weights(s, step, n_half, most, AETHER_EXP_MAGIC + 112.0f, 0.0f) * 0x1p-112f;
     sum = weights(s + n_half * step, step, n - n_half, most, AETHER_EXP_MAGIC, sum);
     return 1.0f / sum;
@@ -107,19 +153,23 @@ static float softmax(float *s, size_t step, size_t n, size_t n_half) {
         b3 = b3 + w * y;                                      \
     } while (0)
 
-#define VALUES_ROWS(count, type, widened)                                              \
-    do {                                                                               \
-        const void *const *const end_4 = rows + ((count) & ~(size_t)3);                \
-        const void *const *const end = rows + (count);                                 \
-        for (; rows != end_4; rows += 4, weight += 4 * HEADS) {                        \
-            VALUES_ROW(0, type, widened);                                              \
-            VALUES_ROW(1, type, widened);                                              \
-            VALUES_ROW(2, type, widened);                                              \
-            VALUES_ROW(3, type, widened);                                              \
-        }                                                                              \
-        for (; rows != end; rows++, weight += HEADS) {                                 \
-            VALUES_ROW(0, type, widened);                                              \
-        }                                                                              \
+#define VALUES_ROWS(count, type, widened)                                  \
+    do {                                                                   \
+        const void *const *const end_8 = rows + ((count) & ~(size_t)7);    \
+        const void *const *const end = rows + (count);                     \
+        for (; rows != end_8; rows += 8, weight += 8 * HEADS) {            \
+            VALUES_ROW(0, type, widened);                                  \
+            VALUES_ROW(1, type, widened);                                  \
+            VALUES_ROW(2, type, widened);                                  \
+            VALUES_ROW(3, type, widened);                                  \
+            VALUES_ROW(4, type, widened);                                  \
+            VALUES_ROW(5, type, widened);                                  \
+            VALUES_ROW(6, type, widened);                                  \
+            VALUES_ROW(7, type, widened);                                  \
+        }                                                                  \
+        for (; rows != end; rows++, weight += HEADS) {                     \
+            VALUES_ROW(0, type, widened);                                  \
+        }                                                                  \
     } while (0)
 
 /* Dims d and d+1 of four heads: out [HEADS][dim]. */
@@ -168,7 +218,7 @@ static void interleave(const float *q, size_t dim, float factor, float *query) {
 static void gather_4(const aether_gather *job, size_t h, size_t n_half) {
     const float *q = job->q + h * job->dim;
     float *out = job->out + h * job->dim;
-    float scale[HEADS];
+    float most[HEADS], scale[HEADS];
     size_t i, d;
     if (n_half > 0) {
         interleave(q, job->dim, HALF_SCALE, out);
@@ -178,8 +228,9 @@ static void gather_4(const aether_gather *job, size_t h, size_t n_half) {
         interleave(q, job->dim, 1.0f, out);
         scores_single(out, job->dim, job->keys + n_half, job->n - n_half, job->scale, job->scores + n_half * HEADS);
     }
+    greatest_4(job->scores, job->n, most);
     for (i = 0; i < HEADS; i++) {
-        scale[i] = softmax(job->scores + i, HEADS, job->n, n_half);
+        scale[i] = softmax(job->scores + i, HEADS, job->n, n_half, most[i]);
     }
     for (d = 0; d + 2 <= job->dim; d += 2) {
         values_2(job, n_half, d, scale, out);
@@ -218,7 +269,7 @@ static void gather_1(const aether_gather *job, size_t h, size_t n_half) {
     for (; j < job->n; j++) {
         job->scores[j] = dot_single(q, job->keys[j], job->dim) * job->scale;
     }
-    scale = softmax(job->scores, 1, job->n, n_half);
+    scale = softmax(job->scores, 1, job->n, n_half, greatest(job->scores, job->n));
     for (d = 0; d < job->dim; d++) {
         out[d] = value_1(job, n_half, job->scores, 1, d) * scale;
     }
@@ -228,7 +279,7 @@ static void gather(const aether_gather *job) {
     const size_t n_half = job->stored == AETHER_BINARY16 ? job->n_stored : 0;
     size_t h = 0;
     if (n_half > 0 && !scalar_can_scale(job->q, job->group * job->dim)) {
-        aether_kernels_portable()->gather(job);
+        aether_portable_gather(job);
         return;
     }
     for (; h + HEADS <= job->group; h += HEADS) {

@@ -15,12 +15,10 @@
 /* Everywhere: for processors without vectors. */
 extern const aether_kernels aether_kernels_scalar;
 
-/* Forward row by row through the gather of the head's own kernels: what portable and scalar share. */
-size_t aether_portable_plan_bytes(const struct aether_head *head, size_t tokens, aether_dtype dtype);
-void aether_portable_prepare(struct aether_plan *plan, void *memory);
-size_t aether_portable_rows_bytes(const struct aether_head *head, size_t tokens);
-void aether_portable_rows(const struct aether_plan *plan, const float *q, size_t first, size_t count, float *out,
-                          void *scratch);
+/* What portable defines, for the rare input that another variant leaves to it. */
+void aether_portable_linear(const float *x, size_t rows, size_t in, const void *w, aether_dtype wtype,
+                            const float *bias, size_t out, float *y);
+void aether_portable_gather(const aether_gather *job);
 
 #if defined(AETHER_VARIANTS_X86)
 extern const aether_kernels aether_kernels_sse2, aether_kernels_avx2, aether_kernels_avx512;

@@ -1,0 +1,69 @@
+/* Forward over a whole sequence, one query position at a time by GATHER, the gather of the file that includes this. A call by
+   name: a compiler, and tools/core_audit.py, can see that nothing recurses. */
+
+#include "../candidates.h"
+#include "../sizes.h"
+#include "aether/attention.h"
+
+static size_t plan_bytes(const aether_head *head, size_t tokens, aether_dtype dtype) {
+    (void)head;
+    (void)tokens;
+    (void)dtype;
+    return sizeof(float); /* nothing to prepare; 0 would mean "too large" */
+}
+
+static void prepare(aether_plan *plan, void *memory) {
+    plan->variant = memory;
+}
+
+static size_t rows_bytes(const aether_head *head, size_t tokens) {
+    const size_t most = aether_candidates_max(&head->config, tokens);
+    const size_t floats = aether_gather_floats(most, head->config.q_heads / head->config.kv_heads,
+                                               head->config.head_dim);
+    aether_bytes bytes = {0, 0};
+    size_t total;
+    aether_candidates_take(&bytes, &head->config, tokens, sizeof(void *));
+    aether_take(&bytes, floats != 0 ? floats : SIZE_MAX, sizeof(float));
+    return aether_taken(&bytes, &total) == AETHER_OK ? total : 0;
+}
+
+static void rows(const aether_plan *plan, const float *q, size_t first, size_t count, float *out, void *scratch) {
+    const aether_config *config = &plan->head->config;
+    const size_t dim = config->head_dim;
+    const size_t group = config->q_heads / config->kv_heads;
+    aether_candidates list;
+    aether_gather job;
+    size_t i, h, j;
+    float *floats = aether_candidates_place(&list, config, plan->tokens, scratch);
+
+    for (i = first; i < first + count; i++) {
+        aether_pattern_row(config, plan->tokens, i, &list.row);
+        for (h = 0; h < config->kv_heads; h++) {
+            const size_t n_tokens = aether_candidates_tokens(&list);
+            for (j = 0; j < n_tokens; j++) {
+                const size_t at = ((size_t)aether_candidates_token(&list, j) * config->kv_heads + h) * dim;
+                list.keys[j] = plan->rows_k + at;
+                list.values[j] = plan->rows_v + at;
+            }
+            for (j = 0; j < list.row.n_blocks; j++) {
+                const size_t at = ((size_t)list.row.blocks[j] * config->kv_heads + h) * dim;
+                list.keys[n_tokens + j] = plan->mean_k + at;
+                list.values[n_tokens + j] = plan->mean_v + at;
+            }
+            job.q = q + (i * config->q_heads + h * group) * dim;
+            job.keys = list.keys;
+            job.values = list.values;
+            job.n = n_tokens + list.row.n_blocks;
+            job.n_stored = n_tokens;
+            job.stored = AETHER_BINARY32;
+            job.group = group;
+            job.dim = dim;
+            job.scale = plan->head->scale;
+            job.scores = floats;
+            job.out = out + (i * config->q_heads + h * group) * dim;
+            GATHER(&job);
+        }
+    }
+}
+
+#undef GATHER

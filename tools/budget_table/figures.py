@@ -1,0 +1,207 @@
+"""What was measured as plain numbers, and as the tables of docs/budgets.md: written, read back, compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .cases import REFERENCE
+from .measure import Result
+
+BEGIN = "<!-- tools/budget --write: begin -->"
+END = "<!-- tools/budget --write: end -->"
+MAY_GROW = 0.03
+FUNCTIONS = 12  # shown, of the first model
+
+CYCLES = 1.5  # an instruction
+CLOCK = 240_000_000
+PERIOD = 0.020  # seconds between frames
+
+Figures = dict[tuple[str, str, str], int]  # table, row, column
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of figures: a row is named by its first two cells."""
+
+    name: str
+    columns: tuple[str, ...]
+
+
+PUSH = Table(
+    "Instructions", ("multiply-adds", "a push", "worst push", "256 pushes", "reading the answer", "opening", "starting")
+)
+MEMORY = Table("Memory", ("flash", "ram", "of it state", "stack of a push", "stack of opening"))
+CODE = Table("Code", ("instructions and literals", "constants", "all"))
+SELF_TEST = Table("Self-test", ("cases", "instructions", "stack", "scratch"))
+TABLES = (PUSH, MEMORY, CODE, SELF_TEST)
+
+
+def figures(results: list[Result]) -> Figures:
+    """Every number that is held against the page."""
+    out: Figures = {}
+
+    def put(table: Table, row: str, level: str, values: tuple[int, ...]) -> None:
+        for column, value in zip(table.columns, values, strict=True):
+            out[table.name, f"{row} {level}", column] = value
+
+    for result in results:
+        for m in result.models:
+            put(PUSH, m.case.name, result.level,
+                (m.multiply_adds, m.mean, m.worst, m.refill, m.answer, m.open, m.init))  # fmt: skip
+            put(MEMORY, m.case.name, result.level, (m.flash, m.ram, m.state, m.stack_push, m.stack_open))
+        for name, image in (("head", result.head), ("head and self-test", result.image)):
+            put(CODE, name, result.level, (image.code, image.constants, image.code + image.constants))
+        test = result.self_test
+        put(SELF_TEST, "self-test", result.level, (test.cases, test.instructions, test.stack, test.scratch))
+    return out
+
+
+def _spaced(number: str) -> str:
+    return number.replace(",", " ")
+
+
+def _number(value: int) -> str:
+    return _spaced(f"{value:,}")
+
+
+def _grid(head: list[str], lines: list[list[str]]) -> str:
+    rule = ["---"] + ["---:"] * (len(head) - 1)
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *lines])
+
+
+def _table(table: Table, found: Figures) -> str:
+    rows = list(dict.fromkeys(row for name, row, _ in found if name == table.name))
+    lines = [[row, *(_number(found[table.name, row, column]) for column in table.columns)] for row in rows]
+    return f"### {table.name}\n\n{_grid(['', *table.columns], lines)}"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What was asked for, and the most that was measured at any level."""
+
+    what: str
+    most: float
+    found: float
+    form: str = ",.0f"
+
+    @property
+    def met(self) -> bool:
+        return self.found <= self.most
+
+
+def goals(results: list[Result]) -> list[Goal]:
+    """All of them, met or not."""
+    models = [m for result in results for m in result.models]
+    out = []
+    for name in dict.fromkeys(m.case.name for m in models if m.case.header == REFERENCE):
+        ratio = max(m.mean / m.multiply_adds for m in models if m.case.name == name)
+        out.append(Goal(f"instructions a multiply-add, {name}", 4, ratio, ".2f"))
+    share = max(m.worst for m in models) * CYCLES / (CLOCK * PERIOD)
+    ram = min(m.ram for m in models if m.case.header == REFERENCE)
+    return [
+        *out,
+        Goal("a push, of a 20 ms period at 240 MHz, every model", 0.05, share, ".2%"),
+        Goal("stack of a push, bytes, every model", 2048, max(m.stack_push for m in models)),
+        Goal("working set of the reference model with a binary16 cache, bytes", 65536, ram),
+        Goal("code of the head, bytes", 49152, max(r.head.code + r.head.constants for r in results)),
+    ]
+
+
+def _goals(results: list[Result]) -> str:
+    lines = [
+        [
+            goal.what,
+            *(_spaced(format(value, goal.form)) for value in (goal.most, goal.found)),
+            "yes" if goal.met else "no",
+        ]
+        for goal in goals(results)
+    ]
+    return _grid(["", "at most", "measured", "met"], lines)
+
+
+def _times(result: Result) -> str:
+    """What the counts are worth in time, under the one assumption that the page names."""
+    lines = [
+        [
+            m.case.name,
+            f"{m.mean / m.multiply_adds:.2f}",
+            f"{1000 * m.mean * CYCLES / CLOCK:.2f} ms",
+            f"{m.mean * CYCLES / (CLOCK * PERIOD):.2%}",
+            f"{1000 * m.refill * CYCLES / CLOCK:.0f} ms",
+        ]
+        for m in result.models
+    ]
+    return _grid(["", "instructions a multiply-add", "a push", "of a 20 ms period", "256 pushes"], lines)
+
+
+def _functions(result: Result) -> str:
+    head, columns = ["function"], []
+    for m in result.models[:2]:
+        head += [m.case.name, "a multiply-add"]
+        columns.append((m.functions, m.multiply_adds))
+    names = list(columns[0][0])[:FUNCTIONS]
+    lines = []
+    for name in names:
+        line = [f"`{name}`"]
+        for counts, multiply_adds in columns:
+            count = counts.get(name, 0)
+            line += [_number(count), f"{count / multiply_adds:.3f}"]
+        lines.append(line)
+    rest = ["all others"]
+    for counts, multiply_adds in columns:
+        count = sum(value for name, value in counts.items() if name not in names)
+        rest += [_number(count), f"{count / multiply_adds:.3f}"]
+    return _grid(head, [*lines, rest])
+
+
+def render(results: list[Result]) -> str:
+    """Everything between the two marks of the page."""
+    found = figures(results)
+    fast = next(result for result in results if result.level == "-O2")
+    at = f"At `{fast.level}`"
+    parts = [
+        "### Goals",
+        _goals(results),
+        *(_table(table, found) for table in TABLES),
+        f"### As time\n\n{at}, {CYCLES} cycles an instruction, 240 MHz.\n\n{_times(fast)}",
+        f"### Where a push goes\n\n{at}, by function as linked: what the compiler put in line counts where it is.\n\n"
+        + _functions(fast),
+    ]
+    return "\n\n".join(parts)
+
+
+def write(page: Path, results: list[Result]) -> None:
+    """Replace what lies between the marks."""
+    text = page.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, found, after = rest.partition(END)
+    if not found:
+        raise ValueError(f"{page}: the marks {BEGIN} and {END} are missing")
+    page.write_text(f"{before}{BEGIN}\n\n{render(results)}\n\n{END}{after}", encoding="utf-8")
+
+
+def read(page: Path) -> Figures:
+    """The figures that stand in the page."""
+    out: Figures = {}
+    table: Table | None = None
+    text = page.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+    for line in text.splitlines():
+        if line.startswith("### "):
+            table = next((t for t in TABLES if t.name == line[4:]), None)
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if table is None or not line.startswith("|") or not cells[0] or set(cells[0]) <= {"-"}:
+            continue
+        for column, cell in zip(table.columns, cells[1:], strict=True):
+            out[table.name, cells[0], column] = int(cell.replace(" ", ""))
+    return out
+
+
+def compare(page: Figures, measured: Figures) -> list[str]:
+    """What is not as the page says: figures that grew, and rows that only one of the two has. Empty: nothing."""
+    wrong = [f"{' / '.join(key)} is measured, but not on the page" for key in measured if key not in page]
+    wrong += [f"{' / '.join(key)} stands on the page, but is not measured" for key in page if key not in measured]
+    for key, value in measured.items():
+        if key in page and value > page[key] * (1 + MAY_GROW):
+            wrong.append(f"{' / '.join(key)} grew from {page[key]} to {value}")
+    return wrong
