@@ -286,7 +286,14 @@ def test_a_corpus_far_larger_than_what_is_kept_of_it_trains(tmp_path: Path) -> N
         file.write(np.random.default_rng(0).uniform(1, 9, (length // 10, width)).astype("<f4").data)
     np.tile(np.repeat([0, 1], length // 2), tracks).astype("<i8").tofile(tmp_path / "labels.i64")
     entries = [{"name": str(i), "session": "0", "start": i * length, "stop": (i + 1) * length} for i in range(tracks)]
-    index = {"version": 1, "classes": ["a", "b"], "width": width, "frames": tracks * length, "tracks": entries}
+    index = {
+        "version": 1,
+        "classes": ["a", "b"],
+        "width": width,
+        "frames": tracks * length,
+        "features": {},
+        "tracks": entries,
+    }
     (tmp_path / "index.json").write_text(json.dumps(index))
     done = subprocess.run([sys.executable, "-c", LARGE, str(tmp_path)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

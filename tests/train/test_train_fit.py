@@ -11,13 +11,14 @@ from click.testing import CliRunner
 
 from aether_temporal import TemporalModel, TimingSettings
 from aether_temporal.cli import aether
-from aether_temporal.recordings import RecordingError
+from aether_temporal.recordings import RecordingError, open_recording
+from aether_temporal.running import run
 from aether_temporal.simulation import simulate
 
 torch = pytest.importorskip("torch", reason="torch (extra train) is not installed")
 
 from aether_temporal.train import activity, demo  # noqa: E402
-from aether_temporal.train.corpus import Corpus, Track  # noqa: E402
+from aether_temporal.train.corpus import Corpus, Reading, Track  # noqa: E402
 from aether_temporal.train.crops import Augmentation, Batch, Crops, Mixture  # noqa: E402
 from aether_temporal.train.fitting import FitConfig, some_frames  # noqa: E402
 from aether_temporal.train.labels import without_side  # noqa: E402
@@ -195,7 +196,8 @@ def test_the_activity_command_trains_on_the_first_session_only(tmp_path: Path, m
     model = TemporalModel.from_blob(out)
     assert model.settings is not None
     assert model.settings.class_names == ("STILL", "WALKING")
-    assert model.settings.frame_rate == 100.0
+    assert model.settings.frame_rate == 50.0
+    assert model.settings.carriers is None
     assert model.delay == 25
     assert "session 0 of set.npz" in (model.settings.provenance or "")
     result = json.loads((run / "result.json").read_text())
@@ -256,23 +258,43 @@ def test_a_prepared_corpus_trains_to_the_same_blob(tmp_path: Path) -> None:
 
 def test_a_grid_is_trained_on_and_stands_in_the_blob(tmp_path: Path) -> None:
     data = activity_set(tmp_path / "set.npz", timed=True)
-    command(
-        "activity",
-        "--data",
-        data,
-        "--out",
-        tmp_path / "a.rvne",
-        "--steps",
-        2,
-        "--quiet",
-        "--no-calibrate",
-        "--grid",
-        25,
+    quick = ("--out", tmp_path / "a.rvne", "--steps", 2, "--quiet", "--no-calibrate")
+    command("prepare", data, "--out", tmp_path / "corpus", "--grid", 25)
+    for how in (("--data", data, "--grid", 25), ("--data", tmp_path / "corpus")):
+        command("activity", *how, *quick)
+        settings = TemporalModel.from_blob(tmp_path / "a.rvne").settings
+        assert settings is not None
+        assert settings.timing == TimingSettings(25, 40_000, 1_000_000)
+        assert settings.frame_rate == 25.0
+    refused = command("activity", "--data", tmp_path / "corpus", "--grid", 25, *quick, code=2)
+    assert "corpus: is prepared already" in refused
+
+
+def test_raw_frames_are_trained_on_and_their_carriers_stand_in_the_blob(tmp_path: Path) -> None:
+    """From raw I/Q to the blob's answer is one chain: what training saw is what the blob makes of a raw frame."""
+    iq = np.random.default_rng(0).integers(-90, 90, (800, 12, 2)).astype(np.int8)
+    np.savez(
+        tmp_path / "raw.npz",
+        iq=iq,
+        t=np.tile(np.arange(200) * 0.02, 4),
+        labels=np.tile(np.repeat([0, 1], 100), 4),
+        label_names=["a", "b"],
+        rec_offset=np.arange(0, 801, 200),
+        rec_session=[0, 0, 1, 1],
     )
-    settings = TemporalModel.from_blob(tmp_path / "a.rvne").settings
-    assert settings is not None
-    assert settings.timing == TimingSettings(25, 40_000, 1_000_000)
-    assert settings.frame_rate == 25.0
+    quick = ("--data", tmp_path / "raw.npz", "--out", tmp_path / "a.rvne", "--steps", 2, "--quiet", "--no-calibrate")
+    command("activity", *quick, "--pick", "9,2-5")
+    model = TemporalModel.from_blob(tmp_path / "a.rvne")
+    assert model.settings is not None
+    assert model.settings.carriers is not None
+    assert model.settings.carriers.n_pairs == 12
+    assert np.asarray(model.settings.carriers.index).tolist() == [9, 2, 3, 4, 5]
+    assert model.settings.frame_rate == pytest.approx(50)
+    corpus = Corpus.read(tmp_path / "raw.npz", reading=Reading(pick=(9, 2, 3, 4, 5)))
+    frames = np.stack([model.csi_frame(frame) for frame in iq[200:400]])
+    np.testing.assert_array_equal(frames, corpus[1].frames)
+    result = run(model, open_recording(tmp_path / "raw.npz", recording=1), capacity=128)
+    np.testing.assert_array_equal(result.scores, model.forward(frames, 128))
 
 
 def test_one_session_cannot_be_split(tmp_path: Path) -> None:

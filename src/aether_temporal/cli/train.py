@@ -12,6 +12,7 @@ import click
 
 from aether_temporal.recordings import MissingExtraError, RecordingError
 
+from .options import Indices
 from .output import quantity
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -91,6 +92,7 @@ def run_options(command: F) -> F:
 def reading_options(command: F) -> F:
     """How recordings become frames."""
     for option in (
+        click.option("--pick", type=Indices(), help="Which features or I/Q pairs make a frame, such as 0-27,36-63."),
         click.option(
             "--leave-out-damaged", is_flag=True, help="Leave out frames with NaN or infinity instead of refusing."
         ),
@@ -105,12 +107,19 @@ def reading_options(command: F) -> F:
     return command
 
 
-def _reading(train: ModuleType, grid: float | None, max_gap: float | None, leave_out_damaged: bool) -> Any:
+def _reading(train: ModuleType, options: dict[str, Any]) -> Any:
+    """Takes the switches of `reading_options` out of `options`."""
+    grid, max_gap, pick = (options.pop(name) for name in ("grid", "max_gap", "pick"))
     if grid is None and max_gap is not None:
         raise click.UsageError("--max-gap: expected together with --grid")
     period = None if grid is None else max(1, round(1e6 / grid))
     gap = None if period is None else max(period, round((max_gap or 1.0) * 1e6))
-    return train.Reading(period_us=period, max_gap_us=gap, damaged=leave_out_damaged)
+    return train.Reading(
+        pick=None if pick is None else tuple(pick),
+        period_us=period,
+        max_gap_us=gap,
+        damaged=options.pop("leave_out_damaged"),
+    )
 
 
 @click.group("train")
@@ -165,7 +174,7 @@ def activity(data: str, **options: Any) -> None:
         raise click.UsageError("expected --out, --run or --cross-validate")
     if options["resume"] and options["run_folder"] is None:
         raise click.UsageError("--resume: expected together with --run")
-    reading = _reading(train, options.pop("grid"), options.pop("max_gap"), options.pop("leave_out_damaged"))
+    reading = _reading(train, options)
     with _about(data):
         train.main(data, reading, click.echo, **options)
 
@@ -178,7 +187,7 @@ def prepare(files: tuple[str, ...], out: str, **options: Any) -> None:
     """Put recordings of FILES into a folder from which training maps them: a corpus need not fit in memory."""
     train = importlib.import_module("aether_temporal.train.corpus")
     rename = importlib.import_module("aether_temporal.train.labels").without_side
-    reading = _reading(train, options["grid"], options["max_gap"], options["leave_out_damaged"])
+    reading = _reading(train, options)
     corpus = train.prepare(files, out, rename=rename, reading=reading)
     click.echo(
         f"{out}: {len(corpus)} recordings, {quantity(corpus.frames)} frames of {corpus.width} features, "
@@ -212,7 +221,10 @@ def demo(
 
 @command.command("reid")
 @click.option(
-    "--data", type=click.Path(exists=True), required=True, help="Recordings that know their person and session, or what `prepare` made."
+    "--data",
+    type=click.Path(exists=True),
+    required=True,
+    help="Recordings that know their person and session: a file, or what `prepare` made.",
 )
 @click.option("--out", type=click.Path(dir_okay=False), help="The blob to write.")
 @click.option(
@@ -233,22 +245,26 @@ def demo(
 @click.option(
     "--inside-galleries",
     is_flag=True,
-    help="Use gallery captures alone, their beginning as the gallery and their end as the probe: to choose settings by.",
+    help="Use gallery captures alone, their beginning as the gallery, their end as the probe: to choose settings by.",
 )
 @click.option(
-    "--seeds", type=click.IntRange(1, 100), default=1, show_default=True, help="Train with so many seeds, from --seed on."
+    "--seeds",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="Train with so many seeds, from --seed on; only the first is written to --out.",
 )
 @reading_options
 @run_options
 @training_options
 def reid(data: str, **options: Any) -> None:
-    """Who is it? Persons told apart by windows of frames: gallery against probe, persons trained on and persons unseen."""
+    """Persons told apart by windows of frames: gallery against probe, persons trained on and persons unseen."""
     train = trainer("reid_command")
     use_threads(options["threads"])
     if options["out"] is None and options["run_folder"] is None:
         raise click.UsageError("expected --out or --run")
     if options["resume"] and options["run_folder"] is None:
         raise click.UsageError("--resume: expected together with --run")
-    reading = _reading(train, options.pop("grid"), options.pop("max_gap"), options.pop("leave_out_damaged"))
+    reading = _reading(train, options)
     with _about(data):
         train.main(data, reading, click.echo, **options)

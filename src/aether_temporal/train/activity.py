@@ -14,7 +14,7 @@ import numpy as np
 from aether_temporal.blob import WeightBlob
 from aether_temporal.model import TemporalModel
 from aether_temporal.recordings import RecordingError, RecordingShapeError
-from aether_temporal.settings import PatternSettings, TimingSettings
+from aether_temporal.settings import PatternSettings
 from aether_temporal.torch import Description, NetworkConfig, to_blob
 
 from . import splits
@@ -28,7 +28,6 @@ from .scoring import Scores, score
 from .splits import Split
 from .windows import class_counts, class_weights
 
-FRAME_RATE = 100.0
 DELAY = 25
 """The answer after a frame describes the middle of the 50 frames that end with it."""
 
@@ -58,9 +57,6 @@ class Recipe:
     fit: FitConfig = dataclasses.field(default_factory=FitConfig)
     balance: Balance = "none"
     calibrate: bool = True
-    frame_rate: float = FRAME_RATE
-    period_us: int | None = None
-    max_gap_us: int | None = None
     provenance: str = ""
 
 
@@ -108,9 +104,7 @@ def read_activities(
     """All recordings of a file or prepared corpus; the two sides of the room are one class. RecordingError, naming
     recordings without labels."""
     prepared = os.path.isdir(path)
-    corpus = Corpus.read(
-        path, rename=None if prepared else without_side, classes=classes, reading=None if prepared else reading
-    )
+    corpus = Corpus.read(path, rename=None if prepared else without_side, classes=classes, reading=reading)
     for track in corpus:
         if not (np.asarray(track.labels) >= 0).any():
             raise RecordingShapeError(f"{track.title}: labels: expected some to train by, found none; leave it out")
@@ -187,6 +181,7 @@ def train(
         title=title,
         show_progress=show_progress,
     )
+    about = corpus.features
     sessions = ", ".join(sorted({track.session for track in corpus}))
     sources = ", ".join(sorted({Path(track.source).name for track in corpus}))
     text = (
@@ -195,9 +190,7 @@ def train(
     ).strip()
     return to_blob(
         network,
-        Description(
-            corpus.classes, recipe.frame_rate, text, timing=TimingSettings(DELAY, recipe.period_us, recipe.max_gap_us)
-        ),
+        Description(corpus.classes, about.frame_rate, text, carriers=about.carriers(), timing=about.timing(DELAY)),
     )
 
 
@@ -255,7 +248,10 @@ def parts_of(corpus: Corpus, split: Split) -> dict[str, Corpus]:
         )
     sessions = sorted({track.session for track in trained})
     name = "trained on" if by_person else f"session {' + '.join(map(_number, sessions))} (trained on)"
-    return {name: trained, **{key: Corpus(tracks, corpus.classes) for key, tracks in sorted(groups.items())}}
+    return {
+        name: trained,
+        **{key: Corpus(tracks, corpus.classes, corpus.features) for key, tracks in sorted(groups.items())},
+    }
 
 
 def _number(session: str) -> str:
@@ -324,6 +320,7 @@ def configuration(corpus: Corpus, split: Split, recipe: Recipe, source: str) -> 
             "test": [_entry(corpus[i]) for i in split.test],
         },
         "classes": list(corpus.classes),
+        "features": dataclasses.asdict(corpus.features),
         **dataclasses.asdict(recipe),
         "environment": environment(),
     }

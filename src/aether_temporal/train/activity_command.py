@@ -33,7 +33,7 @@ def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
         test_persons=options["test_persons"],
     )
     activity.crops_of(split.parts(corpus)[0], options["balance"])  # before anything is written
-    job = _Job(data, corpus, split, _recipe(data, reading, options), options, say)
+    job = _Job(data, corpus, split, _recipe(data, options), options, say)
     if options["cross_validate"]:
         job.cross_validate(options["cross_validate"])
         return
@@ -43,7 +43,7 @@ def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
         job.summarise(reports)
 
 
-def _recipe(data: str, reading: Reading, options: dict[str, Any]) -> Recipe:
+def _recipe(data: str, options: dict[str, Any]) -> Recipe:
     steps = options["steps"]
     geotec = "geotec" in Path(data).name
     return Recipe(
@@ -51,9 +51,6 @@ def _recipe(data: str, reading: Reading, options: dict[str, Any]) -> Recipe:
         fit=FitConfig(steps=steps) if steps else FitConfig(),
         balance=options["balance"],
         calibrate=options["calibrate"],
-        frame_rate=activity.FRAME_RATE if reading.period_us is None else 1e6 / reading.period_us,
-        period_us=reading.period_us,
-        max_gap_us=reading.max_gap_us,
         provenance=activity.ATTRIBUTION if geotec else "",
     )
 

@@ -23,10 +23,13 @@ from aether_temporal.recordings import (
     resample,
 )
 from aether_temporal.recordings.manifest import open_all
+from aether_temporal.settings import CarrierSettings, TimingSettings
 
 INDEX = "index.json"
 _FRAMES, _LABELS = "frames.f32", "labels.i64"
 _VERSION = 1
+MAX_GAP_US = 1_000_000
+"""The longest gap a grid bridges where nothing else is said."""
 LONGEST_GAP = 15.0
 """Seconds without a packet from which on two frames are no neighbours."""
 _WRAP = 2**32 / 1e6
@@ -81,12 +84,38 @@ class Reading:
     damaged: bool = False
 
 
-class Corpus(Sequence[Track]):
-    """Tracks of one width, and the classes their labels index."""
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """What the frames of a corpus are: what a blob trained on it must say, so that others make them alike.
 
-    def __init__(self, tracks: Sequence[Track], classes: Sequence[str]) -> None:
+    frame_rate: frames a second, None where nobody knows. period_us, max_gap_us: of the grid they were put on. pairs:
+    I/Q pairs of a raw frame, None where recordings hold features; pick: which of them, None: all.
+    """
+
+    frame_rate: float | None = None
+    period_us: int | None = None
+    max_gap_us: int | None = None
+    pairs: int | None = None
+    pick: tuple[int, ...] | None = None
+
+    def timing(self, delay: int) -> TimingSettings:
+        """The blob's timing section for answers that are `delay` frames late."""
+        return TimingSettings(delay, self.period_us, self.max_gap_us)
+
+    def carriers(self) -> CarrierSettings | None:
+        """The blob's carriers section; None where recordings hold features."""
+        if self.pairs is None:
+            return None
+        return CarrierSettings(self.pairs, np.array(self.pick if self.pick is not None else range(self.pairs)))
+
+
+class Corpus(Sequence[Track]):
+    """Tracks of one width, the classes their labels index, and what their frames are."""
+
+    def __init__(self, tracks: Sequence[Track], classes: Sequence[str], features: Features | None = None) -> None:
         self._tracks = list(tracks)
         self.classes = tuple(classes)
+        self.features = features or Features()
         widths = {track.frames.shape[1]: track for track in self._tracks}
         if len(widths) > 1:
             (a, first), (b, second) = list(widths.items())[:2]
@@ -119,7 +148,7 @@ class Corpus(Sequence[Track]):
 
     def subset(self, indices: Iterable[int]) -> Corpus:
         """These tracks, in this order."""
-        return Corpus([self._tracks[index] for index in indices], self.classes)
+        return Corpus([self._tracks[index] for index in indices], self.classes, self.features)
 
     @classmethod
     def read(
@@ -137,22 +166,24 @@ class Corpus(Sequence[Track]):
         """
         place = Path(path)
         if place.is_dir():
-            if rename is not None or reading is not None:
+            if rename is not None or reading not in (None, Reading()):
                 raise RecordingError(f"{place}: is prepared already: rename and reading were settled then")
             return _Mapped.open(place, classes)
-        found = [part for recording in open_all(place) for part in _stretches(recording, reading or Reading())]
+        how = reading or Reading()
+        about = _About(how)
+        found = [part for recording in open_all(place) for part in _stretches(about.of(recording), how)]
         if not found:
             raise RecordingError(f"{place}: expected recordings with frames, found none")
         names = _classes(found, rename, classes)
         tracks = [_track(recording, identity, names, rename) for recording, identity in found]
-        return cls(tracks, names)
+        return cls(tracks, names, about.features())
 
 
 class _Mapped(Corpus):
     """A prepared folder. Pickled as its path: a worker maps the files itself."""
 
-    def __init__(self, folder: Path, tracks: Sequence[Track], classes: Sequence[str]) -> None:
-        super().__init__(tracks, classes)
+    def __init__(self, folder: Path, tracks: Sequence[Track], classes: Sequence[str], features: Features) -> None:
+        super().__init__(tracks, classes, features)
         self.folder = folder
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -166,6 +197,8 @@ class _Mapped(Corpus):
         labels = _map(folder / _LABELS, np.dtype("<i8"), (total,))
         if classes is not None and list(classes) != names:
             raise RecordingError(f"{folder}: classes: expected {', '.join(classes)}; found {', '.join(names)}")
+        if index["features"].get("pick") is not None:
+            index["features"]["pick"] = tuple(index["features"]["pick"])
         tracks = []
         for entry in index["tracks"]:
             start, stop = entry.pop("start"), entry.pop("stop")
@@ -174,7 +207,7 @@ class _Mapped(Corpus):
                     f"{folder / INDEX}: tracks: expected rows within 0 … {total}, found {start} … {stop}"
                 )
             tracks.append(Track(frames=frames[start:stop], labels=labels[start:stop], **entry))
-        return cls(folder, tracks, names)
+        return cls(folder, tracks, names, Features(**index["features"]))
 
 
 def _map(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
@@ -192,7 +225,7 @@ def _index(folder: Path) -> dict[str, Any]:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         if index["version"] != _VERSION:
             raise ValueError(f"version {index['version']}")
-        for key, kind in (("classes", list), ("width", int), ("frames", int), ("tracks", list)):
+        for key, kind in (("classes", list), ("width", int), ("frames", int), ("tracks", list), ("features", dict)):
             if not isinstance(index[key], kind):
                 raise ValueError(f"{key} {index[key]!r:.40}")
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -204,6 +237,43 @@ def _index(folder: Path) -> dict[str, Any]:
     return found
 
 
+class _About:
+    """Takes down, recording by recording, what the frames are. RecordingShapeError: raw frames of another size."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._rates: list[float] = []
+        self._first: Recording | None = None
+
+    def of(self, recording: Recording) -> Recording:
+        """The recording itself."""
+        first = self._first = self._first or recording
+        if (first.is_raw, first.width if first.is_raw else 0) != (
+            recording.is_raw,
+            recording.width if first.is_raw else 0,
+        ):
+            what = [f"{r.width} I/Q pairs" if r.is_raw else "features" for r in (first, recording)]
+            raise RecordingShapeError(
+                f"{recording.title}: frames: expected {what[0]} a frame as {first.title} has them, found {what[1]}"
+            )
+        if recording.frame_rate:
+            self._rates.append(recording.frame_rate)
+        return recording
+
+    def features(self) -> Features:
+        """What was found."""
+        r = self._reading
+        rate = float(np.median(self._rates)) if self._rates else None
+        raw = self._first is not None and self._first.is_raw
+        return Features(
+            frame_rate=rate if r.period_us is None else 1e6 / r.period_us,
+            period_us=r.period_us,
+            max_gap_us=None if r.period_us is None else r.max_gap_us or MAX_GAP_US,
+            pairs=self._first.width if self._first is not None and raw else None,
+            pick=r.pick if raw else None,
+        )
+
+
 def _stretches(recording: Recording, reading: Reading) -> Iterator[tuple[Recording, str]]:
     """The recording, checked, with its identity; on a grid, each stretch between gaps."""
     _refuse_damage(recording, reading)
@@ -212,7 +282,7 @@ def _stretches(recording: Recording, reading: Reading) -> Iterator[tuple[Recordi
         made = resample(
             recording,
             reading.period_us,
-            reading.max_gap_us or 1_000_000,
+            reading.max_gap_us or MAX_GAP_US,
             gain=reading.gain,
             pick=reading.pick,
         )
@@ -355,11 +425,12 @@ def _fill(
     on_recording: Callable[[str], None] | None,
 ) -> None:
     entries: list[dict[str, Any]] = []
+    about = _About(reading)
     width, total, first = 0, 0, ""
     with (work / _FRAMES).open("wb") as frames, (work / _LABELS).open("wb") as labels:
         for path in paths:
             for recording in open_all(Path(path)):
-                for part, identity in _stretches(recording, reading):
+                for part, identity in _stretches(about.of(recording), reading):
                     _classes([(part, identity)], rename, classes)
                     track = _track(part, identity, classes, rename)
                     first = first or track.title
@@ -383,5 +454,12 @@ def _fill(
         for file in (frames, labels):
             file.flush()
             os.fsync(file.fileno())
-    document = {"version": _VERSION, "classes": list(classes), "width": width, "frames": total, "tracks": entries}
+    document = {
+        "version": _VERSION,
+        "classes": list(classes),
+        "width": width,
+        "frames": total,
+        "features": dataclasses.asdict(about.features()),
+        "tracks": entries,
+    }
     write_atomic(work / INDEX, json.dumps(document, indent=1).encode())
