@@ -502,3 +502,15 @@ def test_names_are_neither_markup_nor_commands_to_the_terminal(tmp_path: Path) -
     error = call("run", tmp_path / "evil.rvne", tmp_path / "evil.npz", "--recording", "z", code=2).stderr
     assert shown in error
     assert "\x1b" not in error
+
+
+def test_the_lag_is_what_the_blob_says_unless_told_otherwise(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).uniform(1, 20, (60, 56)).astype(np.float32)
+    labels = np.repeat([0, 1], 30)
+    np.savez(tmp_path / "set.npz", amp=frames, labels=labels, label_names=["seated", "walking"], rate_hz=100.0)
+    told = call_json("run", "activity", tmp_path / "set.npz")
+    assert told["lag"] == 25
+    assert told["recordings"][0]["accuracy"]["frames"] == 35
+    plain = call_json("run", "activity", tmp_path / "set.npz", "--lag", 0)
+    assert plain["lag"] == 0
+    assert plain["recordings"][0]["accuracy"]["frames"] == 60

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from making import c6, values_of
 
 from aether_temporal import (
     Clock,
@@ -21,8 +23,9 @@ from aether_temporal import (
     WeightBlobHeader,
     errors,
 )
-from aether_temporal.recordings import Recording, RecordingError, open_recordings, resample
+from aether_temporal.recordings import Recording, RecordingError, open_recording, open_recordings, resample
 from aether_temporal.running import model_input, run
+from aether_temporal.running.live_text import run_live
 
 
 def timed_model(timing: TimingSettings, **more: Any) -> TemporalModel:
@@ -152,6 +155,21 @@ def test_run_puts_frames_on_the_grid_and_begins_anew(tmp_path: Path) -> None:
     late = run(model, untimed, capacity=8)
     assert len(late) == 3
     assert "without timestamps" in late.notes[0]
+
+
+def test_live_text_is_put_on_the_grid_too(tmp_path: Path) -> None:
+    """Bursts on a console, a clock that wraps and a long gap: as from the file, bit for bit."""
+    model = timed_model(TimingSettings(period_us=10_000, max_gap_us=100_000))
+    times = [-30_000, -30_000, -12_345, 0, 1, 26_000, 500_000, 512_000]
+    text = "".join(c6(i, values_of(i, 4), us=us % 2**32) + "\n" for i, us in enumerate(times))
+    (tmp_path / "console.txt").write_text(text)
+    stored = run(model, open_recording(tmp_path / "console.txt"), capacity=8)
+    live = run_live(model, io.BytesIO(text.encode()), capacity=8)
+    assert len(stored) == 8
+    np.testing.assert_array_equal(live.scores, stored.scores)
+    assert live.recording.timestamps is not None
+    assert stored.recording.timestamps is not None
+    np.testing.assert_allclose(live.recording.timestamps, stored.recording.timestamps, atol=1e-9)
 
 
 def test_real_bursts_become_steady(recordings_dir: Path) -> None:
