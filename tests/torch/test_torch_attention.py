@@ -278,15 +278,18 @@ def test_opcheck(name: str, tokens: int, layout: str) -> None:
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
-def test_compiled_whole_it_is_the_same(dynamic: bool) -> None:
+@pytest.mark.parametrize("name", ["small", "everything"])
+def test_compiled_whole_it_is_the_same(name: str, dynamic: bool) -> None:
+    chosen = CONFIGS[name]
+
     def step(q: Any, k: Any, v: Any, config: TemporalHeadConfig) -> Any:
         return attention(q * 1.0, k, v, config) * 1.0
 
     compiled = torch.compile(step, fullgraph=True, dynamic=dynamic, backend="aot_eager")
     for tokens in (20, 33, 1):
-        inputs = draw(SMALL, tokens)
-        expected = gradients(attention, inputs, SMALL)
-        assert all(torch.equal(a, b) for a, b in zip(gradients(compiled, inputs, SMALL), expected, strict=True))
+        inputs = draw(chosen, tokens)
+        expected = gradients(attention, inputs, chosen)
+        assert all(torch.equal(a, b) for a, b in zip(gradients(compiled, inputs, chosen), expected, strict=True))
 
 
 @pytest.mark.slow
