@@ -142,6 +142,8 @@ def test_a_folder_holds_one_run_of_one_configuration(tmp_path: Path) -> None:
         Run.open(folder, {"a": 1, "b": [2]}, resume=True)
     with pytest.raises(RunError, match="configuration.json: c: expected null"):
         Run.open(folder, {"a": 1, "b": [1.5, "x"], "c": 3}, resume=True)
+    with pytest.raises(RunError, match=r"configuration.json: b\[1\]: expected \"x\", .* found \"x{99}…;"):
+        Run.open(folder, {"a": 1, "b": [1.5, "x" * 500]}, resume=True)
     with Run.open(folder, {"a": 1, "b": (1.5, "x")}, resume=True):
         pass
     (folder / CONFIGURATION).write_text("{")

@@ -37,6 +37,7 @@ from .loaders import batches
 B_contra = TypeVar("B_contra", contravariant=True)
 B = TypeVar("B")
 
+_SHOWN = 100
 CONFIGURATION, METRICS, CHECKPOINT, RESULT = "configuration.json", "metrics.jsonl", "checkpoint.pt", "result.json"
 
 
@@ -184,14 +185,13 @@ class Run:
             raise RunError(
                 f"{place}: expected a run's configuration, found a damaged one ({error}); choose another folder"
             ) from None
-        for key in sorted({*stored, *self.configuration}):
-            was, now = stored.get(key), self.configuration.get(key)
-            if was != now:
-                raise RunError(
-                    f"{place}: {key}: expected {json.dumps(was)}, as the run was begun with, found {json.dumps(now)}; "
-                    "resume with "
-                    "the same settings, or choose another folder"
-                )
+        found = _difference(stored, self.configuration)
+        if found is not None:
+            key, was, now = found
+            raise RunError(
+                f"{place}: {key}: expected {was}, as the run was begun with, found {now}; "
+                "resume with the same settings, or choose another folder"
+            )
 
     # -- the loop -----------------------------------------------------------------------------------------------------
 
@@ -284,6 +284,20 @@ def environment() -> dict[str, Any]:
 def _mixed(seed: int, step: int) -> int:
     """A seed for torch out of both."""
     return int(np.random.SeedSequence([seed, step, 0x70C4]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _difference(was: Any, now: Any, key: str = "") -> tuple[str, str, str] | None:
+    """The first place where two documents differ, and what stands there."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        pairs = [(f"{key}.{name}" if key else name, was.get(name), now.get(name)) for name in sorted({*was, *now})]
+    elif isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+        pairs = [(f"{key}[{index}]", a, b) for index, (a, b) in enumerate(zip(was, now, strict=True))]
+    elif was == now:
+        return None
+    else:
+        a, b = (text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…" for text in map(json.dumps, (was, now)))
+        return key, a, b
+    return next((found for name, a, b in pairs if (found := _difference(a, b, name)) is not None), None)
 
 
 def _number(value: float) -> float | None:
