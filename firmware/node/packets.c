@@ -5,6 +5,8 @@
 #include "aether/crc32.h"
 #include "bytes.h"
 
+#define LARGEST 3.402823466e38f /* a receiver refuses what is not finite */
+
 node_answer node_answer_of(const float *logits, size_t n) {
     node_answer answer = {0, logits[0], 0.0f};
     float second = 0.0f;
@@ -20,6 +22,7 @@ node_answer node_answer_of(const float *logits, size_t n) {
     }
     if (n > 1) {
         answer.margin = answer.top - second;
+        answer.margin = answer.margin <= LARGEST ? answer.margin : LARGEST;
     }
     return answer;
 }

@@ -21,7 +21,7 @@ extern "C" {
 #define NODE_MAX_CLASSES 256u /* the packet names a class in one byte */
 
 /* What logits [n], n >= 1, say: the greatest (the first of equals), and how far it is before the second; +0 when n is 1. The margin
-   of finite logits can leave binary32: it is then plus infinity. */
+   of finite logits can leave binary32: it is then the largest finite number. */
 typedef struct node_answer {
     uint32_t argmax;
     float top, margin;

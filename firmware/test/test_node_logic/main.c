@@ -200,7 +200,7 @@ static void answers(void) {
     a = node_answer_of(negative, 3);
     CHECK(a.argmax == 1 && a.top == -2.0f && a.margin == 1.0f);
     a = node_answer_of(ends, 2);
-    CHECK(a.argmax == 0 && a.margin > 3.4e38f);
+    CHECK(a.argmax == 0 && a.margin > 3.4e38f && a.margin - a.margin == 0.0f);
     a = node_answer_of(alone, 1);
     CHECK(a.argmax == 0 && a.top == -7.0f && a.margin == 0.0f);
 }
