@@ -6,6 +6,7 @@ from SCons.Node.FS import File
 from SCons.Script import Import
 
 Import("env")
+env = globals()["env"]  # where SCons put it
 
 # Other processors compile these files to nothing.
 OWN_FLAGS = {
@@ -21,7 +22,7 @@ def with_own_flags(env, node):
     return env.Object(node, CCFLAGS=[*env["CCFLAGS"], *flags]) if flags else node
 
 
-if env.PioPlatform().is_embedded():  # noqa: F821
-    env.Append(CPPDEFINES=["AETHER_PORTABLE_ONLY"])  # noqa: F821  # a chip's flash is dear
-elif env["PIOPLATFORM"] == "native" and platform.machine() in ("x86_64", "AMD64"):  # noqa: F821
-    env.AddBuildMiddleware(with_own_flags)  # noqa: F821
+if env.PioPlatform().is_embedded():
+    env.Append(CPPDEFINES=["AETHER_PORTABLE_ONLY"])  # a chip's flash is dear
+elif env["PIOPLATFORM"] == "native" and platform.machine() in ("x86_64", "AMD64"):
+    env.AddBuildMiddleware(with_own_flags)

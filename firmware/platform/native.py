@@ -1,4 +1,4 @@
-"""What the environment `native` adds to PlatformIO's own platform of that name: the flags of the target for this computer."""
+"""What the environment `native` adds to PlatformIO's platform of that name: the flags for this computer."""
 
 import platform
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 from SCons.Script import Import
 
 Import("env")
-env = env  # noqa: F821, PLW0127  # SCons puts it there
+env = globals()["env"]  # where SCons put it
 
 sys.path.insert(0, str(Path(env.subst("$PROJECT_DIR"), "platform", "modules")))
 

@@ -10,12 +10,12 @@ from platformio.platform.board import PlatformBoardConfig
 from platformio.platform.exception import UnknownBoard
 from platformio.public import PlatformBase
 
-MODULES = str(Path(__file__).resolve().parent / "modules")  # not beside this file, whose name Python's own library has too
+# Not beside this file: Python's own library has a module of its name.
+MODULES = str(Path(__file__).resolve().parent / "modules")
 if MODULES not in sys.path:
     sys.path.insert(0, MODULES)
 
 from emulated_targets import targets  # noqa: E402
-
 
 EMULATED_MEMORY = 4 << 20  # bytes; what the linker scripts take of it at most
 

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Run a program in the emulator of its target: `emulate.py TARGET PROGRAM`. Ends as the program ends, with 124 when the time is up."""
+"""Run a program in the emulator of its target: `emulate.py TARGET PROGRAM`.
+
+Ends as the program ends, with 124 when the time is up.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("target")
     parser.add_argument("program", type=Path)
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="what is not over by then is ended (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="limit (default: %(default)s)")
     options = parser.parse_args()
     known = {target.name: target for target in targets.all_targets()}
     if options.target not in known:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
-if sys.version_info < (3, 11):
+if sys.version_info < (3, 11):  # noqa: UP036  # PlatformIO brings a Python of its own
     sys.exit(f"PlatformIO has to run under Python 3.11 or newer to read target files, found {sys.version.split()[0]}")
 if str(REPOSITORY / "tools") not in sys.path:
     sys.path.insert(0, str(REPOSITORY / "tools"))

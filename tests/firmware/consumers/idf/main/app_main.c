@@ -1,0 +1,6 @@
+int consume(void);
+void app_main(void);
+
+void app_main(void) {
+    (void)consume();
+}

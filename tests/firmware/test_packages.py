@@ -1,0 +1,343 @@
+"""The core as others take it: packed, unpacked, and used by a project that has nothing else of this one."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from packaging_helpers import ROOT, call, need_module, need_platformio, need_program, pio
+
+from aether_temporal import TemporalModel, __version__
+from tools.parity_matrix import compile as commands
+from tools.parity_matrix.targets import all_targets
+
+CSRC = ROOT / "csrc"
+HERE = Path(__file__).resolve().parent
+CONSUMERS = HERE / "consumers"
+STANDIN = HERE / "standin_idf"
+BLOB = ROOT / "src" / "aether_temporal" / "blobs" / "demo.rvne"
+FRAMES = 20
+CHIP = {target.name: target for target in all_targets()}["rv32imafc"]
+IDF_COMPONENTS = "esp_event;esp_netif;esp_partition;esp_timer;esp_wifi;freertos;heap;log;lwip;nvs_flash;spi_flash"
+
+
+def listed(name: str) -> list[str]:
+    text = (CSRC / "CMakeLists.txt").read_text(encoding="utf-8")
+    found = re.search(rf"set\({name}\n(.*?)\)\n", text, re.DOTALL)
+    assert found is not None
+    return found[1].split()
+
+
+def test_every_source_is_in_the_one_list() -> None:
+    sources = [path.relative_to(CSRC).as_posix() for path in sorted((CSRC / "src").rglob("*.c"))]
+    golden = [path.relative_to(CSRC).as_posix() for path in sorted((CSRC / "golden").rglob("*.c"))]
+    assert listed("AETHER_SOURCES") == sources
+    assert listed("AETHER_GOLDEN_SOURCES") == golden
+
+
+def test_sources_are_told_apart_by_their_names_alone() -> None:
+    """PlatformIO puts the objects of an ESP-IDF component outside the project into one folder."""
+    names = [Path(name).name for name in listed("AETHER_SOURCES") + listed("AETHER_GOLDEN_SOURCES")]
+    assert len(names) == len(set(names))
+
+
+def test_platformio_builds_the_same_sources() -> None:
+    need_platformio()
+    from platformio.builder.tools.piobuild import SRC_BUILD_EXT
+    from platformio.fs import match_src_files
+
+    manifest = json.loads((CSRC / "library.json").read_text(encoding="utf-8"))
+    found = match_src_files(str(CSRC), manifest["build"]["srcFilter"], SRC_BUILD_EXT)
+    assert sorted(Path(name).as_posix() for name in found) == listed("AETHER_GOLDEN_SOURCES") + listed("AETHER_SOURCES")
+
+
+def test_the_packages_have_the_version_and_the_licence_of_the_core() -> None:
+    assert json.loads((CSRC / "library.json").read_text(encoding="utf-8"))["version"] == __version__
+    assert f'version: "{__version__}"' in (CSRC / "idf_component.yml").read_text(encoding="utf-8")
+    assert (CSRC / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The consumer's program and its data."""
+    folder = tmp_path_factory.mktemp("consumer")
+    call([sys.executable, CONSUMERS / "make_sources.py", folder], folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected() -> str:
+    """What the consumer prints, by Python."""
+    model = TemporalModel.from_blob(BLOB)
+    stream = model.stream(64)
+    t, i = np.mgrid[:FRAMES, : model.input_dim]
+    for frame in ((t * 31 + i * 17) % 64 * 0.125 - 4).astype(np.float32):
+        logits = stream.push(frame)
+    return "logits" + "".join(f" {bits:08x}" for bits in np.asarray(logits).view(np.uint32))
+
+
+def check_answer(text: str, expected: str) -> None:
+    golden = re.search(r"^golden ([0-9a-f]{8}) ([0-9a-f]{8}) ([0-9a-f]{8})$", text, re.MULTILINE)
+    assert golden is not None, text
+    assert int(golden[1], 16) == 0
+    assert int(golden[2], 16) > 100
+    assert int(golden[3], 16) == 0
+    assert expected in text.splitlines()
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    need_platformio()
+    return tmp_path_factory.mktemp("core")
+
+
+@pytest.fixture(scope="module")
+def library(core: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archive of the PlatformIO library."""
+    folder = tmp_path_factory.mktemp("library")
+    pio(core, folder, "pkg", "pack", CSRC, "-o", folder)
+    (archive,) = folder.glob("*.tar.gz")
+    return archive
+
+
+def test_the_library_holds_the_core_and_no_more(library: Path) -> None:
+    with tarfile.open(library) as archive:
+        names = {name for name in archive.getnames() if name != "."}
+    assert {"library.json", "LICENSE", "README.md", "include/aether/aether.h", "golden/golden.h"} <= names
+    assert {name.split("/")[0] for name in names} == {
+        *("library.json", "platformio_flags.py", "LICENSE", "README.md", "include", "src", "golden"),
+    }
+    assert set(listed("AETHER_SOURCES")) <= names
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("env", ["native", "chip"])
+def test_the_library_serves_a_platformio_project(
+    env: str, core: Path, library: Path, sources: Path, expected: str, tmp_path: Path
+) -> None:
+    if env == "chip" and CHIP.missing():
+        need_program(CHIP.programs()[0], "see tools/install-emulators.sh")
+    project = shutil.copytree(CONSUMERS / "platformio", tmp_path / "project")
+    shutil.copytree(sources, project / "src", dirs_exist_ok=True)
+    shutil.copy(CONSUMERS / "main.c", project / "src")
+    ini = project / "platformio.ini"
+    text = ini.read_text(encoding="utf-8")
+    for mark, value in (("ARCHIVE", library), ("PLATFORM", ROOT / "firmware" / "platform"), ("BOARD", CHIP.name)):
+        text = text.replace(f"@{mark}@", str(value))
+    ini.write_text(text, encoding="utf-8")
+    check_answer(pio(core, project, "run", "-e", env, "-t", "exec"), expected)
+    assert not list(project.rglob("train")), "the consumer saw more than the archive"
+
+
+@pytest.fixture(scope="module")
+def component(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The unpacked archive of the ESP-IDF component."""
+    need_module("idf_component_manager", "idf-component-manager")
+    folder = tmp_path_factory.mktemp("component")
+    compote = need_program("compote", "idf-component-manager")
+    pack = ["component", "pack", "--project-dir", CSRC, "--name", "aether_temporal", "--dest-dir", folder]
+    call([compote, *pack], folder, IDF_TOOLS_PATH=str(folder))
+    (archive,) = folder.glob("*.tgz")
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder / "aether_temporal", filter="data")
+    return folder / "aether_temporal"
+
+
+def test_the_component_holds_the_core_and_no_more(component: Path) -> None:
+    assert {path.name for path in component.iterdir()} >= {"CMakeLists.txt", "Kconfig", "idf_component.yml", "LICENSE"}
+    assert not (component / "train").exists()
+    assert not (component / "library.json").exists()
+    assert all((component / name).is_file() for name in listed("AETHER_SOURCES") + listed("AETHER_GOLDEN_SOURCES"))
+
+
+def configuration(folder: Path, kconfigs: list[Path], defaults: list[Path]) -> Path:
+    """What ESP-IDF's own tool makes of Kconfig files and defaults, for CMake."""
+    need_module("kconfgen", "esp-idf-kconfig")
+    root = folder / "Kconfig"
+    lines = [
+        'mainmenu "Test"',
+        "config IDF_TARGET",
+        '    string "Chip"',
+        "config ESP_WIFI_CSI_ENABLED",
+        '    bool "CSI"',
+    ]
+    lines += [f'source "{path}"' for path in kconfigs]
+    root.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    out = folder / "sdkconfig.cmake"
+    files = [part for path in defaults for part in ("--defaults", path)]
+    tool = [sys.executable, "-m", "kconfgen", "--kconfig", root, "--config", folder / "sdkconfig", *files]
+    done = call([*tool, "--output", "cmake", out], folder)
+    for severe in ("error", "undefined symbol"):
+        assert severe not in (done.stdout + done.stderr).lower(), done.stdout + done.stderr
+    return out
+
+
+def configure(project: Path, build: Path, sdkconfig: Path, *options: str, good: bool = True) -> str:
+    cmake, ninja = need_program("cmake", "cmake"), need_program("ninja", "ninja")
+    done = call(
+        [
+            *(cmake, "-G", "Ninja", "-S", project, "-B", build),
+            *(f"-DCMAKE_MAKE_PROGRAM={ninja}", f"-DSTANDIN_SDKCONFIG={sdkconfig}", *options),
+        ],
+        project,
+        good=good,
+        IDF_PATH=str(STANDIN),
+    )
+    return done.stdout + done.stderr
+
+
+def build(folder: Path, *targets: str) -> str:
+    done = call([need_program("ninja", "ninja"), "-C", folder, "-j2", "-v", *targets], folder)
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def idf_project(component: Path, sources: Path, tmp_path: Path) -> Path:
+    project = shutil.copytree(CONSUMERS / "idf", tmp_path / "project")
+    for name in ("consumer.c", "say.h", "data.h"):
+        shutil.copy(sources / name, project / "main")
+    shutil.copytree(component, project / "components" / "aether_temporal")
+    return project
+
+
+@pytest.mark.slow
+def test_the_component_serves_an_idf_project_on_this_computer(idf_project: Path, tmp_path: Path, expected: str) -> None:
+    sdkconfig = configuration(tmp_path, [idf_project / "components" / "aether_temporal" / "Kconfig"], [])
+    out = tmp_path / "build"
+    configure(
+        idf_project, out, sdkconfig, f"-DSTANDIN_START={STANDIN / 'start.c'}", "-DSTANDIN_OPTIONS=-Og;-Wall;-Werror"
+    )
+    log = build(out)
+    core_lines = [line for line in log.splitlines() if "/src/attention.c" in line and " -c " in line]
+    assert len(core_lines) == 1
+    flags = core_lines[0].split()
+    assert "-ffp-contract=off" in flags
+    assert "-DAETHER_PORTABLE_ONLY" in flags
+    assert flags.index("-O2") > flags.index("-Og")
+    check_answer(call([out / "consumer.elf"], out).stdout, expected)
+
+
+@pytest.mark.slow
+def test_the_component_serves_an_idf_project_on_a_chip(idf_project: Path, tmp_path: Path, expected: str) -> None:
+    if CHIP.missing():
+        need_program(CHIP.programs()[0], "see tools/install-emulators.sh")
+    (tmp_path / "defaults").write_text("CONFIG_AETHER_FOR_SPEED=n\n", encoding="utf-8")
+    kconfig = idf_project / "components" / "aether_temporal" / "Kconfig"
+    sdkconfig = configuration(tmp_path, [kconfig], [tmp_path / "defaults"])
+    out = tmp_path / "build"
+    runtime = [str(path) for path in commands.runtime_sources(CHIP)]
+    includes = [f"-I{folder}" for folder in commands.runtime_includes(CHIP)]
+    flags = [*CHIP.flags, "-ffreestanding", "-Os", "-DCONSUMER_BARE", *includes]
+    link = commands.link(CHIP, [], "")
+    link_flags = [flag for flag in link[1 : link.index("-o")] if flag]
+    machine = " ".join(CHIP.flags)
+    configure(
+        idf_project,
+        out,
+        sdkconfig,
+        f"-DCMAKE_C_COMPILER={CHIP.compiler}",
+        "-DCMAKE_SYSTEM_NAME=Generic",
+        "-DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY",
+        f"-DCMAKE_ASM_FLAGS={machine} {' '.join(CHIP.assembler_flags)}",
+        f"-DCMAKE_EXE_LINKER_FLAGS={' '.join(link_flags)}",
+        f"-DCMAKE_C_STANDARD_LIBRARIES={' '.join(CHIP.libraries)}",
+        f"-DSTANDIN_START={';'.join([str(STANDIN / 'start.c'), *runtime])}",
+        f"-DSTANDIN_OPTIONS={';'.join(flag for flag in flags)}",
+    )
+    assert " -O2 " not in build(out)
+    emulate = ROOT / "firmware" / "platform" / "modules" / "emulate.py"
+    check_answer(call([sys.executable, emulate, CHIP.name, out / "consumer.elf"], out).stdout, expected)
+
+
+def test_a_component_that_lacks_a_source_is_refused(idf_project: Path, tmp_path: Path) -> None:
+    """The stand-in for ESP-IDF can say no."""
+    sdkconfig = configuration(tmp_path, [], [])
+    (idf_project / "components" / "aether_temporal" / "src" / "edges.c").unlink()
+    assert "no file" in configure(idf_project, tmp_path / "build", sdkconfig, good=False)
+
+
+@pytest.mark.slow
+def test_the_component_serves_a_plain_cmake_project(
+    component: Path, sources: Path, tmp_path: Path, expected: str
+) -> None:
+    project = shutil.copytree(CONSUMERS / "cmake", tmp_path / "project")
+    shutil.copytree(sources, project, dirs_exist_ok=True)
+    shutil.copy(CONSUMERS / "main.c", project)
+    shutil.copytree(component, project / "aether_temporal")
+    readme = (CSRC / "README.md").read_text(encoding="utf-8")
+    program = re.search(r"```c\n(.*?)```", readme, re.DOTALL)
+    assert program is not None
+    (project / "classify.c").write_text(program[1], encoding="utf-8")
+    out = tmp_path / "build"
+    cmake, ninja = need_program("cmake", "cmake"), need_program("ninja", "ninja")
+    call([cmake, "-G", "Ninja", "-S", project, "-B", out, f"-DCMAKE_MAKE_PROGRAM={ninja}"], project)
+    build(out)
+    check_answer(call([out / "consumer"], out).stdout, expected)
+
+    model = TemporalModel.from_blob(BLOB)
+    frames = np.random.default_rng(3).standard_normal((300, model.input_dim), dtype=np.float32)
+    (tmp_path / "frames").write_bytes(frames.tobytes())
+    done = call(["sh", "-c", f"'{out / 'classify'}' '{BLOB}' <'{tmp_path / 'frames'}'"], out)
+    answers = [[float.fromhex(value) for value in line.split()] for line in done.stdout.splitlines()]
+    np.testing.assert_array_equal(np.array(answers, np.float32), model.forward(frames, 256))
+
+
+def partitions() -> dict[str, tuple[str, str, int, int]]:
+    rows = {}
+    for line in (ROOT / "firmware" / "partitions.csv").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            name, kind, subtype, offset, size = [part.strip() for part in line.split(",")]
+            rows[name] = (kind, subtype, int(offset, 0), int(size, 0))
+    return rows
+
+
+def test_partitions_fit_the_flash_and_the_slots_are_mapped_page_by_page() -> None:
+    rows = partitions()
+    end = 0x9000  # behind the table itself
+    for kind, _, offset, size in rows.values():
+        assert offset >= end
+        assert offset % (0x10000 if kind == "app" else 0x1000) == 0
+        assert size % 0x1000 == 0
+        end = offset + size
+    assert end <= 4 << 20
+    first, second = rows["aether_a"], rows["aether_b"]
+    assert first[:2] == second[:2] == ("data", "undefined")
+    assert first[3] == second[3] >= 192 << 10
+    assert first[2] % 0x10000 == second[2] % 0x10000 == 0
+    assert rows["nvs"][3] >= 0x3000
+    assert max(path.stat().st_size for path in BLOB.parent.glob("*.rvne")) + 4096 < first[3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("application", ["board", "node"])
+def test_the_firmware_is_an_idf_project(application: str, tmp_path: Path) -> None:
+    """Its components find their sources and each other; the core and the golden vectors are built.
+
+    tools/idf-check compiles the rest against ESP-IDF's headers.
+    """
+    firmware = ROOT / "firmware"
+    kconfigs = [*sorted((firmware / "components").glob("*/Kconfig")), firmware / "main" / "Kconfig.projbuild"]
+    defaults = [firmware / "sdkconfig.defaults"]
+    if application == "node":
+        defaults.append(firmware / "sdkconfig.defaults.node")
+    sdkconfig = configuration(tmp_path, kconfigs, defaults)
+    text = sdkconfig.read_text(encoding="utf-8")
+    chosen = "NODE" if application == "node" else "BOARD"
+    assert f'set(CONFIG_AETHER_APPLICATION_{chosen} "y")' in text
+    assert 'set(CONFIG_RUV_TEMPORAL "y")' in text
+    out = tmp_path / "build"
+    configure(firmware, out, sdkconfig, f"-DSTANDIN_COMPONENTS={IDF_COMPONENTS}")
+    ninja = need_program("ninja", "ninja")
+    objects = call([ninja, "-C", out, "-t", "targets", "all"], out).stdout
+    found = re.search(r"^(\S*vectors\.S\.o\w*):", objects, re.MULTILINE)
+    assert (found is not None) == (application == "board")
+    if found is not None:
+        assert "lib__idf_aether_temporal.a" in build(out, "__idf_aether_temporal", found[1])
+        golden = b"".join(path.read_bytes() for path in sorted((ROOT / "tests" / "golden").glob("*.agv")))
+        assert golden in (out / found[1]).read_bytes()

@@ -1,0 +1,280 @@
+"""The PlatformIO project of firmware/, without its registry: every emulated target is built, run and tested."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from packaging_helpers import OFFLINE, ROOT, call, lacks, need_platformio, pio
+
+from tools.parity_matrix import vectors
+from tools.parity_matrix.report import parse
+from tools.parity_matrix.targets import Target, all_targets
+
+FIRMWARE = ROOT / "firmware"
+EMULATED = {target.name: target for target in all_targets() if not target.hosted}
+BOARDS = ("esp32-s3-devkitc-1", "esp32-s3-node")
+EXECUTED = ("native", "aarch64", "cortex-m4f", "rv32imafc", "wasm32", "xtensa-fpu")  # the others are run as tests only
+TESTS = sorted(path.name for path in (FIRMWARE / "test").iterdir() if path.is_dir() and path.name.startswith("test_"))
+
+
+def settings() -> configparser.ConfigParser:
+    ini = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=(";",))
+    ini.read(FIRMWARE / "platformio.ini", encoding="utf-8")
+    return ini
+
+
+def test_every_target_is_an_environment() -> None:
+    ini = settings()
+    environments = {section.removeprefix("env:") for section in ini.sections() if section.startswith("env:")}
+    assert environments == {"native", *BOARDS, *EMULATED}
+    for name in EMULATED:
+        assert ini[f"env:{name}"]["board"] == name
+        assert ini[f"env:{name}"]["extends"] == "emulated"
+
+
+def test_nothing_is_downloaded_by_accident() -> None:
+    assert settings()["platformio"]["default_envs"] == "native"
+
+
+def test_the_boards_are_pinned() -> None:
+    ini = settings()
+    pinned = ini["esp32-s3"]["platform"]
+    assert re.fullmatch(r"platformio/espressif32@\d+\.\d+\.\d+", pinned)
+    for name in BOARDS:
+        assert ini[f"env:{name}"]["extends"] == "esp32-s3"
+    workflow = (ROOT / ".github" / "workflows" / "firmware.yml").read_text(encoding="utf-8")
+    assert all(f"-e {name}" in workflow for name in BOARDS)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one environment gave."""
+
+    log: str
+    suites: dict[str, dict[str, object]]
+    executed: str
+
+
+def work_on(env: str, core: Path, folder: Path) -> Outcome:
+    """Tests, then runs the application; objects of the first serve the second."""
+    workspace = {"PLATFORMIO_WORKSPACE_DIR": str(folder), "PLATFORMIO_RUN_JOBS": "1"}
+    found = folder / "tests.json"
+    log = pio(core, FIRMWARE, "test", "-e", env, "--json-output-path", found, **workspace)
+    suites = json.loads(found.read_text(encoding="utf-8"))["test_suites"]
+    executed = ""
+    if env in EXECUTED:
+        chosen = [] if env == "native" else ["-e", env]  # native is what `pio run` means
+        executed = pio(core, FIRMWARE, "run", *chosen, "-t", "exec", **workspace)
+    return Outcome(log, {suite["test_name"]: suite for suite in suites if suite["env_name"] == env}, executed)
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    need_platformio()
+    return tmp_path_factory.mktemp("core")
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    request: pytest.FixtureRequest, core: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Outcome]]]:
+    """All environments that selected tests ask for, two at a time."""
+    asked = [item.callspec.params["env"] for item in request.session.items if "outcomes" in item.fixturenames]
+    present = [env for env in dict.fromkeys(asked) if env == "native" or not EMULATED[env].missing()]
+    pio(core, FIRMWARE, "pkg", "list", "-e", "native")  # fills the core folder, once
+    with ThreadPoolExecutor(2) as pool:
+        yield {env: pool.submit(work_on, env, core, tmp_path_factory.mktemp(env)) for env in present}
+
+
+def have(target: Target) -> None:
+    if target.missing():
+        lacks(f"{target.name}: {', '.join(target.missing())}", "see tools/install-emulators.sh")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("env", ["native", *EMULATED])
+def test_an_environment_is_built_tested_and_run(env: str, outcomes: dict[str, Future[Outcome]]) -> None:
+    if env in EMULATED:
+        have(EMULATED[env])
+    outcome = outcomes[env].result()
+    assert sorted(outcome.suites) == TESTS
+    for name, suite in outcome.suites.items():
+        cases = suite["test_cases"]
+        assert isinstance(cases, list)
+        assert suite["status"] == "PASSED", f"{name}: {outcome.log[-3000:]}"
+        assert cases, name
+        assert all(case["status"] == "PASSED" for case in cases)
+    if env in EXECUTED:
+        report = parse("".join(re.findall(r"^aether .*\n", outcome.executed, re.MULTILINE)))
+        assert report.ended
+        assert report.failures == []
+        assert report.failed_files == 0
+        assert {report.total("cases", kernels) for kernels in report.kernels()} == {vectors.whole().cases}
+        assert report.total("compared") > 50_000
+        assert report.chip == ("x86-64" if env == "native" else env)
+        compiled = re.findall(r"^Compiling (\S+)", outcome.executed, re.MULTILINE)
+        assert [name for name in compiled if "parity_main" not in name] == [], "compiled once is enough"
+
+
+PROGRAMS = {
+    "good": 'check_test("one", passes); return check_end();',
+    "failing": 'check_test("one", passes); check_test("two", fails); return check_end();',
+    "failing_quietly": 'check_test("two", fails); (void)check_end(); return 0;',
+    "without_closing_line": 'check_test("one", passes); return 0;',
+    "silent": "return 0;",
+    "without_tests": "return check_end();",
+    "checks_nothing": 'check_test("none", nothing); return check_end();',
+    "ends_badly": 'check_test("one", passes); (void)check_end(); return 3;',
+    "goes_on": 'check_test("one", passes); (void)check_end(); check_test("late", passes); return check_end();',
+    "damaged": 'check_test("one", passes); platform_write(WRONG, sizeof WRONG - 1); return check_end();',
+    "cut": 'check_test("one", passes); platform_write(WRONG, sizeof WRONG - 4); return check_end();',
+    "lost_line": 'check_test("one", passes); (void)check_end_after_one_more(); return 0;',
+    "trapped": 'check_test("one", passes); __builtin_trap();',
+    "hanging": 'check_test("one", passes); for (;;) { stay = stay + 1; }',
+}
+
+PROGRAM = """\
+#include "check.h"
+#include "platform.h"
+#include "report.h"
+
+#define WRONG "aether test name=x checks=1 failed=0 *00000000\\n"
+
+static volatile int stay;
+static void passes(void) { CHECK(stay == 0); CHECK_EQUAL(7u, 7u); CHECK_BITS(1u, 1u); }
+static void fails(void) { CHECK_EQUAL((uint64_t)1 << 40, 7u); CHECK_BITS(1u, 2u); CHECK(stay == 1); }
+static void nothing(void) { stay = 0; }
+static void line(void *user, const char *text, size_t bytes) { (void)user; platform_write(text, bytes); }
+static int check_end_after_one_more(void) {
+    static report out;
+    out.write = line;
+    report_begin(&out, "end");
+    report_number(&out, "tests", 1);
+    report_number(&out, "failed_tests", 0);
+    report_number(&out, "lines", 3);
+    report_end(&out);
+    return 0;
+}
+int firmware_main(void) {
+    (void)passes; (void)fails; (void)nothing; (void)check_end_after_one_more; (void)stay;
+    BODY
+}
+"""
+
+INI = """\
+[platformio]
+src_dir = main
+test_dir = test
+
+[env]
+test_framework = custom
+test_build_src = yes
+lib_ldf_mode = off
+build_src_filter = -<*> +<../app/report.c> +<../crc32.c>
+build_flags = -Iapp -I../csrc/include -I../csrc/src
+custom_seconds = 5
+
+[env:native]
+platform = native
+extra_scripts = pre:platform/native.py
+build_src_filter = ${env.build_src_filter} +<../targets/x86-64/platform.c>
+
+[env:chip]
+platform = symlink://${PROJECT_DIR}/platform
+board = cortex-m4f
+
+[env:unknown]
+platform = symlink://${PROJECT_DIR}/platform
+board = z80
+
+[env:level]
+platform = symlink://${PROJECT_DIR}/platform
+board = cortex-m4f
+custom_level = -Ofast
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's platform and runner, around programs of these tests."""
+    root = tmp_path_factory.mktemp("project")
+    firmware = root / "firmware"
+    for name in ("platform", "app", "targets", "runtime"):
+        shutil.copytree(FIRMWARE / name, firmware / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (root / "tools").symlink_to(ROOT / "tools")
+    (root / "csrc").symlink_to(ROOT / "csrc")
+    shutil.copy(ROOT / "csrc" / "src" / "crc32.c", firmware)
+    shutil.copy(ROOT / "csrc" / "src" / "crc32_tables.h", firmware)
+    (firmware / "main").mkdir()
+    (firmware / "platformio.ini").write_text(INI, encoding="utf-8")
+    tests = firmware / "test"
+    tests.mkdir()
+    for name in ("check.c", "check.h", "test_custom_runner.py"):
+        shutil.copy(FIRMWARE / "test" / name, tests)
+    for name, body in PROGRAMS.items():
+        (tests / f"test_{name}").mkdir()
+        (tests / f"test_{name}" / "main.c").write_text(PROGRAM.replace("BODY", body), encoding="utf-8")
+    return firmware
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("env", ["native", "chip"])
+def test_the_runner_passes_nothing_but_what_passed(env: str, core: Path, project: Path, tmp_path: Path) -> None:
+    if env == "chip":
+        have(EMULATED["cortex-m4f"])
+    found = tmp_path / "tests.json"
+    log = pio(core, project, "test", "-e", env, "--json-output-path", found, good=False)
+    suites = json.loads(found.read_text(encoding="utf-8"))["test_suites"]
+    status = {suite["test_name"].removeprefix("test_"): suite["status"] for suite in suites if suite["env_name"] == env}
+    failed = {"failing", "failing_quietly", "checks_nothing"}
+    assert status == {
+        name: "PASSED" if name == "good" else "FAILED" if name in failed else "ERRORED" for name in PROGRAMS
+    }, log[-6000:]
+    assert "ended without its closing line" in log
+    assert "damaged line" in log
+    assert "comes after the closing line" in log
+    assert "the program ran no test" in log
+    assert "3 lines; 1, 0, 2 arrived" in log
+    assert "no end after 5 s" in log
+    assert re.search(
+        "file=main.c line=[0-9]+ what=7u expected=(1099511627776 got=7|00000000 above=00000100 got=7);", log
+    )
+    assert re.search("what=2u expected=00000001 got=00000002; ", log)
+    assert "what=stay_==_1" in log
+
+
+@pytest.mark.slow
+def test_what_is_wrong_is_named(core: Path, project: Path) -> None:
+    assert "cortex-m4f" in pio(core, project, "run", "-e", "unknown", good=False)
+    assert "custom_level: expected one of -O2, -O3, -Os, found -Ofast" in pio(
+        core, project, "run", "-e", "level", good=False
+    )
+    nothing = pio(core, project, "run", "-e", "chip", good=False, PATH="/nowhere")
+    assert "arm-none-eabi-gcc (package gcc-arm-none-eabi)" in nothing
+
+
+def test_the_core_folder_of_others_is_left_alone(tmp_path: Path) -> None:
+    need_platformio()
+    (tmp_path / "packages").mkdir()
+    done = call([sys.executable, OFFLINE, "system", "info"], tmp_path, good=False, PLATFORMIO_CORE_DIR=str(tmp_path))
+    assert "expected a folder that is empty or this program's own" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["packages"]
+
+
+def test_the_time_of_an_emulator_is_limited(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\nexec sleep 60\n", encoding="utf-8")
+    program.chmod(0o755)
+    emulate = FIRMWARE / "platform" / "modules" / "emulate.py"
+    done = call([sys.executable, emulate, "x86-64", program, "--seconds", "0.5"], tmp_path, good=False)
+    assert done.returncode == 124
+    assert "no end after 0.5 s" in done.stderr
