@@ -281,6 +281,7 @@ def test_opcheck(name: str, tokens: int, layout: str) -> None:
 @pytest.mark.parametrize("name", ["small", "everything"])
 def test_compiled_whole_it_is_the_same(name: str, dynamic: bool) -> None:
     chosen = CONFIGS[name]
+    torch.compiler.reset()  # all parameters of this test share a code object, and so a limit of recompilations
 
     def step(q: Any, k: Any, v: Any, config: TemporalHeadConfig) -> Any:
         return attention(q * 1.0, k, v, config) * 1.0
