@@ -96,15 +96,18 @@ def _only_with(ctx: click.Context, needed: str, value: object, names: tuple[str,
 
 def _run_matrix(targets: tuple[str, ...], as_json: bool) -> int:
     """tools/parity of the checkout, with its own output and its own answer."""
-    tool = find_checkout() / "tools" / "parity"
-    command = [sys.executable, str(tool)]
+    command = [sys.executable, str(find_checkout() / "tools" / "parity")]
     for name in targets:
         command += ["--target", name]
     if not as_json:
         return subprocess.run(command, check=False).returncode
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "parity.json"
-        code = subprocess.run([*command, "--json", str(result)], stdout=sys.stderr, check=False).returncode
+        with subprocess.Popen([*command, "--json", str(result)], stdout=subprocess.PIPE, encoding="utf-8") as tool:
+            assert tool.stdout is not None
+            for line in tool.stdout:
+                click.echo(line, err=True, nl=False)
+        code = tool.returncode
         if result.exists():
             print_json({"passed": code == 0, "rows": json.loads(result.read_text(encoding="utf-8"))})
     return code
