@@ -333,18 +333,17 @@ static void point_at(const aether_cache *cache, uint64_t token, const void **key
 static size_t point(const aether_cache *cache, const aether_row *row, const void **keys, const void **values) {
     const aether_cache_layout *at = &cache->at;
     const size_t bytes = row_bytes(cache), run = (size_t)(row->hi - row->lo + 1);
-    const unsigned char *first = cache->memory + at->rows_k, *end = first + at->n_rows * bytes;
-    const unsigned char *key = first + ring(row->lo, at->n_rows) * bytes;
-    const size_t apart = at->rows_v - at->rows_k;
-    size_t n = 0, j;
+    const size_t slot = ring(row->lo, at->n_rows), apart = at->rows_v - at->rows_k;
+    const unsigned char *key = cache->memory + at->rows_k + slot * bytes;
+    size_t n = 0, j, end = run < at->n_rows - slot ? run : at->n_rows - slot;
     for (j = 0; j < row->n_below; j++, n++) {
         point_at(cache, row->singles[j], &keys[n], &values[n]);
     }
-    for (j = 0; j < run; j++, n++) {
-        keys[n] = key;
-        values[n] = key + apart;
-        key += bytes;
-        key = key != end ? key : first;
+    for (j = 0; j < run; end = run, key = cache->memory + at->rows_k) { /* up to the end of the ring, and on from its front */
+        for (; j < end; j++, n++, key += bytes) {
+            keys[n] = key;
+            values[n] = key + apart;
+        }
     }
     for (j = 0; j < row->n_blocks; j++) {
         const size_t offset = ring(row->blocks[j], at->n_blocks) * at->row * sizeof(float);

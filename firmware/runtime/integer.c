@@ -18,32 +18,31 @@ static uint32_t divide(uint32_t n, uint32_t d, uint32_t *rest) {
     return quotient;
 }
 
-static uint32_t magnitude(int32_t x) {
-    return x < 0 ? 0u - (uint32_t)x : (uint32_t)x;
-}
+/* Quotient and remainder of both kinds by `divide`, an unsigned division with remainder. */
+#define DIVISIONS(whole, natural, divide, unsigned_quotient, unsigned_rest, signed_quotient, signed_rest) \
+    natural HELPER(unsigned_quotient)(natural n, natural d) {                                             \
+        natural rest;                                                                                     \
+        return divide(n, d, &rest);                                                                       \
+    }                                                                                                     \
+    natural HELPER(unsigned_rest)(natural n, natural d) {                                                 \
+        natural rest;                                                                                     \
+        (void)divide(n, d, &rest);                                                                        \
+        return rest;                                                                                      \
+    }                                                                                                     \
+    whole HELPER(signed_quotient)(whole n, whole d) {                                                     \
+        const natural from = n < 0 ? 0u - (natural)n : (natural)n, by = d < 0 ? 0u - (natural)d : (natural)d; \
+        natural rest;                                                                                     \
+        const natural quotient = divide(from, by, &rest);                                                 \
+        return (whole)((n ^ d) < 0 ? 0u - quotient : quotient);                                           \
+    }                                                                                                     \
+    whole HELPER(signed_rest)(whole n, whole d) {                                                         \
+        const natural from = n < 0 ? 0u - (natural)n : (natural)n, by = d < 0 ? 0u - (natural)d : (natural)d; \
+        natural rest;                                                                                     \
+        (void)divide(from, by, &rest);                                                                    \
+        return (whole)(n < 0 ? 0u - rest : rest);                                                         \
+    }
 
-uint32_t HELPER(__udivsi3)(uint32_t n, uint32_t d) {
-    uint32_t rest;
-    return divide(n, d, &rest);
-}
-
-uint32_t HELPER(__umodsi3)(uint32_t n, uint32_t d) {
-    uint32_t rest;
-    (void)divide(n, d, &rest);
-    return rest;
-}
-
-int32_t HELPER(__divsi3)(int32_t n, int32_t d) {
-    uint32_t rest;
-    const uint32_t quotient = divide(magnitude(n), magnitude(d), &rest);
-    return (int32_t)((n ^ d) < 0 ? 0u - quotient : quotient);
-}
-
-int32_t HELPER(__modsi3)(int32_t n, int32_t d) {
-    uint32_t rest;
-    (void)divide(magnitude(n), magnitude(d), &rest);
-    return (int32_t)(n < 0 ? 0u - rest : rest);
-}
+DIVISIONS(int32_t, uint32_t, divide, __udivsi3, __umodsi3, __divsi3, __modsi3)
 
 uint64_t HELPER(__muldi3)(uint64_t a, uint64_t b) {
     helper_wide x, y, product;
@@ -128,29 +127,4 @@ static uint64_t divide_wide(uint64_t n, uint64_t d, uint64_t *rest) {
     return number.all;
 }
 
-static uint64_t magnitude_wide(int64_t x) {
-    return x < 0 ? 0u - (uint64_t)x : (uint64_t)x;
-}
-
-uint64_t HELPER(__udivdi3)(uint64_t n, uint64_t d) {
-    uint64_t rest;
-    return divide_wide(n, d, &rest);
-}
-
-uint64_t HELPER(__umoddi3)(uint64_t n, uint64_t d) {
-    uint64_t rest;
-    (void)divide_wide(n, d, &rest);
-    return rest;
-}
-
-int64_t HELPER(__divdi3)(int64_t n, int64_t d) {
-    uint64_t rest;
-    const uint64_t quotient = divide_wide(magnitude_wide(n), magnitude_wide(d), &rest);
-    return (int64_t)((n ^ d) < 0 ? 0u - quotient : quotient);
-}
-
-int64_t HELPER(__moddi3)(int64_t n, int64_t d) {
-    uint64_t rest;
-    (void)divide_wide(magnitude_wide(n), magnitude_wide(d), &rest);
-    return (int64_t)(n < 0 ? 0u - rest : rest);
-}
+DIVISIONS(int64_t, uint64_t, divide_wide, __udivdi3, __umoddi3, __divdi3, __moddi3)

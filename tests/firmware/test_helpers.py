@@ -17,9 +17,14 @@ CASES = 2_000_000
 OPTIONS = ["-std=c99", "-O2", "-ffp-contract=off", "-fno-builtin", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
 
 
+GCC = ["-fno-tree-loop-distribute-patterns"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("compiler", "own"), [("gcc", ["-fno-tree-loop-distribute-patterns"]), ("clang-22", [])], ids=["gcc", "clang"]
+    ("compiler", "own"),
+    [("gcc", GCC), ("gcc", [*GCC, "-D__XTENSA_CALL0_ABI__"]), ("clang-22", [])],
+    ids=["gcc", "gcc-as-without-a-divider", "clang"],
 )
 def test_helpers_against_the_host(tmp_path: Path, compiler: str, own: list[str]) -> None:
     if shutil.which(compiler) is None:
