@@ -151,7 +151,10 @@ MUTANTS = [
         "at->n_blocks = aether_count(blocks - (blocks > 1))",
     ),
     Mutant(
-        "sums-kept-after-a-block", CACHE, "if (is_last_of_block(cache)) {\n            memset", "if (0) {\n            memset"
+        "sums-kept-after-a-block",
+        CACHE,
+        "if (is_last_of_block(cache)) {\n            memset",
+        "if (0) {\n            memset",
     ),
     Mutant("blocks-end-late", CACHE, "(uint32_t)size == size - 1", "(uint32_t)size == 0"),
     Mutant("reset-keeps-the-length", CACHE, "cache->length = 0;", ";"),
@@ -254,7 +257,9 @@ SCALAR_MUTANTS = [
     Mutant("scalar-halves-not-scaled-back", SCALAR_GATHER, "0.0f) * 0x1p-112f", "0.0f)"),
     Mutant("scalar-limit", "src/kernels/scalar_half.h", "0x47800000u", "0x7F800000u"),
     Mutant("scalar-sign-of-halves", "src/kernels/scalar_half.h", "0x8FFFE000u", "0x0FFFE000u"),
-    Mutant("scalar-last-dims", SCALAR_GATHER, "end = query + HEADS * dim;", "end = query + HEADS * (dim & ~(size_t)7);"),
+    Mutant(
+        "scalar-last-dims", SCALAR_GATHER, "end = query + HEADS * dim;", "end = query + HEADS * (dim & ~(size_t)7);"
+    ),
     Mutant("scalar-last-inputs", SCALAR_LINEAR, "in & ~(size_t)3", "in & ~(size_t)1"),
     Mutant("scalar-bias-of-first-columns", SCALAR_LINEAR, "b += 12 * step", "b += 0 * step"),
     Mutant("scalar-normal-limit", "src/kernels/scalar.c", "magnitude - 0x38800000u <", "magnitude - 0x38700000u <"),
