@@ -21,6 +21,8 @@ from aether_temporal.device.slots import SlotHeader, pack_slot
 from aether_temporal.errors import FlashToolError
 from aether_temporal.shipped import shipped_models
 
+pytestmark = pytest.mark.slow  # a program for every command
+
 FAKE = Path(__file__).with_name("fake_esptool.py")
 BLOB = shipped_models()["activity"].read_bytes()
 

@@ -28,6 +28,7 @@ C11 = ["-std=c11", "-pedantic", "-U__GNUC__"]  # as a compiler without GNU attri
 CPP = ["-std=c++17", "-x", "c++"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("compiler", "options"),
     [("gcc", C99), ("clang-22", C11), ("clang-22", CPP)],

@@ -22,6 +22,8 @@ from aether_temporal.shipped import shipped_models
 from tools.parity_matrix.build import core_sources
 from tools.parity_matrix.targets import all_targets
 
+pytestmark = pytest.mark.slow  # compiles
+
 ROOT = Path(__file__).resolve().parents[2]
 CSRC, NODE = ROOT / "csrc", ROOT / "firmware" / "node"
 SLOT = 0x20000

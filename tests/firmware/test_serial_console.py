@@ -15,6 +15,8 @@ from tools.parity_matrix.build import core_sources
 from tools.parity_matrix.targets import all_targets
 from tools.parity_matrix.vectors import GOLDEN
 
+pytestmark = pytest.mark.slow  # compiles
+
 ROOT = Path(__file__).resolve().parents[2]
 CSRC, APP = ROOT / "csrc", ROOT / "firmware" / "app"
 WARNINGS = [

@@ -1,1 +1,37 @@
 """A chip from the computer's side: parity over a serial line, blob images, flashing."""
+
+from .compare import Comparison, HostRun, compare, host_run
+from .conversation import Patience, fetch_report
+from .flashtool import FlashTool
+from .header import c_header
+from .partitions import Partition
+from .port import Port, SerialPort
+from .report import Failure, FileResult, Report
+from .slots import Slot, SlotHeader, pack_slot, read_slot
+from .update import ChipFlash, Flash, Update, read_chip, update_model
+
+__all__ = [
+    "ChipFlash",
+    "Comparison",
+    "Failure",
+    "FileResult",
+    "Flash",
+    "FlashTool",
+    "HostRun",
+    "Partition",
+    "Patience",
+    "Port",
+    "Report",
+    "SerialPort",
+    "Slot",
+    "SlotHeader",
+    "Update",
+    "c_header",
+    "compare",
+    "fetch_report",
+    "host_run",
+    "pack_slot",
+    "read_chip",
+    "read_slot",
+    "update_model",
+]

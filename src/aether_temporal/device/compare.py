@@ -30,7 +30,7 @@ class FileCounts:
 
 @dataclass(frozen=True)
 class HostRun:
-    """This computer's run: core version, bytes of the vectors, CRC over their files' own CRCs, and the counts file by file."""
+    """This computer's run: core version, bytes of the vectors, CRC over their files' own CRCs, counts file by file."""
 
     core: str
     bytes: int
