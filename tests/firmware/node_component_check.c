@@ -11,6 +11,7 @@
 #include "prototypes.h"
 #include "ruv_temporal_ext.h"
 #include "temporal_task.h"
+#include "temporal_update.h"
 #ifndef FAKE_SWITCHED_OFF
 #include "status_map.h"
 #endif
@@ -470,6 +471,41 @@ static void state(const char *path) {
     IS(ESP_OK, temporal_task_stop());
 }
 
+/* update IMAGE: a packed image comes in pieces while the task runs; the next start uses it. */
+static void update(const char *path) {
+    const temporal_task_config_t config = config_with("", 5005, 1000);
+    static unsigned char image[FAKE_SLOT_BYTES + 1], before[FAKE_SLOT_BYTES];
+    const size_t bytes = load(path, image, sizeof image);
+    size_t at;
+    memcpy(before, fake_flash[0], sizeof before);
+    IS(ESP_ERR_INVALID_STATE, temporal_update_write(image, 1));
+    IS(ESP_ERR_INVALID_STATE, temporal_update_finish());
+    IS(ESP_OK, temporal_task_start(&config));
+    memcpy(before, fake_flash[0], sizeof before);
+    IS(ESP_OK, temporal_update_begin());
+    IS(ESP_ERR_INVALID_ARG, temporal_update_write(NULL, 1));
+    IS(ESP_OK, temporal_update_write(image, 100));
+    IS(ESP_ERR_INVALID_STATE, temporal_update_finish()); /* cut */
+    IS(ESP_OK, temporal_update_begin());
+    image[0x14] ^= 1;
+    IS(ESP_ERR_INVALID_CRC, temporal_update_write(image, 64));
+    IS(ESP_ERR_INVALID_STATE, temporal_update_write(image, 64));
+    image[0x14] ^= 1;
+    IS(ESP_OK, temporal_update_begin());
+    for (at = 0; at < bytes; at += 1460) {
+        IS(ESP_OK, temporal_update_write(image + at, bytes - at < 1460 ? bytes - at : 1460));
+    }
+    IS(ESP_OK, temporal_update_finish());
+    MUST(memcmp(before, fake_flash[0], sizeof before) == 0); /* what is in use was not touched */
+    IS(ESP_OK, temporal_task_stop());
+    IS(ESP_OK, temporal_task_start(&config));
+    IS(ESP_OK, temporal_task_stop());
+    MUST(fake_open() == 0);
+    fake_flash_there(0, false);
+    fake_flash_there(1, false);
+    IS(ESP_ERR_NOT_FOUND, temporal_update_begin());
+}
+
 /* off: the Kconfig switch. */
 static void off(void) {
     ruv_temporal_ctx_t *ctx = (ruv_temporal_ctx_t *)blob_room;
@@ -505,6 +541,9 @@ static void off(void) {
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_submit_state(b, 4));
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_shape(&pairs, &pairs));
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_stats(&stats));
+    IS(ESP_ERR_NOT_SUPPORTED, temporal_update_begin());
+    IS(ESP_ERR_NOT_SUPPORTED, temporal_update_write(b, 4));
+    IS(ESP_ERR_NOT_SUPPORTED, temporal_update_finish());
 }
 
 int main(int argc, char **argv) {
@@ -536,6 +575,8 @@ int main(int argc, char **argv) {
             flood();
         } else if (strcmp(what, "csi") == 0 && argc == 5) {
             csi((uint32_t)atoi(argv[4]));
+        } else if (strcmp(what, "update") == 0 && argc == 5) {
+            update(argv[4]);
         } else if (strcmp(what, "state") == 0 && argc == 5) {
             state(argv[4]);
         } else {

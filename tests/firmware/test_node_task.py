@@ -153,6 +153,15 @@ def test_feature_state(tmp_path: Path, program: Path, slots: Slots) -> None:
     assert "ok state" in run(program, "state", *slots(Image(blob)), tmp_path / "packet")
 
 
+def test_update_over_any_channel(tmp_path: Path, program: Path, slots: Slots) -> None:
+    image = tmp_path / "new.bin"
+    image.write_bytes(pack_slot(Path(model_path("activity")).read_bytes(), sequence=900))
+    out = run(program, "update", *slots(Image(PLAIN, 30)), image)
+    assert "ok update" in out
+    assert "slot aether_b is written" in out
+    assert "slot aether_b: in use: sequence 31" in out
+
+
 class Receiver:
     """Datagrams to a port of this computer, as they come."""
 

@@ -4,6 +4,7 @@
 #include "aether/crc32.h"
 #include "check.h"
 #include "platform.h"
+#include "slot_image.h"
 #include "slots.h"
 
 #include "../flash_sim.h"
@@ -373,7 +374,68 @@ static void power_lost_while_choosing(void) {
     }
 }
 
+/* What `aether device pack` would write, in memory: the blob at `offset`. */
+static uint32_t packed[SLOT / 4];
+
+static void pack(int which, size_t offset) {
+    begin();
+    CHECK(update(-1, which) == NODE_SLOT_OK);
+    memcpy(packed, slot_a, SLOT);
+    memset((unsigned char *)packed + 256, 0xFF, SLOT - 256);
+    memcpy((unsigned char *)packed + offset, NODE_BLOB[which].words, NODE_BLOB[which].bytes);
+    packed[3] = (uint32_t)offset;
+    packed[15] = aether_crc32(0, packed, 0x3C);
+    begin();
+    CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && choose() == 0);
+    sim.touched[1] = 0;
+}
+
+static node_slot_fault send_image(size_t bytes, size_t piece) {
+    static node_slot_image image;
+    size_t at;
+    node_slot_image_begin(&image, &sim.flash, 0);
+    for (at = 0; at < bytes; at += piece) {
+        const size_t left = bytes - at;
+        (void)node_slot_image_write(&image, (const unsigned char *)packed + at, left < piece ? left : piece);
+    }
+    return node_slot_image_finish(&image);
+}
+
+static void packed_images(void) {
+    static const size_t pieces[] = {1, 7, 63, 64, 65, 255, 256, 257, 1000, SLOT};
+    size_t i;
+    for (i = 0; i < sizeof pieces / sizeof pieces[0]; i++) {
+        pack(NODE_EVERY, i % 2 == 0 ? 256 : 512);
+        CHECK(send_image(SLOT, pieces[i]) == NODE_SLOT_OK);
+        CHECK(choose() == 1 && runs(1, NODE_EVERY));
+        CHECK_EQUAL(1, verdicts[1].header.sequence); /* an update's number, not the image's */
+    }
+    pack(NODE_EVERY, 256);
+    CHECK(send_image(256 + NODE_BLOB[NODE_EVERY].bytes, 100) == NODE_SLOT_OK && choose() == 1); /* nothing behind the blob */
+    for (i = 0; i < 256 + NODE_BLOB[NODE_EVERY].bytes; i += i < 80 ? 1 : 59) { /* cut */
+        pack(NODE_EVERY, 256);
+        CHECK(send_image(i, 100) == NODE_SLOT_ORDER);
+        CHECK((sim.touched[1] == 0) == (i < 64));
+        CHECK(choose() == 0 && runs(0, NODE_PLAIN));
+    }
+    for (i = 0; i < 64; i++) { /* a damaged header: nothing is erased */
+        pack(NODE_EVERY, 256);
+        ((unsigned char *)packed)[i] ^= 0x20;
+        CHECK(send_image(SLOT, 64) != NODE_SLOT_OK);
+        CHECK_EQUAL(0, sim.touched[1]);
+    }
+    pack(NODE_EVERY, 256);
+    ((unsigned char *)packed)[300] ^= 0x20;
+    CHECK(send_image(SLOT, 64) == NODE_SLOT_BLOB_CRC && choose() == 0);
+    pack(NODE_EVERY, 256);
+    packed[4] = SLOT;
+    packed[15] = aether_crc32(0, packed, 0x3C);
+    CHECK(send_image(SLOT, 64) == NODE_SLOT_TOO_LARGE);
+    CHECK_EQUAL(0, sim.touched[1]);
+}
+
 int firmware_main(void) {
+    check_test("packed_images", packed_images);
     check_test("nothing_is_there", nothing_is_there);
     check_test("updates_alternate", updates_alternate);
     check_test("sequences_wrap", sequences_wrap);

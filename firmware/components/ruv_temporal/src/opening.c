@@ -87,8 +87,8 @@ static void say(unsigned slot, const node_slot_verdict *verdict) {
     }
 }
 
-static esp_err_t fault_error(const node_slot_verdict *verdict) {
-    switch (verdict->fault) {
+esp_err_t ruv_fault_error(node_slot_fault fault, aether_status status) {
+    switch (fault) {
     case NODE_SLOT_OK:
         return ESP_OK;
     case NODE_SLOT_READ:
@@ -105,7 +105,7 @@ static esp_err_t fault_error(const node_slot_verdict *verdict) {
     case NODE_SLOT_TOO_LARGE:
         return ESP_ERR_INVALID_SIZE;
     case NODE_SLOT_BLOB:
-        return ruv_error(verdict->status);
+        return ruv_error(status);
     case NODE_SLOT_MEMORY:
         return ESP_ERR_NO_MEM;
     case NODE_SLOT_WORN:
@@ -122,6 +122,10 @@ static esp_err_t fault_error(const node_slot_verdict *verdict) {
     return ESP_ERR_NOT_FOUND;
 }
 
+static esp_err_t fault_of(const node_slot_verdict *verdict) {
+    return ruv_fault_error(verdict->fault, verdict->status);
+}
+
 esp_err_t ruv_open_slots(const node_wanted *wanted, ruv_opened *opened) {
     attempt own = {wanted, opened};
     node_slot_verdict verdicts[NODE_SLOTS];
@@ -129,7 +133,7 @@ esp_err_t ruv_open_slots(const node_wanted *wanted, ruv_opened *opened) {
     unsigned i, newest;
     int used;
     ruv_partitions_find(&opened->partitions);
-    used = node_slots_choose(&opened->partitions.flash, accept, &own, verdicts);
+    used = opened->slot = node_slots_choose(&opened->partitions.flash, accept, &own, verdicts);
     for (i = 0; i < NODE_SLOTS; i++) {
         say(i, verdicts + i);
     }
@@ -138,9 +142,9 @@ esp_err_t ruv_open_slots(const node_wanted *wanted, ruv_opened *opened) {
     }
     newest = verdicts[1].has_header &&
              (!verdicts[0].has_header || (int32_t)(verdicts[1].header.sequence - verdicts[0].header.sequence) > 0);
-    error = fault_error(verdicts + newest);
+    error = fault_of(verdicts + newest);
     if (error == ESP_ERR_NOT_FOUND) {
-        error = fault_error(verdicts + (1u - newest));
+        error = fault_of(verdicts + (1u - newest));
     }
     ruv_partitions_release(&opened->partitions);
     return error;
@@ -155,6 +159,7 @@ esp_err_t ruv_open_blob(const uint8_t *weights, size_t weights_len, const node_w
                  detail.found);
         drop(opened);
     }
+    opened->slot = -1;
     return ruv_error(status);
 }
 

@@ -11,6 +11,7 @@ typedef struct ruv_opened {
     node_classifier *classifier;
     void *memory; /* of the classifier */
     size_t bytes;
+    int slot; /* -1: a blob at an address */
 } ruv_opened;
 
 /* The newest slot whose blob passes; says in the log what became of each. ESP_ERR_NOT_FOUND: there is no blob. Else the code that names
@@ -21,5 +22,11 @@ esp_err_t ruv_open_slots(const node_wanted *wanted, ruv_opened *opened);
 esp_err_t ruv_open_blob(const uint8_t *weights, size_t weights_len, const node_wanted *wanted, ruv_opened *opened);
 
 void ruv_close(ruv_opened *opened);
+
+/* A slot's fault as a code of esp_err.h; status: with NODE_SLOT_BLOB. */
+esp_err_t ruv_fault_error(node_slot_fault fault, aether_status status);
+
+/* The slot whose blob the running task uses, or -1 (temporal_task.c). */
+int ruv_slot_in_use(void);
 
 #endif

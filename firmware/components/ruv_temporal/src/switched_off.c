@@ -1,6 +1,7 @@
 /* Everything, with the Kconfig switch off. */
 #include "ruv_temporal_ext.h"
 #include "temporal_task.h"
+#include "temporal_update.h"
 
 #define OFF return ESP_ERR_NOT_SUPPORTED
 
@@ -116,5 +117,18 @@ esp_err_t temporal_task_shape(uint32_t *features, uint32_t *csi_pairs) {
 
 esp_err_t temporal_task_stats(temporal_task_stats_t *stats) {
     (void)stats;
+    OFF;
+}
+
+esp_err_t temporal_update_begin(void) {
+    OFF;
+}
+
+esp_err_t temporal_update_write(const void *bytes, size_t count) {
+    (void)bytes, (void)count;
+    OFF;
+}
+
+esp_err_t temporal_update_finish(void) {
     OFF;
 }

@@ -289,6 +289,11 @@ esp_err_t temporal_task_stop(void) {
     return ESP_OK;
 }
 
+int ruv_slot_in_use(void) {
+    const temporal *t = __atomic_load_n(&running, __ATOMIC_SEQ_CST);
+    return t != NULL ? t->opened.slot : -1;
+}
+
 /* The submitting side. */
 
 esp_err_t temporal_task_submit(const float *frame, uint32_t n) {

@@ -1,0 +1,50 @@
+#include "temporal_update.h"
+
+#include "esp_log.h"
+#include "opening.h"
+#include "slot_image.h"
+
+static const char TAG[] = "temporal_update";
+
+static ruv_partitions partitions;
+static node_slot_image image;
+static bool open;
+
+static esp_err_t said(node_slot_fault fault) {
+    if (fault != NODE_SLOT_OK) {
+        ESP_LOGE(TAG, "%s", node_slot_text(fault));
+        open = false;
+    }
+    return ruv_fault_error(fault, AETHER_OK);
+}
+
+esp_err_t temporal_update_begin(void) {
+    const int in_use = ruv_slot_in_use();
+    ruv_partitions_find(&partitions);
+    node_slot_image_begin(&image, &partitions.flash, in_use);
+    open = node_slot_target(&partitions.flash, in_use) >= 0;
+    return open ? ESP_OK : said(NODE_SLOT_ABSENT);
+}
+
+esp_err_t temporal_update_write(const void *bytes, size_t count) {
+    if (!open) {
+        return ESP_ERR_INVALID_STATE;
+    }
+    if (bytes == NULL && count > 0) {
+        return ESP_ERR_INVALID_ARG;
+    }
+    return said(node_slot_image_write(&image, bytes, count));
+}
+
+esp_err_t temporal_update_finish(void) {
+    esp_err_t error;
+    if (!open) {
+        return ESP_ERR_INVALID_STATE;
+    }
+    error = said(node_slot_image_finish(&image));
+    if (error == ESP_OK) {
+        ESP_LOGI(TAG, "slot aether_%c is written: the next start tries it", image.update.slot == 0 ? 'a' : 'b');
+    }
+    open = false;
+    return error;
+}
