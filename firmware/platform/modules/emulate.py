@@ -13,7 +13,7 @@ from pathlib import Path
 
 from emulated_targets import targets
 
-SECONDS = 120
+SECONDS = 300
 
 
 def main() -> int:
