@@ -23,7 +23,7 @@ TARGET = next(target for target in all_targets() if target.name == "xtensa-fpu")
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> list[Result]:
     """Every level, measured; skipped by name where a program is missing, an error on a build server."""
-    missing = TARGET.missing()
+    missing = measure.missing(TARGET)
     if missing and os.environ.get("CI") == "true":
         pytest.fail(f"budgets: {TARGET.name} needs {', '.join(missing)}; see tools/install-emulators.sh")
     if missing:
@@ -76,6 +76,13 @@ def test_functions_do_not_overlap(results: list[Result]) -> None:
     functions = functions_of(results[0].image.path)
     assert len(functions) > 50
     assert all(a.address + a.size <= b.address for a, b in pairwise(functions))
+
+
+def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    missing = measure.missing(TARGET)
+    assert "gcc (package gcc), for the plugin" in missing
+    assert "qemu-system-xtensa (package qemu-system-misc)" in missing
 
 
 def said(**changes: int) -> Said:

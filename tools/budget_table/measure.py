@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -64,6 +65,11 @@ class Result:
     image: Image
     models: list[Measured]
     self_test: SelfTest
+
+
+def missing(target: Target) -> list[str]:
+    """What keeps this computer from measuring, in words."""
+    return [*target.missing(), *([] if shutil.which("gcc") else ["gcc (package gcc), for the plugin"])]
 
 
 def plugin(folder: Path) -> Path:
