@@ -73,7 +73,7 @@ def _grid(head: list[str], lines: list[list[str]]) -> str:
 def _table(table: Table, found: Figures) -> str:
     rows = list(dict.fromkeys(row for name, row, _ in found if name == table.name))
     lines = [[row, *(_number(found[table.name, row, column]) for column in table.columns)] for row in rows]
-    return f"### {table.name}\n\n{_grid(['', *table.columns], lines)}"
+    return f"## {table.name}\n\n{_grid(['', *table.columns], lines)}"
 
 
 @dataclass(frozen=True)
@@ -161,11 +161,11 @@ def render(results: list[Result]) -> str:
     fast = next(result for result in results if result.level == "-O2")
     at = f"At `{fast.level}`"
     parts = [
-        "### Goals",
+        "## Goals",
         _goals(results),
         *(_table(table, found) for table in TABLES),
-        f"### As time\n\n{at}, {CYCLES} cycles an instruction, 240 MHz.\n\n{_times(fast)}",
-        f"### Where a push goes\n\n{at}, by function as linked: what the compiler put in line counts where it is.\n\n"
+        f"## As time\n\n{at}, {CYCLES} cycles an instruction, 240 MHz.\n\n{_times(fast)}",
+        f"## Where a push goes\n\n{at}, by function as linked: what the compiler put in line counts where it is.\n\n"
         + _functions(fast),
     ]
     return "\n\n".join(parts)
@@ -187,8 +187,8 @@ def read(page: Path) -> Figures:
     table: Table | None = None
     text = page.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
     for line in text.splitlines():
-        if line.startswith("### "):
-            table = next((t for t in TABLES if t.name == line[4:]), None)
+        if line.startswith("## "):
+            table = next((t for t in TABLES if t.name == line[3:]), None)
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if table is None or not line.startswith("|") or not cells[0] or set(cells[0]) <= {"-"}:
             continue
