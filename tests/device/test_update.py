@@ -6,7 +6,7 @@ import pytest
 from device.chip_flash import ENTRIES, SLOT_A, SLOT_B, MemoryFlash, blank, table_of
 
 from aether_temporal import WeightBlobHeader
-from aether_temporal.device.slots import first_choice, pack_slot
+from aether_temporal.device.slots import first_choice, pack_slot, read_slot
 from aether_temporal.device.update import read_chip, update_model
 from aether_temporal.errors import BlobCrcError, PartitionError, SlotError
 from aether_temporal.initialising import random_blob
@@ -106,6 +106,38 @@ def test_power_fails_at_any_byte(other: str) -> None:
         flash.left = None
         update_model(flash, NEW)
         assert used(flash) == NEW, left
+
+
+@pytest.mark.parametrize("before", [OLD, None], ids=["over a model", "into erased flash"])
+def test_every_byte_of_the_write(before: bytes | None) -> None:
+    """The writes of an update, one byte after another: until the last one the slot is refused."""
+    flash = chip_with(NEWER)
+    if before:
+        image = pack_slot(before, 0xFFFFFFFF)  # one less than the other's
+        flash.data[SLOT_B : SLOT_B + len(image)] = image
+    state = bytearray(flash.data[SLOT_B : SLOT_B + 0x20000])
+    writes: list[tuple[int, bytes]] = []
+
+    class Recording(MemoryFlash):
+        def write(self, offset: int, data: bytes) -> None:
+            writes.append((offset - SLOT_B, data))
+            super().write(offset, data)
+
+    recording = Recording(flash.data)
+    assert update_model(recording, NEW).partition.label == "aether_b"
+    whole = bytes(recording.data[SLOT_B : SLOT_B + 0x20000])
+    moments = 0
+    for offset, data in writes:
+        for sector in range(0, len(data), 4096):
+            state[offset + sector : offset + sector + 4096] = b"\xff" * 4096
+            for i, byte in enumerate(data[sector : sector + 4096]):
+                moments += 1
+                assert not read_slot("aether_b", state).good, (offset, sector, i)
+                state[offset + sector + i] = byte
+                if state == whole:  # what is left is as erased
+                    break
+    assert read_slot("aether_b", state).blob == NEW
+    assert moments > 20_000
 
 
 def test_flash_that_keeps_other_bytes() -> None:
