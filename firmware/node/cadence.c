@@ -1,5 +1,7 @@
 #include "cadence.h"
 
+#include "counter.h"
+
 /* Saturates: a time near the end of 64 bits must not make an event due at once, for ever. */
 static uint64_t later(uint64_t time, uint64_t by) {
     return time > UINT64_MAX - by ? UINT64_MAX : time + by;
@@ -20,7 +22,7 @@ int node_cadence_due(node_cadence *cadence, uint64_t now) {
     cadence->last = now;
     if (!cadence->started || back) {
         cadence->started = 1;
-        cadence->jumps += (uint32_t)back;
+        node_counter_add(&cadence->jumps, (uint32_t)back);
         cadence->next = later(now, cadence->period);
         return 0;
     }
@@ -32,7 +34,8 @@ int node_cadence_due(node_cadence *cadence, uint64_t now) {
         cadence->next = later(cadence->next, cadence->period); /* no drift while it keeps up */
     } else {
         const uint64_t missed = late / cadence->period;
-        cadence->skipped += missed > UINT32_MAX - cadence->skipped ? UINT32_MAX - cadence->skipped : (uint32_t)missed;
+        const uint32_t room = UINT32_MAX - cadence->skipped;
+        node_counter_add(&cadence->skipped, missed > room ? room : (uint32_t)missed);
         cadence->next = later(now, cadence->period);
     }
     return 1;

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "counter.h"
 #include "csi_input.h"
 
 size_t node_memory(const node_classifier *classifier) {
@@ -30,7 +31,7 @@ node_offered node_offer_iq(node *n, const int8_t *iq, size_t n_pairs, int first_
         return NODE_DROPPED;
     }
     if (node_csi_frame(&n->classifier->model, iq, n_pairs, first_invalid, room) != AETHER_OK) {
-        n->counts.other_shape++;
+        node_counter_add(&n->counts.other_shape, 1);
         return NODE_OTHER_SHAPE;
     }
     node_queue_commit(&n->queue, time);
@@ -48,11 +49,11 @@ int node_work(node *n) {
     }
     status = node_classifier_feed(n->classifier, frame, time, &pushed, &restarted);
     node_queue_release(&n->queue);
-    n->counts.frames++;
-    n->counts.pushed += pushed;
-    n->counts.restarts += (uint32_t)restarted;
+    node_counter_add(&n->counts.frames, 1);
+    node_counter_add(&n->counts.pushed, pushed);
+    node_counter_add(&n->counts.restarts, (uint32_t)restarted);
     if (status != AETHER_OK) {
-        n->counts.refused++;
+        node_counter_add(&n->counts.refused, 1);
         n->counts.refusal = status;
     }
     if (restarted) {
@@ -73,7 +74,7 @@ int node_classify(node *n, uint64_t now, unsigned char *packet) {
     }
     logits = aether_stream_logits(&n->classifier->stream);
     if (!n->fresh || logits == NULL) {
-        n->counts.idle++;
+        node_counter_add(&n->counts.idle, 1);
         return 0;
     }
     answer.n_classes = n_classes;
@@ -83,7 +84,7 @@ int node_classify(node *n, uint64_t now, unsigned char *packet) {
     answer.answer = node_answer_of(logits, n_classes);
     node_class_write(&answer, packet);
     n->fresh = 0;
-    n->counts.classifications++;
+    node_counter_add(&n->counts.classifications, 1);
     return 1;
 }
 

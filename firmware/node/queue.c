@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "counter.h"
+
 #define TIME_BYTES 8u
 
 static uint32_t acquire(const uint32_t *counter) {
@@ -48,7 +50,7 @@ void node_queue_commit(node_queue *queue, uint64_t time) {
     release(&queue->put, queue->put + 1u);
     waiting = node_queue_waiting(queue);
     if (waiting > queue->longest) {
-        queue->longest = waiting;
+        node_counter_set(&queue->longest, waiting);
     }
 }
 

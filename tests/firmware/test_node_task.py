@@ -140,6 +140,15 @@ def test_flood_never_blocks(program: Path, slots: Slots, plain_blob: WeightBlob)
     assert re.search(r"queued \d+ dropped [1-9]\d*", out)
 
 
+def test_no_data_races(tmp_path: Path, slots: Slots) -> None:
+    """Sender, task and reader of the figures under the sanitizer of threads."""
+    program = component_program(tmp_path, "races", sanitizers=("-fsanitize=thread",))
+    paths = slots(Image(PLAIN, 1))
+    assert "ok flood" in run(program, "flood", *paths)
+    assert "ok cycle" in run(program, "cycle", *paths, 50)
+    assert "ok csi" in run(program, "csi", *slots(Image(EVERY, 1)), 5)
+
+
 def test_csi_and_wrapping_timestamps(program: Path, slots: Slots) -> None:
     assert "ok csi" in run(program, "csi", *slots(Image(EVERY, 1)), 5)
 

@@ -1,5 +1,5 @@
 /* The temporal head as a task of its own: frames in, once a period one classification packet (40 bytes, magic 0xC5110007) out over
-   UDP. One task at a time. start and stop are called by one task; the submit functions by one task, which may be another (the
+   UDP. One task at a time. start, stop, shape and stats are called by one task; the submit functions by one task, which may be another (the
    Wi-Fi driver's, in its CSI callback): they never wait. With the Kconfig switch off everything answers ESP_ERR_NOT_SUPPORTED. */
 #ifndef TEMPORAL_TASK_H
 #define TEMPORAL_TASK_H

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "context.h"
+#include "counter.h"
 #include "esp_heap_caps.h"
 #include "esp_log.h"
 #include "esp_timer.h"
@@ -31,7 +32,8 @@ typedef struct temporal {
     node node;
     ruv_opened opened;
     ruv_udp udp;
-    aether_clock clock; /* of the submitting side */
+    aether_clock clock; /* of the submitting side, as the next */
+    uint32_t clock_jumps;
     node_cadence figures;
     TaskHandle_t task;
     uint32_t sent, send_errors;
@@ -73,18 +75,18 @@ static esp_err_t leave(temporal *t, node_offered what) {
 /* The task's side. */
 
 static void count(const temporal *t, temporal_task_stats_t *stats) {
-    stats->frames = t->node.counts.frames;
+    stats->frames = node_counter_get(&t->node.counts.frames);
     stats->dropped = node_queue_dropped(&t->node.queue);
-    stats->refused = t->node.counts.refused;
-    stats->other_shape = t->node.counts.other_shape;
-    stats->restarts = t->node.counts.restarts;
-    stats->classifications = t->node.counts.classifications;
-    stats->idle = t->node.counts.idle;
-    stats->sent = t->sent;
-    stats->send_errors = t->send_errors;
-    stats->clock_jumps = t->node.cadence.jumps + t->clock.restarts;
-    stats->longest_queue = t->node.queue.longest;
-    stats->worst_frame_us = t->worst_us;
+    stats->refused = node_counter_get(&t->node.counts.refused);
+    stats->other_shape = node_counter_get(&t->node.counts.other_shape);
+    stats->restarts = node_counter_get(&t->node.counts.restarts);
+    stats->classifications = node_counter_get(&t->node.counts.classifications);
+    stats->idle = node_counter_get(&t->node.counts.idle);
+    stats->sent = node_counter_get(&t->sent);
+    stats->send_errors = node_counter_get(&t->send_errors);
+    stats->clock_jumps = node_counter_get(&t->node.cadence.jumps) + node_counter_get(&t->clock_jumps);
+    stats->longest_queue = node_counter_get(&t->node.queue.longest);
+    stats->worst_frame_us = node_counter_get(&t->worst_us);
     stats->stack_left = (uint32_t)uxTaskGetStackHighWaterMark(t->task);
     stats->memory = t->memory;
 }
@@ -107,7 +109,7 @@ static int work(temporal *t) {
         const uint64_t ended = now_us();
         const uint64_t took = ended > began ? ended - began : 0;
         if (took > t->worst_us) {
-            t->worst_us = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX;
+            node_counter_set(&t->worst_us, took < UINT32_MAX ? (uint32_t)took : UINT32_MAX);
         }
     }
     return worked;
@@ -123,9 +125,9 @@ static void answer(temporal *t) {
             const char *name = node_classifier_class_name(t->node.classifier, a.argmax);
             ESP_LOGI(TAG, "class %" PRIu32 " %s, %.3f before the next", a.argmax, name != NULL ? name : "", (double)a.margin);
         } else if (ruv_udp_send(&t->udp, packet, sizeof packet)) {
-            t->sent++;
+            node_counter_add(&t->sent, 1);
         } else {
-            t->send_errors++;
+            node_counter_add(&t->send_errors, 1);
         }
     }
     if (node_cadence_due(&t->figures, now)) {
@@ -310,6 +312,7 @@ esp_err_t temporal_task_submit(const float *frame, uint32_t n) {
 
 esp_err_t temporal_task_submit_csi(const int8_t *iq, size_t n_pairs, bool first_word_invalid, uint32_t timestamp) {
     temporal *t = enter();
+    uint64_t time;
     if (t == NULL) {
         return ESP_ERR_INVALID_STATE;
     }
@@ -317,7 +320,9 @@ esp_err_t temporal_task_submit_csi(const int8_t *iq, size_t n_pairs, bool first_
         (void)leave(t, NODE_OTHER_SHAPE);
         return ESP_ERR_INVALID_ARG;
     }
-    return leave(t, node_offer_iq(&t->node, iq, n_pairs, first_word_invalid, aether_clock_read(&t->clock, timestamp)));
+    time = aether_clock_read(&t->clock, timestamp);
+    node_counter_set(&t->clock_jumps, t->clock.restarts);
+    return leave(t, node_offer_iq(&t->node, iq, n_pairs, first_word_invalid, time));
 }
 
 esp_err_t temporal_task_submit_state(const void *packet, size_t length) {
