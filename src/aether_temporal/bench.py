@@ -17,7 +17,7 @@ from ._core import crc32
 from .config import TemporalHeadConfig
 from .head import AetherTemporalHead, KvCache
 
-__all__ = ["FORWARD_LENGTHS", "STEP_LENGTHS", "Group", "Timing", "bench", "described", "measure"]
+__all__ = ["FORWARD_LENGTHS", "STEP_LENGTHS", "Group", "Timing", "bench", "described", "measure", "turns"]
 
 FORWARD_LENGTHS = (32, 64, 256, 1024)
 STEP_LENGTHS = (100, 1000, 10_000, 100_000)
@@ -49,21 +49,29 @@ Call = Callable[[], object]
 
 
 def measure(candidates: dict[str, Call], rounds: int) -> dict[str, Timing]:
-    """How long a call takes. In every round each candidate has its turn, so that what disturbs one disturbs all."""
+    """How long a call takes."""
+    taken = turns(candidates, rounds)
+    return {name: Timing(float(np.median(values)), min(values)) for name, values in taken.items()}
+
+
+def turns(
+    candidates: dict[str, Call], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
+    """Seconds a call, for every round. In each every candidate has its turn, so that what disturbs one disturbs all."""
     repeats = {}
     for name, call in candidates.items():
         call()
-        begin = time.perf_counter()
+        begin = clock()
         call()
-        repeats[name] = max(1, round(_TURN / max(time.perf_counter() - begin, 1e-7)))
+        repeats[name] = max(1, round(_TURN / max(clock() - begin, 1e-7)))
     taken: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(rounds):
         for name, call in candidates.items():
-            begin = time.perf_counter()
+            begin = clock()
             for _ in range(repeats[name]):
                 call()
-            taken[name].append((time.perf_counter() - begin) / repeats[name])
-    return {name: Timing(float(np.median(values)), min(values)) for name, values in taken.items()}
+            taken[name].append((clock() - begin) / repeats[name])
+    return taken
 
 
 def _inputs(config: TemporalHeadConfig, tokens: int) -> tuple[NDArray[np.float32], ...]:

@@ -1,6 +1,7 @@
 """The command and its subcommands; how errors end.
 
-Exit status: 0 all well; 1 a check failed; 2 wrong usage or input that cannot be used; 130 interrupted.
+Exit status: 0 all well; 1 a check failed; 2 wrong usage or input that cannot be used; 3 `gate` cannot decide; 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _COMMANDS = {
     "demo": "Simulate a recording, classify it, check this host.",
     "bench": "Measure speed beside the alternatives.",
     "train": "Train the shipped models again (extra `train`).",
+    "gate": "May sparse attention replace dense? Four gates, a verdict (extra `train`).",
 }
 
 

@@ -28,13 +28,18 @@ class Mean:
         return f"{self.mean:.3f} ({self.low:.3f} to {self.high:.3f})" if self.count > 1 else f"{self.mean:.3f}"
 
 
+def student(count: int) -> float:
+    """Student's t at 97.5 % for the mean of `count` values, at least two."""
+    return _T[count - 2] if count <= 31 else 1.96
+
+
 def mean_of(values: Sequence[float]) -> Mean:
     """Of independent values, such as seeds: Student's t."""
     n = len(values)
     mean = float(np.mean(values))
     if n < 2:
         return Mean(mean, math.nan, math.nan, n)
-    half = (_T[n - 2] if n <= 31 else 1.96) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    half = student(n) * float(np.std(values, ddof=1)) / math.sqrt(n)
     return Mean(mean, mean - half, mean + half, n)
 
 

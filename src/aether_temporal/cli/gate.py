@@ -1,0 +1,107 @@
+"""aether gate"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from typing import Any
+
+import click
+
+from .options import json_option
+from .output import console, print_json, table
+from .train import _about, _reading, reading_options, trainer, use_threads
+
+_STATUS = {"pass": 0, "fail": 1, "undecided": 3}
+
+
+@click.command("gate")
+@click.option(
+    "--data",
+    type=click.Path(exists=True),
+    required=True,
+    help="Recordings that know their person and session: a file, or what `train prepare` made.",
+)
+@click.option("--out", type=click.Path(file_okay=False), required=True, help="Folder for trainings, verdict and page.")
+@click.option(
+    "--config", "config_file", type=click.Path(exists=True, dir_okay=False), help="TOML: kernel, network, budget …"
+)
+@click.option(
+    "--seeds", type=click.IntRange(1, 1000), default=5, show_default=True, help="Train both with so many seeds."
+)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="The first of them.")
+@click.option("--steps", type=click.IntRange(1), help="Steps of each training. [default: what --config says, else 600]")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out; --seeds may be more than before.")
+@click.option("--checkpoint-every", type=click.IntRange(1), default=100, show_default=True, help="Steps.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Threads of torch; the weights depend on it.",
+)
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+@json_option
+@reading_options
+def command(
+    data: str,
+    out: str,
+    config_file: str | None,
+    seeds: int,
+    seed: int,
+    steps: int | None,
+    resume: bool,
+    checkpoint_every: int,
+    threads: int,
+    quiet: bool,
+    as_json: bool,
+    **how: Any,
+) -> None:
+    """May sparse attention replace dense? Trains both at the same budget and asks the four gates.
+
+    Exit status: 0 all gates pass, 1 a gate fails, 3 none fails but the noise leaves one open.
+    """
+    reading = _reading(trainer("corpus"), how)
+    use_threads(threads)
+    configs, files = (importlib.import_module(f"aether_temporal.gate.{name}") for name in ("config", "settings_file"))
+    config = configs.GateConfig() if config_file is None else files.load_config(config_file)
+    if steps is not None:
+        config = dataclasses.replace(config, contrast=dataclasses.replace(config.contrast, steps=steps))
+    with _about(data):
+        document = importlib.import_module("aether_temporal.gate.command").gate(
+            data,
+            config,
+            seeds=range(seed, seed + seeds),
+            out=out,
+            reading=reading,
+            resume=resume,
+            checkpoint_every=checkpoint_every,
+            show_progress=not (quiet or as_json),
+            say=lambda text: None if as_json else click.echo(text),
+        )
+    if as_json:
+        print_json(document)
+    else:
+        _show(document, out)
+    click.get_current_context().exit(_STATUS[document["verdict"]])
+
+
+def _show(document: dict[str, Any], folder: str) -> None:
+    words = importlib.import_module("aether_temporal.gate.words")
+    out = console()
+    count = len(document["seeds"])
+    shown = table(
+        "gate",
+        ">measured (95 % interval)",
+        ">limit",
+        ">margin",
+        "verdict",
+        title=f"{document['data']}, {count} seed{'s' if count > 1 else ''}",
+    )
+    for gate in document["gates"]:
+        shown.add_row(*words.gate_row(gate))
+    out.print(shown)
+    for gate in document["gates"]:
+        out.print(f"  gate {gate['number']}, beside it: {words.beside_text(gate)}")
+    out.print(f"{document['verdict']}: {words.MEANINGS[document['verdict']]}")
+    out.print(f"{folder}/gates.html, {folder}/result.json")

@@ -1,0 +1,81 @@
+"""What `aether gate` does: a run folder with every training, the verdict as JSON, and the page."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aether_temporal.train.corpus import Corpus, Reading
+from aether_temporal.train.reid import arrange_for
+from aether_temporal.train.reid_protocol import entry
+from aether_temporal.train.run import Run, environment
+
+from .config import GateConfig
+from .gates import Verdict, verdict
+from .latency import measure_latency
+from .page import NO_PICTURES, page
+from .pictures import draw
+from .study import check, study
+from .training import recipe
+
+__all__ = ["Reading", "gate"]
+
+RESULT, PAGE = "result.json", "gates.html"
+
+
+def gate(
+    data: str,
+    config: GateConfig,
+    *,
+    seeds: range,
+    out: str,
+    reading: Reading | None = None,
+    resume: bool = False,
+    checkpoint_every: int = 100,
+    show_progress: bool = True,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Trains, asks and writes result.json, gates.html and plots into `out`; the document that result.json holds.
+
+    Killed at any moment, it goes on with `resume`: trainings that are done are kept, also where more seeds are asked
+    for than before. RecordingError, LeakError, GateError, CheckpointError, RunError, OSError.
+    """
+    corpus = Corpus.read(data, reading=None if Path(data).is_dir() else reading)
+    check(config, arrange_for(corpus, recipe(config, seeds[0])))
+    with Run.open(out, configuration(corpus, config, Path(data).name), resume=resume) as run:
+        found = [
+            study(config, corpus, seed, run=run, checkpoint_every=checkpoint_every, show_progress=show_progress)
+            for seed in seeds
+        ]
+        if show_progress:
+            say("latency: both kernels take turns")
+        judged = verdict(config, found, measure_latency(config, found[0].networks["sparse"]))
+        return _write(run, config, judged, Path(data).name, say)
+
+
+def configuration(corpus: Corpus, config: GateConfig, source: str) -> dict[str, Any]:
+    """What every training of the run depends on."""
+    return {
+        "recipe": "gate",
+        "data": source,
+        "recordings": [entry(track) for track in corpus],
+        **config.training(),
+        "environment": environment(),
+    }
+
+
+def _write(run: Run, config: GateConfig, found: Verdict, source: str, say: Callable[[str], None]) -> dict[str, Any]:
+    settings = dataclasses.asdict(config)
+    document = {"data": source, **found.document(), "configuration": settings, "environment": environment()}
+    pictures = draw(config, found, run.metrics())
+    if not pictures:
+        say(NO_PICTURES)
+    for name, picture in pictures.items():
+        run.write(f"plots/{name}.svg", picture)
+    text = json.dumps({"configuration": settings, "environment": document["environment"]}, indent=1)
+    run.write(PAGE, page({**document, "text": text}, pictures).encode())
+    run.write(RESULT, document)
+    return document

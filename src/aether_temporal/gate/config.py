@@ -1,0 +1,132 @@
+"""What a gate run trains and asks: everything that decides the result, beside the recordings and the seeds."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+from aether_temporal.config import TemporalHeadConfig
+from aether_temporal.errors import TemporalError
+from aether_temporal.settings import PatternSettings
+from aether_temporal.torch import NetworkConfig
+from aether_temporal.train.augment import Views
+from aether_temporal.train.contrastive import ContrastConfig
+
+Backend = Literal["dense", "sparse"]
+
+DENSE = PatternSettings(window=None, use_log_stride=False, use_landmarks=False, global_tokens=())
+"""Dense attention as a blob says it."""
+
+
+BROKEN = PatternSettings(window=1, use_log_stride=False, use_landmarks=False, global_tokens=())
+"""A kernel that no gate may let pass: a query sees its own frame and the one before."""
+
+
+class GateError(TemporalError, ValueError):
+    """The gates cannot be asked so; the message names the file or field, what was expected and what was found."""
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkSettings:
+    """The network around the kernel. By default attention alone carries anything from one frame to the next: there is
+    no convolution and no mean over frames, and the embedding is made after a window's last frame."""
+
+    width: int = 48
+    layers: int = 1
+    q_heads: int = 4
+    kv_heads: int = 1
+    head_dim: int = 32
+    hidden: int = 0
+    taps: int = 0
+    pool: int = 1
+    embedding: int = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class GateConfig:
+    """All that is asked and how; `pattern` is the sparse kernel that would replace dense.
+
+    window: frames of the windows that are trained on and matched. held_out: persons, drawn by the seed, that training
+    does not meet and everything is asked about. captures: of the others, trained on. batch: persons in a batch, two
+    views of each. held_out_batches: over which the held-out loss is a mean. neighbours: how many are put in order.
+    deployed: frames of the window whose latency decides. lengths: those measured beside. rounds: turns of each
+    candidate. GateError names a field out of range.
+    """
+
+    window: int = 100
+    held_out: int = 30
+    captures: Literal["gallery", "all"] = "all"
+    batch: int = 30
+    held_out_batches: int = 20
+    neighbours: int = 50
+    deployed: int = 1000
+    lengths: tuple[int, ...] = (100, 256)
+    rounds: int = 31
+    network: NetworkSettings = dataclasses.field(default_factory=NetworkSettings)
+    pattern: PatternSettings = dataclasses.field(default_factory=PatternSettings)
+    contrast: ContrastConfig = dataclasses.field(
+        default_factory=lambda: ContrastConfig(steps=600, learning_rate=2e-3, head_learning_rate=2e-3)
+    )
+    views: Views = dataclasses.field(default_factory=Views)
+
+    def __post_init__(self) -> None:
+        least = {"window": 2, "held_out": 2, "batch": 2, "held_out_batches": 1, "neighbours": 3, "deployed": 1}
+        for name, smallest in {**least, "rounds": 9}.items():
+            _expect(name, getattr(self, name), smallest)
+        for length in self.lengths:
+            _expect("lengths", length, 1)
+        for name in ("width", "layers", "embedding", "pool"):
+            _expect(f"network.{name}", getattr(self.network, name), 1)
+        for name in ("hidden", "taps"):
+            _expect(f"network.{name}", getattr(self.network, name), 0)
+        _expect("contrast.steps", self.contrast.steps, 1)
+        _expect("contrast.projection", self.contrast.projection, 1)
+        self.head("sparse")  # the core's own checks of heads and pattern
+
+    def shape(self, input_dim: int, pattern: PatternSettings) -> NetworkConfig:
+        """The network over frames of `input_dim` features. Two classes, because a blob has a classifier; unused."""
+        n = self.network
+        return NetworkConfig(
+            input_dim=input_dim,
+            n_classes=2,
+            width=n.width,
+            n_layers=n.layers,
+            n_q_heads=n.q_heads,
+            n_kv_heads=n.kv_heads,
+            head_dim=n.head_dim,
+            pattern=pattern,
+            gain="mean",
+            hidden=n.hidden,
+            taps=n.taps,
+            pool_frames=n.pool,
+            embedding_dim=n.embedding,
+        )
+
+    def head(self, backend: Backend) -> TemporalHeadConfig:
+        """The kernel: "sparse" as `pattern` says, or the core's own dense backend. InvalidConfigError."""
+        n, p = self.network, self.pattern
+        if backend == "dense":
+            return TemporalHeadConfig(
+                backend="dense", q_heads=n.q_heads, kv_heads=n.kv_heads, head_dim=n.head_dim, global_tokens=()
+            )
+        return TemporalHeadConfig(
+            q_heads=n.q_heads,
+            kv_heads=n.kv_heads,
+            head_dim=n.head_dim,
+            window=2**64 - 1 if p.window is None else p.window,
+            block_size=p.block_size,
+            global_tokens=tuple(p.global_tokens),
+            use_log_stride=p.use_log_stride,
+            use_landmarks=p.use_landmarks,
+            history=p.history,
+        )
+
+    def training(self) -> dict[str, Any]:
+        """What the trainings depend on; a run that is resumed must have the same of it."""
+        asked = {"held_out_batches", "neighbours", "deployed", "lengths", "rounds"}
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in asked}
+
+
+def _expect(field: str, value: int, least: int) -> None:
+    if value < least:
+        raise GateError(f"{field}: expected at least {least}, found {value}")

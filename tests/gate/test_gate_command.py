@@ -1,0 +1,236 @@
+"""`aether gate` as a user has it: verdict, exit status, files, a run that is killed and goes on, clear errors."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from cli.command import call
+from click.testing import CliRunner, Result
+from gate.gate_task import save_task
+
+from aether_temporal.cli import aether
+from aether_temporal.train.contrastive import Contrasting
+
+STEPS = 12
+SETTINGS = """
+window = 48
+held_out = 12
+batch = 12
+held_out_batches = 2
+neighbours = 12
+deployed = 512
+lengths = [64]
+rounds = 9
+[network]
+width = 16
+q_heads = 2
+head_dim = 8
+embedding = 8
+[pattern]
+window = 1
+use_log_stride = false
+use_landmarks = false
+global_tokens = []
+[contrast]
+projection = 16
+[views]
+masked = [0.05, 0.2]
+"""
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return save_task(tmp_path)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    path = tmp_path / "gate.toml"
+    path.write_text(SETTINGS)
+    return path
+
+
+class Links(HTMLParser):
+    """What a page would load or lead to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.scripts = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.scripts += tag in ("script", "iframe", "object", "link")
+        self.found += [str(value) for name, value in attrs if name in ("src", "href", "srcset", "action", "data")]
+
+
+def arguments(data: Path, settings: Path, out: Path, *more: object) -> tuple[object, ...]:
+    return ("gate", "--data", data, "--config", settings, "--out", out, "--steps", STEPS, "--quiet", *more)
+
+
+def gate(data: Path, settings: Path, out: Path, *more: object, code: int) -> Result:
+    return call(*arguments(data, settings, out, *more), code=code)
+
+
+def measured(out: Path) -> dict[str, Any]:
+    """The result but for its latency, which no two runs have in common."""
+    document = json.loads((out / "result.json").read_text())
+    return {name: document[name] for name in ("data", "seeds", "configuration")} | {"gates": document["gates"][:3]}
+
+
+def test_a_killed_gate_goes_on_and_more_seeds_may_be_asked_for(
+    tmp_path: Path, data: Path, settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    real, steps = Contrasting.step, [0]
+
+    def counted(self: Contrasting, step: int, batch: Any) -> Any:
+        steps[0] += 1
+        if steps[0] == STEPS + 8:
+            raise KeyboardInterrupt
+        return real(self, step, batch)
+
+    monkeypatch.setattr(Contrasting, "step", counted)
+    gate(data, settings, killed, "--seeds", 1, "--checkpoint-every", 5, code=130)
+    assert not (killed / "result.json").exists()
+    gate(data, settings, killed, "--seeds", 1, code=2)  # a run is there: --resume or another folder
+
+    result = gate(data, settings, killed, "--seeds", 1, "--resume", code=3)
+    assert steps[0] == 2 * STEPS + 3  # the interrupted step, and the two after the checkpoint, anew
+    assert "undecided: needs about 2 seeds" in result.stdout
+    one = measured(killed)
+    assert [found["outcome"] for found in one["gates"]] == ["undecided"] * 3
+    assert one["gates"][0]["low"] is None
+
+    before = {path.name: path.read_bytes() for path in killed.glob("seed0-*.pt")}
+    assert len(before) == 2
+    steps[0] = 1000
+    more = arguments(data, settings, killed, "--seeds", 2, "--resume", "--json")
+    again = CliRunner().invoke(aether, [str(argument) for argument in more])
+    document = json.loads(again.stdout)
+    status = {"pass": 0, "fail": 1, "undecided": 3}[document["verdict"]]
+    assert again.exit_code == status
+    assert steps[0] == 1000 + 2 * STEPS  # seed 1 alone was trained
+    assert {name: (killed / name).read_bytes() for name in before} == before
+    assert document == json.loads((killed / "result.json").read_text())
+
+    gate(data, settings, whole, "--seeds", 2, code=status)
+    assert measured(whole) == measured(killed)
+    check_page(killed / "gates.html")
+    assert {path.name for path in (killed / "plots").iterdir()} == {
+        f"{name}.svg" for name in ("attention", "latency", "loss", "neighbours")
+    }
+
+
+def check_page(path: Path) -> None:
+    """Everything the page shows is in it."""
+    text = path.read_text(encoding="utf-8")
+    links = Links()
+    links.feed(text)
+    assert links.scripts == 0
+    assert len(links.found) == 4
+    assert "http" not in re.sub("base64,[A-Za-z0-9+/=]+", "", text)
+    for link in links.found:
+        assert link.startswith("data:image/svg+xml;base64,")
+        picture = base64.b64decode(link.split(",", 1)[1]).decode()
+        assert "<svg" in picture
+        assert not re.findall(r'href="(?!#|data:)', picture)
+    for word in ("contrastive loss", "rank-1", "Spearman", "latency", "Configuration"):
+        assert word in text
+
+
+def test_without_matplotlib_the_page_says_so(
+    tmp_path: Path, data: Path, settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aether_temporal.gate.pictures.can_draw", lambda: False)
+    result = gate(data, settings, tmp_path / "run", "--seeds", 1, "--steps", 2, code=3)
+    text = (tmp_path / "run" / "gates.html").read_text()
+    assert "<img" not in text
+    assert "aether-temporal[plot]" in text
+    assert "aether-temporal[plot]" in result.stdout
+
+
+def test_without_torch_it_says_what_to_install(
+    tmp_path: Path, data: Path, settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    result = gate(data, settings, tmp_path / "run", code=2)
+    assert "pip install 'aether-temporal[train]'" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("windw = 3", r"gate.toml: windw: expected one of window, held_out, .*; found no such field"),
+        ("[pattern]\nwidow = 3", r"gate.toml: pattern.widow: expected one of window, "),
+        ("window = 1.5", r"gate.toml: window: expected int, found 1.5"),
+        ("window = true", r"gate.toml: window: expected int, found True"),
+        ("pattern = 3", r"gate.toml: pattern: expected a table, found 3"),
+        ("captures = 'some'", r"gate.toml: captures: expected 'gallery' or 'all', found 'some'"),
+        ("[views]\nmasked = [1]", r"gate.toml: views.masked: expected a list of 2 numbers, found \[1\]"),
+        ("[pattern]\nblock_size = 0", r"gate.toml: .*block_size: expected an integer from 1 "),
+        ("[network]\nq_heads = 3\nkv_heads = 2", r"gate.toml: .*kv_heads"),
+        ("rounds = 3", r"gate.toml: rounds: expected at least 9, found 3"),
+        ("[network]\nwidth = 0", r"gate.toml: network.width: expected at least 1, found 0"),
+        ("window = ", r"gate.toml: expected TOML, found something else"),
+    ],
+)
+def test_a_bad_configuration_is_named(tmp_path: Path, data: Path, text: str, expected: str) -> None:
+    path = tmp_path / "gate.toml"
+    path.write_text(text)
+    result = call("gate", "--data", data, "--config", path, "--out", tmp_path / "run", "--quiet", code=2)
+    assert re.search(expected, result.stderr), result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_limit_is_spelled_all(tmp_path: Path) -> None:
+    from aether_temporal.gate.settings_file import load_config
+
+    path = tmp_path / "gate.toml"
+    path.write_text("[pattern]\nwindow = 'all'\nhistory = 64\nglobal_tokens = [0, 3]\n[contrast]\ntemperature = 1\n")
+    found = load_config(path)
+    assert (found.pattern.window, found.pattern.history, found.pattern.global_tokens) == (None, 64, (0, 3))
+    assert found.contrast.temperature == 1.0
+    assert found.contrast.steps == 600
+
+
+def test_what_recordings_cannot_answer_is_refused_before_anything_is_written(
+    tmp_path: Path, data: Path, settings: Path
+) -> None:
+    for before, after, expected in (
+        ("neighbours = 12", "neighbours = 36", "neighbours: expected fewer than the gallery has windows (36, of 12 "),
+        ("held_out = 12", "held_out = 23", "held out: expected 0 or 2 to 22 of 24 persons, found 23"),
+        ("window = 48", "window = 145", "frames: expected at least 145, one window, found 144"),
+    ):
+        settings.write_text(SETTINGS.replace(before, after, 1))
+        result = gate(data, settings, tmp_path / "run", code=2)
+        assert expected in result.stderr
+        assert not (tmp_path / "run").exists()
+
+
+def test_damaged_or_unfit_recordings_are_named(tmp_path: Path, data: Path, settings: Path) -> None:
+    def refused(name: str, **changes: Any) -> str:
+        arrays = {**np.load(data), **changes}
+        path = tmp_path / name
+        np.savez(path, **{key: value for key, value in arrays.items() if value is not None})
+        result = gate(path, settings, tmp_path / f"run-{name}", code=2)
+        assert not (tmp_path / f"run-{name}").exists()
+        return str(result.stderr)
+
+    whole = np.load(data)
+    nan = whole["amp"].copy()
+    nan[700, 3] = np.nan
+    assert "nan.npz" in refused("nan.npz", amp=nan)
+    assert "person: expected one, to tell apart, found none" in refused("nobody.npz", rec_person=None)
+    assert "session: expected at least two" in refused("once.npz", rec_session=np.zeros(48, dtype=int))

@@ -1,0 +1,122 @@
+"""A limit decides only where the noise leaves no doubt, and what would decide is computed as documented."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from aether_temporal.gate.latency import median_interval
+from aether_temporal.gate.verdict import (
+    Gate,
+    by_person,
+    decide,
+    judge,
+    overall,
+    persons_needed,
+    seeds_needed,
+)
+from aether_temporal.train.retrieval import Interval
+from aether_temporal.train.statistics import mean_of, student
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "at_most", "expected"),
+    [
+        (0.98, 1.01, True, "pass"),
+        (0.98, 1.0101, True, "undecided"),
+        (1.0101, 1.2, True, "fail"),
+        (0.95, 0.99, False, "pass"),
+        (0.9, 0.96, False, "undecided"),
+        (0.2, 0.9499, False, "fail"),
+        (math.nan, math.nan, True, "undecided"),
+        (math.nan, math.nan, False, "undecided"),
+    ],
+)
+def test_an_interval_on_one_side_decides(low: float, high: float, at_most: bool, expected: str) -> None:
+    assert judge(low, high, 1.01 if at_most else 0.95, at_most=at_most) == expected
+
+
+def test_one_seed_never_decides() -> None:
+    for value in (0.2, 1.0, 5.0):
+        gate = decide(1, "loss", [value], 1.01, at_most=True, persons=Interval(value, value, value), person_count=9)
+        assert (gate.outcome, gate.seeds, gate.persons) == ("undecided", 2, None)
+        assert gate.advice == "needs about 2 seeds"
+
+
+def test_the_number_of_seeds_is_the_smallest_that_would_decide() -> None:
+    values = [0.99, 1.012, 1.004, 1.001]
+    mean, spread = np.mean(values), np.std(values, ddof=1)
+    needed = seeds_needed(values, 1.01)
+    assert needed is not None
+    assert needed > 4
+    for n, decides in ((needed, True), (needed - 1, False)):
+        assert bool(student(n) * spread / math.sqrt(n) <= 1.01 - mean) is decides
+    assert decide(1, "loss", values, 1.01, at_most=True).seeds == needed
+    assert seeds_needed([1.0, 1.02], 1.01) is None  # on the limit: no number of seeds
+    assert "more than 10000 seeds" in decide(1, "loss", [1.0, 1.02], 1.01, at_most=True).advice
+
+
+def test_drawn_seeds_of_that_number_do_decide() -> None:
+    """As far as the estimate is right: half of such experiments decide, a fifth of the number hardly any."""
+    rng = np.random.default_rng(3)
+    needed = seeds_needed([0.0, 0.01, -0.01, 0.005, -0.005, 0.012, -0.012], 0.004)
+    spread = float(np.std([0.0, 0.01, -0.01, 0.005, -0.005, 0.012, -0.012], ddof=1))
+    assert needed is not None
+
+    def share(count: int) -> float:
+        outcomes = [
+            decide(2, "rank", rng.normal(0, spread, count).tolist(), 0.004, at_most=True).outcome for _ in range(300)
+        ]
+        return outcomes.count("pass") / 300
+
+    assert 0.35 < share(needed) < 0.65
+    assert share(needed // 5) < 0.25
+
+
+def test_persons_and_seeds_must_both_decide() -> None:
+    values = [0.0, 0.001, -0.001, 0.0]
+    sure, unsure = Interval(0.0, -0.004, 0.004), Interval(0.0, -0.03, 0.03)
+    assert decide(2, "rank", values, 0.01, at_most=True, persons=sure, person_count=30).outcome == "pass"
+    gate = decide(2, "rank", values, 0.01, at_most=True, persons=unsure, person_count=30)
+    assert (gate.outcome, gate.seeds, gate.persons) == ("undecided", None, 270)
+    assert (gate.low, gate.high) == (-0.03, 0.03)
+    assert gate.advice == "needs about 270 persons"
+    assert persons_needed(Interval(0.01, 0.0, 0.02), 0.01, 30) is None
+    assert persons_needed(sure, 0.01, 30) == 31  # never fewer than there were
+
+
+def test_persons_are_drawn_whole() -> None:
+    """Ten probes of a person are one piece of evidence: the interval is that of the persons' means."""
+    rng = np.random.default_rng(0)
+    means = rng.uniform(0, 1, 25)
+    found = by_person([np.repeat(means, 10)], [[str(i) for i in range(25) for _ in range(10)]])
+    expected = 1.96 * means.std() / 5
+    assert found.value == pytest.approx(means.mean())
+    assert found.high - found.low == pytest.approx(2 * expected, rel=0.1)
+    twice = by_person([np.repeat(means, 10)] * 2, [[str(i) for i in range(25) for _ in range(10)]] * 2)
+    assert twice.high - twice.low == pytest.approx(2 * expected, rel=0.1)  # a second training of them is no more
+
+
+def test_students_interval_is_the_one_of_the_statistics_module() -> None:
+    gate = decide(1, "loss", [1.0, 1.1, 1.3], 1.01, at_most=True)
+    assert (gate.low, gate.high) == (mean_of([1.0, 1.1, 1.3]).low, mean_of([1.0, 1.1, 1.3]).high)
+    assert gate.margin == pytest.approx(1.01 - gate.value)
+    assert decide(3, "order", [0.99, 0.99], 0.95, at_most=False).margin == pytest.approx(0.04)
+
+
+def test_the_median_lies_in_its_interval_nineteen_times_of_twenty() -> None:
+    rng = np.random.default_rng(1)
+    intervals = [median_interval(rng.exponential(size=31)) for _ in range(2000)]
+    covered = np.mean([low <= math.log(2) <= high for low, high in intervals])
+    assert 0.95 <= covered < 0.99
+
+
+def test_one_failure_fails_and_one_doubt_leaves_open() -> None:
+    def gates(*outcomes: str) -> list[Gate]:
+        return [Gate(1, "", 0, 0, 0, 0, True, outcome) for outcome in outcomes]  # type: ignore[arg-type]
+
+    assert overall(gates("pass", "pass")) == "pass"
+    assert overall(gates("pass", "undecided")) == "undecided"
+    assert overall(gates("undecided", "fail", "pass")) == "fail"
