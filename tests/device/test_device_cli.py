@@ -40,7 +40,9 @@ class Bench:
         self.flash, self.state = folder / "flash.bin", folder / "state.json"
         self.flash.write_bytes(blank())
         self.say()
-        self.command = shlex.join([sys.executable, str(FAKE), str(self.flash), str(self.state), version])
+        self.command = (shlex.join if os.name == "posix" else subprocess.list2cmdline)(
+            [sys.executable, str(FAKE), str(self.flash), str(self.state), version]
+        )
 
     def say(self, **state: Any) -> None:
         self.state.write_text(json.dumps(state))

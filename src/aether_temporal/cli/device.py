@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from dataclasses import asdict
@@ -109,9 +110,16 @@ def _port_options(function: Any) -> Any:
     return function
 
 
+def _words(text: str) -> list[str]:
+    """A command line as the system's own shell would part it: on Windows a backslash belongs to a path."""
+    if os.name == "posix":
+        return shlex.split(text)
+    return [word.strip('"') for word in shlex.split(text, posix=False)]
+
+
 def _tool(port: str, baud: int, chip: str, esptool: str | None) -> FlashTool:
     try:
-        words = None if esptool is None else shlex.split(esptool)
+        words = None if esptool is None else _words(esptool)
     except ValueError as error:
         raise click.UsageError(f"--esptool: expected a command, found {esptool!r} ({error})") from None
     if words == []:
