@@ -18,8 +18,9 @@ def folder(tmp_path: Path) -> Path:
     """CSI text of one sender, an array, and a set of two recordings."""
     lines = "\n".join(c6(i, values_of(i, 8), us=10_000 * i) for i in range(12))
     (tmp_path / "anna.csv").write_text(lines + "\n")
-    np.save(tmp_path / "ben.npy", np.random.default_rng(0).uniform(1, 9, (20, 4)).astype(np.float32))
-    np.savez(tmp_path / "set.npz", amp=np.ones((9, 4)), rec_offset=[0, 4, 9], rec_name=["x", "y"], rec_session=[5, 5])
+    np.save(tmp_path / "ben.npy", np.random.default_rng(0).integers(-90, 90, (20, 4, 2)).astype(np.int8))
+    iq = np.ones((9, 4, 2), np.int8)
+    np.savez(tmp_path / "set.npz", iq=iq, rec_offset=[0, 4, 9], rec_name=["x", "y"], rec_session=[5, 5])
     return tmp_path
 
 
@@ -47,7 +48,9 @@ def test_recordings_of_any_format_get_person_session_and_label(folder: Path) -> 
     corpus = Corpus.read(table)
     assert corpus.classes == ("sit", "walk")
     assert [int(track.labels[0]) for track in corpus] == [1, 0, -1]
+    assert corpus.features.pairs == 4
     made = prepare([table], folder / "corpus")
+    assert made.features == corpus.features
     for a, b in zip(corpus, made, strict=True):
         np.testing.assert_array_equal(a.frames, b.frames)
         assert (a.person, a.session) == (b.person, b.session)
@@ -70,6 +73,13 @@ def test_recordings_of_any_format_get_person_session_and_label(folder: Path) -> 
 def test_tables_that_cannot_be_right_are_named(folder: Path, text: str, message: str) -> None:
     with pytest.raises(RecordingError, match=message):
         list(open_all(write(folder, text)))
+
+
+def test_raw_frames_and_features_are_not_mixed(folder: Path) -> None:
+    np.save(folder / "made.npy", np.ones((20, 4), np.float32))
+    table = write(folder, "file,label\nben.npy,sit\nmade.npy,walk\n")
+    with pytest.raises(RecordingError, match=r"made.npy:made: frames: expected 4 I/Q pairs .* found features"):
+        Corpus.read(table)
 
 
 def test_text_that_is_none_is_refused(folder: Path) -> None:
