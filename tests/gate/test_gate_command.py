@@ -20,8 +20,11 @@ from click.testing import CliRunner, Result
 from gate.gate_task import save_task
 
 from aether_temporal.cli import aether
+from aether_temporal.gate.config import GateConfig
+from aether_temporal.gate.settings_file import load_config
 from aether_temporal.train.contrastive import Contrasting
 
+ROOT = Path(__file__).resolve().parents[2]
 STEPS = 12
 SETTINGS = """
 window = 48
@@ -194,9 +197,15 @@ def test_a_bad_configuration_is_named(tmp_path: Path, data: Path, text: str, exp
     assert not (tmp_path / "run").exists()
 
 
-def test_no_limit_is_spelled_all(tmp_path: Path) -> None:
-    from aether_temporal.gate.settings_file import load_config
+def test_the_documented_configuration_is_the_default(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "gates.md").read_text(encoding="utf-8")
+    path = tmp_path / "gate.toml"
+    path.write_text(text.split("```toml\n")[1].split("```")[0])
+    assert load_config(path) == GateConfig()
+    assert path.read_text().count(" = ") > 30
 
+
+def test_no_limit_is_spelled_all(tmp_path: Path) -> None:
     path = tmp_path / "gate.toml"
     path.write_text("[pattern]\nwindow = 'all'\nhistory = 64\nglobal_tokens = [0, 3]\n[contrast]\ntemperature = 1\n")
     found = load_config(path)
