@@ -61,7 +61,7 @@ class ContrastConfig:
     variance: float = 25.0
     covariance: float = 1.0
     projection: int = 128
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-4
     head_learning_rate: float = 1e-3
     rise: int = 20
     weight_decay: float = 0.02
