@@ -31,6 +31,7 @@ _COMMANDS = {
     "demo": "Simulate a recording, classify it, check this host.",
     "bench": "Measure speed beside the alternatives.",
     "train": "Train the shipped models again (extra `train`).",
+    "explore": "Pictures: attention, embeddings, confusion, drift (extra `plot`).",
     "gate": "May sparse attention replace dense? Four gates, a verdict (extra `train`).",
 }
 

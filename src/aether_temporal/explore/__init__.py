@@ -1,0 +1,2 @@
+"""Pictures of models and recordings: attention, embeddings, confusion, drift. Needs matplotlib (extra `plot`), no
+torch."""
