@@ -255,6 +255,8 @@ SCALAR_GATHER, SCALAR_LINEAR = "src/kernels/scalar_gather.h", "src/kernels/scala
 SCALAR_MUTANTS = [
     Mutant("scalar-odd-row", SCALAR_GATHER, "if ((n & 1) != 0) {", "if ((n & 3) == 3) {"),
     Mutant("scalar-halves-not-scaled-back", SCALAR_GATHER, "0.0f) * 0x1p-112f", "0.0f)"),
+    Mutant("scalar-six-dims", SCALAR_GATHER, "a5 = a5 + w * x", "a5 = a5 + v * x"),
+    Mutant("scalar-sum-overflows", "src/kernels/scalar.c", " || aether_all_finite(x, n)", ""),
     Mutant("scalar-limit", "src/kernels/scalar_half.h", "0x47800000u", "0x7F800000u"),
     Mutant("scalar-sign-of-halves", "src/kernels/scalar_half.h", "0x8FFFE000u", "0x0FFFE000u"),
     Mutant(

@@ -353,8 +353,8 @@ static size_t point(const aether_cache *cache, const aether_row *row, const void
     return n;
 }
 
-aether_status aether_cache_attend_row(const aether_cache *cache, const aether_row *row, const float *q, float *out,
-                                      unsigned char *scratch) {
+void aether_cache_attend_row(const aether_cache *cache, const aether_row *row, const float *q, float *out,
+                             unsigned char *scratch) {
     const aether_config *config = &cache->head.config;
     const void **keys = (const void **)(void *)(scratch + cache->attending.keys);
     const void **values = (const void **)(void *)(scratch + cache->attending.values);
@@ -379,24 +379,23 @@ aether_status aether_cache_attend_row(const aether_cache *cache, const aether_ro
             values[j] = (const unsigned char *)values[j] + job.dim * element;
         }
     }
-    return cache->head.kernels->all_finite(out, (size_t)config->q_heads * job.dim) ? AETHER_OK : AETHER_E_OVERFLOW;
 }
 
 static AETHER_NOINLINE aether_status attend_here(const aether_cache *cache, const float *q, float *out,
                                                  unsigned char *scratch) {
     const size_t n_out = (size_t)cache->head.config.q_heads * cache->head.config.head_dim;
     float *result = (float *)(void *)(scratch + cache->attending.out);
-    aether_status status;
     aether_row row;
     if (!cache->head.kernels->all_finite(q, n_out)) {
         return AETHER_E_NOT_FINITE;
     }
     aether_cache_look(cache, scratch, &row);
-    status = aether_cache_attend_row(cache, &row, q, result, scratch);
-    if (status == AETHER_OK) {
-        memcpy(out, result, n_out * sizeof(float));
+    aether_cache_attend_row(cache, &row, q, result, scratch);
+    if (!cache->head.kernels->all_finite(result, n_out)) {
+        return AETHER_E_OVERFLOW;
     }
-    return status;
+    memcpy(out, result, n_out * sizeof(float));
+    return AETHER_OK;
 }
 
 aether_status aether_cache_attend(const aether_cache *cache, const float *q, float *out, void *scratch, size_t bytes) {

@@ -23,8 +23,9 @@ aether_status aether_cache_stage_finite(aether_cache *cache, const float *k, con
 /* What the staged token sees; the same for all caches of one pattern and length. The lists lie in scratch. */
 void aether_cache_look(const aether_cache *cache, unsigned char *scratch, aether_row *row);
 
-/* aether_cache_attend with finite q, in the scratch of aether_cache_look; needs no `out` there. out is written either way. */
-aether_status aether_cache_attend_row(const aether_cache *cache, const aether_row *row, const float *q, float *out,
-                                      unsigned char *scratch);
+/* aether_cache_attend with finite q, in the scratch of aether_cache_look; needs no `out` there. Leaves it to the caller to see
+   whether out is finite. */
+void aether_cache_attend_row(const aether_cache *cache, const aether_row *row, const float *q, float *out,
+                             unsigned char *scratch);
 
 #endif

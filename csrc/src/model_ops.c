@@ -108,18 +108,21 @@ aether_status aether_op_project(const aether_model *m, const aether_layer *layer
     return status;
 }
 
-static aether_status add(const aether_model *m, const float *o, size_t n, float *x) {
+/* Adds a linear layer to x, which is finite. What is not finite in y, or overflowed on the way, stays so: one check is enough. */
+static aether_status add_linear(const aether_model *m, const float *y, size_t rows, size_t in, const void *w,
+                                const float *bias, float *room, float *x) {
+    const size_t n = rows * m->width;
     size_t i;
+    m->head.kernels->linear(y, rows, in, w, m->dtype, bias, m->width, room);
     for (i = 0; i < n; i++) {
-        x[i] = x[i] + o[i];
+        x[i] = x[i] + room[i];
     }
     return checked(m, x, n);
 }
 
 aether_status aether_op_mix(const aether_model *m, const aether_layer *layer, const float *a, size_t rows, float *room,
                             float *x) {
-    const aether_status status = linear(m, a, rows, aether_q_width(m), layer->wo, layer->bo, m->width, room);
-    return status == AETHER_OK ? add(m, room, rows * m->width, x) : status;
+    return add_linear(m, a, rows, aether_q_width(m), layer->wo, layer->bo, room, x);
 }
 
 aether_status aether_op_feed_forward(const aether_model *m, const aether_layer *layer, size_t rows, float *room,
@@ -139,8 +142,7 @@ aether_status aether_op_feed_forward(const aether_model *m, const aether_layer *
     for (i = 0; i < rows * m->hidden; i++) {
         hidden[i] = hidden[i] > 0.0f ? hidden[i] : 0.0f;
     }
-    status = linear(m, hidden, rows, m->hidden, layer->ffn_w2, layer->ffn_b2, m->width, room);
-    return status == AETHER_OK ? add(m, room, rows * m->width, x) : status;
+    return add_linear(m, hidden, rows, m->hidden, layer->ffn_w2, layer->ffn_b2, room, x);
 }
 
 aether_status aether_op_pool(const aether_model *m, const float *rows, uint64_t index, size_t ring, uint64_t count,

@@ -131,10 +131,10 @@ static aether_status push_layer(aether_stream *s, size_t l, aether_row *row, flo
     const aether_layer layer = aether_layer_at(m, l);
     aether_cache *cache = aether_stream_layer(s, l);
     unsigned char *attend = s->memory + at->attend;
-    float *h = aether_stream_floats(s, at->h), *y = aether_stream_floats(s, at->y);
+    float *h = layer.norm != NULL ? aether_stream_floats(s, at->h) : x, *y = aether_stream_floats(s, at->y);
     float *q = aether_stream_floats(s, at->q), *a = aether_stream_floats(s, at->a);
     float *k = aether_stream_floats(s, at->k), *v = aether_stream_floats(s, at->v);
-    aether_status status = aether_op_norm(m, x, 1, layer.norm, h);
+    aether_status status = h != x ? aether_op_norm(m, x, 1, layer.norm, h) : AETHER_OK;
     if (status == AETHER_OK && m->conv != NULL) {
         status = filter(s, aether_stream_floats(s, at->conv) + l * m->taps * m->width, m->taps, layer.conv_b,
                         layer.conv_c, 0, h, y);
@@ -150,10 +150,8 @@ static aether_status push_layer(aether_stream *s, size_t l, aether_row *row, flo
         if (l == 0) {
             aether_cache_look(cache, attend, row);
         }
-        status = aether_cache_attend_row(cache, row, q, a, attend);
-    }
-    if (status == AETHER_OK) {
-        status = aether_op_mix(m, &layer, a, 1, y, x);
+        aether_cache_attend_row(cache, row, q, a, attend);
+        status = aether_op_mix(m, &layer, a, 1, y, x); /* where an overflow of a shows */
     }
     return status == AETHER_OK ? aether_op_feed_forward(m, &layer, 1, y, aether_stream_floats(s, at->hidden), x) : status;
 }

@@ -13,13 +13,17 @@ void *HELPER(memcpy)(void *restrict to, const void *restrict from, size_t bytes)
     unsigned char *t = to;
     const unsigned char *f = from;
     if (together(t, f)) {
-        for (; bytes >= 16; t += 16, f += 16, bytes -= 16) {
-            any_word *to_4 = (any_word *)(void *)t;
-            const any_word *from_4 = (const any_word *)(const void *)f;
-            to_4[0] = from_4[0];
-            to_4[1] = from_4[1];
-            to_4[2] = from_4[2];
-            to_4[3] = from_4[3];
+        for (; bytes >= 32; t += 32, f += 32, bytes -= 32) {
+            any_word *to_8 = (any_word *)(void *)t;
+            const any_word *from_8 = (const any_word *)(const void *)f;
+            to_8[0] = from_8[0];
+            to_8[1] = from_8[1];
+            to_8[2] = from_8[2];
+            to_8[3] = from_8[3];
+            to_8[4] = from_8[4];
+            to_8[5] = from_8[5];
+            to_8[6] = from_8[6];
+            to_8[7] = from_8[7];
         }
         for (; bytes >= 4; t += 4, f += 4, bytes -= 4) {
             *(any_word *)(void *)t = *(const any_word *)(const void *)f;

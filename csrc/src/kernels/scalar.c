@@ -29,22 +29,18 @@ static void linear(const float *x, size_t rows, size_t in, const void *w, aether
     }
 }
 
-/* Without its sign, shifted up, a value that is not finite is the largest there can be. */
-#define LARGER(most, x) most = aether_bits(x) << 1 > most ? aether_bits(x) << 1 : most
-
+/* A sum of finite values may overflow, but once one term is not finite no sum is: only then does it need another look. */
 static int all_finite(const float *x, size_t n) {
-    const float *const end_4 = x + (n & ~(size_t)3), *const end = x + n;
-    uint32_t most = 0;
-    for (; x != end_4; x += 4) {
-        LARGER(most, x[0]);
-        LARGER(most, x[1]);
-        LARGER(most, x[2]);
-        LARGER(most, x[3]);
+    const float *const end_8 = x + (n & ~(size_t)7), *const end = x + n;
+    const float *at = x;
+    float sum = 0.0f;
+    for (; at != end_8; at += 8) {
+        sum = sum + at[0] + at[1] + at[2] + at[3] + at[4] + at[5] + at[6] + at[7];
     }
-    for (; x != end; x++) {
-        LARGER(most, *x);
+    for (; at != end; at++) {
+        sum = sum + *at;
     }
-    return most < 0xFF000000u;
+    return (aether_bits(sum) & 0x7FFFFFFFu) < 0x7F800000u || aether_all_finite(x, n);
 }
 
 static void widen(const uint16_t *half, float *x, size_t n) {

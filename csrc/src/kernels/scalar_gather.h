@@ -153,32 +153,33 @@ static float softmax(float *s, size_t step, size_t n, size_t n_half, float most)
         b3 = b3 + w * y;                                      \
     } while (0)
 
-#define VALUES_ROWS(count, type, widened)                                  \
-    do {                                                                   \
-        const void *const *const end_8 = rows + ((count) & ~(size_t)7);    \
-        const void *const *const end = rows + (count);                     \
-        for (; rows != end_8; rows += 8, weight += 8 * HEADS) {            \
-            VALUES_ROW(0, type, widened);                                  \
-            VALUES_ROW(1, type, widened);                                  \
-            VALUES_ROW(2, type, widened);                                  \
-            VALUES_ROW(3, type, widened);                                  \
-            VALUES_ROW(4, type, widened);                                  \
-            VALUES_ROW(5, type, widened);                                  \
-            VALUES_ROW(6, type, widened);                                  \
-            VALUES_ROW(7, type, widened);                                  \
-        }                                                                  \
-        for (; rows != end; rows++, weight += HEADS) {                     \
-            VALUES_ROW(0, type, widened);                                  \
-        }                                                                  \
-    } while (0)
+#define VALUES_ROW_8(type, widened) \
+    VALUES_ROW(0, type, widened);   \
+    VALUES_ROW(1, type, widened);   \
+    VALUES_ROW(2, type, widened);   \
+    VALUES_ROW(3, type, widened);   \
+    VALUES_ROW(4, type, widened);   \
+    VALUES_ROW(5, type, widened);   \
+    VALUES_ROW(6, type, widened);   \
+    VALUES_ROW(7, type, widened)
 
 /* Dims d and d+1 of four heads: out [HEADS][dim]. */
 static void values_2(const aether_gather *job, size_t n_half, size_t d, const float scale[HEADS], float *out) {
     const void *const *rows = job->values;
+    const void *const *const end_8 = rows + (n_half & ~(size_t)7);
+    const void *const *const end_half = rows + n_half;
+    const void *const *const end = rows + job->n;
     const float *weight = job->scores;
     float a0 = 0.0f, a1 = 0.0f, a2 = 0.0f, a3 = 0.0f, b0 = 0.0f, b1 = 0.0f, b2 = 0.0f, b3 = 0.0f;
-    VALUES_ROWS(n_half, int16_t, HALF);
-    VALUES_ROWS(job->n - n_half, float, SINGLE);
+    for (; rows != end_8; rows += 8, weight += 8 * HEADS) {
+        VALUES_ROW_8(int16_t, HALF);
+    }
+    for (; rows != end_half; rows++, weight += HEADS) {
+        VALUES_ROW(0, int16_t, HALF);
+    }
+    for (; rows != end; rows++, weight += HEADS) { /* few: block means, or what values_6 leaves */
+        VALUES_ROW(0, float, SINGLE);
+    }
     out += d;
     out[0] = a0 * scale[0], out[1] = b0 * scale[0];
     out += job->dim;
@@ -187,6 +188,45 @@ static void values_2(const aether_gather *job, size_t n_half, size_t d, const fl
     out[0] = a2 * scale[2], out[1] = b2 * scale[2];
     out += job->dim;
     out[0] = a3 * scale[3], out[1] = b3 * scale[3];
+}
+
+/* One row's share of dims d .. d+5 of two heads: each value is needed no longer than it takes both to use it. */
+#define VALUES_6(i)                                                  \
+    do {                                                             \
+        const float *const p = (const float *)rows[i] + d;           \
+        const float w = weight[HEADS * (i)], v = weight[HEADS * (i) + 1]; \
+        float x = p[0];                                              \
+        a0 = a0 + w * x, b0 = b0 + v * x, x = p[1];                  \
+        a1 = a1 + w * x, b1 = b1 + v * x, x = p[2];                  \
+        a2 = a2 + w * x, b2 = b2 + v * x, x = p[3];                  \
+        a3 = a3 + w * x, b3 = b3 + v * x, x = p[4];                  \
+        a4 = a4 + w * x, b4 = b4 + v * x, x = p[5];                  \
+        a5 = a5 + w * x, b5 = b5 + v * x;                            \
+    } while (0)
+
+/* Dims d .. d+5 of heads h and h+1 of the four, all rows binary32. */
+static void values_6(const aether_gather *job, size_t h, size_t d, const float scale[HEADS], float *out) {
+    const void *const *rows = job->values;
+    const void *const *const end_4 = rows + (job->n & ~(size_t)3);
+    const void *const *const end = rows + job->n;
+    const float *weight = job->scores + h;
+    float a0 = 0.0f, a1 = 0.0f, a2 = 0.0f, a3 = 0.0f, a4 = 0.0f, a5 = 0.0f;
+    float b0 = 0.0f, b1 = 0.0f, b2 = 0.0f, b3 = 0.0f, b4 = 0.0f, b5 = 0.0f;
+    for (; rows != end_4; rows += 4, weight += 4 * HEADS) {
+        VALUES_6(0);
+        VALUES_6(1);
+        VALUES_6(2);
+        VALUES_6(3);
+    }
+    for (; rows != end; rows++, weight += HEADS) {
+        VALUES_6(0);
+    }
+    out += h * job->dim + d;
+    out[0] = a0 * scale[h], out[1] = a1 * scale[h], out[2] = a2 * scale[h];
+    out[3] = a3 * scale[h], out[4] = a4 * scale[h], out[5] = a5 * scale[h];
+    out += job->dim;
+    out[0] = b0 * scale[h + 1], out[1] = b1 * scale[h + 1], out[2] = b2 * scale[h + 1];
+    out[3] = b3 * scale[h + 1], out[4] = b4 * scale[h + 1], out[5] = b5 * scale[h + 1];
 }
 
 /* One dim of one head whose weights stand `step` apart. */
@@ -202,17 +242,28 @@ static float value_1(const aether_gather *job, size_t n_half, const float *weigh
     return a;
 }
 
-/* q [HEADS][dim] times `factor` as [dim][HEADS]. */
-static void interleave(const float *q, size_t dim, float factor, float *query) {
-    const float *const end = q + dim;
-    const float *q1 = end, *q2 = q1 + dim, *q3 = q2 + dim;
-    for (; q != end; q++, q1++, q2++, q3++, query += HEADS) {
-        query[0] = *q * factor;
-        query[1] = *q1 * factor;
-        query[2] = *q2 * factor;
-        query[3] = *q3 * factor;
+/* q [HEADS][dim] as query [dim][HEADS], each value as it is multiplied. */
+#define INTERLEAVE(name, input)                                            \
+    static void name(const float *q, size_t dim, float *query) {           \
+        float *const end = query + HEADS;                                  \
+        for (; query != end; query++) {                                    \
+            float *to = query;                                             \
+            size_t d;                                                      \
+            for (d = dim; d >= 4; d -= 4, q += 4, to += 4 * HEADS) {       \
+                to[0] = input(q[0]);                                       \
+                to[HEADS] = input(q[1]);                                   \
+                to[2 * HEADS] = input(q[2]);                               \
+                to[3 * HEADS] = input(q[3]);                               \
+            }                                                              \
+            for (; d > 0; d--, q++, to += HEADS) {                         \
+                to[0] = input(q[0]);                                       \
+            }                                                              \
+        }                                                                  \
     }
-}
+
+#define SCALED(x) ((x) * HALF_SCALE)
+INTERLEAVE(interleave_half, SCALED)
+INTERLEAVE(interleave_single, SINGLE)
 
 /* Heads h .. h+3. Until their scores are made, their output holds their query. */
 static void gather_4(const aether_gather *job, size_t h, size_t n_half) {
@@ -221,18 +272,22 @@ static void gather_4(const aether_gather *job, size_t h, size_t n_half) {
     float most[HEADS], scale[HEADS];
     size_t i, d;
     if (n_half > 0) {
-        interleave(q, job->dim, HALF_SCALE, out);
+        interleave_half(q, job->dim, out);
         scores_half(out, job->dim, job->keys, n_half, job->scale, job->scores);
     }
     if (n_half < job->n) {
-        interleave(q, job->dim, 1.0f, out);
+        interleave_single(q, job->dim, out);
         scores_single(out, job->dim, job->keys + n_half, job->n - n_half, job->scale, job->scores + n_half * HEADS);
     }
     greatest_4(job->scores, job->n, most);
     for (i = 0; i < HEADS; i++) {
         scale[i] = softmax(job->scores + i, HEADS, job->n, n_half, most[i]);
     }
-    for (d = 0; d + 2 <= job->dim; d += 2) {
+    for (d = 0; n_half == 0 && d + 6 <= job->dim; d += 6) {
+        values_6(job, 0, d, scale, out);
+        values_6(job, 2, d, scale, out);
+    }
+    for (; d + 2 <= job->dim; d += 2) {
         values_2(job, n_half, d, scale, out);
     }
     for (i = 0; i < HEADS && d < job->dim; i++) {
