@@ -9,6 +9,8 @@ import zlib
 from pathlib import Path
 
 import pytest
+from parity_matrix.build import core_sources
+from parity_matrix.targets import all_targets
 
 from aether_temporal.device.slots import (
     choose_target,
@@ -19,8 +21,6 @@ from aether_temporal.device.slots import (
     without_commit,
 )
 from aether_temporal.shipped import shipped_models
-from tools.parity_matrix.build import core_sources
-from tools.parity_matrix.targets import all_targets
 
 pytestmark = pytest.mark.slow  # compiles
 

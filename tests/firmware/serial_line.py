@@ -14,7 +14,7 @@ import tty
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tools.parity_matrix.targets import Target
+from parity_matrix.targets import Target
 
 # Told of each line the chip writes (newline included); answers what arrives instead.
 Harm = Callable[[bytes], bytes]

@@ -9,12 +9,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-
-from tools.budget_table import figures, measure
-from tools.budget_table.cases import CASES, POINTER_BYTES, REFERENCE
-from tools.budget_table.image import functions_of
-from tools.budget_table.measure import LEVELS, MeasureError, Result, Said, measure_all
-from tools.parity_matrix.targets import all_targets
+from budget_table import figures, measure
+from budget_table.cases import CASES, POINTER_BYTES, REFERENCE
+from budget_table.image import functions_of
+from budget_table.measure import LEVELS, MeasureError, Result, Said, measure_all
+from parity_matrix.targets import all_targets
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "budgets.md"
 TARGET = next(target for target in all_targets() if target.name == "xtensa-fpu")

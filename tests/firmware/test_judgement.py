@@ -5,12 +5,11 @@ from __future__ import annotations
 import zlib
 
 import pytest
-
-from tools.parity_matrix import vectors
-from tools.parity_matrix.execute import Run
-from tools.parity_matrix.matrix import Row, agreement, judge, judge_control
-from tools.parity_matrix.report import Report, ReportError, parse
-from tools.parity_matrix.targets import Control
+from parity_matrix import vectors
+from parity_matrix.execute import Run
+from parity_matrix.matrix import Row, agreement, judge, judge_control
+from parity_matrix.report import Report, ReportError, parse
+from parity_matrix.targets import Control
 
 FILES = len(vectors.whole().files)
 CASES = vectors.whole().cases

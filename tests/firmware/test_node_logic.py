@@ -7,8 +7,7 @@ from pathlib import Path
 import make_node_blobs
 import pytest
 from node_build import CSRC, FIRMWARE, NODE, build, core_sources, run
-
-from tools.parity_matrix.report import read_lines
+from parity_matrix.report import read_lines
 
 TESTS = sorted(path.name for path in (FIRMWARE / "test").glob("test_node_*"))
 

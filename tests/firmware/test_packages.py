@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from packaging_helpers import ROOT, call, need_module, need_platformio, need_program, pio
+from parity_matrix import compile as commands
+from parity_matrix.targets import all_targets
 
 from aether_temporal import TemporalModel, __version__
-from tools.parity_matrix import compile as commands
-from tools.parity_matrix.targets import all_targets
 
 CSRC = ROOT / "csrc"
 HERE = Path(__file__).resolve().parent

@@ -8,9 +8,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-
-from tools.parity_matrix.matrix import Matrix, Row, agreement
-from tools.parity_matrix.targets import LEVELS, Target, all_targets
+from parity_matrix.matrix import Matrix, Row, agreement
+from parity_matrix.targets import LEVELS, Target, all_targets
 
 TARGETS = {target.name: target for target in all_targets()}
 EVERY_LEVEL = "xtensa-fpu"  # stands for the chip this is made for; the others run at -O2

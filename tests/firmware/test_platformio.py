@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 from packaging_helpers import OFFLINE, ROOT, call, lacks, need_platformio, pio
-
-from tools.parity_matrix import vectors
-from tools.parity_matrix.report import parse
-from tools.parity_matrix.targets import Target, all_targets
+from parity_matrix import vectors
+from parity_matrix.report import parse
+from parity_matrix.targets import Target, all_targets
 
 FIRMWARE = ROOT / "firmware"
 EMULATED = {target.name: target for target in all_targets() if not target.hosted}

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from parity_matrix import vectors
+from parity_matrix.build import Builder
+from parity_matrix.targets import Target, all_targets
 
 from aether_temporal.cli import aether
-from tools.parity_matrix import vectors
-from tools.parity_matrix.build import Builder
-from tools.parity_matrix.targets import Target, all_targets
 
 if sys.platform == "win32":
     pytest.skip("pseudo-terminals: not on Windows", allow_module_level=True)

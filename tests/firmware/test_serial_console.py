@@ -8,12 +8,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from parity_matrix.build import core_sources
+from parity_matrix.targets import all_targets
+from parity_matrix.vectors import GOLDEN
 
 from aether_temporal import __version__
 from aether_temporal.device.report import Line, Report, read_lines
-from tools.parity_matrix.build import core_sources
-from tools.parity_matrix.targets import all_targets
-from tools.parity_matrix.vectors import GOLDEN
 
 pytestmark = pytest.mark.slow  # compiles
 

@@ -8,10 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
-from tools.parity_matrix.sizes import measure
-from tools.parity_matrix.table import BEGIN, END, write
-from tools.parity_matrix.targets import all_targets, load
+from parity_matrix.sizes import measure
+from parity_matrix.table import BEGIN, END, write
+from parity_matrix.targets import all_targets, load
 
 LEAST = 'processor = "p"\nstands_for = "s"\nrecipe = "gcc"\nemulator = ["{image}"]\nsources = []\n'
 

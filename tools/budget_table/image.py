@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.parity_matrix import compile as recipes
-from tools.parity_matrix.build import CSRC, call, core_sources
-from tools.parity_matrix.targets import ROOT, Target
+from parity_matrix import compile as recipes
+from parity_matrix.build import CSRC, call, core_sources
+from parity_matrix.targets import ROOT, Target
 
 from .cases import Case
 

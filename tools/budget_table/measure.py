@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.parity_matrix.build import call
-from tools.parity_matrix.targets import Target
+from parity_matrix.build import call
+from parity_matrix.targets import Target
 
 from .cases import CASES, POINTER_BYTES, Case
 from .image import HERE, Image, build
