@@ -10,11 +10,11 @@ pytest.importorskip("torch")
 import torch
 from gate.gate_task import BROKEN, EVERY, with_pattern
 
-from aether_temporal.gate.attention_map import attention_weights
+from aether_temporal.gate.attention_map import attention_weights, effective_entries
 from aether_temporal.gate.neighbours import compare_orders, cosines
 from aether_temporal.gate.study import exchanged
 from aether_temporal.settings import PatternSettings
-from aether_temporal.torch import TemporalClassifier, attention
+from aether_temporal.torch import TemporalClassifier, attention, visible
 
 
 def test_orders_by_hand() -> None:
@@ -73,3 +73,13 @@ def test_maps_show_the_weights_that_attention_uses(pattern: PatternSettings) -> 
                 for w, b in ((layer.Wq, layer.bq), (layer.Wk, layer.bk), (layer.Wv, layer.bv))
             ]
             torch.testing.assert_close(gathered, attention(*heads, layer.head), rtol=1e-5, atol=1e-6)
+
+
+def test_a_query_that_weighs_all_alike_spreads_over_all_it_sees() -> None:
+    config = with_pattern(PatternSettings(window=5, block_size=4, global_tokens=()))
+    network = TemporalClassifier(config.shape(16, config.pattern)).eval()
+    with torch.no_grad():
+        network.layers[0].Wq.zero_()
+    windows = (torch.rand(3, 40, 16) + 0.5).numpy()
+    for backend, entries in (("dense", 40), ("sparse", int(visible(config.head("sparse"), 40)[-1].sum()))):
+        assert effective_entries(exchanged(network, config.head(backend)), windows) == pytest.approx(entries, rel=1e-5)

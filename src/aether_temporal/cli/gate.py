@@ -102,6 +102,6 @@ def _show(document: dict[str, Any], folder: str) -> None:
         shown.add_row(*words.gate_row(gate))
     out.print(shown)
     for gate in document["gates"]:
-        out.print(f"  gate {gate['number']}, beside it: {words.beside_text(gate)}")
+        out.print(f"  gate {gate['number']}, beside it: {words.beside_text(gate)}", soft_wrap=True)
     out.print(f"{document['verdict']}: {words.MEANINGS[document['verdict']]}")
     out.print(f"{folder}/gates.html, {folder}/result.json")

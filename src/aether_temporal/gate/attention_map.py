@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from aether_temporal.torch import TemporalClassifier, visible
@@ -15,6 +17,16 @@ def attention_map(network: TemporalClassifier, window: torch.Tensor) -> torch.Te
     """Weights [T, T + blocks] of the first layer on a window [T, F], the mean over query heads: a row a query, a column
     a token, then a block mean."""
     return attention_weights(network, window)[0].mean(0)
+
+
+def effective_entries(network: TemporalClassifier, windows: NDArray[np.float32]) -> float:
+    """Over how many entries the last query of a window spreads its weight in the first layer: exp of the entropy, the
+    mean over heads and windows [n, T, F]. Of equal weights it is their number."""
+    found = []
+    for window in windows:
+        last = attention_weights(network, torch.from_numpy(window))[0][:, -1]
+        found.append(torch.exp(torch.special.entr(last).sum(-1)).mean().item())
+    return float(np.mean(found))
 
 
 def attention_weights(network: TemporalClassifier, window: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from aether_temporal.head import AetherTemporalHead
 from aether_temporal.train.corpus import Corpus, Reading
 from aether_temporal.train.reid import arrange_for
 from aether_temporal.train.reid_protocol import entry
@@ -69,13 +70,14 @@ def configuration(corpus: Corpus, config: GateConfig, source: str) -> dict[str, 
 
 def _write(run: Run, config: GateConfig, found: Verdict, source: str, say: Callable[[str], None]) -> dict[str, Any]:
     settings = dataclasses.asdict(config)
-    document = {"data": source, **found.document(), "configuration": settings, "environment": environment()}
+    where = {**environment(), "kernels": AetherTemporalHead(config.head("sparse")).kernels}
+    document = {"data": source, **found.document(), "configuration": settings, "environment": where}
     pictures = draw(config, found, run.metrics())
     if not pictures:
         say(NO_PICTURES)
     for name, picture in pictures.items():
         run.write(f"plots/{name}.svg", picture)
-    text = json.dumps({"configuration": settings, "environment": document["environment"]}, indent=1)
+    text = json.dumps({"configuration": settings, "environment": where}, indent=1)
     run.write(PAGE, page({**document, "text": text}, pictures).encode())
     run.write(RESULT, document)
     return document

@@ -93,6 +93,7 @@ def order_gate(config: GateConfig, seeds: Sequence[SeedResult]) -> Gate:
         "weights trained sparse": float(np.mean([f.orders["sparse"].spearman.mean() for f in seeds])),
         "the same, worst decile": float(np.mean([f.orders["sparse"].worst_decile for f in seeds])),
         "a broken kernel": control,
+        **_means("entries read, ", seeds, "spread"),
     }
     gate = decide(
         3,
@@ -147,6 +148,7 @@ def _seed(found: SeedResult) -> dict[str, Any]:
         "spearman": {weights: float(orders.spearman.mean()) for weights, orders in found.orders.items()},
         "spearman_worst_decile": {weights: orders.worst_decile for weights, orders in found.orders.items()},
         "neighbours_kept": {weights: float(orders.overlap.mean()) for weights, orders in found.orders.items()},
+        "effective_entries": found.spread,
         "spearman_of_a_broken_kernel": float(found.control.spearman.mean()),
     }
 

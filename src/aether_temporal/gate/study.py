@@ -7,6 +7,7 @@ import dataclasses
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from aether_temporal.config import TemporalHeadConfig
 from aether_temporal.torch import TemporalClassifier
@@ -18,6 +19,7 @@ from aether_temporal.train.reid_protocol import Part, Protocol
 from aether_temporal.train.retrieval import Matches, match
 from aether_temporal.train.run import Run
 
+from .attention_map import effective_entries
 from .config import BROKEN, GateConfig, GateError
 from .neighbours import Orders, compare_orders, cosines
 from .training import BACKENDS, embed, embeddings, exchange, recipe, train_one
@@ -34,7 +36,8 @@ class SeedResult:
     """By backend: loss, total: the contrastive term and the whole loss on held-out windows; matches: held-out probes
     in held-out galleries; networks: as trained. orders: by whose weights, the nearest neighbours by the dense kernel
     against those by the sparse one. control: under the weights trained dense, against those by a kernel that is broken
-    on purpose. owners: whom each probe belongs to. window: a held-out one, for pictures."""
+    on purpose. spread: by backend, the entries that a window's last query spreads its weight over. owners: whom each
+    probe belongs to. window: a held-out one, for pictures."""
 
     seed: int
     held_out: tuple[str, ...]
@@ -43,12 +46,13 @@ class SeedResult:
     matches: dict[str, Matches]
     orders: dict[str, Orders]
     control: Orders
+    spread: dict[str, float]
     owners: tuple[str, ...]
     networks: dict[str, TemporalClassifier]
     window: torch.Tensor
 
     @property
-    def hits(self) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
+    def hits(self) -> dict[str, NDArray[np.float64]]:
         """By backend and probe: 1 where the nearest window is the right person's."""
         return {backend: (found.ranks <= 1).astype(np.float64) for backend, found in self.matches.items()}
 
@@ -84,6 +88,7 @@ def study(
         {backend: _match(network, part) for backend, network in networks.items()},
         {backend: _orders(network, config, config.head("sparse"), part) for backend, network in networks.items()},
         _orders(networks["dense"], config, dataclasses.replace(config, pattern=BROKEN).head("sparse"), part),
+        {backend: effective_entries(network, _some(part.probes)) for backend, network in networks.items()},
         tuple(part.probes_of),
         networks,
         torch.from_numpy(part.probes[0]),
@@ -113,6 +118,11 @@ def _held_out_loss(task: Contrasting, config: GateConfig, strangers: Corpus, see
             projected = task.head(embed(task.network, torch.from_numpy(frames)))
             found.append(contrastive_loss(projected, torch.from_numpy(persons), config.contrast)[1])
     return {name: float(np.mean([numbers[name] for numbers in found])) for name in found[0]}
+
+
+def _some(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Some thirty of them."""
+    return windows[:: max(1, len(windows) // 30)]
 
 
 def _match(network: TemporalClassifier, part: Part) -> Matches:
