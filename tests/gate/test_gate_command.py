@@ -91,6 +91,7 @@ def measured(out: Path) -> dict[str, Any]:
     return {name: document[name] for name in ("data", "seeds", "configuration")} | {"gates": document["gates"][:3]}
 
 
+@pytest.mark.slow
 def test_a_killed_gate_goes_on_and_more_seeds_may_be_asked_for(
     tmp_path: Path, data: Path, settings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,7 @@ def outcomes(document: dict[str, Any]) -> list[str]:
     return [found["outcome"] for found in document["gates"]]
 
 
+@pytest.mark.slow
 def test_a_kernel_that_does_what_dense_does_passes(tmp_path: Path) -> None:
     data = save_task(tmp_path)
     found = gate(str(data), with_pattern(REACHING), seeds=range(2), out=str(tmp_path / "run"), show_progress=False)
@@ -37,6 +38,7 @@ def test_a_kernel_that_does_what_dense_does_passes(tmp_path: Path) -> None:
     assert order["beside"]["a broken kernel"] < 0.8  # so the gate could have failed
 
 
+@pytest.mark.slow
 def test_a_broken_kernel_fails_the_gates(tmp_path: Path) -> None:
     data = save_task(tmp_path)
     found = gate(str(data), with_pattern(BROKEN), seeds=range(3), out=str(tmp_path / "run"), show_progress=False)
@@ -60,6 +62,7 @@ def test_a_kernel_that_is_not_used_decides_nothing(tmp_path: Path) -> None:
     assert "a broken kernel passes too" in order["advice"]
 
 
+@pytest.mark.slow
 def test_a_broken_kernel_fails_on_real_recordings(recordings_dir: Path) -> None:
     corpus = Corpus.read(recordings_dir / "wiper_persons_0_59.npz")
     budget = ContrastConfig(steps=50, learning_rate=4e-3, head_learning_rate=4e-3, rise=10)
