@@ -1,6 +1,7 @@
 /* The prototypes that the tests' computer plays, behind the real ones: a compiler refuses what differs. */
 #include "esp_err.h"
 #include "esp_heap_caps.h"
+#include "esp_netif.h"
 #include "esp_partition.h"
 #include "esp_timer.h"
 #include "freertos/FreeRTOS.h"

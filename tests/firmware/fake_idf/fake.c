@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "prototypes.h"
@@ -92,6 +93,23 @@ int64_t esp_timer_get_time(void) {
 
 void fake_clock_jump(int64_t microseconds) {
     (void)__atomic_add_fetch(&jumped, microseconds, __ATOMIC_SEQ_CST);
+}
+
+/* Network. */
+
+static bool network;
+
+esp_err_t esp_netif_init(void) {
+    network = true;
+    return ESP_OK;
+}
+
+int fake_socket(int domain, int type, int protocol);
+int fake_socket(int domain, int type, int protocol) {
+    if (!network) {
+        abort(); /* "Invalid mbox", says lwIP's tcpip_send_msg_wait_sem */
+    }
+    return socket(domain, type, protocol);
 }
 
 /* Tasks. */

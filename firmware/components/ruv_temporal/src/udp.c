@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "esp_netif.h"
+
 esp_err_t ruv_udp_open(ruv_udp *udp, const char *host, uint16_t port) {
     memset(udp, 0, sizeof *udp);
     udp->socket = -1;
@@ -12,6 +14,9 @@ esp_err_t ruv_udp_open(ruv_udp *udp, const char *host, uint16_t port) {
     udp->to.sin_port = htons(port);
     if (port == 0 || inet_pton(AF_INET, host, &udp->to.sin_addr) != 1) {
         return ESP_ERR_INVALID_ARG;
+    }
+    if (esp_netif_init() != ESP_OK) { /* a socket before lwIP has been started is an abort; once it has, this does nothing */
+        return ESP_FAIL;
     }
     udp->socket = socket(AF_INET, SOCK_DGRAM, IPPROTO_UDP);
     if (udp->socket < 0) {

@@ -4,6 +4,8 @@
 
 const char *esp_err_to_name(esp_err_t code);
 
+esp_err_t esp_netif_init(void);
+
 int64_t esp_timer_get_time(void);
 
 void heap_caps_free(void *ptr);

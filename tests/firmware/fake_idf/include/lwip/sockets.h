@@ -4,4 +4,6 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
+int fake_socket(int domain, int type, int protocol);
+#define socket fake_socket
 #endif
