@@ -13,7 +13,8 @@ typedef struct ruv_udp {
     struct sockaddr_in to;
 } ruv_udp;
 
-/* Starts lwIP when nobody has; there need be no network yet. host: IPv4 address in digits; "" or NULL: nowhere. ESP_ERR_INVALID_ARG: no address. ESP_FAIL: no socket. */
+/* Starts lwIP when nobody has; there need be no network yet. host: IPv4 address in digits; "" or NULL: nowhere.
+   ESP_ERR_INVALID_ARG: no address. ESP_FAIL: no socket. */
 esp_err_t ruv_udp_open(ruv_udp *udp, const char *host, uint16_t port);
 
 /* 1: on its way, 0: lost, or nowhere to go. */
