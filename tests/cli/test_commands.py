@@ -183,7 +183,7 @@ def test_recordings_that_cannot_be_trained_on_are_refused(tmp_path: Path) -> Non
     pytest.importorskip("torch", reason="torch (extra train) is not installed")
     np.savez(tmp_path / "x.npz", amp=np.ones((9, 4), np.float32))
     error = call("train", "activity", "--data", tmp_path / "x.npz", "--out", tmp_path / "x.rvne", code=2).stderr
-    assert "labels: expected one for every frame" in error
+    assert "x.npz:x: labels: expected some to train by, found none" in error
     labels = np.zeros(9, np.int8)
     np.savez(tmp_path / "x.npz", amp=np.ones((9, 4), np.float32), labels=labels, label_names=["A"], rec_session=["0"])
     error = call("train", "activity", "--data", tmp_path / "x.npz", "--out", tmp_path / "x.rvne", code=2).stderr

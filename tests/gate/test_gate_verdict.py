@@ -7,6 +7,8 @@ import math
 import numpy as np
 import pytest
 
+pytest.importorskip("torch")
+
 from aether_temporal.gate.latency import median_interval
 from aether_temporal.gate.verdict import (
     Gate,
