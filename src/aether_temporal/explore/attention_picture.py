@@ -46,7 +46,7 @@ def attention_picture(
     drawn: Any = None
     largest = max(float(values.max()) for parts in maps for values in parts)
     for place, (title, _) in zip(grid[0], columns, strict=True):
-        _strip(place, found, time, title)
+        _strip(place, found, time, title, (width - 2.0) / len(columns))
     for place, parts, index in zip(grid[1:].flat, maps, range(len(maps)), strict=True):
         drawn = _map(place, found, parts, time, largest)
         row, column = divmod(index, len(columns))
@@ -54,7 +54,7 @@ def attention_picture(
             place, "", unit if row == len(shown) - 1 else "", f"layer {shown[row]}\n{unit} back" if column == 0 else ""
         )
     top.colorbar(drawn, ax=list(grid[1:].flat), label="weight of a frame", shrink=0.9, pad=0.01)
-    top.suptitle(f"{_title(found)}: how far back each frame looks", fontsize=11, x=0.01, ha="left")
+    top.suptitle(f"{text(_title(found))}: how far back each frame looks", fontsize=11, x=0.01, ha="left")
     rows = bottom.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     for place, layer in zip(rows, shown, strict=True):
         _query(place, found, layer, each, time, unit, last=layer == shown[-1])
@@ -79,7 +79,7 @@ def _chosen(what: str, wanted: Sequence[int] | None, count: int) -> list[int]:
 
 
 def _title(found: Attention) -> str:
-    return text(f"{Path(found.recording.source).name} {found.recording.name}".strip())
+    return f"{Path(found.recording.source).name} {found.recording.name}".strip()
 
 
 def _maps(found: Attention, layer: int, heads: list[int]) -> list[NDArray[np.float64]]:
@@ -117,8 +117,9 @@ def _farthest(found: Attention) -> int:
     )
 
 
-def _strip(axes: Axes, found: Attention, time: NDArray[np.float64], title: str) -> None:
-    """Truth where it is known, else the model's answers, as coloured stretches with their names where there is room."""
+def _strip(axes: Axes, found: Attention, time: NDArray[np.float64], title: str, inches: float) -> None:
+    """Truth where it is known, else the model's answers, as coloured stretches; their names where there is room in a
+    strip of so many inches."""
     values = found.answers if found.truth is None else found.truth
     end = time[-1] + period(time)
     plain(axes, title)
@@ -134,8 +135,9 @@ def _strip(axes: Axes, found: Attention, time: NDArray[np.float64], title: str) 
             continue
         left, right = time[start], time[stop] if stop < len(time) else end
         axes.axvspan(left, right, color=colour(value), alpha=0.55, lw=0)
-        if right - left > 0.17 * (end - time[0]):
-            axes.text((left + right) / 2, 0.5, _short(found.names[value]), ha="center", va="center", fontsize=7)
+        name = _short(found.names[value])
+        if (right - left) / (end - time[0]) * inches > 0.1 + 0.065 * len(name):
+            axes.text((left + right) / 2, 0.5, name, ha="center", va="center", fontsize=7)
 
 
 def _short(name: str) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -74,7 +75,16 @@ def _saved(figure: Figure, kind: str) -> bytes:
     metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
     with matplotlib.rc_context({"svg.hashsalt": "aether", "svg.fonttype": "path"}):
         figure.savefig(buffer, format=kind, dpi=130, facecolor="white", metadata=metadata)
-    return buffer.getvalue()
+    return buffer.getvalue() if kind == "png" else _numbered(buffer.getvalue())
+
+
+def _numbered(svg: bytes) -> bytes:
+    """Clip paths named by number: matplotlib takes where they lie in memory into their names."""
+    found = dict.fromkeys(re.findall(rb"url\(#(p[0-9a-f]{10})\)", svg))
+    names = {name: b"clip%d" % number for number, name in enumerate(found)}
+    return re.sub(
+        rb'(url\(#|id=")(p[0-9a-f]{10})(\)|")', lambda match: match[1] + names.get(match[2], match[2]) + match[3], svg
+    )
 
 
 _STYLE = """
@@ -86,18 +96,23 @@ p{color:#4b5563;margin:.2rem 0}
 """
 
 
+def _text(words: str) -> str:
+    """For a page: no markup, no control characters."""
+    return escape("".join(c if c.isprintable() else "\ufffd" for c in words))
+
+
 def _page(picture: Picture) -> str:
     drawn = base64.b64encode(_saved(picture.figure, "svg")).decode("ascii")
-    heading = escape(picture.heading)
+    heading = _text(picture.heading)
     parts = [
         f"<h1>{heading}</h1>",
-        *(f"<p>{escape(line)}</p>" for line in picture.lines),
+        *(f"<p>{_text(line)}</p>" for line in picture.lines),
         f"<figure><img alt='{heading}' src='data:image/svg+xml;base64,{drawn}'></figure>",
     ]
     if picture.table:
         heads, *rows = picture.table
-        parts.append(f"<table><tr>{''.join(f'<th>{escape(cell)}</th>' for cell in heads)}</tr>")
-        parts += [f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows]
+        parts.append(f"<table><tr>{''.join(f'<th>{_text(cell)}</th>' for cell in heads)}</tr>")
+        parts += [f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows]
         parts.append("</table>")
     body = "\n".join(parts)
     return (
