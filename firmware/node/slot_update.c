@@ -23,6 +23,8 @@ int node_slot_target(const node_flash *flash, int in_use) {
     } else if (verdicts[0].fault != NODE_SLOT_OK || verdicts[1].fault != NODE_SLOT_OK) {
         /* of two that do not count: the one that is there */
         target = verdicts[0].fault == NODE_SLOT_OK || verdicts[0].fault == NODE_SLOT_ABSENT ? 1 : 0;
+    } else if (verdicts[0].confirmed != verdicts[1].confirmed) { /* the one that has proven itself stays */
+        target = verdicts[0].confirmed ? 1 : 0;
     } else {
         target = node_slot_newer(verdicts[1].header.sequence, verdicts[0].header.sequence) ? 0 : 1;
     }

@@ -42,6 +42,8 @@ static void look(const node_flash *flash, unsigned slot, node_slot_verdict *verd
     } else if (node_get_u32(prefix + SLOT_CONFIRM_AT) != SLOT_CONFIRMED) {
         *try_at = free_try(prefix);
         verdict->fault = *try_at != 0 ? NODE_SLOT_OK : NODE_SLOT_WORN;
+    } else {
+        verdict->confirmed = 1;
     }
 }
 

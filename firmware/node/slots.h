@@ -65,6 +65,7 @@ typedef struct node_flash {
 typedef struct node_slot_verdict {
     node_slot_fault fault;
     int has_header;
+    int confirmed;         /* it counts, and a node has already passed it */
     node_slot_header header;
     aether_status status;  /* with NODE_SLOT_BLOB */
     aether_detail detail;  /* likewise */
@@ -94,8 +95,8 @@ typedef struct node_slot_update {
     int state;
 } node_slot_update;
 
-/* The slot an update would go to: the other one than `in_use` (-1: none is; then the one that does not count, or the older one).
-   -1: there is none. */
+/* The slot an update would go to: the other one than `in_use` (-1: none is; then the one that does not count, else the one that
+   is not confirmed, else the older one). -1: there is none. */
 int node_slot_target(const node_flash *flash, int in_use);
 
 /* Begins one into slot node_slot_target(flash, in_use). `header` is what the sender of the blob says: blob_length, blob_crc and check_*;

@@ -247,6 +247,21 @@ static void a_blob_that_fells_the_node(void) {
     CHECK(update(0, NODE_HALF) == NODE_SLOT_OK && choose() == 1 && runs(1, NODE_HALF)); /* and can be replaced */
 }
 
+static void updates_while_nothing_runs_keep_what_is_proven(void) {
+    node_slot_header header = header_of(&NODE_BLOB[NODE_HALF]);
+    node_slot_update u;
+    begin();
+    CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && choose() == 0);
+    header.check_binary32 ^= 1u;
+    header.check_binary16 ^= 1u;
+    CHECK(update_with(-1, &NODE_BLOB[NODE_HALF], &header, 9) == NODE_SLOT_OK); /* newer, not tried, and wrong */
+    CHECK_EQUAL(1, node_slot_target(&sim.flash, -1));
+    CHECK(node_slot_update_begin(&u, &sim.flash, -1, &header) == NODE_SLOT_OK); /* the next one ends here */
+    CHECK(choose() == 0 && runs(0, NODE_PLAIN));
+    CHECK(update(-1, NODE_EVERY) == NODE_SLOT_OK && choose() == 1);
+    CHECK_EQUAL(0, node_slot_target(&sim.flash, -1)); /* both have: the older one goes */
+}
+
 static void updates_that_are_refused_touch_nothing(void) {
     node_slot_header header = header_of(&NODE_BLOB[NODE_HALF]);
     node_slot_update u;
@@ -442,6 +457,7 @@ int firmware_main(void) {
     check_test("damaged_headers", damaged_headers);
     check_test("refused_blobs_leave_the_other", refused_blobs_leave_the_other);
     check_test("a_blob_that_fells_the_node", a_blob_that_fells_the_node);
+    check_test("updates_while_nothing_runs_keep_what_is_proven", updates_while_nothing_runs_keep_what_is_proven);
     check_test("updates_that_are_refused_touch_nothing", updates_that_are_refused_touch_nothing);
     check_test("flash_that_does_not_write", flash_that_does_not_write);
     check_test("power_lost_in_an_update", power_lost_in_an_update);
