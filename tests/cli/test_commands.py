@@ -187,4 +187,9 @@ def test_recordings_that_cannot_be_trained_on_are_refused(tmp_path: Path) -> Non
     labels = np.zeros(9, np.int8)
     np.savez(tmp_path / "x.npz", amp=np.ones((9, 4), np.float32), labels=labels, label_names=["A"], rec_session=["0"])
     error = call("train", "activity", "--data", tmp_path / "x.npz", "--out", tmp_path / "x.rvne", code=2).stderr
+    assert "x.npz: labels: expected at least two classes, found A" in error
+    two = {"labels": np.arange(9, dtype=np.int8) % 2, "label_names": ["A", "B"]}
+    np.savez(tmp_path / "x.npz", amp=np.ones((9, 4), np.float32), rec_session=["0"], **two)
+    error = call("train", "activity", "--data", tmp_path / "x.npz", "--out", tmp_path / "x.rvne", code=2).stderr
     assert "session: expected at least two sessions, found 0" in error
+    assert not (tmp_path / "x.rvne").exists()
