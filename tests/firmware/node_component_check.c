@@ -497,8 +497,12 @@ static void update(const char *path) {
     }
     IS(ESP_OK, temporal_update_finish());
     MUST(memcmp(before, fake_flash[0], sizeof before) == 0); /* what is in use was not touched */
+    IS(ESP_OK, temporal_update_begin());
     IS(ESP_OK, temporal_task_stop());
-    IS(ESP_OK, temporal_task_start(&config));
+    IS(ESP_OK, temporal_task_start(&config)); /* on the other slot now */
+    memcpy(before, fake_flash[1], sizeof before);
+    IS(ESP_OK, temporal_update_write(image, 100));
+    MUST(memcmp(before, fake_flash[1], sizeof before) == 0);
     IS(ESP_OK, temporal_task_stop());
     MUST(fake_open() == 0);
     fake_flash_there(0, false);

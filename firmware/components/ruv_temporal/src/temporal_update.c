@@ -33,6 +33,9 @@ esp_err_t temporal_update_write(const void *bytes, size_t count) {
     if (bytes == NULL && count > 0) {
         return ESP_ERR_INVALID_ARG;
     }
+    if (image.at < NODE_SLOT_HEADER_BYTES) { /* nothing is decided yet: the task may have been started, or with the other slot */
+        image.in_use = ruv_slot_in_use();
+    }
     return said(node_slot_image_write(&image, bytes, count));
 }
 
