@@ -58,7 +58,7 @@ def attention_picture(
     rows = bottom.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     for place, layer in zip(rows, shown, strict=True):
         _query(place, found, layer, each, time, unit, last=layer == shown[-1])
-    rows[0].legend(frameon=False, fontsize=8, loc="upper left")
+    rows[0].legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0.0, 0.98), ncols=2, borderpad=0)
     answer = "" if found.answer is None else f"; the model answers “{text(found.answer)}”"
     which = "head " + ", ".join(map(str, each)) if len(each) < found.heads else "mean of heads"
     at = f"{time[found.query]:.2f} s" if unit == "seconds" else "in all of the recording"

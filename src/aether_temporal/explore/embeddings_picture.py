@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 _NAMED = 100
 """Persons up to which each has its name at its place."""
 
+_WORTH = 0.01
+"""Share of the variance from which the third component is worth a map."""
+
 
 def embeddings_picture(found: EmbeddingMap) -> Picture:
     """Persons by colour and name, gallery and probe by mark, in the first components and, where there are more, the
     next two."""
-    pairs = [(0, 1), (2, 3)] if len(found.projection.share) >= 4 else [(0, 1)]
+    share = found.projection.share
+    pairs = [(0, 1), (2, 3)] if len(share) >= 4 and share[2] >= _WORTH else [(0, 1)]
     figure = new_figure(7.4 * len(pairs), 7.0)
     for place, (x, y) in zip(figure.subplots(1, len(pairs), squeeze=False)[0], pairs, strict=True):
         _map(place, found, x, y)
