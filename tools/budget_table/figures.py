@@ -140,7 +140,11 @@ def _functions(result: Result) -> str:
     for m in result.models[:2]:
         head += [m.case.name, "a multiply-add"]
         columns.append((m.functions, m.multiply_adds))
-    names = list(columns[0][0])[:FUNCTIONS]
+    dearest: dict[str, float] = {}  # in either column: one of them alone would hide what the other spends
+    for counts, multiply_adds in columns:
+        for name, count in counts.items():
+            dearest[name] = max(dearest.get(name, 0), count / multiply_adds)
+    names = sorted(dearest, key=lambda name: -dearest[name])[:FUNCTIONS]
     lines = []
     for name in names:
         line = [f"`{name}`"]
