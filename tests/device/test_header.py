@@ -60,7 +60,7 @@ def test_what_it_says() -> None:
     assert max(map(len, text.splitlines())) < 140
 
 
-@pytest.mark.parametrize("name", ["", "9a", "a-b", "a b", "a;int b", "ä"])
+@pytest.mark.parametrize("name", ["", "9a", "a-b", "a b", "a;int b", "ä", "int", "class"])
 def test_names_are_identifiers(name: str) -> None:
     with pytest.raises(InvalidArgumentError, match="name: expected a C identifier"):
         c_header(shipped_models()["demo"].read_bytes(), name)

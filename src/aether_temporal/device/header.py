@@ -9,16 +9,32 @@ from aether_temporal.inspecting import describe_model
 
 __all__ = ["c_header"]
 
+# Of C17 and C++20, where the header may be included.
+# fmt: off
+_KEYWORDS = frozenset((
+    "alignas", "alignof", "and", "and_eq", "asm", "auto", "bitand", "bitor", "bool", "break", "case", "catch", "char",
+    "char8_t", "char16_t", "char32_t", "class", "compl", "concept", "const", "consteval", "constexpr", "constinit",
+    "const_cast", "continue", "co_await", "co_return", "co_yield", "decltype", "default", "delete", "do", "double",
+    "dynamic_cast", "else", "enum", "explicit", "export", "extern", "false", "float", "for", "friend", "goto", "if",
+    "inline", "int", "long", "mutable", "namespace", "new", "noexcept", "not", "not_eq", "nullptr", "operator", "or",
+    "or_eq", "private", "protected", "public", "register", "reinterpret_cast", "requires", "restrict", "return",
+    "short", "signed", "sizeof", "static", "static_assert", "static_cast", "struct", "switch", "template", "this",
+    "thread_local", "throw", "true", "try", "typedef", "typeid", "typename", "union", "unsigned", "using", "virtual",
+    "void", "volatile", "wchar_t", "while", "xor", "xor_eq",
+))
+# fmt: on
+
 _PER_LINE = 16
 
 
 def c_header(blob: bytes, name: str, source: str = "") -> str:
     """A header with the blob's bytes as `static const unsigned char NAME[]`, aligned so that the core uses it in place.
 
-    name: a C identifier. source: where the blob came from, for the comment. BlobError, InvalidArgumentError.
+    name: a C identifier that is no keyword. source: where the blob came from, for the comment. BlobError,
+    InvalidArgumentError.
     """
-    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
-        raise InvalidArgumentError.of("name", "a C identifier", repr(name))
+    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) or name in _KEYWORDS:
+        raise InvalidArgumentError.of("name", "a C identifier that is no keyword", repr(name))
     guard = f"{name.upper()}_RVNE_H"
     rows = [blob[at : at + _PER_LINE] for at in range(0, len(blob), _PER_LINE)]
     body = "\n".join("    " + ", ".join(f"0x{byte:02X}" for byte in row) + "," for row in rows)
