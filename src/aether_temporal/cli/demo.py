@@ -66,6 +66,10 @@ def command(
         raise click.UsageError(
             "--send goes in real time and does nothing else: expected none of --save, --plot and --speed max"
         )
+    if force and save is None:
+        raise click.UsageError("--force: expected together with --save")
+    if send is None and ctx.get_parameter_source("node") is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError("--node: expected together with --send")
     if plot is not None:
         from aether_temporal.running.plot import check_plot
 

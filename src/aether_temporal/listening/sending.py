@@ -77,6 +77,9 @@ def send_recording(
                         where,
                     )
                     sent += 1
+        except OSError as error:
+            error.filename = target
+            raise
         except KeyboardInterrupt:
             pass
     return sent
