@@ -151,6 +151,7 @@ def test_pack(tmp_path: Path) -> None:
         (("activity", "--out", "{}/x", "--size", "1G"), "expected bytes such as 131072, 0x20000 or 128K, found '1G'"),
         (("activity", "--out", "{}/x", "--name", "a"), "--name: expected with --header"),
         (("activity", "--header", "{}/x", "--name", "a b"), "name: expected a C identifier"),
+        (("activity", "--out", "{}/x", "--header", "{}/x"), "expected two files, found"),
         (("nothing", "--out", "{}/x"), "expected a blob file or the name of a shipped model"),
         (("{}/damaged", "--out", "{}/x"), "crc32: expected"),
         (("activity", "--out", "{}/no/x"), "No such file or directory"),

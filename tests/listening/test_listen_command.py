@@ -217,6 +217,10 @@ USAGE = {
     "a model that is not there": (("--model", "absent"), "absent"),
     "a folder that is not there": (("--record", "absent/x.pcap"), "absent/x.pcap: No such file or directory"),
     "both kinds of JSON": (("--json", "--jsonl"), "expected one of them, found both"),
+    "one file for two things": (("--record", "x", "--answers", "./x"), "expected two files, found ./x for both"),
+    "answers where nothing can be": (("--record", "x", "--answers", "absent/y"), "absent/y: No such file or directory"),
+    "a rate that is no number": (("--rate", "nan"), "--rate': expected a finite number, found 'nan'"),
+    "a time without end": (("--duration", "inf"), "--duration': expected a finite number, found 'inf'"),
     "force without a file": (("--force",), "expected together with --record"),
 }
 
@@ -321,6 +325,14 @@ def test_where_to_send_must_be_said() -> None:
     assert "--send goes in real time" in call("demo", "--send", "localhost:9", "--speed", "max", code=2).stderr
     for target in ("localhost", "localhost:0", "localhost:http", ":99999"):
         assert "send: expected HOST:PORT, found" in call("demo", "--send", target, code=2).stderr
+    assert "--node: expected together with --send" in call("demo", "--node", 4, code=2).stderr
+    assert "--force: expected together with --save" in call("demo", "--force", code=2).stderr
+
+
+@POSIX
+def test_where_nothing_may_be_sent_is_named() -> None:
+    result = call("demo", "--send", "255.255.255.255:9", code=2)
+    assert result.stderr == "aether: 255.255.255.255:9: Permission denied\n"
 
 
 @POSIX

@@ -18,6 +18,7 @@ from conftest import assert_same_bits
 from wire import classification, features, raw
 
 from aether_temporal import TemporalModel, csi_amplitude
+from aether_temporal.errors import InvalidArgumentError
 from aether_temporal.listening import Answering, AppendFile, Arrival, NodeTable, Recorder, Station
 from aether_temporal.listening.capture_file import FILE_HEADER, packet_record
 from aether_temporal.recordings import RecordingSelectionError, list_recordings, open_recording
@@ -289,7 +290,7 @@ def test_pieces_that_a_slow_disk_cannot_take_are_counted(tmp_path: Path, monkeyp
 
 def test_lines_are_continued_after_one_that_was_cut(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
-    for before, after in ((None, "{}\n"), ("", "{}\n"), ("a\n", "a\n{}\n"), ("a\nb", "a\nb\n{}\n")):
+    for before, after in ((None, "{}\n"), ("", "{}\n"), ("{1}\n", "{1}\n{}\n"), ("{1}\n{", "{1}\n{\n{}\n")):
         path.unlink(missing_ok=True)
         if before is not None:
             path.write_text(before)
@@ -297,6 +298,14 @@ def test_lines_are_continued_after_one_that_was_cut(tmp_path: Path) -> None:
         recorder.add(b"{}\n")
         recorder.close()
         assert path.read_text() == after
+
+
+def test_a_file_of_another_kind_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "x.pcap"
+    path.write_bytes(FILE_HEADER)
+    with pytest.raises(InvalidArgumentError, match=r"x\.pcap: expected a new file or one of JSON lines, found one"):
+        AppendFile.continue_lines(path)
+    assert path.read_bytes() == FILE_HEADER
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")

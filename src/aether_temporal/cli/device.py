@@ -18,7 +18,7 @@ from aether_temporal.device.slots import Slot, SlotHeader, first_choice, pack_sl
 from aether_temporal.device.update import ChipFlash, read_chip, update_model
 from aether_temporal.shipped import model_path
 
-from .options import json_option, model_argument
+from .options import json_option, model_argument, same_file
 from .output import bytes_text, console, print_json, printable, table
 
 
@@ -66,6 +66,8 @@ def pack(
     """
     if out is None and header is None:
         raise click.UsageError("expected --out or --header, found neither")
+    if out is not None and header is not None and same_file(out, header):
+        raise click.UsageError(f"--out and --header: expected two files, found {header} for both")
     for file in (out, header):
         if file is not None and Path(file).exists() and not force:
             message = f"{file}: expected a new file, found one that is there already (--force replaces it)"

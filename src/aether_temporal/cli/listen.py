@@ -23,7 +23,7 @@ from aether_temporal.listening.station import Network
 
 from .listen_display import Display, JsonLines, Lines, NodesTable, Silent, Status, document, print_summary
 from .models import open_model
-from .options import json_option
+from .options import FiniteRange, json_option, same_file
 from .output import console, print_json, print_json_line, printable
 
 _SMALL_BUFFER = 1 << 20
@@ -64,12 +64,12 @@ class _Cidr(click.ParamType[Network]):
 @click.option(
     "--answers", type=click.Path(dir_okay=False), metavar="FILE", help="Append classifications to it, as JSON lines."
 )
-@click.option("--duration", type=click.FloatRange(min=0, min_open=True), help="Seconds. [default: until Ctrl-C]")
+@click.option("--duration", type=FiniteRange(min=0, min_open=True), help="Seconds. [default: until Ctrl-C]")
 @click.option(
     "--max-nodes", type=click.IntRange(1, 65536), default=256, show_default=True, help="Of one address a quarter."
 )
 @click.option(
-    "--rate", type=click.FloatRange(1, 1e6), default=400.0, show_default=True, help="Packets a second a node may send."
+    "--rate", type=FiniteRange(1, 1e6), default=400.0, show_default=True, help="Packets a second a node may send."
 )
 @json_option
 @click.option("--jsonl", is_flag=True, help="A JSON line for each classification and feature state; last the summary.")
@@ -84,6 +84,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         raise click.UsageError("--json and --jsonl: expected one of them, found both")
     if options["force"] and not options["record"]:
         raise click.UsageError("--force: expected together with --record")
+    if options["record"] and options["answers"] and same_file(options["record"], options["answers"]):
+        raise click.UsageError(f"--record and --answers: expected two files, found {options['answers']} for both")
     with ExitStack() as cleanup:
         cleanup.callback(sys.setswitchinterval, sys.getswitchinterval())
         sys.setswitchinterval(_TURN)
@@ -112,16 +114,16 @@ class _Session:
 
     def _open_files(self, cleanup: ExitStack) -> tuple[Recorder | None, Recorder | None]:
         capture = log = None
+        if self.options["answers"]:  # first: what cannot be had must not leave a recording without packets behind
+            log = Recorder(AppendFile.continue_lines(Path(self.options["answers"])))
+            cleanup.callback(log.close)
+            self.recorders.append(log)
         if self.options["record"]:
             capture = Recorder(_capture_file(self.options["record"], self.options["force"]))
             cleanup.callback(capture.close)
             self.recorders.append(capture)
             if importlib.util.find_spec("dpkt") is None:
                 _warn("to replay the recording, `aether run` needs dpkt: pip install 'aether-temporal[pcap]'")
-        if self.options["answers"]:
-            log = Recorder(AppendFile.continue_lines(Path(self.options["answers"])))
-            cleanup.callback(log.close)
-            self.recorders.append(log)
         return capture, log
 
     def _arrived(self, arrival: Arrival) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -30,6 +32,21 @@ class Indices(click.ParamType[list[int]]):
                 self.fail(f"expected a range that goes up, to at most 65535; found {part!r}", param, ctx)
             found += range(low, high + 1)
         return found
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range: NaN compares as false with every end of one, and infinity is above an open one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"expected a finite number, found {value!r}", param, ctx)
+        return number
+
+
+def same_file(one: str, other: str) -> bool:
+    """Whether both name one file, be it there or not."""
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def model_argument(command: F) -> F:

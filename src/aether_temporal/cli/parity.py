@@ -20,7 +20,7 @@ from aether_temporal.device.conversation import Patience, fetch_report
 from aether_temporal.device.port import SerialPort
 from aether_temporal.golden import GoldenReport, golden_files, run_golden
 
-from .options import json_option
+from .options import FiniteRange, json_option
 from .output import console, print_json, printable, quantity, table
 
 _SHOWN = 10
@@ -35,7 +35,7 @@ _SHOWN = 10
 @click.option("--baud", type=click.IntRange(min=300), default=115200, show_default=True, help="Speed of the port.")
 @click.option("--reset", is_flag=True, help="Reset the board first, by the port's RTS line.")
 @click.option(
-    "--timeout", type=click.FloatRange(min=1), default=60, show_default=True, help="Seconds a board may say nothing."
+    "--timeout", type=FiniteRange(min=1), default=60, show_default=True, help="Seconds a board may say nothing."
 )
 @click.option("--target", "targets", multiple=True, help="Check an emulated target, or `all`; may be repeated.")
 @json_option

@@ -12,7 +12,7 @@ import click
 
 from aether_temporal.recordings import MissingExtraError, RecordingError
 
-from .options import Indices
+from .options import FiniteRange, Indices
 from .output import quantity
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -97,11 +97,9 @@ def reading_options(command: F) -> F:
             "--leave-out-damaged", is_flag=True, help="Leave out frames with NaN or infinity instead of refusing."
         ),
         click.option(
-            "--max-gap", type=click.FloatRange(0.0, min_open=True), help="Seconds that the grid bridges. [default: 1]"
+            "--max-gap", type=FiniteRange(0.0, min_open=True), help="Seconds that the grid bridges. [default: 1]"
         ),
-        click.option(
-            "--grid", type=click.FloatRange(0.0, min_open=True), help="Put frames on a grid of so many a second."
-        ),
+        click.option("--grid", type=FiniteRange(0.0, min_open=True), help="Put frames on a grid of so many a second."),
     ):
         command = option(command)
     return command

@@ -6,6 +6,8 @@ import contextlib
 import os
 from pathlib import Path
 
+from aether_temporal.errors import InvalidArgumentError
+
 
 class AppendFile:
     """What is written is whole pieces: a write that fails takes its beginning back."""
@@ -29,15 +31,21 @@ class AppendFile:
 
     @classmethod
     def continue_lines(cls, path: Path) -> AppendFile:
-        """A text file, old or new. A last line that was cut is ended, so that it costs itself only. OSError."""
+        """A file of JSON lines, old or new. A last line that was cut is ended, so that it costs itself only. OSError;
+        InvalidArgumentError where there is a file of another kind, which stays as it is."""
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
         found = cls(path, os.open(path, flags, 0o666))
         try:
             if found._size:
+                first = os.read(found._fd, 1)
+                if first != b"{":
+                    raise InvalidArgumentError.of(
+                        str(path), "a new file or one of JSON lines", f"one that begins with {first!r}"
+                    )
                 os.lseek(found._fd, -1, os.SEEK_END)
                 if os.read(found._fd, 1) != b"\n":
                     found.write(b"\n")
-        except OSError:
+        except (OSError, InvalidArgumentError):
             found.close()
             raise
         return found
