@@ -19,9 +19,10 @@ torch = pytest.importorskip("torch", reason="torch (extra train) is not installe
 from aether_temporal.torch import TemporalClassifier, from_blob  # noqa: E402
 from aether_temporal.train import reid  # noqa: E402
 from aether_temporal.train.contrastive import ContrastConfig, Contrasting  # noqa: E402
-from aether_temporal.train.corpus import Corpus, Track  # noqa: E402
+from aether_temporal.train.corpus import Corpus, Reading, Track, prepare  # noqa: E402
 from aether_temporal.train.errors import CheckpointError, LeakError  # noqa: E402
 from aether_temporal.train.reid import Recipe, train, train_reid  # noqa: E402
+from aether_temporal.train.reid_command import main  # noqa: E402
 from aether_temporal.train.reid_network import Shape, network_shape, pooled, warm_start  # noqa: E402
 from aether_temporal.train.reid_protocol import (  # noqa: E402
     Baselines,
@@ -326,3 +327,33 @@ def test_the_baselines_are_those_that_were_published_with_the_recordings(real_pe
     baselines = Baselines.fit(protocol.train, 100, 50)
     assert float(figures(baselines.matches(part)["cosine"])["rank1"].mean()) == pytest.approx(0.758, abs=0.01)
     assert baselines.decisions(part) == pytest.approx(0.890, abs=0.005)
+
+
+# -- what the blob says of its frames ----------------------------------------------------------------------------------
+
+
+def test_the_blob_says_how_raw_frames_become_its_own_also_from_a_prepared_folder(tmp_path: Path) -> None:
+    """Carriers, rate and grid go into the blob, so that host and chip make the frames that it was trained on."""
+    rng = np.random.default_rng(3)
+    iq = rng.integers(-40, 40, (6, 200, 1, 2)) + rng.integers(-9, 9, (6, 200, 8, 2))
+    data = tmp_path / "raw.npz"
+    np.savez(
+        data,
+        iq=iq.reshape(-1, 8, 2).astype(np.int8),
+        t=np.tile(np.arange(200) / 50, 6),
+        rec_offset=np.arange(7) * 200,
+        rec_person=np.repeat([0, 1, 2], 2),
+        rec_session=np.tile([0, 1], 3),
+    )
+    grid = Reading(pick=(0, 2, 3, 5, 7), period_us=20_000, max_gap_us=500_000)
+    blobs = [
+        train(corpus, small(), show_progress=False)[0]
+        for corpus in (Corpus.read(data, reading=grid), prepare([data], tmp_path / "folder", reading=grid))
+    ]
+    assert blobs[0].serialize() == blobs[1].serialize()
+    found = blobs[0].settings
+    assert found.carriers is not None and found.carriers.n_pairs == 8
+    assert np.asarray(found.carriers.index).tolist() == [0, 2, 3, 5, 7]
+    assert found.timing is not None and (found.timing.period_us, found.timing.max_gap_us) == (20_000, 500_000)
+    with pytest.raises(RecordingError, match="is prepared already"):
+        main(str(tmp_path / "folder"), grid, print, inside_galleries=False)

@@ -44,7 +44,7 @@ def gate(
     Killed at any moment, it goes on with `resume`: trainings that are done are kept, also where more seeds are asked
     for than before. RecordingError, LeakError, GateError, CheckpointError, RunError, OSError.
     """
-    corpus = Corpus.read(data, reading=None if Path(data).is_dir() else reading)
+    corpus = Corpus.read(data, reading=reading)
     check(config, arrange_for(corpus, recipe(config, seeds[0])))
     with Run.open(out, configuration(corpus, config, Path(data).name), resume=resume) as run:
         found = [

@@ -12,12 +12,11 @@ import torch
 from aether_temporal.blob import WeightBlob
 from aether_temporal.model import TemporalModel
 from aether_temporal.recordings import RecordingError
-from aether_temporal.settings import TimingSettings
 from aether_temporal.torch import Description, TemporalClassifier, to_blob
 
 from .augment import Views
 from .contrastive import ContrastConfig, Contrasting, Pairs
-from .corpus import Corpus
+from .corpus import Corpus, Features
 from .fitting import some_frames
 from .reid_network import HISTORY, Shape, fit_embedding, network_shape, warm_start
 from .reid_protocol import Baselines, Captures, Part, Protocol, arrange, embeddings, entry
@@ -39,8 +38,7 @@ class Recipe:
     """What decides the result, beside the recordings.
 
     held_out: persons kept from training, drawn by seed. captures: of the others. stride: between the windows that the
-    closed forms are fitted on. shrinkage: `fit_discriminant`. batch: persons in a batch, two views of each. period_us,
-    max_gap_us: the grid that the recordings were put on, for the blob to say so.
+    closed forms are fitted on. shrinkage: `fit_discriminant`. batch: persons in a batch, two views of each.
     """
 
     seed: int = 0
@@ -52,8 +50,6 @@ class Recipe:
     batch: int = 60
     stride: int = 20
     shrinkage: float = 0.02
-    period_us: int | None = None
-    max_gap_us: int | None = None
     provenance: str = ""
 
 
@@ -117,7 +113,7 @@ def train(
         network = TemporalClassifier(network_shape(corpus.width, recipe.shape))
     warm_start(network, corpus, recipe.shape, recipe.stride)
     length = fit_embedding(network, corpus, recipe.shape, recipe.stride, recipe.shrinkage)
-    start = _blob(network, recipe)
+    start = _blob(network, recipe, corpus.features)
     check_budget(start, corpus.width)
     task = Contrasting(network, recipe.contrast, scale=1.0 / length, seed=recipe.seed)
     (run or Run(None, {})).train(
@@ -132,7 +128,7 @@ def train(
         show_progress=show_progress,
     )
     fit_embedding(task.average, corpus, recipe.shape, recipe.stride, recipe.shrinkage)
-    return _blob(task.average, recipe), start
+    return _blob(task.average, recipe, corpus.features), start
 
 
 def ram_of(blob: WeightBlob) -> int:
@@ -150,14 +146,14 @@ def check_budget(blob: WeightBlob, width: int) -> None:
         )
 
 
-def _blob(network: TemporalClassifier, recipe: Recipe) -> WeightBlob:
+def _blob(network: TemporalClassifier, recipe: Recipe, about: Features) -> WeightBlob:
     text = (
         f"{recipe.provenance} Embeds windows of {recipe.shape.length} frames; the classifier is unused. Tells persons "
         f"apart in the same place shortly after; seed {recipe.seed}."
     ).strip()
-    timing = None if recipe.period_us is None else TimingSettings(0, recipe.period_us, recipe.max_gap_us)
-    rate = None if recipe.period_us is None else 1e6 / recipe.period_us
-    return to_blob(network, Description(("unused_0", "unused_1"), rate, text, timing=timing))
+    timing = None if about.period_us is None else about.timing(0)
+    described = Description(("unused_0", "unused_1"), about.frame_rate, text, carriers=about.carriers(), timing=timing)
+    return to_blob(network, described)
 
 
 def train_reid(
@@ -211,6 +207,7 @@ def configuration(corpus: Corpus, protocol: Protocol, recipe: Recipe, source: st
             "train": [entry(corpus[i]) for i in protocol.split.train],
             "test": [entry(corpus[i]) for i in protocol.split.test],
         },
+        "features": dataclasses.asdict(corpus.features),
         **dataclasses.asdict(recipe),
         "environment": environment(),
     }

@@ -24,10 +24,10 @@ Say = Callable[[str], None]
 
 def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
     """The command; `options` by the names of its switches. All errors are the package's."""
-    corpus = Corpus.read(data, reading=None if Path(data).is_dir() else reading)
+    corpus = Corpus.read(data, reading=reading)
     if options["inside_galleries"]:
         corpus = inside_galleries(corpus)
-    recipe = _recipe(data, reading, options)
+    recipe = _recipe(data, options)
     seeds = range(options["seed"], options["seed"] + options["seeds"])
     alone = len(seeds) == 1
     reports = [_train(data, corpus, dataclasses.replace(recipe, seed=s), options, alone=alone, say=say) for s in seeds]
@@ -47,14 +47,12 @@ def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
         )
 
 
-def _recipe(data: str, reading: Reading, options: dict[str, Any]) -> Recipe:
+def _recipe(data: str, options: dict[str, Any]) -> Recipe:
     steps = options["steps"]
     return Recipe(
         held_out=options["held_out"],
         captures=options["captures"],
         contrast=ContrastConfig(steps=steps) if steps is not None else ContrastConfig(),
-        period_us=reading.period_us,
-        max_gap_us=reading.max_gap_us,
         provenance=ATTRIBUTION if "wiper" in Path(data).name else f"Trained on recordings of {Path(data).name}.",
     )
 

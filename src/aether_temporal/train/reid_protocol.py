@@ -127,7 +127,7 @@ def inside_galleries(corpus: Corpus) -> Corpus:
                         digest=crc32(np.ascontiguousarray(track.frames[part])),
                     )
                 )
-    return Corpus(found, corpus.classes)
+    return Corpus(found, corpus.classes, corpus.features)
 
 
 def take(corpus: Corpus, length: int, stride: int) -> tuple[Windows, list[str]]:
