@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aether_temporal import WeightBlob
+from aether_temporal import TemporalModel, WeightBlob
 from aether_temporal.device.header import c_header
 from aether_temporal.errors import BlobCrcError, InvalidArgumentError
 from aether_temporal.shipped import shipped_models
@@ -57,6 +57,8 @@ def test_what_it_says() -> None:
     assert "RVNE weight blob activity.rvne: " in text
     assert "56 features in, 5 classes out, 2 layers" in text
     assert "Classes: SEATED, SITTING_DOWN, STANDING_UP, TURN, WALKING." in text
+    ram = TemporalModel.from_blob("activity").memory(capacity=128, pointer_bytes=4).ram
+    assert f"A stream of 128 frames takes {ram} bytes of RAM on a 32-bit chip (float32 cache)." in text
     assert max(map(len, text.splitlines())) < 140
 
 
