@@ -34,6 +34,7 @@ from aether_temporal.train.reid_protocol import (  # noqa: E402
 )
 from aether_temporal.train.retrieval import figures  # noqa: E402
 from aether_temporal.train.run import Run  # noqa: E402
+from aether_temporal.train.windows import without_short_stretches  # noqa: E402
 
 SMALL = Shape(length=40, pool=36, components=6, changes=8, hidden=8, embedding=10, stem_taps=4)
 """A network for the recordings of `some_persons`."""
@@ -352,8 +353,28 @@ def test_the_blob_says_how_raw_frames_become_its_own_also_from_a_prepared_folder
     ]
     assert blobs[0].serialize() == blobs[1].serialize()
     found = blobs[0].settings
-    assert found.carriers is not None and found.carriers.n_pairs == 8
+    assert found.carriers is not None
+    assert found.carriers.n_pairs == 8
     assert np.asarray(found.carriers.index).tolist() == [0, 2, 3, 5, 7]
-    assert found.timing is not None and (found.timing.period_us, found.timing.max_gap_us) == (20_000, 500_000)
+    assert found.timing is not None
+    assert (found.timing.period_us, found.timing.max_gap_us) == (20_000, 500_000)
     with pytest.raises(RecordingError, match="is prepared already"):
         main(str(tmp_path / "folder"), grid, print, inside_galleries=False)
+
+
+def test_stretches_too_short_for_a_window_are_left_out_where_their_recording_has_others() -> None:
+    def stretch(name: str, recording: str, frames: int) -> Track:
+        return Track(name, "0", np.ones((frames, 3), np.float32), np.zeros(frames, np.int64), recording=recording)
+
+    parts = [("a+0", "a", 1), ("a+1", "a", 60), ("b+0", "b", 39), ("b+1", "b", 7), ("c", "c", 40)]
+    kept = without_short_stretches(Corpus([stretch(*part) for part in parts], ()), 40)
+    assert [track.name for track in kept] == ["a+1", "b+0", "b+1", "c"]  # b: to be refused by name
+
+
+def test_real_bursty_captures_on_a_grid_have_windows_for_everybody(recordings_dir: Path) -> None:
+    """Gaps of a second and more leave stretches of a few frames; the others suffice."""
+    corpus = Corpus.read(recordings_dir / "wiper_persons_0_59.npz", reading=Reading(period_us=20_000))
+    with pytest.raises(RecordingError, match="frames: expected at least 100, one window"):
+        arrange(corpus, length=100, held_out=15, captures="gallery", seed=0)
+    protocol = arrange(without_short_stretches(corpus, 100), length=100, held_out=15, captures="gallery", seed=0)
+    assert {len(set(part.probes_of)) for part in protocol.parts.values()} == {45, 15}

@@ -13,6 +13,7 @@ from aether_temporal.train.corpus import Corpus, Reading
 from aether_temporal.train.reid import arrange_for
 from aether_temporal.train.reid_protocol import entry
 from aether_temporal.train.run import Run, environment
+from aether_temporal.train.windows import without_short_stretches
 
 from .config import GateConfig
 from .gates import Verdict, verdict
@@ -44,7 +45,7 @@ def gate(
     Killed at any moment, it goes on with `resume`: trainings that are done are kept, also where more seeds are asked
     for than before. RecordingError, LeakError, GateError, CheckpointError, RunError, OSError.
     """
-    corpus = Corpus.read(data, reading=reading)
+    corpus = without_short_stretches(Corpus.read(data, reading=reading), config.window)
     check(config, arrange_for(corpus, recipe(config, seeds[0])))
     with Run.open(out, configuration(corpus, config, Path(data).name), resume=resume) as run:
         found = [

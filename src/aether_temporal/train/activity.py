@@ -26,13 +26,14 @@ from .labels import without_side
 from .run import Run, environment
 from .scoring import Scores, score
 from .splits import Split
-from .windows import class_counts, class_weights
+from .windows import class_counts, class_weights, without_short_stretches
 
 DELAY = 25
 """The answer after a frame describes the middle of the 50 frames that end with it."""
 
 WARM_UP = 49
 CAPACITY = 128
+LONG_CROP = 160
 HELD_OUT = 5
 """Every fifth recording is held out to measure how sure the model may be."""
 
@@ -105,8 +106,9 @@ def read_activities(
     recordings without labels."""
     prepared = os.path.isdir(path)
     corpus = Corpus.read(path, rename=None if prepared else without_side, classes=classes, reading=reading)
+    labelled = {track.identity for track in corpus if (np.asarray(track.labels) >= 0).any()}
     for track in corpus:
-        if not (np.asarray(track.labels) >= 0).any():
+        if track.identity not in labelled:
             raise RecordingShapeError(f"{track.title}: labels: expected some to train by, found none; leave it out")
     if len(corpus.classes) < 2:
         raise RecordingError(f"{path}: labels: expected at least two classes, found {', '.join(corpus.classes)}")
@@ -146,7 +148,10 @@ def crops_of(corpus: Corpus, balance: Balance) -> Mixture:
     """What is learned from. RecordingError for recordings that are too short."""
     counts = tuple(class_counts(corpus, len(corpus.classes)).tolist()) if balance == "sampling" else ()
     crops = Mixture(
-        (Crops(64, 24, DELAY, WARM_UP, Augmentation(), counts), Crops(160, 16, DELAY, WARM_UP, Augmentation(), counts)),
+        (
+            Crops(64, 24, DELAY, WARM_UP, Augmentation(), counts),
+            Crops(LONG_CROP, 16, DELAY, WARM_UP, Augmentation(), counts),
+        ),
         (0.33, 0.67),
     )
     crops.check(corpus)
@@ -165,6 +170,7 @@ def train(
     show_progress: bool = True,
 ) -> WeightBlob:
     """A blob trained on all of this corpus, not calibrated. RecordingError for recordings that are too short."""
+    corpus = without_short_stretches(corpus, LONG_CROP)
     counts = class_counts(corpus, len(corpus.classes))
     crops = crops_of(corpus, recipe.balance)
     network = fit(

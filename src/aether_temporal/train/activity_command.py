@@ -17,6 +17,7 @@ from .run import Run
 from .scoring import Scores
 from .splits import Split
 from .statistics import Mean, mean_of, share_of
+from .windows import without_short_stretches
 
 __all__ = ["Reading", "main"]
 
@@ -32,7 +33,8 @@ def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
         test_sessions=options["test_sessions"],
         test_persons=options["test_persons"],
     )
-    activity.crops_of(split.parts(corpus)[0], options["balance"])  # before anything is written
+    learned = without_short_stretches(split.parts(corpus)[0], activity.LONG_CROP)
+    activity.crops_of(learned, options["balance"])  # before anything is written
     job = _Job(data, corpus, split, _recipe(data, options), options, say)
     if options["cross_validate"]:
         job.cross_validate(options["cross_validate"])

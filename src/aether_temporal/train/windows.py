@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aether_temporal.recordings import RecordingError
 
-from .corpus import Track
+from .corpus import Corpus, Track
 
 _CHUNK = 1 << 16
 
@@ -23,6 +23,13 @@ def expect_length(track: Track, length: int, what: str = "window") -> None:
             "out, or "
             "use shorter ones"
         )
+
+
+def without_short_stretches(corpus: Corpus, length: int) -> Corpus:
+    """The corpus without stretches of fewer than `length` frames, where the same recording has a longer one: a grid
+    leaves such between gaps. A recording with none that is long enough stays as it is, to be refused by name."""
+    enough = {track.identity for track in corpus if len(track) >= length}
+    return corpus.subset(i for i, track in enumerate(corpus) if len(track) >= length or track.identity not in enough)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
