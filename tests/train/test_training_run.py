@@ -302,3 +302,30 @@ def test_a_corpus_far_larger_than_what_is_kept_of_it_trains(tmp_path: Path) -> N
     size, memory = map(int, done.stdout.split())
     assert size == 3_000_000_000
     assert memory < size / 5, memory
+
+
+ORPHANED = """
+import os, signal, sys
+import numpy as np
+from aether_temporal.train.run import Run
+
+class Task:
+    def step(self, step, batch):
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {}
+    def state(self):
+        return {}
+
+with Run.open(sys.argv[1], {}) as run:
+    run.train(Task(), lambda g: g.normal(size=100_000), steps=500, seed=0, workers=2, show_progress=False)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_workers_end_with_a_run_that_is_killed_and_let_go_of_its_folder(tmp_path: Path) -> None:
+    """They inherit the lock: a worker that waited on for its batches to be fetched would bar the run from resuming."""
+    command = [sys.executable, "-W", "ignore", "-c", ORPHANED, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)  # until no worker holds the pipe
+    assert done.returncode < 0, done.stderr
+    Run.open(tmp_path, {}, resume=True).close()

@@ -3,6 +3,9 @@ ones, and a run that is resumed goes on with the very next."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -41,6 +44,19 @@ def _as_they_are(batch: B) -> B:
     return batch
 
 
+def _end_with_parent(_worker: int) -> None:
+    """Ends this worker when the process that started it is gone, however that ended: it would else wait forever for its
+    batches to be fetched, and hold what it inherited, the lock of the run's folder among it."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def batches(draw: Draw[B], *, seed: int, first: int, steps: int, workers: int = 0) -> Iterator[tuple[int, B]]:
     """(step, batch) for steps first … steps - 1, in order, made by `workers` processes (0: this one)."""
     loader = DataLoader(
@@ -50,6 +66,7 @@ def batches(draw: Draw[B], *, seed: int, first: int, steps: int, workers: int = 
         num_workers=workers,
         collate_fn=_as_they_are,
         prefetch_factor=4 if workers else None,
+        worker_init_fn=_end_with_parent,
         generator=torch.Generator().manual_seed(0),  # the loader's own, unused; not torch's global one
     )
     return zip(range(first, steps), loader, strict=True)
@@ -72,4 +89,6 @@ class WindowDataset(Dataset[tuple[NDArray[np.float32], NDArray[np.int64]]]):
 
 def window_loader(corpus: Corpus, places: Windows, batch: int, *, workers: int = 0) -> DataLoader[Any]:
     """Batches of windows in their order: frames [n, length, F], labels [n, length]."""
-    return DataLoader(WindowDataset(corpus, places), batch_size=batch, num_workers=workers)
+    return DataLoader(
+        WindowDataset(corpus, places), batch_size=batch, num_workers=workers, worker_init_fn=_end_with_parent
+    )
