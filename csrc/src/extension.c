@@ -189,11 +189,15 @@ static void read_stem(cursor *c, aether_model *m) {
 }
 
 static void read_timing(cursor *c, aether_model *m) {
+    uint32_t most;
     m->delay = take_in(c, "timing.delay", "at most 65535", 0, UINT16_MAX);
     m->resample_period = take_in(c, "timing.period", "0, or 1 to 16777216", 0, AETHER_RESAMPLE_MAX_GAP);
+    most = m->resample_period < AETHER_RESAMPLE_MAX_GAP / AETHER_RESAMPLE_MAX_DUE
+               ? m->resample_period * AETHER_RESAMPLE_MAX_DUE
+               : AETHER_RESAMPLE_MAX_GAP;
     m->resample_max_gap = m->resample_period == 0
                               ? take_in(c, "timing.max_gap", "0 without a period", 0, 0)
-                              : take_in(c, "timing.max_gap", "period to 16777216", m->resample_period, AETHER_RESAMPLE_MAX_GAP);
+                              : take_in(c, "timing.max_gap", "period to 4096 periods, at most 16777216", m->resample_period, most);
 }
 
 #define LAST_SECTION 16u

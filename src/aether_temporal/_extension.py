@@ -42,6 +42,7 @@ VERSION = 1
 UNLIMITED = 0xFFFFFFFF
 MAX_U32 = 0xFFFFFFFF
 MAX_GAP = 1 << 24
+MAX_DUE = 4096  # grid periods in the longest gap: one packet makes no more frames due than a node has time for
 GAINS = ("none", "mean")
 POOLINGS = ("newest", "mean")
 ACTIVATIONS = ("none", "relu")
@@ -215,7 +216,8 @@ def _timing(t: TimingSettings, frame_rate: float | None) -> bytes:
     period = _whole(t.period_us, 1, MAX_GAP, "timing.period_us")
     if frame_rate is not None and abs(frame_rate * period / 1e6 - 1) > 0.01:
         raise InvalidConfigError.of("timing.period_us", f"about {1e6 / frame_rate:.0f}, of the frame_rate", period)
-    return struct.pack("<3I", delay, period, _whole(t.max_gap_us, period, MAX_GAP, "timing.max_gap_us"))
+    most = min(MAX_GAP, MAX_DUE * period)
+    return struct.pack("<3I", delay, period, _whole(t.max_gap_us, period, most, "timing.max_gap_us"))
 
 
 def _text(value: str, field: str) -> bytes:

@@ -143,7 +143,7 @@ class TimingSettings:
 
     delay: the answer after frame t describes frame t - delay. period_us: microseconds of the steady grid that frames
     are to be put on before the model sees them (`Resampler`); None: they are taken as they come. max_gap_us: the
-    longest gap that is bridged, period_us to 16777216; with a longer one everything begins anew.
+    longest gap that is bridged, period_us to 4096 periods, at most 16777216; with a longer one everything begins anew.
     """
 
     delay: int = 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -196,8 +198,23 @@ def test_settings_are_checked_and_kept() -> None:
         TimingSettings(period_us=10),
         TimingSettings(period_us=10, max_gap_us=9),
         TimingSettings(period_us=0, max_gap_us=9),
+        TimingSettings(period_us=10, max_gap_us=40_961),
+        TimingSettings(period_us=5000, max_gap_us=(1 << 24) + 1),
     ):
         with pytest.raises(errors.InvalidConfigError, match="timing"):
             timed_model(bad)
     with pytest.raises(errors.InvalidConfigError, match="frame_rate"):
         timed_model(TimingSettings(period_us=10_000, max_gap_us=10_000), frame_rate=50.0)
+
+
+@pytest.mark.parametrize(("period", "max_gap"), [(1000, 4_096_000), (5000, 1 << 24)])
+def test_a_blob_that_makes_too_many_frames_due_at_once_is_refused(period: int, max_gap: int) -> None:
+    """One packet after a gap must not keep a node busy for hours."""
+    raw = bytearray(timed_model(TimingSettings(period_us=period, max_gap_us=max_gap)).blob)
+    field = struct.pack("<3I", 0, period, max_gap)
+    assert raw.count(field) == 1
+    at = raw.index(field) + 8
+    raw[at : at + 4] = struct.pack("<I", max_gap + 1)
+    raw[-4:] = struct.pack("<I", zlib.crc32(raw[:-4]))
+    with pytest.raises(errors.BlobHeaderError, match=f"timing.max_gap: expected period to 4096 periods.*{max_gap + 1}"):
+        TemporalModel.from_blob(bytes(raw))

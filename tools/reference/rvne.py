@@ -300,7 +300,7 @@ def _read_section(blob: Blob, number: int, r: _Reader) -> None:
     elif number == TIMING:
         delay, period, max_gap = (r.u32() for _ in range(3))
         _need(delay <= 0xFFFF and period <= 1 << 24, "timing")
-        _need(max_gap == 0 if period == 0 else period <= max_gap <= 1 << 24, "max gap")
+        _need(max_gap == 0 if period == 0 else period <= max_gap <= min(1 << 24, 4096 * period), "max gap")
     else:
         _utf8(r.take(len(r.data)))
 
