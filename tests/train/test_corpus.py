@@ -90,7 +90,7 @@ def test_a_prepared_folder_is_whole_or_not_there(tmp_path: Path, monkeypatch: py
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(RecordingError, match=r"corpus: no space left .* make room"):
         prepare([data], tmp_path / "corpus")
     monkeypatch.undo()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["set.npz", "wide.npz"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import shutil
@@ -391,7 +392,8 @@ def prepare(
     on_recording: Callable[[str], None] | None = None,
 ) -> Corpus:
     """Files of recordings into one prepared folder, one recording at a time: what does not fit in memory can be trained
-    on. Whatever interrupts it, `folder` is not there or whole. RecordingError (also where it is there), OSError.
+    on. Whatever interrupts it, `folder` is not there or whole. RecordingError (also where it is there, or the disk is full),
+    OSError.
     """
     target = Path(folder)
     if target.exists():
@@ -402,8 +404,12 @@ def prepare(
     try:
         _fill(work, paths, names, rename, reading or Reading(), on_recording)
         os.rename(work, target)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(work, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise RecordingError(
+                f"{target}: no space left ({error.strerror}); nothing was kept: make room, or name another folder"
+            ) from error
         raise
     return _Mapped.open(target, None)
 
