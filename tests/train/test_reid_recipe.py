@@ -297,6 +297,9 @@ def test_the_command_trains_resumes_and_leaves_a_run_that_tells_all(tmp_path: Pa
     assert again.output == found.output
     assert (tmp_path / "again.rvne").read_bytes() == out.read_bytes()
     assert "held out: expected" in call("train", "reid", *options, "--held-out", 6, "--out", out, code=2).output
+    lost = call("train", "reid", *options, "--run", tmp_path / "lost", "--out", tmp_path / "no" / "who.rvne", code=2)
+    assert "expected a folder" in lost.output
+    assert not (tmp_path / "lost").exists()  # said before anything is trained
     call("train", "reid", *options, "--seeds", 2, "--run", tmp_path / "two")
     assert {p.name for p in (tmp_path / "two").iterdir()} == {"seed0", "seed1", "result.json"}
     model = TemporalModel.from_blob(out)
@@ -359,7 +362,7 @@ def test_the_blob_says_how_raw_frames_become_its_own_also_from_a_prepared_folder
     assert found.timing is not None
     assert (found.timing.period_us, found.timing.max_gap_us) == (20_000, 500_000)
     with pytest.raises(RecordingError, match="is prepared already"):
-        main(str(tmp_path / "folder"), grid, print, inside_galleries=False)
+        main(str(tmp_path / "folder"), grid, print, inside_galleries=False, out=None)
 
 
 def test_stretches_too_short_for_a_window_are_left_out_where_their_recording_has_others() -> None:

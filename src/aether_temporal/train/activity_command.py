@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import activity
+from . import activity, splits
 from .activity import Recipe, Report
 from .corpus import Corpus, Reading
 from .fitting import FitConfig
 from .plots import can_draw
-from .run import Run
+from .run import Run, expect_place
 from .scoring import Scores
 from .splits import Split
 from .statistics import Mean, mean_of, share_of
@@ -26,6 +26,7 @@ Say = Callable[[str], None]
 
 def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
     """The command; `options` by the names of its switches. All errors are the package's."""
+    expect_place(options["out"])
     corpus = activity.read_activities(data, reading=reading)
     split = activity.choose_split(
         corpus,
@@ -124,6 +125,7 @@ class _Job:
         """The recordings trained on, each held out once; what is tested on is not touched."""
         trained, _ = self.split.parts(self.corpus)
         recipe = dataclasses.replace(self.recipe, calibrate=False)
+        list(splits.folds(trained, folds))  # before anything is written
         with self._open(recipe, self.options["run_folder"], folds=folds) as run:
 
             def told(number: int, scores: Scores) -> None:

@@ -15,7 +15,7 @@ from .reid import ATTRIBUTION, Recipe, Report
 from .reid_plots import draw_reid
 from .reid_protocol import inside_galleries
 from .reid_report import summarise
-from .run import Run
+from .run import Run, expect_place
 from .windows import without_short_stretches
 
 __all__ = ["Reading", "main"]
@@ -25,6 +25,7 @@ Say = Callable[[str], None]
 
 def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
     """The command; `options` by the names of its switches. All errors are the package's."""
+    expect_place(options["out"])
     corpus = without_short_stretches(Corpus.read(data, reading=reading), Recipe().shape.length)
     if options["inside_galleries"]:
         corpus = inside_galleries(corpus)

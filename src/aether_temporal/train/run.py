@@ -271,6 +271,16 @@ class Run:
             self._metrics = self.path(METRICS).open("a", encoding="utf-8")
 
 
+def expect_place(out: str | os.PathLike[str] | None) -> None:
+    """RunError, before anything is trained, for a file that could not be written where it is to be."""
+    if out is None:
+        return
+    folder = Path(os.path.realpath(out)).parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        found = "one that cannot be written" if folder.is_dir() else "none"
+        raise RunError(f"{os.fspath(out)}: expected a folder {folder} to write it in, found {found}; make it first")
+
+
 def environment() -> dict[str, Any]:
     """What beside the settings decides the last bits of a training."""
     return {
