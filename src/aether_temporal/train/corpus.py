@@ -392,8 +392,8 @@ def prepare(
     on_recording: Callable[[str], None] | None = None,
 ) -> Corpus:
     """Files of recordings into one prepared folder, one recording at a time: what does not fit in memory can be trained
-    on. Whatever interrupts it, `folder` is not there or whole. RecordingError (also where it is there, or the disk is full),
-    OSError.
+    on. Whatever interrupts it, `folder` is not there or whole. RecordingError (also
+    where it is there, or the disk is full), OSError.
     """
     target = Path(folder)
     if target.exists():
