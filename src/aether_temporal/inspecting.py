@@ -83,6 +83,7 @@ def describe_model(
     blob = WeightBlob.parse(raw)
     frames = default_capacity(opened) if capacity is None else capacity
     memory = opened.memory(capacity=frames, dtype=dtype)
+    chip = opened.memory(capacity=frames, dtype=dtype, pointer_bytes=4)
     arrays = [_array(array) for array in opened.array_table()]
     header = blob.header
     return {
@@ -104,7 +105,7 @@ def describe_model(
         "weights": sum(math.prod(array["shape"]) for array in arrays),
         "settings": describe_settings(opened.settings),
         "arrays": arrays,
-        "memory": {"capacity": frames, "dtype": dtype, "ram": memory.ram, **asdict(memory)},
+        "memory": {"capacity": frames, "dtype": dtype, "ram": memory.ram, "ram_32_bit": chip.ram, **asdict(memory)},
     }
 
 

@@ -29,9 +29,11 @@ def test_inspect_says_everything(tmp_path: Path) -> None:
     assert document["settings"]["embedding_dim"] == 5
     assert document["settings"]["provenance"] == "made for a test"
     memory = TemporalModel.from_blob(raw).memory(capacity=100, dtype="float16")
+    chip = TemporalModel.from_blob(raw).memory(capacity=100, dtype="float16", pointer_bytes=4)
     assert document["memory"]["state"] == memory.state
     assert document["memory"]["multiply_adds"] == memory.multiply_adds
     assert document["memory"]["ram"] == memory.state + memory.scratch
+    assert document["memory"]["ram_32_bit"] == chip.ram < memory.ram
     first = document["arrays"][0]
     assert (first["name"], first["shape"], first["offset"]) == ("layers.0.Wq", [6, 8], 24)
     ends = [array["offset"] + array["bytes"] for array in document["arrays"]]

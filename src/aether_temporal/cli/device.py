@@ -18,6 +18,7 @@ from aether_temporal.device.slots import Slot, SlotHeader, first_choice, pack_sl
 from aether_temporal.device.update import ChipFlash, read_chip, update_model
 from aether_temporal.shipped import model_path
 
+from .models import open_model
 from .options import json_option, model_argument, same_file
 from .output import bytes_text, console, print_json, printable, table
 
@@ -74,8 +75,7 @@ def pack(
             raise click.UsageError(message)
     if header is None and name is not None:
         raise click.UsageError("--name: expected with --header, found without it")
-    path = model_path(model)
-    blob = path.read_bytes()
+    path, blob = model_path(model), open_model(model).blob
     image = pack_slot(blob, sequence, size)
     identifier = name or _identifier(path.stem)
     text = None if header is None else c_header(blob, identifier, path.name)
@@ -140,7 +140,7 @@ def flash(model: str, port: str, baud: int, chip: str, esptool: str | None, forc
     Whatever interrupts it: the other slot, and the model in it, are untouched. At its next start the chip tries the new
     model, and keeps it when it answers as it must.
     """
-    blob = model_path(model).read_bytes()
+    blob = open_model(model).blob
     with _tool(port, baud, chip, esptool) as tool:
         done = update_model(tool, blob, again=force, tell=lambda text: click.echo(text, err=True))
     if as_json:

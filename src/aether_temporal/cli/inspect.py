@@ -99,6 +99,7 @@ def _print(document: dict[str, Any]) -> None:
         f"  RAM      {bytes_text(memory['ram'])}: "
         f"{quantity(memory['state'])} kept, {quantity(memory['scratch'])} scratch"
     )
+    out.print(f"           {bytes_text(memory['ram_32_bit'])} on a 32-bit chip")
     out.print(f"  work     {quantity(memory['multiply_adds'])} multiply-adds a frame")
     out.print(f"  cache    {memory['cache_rows']} token rows a layer")
 
