@@ -17,7 +17,7 @@ from aether_temporal.simulation import simulate
 
 torch = pytest.importorskip("torch", reason="torch (extra train) is not installed")
 
-from aether_temporal.train import activity, demo  # noqa: E402
+from aether_temporal.train import activity, demo, splits  # noqa: E402
 from aether_temporal.train.corpus import Corpus, Reading, Track  # noqa: E402
 from aether_temporal.train.crops import Augmentation, Batch, Crops, Mixture  # noqa: E402
 from aether_temporal.train.fitting import FitConfig, some_frames  # noqa: E402
@@ -95,6 +95,16 @@ def test_balanced_crops_end_in_every_class_equally_often() -> None:
     bare = Track("bare", "0", np.ones((50, 4), np.float32), np.full(50, -1))
     with pytest.raises(RecordingError, match="labels: expected some"):
         Crops(20, 1, 0, 0, Augmentation(), (1, 2)).check([bare])
+    early = Track("early", "0", np.ones((50, 4), np.float32), np.repeat([0, -1], [15, 35]))
+    Crops(20, 1, 5, 5, Augmentation(), (15,)).check([early])
+    with pytest.raises(RecordingError, match="labels: expected some from frame 15 of a recording on"):
+        Crops(20, 1, 4, 5, Augmentation(), (15,)).check([early])
+
+
+def test_sessions_are_in_order_of_their_numbers() -> None:
+    names = ("10", "9", "fr", "2", "di")
+    tracks = [Track(name, name, np.ones((9, 4), np.float32), np.zeros(9, np.int64)) for name in names]
+    assert splits.sessions(tracks) == ["2", "9", "10", "di", "fr"]
 
 
 def test_kinds_of_crops_come_in_their_shares() -> None:

@@ -188,7 +188,7 @@ def train(
         show_progress=show_progress,
     )
     about = corpus.features
-    sessions = ", ".join(sorted({track.session for track in corpus}))
+    sessions = ", ".join(splits.sessions(corpus))
     sources = ", ".join(sorted({Path(track.source).name for track in corpus}))
     text = (
         f"{recipe.provenance} Trained on {len(corpus)} recordings (session {sessions} of {sources}), "
@@ -213,7 +213,7 @@ def choose_split(
         if train_sessions or test_sessions:
             raise RecordingError("hold out persons or sessions: expected one of them, found both")
         return splits.by_person(corpus, test_persons)
-    names = sorted({track.session for track in corpus})
+    names = splits.sessions(corpus)
     if len(names) < 2:
         raise RecordingError(
             f"session: expected at least two sessions, found {', '.join(names) or 'none'}; hold out persons "
@@ -252,7 +252,7 @@ def parts_of(corpus: Corpus, split: Split) -> dict[str, Corpus]:
         groups.setdefault(f"person {track.person}" if by_person else f"session {_number(track.session)}", []).append(
             track
         )
-    sessions = sorted({track.session for track in trained})
+    sessions = splits.sessions(trained)
     name = "trained on" if by_person else f"session {' + '.join(map(_number, sessions))} (trained on)"
     return {
         name: trained,

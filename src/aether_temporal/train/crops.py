@@ -61,11 +61,15 @@ class Crops:
     balance: tuple[int, ...] = ()
 
     def check(self, tracks: Sequence[Track]) -> None:
-        """RecordingError for a track shorter than a crop, or, where classes are to be balanced, without a label."""
+        """RecordingError for a track shorter than a crop, or, where classes are to be balanced, when none of the frames
+        that can be a crop's newest target has a label."""
         for track in tracks:
             expect_length(track, self.length, "crop")
-        if self.balance and not any((np.asarray(track.labels) >= 0).any() for track in tracks):
-            raise RecordingError("labels: expected some, to balance classes by, found none")
+        newest = self.length - 1 - self.delay
+        if self.balance and not any((track.labels[newest : len(track) - self.delay] >= 0).any() for track in tracks):
+            raise RecordingError(
+                f"labels: expected some from frame {newest} of a recording on, to balance classes by, found none"
+            )
 
     def draw(self, tracks: Sequence[Track], generator: np.random.Generator) -> Batch:
         """Frames [count, length, F] and targets [count, length]."""

@@ -62,7 +62,7 @@ def persons_of(corpus: Sequence[Track]) -> list[str]:
 
 def sessions_of(corpus: Sequence[Track]) -> tuple[str, list[str]]:
     """The gallery session (the first) and the probe sessions (all others). RecordingError for one session only."""
-    first, *others = sorted({track.session for track in corpus})
+    first, *others = splits.sessions(corpus)
     if not others:
         raise RecordingError(
             f"session: expected at least two, a gallery and a probe, found {first or 'none'}: windows of one capture "
@@ -110,7 +110,7 @@ def inside_galleries(corpus: Corpus) -> Corpus:
     """The gallery captures alone, the first 45 % of each as the gallery and the last 45 % as its probe: what settings
     are to be chosen by, since it looks at no probe capture."""
     persons_of(corpus)
-    first = min(track.session for track in corpus)
+    first = splits.sessions(corpus)[0]
     found = []
     for track in corpus:
         if track.session == first:

@@ -75,10 +75,15 @@ def _select(
     return tuple(index for index, track in enumerate(corpus) if key(track) in names)
 
 
+def sessions(corpus: Iterable[Track]) -> list[str]:
+    """The sessions that occur, in order: numbers by value, then names by their letters."""
+    names = {track.session for track in corpus}
+    return sorted(names, key=lambda name: (0, int(name), name) if name.isdecimal() else (1, 0, name))
+
+
 def by_session(corpus: Sequence[Track], train: Sequence[str], test: Sequence[str] | None = None) -> Split:
     """Trained on these sessions, tested on those (None: all others). RecordingError, LeakError."""
-    names = {track.session for track in corpus}
-    others = sorted(names - set(train)) if test is None else test
+    others = [name for name in sessions(corpus) if name not in train] if test is None else test
     chosen = _select(corpus, lambda t: t.session, train, "session")
     return check(corpus, Split(chosen, _select(corpus, lambda t: t.session, others, "session")))
 
