@@ -17,6 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from ._convert import expect_type
 from .errors import InvalidConfigError, ResultOverflowError, ShapeError
 from .settings import (
+    MAX_DUE,
+    MAX_GAP,
     BiasSettings,
     CarrierSettings,
     ConvolutionSettings,
@@ -41,8 +43,6 @@ FOOTER_MAGIC = 0x31545845
 VERSION = 1
 UNLIMITED = 0xFFFFFFFF
 MAX_U32 = 0xFFFFFFFF
-MAX_GAP = 1 << 24
-MAX_DUE = 4096  # grid periods in the longest gap: one packet makes no more frames due than a node has time for
 GAINS = ("none", "mean")
 POOLINGS = ("newest", "mean")
 ACTIVATIONS = ("none", "relu")

@@ -137,6 +137,12 @@ class EmbeddingSettings:
     bias: ArrayLike
 
 
+# The longest gap that a grid may bridge: in microseconds, exact in binary32, and in periods, so that one packet makes
+# no more frames due than a node has time for.
+MAX_GAP = 1 << 24
+MAX_DUE = 4096
+
+
 @dataclasses.dataclass(frozen=True)
 class TimingSettings:
     """How frames and answers relate to time.

@@ -10,7 +10,7 @@ import click
 
 from .options import json_option
 from .output import console, print_json, table
-from .train import _about, _reading, reading_options, trainer, use_threads
+from .recipes import about, reading_of, reading_options, trainer, use_threads
 
 _STATUS = {"pass": 0, "fail": 1, "undecided": 3}
 
@@ -61,13 +61,13 @@ def command(
 
     Exit status: 0 all gates pass, 1 a gate fails, 3 none fails but the noise leaves one open.
     """
-    reading = _reading(trainer("corpus"), how)
+    reading = reading_of(trainer("corpus"), how)
     use_threads(threads)
     configs, files = (importlib.import_module(f"aether_temporal.gate.{name}") for name in ("config", "settings_file"))
     config = configs.GateConfig() if config_file is None else files.load_config(config_file)
     if steps is not None:
         config = dataclasses.replace(config, contrast=dataclasses.replace(config.contrast, steps=steps))
-    with _about(data):
+    with about(data):
         document = importlib.import_module("aether_temporal.gate.command").gate(
             data,
             config,

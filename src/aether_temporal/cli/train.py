@@ -2,122 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-from collections.abc import Callable, Iterator
-from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from aether_temporal.recordings import MissingExtraError, RecordingError
-
-from .options import FiniteRange, Indices
 from .output import quantity
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def trainer(name: str) -> ModuleType:
-    """The module that trains, or a message that says what to install."""
-    try:
-        importlib.import_module("torch")
-    except ImportError:
-        raise MissingExtraError(
-            "training needs torch, which is not installed: pip install 'aether-temporal[train]'"
-        ) from None
-    return importlib.import_module(f"aether_temporal.train.{name}")
-
-
-def use_threads(count: int) -> None:
-    """Threads of torch."""
-    importlib.import_module("torch").set_num_threads(count)
-
-
-@contextlib.contextmanager
-def _about(data: str) -> Iterator[None]:
-    """Recordings that no model can be trained on, as an error that names them."""
-    try:
-        yield
-    except ValueError as error:
-        if isinstance(error, RecordingError) or type(error).__module__.startswith("aether_temporal"):
-            raise
-        raise RecordingError(f"{data}: {error}") from None
-
-
-def training_options(command: F) -> F:
-    """What every recipe takes."""
-    threads = "Threads of torch; the weights depend on it."
-    for option in (
-        click.option("--quiet", is_flag=True, help="No progress bar."),
-        click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True, help=threads),
-        click.option("--steps", type=click.IntRange(1), help="Steps of the optimiser. [default: as shipped]"),
-        click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True),
-    ):
-        command = option(command)
-    return command
-
-
-def run_options(command: F) -> F:
-    """What every recipe with a run folder takes."""
-    for option in (
-        click.option(
-            "--workers",
-            type=click.IntRange(0, 64),
-            default=0,
-            show_default=True,
-            help="Processes that make batches; the weights do not depend on it.",
-        ),
-        click.option(
-            "--checkpoint-every",
-            type=click.IntRange(1),
-            default=100,
-            show_default=True,
-            help="Steps between checkpoints.",
-        ),
-        click.option(
-            "--resume", is_flag=True, help="Go on with the run in --run; the result is that of one uninterrupted."
-        ),
-        click.option(
-            "--run",
-            "run_folder",
-            type=click.Path(file_okay=False),
-            help="Folder for configuration, metrics, checkpoints, plots.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def reading_options(command: F) -> F:
-    """How recordings become frames."""
-    for option in (
-        click.option("--pick", type=Indices(), help="Which features or I/Q pairs make a frame, such as 0-27,36-63."),
-        click.option(
-            "--leave-out-damaged", is_flag=True, help="Leave out frames with NaN or infinity instead of refusing."
-        ),
-        click.option(
-            "--max-gap", type=FiniteRange(0.0, min_open=True), help="Seconds that the grid bridges. [default: 1]"
-        ),
-        click.option("--grid", type=FiniteRange(0.0, min_open=True), help="Put frames on a grid of so many a second."),
-    ):
-        command = option(command)
-    return command
-
-
-def _reading(train: ModuleType, options: dict[str, Any]) -> Any:
-    """Takes the switches of `reading_options` out of `options`."""
-    grid, max_gap, pick = (options.pop(name) for name in ("grid", "max_gap", "pick"))
-    if grid is None and max_gap is not None:
-        raise click.UsageError("--max-gap: expected together with --grid")
-    period = None if grid is None else max(1, round(1e6 / grid))
-    gap = None if period is None else max(period, round((max_gap or 1.0) * 1e6))
-    return train.Reading(
-        pick=None if pick is None else tuple(pick),
-        period_us=period,
-        max_gap_us=gap,
-        damaged=options.pop("leave_out_damaged"),
-    )
+from .recipes import about, reading_of, reading_options, run_options, trainer, training_options, use_threads
 
 
 @click.group("train")
@@ -172,8 +63,8 @@ def activity(data: str, **options: Any) -> None:
         raise click.UsageError("expected --out, --run or --cross-validate")
     if options["resume"] and options["run_folder"] is None:
         raise click.UsageError("--resume: expected together with --run")
-    reading = _reading(train, options)
-    with _about(data):
+    reading = reading_of(train, options)
+    with about(data):
         train.main(data, reading, click.echo, **options)
 
 
@@ -185,7 +76,7 @@ def prepare(files: tuple[str, ...], out: str, **options: Any) -> None:
     """Put recordings of FILES into a folder from which training maps them: a corpus need not fit in memory."""
     train = importlib.import_module("aether_temporal.train.corpus")
     rename = importlib.import_module("aether_temporal.train.labels").without_side
-    reading = _reading(train, options)
+    reading = reading_of(train, options)
     corpus = train.prepare(files, out, rename=rename, reading=reading)
     click.echo(
         f"{out}: {len(corpus)} recordings, {quantity(corpus.frames)} frames of {corpus.width} features, "
@@ -263,6 +154,6 @@ def reid(data: str, **options: Any) -> None:
         raise click.UsageError("expected --out or --run")
     if options["resume"] and options["run_folder"] is None:
         raise click.UsageError("--resume: expected together with --run")
-    reading = _reading(train, options)
-    with _about(data):
+    reading = reading_of(train, options)
+    with about(data):
         train.main(data, reading, click.echo, **options)
