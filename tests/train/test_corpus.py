@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +114,27 @@ def test_a_damaged_folder_is_named(tmp_path: Path, damage: str) -> None:
     else:
         (folder / INDEX).write_text(damage)
     with pytest.raises(RecordingError, match="corpus"):
+        Corpus.read(folder)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda index: index["tracks"][0].pop("start"),
+        lambda index: index["tracks"][0].update(more=1),
+        lambda index: index["tracks"][0].update(stop=10**9),
+        lambda index: index["tracks"].__setitem__(0, 7),
+        lambda index: index["features"].update(more=1),
+        lambda index: index["features"].update(pick=3),
+    ],
+)
+def test_a_damaged_entry_of_the_index_is_named(tmp_path: Path, damage: Callable[[dict[str, Any]], object]) -> None:
+    folder = tmp_path / "corpus"
+    prepare([save(tmp_path / "set.npz")], folder)
+    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    damage(index)
+    (folder / INDEX).write_text(json.dumps(index), encoding="utf-8")
+    with pytest.raises(RecordingError, match=r"index.json: tracks, features: .* prepare the corpus again"):
         Corpus.read(folder)
 
 

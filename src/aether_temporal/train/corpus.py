@@ -198,17 +198,24 @@ class _Mapped(Corpus):
         labels = _map(folder / _LABELS, np.dtype("<i8"), (total,))
         if classes is not None and list(classes) != names:
             raise RecordingError(f"{folder}: classes: expected {', '.join(classes)}; found {', '.join(names)}")
-        if index["features"].get("pick") is not None:
-            index["features"]["pick"] = tuple(index["features"]["pick"])
-        tracks = []
-        for entry in index["tracks"]:
-            start, stop = entry.pop("start"), entry.pop("stop")
-            if not 0 <= start <= stop <= total:
-                raise RecordingError(
-                    f"{folder / INDEX}: tracks: expected rows within 0 … {total}, found {start} … {stop}"
-                )
-            tracks.append(Track(frames=frames[start:stop], labels=labels[start:stop], **entry))
-        return cls(folder, tracks, names, Features(**index["features"]))
+        try:
+            features = Features(**index["features"] | {"pick": _tuple_or_none(index["features"].get("pick"))})
+            tracks = []
+            for entry in index["tracks"]:
+                start, stop = entry.pop("start"), entry.pop("stop")
+                if not 0 <= start <= stop <= total:
+                    raise ValueError(f"rows {start} … {stop} of 0 … {total}")
+                tracks.append(Track(frames=frames[start:stop], labels=labels[start:stop], **entry))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RecordingError(
+                f"{folder / INDEX}: tracks, features: expected what `aether train prepare` writes, found another entry "
+                f"({error}): prepare the corpus again"
+            ) from None
+        return cls(folder, tracks, names, features)
+
+
+def _tuple_or_none(value: Any) -> tuple[Any, ...] | None:
+    return None if value is None else tuple(value)
 
 
 def _map(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
