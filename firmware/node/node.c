@@ -21,7 +21,15 @@ aether_status node_init(node *n, node_classifier *classifier, uint8_t id, uint64
     return AETHER_OK;
 }
 
-node_offered node_offer(node *n, const float *frame, uint64_t time) {
+static node_offered other_shape(node *n) {
+    node_counter_add(&n->counts.other_shape, 1);
+    return NODE_OTHER_SHAPE;
+}
+
+node_offered node_offer(node *n, const float *frame, size_t values, uint64_t time) {
+    if (values != n->classifier->model.header.input_dim) {
+        return other_shape(n);
+    }
     return node_queue_put(&n->queue, frame, time) ? NODE_QUEUED : NODE_DROPPED;
 }
 
@@ -31,8 +39,7 @@ node_offered node_offer_iq(node *n, const int8_t *iq, size_t n_pairs, int first_
         return NODE_DROPPED;
     }
     if (node_csi_frame(&n->classifier->model, iq, n_pairs, first_invalid, room) != AETHER_OK) {
-        node_counter_add(&n->counts.other_shape, 1);
-        return NODE_OTHER_SHAPE;
+        return other_shape(n);
     }
     node_queue_commit(&n->queue, time);
     return NODE_QUEUED;

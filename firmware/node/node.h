@@ -21,7 +21,7 @@ typedef struct node_counts {
     uint32_t restarts;        /* gaps after which the stream began anew */
     uint32_t classifications; /* packets made */
     uint32_t idle;            /* periods without a new answer: no packet */
-    uint32_t other_shape;     /* raw frames of another number of pairs; the offering side writes it */
+    uint32_t other_shape;     /* frames of another number of features, or of pairs; the offering side writes it */
 } node_counts;
 
 /* Fields are private, but for the counts. */
@@ -45,8 +45,8 @@ aether_status node_init(node *n, node_classifier *classifier, uint8_t id, uint64
 /* Offering side. What happened to a frame. */
 typedef enum node_offered { NODE_DROPPED = 0, NODE_QUEUED = 1, NODE_OTHER_SHAPE = 2 } node_offered;
 
-/* A frame [input_dim] that came at `time` (microseconds that do not wrap; only a model with a timing section looks at them). */
-node_offered node_offer(node *n, const float *frame, uint64_t time);
+/* A frame [values] that came at `time` (microseconds that do not wrap; only a model with a timing section looks at them). */
+node_offered node_offer(node *n, const float *frame, size_t values, uint64_t time);
 
 /* Raw pairs, as node_csi_frame takes them. */
 node_offered node_offer_iq(node *n, const int8_t *iq, size_t n_pairs, int first_invalid, uint64_t time);

@@ -12,13 +12,12 @@ void node_slot_image_begin(node_slot_image *image, const node_flash *flash, int 
 
 /* The header is whole: is there room for what it announces? */
 static node_slot_fault announced(node_slot_image *image) {
-    const int target = node_slot_target(image->flash, image->in_use);
     node_slot_header header;
-    node_slot_fault fault;
-    if (target < 0) {
-        return NODE_SLOT_ABSENT;
+    unsigned target;
+    node_slot_fault fault = node_slot_target(image->flash, image->in_use, &target);
+    if (fault == NODE_SLOT_OK) {
+        fault = node_slot_decode(image->head, image->flash->slot_bytes[target], &header);
     }
-    fault = node_slot_decode(image->head, image->flash->slot_bytes[target], &header);
     if (fault == NODE_SLOT_OK) {
         image->header = header;
         fault = node_slot_update_begin(&image->update, image->flash, image->in_use, &header);

@@ -11,31 +11,43 @@ static const unsigned char REVOKED[4] = {0, 0, 0, 0};
 
 enum { CLOSED = 0, OPEN = 0x6F70656E };
 
-int node_slot_target(const node_flash *flash, int in_use) {
+static unsigned dispensable(const node_slot_verdict verdicts[NODE_SLOTS]) {
+    if (verdicts[0].fault != NODE_SLOT_OK || verdicts[1].fault != NODE_SLOT_OK) {
+        /* of two that do not count: the one that is there */
+        return verdicts[0].fault == NODE_SLOT_OK || verdicts[0].fault == NODE_SLOT_ABSENT ? 1 : 0;
+    }
+    if (verdicts[0].confirmed != verdicts[1].confirmed) { /* the one that has proven itself stays */
+        return verdicts[0].confirmed ? 1 : 0;
+    }
+    return node_slot_newer(verdicts[1].header.sequence, verdicts[0].header.sequence) ? 0 : 1;
+}
+
+/* One look at both decides where an update goes and its number: newer than what stays. A slot that cannot be read may be the one that has
+   proven itself, and its number is not known. */
+static node_slot_fault aim(const node_flash *flash, int in_use, unsigned *slot, uint32_t *sequence) {
     node_slot_verdict verdicts[NODE_SLOTS];
-    unsigned i;
-    int target;
+    const node_slot_verdict *stays;
+    const int known = in_use == 0 || in_use == 1;
+    unsigned i, target;
     for (i = 0; i < NODE_SLOTS; i++) {
         node_slot_look(flash, i, verdicts + i);
     }
-    if (in_use == 0 || in_use == 1) {
-        target = 1 - in_use;
-    } else if (verdicts[0].fault != NODE_SLOT_OK || verdicts[1].fault != NODE_SLOT_OK) {
-        /* of two that do not count: the one that is there */
-        target = verdicts[0].fault == NODE_SLOT_OK || verdicts[0].fault == NODE_SLOT_ABSENT ? 1 : 0;
-    } else if (verdicts[0].confirmed != verdicts[1].confirmed) { /* the one that has proven itself stays */
-        target = verdicts[0].confirmed ? 1 : 0;
-    } else {
-        target = node_slot_newer(verdicts[1].header.sequence, verdicts[0].header.sequence) ? 0 : 1;
+    target = known ? 1u - (unsigned)in_use : dispensable(verdicts);
+    stays = verdicts + (1u - target);
+    if (verdicts[target].fault == NODE_SLOT_ABSENT) {
+        return NODE_SLOT_ABSENT;
     }
-    return verdicts[target].fault == NODE_SLOT_ABSENT ? -1 : target;
+    if (stays->fault == NODE_SLOT_READ || (!known && verdicts[target].fault == NODE_SLOT_READ)) {
+        return NODE_SLOT_READ;
+    }
+    *slot = target;
+    *sequence = stays->has_header ? stays->header.sequence + 1u : 0u;
+    return NODE_SLOT_OK;
 }
 
-/* Newer than what stays; what is overwritten does not matter. */
-static uint32_t next_sequence(const node_flash *flash, unsigned target) {
-    node_slot_verdict other;
-    node_slot_look(flash, 1u - target, &other);
-    return other.has_header ? other.header.sequence + 1u : 0u;
+node_slot_fault node_slot_target(const node_flash *flash, int in_use, unsigned *slot) {
+    uint32_t sequence;
+    return aim(flash, in_use, slot, &sequence);
 }
 
 static node_slot_fault put(const node_slot_update *update, size_t offset, const void *from, size_t bytes) {
@@ -45,18 +57,18 @@ static node_slot_fault put(const node_slot_update *update, size_t offset, const 
 
 node_slot_fault node_slot_update_begin(node_slot_update *update, const node_flash *flash, int in_use,
                                        const node_slot_header *header) {
-    const int target = node_slot_target(flash, in_use);
     node_slot_fault fault;
+    uint32_t sequence;
     size_t end;
     memset(update, 0, sizeof *update);
-    if (target < 0) {
-        return NODE_SLOT_ABSENT;
+    fault = aim(flash, in_use, &update->slot, &sequence);
+    if (fault != NODE_SLOT_OK) {
+        return fault;
     }
     update->flash = flash;
-    update->slot = (unsigned)target;
     update->header = *header;
     update->header.blob_offset = NODE_SLOT_BLOB_OFFSET;
-    update->header.sequence = next_sequence(flash, update->slot);
+    update->header.sequence = sequence;
     fault = node_slot_fields(&update->header, flash->slot_bytes[update->slot]);
     if (fault != NODE_SLOT_OK) {
         return fault;

@@ -96,12 +96,13 @@ typedef struct node_slot_update {
 } node_slot_update;
 
 /* The slot an update would go to: the other one than `in_use` (-1: none is; then the one that does not count, else the one that
-   is not confirmed, else the older one). -1: there is none. */
-int node_slot_target(const node_flash *flash, int in_use);
+   is not confirmed, else the older one). NODE_SLOT_ABSENT: there is none. NODE_SLOT_READ: one cannot be read on which that depends; the
+   next look may succeed. *slot is then untouched. */
+node_slot_fault node_slot_target(const node_flash *flash, int in_use, unsigned *slot);
 
 /* Begins one into slot node_slot_target(flash, in_use). `header` is what the sender of the blob says: blob_length, blob_crc and check_*;
    sequence and blob_offset are set here. All is checked before anything is erased: NODE_SLOT_FIELD, NODE_SLOT_TOO_LARGE,
-   NODE_SLOT_ABSENT; then NODE_SLOT_WRITE. */
+   NODE_SLOT_ABSENT, NODE_SLOT_READ; then NODE_SLOT_WRITE. */
 node_slot_fault node_slot_update_begin(node_slot_update *update, const node_flash *flash, int in_use,
                                        const node_slot_header *header);
 

@@ -14,6 +14,7 @@ typedef struct flash_sim {
     uint32_t noise;    /* what an interrupted byte becomes */
     int harsh;         /* an interrupted erase leaves nothing certain in its sector */
     int dead;
+    uint64_t reads, bad_from, bad_to; /* reads so far; those with a number from bad_from and below bad_to fail */
     unsigned mapped[NODE_SLOTS];
     uint64_t touched[NODE_SLOTS]; /* writes and erases of a slot */
     node_flash flash;
@@ -38,8 +39,10 @@ static int flash_byte(flash_sim *sim) {
 
 static int flash_read(void *user, unsigned slot, size_t offset, void *to, size_t bytes) {
     flash_sim *sim = user;
+    const uint64_t number = sim->reads++;
     size_t i;
-    if (sim->dead || offset > sim->flash.slot_bytes[slot] || bytes > sim->flash.slot_bytes[slot] - offset) {
+    if (sim->dead || offset > sim->flash.slot_bytes[slot] || bytes > sim->flash.slot_bytes[slot] - offset ||
+        (number >= sim->bad_from && number < sim->bad_to)) {
         return 1;
     }
     for (i = 0; i < bytes; i++) {
@@ -110,6 +113,7 @@ static void flash_begin(flash_sim *sim, unsigned char *a, unsigned char *b, size
     sim->noise = 1;
     sim->harsh = 0;
     sim->dead = 0;
+    sim->reads = sim->bad_from = sim->bad_to = 0;
     sim->mapped[0] = sim->mapped[1] = 0;
     sim->touched[0] = sim->touched[1] = 0;
     sim->flash.user = sim;

@@ -471,6 +471,26 @@ static void state(const char *path) {
     IS(ESP_OK, temporal_task_stop());
 }
 
+/* other-shape PACKET: to a blob with two features. A frame that does not fit is refused, and the figures say so. */
+static void other_shape(const char *path) {
+    const temporal_task_config_t config = config_with("", 5005, 10);
+    temporal_task_stats_t stats;
+    unsigned char packet[61];
+    const float frame[3] = {0};
+    const size_t bytes = load(path, packet, sizeof packet);
+    IS(ESP_OK, temporal_task_start(&config));
+    IS(ESP_ERR_INVALID_SIZE, temporal_task_submit_state(packet, bytes));
+    IS(ESP_OK, temporal_task_stats(&stats));
+    MUST(stats.other_shape == 1);
+    IS(ESP_ERR_INVALID_SIZE, temporal_task_submit(frame, 3));
+    IS(ESP_ERR_INVALID_SIZE, temporal_task_submit_csi((const int8_t *)packet, 30, false, 0));
+    IS(ESP_OK, temporal_task_submit(frame, 2));
+    wait_for(1);
+    IS(ESP_OK, temporal_task_stats(&stats));
+    MUST(stats.other_shape == 3 && stats.frames == 1 && stats.dropped == 0 && stats.refused == 0);
+    IS(ESP_OK, temporal_task_stop());
+}
+
 /* update IMAGE: a packed image comes in pieces while the task runs; the next start uses it. */
 static void update(const char *path) {
     const temporal_task_config_t config = config_with("", 5005, 1000);
@@ -583,6 +603,8 @@ int main(int argc, char **argv) {
             update(argv[4]);
         } else if (strcmp(what, "state") == 0 && argc == 5) {
             state(argv[4]);
+        } else if (strcmp(what, "other-shape") == 0 && argc == 5) {
+            other_shape(argv[4]);
         } else {
             MUST(!"known");
         }

@@ -153,13 +153,21 @@ def test_csi_and_wrapping_timestamps(program: Path, slots: Slots) -> None:
     assert "ok csi" in run(program, "csi", *slots(Image(EVERY, 1)), 5)
 
 
+def state_packet(folder: Path) -> Path:
+    packet = struct.pack("<IBBHQ9fHH", 0xC5110006, 1, 0, 5, 123456, *range(9), 0, 0)
+    (folder / "packet").write_bytes(packet + struct.pack("<I", crc32(packet)))
+    return folder / "packet"
+
+
 def test_feature_state(tmp_path: Path, program: Path, slots: Slots) -> None:
     header = {"input_dim": 9, "n_q_heads": 1, "n_kv_heads": 1, "head_dim": 2, "n_layers": 1, "n_classes": 2}
     weights = np.linspace(-1, 1, 9 * 2 * 4 + 9 * 2, dtype="<f4")
-    packet = struct.pack("<IBBHQ9fHH", 0xC5110006, 1, 0, 5, 123456, *range(9), 0, 0)
-    (tmp_path / "packet").write_bytes(packet + struct.pack("<I", crc32(packet)))
     blob = blob_bytes.blob_of(header, weights.tobytes())
-    assert "ok state" in run(program, "state", *slots(Image(blob)), tmp_path / "packet")
+    assert "ok state" in run(program, "state", *slots(Image(blob)), state_packet(tmp_path))
+
+
+def test_frames_of_another_shape_are_counted(tmp_path: Path, program: Path, slots: Slots) -> None:
+    assert "ok other-shape" in run(program, "other-shape", *slots(Image(PLAIN)), state_packet(tmp_path))
 
 
 def test_update_over_any_channel(tmp_path: Path, program: Path, slots: Slots) -> None:

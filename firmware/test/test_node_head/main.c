@@ -117,7 +117,7 @@ static void one_packet_a_period(void) {
     CHECK(!node_classify(&n, 0, packet));
     for (now = 20000u; now <= 5000000u; now += 20000u) {
         const float frame[2] = {(float)(now / 20000u % 13u), (float)(now / 20000u % 7u)};
-        CHECK(node_offer(&n, frame, now) == NODE_QUEUED);
+        CHECK(node_offer(&n, frame, 2, now) == NODE_QUEUED);
         CHECK(aether_stream_push(&alone->stream, frame) == AETHER_OK);
         while (node_work(&n)) {
             pushed++;
@@ -148,23 +148,23 @@ static void bad_frames_cost_only_themselves(void) {
     node n;
     begin(&n, NODE_PLAIN, 1000u);
     CHECK(!node_classify(&n, 0, packet));
-    CHECK(node_offer(&n, bad, 1) == NODE_QUEUED && node_work(&n));
+    CHECK(node_offer(&n, bad, 2, 1) == NODE_QUEUED && node_work(&n));
     CHECK_EQUAL(1, n.counts.refused);
     CHECK(n.counts.refusal == AETHER_E_NOT_FINITE);
     CHECK(!node_classify(&n, 2000, packet)); /* no answer yet */
-    CHECK(node_offer(&n, good, 2) == NODE_QUEUED && node_work(&n));
+    CHECK(node_offer(&n, good, 2, 2) == NODE_QUEUED && node_work(&n));
     memcpy(before, aether_stream_logits(&n.classifier->stream), sizeof before);
-    CHECK(node_offer(&n, bad, 3) == NODE_QUEUED && node_work(&n));
+    CHECK(node_offer(&n, bad, 2, 3) == NODE_QUEUED && node_work(&n));
     CHECK_EQUAL(2, n.counts.refused);
     CHECK(memcmp(before, aether_stream_logits(&n.classifier->stream), sizeof before) == 0);
     CHECK(n.classifier->stream.length == 1);
     CHECK(node_classify(&n, 4000, packet)); /* the answer of the good one */
-    CHECK(node_offer(&n, bad, 4) == NODE_QUEUED && node_work(&n));
+    CHECK(node_offer(&n, bad, 2, 4) == NODE_QUEUED && node_work(&n));
     CHECK(!node_classify(&n, 6000, packet));
     begin(&n, NODE_OVERFLOW, 1000u);
     {
         const float large[2] = {64.0f, -64.0f};
-        CHECK(node_offer(&n, large, 1) == NODE_QUEUED && node_work(&n));
+        CHECK(node_offer(&n, large, 2, 1) == NODE_QUEUED && node_work(&n));
         CHECK(n.counts.refusal == AETHER_E_OVERFLOW && n.counts.pushed == 0);
     }
     CHECK(!node_work(&n));
@@ -177,7 +177,7 @@ static void overflowing_queue_keeps_the_oldest(void) {
     begin(&n, NODE_PLAIN, 1000u);
     for (i = 0; i < 100u; i++) {
         const float frame[2] = {(float)i, 1.0f};
-        CHECK(node_offer(&n, frame, i) == (i < NODE_QUEUE_FRAMES ? NODE_QUEUED : NODE_DROPPED));
+        CHECK(node_offer(&n, frame, 2, i) == (i < NODE_QUEUE_FRAMES ? NODE_QUEUED : NODE_DROPPED));
         if (i < NODE_QUEUE_FRAMES) {
             CHECK(aether_stream_push(&alone->stream, frame) == AETHER_OK);
         }
@@ -187,6 +187,26 @@ static void overflowing_queue_keeps_the_oldest(void) {
     CHECK_EQUAL(100u - NODE_QUEUE_FRAMES, node_queue_dropped(&n.queue));
     CHECK_EQUAL(NODE_QUEUE_FRAMES, n.counts.frames);
     CHECK(memcmp(aether_stream_logits(&n.classifier->stream), aether_stream_logits(&alone->stream), 8) == 0);
+}
+
+/* Frames of features alone: nothing but the count tells. A full queue does not hide it. */
+static void frames_of_another_shape_are_counted(void) {
+    static const float frame[9] = {1.0f, -2.0f};
+    node n;
+    uint32_t i;
+    begin(&n, NODE_PLAIN, 1000u);
+    for (i = 0; i < NODE_QUEUE_FRAMES; i++) {
+        CHECK(node_offer(&n, frame, 9, i) == NODE_OTHER_SHAPE);
+        CHECK(node_offer(&n, frame, 2, i) == NODE_QUEUED);
+    }
+    CHECK(node_offer(&n, frame, 1, i) == NODE_OTHER_SHAPE);
+    CHECK(node_offer(&n, frame, 0, i) == NODE_OTHER_SHAPE);
+    CHECK_EQUAL(NODE_QUEUE_FRAMES + 2u, n.counts.other_shape);
+    CHECK_EQUAL(0, node_queue_dropped(&n.queue));
+    while (node_work(&n)) {
+    }
+    CHECK_EQUAL(NODE_QUEUE_FRAMES, n.counts.frames);
+    CHECK_EQUAL(0, n.counts.refused);
 }
 
 /* The blob `every` has a timing section: a grid of 20 ms, gaps of at most 1 s. */
@@ -241,7 +261,7 @@ static void clock_that_jumps(void) {
     size_t i;
     begin(&n, NODE_PLAIN, 1000u);
     for (i = 0; i < sizeof times / sizeof times[0]; i++) {
-        CHECK(node_offer(&n, frame, times[i]) == NODE_QUEUED && node_work(&n));
+        CHECK(node_offer(&n, frame, 2, times[i]) == NODE_QUEUED && node_work(&n));
         packets += (uint32_t)node_classify(&n, times[i], packet);
     }
     CHECK_EQUAL(6, packets); /* at 1000, 2000, 5000000, 1040, the end of time, 1007; after a jump back one period passes first */
@@ -266,6 +286,7 @@ int firmware_main(void) {
     check_test("one_packet_a_period", one_packet_a_period);
     check_test("bad_frames_cost_only_themselves", bad_frames_cost_only_themselves);
     check_test("overflowing_queue_keeps_the_oldest", overflowing_queue_keeps_the_oldest);
+    check_test("frames_of_another_shape_are_counted", frames_of_another_shape_are_counted);
     check_test("frames_go_on_the_blobs_grid", frames_go_on_the_blobs_grid);
     check_test("clock_that_jumps", clock_that_jumps);
     check_test("names_of_classes", names_of_classes);

@@ -99,7 +99,14 @@ static int runs(int used, int which) {
            sim.mapped[used] == 1 && sim.mapped[1 - used] == 0;
 }
 
+/* Which slot an update goes to; 9: to none. */
+static unsigned target(int in_use) {
+    unsigned slot = 9;
+    return node_slot_target(&sim.flash, in_use, &slot) == NODE_SLOT_OK ? slot : 9;
+}
+
 static void nothing_is_there(void) {
+    unsigned slot = 9;
     begin();
     CHECK_EQUAL(UINT64_MAX, (uint64_t)(int64_t)choose());
     CHECK(verdicts[0].fault == NODE_SLOT_EMPTY && verdicts[1].fault == NODE_SLOT_EMPTY);
@@ -108,8 +115,9 @@ static void nothing_is_there(void) {
     CHECK(verdicts[1].fault == NODE_SLOT_ABSENT);
     CHECK_EQUAL(0, trial.asked);
     CHECK_EQUAL(0, sim.spent);
-    CHECK(node_slot_target(&sim.flash, 0) == -1);
-    CHECK(node_slot_target(&sim.flash, -1) == 0);
+    CHECK(node_slot_target(&sim.flash, 0, &slot) == NODE_SLOT_ABSENT);
+    CHECK(target(-1) == 0);
+    CHECK_EQUAL(9, slot);
     CHECK(update(0, NODE_PLAIN) == NODE_SLOT_ABSENT);
     CHECK_EQUAL(0, sim.spent);
 }
@@ -243,7 +251,7 @@ static void a_blob_that_fells_the_node(void) {
     CHECK(choose() == 0 && runs(0, NODE_PLAIN));
     CHECK(verdicts[1].fault == NODE_SLOT_WORN);
     CHECK_EQUAL(1, trial.asked);
-    CHECK_EQUAL(1, node_slot_target(&sim.flash, 0));
+    CHECK_EQUAL(1, target(0));
     CHECK(update(0, NODE_HALF) == NODE_SLOT_OK && choose() == 1 && runs(1, NODE_HALF)); /* and can be replaced */
 }
 
@@ -255,11 +263,11 @@ static void updates_while_nothing_runs_keep_what_is_proven(void) {
     header.check_binary32 ^= 1u;
     header.check_binary16 ^= 1u;
     CHECK(update_with(-1, &NODE_BLOB[NODE_HALF], &header, 9) == NODE_SLOT_OK); /* newer, not tried, and wrong */
-    CHECK_EQUAL(1, node_slot_target(&sim.flash, -1));
+    CHECK_EQUAL(1, target(-1));
     CHECK(node_slot_update_begin(&u, &sim.flash, -1, &header) == NODE_SLOT_OK); /* the next one ends here */
     CHECK(choose() == 0 && runs(0, NODE_PLAIN));
     CHECK(update(-1, NODE_EVERY) == NODE_SLOT_OK && choose() == 1);
-    CHECK_EQUAL(0, node_slot_target(&sim.flash, -1)); /* both have: the older one goes */
+    CHECK_EQUAL(0, target(-1)); /* both have: the older one goes */
 }
 
 static void updates_that_are_refused_touch_nothing(void) {
@@ -311,6 +319,96 @@ static void flash_that_does_not_write(void) {
     CHECK(choose() == 1);
     CHECK(update_with(1, &NODE_BLOB[NODE_HALF], &header, 5) == NODE_SLOT_OK);
     CHECK(choose() == 0 && runs(0, NODE_HALF));
+}
+
+/* Slot `proven` holds what the node runs on; the other one nothing (-1), or a blob that came later: not yet tried, or worn out. */
+static void prove_one(unsigned proven, int other, int worn) {
+    begin();
+    CHECK(update(1 - (int)proven, NODE_PLAIN) == NODE_SLOT_OK);
+    CHECK(choose() == (int)proven);
+    if (other >= 0) {
+        CHECK(update((int)proven, other) == NODE_SLOT_OK);
+    }
+    if (worn) {
+        set_u32(1u - proven, TRY, 0, 0);
+        set_u32(1u - proven, TRY + 16, 0, 0);
+        set_u32(1u - proven, TRY + 32, 0, 0);
+    }
+    keep();
+    sim.touched[0] = sim.touched[1] = 0;
+    sim.reads = 0;
+}
+
+/* Every read of an update that comes while nothing runs, and of one beside what runs, fails once, or from then on. */
+static void reads_that_fail(unsigned proven, int other, int worn, int in_use) {
+    uint64_t reads, k, refused = 0;
+    prove_one(proven, other, worn);
+    CHECK(update(in_use, NODE_EVERY) == NODE_SLOT_OK);
+    CHECK(sim.touched[proven] == 0 && sim.touched[1u - proven] > 0);
+    reads = sim.reads;
+    CHECK(reads >= 4 && reads < 20);
+    for (k = 0; k < 2u * reads; k++) {
+        node_slot_fault fault;
+        bring_back();
+        sim.touched[0] = sim.touched[1] = 0;
+        sim.reads = 0;
+        sim.bad_from = k % reads;
+        sim.bad_to = k < reads ? sim.bad_from + 1u : UINT64_MAX;
+        fault = update(in_use, NODE_EVERY);
+        refused += fault == NODE_SLOT_READ;
+        CHECK_EQUAL(0, sim.touched[proven]);
+        sim.bad_from = sim.bad_to = 0;
+        if (fault == NODE_SLOT_OK) { /* then it is what the next start runs */
+            CHECK(choose() == 1 - (int)proven && runs(1 - (int)proven, NODE_EVERY));
+        } else {
+            CHECK(fault == NODE_SLOT_READ);
+            CHECK(!runs(choose(), NODE_EVERY));
+            set_u32(1u - proven, COMMIT, 0, 0); /* whatever stands there: what was proven is still there, and runs */
+            CHECK(choose() == (int)proven && runs((int)proven, NODE_PLAIN));
+        }
+    }
+    CHECK_EQUAL(2u * reads - (in_use >= 0), refused); /* beside what runs, the slot that is overwritten may go unread */
+}
+
+static void reads_that_fail_never_cost_what_is_proven(void) {
+    unsigned proven;
+    for (proven = 0; proven < 2; proven++) {
+        int known;
+        for (known = 0; known < 2; known++) {
+            const int in_use = known ? (int)proven : -1;
+            reads_that_fail(proven, -1, 0, in_use);
+            reads_that_fail(proven, NODE_HALF, 0, in_use);
+            reads_that_fail(proven, NODE_HALF, 1, in_use);
+        }
+        prove_one(proven, -1, 0); /* by its own words too: nothing is chosen, or the other one */
+        for (sim.bad_from = 0; sim.bad_from < 2; sim.bad_from++) {
+            unsigned slot = 9;
+            sim.reads = 0;
+            sim.bad_to = sim.bad_from + 1u;
+            CHECK(node_slot_target(&sim.flash, -1, &slot) == NODE_SLOT_READ);
+            CHECK_EQUAL(9, slot);
+        }
+    }
+}
+
+/* A start that cannot read runs what it can read, and writes no more than marks. */
+static void reads_that_fail_while_choosing(void) {
+    uint64_t k;
+    begin();
+    CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && choose() == 0);
+    CHECK(update(0, NODE_EVERY) == NODE_SLOT_OK && choose() == 1);
+    keep();
+    for (k = 0; k < 3; k++) {
+        bring_back();
+        sim.reads = 0;
+        sim.bad_from = k;
+        sim.bad_to = k + 1u;
+        CHECK(choose() == (k == 1 ? 0 : 1));
+        CHECK((verdicts[k % 2].fault == NODE_SLOT_READ) == (k < 2));
+        CHECK(memcmp(kept_a, slot_a, SLOT) == 0 && memcmp(kept_b, slot_b, SLOT) == 0);
+        sim.bad_from = sim.bad_to = 0;
+        CHECK(choose() == 1 && runs(1, NODE_EVERY));
+    }
 }
 
 /* For every byte (every `step`-th, and the last) at which power can fail: an update from `before` in slot a (and, when old is a blob, an older one in b) to `after`. */
@@ -460,6 +558,8 @@ int firmware_main(void) {
     check_test("updates_while_nothing_runs_keep_what_is_proven", updates_while_nothing_runs_keep_what_is_proven);
     check_test("updates_that_are_refused_touch_nothing", updates_that_are_refused_touch_nothing);
     check_test("flash_that_does_not_write", flash_that_does_not_write);
+    check_test("reads_that_fail_never_cost_what_is_proven", reads_that_fail_never_cost_what_is_proven);
+    check_test("reads_that_fail_while_choosing", reads_that_fail_while_choosing);
     check_test("power_lost_in_an_update", power_lost_in_an_update);
     check_test("power_lost_in_an_update_with_uncertain_erase", power_lost_in_an_update_with_uncertain_erase);
     check_test("power_lost_while_choosing", power_lost_while_choosing);

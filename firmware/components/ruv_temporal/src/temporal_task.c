@@ -303,11 +303,11 @@ esp_err_t temporal_task_submit(const float *frame, uint32_t n) {
     if (t == NULL) {
         return ESP_ERR_INVALID_STATE;
     }
-    if (frame == NULL || n != t->node.classifier->model.header.input_dim) {
+    if (frame == NULL) {
         (void)leave(t, NODE_OTHER_SHAPE);
-        return frame == NULL ? ESP_ERR_INVALID_ARG : ESP_ERR_INVALID_SIZE;
+        return ESP_ERR_INVALID_ARG;
     }
-    return leave(t, node_offer(&t->node, frame, now_us()));
+    return leave(t, node_offer(&t->node, frame, n, now_us()));
 }
 
 esp_err_t temporal_task_submit_csi(const int8_t *iq, size_t n_pairs, bool first_word_invalid, uint32_t timestamp) {
@@ -336,10 +336,7 @@ esp_err_t temporal_task_submit_state(const void *packet, size_t length) {
     if (t == NULL) {
         return ESP_ERR_INVALID_STATE;
     }
-    if (t->node.classifier->model.header.input_dim != NODE_STATE_FEATURES) {
-        return leave(t, NODE_OTHER_SHAPE);
-    }
-    return leave(t, node_offer(&t->node, features, time));
+    return leave(t, node_offer(&t->node, features, NODE_STATE_FEATURES, time));
 }
 
 esp_err_t temporal_task_shape(uint32_t *features, uint32_t *csi_pairs) {

@@ -20,10 +20,11 @@ static esp_err_t said(node_slot_fault fault) {
 
 esp_err_t temporal_update_begin(void) {
     const int in_use = ruv_slot_in_use();
+    unsigned slot;
     ruv_partitions_find(&partitions);
     node_slot_image_begin(&image, &partitions.flash, in_use);
-    open = node_slot_target(&partitions.flash, in_use) >= 0;
-    return open ? ESP_OK : said(NODE_SLOT_ABSENT);
+    open = true;
+    return said(node_slot_target(&partitions.flash, in_use, &slot));
 }
 
 esp_err_t temporal_update_write(const void *bytes, size_t count) {
