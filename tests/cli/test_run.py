@@ -81,6 +81,15 @@ def test_labels_match_classes_by_name() -> None:
     assert match_person(["3", "person 7"], "8") is None
 
 
+def test_names_of_any_script_match_themselves_alone() -> None:
+    assert match_person(["Jörg", "Jürg"], "Jürg") == 1
+    assert match_person(["Jörg"], "Jürg") is None
+    assert match_person(["J\u00f6rg"], "Jo\u0308RG") == 0  # composed, and decomposed
+    assert match_person(["日本", "राम"], "राम") == 1
+    assert match_person(["a-b", "a b"], "a b") == 1  # the very same name first
+    assert match_labels(["走る", "座る"], ["座る_RX", "座", "走る"]) == [1, None, 0]
+
+
 SUMMARY_KEYS = {
     "source": str,
     "recording": str,

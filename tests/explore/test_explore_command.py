@@ -170,6 +170,9 @@ def test_a_disk_that_is_full(place: Place, kind: str, monkeypatch: pytest.Monkey
         (["embeddings", "MODEL", "DATA", "--session", "wed"], "expected one of those there are (mon, tue)"),
         (["confusion", "MODEL", "nothing.npz"], "cannot be read: No such file"),
         (["drift", "MODEL", "DATA", "--session", "mon"], "at least two sessions, found mon alone"),
+        (["drift", "MODEL", "DATA", "DATA"], "set.npz: expected each file once, found it twice"),
+        (["confusion", "MODEL", "DATA", "--enroll-session", "mon"], "--enroll-session: expected with --enroll"),
+        (["confusion", "MODEL", "DATA", "--lag", 99], "(sit, walk, turn), 99 frames before an answer, found none"),
     ],
 )
 def test_refusals(place: Place, arguments: list[str], message: str) -> None:
@@ -184,13 +187,16 @@ def test_frames_with_nan_are_dropped_and_counted(place: Place) -> None:
     amp[[3, 70], 2] = np.nan
     save_sessions(place.data, amp=amp)
     out = place.folder / "a.html"
-    assert "2 frames that could not be trusted were dropped" in call(*place.arguments("confusion"), "-o", out).stdout
-    assert "2 frames that could not be trusted were dropped" in call(*place.arguments("drift"), "-o", out).stdout
+    for kind, count in (("confusion", 2), ("drift", 2), ("attention", 1), ("embeddings", 2)):
+        told = call(*place.arguments(kind), "-o", out).stdout
+        assert f"Dropped, since it could not be trusted: {count} not_finite." in told
     amp[:] = np.nan
     save_sessions(place.data, amp=amp)
     for kind in KINDS:
         place.before = sorted(place.folder.iterdir())
-        call(*place.arguments(kind), "-o", place.folder / "b.png", code=2)
+        said = call(*place.arguments(kind), "-o", place.folder / "b.png", code=2).stderr
+        assert "expected frames that a model can take, found none; dropped: 60 not_finite" in said
+        assert str(place.data) in said
         assert place.left_alone()
 
 
@@ -216,10 +222,108 @@ def test_a_gallery_that_was_enrolled(place: Place) -> None:
 def test_a_model_for_persons_has_no_answers_to_drift(place: Place) -> None:
     full_blob(PatternSettings(window=5, block_size=3, history=40), classifier=0).save(place.model)
     out = place.folder / "a.svg"
-    assert "the model has no classifier: give a gallery" in call(*place.arguments("drift"), "-o", out).stdout
+    assert "The model has no classifier: give a gallery (--enroll)" in call(*place.arguments("drift"), "-o", out).stdout
     document = json.loads(call(*place.arguments("drift"), "-o", out, "--json").stdout)
     assert [entry["confidence"] for entry in document["sessions"]] == [None, None]
     assert "the model answers" not in call(*place.arguments("attention"), "-o", out).stdout
+
+
+def drawn_words(place: Place, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> tuple[list[str], list[Any]]:
+    """What stands in the picture of one call, and the texts of its axes and legends."""
+    from matplotlib.text import Text
+
+    from aether_temporal.explore import files
+
+    figures: list[Any] = []
+    real = files.write
+    monkeypatch.setattr(files, "write", lambda picture, path: (figures.append(picture.figure), real(picture, path))[1])
+    call(*arguments, "-o", place.folder / "words.png")
+    (figure,) = figures
+    found = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+    return [text.get_text() for text in found], [figure, found]
+
+
+def test_every_colour_of_a_strip_has_its_name(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a stretch is too narrow for its name, a legend has it."""
+    labels = np.full(240, 0, dtype=np.int8)
+    labels[[90, 100]] = 1, 2
+    save_sessions(place.data, frame_activity=labels)
+    words, _ = drawn_words(place, monkeypatch, *place.arguments("attention"))
+    assert {"truth", "sit", "walk", "turn"} <= set(words)
+
+
+def test_bursts_are_told_in_frames(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A distance in frames is a time only where frames come evenly."""
+    words, _ = drawn_words(place, monkeypatch, *place.arguments("attention"))
+    assert {"layer 0\nseconds back", "seconds from the chosen frame"} <= set(words)
+    even = np.tile(np.arange(60) / 50.0, 4)
+    even[60:120] += np.repeat([0.0, 0.8], 30)
+    save_sessions(place.data, rate_hz=None, t=even.astype(np.float32))
+    words, _ = drawn_words(place, monkeypatch, *place.arguments("attention"))
+    assert {"layer 0\nframes back", "frames from the chosen frame", "seconds"} <= set(words)
+
+
+def test_persons_that_are_not_enrolled_are_named(place: Place) -> None:
+    out = place.folder / "a.html"
+    enrol = ["--enroll", f"cleo={place.data.parent / 'one.npy'}", "--enroll", f"ann={place.data.parent / 'one.npy'}"]
+    with np.load(place.data) as archive:
+        np.save(place.data.parent / "one.npy", archive["amp"][:60])
+    said = call(*place.arguments("confusion"), *enrol, "-o", out).stdout
+    assert "Not enrolled, and not counted: ben." in said
+    assert "Not counted, since nothing is known of them: 2 recordings." in said
+    document = json.loads(call(*place.arguments("confusion"), *enrol, "-o", out, "--json").stdout)
+    assert (document["recordings"], document["recordings_counted"], document["unmatched_persons"]) == (4, 2, ["ben"])
+    assert document["lag"] == 0  # a person is the same all the time
+    said = call(*place.arguments("drift"), *enrol, "-o", out).stdout
+    assert "Not enrolled, so neither right nor wrong: ben." in said
+
+
+def test_one_frame_each(place: Place, recwarn: pytest.WarningsRecorder) -> None:
+    """A picture with an axis that has a length, and no warning."""
+    with np.load(place.data) as archive:
+        save_sessions(place.data, amp=archive["amp"][:4], rec_offset=np.arange(5), frame_activity=np.zeros(4, np.int8))
+    out = place.folder / "a.svg"
+    call(*place.arguments("drift"), "-o", out)
+    call("attention", place.model, place.data, "--recording", "b", "-o", out)
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_the_same_note_of_many_recordings_is_one(place: Place) -> None:
+    """Each recording has a rate of its own, none of them the model's."""
+    stamps = np.concatenate([np.arange(60) / rate for rate in (100, 110, 120, 50)]).astype(np.float32)
+    save_sessions(place.data, rate_hz=None, t=stamps)
+    for kind in ("confusion", "drift", "embeddings"):
+        said = call(*place.arguments(kind), "-o", place.folder / "a.svg").stdout
+        assert said.count("the model expects 50 frames a second") == 1
+        assert "3 of 4 recordings, such as" in said
+
+
+def test_names_in_any_script(place: Place, recwarn: pytest.WarningsRecorder) -> None:
+    """They match themselves and nobody else; what the font lacks is said in one line."""
+    save_sessions(place.data, rec_person=["日本", "Jörg", "日本", "Jürg"])
+    out = place.folder / "a.html"
+    said = call(*place.arguments("embeddings"), "-o", out).stdout
+    assert "not enrolled: Jürg" in said
+    assert "drawn as boxes, since the font lacks them: 日 本" in said
+    assert "日本" in out.read_text(encoding="utf-8")
+    assert [str(warning.message) for warning in recwarn] == []
+    document = json.loads(call(*place.arguments("embeddings"), "-o", out, "--json").stdout)
+    assert document["rank1"]["windows"] == 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_legends_are_inside_the_picture(place: Place, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.legend import Legend
+
+    save_sessions(place.data, rec_person=["ann", "ben", "ann", "someone else"])  # the longest legend there is
+    _, (figure, _) = drawn_words(place, monkeypatch, *place.arguments(kind))
+    figure.draw_without_rendering()
+    legends = figure.findobj(Legend)
+    assert len(legends) == (kind != "confusion")
+    for legend in legends:
+        box = legend.get_window_extent()
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+        assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1
 
 
 def test_names_are_no_markup(place: Place) -> None:

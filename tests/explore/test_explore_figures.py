@@ -13,6 +13,7 @@ from aether_temporal.explore.confusion import confuse, pairs
 from aether_temporal.explore.drift import drift, without_gain
 from aether_temporal.explore.embeddings import map_embeddings, principal
 from aether_temporal.explore.sources import open_sources
+from aether_temporal.explore.style import apart
 from aether_temporal.recordings import RecordingError, open_recordings
 from aether_temporal.running import enrol, run
 
@@ -178,6 +179,41 @@ def test_a_shape_that_moves_is_seen_and_a_gain_is_not(tmp_path: Path) -> None:
     assert shifts[0].max() < 1e-5
     assert shifts[1].argmax() == 2
     assert shifts[1][2] > 1
+
+
+def test_features_that_are_no_amplitudes_are_compared_as_they_are(tmp_path: Path) -> None:
+    """Their mean may be next to nothing, or negative: a frame divided by it says nothing."""
+    path = save_sessions(tmp_path / "a.npz")
+    with np.load(path) as archive:
+        amp = archive["amp"]
+    moved = amp - amp.mean(axis=1, keepdims=True)
+    moved[120:, 2] += 3.0
+    assert (moved[:120] < 0).any()
+    found = drift(MODEL, open_sources([str(save_sessions(path, amp=moved))]), capacity=40)
+    first, second = found.sessions
+    assert not found.amplitudes
+    np.testing.assert_allclose(first.mean, moved[:120].mean(axis=0, dtype=np.float64), rtol=1e-6)
+    np.testing.assert_allclose(second.spread, moved[120:].std(axis=0, dtype=np.float64), rtol=1e-6)
+    shift = (moved[120:].mean(axis=0) - moved[:120].mean(axis=0)) / moved[:120].std(axis=0)
+    np.testing.assert_allclose(second.shift(first), shift, rtol=1e-4, atol=1e-6)
+
+
+def test_names_do_not_lie_on_one_another() -> None:
+    rng = np.random.default_rng(0)
+    centres, sizes = rng.uniform(0, 6, (60, 2)), np.tile([0.4, 0.15], (60, 1))
+    centres[1] = centres[0]
+
+    def overlaps(places: np.ndarray) -> int:
+        away = np.abs(places[:, None] - places[None])
+        return int(((away < 0.9 * sizes[0]).all(axis=2).sum() - len(places)) // 2)
+
+    found = apart(centres, sizes)
+    assert overlaps(centres) > 5
+    assert overlaps(found) == 0
+    assert np.abs(found - centres).max() < 0.5
+    far = np.array([[0.0, 0.0], [3.0, 3.0]])
+    np.testing.assert_allclose(apart(far, sizes[:2]), far, atol=1e-5)
+    assert apart(centres[:1], sizes[:1]).shape == (1, 2)
 
 
 def test_drift_needs_sessions(tmp_path: Path) -> None:

@@ -201,6 +201,16 @@ def test_the_chosen_query() -> None:
             attend(model, recording_of(frames), capacity=64, query=wrong)
 
 
+def test_truth_is_that_of_the_frame() -> None:
+    """However late the answers are: the strip stands over the frames that are looked at."""
+    model = TemporalModel.from_blob(full_blob(PATTERNS["small"]))
+    labels = np.repeat([0, 1, 2], 10)
+    recording = recording_of(frames_of(30), labels=labels, label_names=("sit", "walk", "turn"))
+    truth = attend(model, recording, capacity=64).truth
+    assert model.delay == 2
+    np.testing.assert_array_equal(truth, labels)
+
+
 def test_a_model_for_persons_answers_nothing() -> None:
     model = TemporalModel.from_blob(full_blob(PATTERNS["small"], classifier=0))
     found = attend(model, recording_of(frames_of(50)), capacity=64)

@@ -52,6 +52,12 @@ def _sessions(function: F) -> F:
     )(function)
 
 
+def _window(default: int | None, text: str) -> Callable[[F], F]:
+    return click.option(
+        "--window", type=click.IntRange(min=1), default=default, show_default=default is not None, help=text
+    )
+
+
 def _lag(function: F) -> F:
     return click.option(
         "--lag",
@@ -85,13 +91,13 @@ def _begin(model: str, output: str, options: dict[str, Any]) -> tuple[TemporalMo
 def _finish(picture: Picture, output: str, document: dict[str, Any], as_json: bool) -> None:
     from aether_temporal.explore.files import write
 
-    write(picture, output)
+    strange = write(picture, output)
     if as_json:
         print_json({"picture": output, **document})
         return
     out = console()
     _print_table(out, picture.table)
-    for line in picture.lines:
+    for line in (*picture.lines, *strange):
         out.print(line)
     out.print(f"drawn to {output}")
 
@@ -136,13 +142,7 @@ def attention(model: str, recording: str, output: str, as_json: bool, **options:
 @_recordings
 @click.option("--gallery-session", help="Enrol the persons from this session. [default: that of the first recording]")
 @_sessions
-@click.option(
-    "--window",
-    type=click.IntRange(min=1),
-    default=_POINT,
-    show_default=True,
-    help="Frames a window, a point in the map.",
-)
+@_window(_POINT, "Frames a window, a point in the map.")
 @_output
 @stream_options
 @pick_option
@@ -190,29 +190,29 @@ def _stored_gallery(path: str) -> Gallery | None:
     return Gallery.load(path) if stored else None
 
 
-@command.command("confusion")
-@model_argument
-@_recordings
-@_sessions
-@click.option(
-    "--window", type=click.IntRange(min=1), help=f"Count windows of so many frames, such as {WINDOW}. [default: frames]"
-)
-@_enroll
-@_lag
-@_output
-@stream_options
-@pick_option
-@json_option
-def confusion(
-    model: str, recordings: tuple[str, ...], output: str, as_json: bool, sessions: tuple[str, ...], **options: Any
+def _scored(function: F) -> F:
+    """Options of the pictures that hold a model's answers against what is true."""
+    for option in (json_option, pick_option, stream_options, _output, _lag, _enroll, _sessions, _recordings):
+        function = option(function)
+    return model_argument(function)
+
+
+def _score(
+    figures: Callable[..., Any],
+    drawn: Callable[[Any], Picture],
+    model: str,
+    recordings: tuple[str, ...],
+    output: str,
+    as_json: bool,
+    sessions: tuple[str, ...],
+    **options: Any,
 ) -> None:
-    """What MODEL answers where something else is true: the confusion matrix over RECORDINGS that have labels."""
+    if options["enroll_session"] is not None and not options["enroll"]:
+        raise click.UsageError("--enroll-session: expected with --enroll, found alone")
     opened, common = _begin(model, output, options)
-    from aether_temporal.explore.confusion import confuse
-    from aether_temporal.explore.confusion_picture import confusion_picture
     from aether_temporal.explore.sources import open_sources
 
-    found = confuse(
+    found = figures(
         opened,
         open_sources(recordings, sessions),
         window=options["window"],
@@ -220,41 +220,26 @@ def confusion(
         lag=options["lag"],
         **common,
     )
-    _finish(confusion_picture(found), output, found.document(), as_json)
+    _finish(drawn(found), output, found.document(), as_json)
+
+
+@command.command("confusion")
+@_scored
+@_window(None, f"Count windows of so many frames, such as {WINDOW}. [default: frames]")
+def confusion(**options: Any) -> None:
+    """What MODEL answers where something else is true: the confusion matrix over RECORDINGS that have labels."""
+    from aether_temporal.explore.confusion import confuse
+    from aether_temporal.explore.confusion_picture import confusion_picture
+
+    _score(confuse, confusion_picture, **options)
 
 
 @command.command("drift")
-@model_argument
-@_recordings
-@_sessions
-@click.option(
-    "--window",
-    type=click.IntRange(min=1),
-    default=_POINT,
-    show_default=True,
-    help="Frames a window, a point over time.",
-)
-@_enroll
-@_lag
-@_output
-@stream_options
-@pick_option
-@json_option
-def drift(
-    model: str, recordings: tuple[str, ...], output: str, as_json: bool, sessions: tuple[str, ...], **options: Any
-) -> None:
+@_scored
+@_window(_POINT, "Frames a window, a point over time.")
+def drift(**options: Any) -> None:
     """How RECORDINGS change from session to session: features, gain, confidence, margin, accuracy."""
-    opened, common = _begin(model, output, options)
     from aether_temporal.explore.drift import drift as find_drift
     from aether_temporal.explore.drift_picture import drift_picture
-    from aether_temporal.explore.sources import open_sources
 
-    found = find_drift(
-        opened,
-        open_sources(recordings, sessions),
-        window=options["window"],
-        gallery=_enrolled(opened, options, common),
-        lag=options["lag"],
-        **common,
-    )
-    _finish(drift_picture(found), output, found.document(), as_json)
+    _score(find_drift, drift_picture, **options)

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from aether_temporal.errors import InvalidArgumentError, ResultOverflowError
 from aether_temporal.model import Dtype, TemporalModel
-from aether_temporal.recordings import Recording, RecordingError
+from aether_temporal.recordings import Recording
 from aether_temporal.running import model_input
 from aether_temporal.running.stream import answer_names, truth_of
 
 from .attending import Attending, Floats, Weights
+from .sources import no_frames
 from .tracing import has_classes, trace
 
 COLUMNS, ROWS = 1200, 400
@@ -50,8 +51,9 @@ class Attention:
     """What a model attended to in a recording of `frames` frames.
 
     query: index of the chosen frame. answers, truth [T] or None (the model has no classifier; nothing is known): index
-    into names, -1 unknown. difference: the largest one between the binary64 outputs behind the weights and the core's
-    (logits or, without a classifier, embeddings), over the largest of the core's.
+    into names, -1 unknown; truth is each frame's own label, however late the model's answers are. difference: the
+    largest one between the binary64 outputs behind the weights and the core's (logits or, without a classifier,
+    embeddings), over the largest of the core's.
     """
 
     recording: Recording
@@ -139,7 +141,7 @@ def attend(
     """
     given = model_input(model, recording, pick)
     if not len(given.frames):
-        raise RecordingError(f"{recording.title}: expected frames that a model can take, found none")
+        raise no_frames(given.recording)
     count = len(given.frames)
     chosen = count - 1 if query is None else query
     if not -count <= chosen < count:
@@ -160,7 +162,7 @@ def attend(
         answers.append(logits.argmax(axis=1))
         begin += len(frames)
     names = answer_names(model)
-    truth = truth_of(names, given.recording, False, model.delay)[0] if answers_classes else None
+    truth = truth_of(names, given.recording, False)[0] if answers_classes else None
     return Attention(
         recording=given.recording,
         names=names,

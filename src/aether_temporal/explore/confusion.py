@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Recording, RecordingError
 from aether_temporal.running import Gallery, Result, run
+from aether_temporal.running.truth import match_person
+
+from .sources import Remarks, no_frames
 
 Counts = NDArray[np.int64]
 
@@ -19,7 +23,8 @@ Counts = NDArray[np.int64]
 @dataclass(frozen=True, eq=False)
 class Confusion:
     """`counts` [C, C]: row the truth, column the answer; frames, or windows of `window` frames. lag: an answer is
-    compared with the label of so many frames before."""
+    compared with the label of so many frames before. recordings: how many there are; `counted` of them have something
+    in `counts`. unmatched: labels that are no class, persons that are not enrolled."""
 
     names: tuple[str, ...]
     counts: Counts
@@ -27,8 +32,9 @@ class Confusion:
     lag: int
     enrolled: bool
     recordings: int
+    counted: int
     unmatched: tuple[str, ...]
-    dropped: int
+    dropped: Counter[str]
     notes: tuple[str, ...]
 
     @property
@@ -50,10 +56,11 @@ class Confusion:
             "window": self.window,
             "lag": self.lag,
             "recordings": self.recordings,
+            "recordings_counted": self.counted,
             "accuracy": self.accuracy,
             "balanced": self.balanced,
-            "unmatched_labels": list(self.unmatched),
-            "dropped": self.dropped,
+            "unmatched_persons" if self.enrolled else "unmatched_labels": list(self.unmatched),
+            "dropped": dict(self.dropped),
             "notes": list(self.notes),
         }
 
@@ -88,31 +95,53 @@ def confuse(
     pick: Sequence[int] | None = None,
 ) -> Confusion:
     """Every recording from its beginning, as `aether run` does; window None: frame by frame. lag None: the delay that
-    the blob states. RecordingError when not one frame (or window) has a label that is a class of the model, or a person
-    of the gallery."""
+    the blob states. RecordingError when there are no frames, or not one frame (or window) has a label that is a class
+    of the model, or a person of the gallery."""
     counts: Counts = np.zeros((0, 0), dtype=np.int64)
     names: tuple[str, ...] = ()
     unmatched: set[str] = set()
-    notes: dict[str, None] = {}
-    count = dropped = 0
+    remarks = Remarks()
+    total = counted = frames = 0
     sources: dict[str, None] = {}
+    last: Recording | None = None
     for recording in recordings:
         result = run(model, recording, capacity=capacity, dtype=dtype, gallery=gallery, pick=pick, lag=lag)
-        if not count:
+        if not total:
             names = result.names
             counts = np.zeros((len(names), len(names)), dtype=np.int64)
-        count += 1
+        total, frames, last = total + 1, frames + len(result), result.recording
         sources[recording.source] = None
-        np.add.at(counts, pairs(result, window), 1)
-        unmatched.update(result.unmatched)
-        dropped += sum(result.recording.dropped.values())
-        notes.update(dict.fromkeys(result.notes))
+        found = pairs(result, window)
+        np.add.at(counts, found, 1)
+        counted += bool(len(found[0]))
+        unmatched.update(result.unmatched if gallery is None else _stranger(names, recording))
+        remarks.add(result.recording, result.notes)
+    if last is not None and not frames:
+        raise no_frames(last)
     if not counts.sum():
         what = "persons that are enrolled" if gallery is not None else f"labels that are classes ({', '.join(names)})"
         length = "" if window is None else f", in windows of {window} frames"
-        found = f"none; labels there: {', '.join(sorted(unmatched))}" if unmatched else "none"
-        raise RecordingError(f"{', '.join(sources)}: expected {what}{length}, found {found}")
+        late = f", {lag} frames before an answer" if lag and gallery is None else ""
+        kind = "labels" if gallery is None else "persons"
+        there = f"none; {kind} there: {', '.join(sorted(unmatched))}" if unmatched else "none"
+        raise RecordingError(f"{', '.join(sources)}: expected {what}{length}{late}, found {there}")
     lag = model.delay if lag is None else lag
     return Confusion(
-        names, counts, window, lag, gallery is not None, count, tuple(sorted(unmatched)), dropped, tuple(notes)
+        names=names,
+        counts=counts,
+        window=window,
+        lag=0 if gallery is not None else lag,
+        enrolled=gallery is not None,
+        recordings=total,
+        counted=counted,
+        unmatched=tuple(sorted(unmatched)),
+        dropped=remarks.dropped,
+        notes=remarks.notes(),
     )
+
+
+def _stranger(names: Sequence[str], recording: Recording) -> set[str]:
+    """The recording's person, who is not among the names."""
+    if recording.person is None or match_person(names, recording.person) is not None:
+        return set()
+    return {recording.person}

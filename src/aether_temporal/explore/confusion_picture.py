@@ -8,7 +8,8 @@ import numpy as np
 
 from .confusion import Confusion
 from .files import Picture
-from .style import new_figure, text
+from .sources import counted, dropped_line
+from .style import listed, new_figure, text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,12 +74,16 @@ def _ticks(axes: Axes, found: Confusion) -> None:
 
 
 def _lines(found: Confusion) -> list[str]:
-    lines = [f"{found.recordings} recordings, each from its beginning. Rows without a label that occurs are empty."]
+    kind = "person" if found.enrolled else "class"
+    lines = [f"{counted(found.recordings, 'recording')}, each from its beginning."]
+    if not found.counts.sum(axis=1).all():
+        lines.append(f"The row of a {kind} that does not occur is empty.")
     if found.unmatched:
-        lines.append(f"Not classes of this model, and not counted: {', '.join(found.unmatched)}.")
-    if found.dropped:
-        lines.append(f"{found.dropped} frames that could not be trusted were dropped.")
-    return [*lines, *found.notes]
+        what = "Not enrolled" if found.enrolled else "Not classes of this model"
+        lines.append(f"{what}, and not counted: {listed(found.unmatched, 20)}.")
+    if left := found.recordings - found.counted:
+        lines.append(f"Not counted, since nothing is known of them: {counted(left, 'recording')}.")
+    return [*lines, *dropped_line(found.dropped), *found.notes]
 
 
 def _table(found: Confusion) -> list[list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Recording, RecordingError
 from aether_temporal.running import Gallery, Result, model_frames, model_input, run
+from aether_temporal.running.truth import match_person
 
-from .sources import session_of
+from .sources import Remarks, no_frames, session_of
 from .style import seconds
 from .tracing import has_classes
 
@@ -47,8 +49,8 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """`mean`, `spread` [F]: of each feature after the gain is removed, over all frames; `between` [F]: standard
-    deviation of the recordings' means. `frames` counts them all."""
+    """`mean`, `spread` [F]: of each feature (after the gain is removed, where `Drift.amplitudes`), over all frames;
+    `between` [F]: standard deviation of the recordings' means. `frames` counts them all."""
 
     name: str
     frames: int
@@ -82,16 +84,19 @@ class Session:
 
 @dataclass(frozen=True, eq=False)
 class Drift:
-    """Sessions in the order of the recordings; the first is what the others are compared with. gain_removed: by the
-    model itself. answers: what confidence and margin are of; None where the model has no classifier and no gallery was
-    given, and they mean nothing."""
+    """Sessions in the order of the recordings; the first is what the others are compared with. amplitudes: nothing is
+    negative, and each frame was divided by its mean; otherwise features are compared as they are. gain_removed: by the
+    model itself. strangers: persons that are not enrolled. answers: what confidence and margin are of; None where the
+    model has no classifier and no gallery was given, and they mean nothing."""
 
     sessions: tuple[Session, ...]
     unit: str
     window: int
+    amplitudes: bool
     gain_removed: bool
     answers: Literal["classes", "persons"] | None
-    dropped: int
+    strangers: tuple[str, ...]
+    dropped: Counter[str]
     notes: tuple[str, ...]
 
     def document(self) -> dict[str, Any]:
@@ -101,7 +106,9 @@ class Drift:
             "window": self.window,
             "unit": self.unit,
             "answers": self.answers,
-            "dropped": self.dropped,
+            "gain_divided_out": self.amplitudes,
+            "unmatched_persons": list(self.strangers),
+            "dropped": dict(self.dropped),
             "sessions": [
                 {
                     "session": session.name,
@@ -156,21 +163,21 @@ def drift(
     """Each recording from its beginning, as `aether run` does. RecordingError for a recording without a session, or
     without frames, or fewer than two sessions."""
     gathered: dict[str, _Gathered] = {}
-    notes: dict[str, None] = {}
+    remarks = Remarks()
     units: set[str] = set()
-    dropped = 0
+    strangers: set[str] = set()
     for recording in recordings:
         session = gathered.setdefault(session_of(recording), _Gathered())
         given = model_input(model, recording, pick)
         result = run(model, given, capacity=capacity, dtype=dtype, gallery=gallery, lag=lag)
         if not len(result):
-            raise RecordingError(f"{recording.title}: expected frames that a model can take, found none")
-        dropped += sum(result.recording.dropped.values())
-        notes.update(dict.fromkeys(result.notes))
+            raise no_frames(result.recording)
+        remarks.add(result.recording, result.notes)
         taken = model_frames(model, result.recording, pick if given.recording is recording else None)
-        frames, gain = without_gain(taken)
-        session.add(frames)
-        time, unit = seconds(result.recording)
+        gain = session.add(taken)
+        if gallery is not None and recording.person and match_person(gallery.names, recording.person) is None:
+            strangers.add(recording.person)
+        time, unit, step = seconds(result.recording)
         units.add(unit)
         sure = _confidence(result)
         truth = np.full(len(result), -1) if result.truth is None else result.truth
@@ -188,7 +195,6 @@ def drift(
                     known=int((truth[part] >= 0).sum()),
                 )
             )
-        step = float(time[-1]) / max(1, len(time) - 1)
         session.parts.append(Part(recording.title, float(time[-1]) + step, tuple(pieces)))
     if len(gathered) < 2:
         raise RecordingError(
@@ -196,19 +202,50 @@ def drift(
         )
     unit = "seconds" if units == {"seconds"} else "frames" if units == {"frames"} else "seconds or frames"
     removed = model.settings is not None and model.settings.gain == "mean"
-    sessions = tuple(g.session(name) for name, g in gathered.items())
+    amplitudes = all(g.positive for g in gathered.values())
+    sessions = tuple(g.session(name, amplitudes) for name, g in gathered.items())
     answers: Literal["classes", "persons"] | None = "persons" if gallery is not None else "classes"
     if gallery is None and not has_classes(model):
         answers = None
-        notes["the model has no classifier: give a gallery (--enroll) to see confidence, margin and accuracy"] = None
-    return Drift(sessions, unit, window, removed, answers, dropped, tuple(notes))
+    return Drift(
+        sessions=sessions,
+        unit=unit,
+        window=window,
+        amplitudes=amplitudes,
+        gain_removed=removed,
+        answers=answers,
+        strangers=tuple(sorted(strangers)),
+        dropped=remarks.dropped,
+        notes=remarks.notes(),
+    )
 
 
 class _Gathered:
-    """Sums over a session's frames, a recording at a time."""
+    """Sums over a session's frames, a recording at a time; with and without the gain, since only the last frame says
+    whether all are amplitudes."""
 
     def __init__(self) -> None:
         self.parts: list[Part] = []
+        self.positive = True
+        self._plain, self._shapes = _Moments(), _Moments()
+
+    def add(self, taken: NDArray[np.float32]) -> Floats:
+        """The frames' gain."""
+        frames, gain = without_gain(taken)
+        self.positive = self.positive and not bool((taken < 0).any())
+        self._plain.add(taken.astype(np.float64))
+        self._shapes.add(frames)
+        return gain
+
+    def session(self, name: str, amplitudes: bool) -> Session:
+        moments = self._shapes if amplitudes else self._plain
+        return Session(name, sum(moments.counts), *moments.total(), tuple(self.parts))
+
+
+class _Moments:
+    """Mean and variance of each recording, and of all together."""
+
+    def __init__(self) -> None:
         self.means: list[Floats] = []
         self.squares: list[Floats] = []
         self.counts: list[int] = []
@@ -218,9 +255,10 @@ class _Gathered:
         self.squares.append(frames.var(axis=0))
         self.counts.append(len(frames))
 
-    def session(self, name: str) -> Session:
+    def total(self) -> tuple[Floats, Floats, Floats]:
+        """Mean, standard deviation over frames, and of the recordings' means."""
         weight = np.array(self.counts)[:, None] / sum(self.counts)
         means = np.stack(self.means)
         mean = (means * weight).sum(axis=0)
         variance = ((np.stack(self.squares) + (means - mean) ** 2) * weight).sum(axis=0)
-        return Session(name, sum(self.counts), mean, np.sqrt(variance), means.std(axis=0), tuple(self.parts))
+        return mean, np.sqrt(variance), means.std(axis=0)

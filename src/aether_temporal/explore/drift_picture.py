@@ -8,7 +8,8 @@ import numpy as np
 
 from .drift import Drift, rms
 from .files import Picture
-from .style import GREY, colour, new_figure, plain, stacked, text
+from .sources import dropped_line
+from .style import GREY, colour, listed, new_figure, plain, stacked, text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +37,7 @@ def drift_picture(found: Drift) -> Picture:
     if found.answers is not None:
         sure = "cosine" if found.answers == "persons" else "confidence"
         _over_time(rows[1], found, "confidence", sure, f"{sure.capitalize()} and margin of the answers")
-        rows[1].set_ylim(0, 1.03)
+        rows[1].set_ylim(min(0.0, 1.05 * _least_sure(found)), 1.03)
         _margin(rows[1], found)
     if labelled:
         _accuracy(rows[2], found)
@@ -60,9 +61,15 @@ def _profiles(axes: Axes, found: Drift) -> None:
         if place < _LEGEND:
             low, high = session.mean - session.between, session.mean + session.between
             axes.fill_between(index, low, high, color=own, alpha=0.15, lw=0)
-    plain(
-        axes, "Mean of each feature, gain removed (band: between recordings)", "feature (carrier)", "mean of frame = 1"
-    )
+    if found.amplitudes:
+        title, label = "Mean of each feature, gain removed (band: between recordings)", "mean of a frame = 1"
+    else:
+        title, label = "Mean of each feature (band: between recordings)", "value"
+    plain(axes, title, "feature (carrier)", label)
+
+
+def _least_sure(found: Drift) -> float:
+    return min(piece.confidence for session in found.sessions for piece in session.pieces)
 
 
 def _shifts(axes: Axes, found: Drift) -> None:
@@ -97,11 +104,11 @@ def _starts(found: Drift) -> list[list[float]]:
 
 def _over_time(axes: Axes, found: Drift, what: str, label: str, title: str) -> None:
     pieces = sum(len(session.pieces) for session in found.sessions)
-    marker = "." if pieces <= _MARKED else ""
     for place, (session, starts) in enumerate(zip(found.sessions, _starts(found), strict=True)):
         for start, part in zip(starts, session.parts, strict=True):
             time = [start + piece.at for piece in part.pieces]
             values = [getattr(piece, what) for piece in part.pieces]
+            marker = "." if pieces <= _MARKED or len(time) == 1 else ""  # one alone makes no line
             axes.plot(time, values, color=colour(place), lw=0.9, marker=marker, ms=4)
         end = starts[-1] + session.parts[-1].length
         axes.hlines(session.average(what), starts[0], end, color=colour(place), lw=2.2, alpha=0.45)
@@ -113,7 +120,8 @@ def _margin(axes: Axes, found: Drift) -> None:
     for session, starts in zip(found.sessions, _starts(found), strict=True):
         for start, part in zip(starts, session.parts, strict=True):
             time = [start + piece.at for piece in part.pieces]
-            other.plot(time, [piece.margin for piece in part.pieces], color=GREY, lw=0.8, ls=":")
+            marker = "." if len(time) == 1 else ""
+            other.plot(time, [piece.margin for piece in part.pieces], color=GREY, lw=0.8, ls=":", marker=marker, ms=2)
     other.set_ylim(bottom=0)
     other.set_ylabel("margin (dotted)", fontsize=9, color=GREY)
     other.tick_params(labelsize=8, colors=GREY)
@@ -150,11 +158,16 @@ def _boundaries(rows: list[Axes], found: Drift) -> None:
 def _lines(found: Drift) -> list[str]:
     lines = [
         "Each frame is divided by its mean amplitude, its gain, before its features are compared: what moves is the "
-        "shape of the channel. A shift is in standard deviations of single frames of the first session.",
+        "shape of the channel."
+        if found.amplitudes
+        else "Some features are negative, so they are no amplitudes: they are compared as they are, gain included.",
+        "A shift is in standard deviations of single frames of the first session.",
     ]
-    if found.dropped:
-        lines.append(f"{found.dropped} frames that could not be trusted were dropped.")
-    return [*lines, *found.notes]
+    if found.answers is None:
+        lines.append("The model has no classifier: give a gallery (--enroll) to see cosine, margin and accuracy.")
+    if found.strangers:
+        lines.append(f"Not enrolled, so neither right nor wrong: {listed(found.strangers, 20)}.")
+    return [*lines, *dropped_line(found.dropped), *found.notes]
 
 
 def _table(found: Drift) -> list[list[str]]:
@@ -167,7 +180,7 @@ def _table(found: Drift) -> list[list[str]]:
                 session.name,
                 str(len(session.parts)),
                 str(session.frames),
-                f"{session.average('gain'):.2f}",
+                f"{session.average('gain'):.4g}",
                 f"{rms(session.shift(found.sessions[0])):.2f}",
                 f"{session.average('confidence'):.3f}" if says else "",
                 f"{session.average('margin'):.2f}" if says else "",

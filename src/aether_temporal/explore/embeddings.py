@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +14,11 @@ from aether_temporal.errors import InvalidArgumentError, ResultOverflowError
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Recording, RecordingError
 from aether_temporal.running import Gallery, model_input
+from aether_temporal.running.stream import rate_notes
 from aether_temporal.running.truth import match_person
 
-from .sources import person_of
+from .sources import Remarks, no_frames, person_of
+from .style import listed
 
 Floats = NDArray[np.float64]
 
@@ -57,6 +60,7 @@ class EmbeddingMap:
     probe: Points
     projection: Projection
     window: int
+    dropped: Counter[str]
     notes: tuple[str, ...]
 
     @property
@@ -92,6 +96,7 @@ class EmbeddingMap:
                 )
             ],
             "rank1": {"right": right, "windows": known},
+            "dropped": dict(self.dropped),
             "notes": list(self.notes),
         }
 
@@ -123,12 +128,13 @@ def map_embeddings(
     enrolled: dict[str, list[Floats]] = {}
     probes: list[tuple[str, Floats]] = []
     notes: list[str] = []
+    remarks = Remarks()
     first: str | None = gallery_session
     for index, recording in enumerate(recordings):
         person = person_of(recording)
         if index == 0 and first is None:
             first = recording.session
-        rows = _windows(model, recording, window, capacity, dtype, pick)
+        rows = _windows(model, recording, window, capacity, dtype, pick, remarks)
         if gallery is None and recording.session == first:
             enrolled.setdefault(person, []).append(rows)
         else:
@@ -147,11 +153,13 @@ def map_embeddings(
             notes.append("no probe: all recordings are of the gallery's session")
     probe = _probe(names, probes, model.embed_dim)
     if unknown := sorted({person for person, _ in probes if match_person(names, person) is None}):
-        notes.append(f"not enrolled: {', '.join(unknown)}")
+        notes.append(f"not enrolled: {listed(unknown, 20)}")
     if not len(points) and len(names) < 2 and not len(probe):
         raise RecordingError("gallery: expected at least two points to draw a map of, found one")
     fitted = points.rows if len(points) > len(names) else np.concatenate([means, probe.rows])
-    return EmbeddingMap(names, means, points, probe, principal(fitted), window, tuple(notes))
+    return EmbeddingMap(
+        names, means, points, probe, principal(fitted), window, remarks.dropped, (*notes, *remarks.notes())
+    )
 
 
 def principal(rows: Floats, most: int = 4) -> Projection:
@@ -187,17 +195,21 @@ def _windows(
     capacity: int,
     dtype: Dtype,
     pick: Sequence[int] | None,
+    remarks: Remarks,
 ) -> Floats:
     """[windows, E]; a window does not reach over a gap at which the stream begins anew."""
     rows = []
-    for frames in model_input(model, recording, pick).stretches():
+    given = model_input(model, recording, pick)
+    if not len(given.frames):
+        raise no_frames(given.recording)
+    remarks.add(given.recording, (*given.notes, *rate_notes(model, given.recording)))
+    for frames in given.stretches():
         try:
             found = model.embeddings(frames, capacity=capacity, dtype=dtype).astype(np.float64)
         except ResultOverflowError as error:
             raise ResultOverflowError(f"{recording.title}: {error}") from None
         rows += [_unit(found[at : at + window].mean(axis=0)) for at in range(0, len(found) - window + 1, window)]
     if not rows:
-        raise RecordingError(
-            f"{recording.title}: expected at least {window} frames on end, a window, found {len(recording)}"
-        )
+        longest = max(map(len, given.stretches()))
+        raise RecordingError(f"{recording.title}: expected at least {window} frames on end, a window, found {longest}")
     return np.stack(rows)

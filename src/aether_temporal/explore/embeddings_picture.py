@@ -8,7 +8,8 @@ import numpy as np
 
 from .embeddings import EmbeddingMap, Floats
 from .files import Picture
-from .style import COLOURS, GREY, colour, listed, new_figure, plain, text
+from .sources import dropped_line
+from .style import COLOURS, GREY, apart, colour, listed, new_figure, plain, text
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 _NAMED = 100
 """Persons up to which each has its name at its place."""
+
+_PANEL = np.array([6.5, 5.9])
+"""Inches that a map is wide and high, about."""
 
 _WORTH = 0.01
 """Share of the variance from which the third component is worth a map."""
@@ -29,7 +33,8 @@ def embeddings_picture(found: EmbeddingMap) -> Picture:
     figure = new_figure(7.4 * len(pairs), 7.0)
     for place, (x, y) in zip(figure.subplots(1, len(pairs), squeeze=False)[0], pairs, strict=True):
         _map(place, found, x, y)
-    figure.legend(*_legend(found), loc="outside lower center", ncols=5, frameon=False, fontsize=9)
+    columns = 5 if len(pairs) == 2 else 2
+    figure.legend(*_legend(found), loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
     right, known = found.rank1
     told = f"; {right} of {known} probe windows ({right / known:.1%}) nearest to their own person" if known else ""
     figure.suptitle(
@@ -65,9 +70,17 @@ def _names(axes: Axes, found: EmbeddingMap, places: Floats, colours: list[str]) 
         axes.scatter(places[:, 0], places[:, 1], s=60, marker="*", c=colours, edgecolors="white", lw=0.5)
         return
     size = 11 if len(found.names) <= 12 else 8.5
-    for name, place, own in zip(found.names, places, colours, strict=True):
+    names = [name if len(name) <= 14 else name[:13] + "…" for name in found.names]
+    low, high = np.array([axes.get_xlim(), axes.get_ylim()]).T
+    inch = (high - low) / _PANEL
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))  # names do not move them
+    boxes = np.array([(0.62 * len(name) + 0.3, 1.25) for name in names]) * size / 72
+    moved = apart(places / inch, boxes) * inch
+    for name, place, true, own in zip(names, moved, places, colours, strict=True):
+        if np.linalg.norm((place - true) / inch) > 0.1:
+            axes.plot(*zip(true, place, strict=True), color=own, lw=0.7, alpha=0.8, zorder=2.5)
         label = axes.text(
-            place[0], place[1], text(name[:14]), color=own, fontsize=size, weight="bold", ha="center", va="center"
+            place[0], place[1], text(name), color=own, fontsize=size, weight="bold", ha="center", va="center"
         )
         label.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
 
@@ -102,6 +115,7 @@ def _lines(found: EmbeddingMap) -> list[str]:
     return [
         f"Principal components of {where}, with {shares} of the variance: distances in the picture are less than the "
         "true ones. Which person is nearest is found in all dimensions, by cosine.",
+        *dropped_line(found.dropped),
         *found.notes,
     ]
 

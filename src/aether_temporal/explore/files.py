@@ -7,6 +7,7 @@ import base64
 import io
 import os
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -54,18 +55,30 @@ def check_output(path: str | os.PathLike[str]) -> None:
         ) from None
 
 
-def write(picture: Picture, path: str | os.PathLike[str]) -> None:
-    """By the file's ending; the same picture gives the same bytes. InvalidArgumentError, OSError."""
+def write(picture: Picture, path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """By the file's ending; the same picture gives the same bytes. What could not be drawn as it is, in words.
+
+    InvalidArgumentError, OSError.
+    """
     ending = Path(path).suffix.lower()
-    if ending == ".png":
-        data = _saved(picture.figure, "png")
-    elif ending == ".svg":
-        data = _saved(picture.figure, "svg")
-    elif ending == ".html":
-        data = _page(picture).encode("utf-8")
-    else:
+    if ending not in ENDINGS:
         raise InvalidArgumentError.of("output", f"a file ending in {', '.join(ENDINGS)}", repr(Path(path).name))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        data = _page(picture).encode("utf-8") if ending == ".html" else _saved(picture.figure, ending[1:])
     write_atomic(path, data)
+    return _strange(caught)
+
+
+def _strange(caught: Sequence[warnings.WarningMessage]) -> tuple[str, ...]:
+    """What matplotlib warned of while it drew: characters its font lacks, in one sentence; all else is passed on."""
+    lacking: dict[str, None] = {}
+    for warning in caught:
+        if found := re.match(r"Glyph (\d+) .* missing from", str(warning.message), re.DOTALL):
+            lacking[chr(int(found[1]))] = None
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return (f"drawn as boxes, since the font lacks them: {' '.join(lacking)}",) if lacking else ()
 
 
 def _saved(figure: Figure, kind: str) -> bytes:

@@ -52,19 +52,15 @@ def text(name: str) -> str:
     return "".join(c if c.isprintable() else "�" for c in name).replace("$", r"\$")
 
 
-def seconds(recording: Recording) -> tuple[NDArray[np.float64], str]:
-    """Time of each frame from the first one's, and its unit: by timestamps where they do not go back, else by the frame
-    rate, else frames."""
+def seconds(recording: Recording) -> tuple[NDArray[np.float64], str, float]:
+    """Time of each frame from the first one's, its unit, and the mean distance of one frame from the next: by
+    timestamps where they do not go back, else by the frame rate, else frames."""
     stamps = recording.timestamps
     if stamps is not None and len(stamps) > 1 and stamps[-1] > stamps[0] and (np.diff(stamps) >= 0).all():
-        return stamps - stamps[0], "seconds"
+        return stamps - stamps[0], "seconds", float(stamps[-1] - stamps[0]) / (len(stamps) - 1)
     index = np.arange(len(recording), dtype=np.float64)
-    return (index / recording.frame_rate, "seconds") if recording.frame_rate else (index, "frames")
-
-
-def period(time: NDArray[np.float64]) -> float:
-    """Mean distance of one frame from the next; 1 for a single frame."""
-    return float(time[-1] - time[0]) / (len(time) - 1) if len(time) > 1 else 1.0
+    rate = recording.frame_rate
+    return (index / rate, "seconds", 1 / rate) if rate else (index, "frames", 1.0)
 
 
 def stretches(values: NDArray[np.int64]) -> list[tuple[int, int, int]]:
@@ -72,6 +68,22 @@ def stretches(values: NDArray[np.int64]) -> list[tuple[int, int, int]]:
     starts = np.concatenate([[0], np.flatnonzero(np.diff(values)) + 1])
     stops = np.append(starts[1:], len(values))
     return [(int(a), int(b), int(values[a])) for a, b in zip(starts, stops, strict=True)]
+
+
+def apart(centres: NDArray[np.float64], sizes: NDArray[np.float64], rounds: int = 300) -> NDArray[np.float64]:
+    """Centres [N, 2] of boxes of these sizes [N, 2], moved until they hardly lie on one another; free ones stay."""
+    places = centres + 1e-6 * np.arange(len(centres))[:, None]  # of two in one place one goes up
+    reach = (sizes[:, None] + sizes[None]) / 2
+    for _ in range(rounds):
+        away = places[:, None] - places[None]
+        over = reach - np.abs(away)
+        over[np.arange(len(places)), np.arange(len(places))] = 0.0
+        both = (over > 0).all(axis=2)
+        if not both.any():
+            break
+        shorter = over.argmin(axis=2)[..., None] == np.arange(2)  # the way out that is the shorter
+        places = places + (np.where(both[..., None] & shorter, over * np.sign(away), 0.0) * 0.3).sum(axis=1)
+    return places
 
 
 def listed(names: Sequence[str], most: int = 8) -> str:

@@ -118,7 +118,7 @@ def _bias(bias: BiasSettings | None, name: str, layer: int) -> Floats | float:
 
 
 def _kept(rows: Floats, dtype: Dtype) -> Floats:
-    """As the cache keeps them."""
+    """As the cache keeps them: every type but float32 rounds to binary16."""
     return rows if dtype == "float32" else rows.astype(np.float32).astype(np.float16).astype(np.float64)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from collections.abc import Sequence
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[^0-9a-z]+", "_", name.casefold()).strip("_")
+    """Letters, digits and marks of any script, small; anything else between them is one "_"."""
+    small = unicodedata.normalize("NFKC", name).casefold()
+    return "_".join("".join(c if unicodedata.category(c)[0] in "LNM" else " " for c in small).split())
 
 
 def match_labels(classes: Sequence[str], labels: Sequence[str]) -> list[int | None]:
@@ -17,7 +19,7 @@ def match_labels(classes: Sequence[str], labels: Sequence[str]) -> list[int | No
     so that WALKING_RX is walking for a model that does not tell the sides apart.
     """
     plain = [_plain(name) for name in classes]
-    return [_match(plain, _plain(label)) for label in labels]
+    return [classes.index(label) if label in classes else _match(plain, _plain(label)) for label in labels]
 
 
 def _match(classes: list[str], label: str) -> int | None:
@@ -30,7 +32,9 @@ def _match(classes: list[str], label: str) -> int | None:
 
 
 def match_person(classes: Sequence[str], person: str) -> int | None:
-    """The class or enrolled name of a person: '7', 'person7' and 'Person 7' are one."""
+    """The class or enrolled name of a person: the very same name, else '7', 'person7' and 'Person 7' are one."""
+    if person in classes:
+        return classes.index(person)
     plain = [_plain(name) for name in classes]
     wanted = _plain(person)
     for form in (wanted, f"person{wanted}", f"person_{wanted}", wanted.removeprefix("person").strip("_")):
