@@ -90,6 +90,14 @@ def test_persons_and_pairs(tmp_path: Path, order: str) -> None:
         open_recording(path)
 
 
+def test_recordings_without_names_of_their_own_can_be_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "set.npz"
+    np.savez(path, features=np.ones((9, 3)), rec_offset=[0, 2, 5, 9], rec_session=[0, 0, 1])
+    names = [info.name for info in list_recordings(path)]
+    assert names == ["session0", "session0/recording1", "session1"]
+    assert [len(open_recording(path, recording=name)) for name in names] == [2, 3, 4]
+
+
 def test_plain_keys_and_rec_label(tmp_path: Path) -> None:
     path = tmp_path / "one.npz"
     np.savez(path, features=np.ones((4, 3)), labels=[0, 1, 1, -5], timestamps=[0, 0.5, 1, 1.5])

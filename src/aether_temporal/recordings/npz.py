@@ -76,13 +76,16 @@ class _Set:
 
     def infos(self) -> list[RecordingInfo]:
         tables = {key: self._table(key) for key in ("rec_name", "rec_person", "rec_session")}
-        infos = []
+        infos: list[RecordingInfo] = []
+        taken: set[str] = set()
         for index in range(len(self.offset) - 1):
             name, person, session = (None if table is None else str(table[index]) for table in tables.values())
             if name is None:
                 parts = [f"person{person}"] if person is not None else []
                 parts += [f"session{session}"] if session is not None else []
                 name = "/".join(parts) or (self.path.stem if len(self.offset) == 2 else f"recording{index}")
+                name = name if name not in taken else f"{name}/recording{index}"
+                taken.add(name)
             infos.append(
                 RecordingInfo(
                     index, name, int(self.offset[index + 1] - self.offset[index]), person=person, session=session
