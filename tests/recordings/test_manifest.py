@@ -10,7 +10,8 @@ from making import c6, values_of
 
 from aether_temporal.recordings import RecordingError, RecordingFormatError
 from aether_temporal.recordings.manifest import is_manifest, open_all
-from aether_temporal.train.corpus import Corpus, prepare
+from aether_temporal.train.corpus import Corpus
+from aether_temporal.train.prepared import prepare
 
 
 @pytest.fixture

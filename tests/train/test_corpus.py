@@ -13,9 +13,10 @@ import pytest
 
 from aether_temporal.recordings import RecordingError, RecordingShapeError
 from aether_temporal.train import splits
-from aether_temporal.train.corpus import INDEX, Corpus, Reading, Track, prepare
+from aether_temporal.train.corpus import Corpus, Reading, Track
 from aether_temporal.train.errors import LeakError
 from aether_temporal.train.labels import without_side
+from aether_temporal.train.prepared import INDEX, prepare
 from aether_temporal.train.splits import Split
 from aether_temporal.train.windows import class_counts, class_weights, expect_length, windows
 
@@ -120,9 +121,11 @@ def test_a_damaged_folder_is_named(tmp_path: Path, damage: str) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda index: index["tracks"][0].pop("start"),
+        lambda index: index["tracks"][0].pop("rows"),
         lambda index: index["tracks"][0].update(more=1),
-        lambda index: index["tracks"][0].update(stop=10**9),
+        lambda index: index["tracks"][0].update(rows=[0, 10**9]),
+        lambda index: index["tracks"][0].update(marks=[0, 10**9]),
+        lambda index: index["tracks"][0].update(rows=[0, 30, 60]),
         lambda index: index["tracks"].__setitem__(0, 7),
         lambda index: index["features"].update(more=1),
         lambda index: index["features"].update(pick=3),
@@ -142,6 +145,14 @@ BAD = {
     "nan": ({"frames": np.where(np.arange(600).reshape(120, 5) == 7, np.nan, 1.0)}, "a: frames: .* 1 of 30 .*NaN"),
     "gap": ({"t": np.r_[np.arange(60) * 0.02, 0, 0.02 + 20 + np.arange(59) * 0.02]}, "c: timestamps: .* 20.02 s after"),
     "wrap": ({"t": np.r_[4294.96, 0.0, np.arange(118) * 0.02]}, "a: timestamps: .* wrapped"),
+    "huge": (
+        {"frames": np.where(np.arange(600).reshape(120, 5) == 157, 1e37, 1.0)},
+        "b: frames: .* 1e.37 in frame 1: ",
+    ),
+    "low": (
+        {"frames": np.where(np.arange(600).reshape(120, 5) == 157, -2e30, 1.0)},
+        "b: frames: .* 2e.30 in frame 1: ",
+    ),
     "restart": ({"t": np.r_[40.0, 0.0, np.arange(118) * 0.02]}, "a: timestamps: .* restarted"),
 }
 

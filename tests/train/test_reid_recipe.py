@@ -19,8 +19,9 @@ torch = pytest.importorskip("torch", reason="torch (extra train) is not installe
 from aether_temporal.torch import TemporalClassifier, from_blob  # noqa: E402
 from aether_temporal.train import reid  # noqa: E402
 from aether_temporal.train.contrastive import ContrastConfig, Contrasting  # noqa: E402
-from aether_temporal.train.corpus import Corpus, Reading, Track, prepare  # noqa: E402
+from aether_temporal.train.corpus import Corpus, Reading, Track  # noqa: E402
 from aether_temporal.train.errors import CheckpointError, LeakError  # noqa: E402
+from aether_temporal.train.prepared import prepare  # noqa: E402
 from aether_temporal.train.reid import Recipe, train, train_reid  # noqa: E402
 from aether_temporal.train.reid_command import main  # noqa: E402
 from aether_temporal.train.reid_network import Shape, network_shape, pooled, warm_start  # noqa: E402
@@ -304,6 +305,37 @@ def test_the_command_trains_resumes_and_leaves_a_run_that_tells_all(tmp_path: Pa
     assert {p.name for p in (tmp_path / "two").iterdir()} == {"seed0", "seed1", "result.json"}
     model = TemporalModel.from_blob(out)
     assert model.embed_dim == 15
+
+
+def test_frames_too_wide_for_the_chip_are_refused_by_the_files_name_and_leave_no_run(tmp_path: Path) -> None:
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "cli"))
+    from command import call
+
+    data, run = tmp_path / "wide.npz", tmp_path / "run"
+    write_npz(some_persons(5, width=900), data)
+    options = ("--data", data, "--held-out", 2, "--steps", 1, "--quiet", "--run", run)
+    found = call("train", "reid", *options, code=2).output
+    assert f"{data}:person" in found
+    assert "frame width: expected a model of at most 65536 bytes of RAM" in found
+    assert "--pick" in found
+    assert not run.exists()
+    call("train", "reid", *options, "--pick", "0-19")
+    assert (run / "model.rvne").exists()
+
+
+def test_numbers_that_leave_their_range_in_training_name_the_file_and_leave_no_run(tmp_path: Path) -> None:
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "cli"))
+    from command import call
+
+    corpus = some_persons(5)
+    for track in corpus:  # means of nearly zero: dividing by them leaves the range
+        track.frames[::7] = 0
+        track.frames[::7, :3] = 1e25, -1e25, 1e-20
+    data, run = tmp_path / "zero.npz", tmp_path / "run"
+    write_npz(corpus, data)
+    found = call("train", "reid", "--data", data, "--held-out", 2, "--steps", 2, "--quiet", "--run", run, code=2).output
+    assert f"{data}: " in found
+    assert not run.exists()
 
 
 @pytest.fixture(scope="module")

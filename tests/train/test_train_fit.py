@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ torch = pytest.importorskip("torch", reason="torch (extra train) is not installe
 from aether_temporal.train import activity, demo, splits  # noqa: E402
 from aether_temporal.train.corpus import Corpus, Reading, Track  # noqa: E402
 from aether_temporal.train.crops import Augmentation, Batch, Crops, Mixture  # noqa: E402
-from aether_temporal.train.fitting import FitConfig, some_frames  # noqa: E402
+from aether_temporal.train.fitting import FitConfig, Fitting, some_frames  # noqa: E402
 from aether_temporal.train.labels import without_side  # noqa: E402
 from aether_temporal.train.scoring import score  # noqa: E402
 
@@ -324,15 +325,80 @@ def test_recordings_that_cannot_be_trained_on_are_named(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bare.npz", "short.npz"]
 
 
+def test_a_single_recording_cannot_be_held_out_of_itself(tmp_path: Path) -> None:
+    data, run = activity_set(tmp_path / "set.npz", persons=("p", "q", "q", "q")), tmp_path / "run"
+    quick = ("activity", "--data", data, "--steps", 1, "--quiet", "--run", run, "--test-person", "q")
+    printed = command(*quick, code=2)
+    assert "set.npz:e0 alone; add another, or do not calibrate (--no-calibrate)" in printed
+    printed = command(*quick, "--cross-validate", 2, code=2)
+    assert "recordings: expected at least two, to hold one out, found" in printed
+    assert not run.exists()
+    command(*quick, "--no-calibrate")
+    assert (run / "model.rvne").exists()
+    both = command(*quick, "--cross-validate", 2, "--out", tmp_path / "a.rvne", code=2)
+    assert "--cross-validate: expected without --out and --seeds" in both
+
+
+def test_labels_that_nothing_can_be_scored_by_are_refused_before_training(tmp_path: Path) -> None:
+    data = activity_set(tmp_path / "set.npz")
+    with np.load(data) as found:
+        arrays = dict(found)
+    arrays["frame_activity"][400:] = -1
+    arrays["frame_activity"][405] = 1  # of session 2 one frame, too early for any answer
+    np.savez(data, **arrays)
+    quick = ("activity", "--data", data, "--steps", 1, "--quiet", "--no-calibrate", "--run", tmp_path / "run")
+    printed = command(*quick, code=2)
+    assert "set.npz:e3: labels: expected some to train by, found none" in printed
+    arrays["frame_activity"][605] = 1
+    np.savez(data, **arrays)
+    printed = command(*quick, code=2)
+    assert "set.npz:e2, " in printed
+    assert "set.npz:e3: labels: expected some between frame 24 and 25 frames before the end" in printed
+    assert not (tmp_path / "run").exists()
+
+
+def test_frames_that_do_not_differ_are_refused_by_the_files_name_and_leave_no_run(tmp_path: Path) -> None:
+    data = activity_set(tmp_path / "set.npz")
+    with np.load(data) as found:
+        arrays = dict(found)
+    arrays["amp"][:400] = 3
+    np.savez(data, **arrays)
+    quick = ("activity", "--data", data, "--steps", 1, "--quiet", "--no-calibrate", "--run", tmp_path / "run")
+    assert f"{data}: frames: expected some that differ" in command(*quick, code=2)
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_sides_of_the_room_are_one_class() -> None:
     assert [without_side(n) for n in ("TURN_RX", "TURN_TX", "WALKING", "_TX")] == ["TURN", "TURN", "WALKING", ""]
 
 
-def test_the_demo_command_writes_a_blob_and_its_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "demo.rvne"
-    few = ["--recordings", "6", "--test-recordings", "2", "--steps", "2", "--quiet"]
-    assert demo.main(["--out", str(out), *few]) == 0
-    assert "unseen simulated recordings: windows streamed" in capsys.readouterr().out
+def test_the_demo_recipe_has_a_run_that_goes_on_to_the_same_blob(tmp_path: Path) -> None:
+    few = ("demo", "--recordings", 6, "--test-recordings", 2, "--steps", 4, "--checkpoint-every", 2, "--quiet")
+    out, run = tmp_path / "demo.rvne", tmp_path / "run"
+    assert "expected --out or --run" in command(*few, code=2)
+    printed = command(*few, "--out", out)
+    assert "unseen simulated recordings: windows streamed" in printed
     settings = TemporalModel.from_blob(out).settings
     assert settings is not None
     assert "SIMULATED" in (settings.provenance or "")
+
+    whole = Fitting.step
+
+    def cut(self: Fitting, step: int, batch: Batch) -> Mapping[str, float]:
+        if step == 3:
+            raise KeyboardInterrupt
+        return whole(self, step, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Fitting, "step", cut)
+        assert CliRunner().invoke(aether, ["train", *map(str, few), "--run", str(run)]).exit_code == 130
+    assert not (run / "model.rvne").exists()
+    assert printed == command(*few, "--run", run, "--resume", "--workers", 1)
+    assert (run / "model.rvne").read_bytes() == out.read_bytes()
+    assert json.loads((run / "configuration.json").read_text())["recordings"] == 6
+    assert json.loads((run / "result.json").read_text())["scores"]["unseen simulated recordings"]["windows"] > 0
+    for name in ("loss", "confusion", "confidence"):
+        assert (run / "plots" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert "recordings: expected 6, as the run was begun with, found 7" in command(
+        "demo", "--recordings", 7, *few[3:], "--run", run, "--resume", code=2
+    )

@@ -151,6 +151,28 @@ def test_a_folder_holds_one_run_of_one_configuration(tmp_path: Path) -> None:
         Run.open(folder, {"a": 1}, resume=True)
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_a_run_that_fails_before_its_first_step_leaves_no_trace(tmp_path: Path, there: bool) -> None:
+    folder = tmp_path / "deep" / "run"
+    if there:
+        folder.mkdir(parents=True)
+    for error in (ValueError, KeyboardInterrupt):
+        with pytest.raises(error), Run.open(folder, {"a": 1}):
+            raise error
+        with pytest.raises(KeyboardInterrupt), Run.open(folder, {"a": 1}) as run:
+            count(run, Counter(fail_at=0))
+        assert list(tmp_path.rglob("*")) == ([folder.parent, folder] if there else [])
+    with pytest.raises(KeyboardInterrupt), Run.open(folder, {"a": 1}) as run:
+        count(run, Counter(fail_at=1))
+    assert (folder / CONFIGURATION).exists()  # there is something to go on with
+    before = {path.name for path in folder.iterdir()}
+    with pytest.raises(RunError, match="expected a new run folder"):
+        Run.open(folder, {"a": 1})
+    with pytest.raises(KeyboardInterrupt), Run.open(folder, {"a": 1}, resume=True):
+        raise KeyboardInterrupt
+    assert {path.name for path in folder.iterdir()} == before
+
+
 def test_a_run_without_a_folder_trains_and_writes_nothing(tmp_path: Path) -> None:
     task, other = Counter(), Counter()
     with Run.open(None, {}) as run:
@@ -287,9 +309,13 @@ def test_a_corpus_far_larger_than_what_is_kept_of_it_trains(tmp_path: Path) -> N
         file.truncate(tracks * length * width * 4)
         file.write(np.random.default_rng(0).uniform(1, 9, (length // 10, width)).astype("<f4").data)
     np.tile(np.repeat([0, 1], length // 2), tracks).astype("<i8").tofile(tmp_path / "labels.i64")
-    entries = [{"name": str(i), "session": "0", "start": i * length, "stop": (i + 1) * length} for i in range(tracks)]
+    (tmp_path / "marks.i64").touch()
+    entries = [
+        {"name": str(i), "session": "0", "rows": [i * length, (i + 1) * length], "marks": [0, 0]} for i in range(tracks)
+    ]
     index = {
-        "version": 1,
+        "version": 2,
+        "marks": 0,
         "classes": ["a", "b"],
         "width": width,
         "frames": tracks * length,

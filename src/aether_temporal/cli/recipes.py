@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 import click
 
+from aether_temporal.errors import NonFiniteError, ResultOverflowError
 from aether_temporal.recordings import MissingExtraError, RecordingError
 from aether_temporal.settings import MAX_DUE, MAX_GAP
+from aether_temporal.train.errors import LeakError
 
 from .options import FiniteRange, Indices
 
@@ -39,28 +41,32 @@ def about(data: str) -> Iterator[None]:
     """Recordings that no model can be trained on, as an error that names them."""
     try:
         yield
+    except (RecordingError, LeakError) as error:
+        if data in str(error):
+            raise
+        raise type(error)(f"{data}: {error}") from None
+    except (NonFiniteError, ResultOverflowError) as error:
+        raise RecordingError(
+            f"{data}: frames: expected numbers that stay within binary32 through the model, found others ({error}): "
+            "look for values far beyond the rest, or frames whose mean is nearly zero, and leave them out"
+        ) from None
     except ValueError as error:
-        if isinstance(error, RecordingError) or type(error).__module__.startswith("aether_temporal"):
+        if type(error).__module__.startswith("aether_temporal"):
             raise
         raise RecordingError(f"{data}: {error}") from None
 
 
-def training_options(command: F) -> F:
+def recipe_options(command: F) -> F:
     """What every recipe takes."""
-    threads = "Threads of torch; the weights depend on it."
     for option in (
         click.option("--quiet", is_flag=True, help="No progress bar."),
-        click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True, help=threads),
-        click.option("--steps", type=click.IntRange(1), help="Steps of the optimiser. [default: as shipped]"),
-        click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True),
-    ):
-        command = option(command)
-    return command
-
-
-def run_options(command: F) -> F:
-    """What every recipe with a run folder takes."""
-    for option in (
+        click.option(
+            "--threads",
+            type=click.IntRange(1, 256),
+            default=1,
+            show_default=True,
+            help="Threads of torch; the weights depend on it.",
+        ),
         click.option(
             "--workers",
             type=click.IntRange(0, 64),
@@ -68,6 +74,8 @@ def run_options(command: F) -> F:
             show_default=True,
             help="Processes that make batches; the weights do not depend on it.",
         ),
+        click.option("--steps", type=click.IntRange(1), help="Steps of the optimiser. [default: as shipped]"),
+        click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True),
         click.option(
             "--checkpoint-every",
             type=click.IntRange(1),
@@ -84,9 +92,34 @@ def run_options(command: F) -> F:
             type=click.Path(file_okay=False),
             help="Folder for configuration, metrics, checkpoints, plots.",
         ),
+        click.option("--out", type=click.Path(dir_okay=False), help="The blob to write."),
     ):
         command = option(command)
     return command
+
+
+def seeds_option(command: F) -> F:
+    """--seeds, of recipes that say how far their results differ."""
+    return click.option(
+        "--seeds",
+        type=click.IntRange(1, 100),
+        default=1,
+        show_default=True,
+        help="Train with so many seeds, from --seed on; only the first is written to --out.",
+    )(command)
+
+
+def recipe(name: str, options: dict[str, Any], *instead: str) -> ModuleType:
+    """The module of a recipe, its threads set. UsageError for options that would have nothing to do: no result is
+    asked for (`instead`: options that make up for --out and --run), or nothing is there to resume."""
+    if all(options[key] is None for key in ("out", "run_folder", *instead)):
+        *names, last = ("--out", "--run", *(f"--{key.replace('_', '-')}" for key in instead))
+        raise click.UsageError(f"expected {', '.join(names)} or {last}")
+    if options["resume"] and options["run_folder"] is None:
+        raise click.UsageError("--resume: expected together with --run")
+    found = trainer(name)
+    use_threads(options["threads"])
+    return found
 
 
 def reading_options(command: F) -> F:

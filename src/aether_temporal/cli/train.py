@@ -1,14 +1,15 @@
-"""aether train activity|demo|prepare"""
+"""aether train activity|reid|demo|prepare|verify"""
 
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 import click
 
 from .output import quantity
-from .recipes import about, reading_of, reading_options, run_options, trainer, training_options, use_threads
+from .recipes import about, reading_of, reading_options, recipe, recipe_options, seeds_option
 
 
 @click.group("train")
@@ -20,7 +21,6 @@ def command() -> None:
 @click.option(
     "--data", type=click.Path(exists=True), required=True, help="Labelled recordings: a file, or what `prepare` made."
 )
-@click.option("--out", type=click.Path(dir_okay=False), help="The blob to write.")
 @click.option("--train-session", "train_sessions", multiple=True, help="Train on this session. [default: the first]")
 @click.option("--test-session", "test_sessions", multiple=True, help="Test on this session. [default: all others]")
 @click.option(
@@ -30,14 +30,7 @@ def command() -> None:
     "--cross-validate",
     type=click.IntRange(2),
     metavar="FOLDS",
-    help="Score every recording of the training session(s) held out.",
-)
-@click.option(
-    "--seeds",
-    type=click.IntRange(1, 100),
-    default=1,
-    show_default=True,
-    help="Train with so many seeds, from --seed on.",
+    help="Score every recording of the training session(s) held out; makes no blob.",
 )
 @click.option(
     "--balance",
@@ -52,60 +45,17 @@ def command() -> None:
     show_default=True,
     help="Train once more without every fifth recording, and scale the logits so that confidence is right there.",
 )
+@seeds_option
 @reading_options
-@run_options
-@training_options
+@recipe_options
 def activity(data: str, **options: Any) -> None:
     """Activities: trained on one session (or all persons but those held out), scored on the others."""
-    train = trainer("activity_command")
-    use_threads(options["threads"])
-    if (options["out"] is None) == (options["cross_validate"] is None) and options["run_folder"] is None:
-        raise click.UsageError("expected --out, --run or --cross-validate")
-    if options["resume"] and options["run_folder"] is None:
-        raise click.UsageError("--resume: expected together with --run")
+    train = recipe("activity_command", options, "cross_validate")
+    if options["cross_validate"] is not None and (options["out"] is not None or options["seeds"] > 1):
+        raise click.UsageError("--cross-validate: expected without --out and --seeds, for it makes no blob")
     reading = reading_of(train, options)
     with about(data):
         train.main(data, reading, click.echo, **options)
-
-
-@command.command("prepare")
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
-@click.option("--out", type=click.Path(), required=True, help="The folder to make.")
-@reading_options
-def prepare(files: tuple[str, ...], out: str, **options: Any) -> None:
-    """Put recordings of FILES into a folder from which training maps them: a corpus need not fit in memory."""
-    train = importlib.import_module("aether_temporal.train.corpus")
-    rename = importlib.import_module("aether_temporal.train.labels").without_side
-    reading = reading_of(train, options)
-    corpus = train.prepare(files, out, rename=rename, reading=reading)
-    click.echo(
-        f"{out}: {len(corpus)} recordings, {quantity(corpus.frames)} frames of {corpus.width} features, "
-        f"classes {', '.join(corpus.classes) or 'none'}"
-    )
-
-
-@command.command("demo")
-@click.option(
-    "--recordings", type=click.IntRange(1), default=600, show_default=True, help="Simulated recordings to train on."
-)
-@click.option("--test-recordings", type=click.IntRange(1), default=100, show_default=True, help="Unseen ones to score.")
-@click.option("--out", type=click.Path(dir_okay=False), required=True, help="The blob to write.")
-@training_options
-def demo(
-    recordings: int, test_recordings: int, out: str, seed: int, steps: int | None, threads: int, quiet: bool
-) -> None:
-    """The demo's classes: trained on simulated recordings, scored on simulated rooms and persons it has not met."""
-    train = trainer("demo")
-    use_threads(threads)
-    _, scores = train.train_demo(
-        out,
-        seed=seed,
-        recordings=recordings,
-        test_recordings=test_recordings,
-        config=train.FitConfig(steps=steps) if steps else None,
-        show_progress=not quiet,
-    )
-    click.echo(f"unseen simulated recordings: {scores}")
 
 
 @command.command("reid")
@@ -115,7 +65,6 @@ def demo(
     required=True,
     help="Recordings that know their person and session: a file, or what `prepare` made.",
 )
-@click.option("--out", type=click.Path(dir_okay=False), help="The blob to write.")
 @click.option(
     "--held-out",
     type=click.IntRange(0),
@@ -136,24 +85,50 @@ def demo(
     is_flag=True,
     help="Use gallery captures alone, their beginning as the gallery, their end as the probe: to choose settings by.",
 )
-@click.option(
-    "--seeds",
-    type=click.IntRange(1, 100),
-    default=1,
-    show_default=True,
-    help="Train with so many seeds, from --seed on; only the first is written to --out.",
-)
+@seeds_option
 @reading_options
-@run_options
-@training_options
+@recipe_options
 def reid(data: str, **options: Any) -> None:
     """Persons told apart by windows of frames: gallery against probe, persons trained on and persons unseen."""
-    train = trainer("reid_command")
-    use_threads(options["threads"])
-    if options["out"] is None and options["run_folder"] is None:
-        raise click.UsageError("expected --out or --run")
-    if options["resume"] and options["run_folder"] is None:
-        raise click.UsageError("--resume: expected together with --run")
+    train = recipe("reid_command", options)
     reading = reading_of(train, options)
     with about(data):
         train.main(data, reading, click.echo, **options)
+
+
+@command.command("demo")
+@click.option(
+    "--recordings", type=click.IntRange(1), default=600, show_default=True, help="Simulated recordings to train on."
+)
+@click.option("--test-recordings", type=click.IntRange(1), default=100, show_default=True, help="Unseen ones to score.")
+@recipe_options
+def demo(**options: Any) -> None:
+    """The demo's classes: trained on simulated recordings, scored on simulated rooms and persons it has not met."""
+    recipe("demo", options).main(click.echo, **options)
+
+
+@command.command("prepare")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
+@click.option("--out", type=click.Path(), required=True, help="The folder to make.")
+@reading_options
+def prepare(files: tuple[str, ...], out: str, **options: Any) -> None:
+    """Put recordings of FILES into a folder from which training maps them: a corpus need not fit in memory."""
+    prepared, corpora, labels = (
+        importlib.import_module(f"aether_temporal.train.{name}") for name in ("prepared", "corpus", "labels")
+    )
+    reading = reading_of(corpora, options)
+    corpus = prepared.prepare(files, out, rename=labels.without_side, reading=reading)
+    click.echo(
+        f"{out}: {len(corpus)} recordings, {quantity(corpus.frames)} frames of {corpus.width} features, "
+        f"classes {', '.join(corpus.classes) or 'none'}"
+    )
+
+
+@command.command("verify")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False))
+def verify(folder: str) -> None:
+    """Read all of FOLDER, which `prepare` made, and compare it with its checksums. Training does so by itself where it
+    takes but a moment (up to 256 MiB)."""
+    corpus = importlib.import_module("aether_temporal.train.prepared").Prepared.open(Path(folder))
+    corpus.verify()
+    click.echo(f"{folder}: {len(corpus)} recordings, {quantity(corpus.frames)} frames: whole")

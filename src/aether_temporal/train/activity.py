@@ -4,6 +4,7 @@ on."""
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,11 +21,11 @@ from aether_temporal.torch import Description, NetworkConfig, to_blob
 from . import splits
 from .calibration import Answers, answers, calibration_error, fit_temperature, likelihood_loss, with_temperature
 from .corpus import Corpus, Reading, Track
-from .crops import Augmentation, Batch, Crops, Mixture
+from .crops import Augmentation, Crops, Mixture
 from .fitting import FitConfig, fit, some_frames
 from .labels import without_side
 from .run import Run, environment
-from .scoring import Scores, score
+from .scoring import Scores, expect_scorable, score
 from .splits import Split
 from .windows import class_counts, class_weights, without_short_stretches
 
@@ -133,17 +134,6 @@ def network_shape(input_dim: int, n_classes: int) -> NetworkConfig:
     )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Draw:
-    """A batch of crops; picklable, for workers of any kind."""
-
-    tracks: Corpus
-    crops: Mixture
-
-    def __call__(self, generator: np.random.Generator) -> Batch:
-        return self.crops.draw(self.tracks, generator)
-
-
 def crops_of(corpus: Corpus, balance: Balance) -> Mixture:
     """What is learned from. RecordingError for recordings that are too short."""
     counts = tuple(class_counts(corpus, len(corpus.classes)).tolist()) if balance == "sampling" else ()
@@ -176,7 +166,7 @@ def train(
     network = fit(
         network_shape(corpus.width, len(corpus.classes)),
         some_frames(corpus),
-        _Draw(corpus, crops),
+        functools.partial(crops.draw, corpus),
         recipe.fit,
         seed=recipe.seed,
         class_weights=class_weights(counts) if recipe.balance == "weights" else None,
@@ -222,10 +212,34 @@ def choose_split(
     return splits.by_session(corpus, train_sessions or names[:1], test_sessions or None)
 
 
+def held_to_calibrate(corpus: Corpus) -> tuple[Corpus, Corpus]:
+    """What is trained on to calibrate, and every fifth recording, to calibrate by. RecordingError for a single one."""
+    names = list(dict.fromkeys(track.identity for track in corpus))
+    if len(names) < 2:
+        raise RecordingError(
+            f"recordings to train on: expected at least two, one of them to calibrate by, found {', '.join(names)} "
+            "alone; add another, or do not calibrate (--no-calibrate)"
+        )
+    return next(splits.folds(corpus, min(HELD_OUT, len(names)))).parts(corpus)
+
+
+def expect_trainable(corpus: Corpus, split: Split, recipe: Recipe) -> None:
+    """RecordingError, LeakError for what else would stop a training on this split halfway."""
+    splits.check(corpus, split)
+    trained, _ = split.parts(corpus)
+    crops_of(without_short_stretches(trained, LONG_CROP), recipe.balance)
+    parts = list(parts_of(corpus, split).values())
+    if recipe.calibrate:
+        rest, held = held_to_calibrate(trained)
+        crops_of(without_short_stretches(rest, LONG_CROP), recipe.balance)
+        parts.append(held)
+    for part in parts:
+        expect_scorable(part, delay=DELAY, warm_up=WARM_UP)
+
+
 def calibrate(corpus: Corpus, recipe: Recipe, **training: Any) -> tuple[Calibration, Scores]:
     """Trains without every fifth recording and measures there: the temperature, and how good that model is."""
-    split = next(splits.folds(corpus, min(HELD_OUT, len({track.identity for track in corpus}))))
-    rest, held = split.parts(corpus)
+    rest, held = held_to_calibrate(corpus)
     model = TemporalModel.from_blob(train(rest, recipe, checkpoint="calibration.pt", title="to calibrate", **training))
     given = answers(model, held, delay=DELAY, warm_up=WARM_UP, capacity=CAPACITY)
     found = fit_temperature(given)
@@ -278,7 +292,7 @@ def train_activity(
 ) -> Report:
     """Trains, calibrates, scores; writes the blob to `out` and, where there is a run folder, blob, result and plots
     there. RecordingError, LeakError, CheckpointError, RunError, OSError."""
-    splits.check(corpus, split)
+    expect_trainable(corpus, split, recipe)
     trained, _ = split.parts(corpus)
     training: dict[str, Any] = {
         "checkpoint_every": checkpoint_every,

@@ -12,12 +12,11 @@ from . import activity, splits
 from .activity import Recipe, Report
 from .corpus import Corpus, Reading
 from .fitting import FitConfig
-from .plots import can_draw
+from .plots import NO_PLOTS, can_draw
 from .run import Run, expect_place
 from .scoring import Scores
 from .splits import Split
 from .statistics import Mean, mean_of, share_of
-from .windows import without_short_stretches
 
 __all__ = ["Reading", "main"]
 
@@ -34,12 +33,12 @@ def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
         test_sessions=options["test_sessions"],
         test_persons=options["test_persons"],
     )
-    learned = without_short_stretches(split.parts(corpus)[0], activity.LONG_CROP)
-    activity.crops_of(learned, options["balance"])  # before anything is written
-    job = _Job(data, corpus, split, _recipe(data, options), options, say)
+    recipe = _recipe(data, options)
+    job = _Job(data, corpus, split, recipe, options, say)
     if options["cross_validate"]:
         job.cross_validate(options["cross_validate"])
         return
+    activity.expect_trainable(corpus, split, recipe)  # before anything is written
     seeds = range(options["seed"], options["seed"] + options["seeds"])
     reports = [job.train(seed, alone=len(seeds) == 1, first=seed == seeds[0]) for seed in seeds]
     if len(seeds) > 1:
@@ -88,7 +87,7 @@ class _Job:
             out = self.options["out"] if first else None
             report = activity.train_activity(self.corpus, self.split, recipe, out=out, run=run, **self._training)
             if run.folder is not None and not can_draw():
-                self.say("plots: none; they need matplotlib: pip install 'aether-temporal[plot]'")
+                self.say(NO_PLOTS)
         lead = "" if alone else f"seed {seed}: "
         if report.held_out is not None and report.calibration is not None:
             c = report.calibration
@@ -125,7 +124,8 @@ class _Job:
         """The recordings trained on, each held out once; what is tested on is not touched."""
         trained, _ = self.split.parts(self.corpus)
         recipe = dataclasses.replace(self.recipe, calibrate=False)
-        list(splits.folds(trained, folds))  # before anything is written
+        for fold in splits.folds(trained, folds):  # before anything is written
+            activity.expect_trainable(trained, fold, recipe)
         with self._open(recipe, self.options["run_folder"], folds=folds) as run:
 
             def told(number: int, scores: Scores) -> None:

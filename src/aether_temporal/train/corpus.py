@@ -1,21 +1,17 @@
-"""The recordings of a training: in memory, or in a prepared folder from which frames are mapped as they are needed."""
+"""The recordings of a training: what they hold, what their frames are, what of them is refused."""
 
 from __future__ import annotations
 
 import dataclasses
-import errno
-import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal import crc32
-from aether_temporal._files import write_atomic
 from aether_temporal.recordings import (
     Drop,
     Recording,
@@ -26,13 +22,14 @@ from aether_temporal.recordings import (
 from aether_temporal.recordings.manifest import open_all
 from aether_temporal.settings import CarrierSettings, TimingSettings
 
-INDEX = "index.json"
-_FRAMES, _LABELS = "frames.f32", "labels.i64"
-_VERSION = 1
+from .marks import Marks, marks
+
 MAX_GAP_US = 1_000_000
 """The longest gap a grid bridges where nothing else is said."""
 LONGEST_GAP = 15.0
 """Seconds without a packet from which on two frames are no neighbours."""
+LARGEST = 2.0**100
+"""The largest value a feature may have: sums over all frames of a training then stay within binary32."""
 _WRAP = 2**32 / 1e6
 
 
@@ -42,7 +39,8 @@ class Track:
     the corpus's classes, -1 where there is none.
 
     `recording` tells recordings apart: the stretches of one, where a grid began anew, have it in common. `digest` is
-    the CRC of the frames, so that a copy under another name is found out.
+    the CRC of the frames, so that a copy under another name is found out; `marks` find out one that is not the same to
+    the last bit.
     """
 
     name: str
@@ -53,6 +51,7 @@ class Track:
     source: str = ""
     recording: str = ""
     digest: int | None = None
+    marks: Marks | None = None
 
     @property
     def title(self) -> str:
@@ -169,83 +168,20 @@ class Corpus(Sequence[Track]):
         if place.is_dir():
             if rename is not None or reading not in (None, Reading()):
                 raise RecordingError(f"{place}: is prepared already: rename and reading were settled then")
-            return _Mapped.open(place, classes)
+            from .prepared import open_prepared  # which knows this file
+
+            return open_prepared(place, classes)
         how = reading or Reading()
-        about = _About(how)
-        found = [part for recording in open_all(place) for part in _stretches(about.of(recording), how)]
+        about = Reporter(how)
+        found = [part for recording in open_all(place) for part in stretches(about.of(recording), how)]
         if not found:
             raise RecordingError(f"{place}: expected recordings with frames, found none")
-        names = _classes(found, rename, classes)
-        tracks = [_track(recording, identity, names, rename) for recording, identity in found]
+        names = classes_of(found, rename, classes)
+        tracks = [track_of(recording, identity, names, rename) for recording, identity in found]
         return cls(tracks, names, about.features())
 
 
-class _Mapped(Corpus):
-    """A prepared folder. Pickled as its path: a worker maps the files itself."""
-
-    def __init__(self, folder: Path, tracks: Sequence[Track], classes: Sequence[str], features: Features) -> None:
-        super().__init__(tracks, classes, features)
-        self.folder = folder
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Mapped.open, (self.folder, None)
-
-    @classmethod
-    def open(cls, folder: Path, classes: Sequence[str] | None) -> Self:
-        index = _index(folder)
-        names, width, total = index["classes"], index["width"], index["frames"]
-        frames = _map(folder / _FRAMES, np.dtype("<f4"), (total, width))
-        labels = _map(folder / _LABELS, np.dtype("<i8"), (total,))
-        if classes is not None and list(classes) != names:
-            raise RecordingError(f"{folder}: classes: expected {', '.join(classes)}; found {', '.join(names)}")
-        try:
-            features = Features(**index["features"] | {"pick": _tuple_or_none(index["features"].get("pick"))})
-            tracks = []
-            for entry in index["tracks"]:
-                start, stop = entry.pop("start"), entry.pop("stop")
-                if not 0 <= start <= stop <= total:
-                    raise ValueError(f"rows {start} … {stop} of 0 … {total}")
-                tracks.append(Track(frames=frames[start:stop], labels=labels[start:stop], **entry))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise RecordingError(
-                f"{folder / INDEX}: tracks, features: expected what `aether train prepare` writes, found another entry "
-                f"({error}): prepare the corpus again"
-            ) from None
-        return cls(folder, tracks, names, features)
-
-
-def _tuple_or_none(value: Any) -> tuple[Any, ...] | None:
-    return None if value is None else tuple(value)
-
-
-def _map(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    wanted = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    found = path.stat().st_size if path.is_file() else None
-    if found != wanted:
-        raise RecordingError(f"{path}: expected {wanted} bytes, found {found}: prepare the corpus again")
-    if wanted == 0:
-        return np.zeros(shape, dtype)
-    return np.asarray(np.memmap(path, dtype, "r", shape=shape))
-
-
-def _index(folder: Path) -> dict[str, Any]:
-    try:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        if index["version"] != _VERSION:
-            raise ValueError(f"version {index['version']}")
-        for key, kind in (("classes", list), ("width", int), ("frames", int), ("tracks", list), ("features", dict)):
-            if not isinstance(index[key], kind):
-                raise ValueError(f"{key} {index[key]!r:.40}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RecordingError(
-            f"{folder}: expected a prepared corpus ({INDEX} of version {_VERSION}), found none ({error}); "
-            "make one with `aether train prepare`"
-        ) from None
-    found: dict[str, Any] = index
-    return found
-
-
-class _About:
+class Reporter:
     """Takes down, recording by recording, what the frames are. RecordingShapeError: raw frames of another size."""
 
     def __init__(self, reading: Reading) -> None:
@@ -282,9 +218,10 @@ class _About:
         )
 
 
-def _stretches(recording: Recording, reading: Reading) -> Iterator[tuple[Recording, str]]:
+def stretches(recording: Recording, reading: Reading) -> Iterator[tuple[Recording, str]]:
     """The recording, checked, with its identity; on a grid, each stretch between gaps."""
     _refuse_damage(recording, reading)
+    _refuse_huge(recording)
     identity = recording.title
     if reading.period_us is not None:
         made = resample(
@@ -324,6 +261,18 @@ def _refuse_damage(recording: Recording, reading: Reading) -> None:
         )
 
 
+def _refuse_huge(recording: Recording) -> None:
+    if recording.frames is None or not recording.frames.size:
+        return
+    most = np.maximum(recording.frames.max(axis=1), -recording.frames.min(axis=1))
+    worst = int(most.argmax())
+    if most[worst] > LARGEST:
+        raise RecordingError(
+            f"{recording.title}: frames: expected values of at most {LARGEST:.3g}, found {most[worst]:.3g} in frame "
+            f"{worst}: sums of such overflow; scale the recording, or leave it out"
+        )
+
+
 def _refuse_gaps(recording: Recording, longest: float) -> None:
     stamps = recording.timestamps
     if stamps is None or len(stamps) < 2:
@@ -349,7 +298,7 @@ def _refuse_gaps(recording: Recording, longest: float) -> None:
         )
 
 
-def _classes(
+def classes_of(
     found: Sequence[tuple[Recording, str]], rename: Callable[[str], str] | None, classes: Sequence[str] | None
 ) -> tuple[str, ...]:
     """All classes; RecordingError for a label that occurs and is none of the given ones."""
@@ -370,7 +319,7 @@ def _classes(
     return tuple(classes)
 
 
-def _track(recording: Recording, identity: str, classes: Sequence[str], rename: Callable[[str], str] | None) -> Track:
+def track_of(recording: Recording, identity: str, classes: Sequence[str], rename: Callable[[str], str] | None) -> Track:
     assert recording.frames is not None
     labels = np.full(len(recording), -1, dtype=np.int64)
     if recording.labels is not None:
@@ -386,93 +335,5 @@ def _track(recording: Recording, identity: str, classes: Sequence[str], rename: 
         source=recording.source,
         recording=identity,
         digest=crc32(np.ascontiguousarray(recording.frames)),
+        marks=marks(recording.frames),
     )
-
-
-def prepare(
-    paths: Sequence[str | os.PathLike[str]],
-    folder: str | os.PathLike[str],
-    *,
-    rename: Callable[[str], str] | None = None,
-    classes: Sequence[str] | None = None,
-    reading: Reading | None = None,
-    on_recording: Callable[[str], None] | None = None,
-) -> Corpus:
-    """Files of recordings into one prepared folder, one recording at a time: what does not fit in memory can be trained
-    on. Whatever interrupts it, `folder` is not there or whole. RecordingError (also
-    where it is there, or the disk is full), OSError.
-    """
-    target = Path(folder)
-    if target.exists():
-        raise RecordingError(f"{target}: expected a new folder, found one; remove it or name another")
-    names = list(classes) if classes is not None else _all_classes(paths, rename)
-    work = target.with_name(f".{target.name}.{os.getpid()}")
-    work.mkdir(parents=True)
-    try:
-        _fill(work, paths, names, rename, reading or Reading(), on_recording)
-        os.rename(work, target)
-    except BaseException as error:
-        shutil.rmtree(work, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise RecordingError(
-                f"{target}: no space left ({error.strerror}); nothing was kept: make room, or name another folder"
-            ) from error
-        raise
-    return _Mapped.open(target, None)
-
-
-def _all_classes(paths: Sequence[str | os.PathLike[str]], rename: Callable[[str], str] | None) -> list[str]:
-    found: set[str] = set()
-    for path in paths:
-        for recording in open_all(Path(path)):
-            found.update(_classes([(recording, "")], rename, None))
-    return sorted(found)
-
-
-def _fill(
-    work: Path,
-    paths: Sequence[str | os.PathLike[str]],
-    classes: Sequence[str],
-    rename: Callable[[str], str] | None,
-    reading: Reading,
-    on_recording: Callable[[str], None] | None,
-) -> None:
-    entries: list[dict[str, Any]] = []
-    about = _About(reading)
-    width, total, first = 0, 0, ""
-    with (work / _FRAMES).open("wb") as frames, (work / _LABELS).open("wb") as labels:
-        for path in paths:
-            for recording in open_all(Path(path)):
-                for part, identity in _stretches(about.of(recording), reading):
-                    _classes([(part, identity)], rename, classes)
-                    track = _track(part, identity, classes, rename)
-                    first = first or track.title
-                    width = width or track.frames.shape[1]
-                    if track.frames.shape[1] != width:
-                        raise RecordingShapeError(
-                            f"{track.title}: frame width: expected {width} features as {first} has them, "
-                            f"found {track.frames.shape[1]}"
-                        )
-                    frames.write(np.ascontiguousarray(track.frames, "<f4").data)
-                    labels.write(np.ascontiguousarray(track.labels, "<i8").data)
-                    kept = {
-                        k: getattr(track, k) for k in ("name", "session", "person", "source", "recording", "digest")
-                    }
-                    entries.append({**kept, "start": total, "stop": total + len(track)})
-                    total += len(track)
-                if on_recording is not None:
-                    on_recording(recording.title)
-        if not entries:
-            raise RecordingError(f"{', '.join(map(str, paths))}: expected recordings with frames, found none")
-        for file in (frames, labels):
-            file.flush()
-            os.fsync(file.fileno())
-    document = {
-        "version": _VERSION,
-        "classes": list(classes),
-        "width": width,
-        "frames": total,
-        "features": dataclasses.asdict(about.features()),
-        "tracks": entries,
-    }
-    write_atomic(work / INDEX, json.dumps(document, indent=1).encode())

@@ -1,18 +1,14 @@
-"""Trains the demo blob on simulated recordings and scores it on simulated rooms and persons it has not met.
-
-python -m aether_temporal.train.demo --out demo.rvne --seed 0
-"""
+"""`aether train demo`: simulated recordings; scored on simulated rooms and persons that were not trained on."""
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
+import functools
 import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
-import torch
-from rich.console import Console
 from rich.progress import track
 
 from aether_temporal.blob import WeightBlob
@@ -23,21 +19,37 @@ from aether_temporal.simulation.simulated import FRAME_RATE
 from aether_temporal.torch.exchange import Description, to_blob
 from aether_temporal.torch.network import NetworkConfig
 
+from .calibration import answers
 from .corpus import Track
-from .crops import Augmentation, Batch, Crops
+from .crops import Augmentation, Crops
 from .fitting import FitConfig, fit, some_frames
+from .plots import NO_PLOTS, can_draw, draw_run
+from .run import Run, environment, expect_place
 from .scoring import Scores, score
 
 CARRIERS = 52
 DELAY = 25
+WARM_UP = 49
 CAPACITY = 128
+STEPS = 3000
 TEST_SEED = 1_000_000
 """Recordings from this seed on are for scoring; training seeds stay below."""
+UNSEEN = "unseen simulated recordings"
 
 PROVENANCE = (
     "Trained on {recordings} SIMULATED recordings (aether_temporal.simulation, seeds {first} to {last}); knows nothing "
     "of real channels. Training seed {seed}."
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What decides the result. recordings, test_recordings: simulated ones to train on, and unseen ones to score."""
+
+    seed: int = 0
+    recordings: int = 600
+    test_recordings: int = 100
+    fit: FitConfig = dataclasses.field(default_factory=lambda: FitConfig(steps=STEPS))
 
 
 def network_shape() -> NetworkConfig:
@@ -67,68 +79,59 @@ def simulated_executions(first: int, count: int, *, show_progress: bool = False)
     return found
 
 
-def train(
-    executions: Sequence[Track], provenance: str, *, seed: int, config: FitConfig, show_progress: bool = True
-) -> WeightBlob:
-    """A blob trained on these simulated executions, its carriers set for the simulation's raw frames."""
-    crops = Crops(160, 16, DELAY, 49, Augmentation(profile=0.0, jitter=0.0, noise=0.0, masked=0))
-
-    def draw(generator: np.random.Generator) -> Batch:
-        return crops.draw(executions, generator)
-
-    network = fit(
-        network_shape(), some_frames(executions), draw, config, seed=seed, title="demo", show_progress=show_progress
-    )
+def train(executions: Sequence[Track], provenance: str, *, seed: int, config: FitConfig, **training: Any) -> WeightBlob:
+    """A blob trained on these simulated executions, its carriers set for the simulation's raw frames. training: as
+    `fit` takes it (run, workers, show_progress …)."""
+    crops = Crops(160, 16, DELAY, WARM_UP, Augmentation(profile=0.0, jitter=0.0, noise=0.0, masked=0))
+    draw = functools.partial(crops.draw, executions)
+    network = fit(network_shape(), some_frames(executions), draw, config, seed=seed, title="demo", **training)
     carriers = CarrierSettings(CARRIERS, np.arange(CARRIERS))
     return to_blob(network, Description(ACTIVITIES, FRAME_RATE, provenance, carriers, TimingSettings(delay=DELAY)))
 
 
 def train_demo(
-    out: str | os.PathLike[str],
+    recipe: Recipe,
     *,
-    seed: int = 0,
-    recordings: int = 600,
-    test_recordings: int = 100,
-    config: FitConfig | None = None,
+    out: str | os.PathLike[str] | None = None,
+    run: Run | None = None,
     show_progress: bool = True,
+    **training: Any,
 ) -> tuple[WeightBlob, Scores]:
-    """Simulates, trains, writes the blob to `out`, scores it on `test_recordings` unseen recordings. OSError."""
-    executions = simulated_executions(0, recordings, show_progress=show_progress)
-    text = PROVENANCE.format(recordings=recordings, first=0, last=recordings - 1, seed=seed)
-    blob = train(executions, text, seed=seed, config=config or FitConfig(steps=3000), show_progress=show_progress)
-    blob.save(out)
-    unseen = simulated_executions(TEST_SEED, test_recordings, show_progress=show_progress)
-    return blob, score(TemporalModel.from_blob(blob), unseen, delay=DELAY, capacity=CAPACITY)
+    """Simulates, trains, scores on recordings that were not trained on; writes the blob to `out` and, where there is a
+    run folder, blob, result and plots there. CheckpointError, RunError, OSError."""
+    executions = simulated_executions(0, recipe.recordings, show_progress=show_progress)
+    text = PROVENANCE.format(recordings=recipe.recordings, first=0, last=recipe.recordings - 1, seed=recipe.seed)
+    training |= {"run": run, "checkpoint": "model.pt", "show_progress": show_progress}
+    blob = train(executions, text, seed=recipe.seed, config=recipe.fit, **training)
+    model = TemporalModel.from_blob(blob)
+    unseen = simulated_executions(TEST_SEED, recipe.test_recordings, show_progress=show_progress)
+    scores = score(model, unseen, delay=DELAY, capacity=CAPACITY)
+    if run is not None:
+        run.write("model.rvne", blob.serialize())
+        run.write("result.json", {"bytes": len(blob.serialize()), "scores": {UNSEEN: scores.document()}})
+        given = answers(model, unseen, delay=DELAY, warm_up=WARM_UP, capacity=CAPACITY)
+        draw_run(run, ACTIVITIES, {UNSEEN: scores}, {UNSEEN: given}, 1.0)
+    if out is not None:
+        blob.save(out)
+    return blob, scores
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; `argv` without the program's name."""
-    parser = argparse.ArgumentParser(prog="python -m aether_temporal.train.demo", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="the blob to write")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--recordings", type=int, default=600, help="simulated recordings to train on")
-    parser.add_argument("--test-recordings", type=int, default=100, help="unseen ones to score")
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch; the weights depend on it")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    a = parser.parse_args(argv)
-    torch.set_num_threads(a.threads)
-    _, found = train_demo(
-        a.out,
-        seed=a.seed,
-        recordings=a.recordings,
-        test_recordings=a.test_recordings,
-        config=FitConfig(steps=a.steps),
-        show_progress=not a.quiet,
-    )
-    console = Console()
-    console.print(f"unseen simulated recordings: {found}", highlight=False, soft_wrap=True)
-    console.print(
-        f"classes: {', '.join(ACTIVITIES)}; rows the truth, columns the answer:", highlight=False, soft_wrap=True
-    )
-    console.print(str(found.confusion), highlight=False, soft_wrap=True)
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+def main(say: Callable[[str], None], **options: Any) -> None:
+    """The command; `options` by the names of its switches. All errors are the package's."""
+    expect_place(options["out"])
+    recipe = Recipe(options["seed"], options["recordings"], options["test_recordings"])
+    if options["steps"] is not None:
+        recipe = dataclasses.replace(recipe, fit=FitConfig(steps=options["steps"]))
+    configuration = {"recipe": "demo", **dataclasses.asdict(recipe), "environment": environment()}
+    with Run.open(options["run_folder"], configuration, resume=options["resume"]) as run:
+        _, scores = train_demo(
+            recipe,
+            out=options["out"],
+            run=run,
+            checkpoint_every=options["checkpoint_every"],
+            workers=options["workers"],
+            show_progress=not options["quiet"],
+        )
+        say(f"{UNSEEN}: {scores}")
+        if run.folder is not None and not can_draw():
+            say(NO_PLOTS)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+NO_PLOTS = "plots: none; they need matplotlib: pip install 'aether-temporal[plot]'"
+
+
 def can_draw() -> bool:
     """Whether matplotlib is there."""
     return importlib.util.find_spec("matplotlib") is not None

@@ -79,7 +79,13 @@ class Pairing:
         frames = some_frames(train).astype(np.float64)
         mean = frames.mean(axis=1, keepdims=True)
         profile = (frames / np.where(mean > 0, mean, 1.0)).mean(axis=0)
-        self.profile = (profile / profile.mean()).astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            self.profile = (profile / profile.mean()).astype(np.float32)
+        if not np.isfinite(self.profile).all():
+            raise RecordingError(
+                "frames: expected ones that can be divided by their mean, found some whose mean is nearly zero: "
+                "amplitudes are to be positive; leave such frames out"
+            )
 
     def __call__(self, generator: np.random.Generator) -> Pairs:
         length, views = self.recipe.shape.length, self.recipe.views
@@ -108,13 +114,10 @@ def train(
     """A blob trained on all of this corpus, and the blob it was before contrastive training. RecordingError for
     recordings that are too short, or so wide that the model is beyond a chip's budget."""
     draw = Pairing(corpus, recipe)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        network = TemporalClassifier(network_shape(corpus.width, recipe.shape))
+    network = first_network(corpus, recipe)
     warm_start(network, corpus, recipe.shape, recipe.stride)
     length = fit_embedding(network, corpus, recipe.shape, recipe.stride, recipe.shrinkage)
     start = _blob(network, recipe, corpus.features)
-    check_budget(start, corpus.width)
     task = Contrasting(network, recipe.contrast, scale=1.0 / length, seed=recipe.seed)
     (run or Run(None, {})).train(
         task,
@@ -136,14 +139,29 @@ def ram_of(blob: WeightBlob) -> int:
     return TemporalModel.from_blob(blob).memory(HISTORY, pointer_bytes=4).ram
 
 
-def check_budget(blob: WeightBlob, width: int) -> None:
-    """RecordingError for a model beyond what a chip gives it."""
+def first_network(corpus: Corpus, recipe: Recipe) -> TemporalClassifier:
+    """Random weights for frames of this corpus. RecordingError for frames so wide that the model is beyond what a chip
+    gives it: its size does not change any more."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        network = TemporalClassifier(network_shape(corpus.width, recipe.shape))
+    blob = _blob(network, recipe, corpus.features)
     size, ram = len(blob.serialize()), ram_of(blob)
     if ram > RAM_BUDGET or size > WEIGHT_BUDGET:
         raise RecordingError(
-            f"frame width: expected a model of at most {RAM_BUDGET} bytes of RAM and {WEIGHT_BUDGET} of weights for a "
-            f"chip, found {ram} and {size} with {width} features a frame; use recordings of fewer carriers"
+            f"{corpus[0].title}: frame width: expected a model of at most {RAM_BUDGET} bytes of RAM and "
+            f"{WEIGHT_BUDGET} of weights for a chip, found {ram} and {size} with {corpus.width} features a frame; "
+            "choose fewer of them (--pick), or use recordings of fewer carriers"
         )
+    return network
+
+
+def expect_trainable(corpus: Corpus, recipe: Recipe) -> Protocol:
+    """The recipe's protocol. RecordingError, LeakError for what would stop a training on it halfway."""
+    protocol = arrange_for(corpus, recipe)
+    Pairing(protocol.train, recipe)
+    first_network(protocol.train, recipe)
+    return protocol
 
 
 def _blob(network: TemporalClassifier, recipe: Recipe, about: Features) -> WeightBlob:

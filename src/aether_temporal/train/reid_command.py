@@ -10,7 +10,7 @@ from typing import Any
 from . import reid
 from .contrastive import ContrastConfig
 from .corpus import Corpus, Reading
-from .plots import can_draw
+from .plots import NO_PLOTS, can_draw
 from .reid import ATTRIBUTION, Recipe, Report
 from .reid_plots import draw_reid
 from .reid_protocol import inside_galleries
@@ -62,7 +62,7 @@ def _recipe(data: str, options: dict[str, Any]) -> Recipe:
 def _train(data: str, corpus: Corpus, recipe: Recipe, options: dict[str, Any], *, alone: bool, say: Say) -> Report:
     """One seed; of several each has a folder of its own."""
     folder = options["run_folder"]
-    protocol = reid.arrange_for(corpus, recipe)
+    protocol = reid.expect_trainable(corpus, recipe)  # before anything is written
     configuration = reid.configuration(corpus, protocol, recipe, Path(data).name)
     place = folder if alone or folder is None else f"{folder}/seed{recipe.seed}"
     with Run.open(place, configuration, resume=options["resume"]) as run:
@@ -78,5 +78,5 @@ def _train(data: str, corpus: Corpus, recipe: Recipe, options: dict[str, Any], *
         run.write("model.rvne", report.blob.serialize())
         draw_reid(run, report)
         if run.folder is not None and not can_draw():
-            say("plots: none; they need matplotlib: pip install 'aether-temporal[plot]'")
+            say(NO_PLOTS)
     return report

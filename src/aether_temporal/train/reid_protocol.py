@@ -16,6 +16,7 @@ from aether_temporal.recordings import RecordingError
 from . import splits
 from .corpus import Corpus, Track
 from .discriminant import Discriminant, fit_discriminant
+from .marks import marks
 from .retrieval import Array, Matches, match
 from .splits import Split
 from .windows import windows
@@ -125,6 +126,7 @@ def inside_galleries(corpus: Corpus) -> Corpus:
                         labels=track.labels[part],
                         recording=f"{track.identity} ({session})",
                         digest=crc32(np.ascontiguousarray(track.frames[part])),
+                        marks=marks(track.frames[part]),
                     )
                 )
     return Corpus(found, corpus.classes, corpus.features)

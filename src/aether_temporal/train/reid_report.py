@@ -39,10 +39,10 @@ class Summary:
         """As text."""
         where = f"{self.persons} persons" + (f", {self.seeds.count} seeds" if self.seeds.count > 1 else "")
         head = f"{self.name} ({where}, {self.probes} probe windows)"
-        found = [head, " " * 25 + "".join(f"{TITLES[name]:<25}" for name in SHOWN)]
+        found = [head, " " * 26 + "".join(f"{TITLES[name]:<25}" for name in SHOWN)]
         rows = [(METHODS[method], row) for method, row in self.rows.items()]
         rows += [(f"model - {METHODS[method]}", row) for method, row in self.gains.items()]
-        found += [f"  {title:<23}" + "".join(f"{row[name]!s:<25}" for name in SHOWN) for title, row in rows]
+        found += [f"  {title:<24}" + "".join(f"{row[name]!s:<25}" for name in SHOWN) for title, row in rows]
         if self.lda_decisions is not None:
             found.append(f"  LDA as a classifier of the persons it was fitted on: {self.lda_decisions:.3f}")
         if self.seeds.count > 1:

@@ -32,12 +32,14 @@ from aether_temporal._files import write_atomic
 
 from .checkpoint import State, load_checkpoint, save_checkpoint
 from .errors import CheckpointError, RunError
+from .folders import lock, make, unmake
 from .loaders import batches
 
 B_contra = TypeVar("B_contra", contravariant=True)
 B = TypeVar("B")
 
 _SHOWN = 100
+_LOCK = ".lock"
 CONFIGURATION, METRICS, CHECKPOINT, RESULT = "configuration.json", "metrics.jsonl", "checkpoint.pt", "result.json"
 
 
@@ -66,30 +68,35 @@ class Run:
         self.configuration = _plain(configuration)
         self._lock: IO[str] | None = None
         self._metrics: IO[str] | None = None
+        self._made: list[Path] = []
+        self._worthless = False  # nothing is here yet but a configuration that this process wrote
 
     @classmethod
     def open(
         cls, folder: str | os.PathLike[str] | None, configuration: Mapping[str, Any], *, resume: bool = False
     ) -> Self:
-        """A new folder, or with `resume` one there is (where nothing is yet, a new one too). RunError: it holds a run
-        already, a run with another configuration, or another process works in it."""
+        """A new folder, or with `resume` one there is (where nothing is yet, a new one too). An error before the run's
+        first step leaves no trace of it. RunError: it holds a run already, a run with another configuration, or another
+        process works in it."""
         run = cls(None if folder is None else Path(folder), configuration)
         if run.folder is None:
             return run
         with run.writing():
-            run.folder.mkdir(parents=True, exist_ok=True)
-            run._take_lock()
+            run._made = make(run.folder)
             try:
+                run._take_lock()
                 run._settle(resume)
             except BaseException:
-                run.close()
+                run._leave()
                 raise
         return run
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._leave()
         self.close()
 
     def close(self) -> None:
@@ -99,6 +106,14 @@ class Run:
                 with contextlib.suppress(OSError):
                     file.close()
         self._metrics = self._lock = None
+
+    def _leave(self) -> None:
+        """As `close`; and where nothing was trained, all is as it was before: the next attempt finds no run."""
+        for name in (METRICS, CONFIGURATION, _LOCK) if self._worthless else ():
+            with contextlib.suppress(OSError):
+                self.path(name).unlink()
+        self.close()
+        unmake(self._made)
 
     def path(self, name: str) -> Path:
         """A file of the run. RunError without a folder."""
@@ -127,7 +142,8 @@ class Run:
         """A file of the run, whole or not there. RunError for a full disk. Nothing without a folder."""
         if self.folder is None:
             return
-        data = document if isinstance(document, bytes) else (json.dumps(_plain(document), indent=1) + "\n").encode()
+        self._worthless = False
+        data = document if isinstance(document, bytes) else _as_bytes(document)
         with self.writing():
             self.path(name).parent.mkdir(parents=True, exist_ok=True)
             write_atomic(self.path(name), data)
@@ -152,17 +168,11 @@ class Run:
         return found
 
     def _take_lock(self) -> None:
-        try:
-            import fcntl
-        except ImportError:  # a system without: two runs in one folder are then not noticed
-            return
-        lock = self.path(".lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
-            raise RunError(f"{self.folder}: another process is working in this run folder; choose another") from None
-        self._lock = lock
+        file = self.path(_LOCK).open("w")
+        if not lock(file):
+            file.close()
+            raise RunError(f"{self.folder}: another process is working in this run folder; choose another")
+        self._lock = file
 
     def _settle(self, resume: bool) -> None:
         assert self.folder is not None
@@ -176,7 +186,8 @@ class Run:
                 )
             self._compare(place)
         else:
-            self.write(CONFIGURATION, self.configuration)
+            self._worthless = True
+            write_atomic(place, _as_bytes(self.configuration))
 
     def _compare(self, place: Path) -> None:
         try:
@@ -222,6 +233,7 @@ class Run:
             for step, batch in batches(draw, seed=seed, first=first, steps=steps, workers=workers):
                 torch.manual_seed(_mixed(seed, step))
                 numbers = task.step(step, batch)
+                self._worthless = False
                 if step % log_every == 0 or step == steps - 1:
                     self.log(step, numbers, part=Path(checkpoint).stem)
                 if (step + 1) % checkpoint_every == 0 or step == steps - 1:
@@ -308,6 +320,10 @@ def _difference(was: Any, now: Any, key: str = "") -> tuple[str, str, str] | Non
         a, b = (text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…" for text in map(json.dumps, (was, now)))
         return key, a, b
     return next((found for name, a, b in pairs if (found := _difference(a, b, name)) is not None), None)
+
+
+def _as_bytes(document: Mapping[str, Any]) -> bytes:
+    return (json.dumps(_plain(document), indent=1) + "\n").encode()
 
 
 def _number(value: float) -> float | None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal.model import TemporalModel
+from aether_temporal.recordings import RecordingError
 
 from .corpus import Track
 
@@ -47,6 +48,22 @@ def majority(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
     counts = np.stack([(labels == c).sum(axis=1) for c in range(classes)], axis=1)
     found: NDArray[np.int64] = counts.argmax(axis=1)
     return found
+
+
+def expect_scorable(tracks: Sequence[Track], *, delay: int, warm_up: int, window: int = WINDOW) -> None:
+    """RecordingError, before anything is trained, where these recordings have no label that `score`, or `answers` after
+    `warm_up` frames, could compare with."""
+    first = max(0, warm_up - delay)
+    for track in tracks:
+        labels = np.asarray(track.labels)
+        whole = len(labels) // window * window
+        if (labels[:whole] >= 0).any() and (labels[first : max(0, len(labels) - delay)] >= 0).any():
+            return
+    names = ", ".join(track.title for track in tracks[:3]) + (" …" if len(tracks) > 3 else "")
+    raise RecordingError(
+        f"{names}: labels: expected some between frame {first} and {delay} frames before the end, and some in a whole "
+        f"window of {window} frames, to score by, found none; label these recordings, or leave them out"
+    )
 
 
 def score(

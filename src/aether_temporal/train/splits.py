@@ -11,6 +11,7 @@ from aether_temporal.recordings import RecordingError
 
 from .corpus import Corpus, Track
 from .errors import LeakError
+from .marks import Known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +28,9 @@ class Split:
 
 
 def check(corpus: Sequence[Track], split: Split, *, open_set: bool = False) -> Split:
-    """The split itself, or LeakError naming a recording that is on both sides (or a copy of it, whatever its name), or,
-    for an open set, a person that is. RecordingError: a side is empty; open_set: a recording without a person."""
+    """The split itself, or LeakError naming a recording that is on both sides (or a copy of it, whatever its name, gain
+    and ends), or, for an open set, a person that is. RecordingError: a side is empty; open_set: a recording without a
+    person."""
     for side, indices in (("train", split.train), ("test", split.test)):
         if not indices:
             raise RecordingError(f"{side}: expected at least one recording, found none")
@@ -48,6 +50,7 @@ def check(corpus: Sequence[Track], split: Split, *, open_set: bool = False) -> S
                 "as "
                 f"{digests[track.digest].title}; remove one of the two"
             )
+    _refuse_copies(trained, tested)
     if open_set:
         nameless = next((track for track in (*trained, *tested) if track.person is None), None)
         if nameless is not None:
@@ -61,6 +64,21 @@ def check(corpus: Sequence[Track], split: Split, *, open_set: bool = False) -> S
                 "recordings out of training, or evaluate a closed set"
             )
     return split
+
+
+def _refuse_copies(trained: Sequence[Track], tested: Sequence[Track]) -> None:
+    """LeakError where frames of a tested recording are in one that is trained on too, with another gain or rounding, or
+    with something cut off before or after."""
+    pairs = [(track, track.marks) for track in trained if track.marks is not None]
+    known = Known([(track.frames, its) for track, its in pairs])
+    for track in tested:
+        found = None if track.marks is None else known.find(track.frames, track.marks)
+        if found is not None:
+            start, index, there = found
+            raise LeakError(
+                f"{track.title}: expected on one side of the split, found in test and, cut or scaled, in train: its "
+                f"frames from {start} on are those from {there} on of {pairs[index][0].title}; remove one of the two"
+            )
 
 
 def _select(
@@ -117,6 +135,10 @@ def folds(corpus: Sequence[Track], count: int) -> Iterator[Split]:
     """Every recording tested on once: fold `k` holds out every `count`-th recording from the k-th on, so that a fold is
     spread over the time of the session. RecordingError: fewer recordings than folds."""
     names = list(dict.fromkeys(track.identity for track in corpus))
+    if len(names) < 2:
+        raise RecordingError(
+            f"recordings: expected at least two, to hold one out, found {', '.join(names) or 'none'} alone"
+        )
     if not 2 <= count <= len(names):
         raise RecordingError(f"folds: expected 2 to {len(names)}, the number of recordings, found {count}")
     for fold in range(count):

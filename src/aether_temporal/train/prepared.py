@@ -1,0 +1,269 @@
+"""A corpus in a folder of its own, from which frames are mapped as they are needed: it need not fit in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aether_temporal import crc32
+from aether_temporal._files import write_atomic
+from aether_temporal.recordings import RecordingError, RecordingShapeError
+from aether_temporal.recordings.manifest import open_all
+
+from .corpus import Corpus, Features, Reading, Reporter, Track, classes_of, stretches, track_of
+from .folders import claim, make, unmake
+from .marks import marks
+
+INDEX = "index.json"
+_FRAMES, _LABELS, _MARKS = "frames.f32", "labels.i64", "marks.i64"
+_VERSION = 2
+_AGAIN = "prepare the corpus again"
+
+VERIFIED = 1 << 28
+"""Bytes of frames up to which a prepared corpus is compared with its checksums whenever it is read: a moment's work."""
+
+
+class Prepared(Corpus):
+    """A prepared folder. Pickled as its path: a worker maps the files itself."""
+
+    def __init__(
+        self,
+        folder: Path,
+        tracks: Sequence[Track],
+        classes: Sequence[str],
+        features: Features,
+        label_digests: Sequence[int | None],
+    ) -> None:
+        super().__init__(tracks, classes, features)
+        self.folder = folder
+        self._label_digests = list(label_digests)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Prepared.open, (self.folder,)
+
+    @classmethod
+    def open(cls, folder: Path, classes: Sequence[str] | None = None) -> Self:
+        """The corpus, mapped; nothing but the index is read. RecordingError naming the file that does not fit."""
+        index = _index(folder)
+        names, width, total, marked = (index[key] for key in ("classes", "width", "frames", "marks"))
+        frames = _map(folder / _FRAMES, np.dtype("<f4"), (total, width))
+        labels = _map(folder / _LABELS, np.dtype("<i8"), (total,))
+        signs = _map(folder / _MARKS, np.dtype("<i8"), (marked, 2))
+        if classes is not None and list(classes) != names:
+            raise RecordingError(f"{folder}: classes: expected {', '.join(classes)}; found {', '.join(names)}")
+        try:
+            features = Features(**index["features"] | {"pick": _tuple_or_none(index["features"].get("pick"))})
+            tracks, digests = [], []
+            for entry in index["tracks"]:
+                rows, its = _slice(entry.pop("rows"), total), _slice(entry.pop("marks"), marked)
+                digests.append(entry.pop("labels_digest", None))
+                tracks.append(Track(frames=frames[rows], labels=labels[rows], marks=signs[its], **entry))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RecordingError(
+                f"{folder / INDEX}: tracks, features: expected what `aether train prepare` writes, found another entry "
+                f"({error}): {_AGAIN}"
+            ) from None
+        return cls(folder, tracks, names, features, digests)
+
+    def verify(self) -> None:
+        """Reads all of it. RecordingError naming the file and the first recording that is not as it was prepared."""
+        for track, labels_digest in zip(self, self._label_digests, strict=True):
+            for name, values, expected in (
+                (_FRAMES, track.frames, track.digest),
+                (_LABELS, track.labels, labels_digest),
+            ):
+                found = crc32(np.ascontiguousarray(values))
+                if expected is not None and found != expected:
+                    raise RecordingError(
+                        f"{self.folder / name}: {track.title}: expected CRC 0x{expected:08X}, as when it was prepared, "
+                        f"found 0x{found:08X}: damaged; {_AGAIN}"
+                    )
+            if track.digest is not None and not np.array_equal(marks(track.frames), _given(track.marks)):
+                raise RecordingError(
+                    f"{self.folder / _MARKS}: {track.title}: expected the marks of its frames, found others: damaged; "
+                    f"{_AGAIN}"
+                )
+
+
+def open_prepared(folder: Path, classes: Sequence[str] | None = None) -> Prepared:
+    """A prepared folder, compared with its checksums where it is small. RecordingError."""
+    found = Prepared.open(folder, classes)
+    if len(found) and found.frames * found.width * 4 <= VERIFIED:
+        found.verify()
+    return found
+
+
+def _tuple_or_none(value: Any) -> tuple[Any, ...] | None:
+    return None if value is None else tuple(value)
+
+
+def _given(found: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    return np.zeros((0, 2), np.int64) if found is None else found
+
+
+def _slice(rows: Any, total: int) -> slice:
+    start, stop = rows
+    if not 0 <= start <= stop <= total:
+        raise ValueError(f"rows {start} … {stop} of 0 … {total}")
+    return slice(start, stop)
+
+
+def _map(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    wanted = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    found = path.stat().st_size if path.is_file() else None
+    if found != wanted:
+        raise RecordingError(f"{path}: expected {wanted} bytes, found {found}: {_AGAIN}")
+    if wanted == 0:
+        return np.zeros(shape, dtype)
+    return np.asarray(np.memmap(path, dtype, "r", shape=shape))
+
+
+def _index(folder: Path) -> dict[str, Any]:
+    kinds = {"classes": list, "width": int, "frames": int, "marks": int, "tracks": list, "features": dict}
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        if index["version"] != _VERSION:
+            raise ValueError(f"version {index['version']}")
+        for key, kind in kinds.items():
+            if not isinstance(index[key], kind):
+                raise ValueError(f"{key} {index[key]!r:.40}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecordingError(
+            f"{folder}: expected a prepared corpus ({INDEX} of version {_VERSION}), found none ({error}); "
+            "make one with `aether train prepare`"
+        ) from None
+    found: dict[str, Any] = index
+    return found
+
+
+def prepare(
+    paths: Sequence[str | os.PathLike[str]],
+    folder: str | os.PathLike[str],
+    *,
+    rename: Callable[[str], str] | None = None,
+    classes: Sequence[str] | None = None,
+    reading: Reading | None = None,
+    on_recording: Callable[[str], None] | None = None,
+) -> Corpus:
+    """Files of recordings into one prepared folder, one recording at a time: what does not fit in memory can be trained
+    on. Whatever interrupts it, `folder` is not there or whole; what a process that was killed left beside it, the next
+    one removes. RecordingError (also where it is there, is being prepared, or the disk is full), OSError.
+    """
+    target = Path(folder)
+    work = target.with_name(f".{target.name}.preparing")
+    made = make(target.parent)
+    try:
+        held = claim(work)
+    except BlockingIOError:
+        raise RecordingError(
+            f"{target}: another process is preparing this corpus; wait for it, or name another folder"
+        ) from None
+    except BaseException:
+        unmake(made)
+        raise
+    try:
+        if os.path.lexists(target):
+            raise RecordingError(f"{target}: expected a new folder, found one; remove it or name another")
+        names = list(classes) if classes is not None else _all_classes(paths, rename)
+        _fill(work, paths, names, rename, reading or Reading(), on_recording)
+        os.rename(work, target)
+    except BaseException as error:
+        shutil.rmtree(work, ignore_errors=True)
+        unmake(made)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise RecordingError(
+                f"{target}: no space left ({error.strerror}); nothing was kept: make room, or name another folder"
+            ) from error
+        raise
+    finally:
+        if held is not None:
+            os.close(held)
+    return Prepared.open(target)
+
+
+def _all_classes(paths: Sequence[str | os.PathLike[str]], rename: Callable[[str], str] | None) -> list[str]:
+    found: set[str] = set()
+    for path in paths:
+        for recording in open_all(Path(path)):
+            found.update(classes_of([(recording, "")], rename, None))
+    return sorted(found)
+
+
+class _Writer:
+    """Arrays one after the other into one file."""
+
+    def __init__(self, file: IO[bytes], dtype: str) -> None:
+        self._file, self._dtype, self.rows = file, dtype, 0
+
+    def add(self, values: NDArray[Any]) -> list[int]:
+        """Its first row, and the one after its last."""
+        self._file.write(np.ascontiguousarray(values, self._dtype).data)
+        start, self.rows = self.rows, self.rows + len(values)
+        return [start, self.rows]
+
+    def done(self) -> None:
+        """On the disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+def _fill(
+    work: Path,
+    paths: Sequence[str | os.PathLike[str]],
+    classes: Sequence[str],
+    rename: Callable[[str], str] | None,
+    reading: Reading,
+    on_recording: Callable[[str], None] | None,
+) -> None:
+    entries: list[dict[str, Any]] = []
+    about = Reporter(reading)
+    width, first = 0, ""
+    with (work / _FRAMES).open("wb") as f, (work / _LABELS).open("wb") as g, (work / _MARKS).open("wb") as h:
+        frames, labels, signs = _Writer(f, "<f4"), _Writer(g, "<i8"), _Writer(h, "<i8")
+        for path in paths:
+            for recording in open_all(Path(path)):
+                for part, identity in stretches(about.of(recording), reading):
+                    classes_of([(part, identity)], rename, classes)
+                    track = track_of(part, identity, classes, rename)
+                    first = first or track.title
+                    width = width or track.frames.shape[1]
+                    if track.frames.shape[1] != width:
+                        raise RecordingShapeError(
+                            f"{track.title}: frame width: expected {width} features as {first} has them, "
+                            f"found {track.frames.shape[1]}"
+                        )
+                    labels.add(track.labels)
+                    kept = ("name", "session", "person", "source", "recording", "digest")
+                    entries.append(
+                        {
+                            **{key: getattr(track, key) for key in kept},
+                            "labels_digest": crc32(track.labels),
+                            "rows": frames.add(track.frames),
+                            "marks": signs.add(_given(track.marks)),
+                        }
+                    )
+                if on_recording is not None:
+                    on_recording(recording.title)
+        if not entries:
+            raise RecordingError(f"{', '.join(map(str, paths))}: expected recordings with frames, found none")
+        for writer in (frames, labels, signs):
+            writer.done()
+    document = {
+        "version": _VERSION,
+        "classes": list(classes),
+        "width": width,
+        "frames": frames.rows,
+        "marks": signs.rows,
+        "features": dataclasses.asdict(about.features()),
+        "tracks": entries,
+    }
+    write_atomic(work / INDEX, json.dumps(document, indent=1).encode())

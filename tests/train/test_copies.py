@@ -1,0 +1,92 @@
+"""A copy of a recording on the other side of a split is found out, also when it was cut, scaled or rounded; recordings
+that only look alike are not taken for copies."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from aether_temporal.train import splits
+from aether_temporal.train.corpus import Corpus, Track
+from aether_temporal.train.errors import LeakError
+from aether_temporal.train.marks import marks
+from aether_temporal.train.splits import Split
+
+Frames = NDArray[np.float32]
+
+
+def track(name: str, frames: NDArray[np.floating]) -> Track:
+    values = np.ascontiguousarray(frames, dtype=np.float32)
+    return Track(name, "0", values, np.zeros(len(values), np.int64), name, "file", marks=marks(values))
+
+
+def recording(seed: int, count: int = 400, width: int = 30) -> Frames:
+    """One profile for all, its carriers moving slowly, and noise: as recordings of one place are alike."""
+    rng = np.random.default_rng(seed)
+    profile = np.random.default_rng(0).uniform(5, 40, width)
+    moving = 0.02 * rng.standard_normal((count, width)).cumsum(axis=0)
+    return (profile * np.exp(moving + rng.normal(0, 0.03, (count, width)))).astype(np.float32)
+
+
+CHANGES: dict[str, Callable[[Frames], NDArray[np.floating]]] = {
+    "the same": lambda x: x,
+    "scaled": lambda x: x * np.float32(3.7),
+    "another gain for each frame": lambda x: x * np.random.default_rng(1).uniform(0.3, 3, (len(x), 1)),
+    "its gain removed": lambda x: x / x.mean(axis=1, keepdims=True),
+    "binary16": lambda x: (x / 8).astype(np.float16),
+    "its ends cut off": lambda x: x[50:-30],
+    "a part of it, binary16": lambda x: x[137:257].astype(np.float16),
+    "within another": lambda x: np.concatenate([recording(7), x * 2, recording(8)]),
+    "some frames lost": lambda x: x[np.random.default_rng(1).random(len(x)) > 0.05],
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_copy_is_found_out(change: str) -> None:
+    tracks = [track("a", recording(1)), track("b", recording(2)), track("copy", CHANGES[change](recording(1)))]
+    splits.check(tracks, Split((0,), (1,)))
+    with pytest.raises(LeakError, match=r"file:copy: .*its frames from \d+ on are those from \d+ on of file:a; remove"):
+        splits.check(tracks, Split((1, 0), (2,)))
+    with pytest.raises(LeakError, match=r"file:a: .* of file:copy; remove"):
+        splits.check(tracks, Split((2,), (1, 0)))
+
+
+def test_it_is_said_where_the_frames_are() -> None:
+    whole, part = track("whole", recording(1)), track("part", recording(1)[90:300])
+    with pytest.raises(LeakError) as error:
+        splits.check([whole, part], Split((0,), (1,)))
+    start, there = (int(word) for word in str(error.value).split() if word.isdecimal())
+    np.testing.assert_array_equal(part.frames[start : start + 8], whole.frames[there : there + 8])
+
+
+def test_what_only_looks_alike_is_no_copy() -> None:
+    still = np.tile(recording(1)[:1], (300, 1))
+    pulse = np.where(np.arange(300)[:, None] % 20 < 10, still, still[:, ::-1])
+    for one, other in (
+        (recording(1), recording(2)),
+        (recording(1)[:200], recording(1)[200:]),
+        (still, 2 * still[:200]),  # nothing moves: there is nothing to tell a copy by
+        (pulse, pulse[:200] * np.exp(np.random.default_rng(3).normal(0, 1e-2, (200, 30)))),
+        (recording(1) * np.exp(np.random.default_rng(3).normal(0, 0.03, (400, 30))), recording(1)),
+        (recording(1, width=1), recording(1, width=1)[5:]),
+        (np.zeros((100, 30)), np.zeros((90, 30))),
+        (recording(1)[:7], recording(1)),
+    ):
+        splits.check([track("one", one), track("other", other)], Split((0,), (1,)))
+
+
+@pytest.mark.parametrize("name", ["wiper_persons_0_59.npz", "geotec_sessions_1_3.npz"])
+def test_no_real_recording_is_taken_for_a_copy_and_every_real_copy_is_found(recordings_dir: Path, name: str) -> None:
+    corpus = Corpus.read(recordings_dir / name)
+    for index in range(len(corpus)):
+        splits.by_recording(corpus, [index])
+    for index in range(0, len(corpus), 5):
+        frames = (corpus[index].frames[100:220] / 4).astype(np.float16).astype(np.float32)
+        copy = dataclasses.replace(corpus[index], name="copy", recording="", frames=frames, marks=marks(frames))
+        with pytest.raises(LeakError, match=rf"of .*:{corpus[index].name}; remove"):
+            splits.check([*corpus, copy], Split(tuple(range(len(corpus))), (len(corpus),)))
