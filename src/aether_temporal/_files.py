@@ -15,14 +15,26 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     """Puts `data` at `path`. Whatever interrupts it, `path` holds its old bytes or all of the new ones.
 
     Writes beside the target, forces that to disk, then renames. Permissions of an existing file are kept, a symbolic
-    link stays one. OSError as the operating system gives it, with the name that was asked for; nothing is left behind
-    then.
+    link stays one; a device or pipe gets the bytes as they are, and stays what it is. OSError as the operating system
+    gives it, with the name that was asked for; nothing is left behind then.
     """
     try:
-        _write_beside(Path(os.path.realpath(path)), data)
+        if _is_special(path):
+            with open(path, "wb") as file:
+                file.write(data)
+        else:
+            _write_beside(Path(os.path.realpath(path)), data)
     except OSError as error:
         error.filename, error.filename2 = os.fspath(path), None
         raise
+
+
+def _is_special(path: str | os.PathLike[str]) -> bool:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def _write_beside(target: Path, data: bytes) -> None:

@@ -75,7 +75,9 @@ main()
 def test_an_error_of_saving_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
     code, _, error = finished("init", tmp_path / "absent" / "x.rvne")
     assert code == 2
-    assert error.splitlines() == [f"aether: {tmp_path / 'absent' / 'x.rvne'}: No such file or directory"]
+    file = tmp_path / "absent" / "x.rvne"
+    said = f"No such file or directory: there is no folder {file.parent}"
+    assert error.splitlines() == [f"aether: {file}: {said}"]
 
 
 def test_errors_are_one_line_and_status_2(tmp_path: Path) -> None:

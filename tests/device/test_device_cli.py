@@ -142,9 +142,44 @@ def test_pack(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.bin", "a.h"]
 
 
+def program(*arguments: str, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "aether_temporal", "device", "pack", *arguments]
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, timeout=120, check=False)
+
+
+def test_pack_to_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bytes and nothing else: what is said goes to the other stream, and no file of that name is made."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-").touch()  # a file of that name is not what is meant
+    done = program("activity", "--out", "-")
+    assert (done.returncode, done.stdout) == (0, pack_slot(BLOB))
+    assert done.stderr.decode().startswith("standard output: 69 632 bytes")
+    done = program("activity", "--out", "a.bin", "--header", "-")
+    assert done.stdout.startswith(b"/*\n * RVNE weight blob activity.rvne")
+    assert done.stderr.decode().splitlines()[1] == f"standard output: activity[{len(BLOB)}]"
+    assert (tmp_path / "a.bin").read_bytes() == pack_slot(BLOB)
+    assert (tmp_path / "-").read_bytes() == b""
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["-", "a.bin"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a pseudo-terminal")
+def test_a_terminal_gets_no_image() -> None:
+    ours, theirs = os.openpty()
+    try:
+        done = program("activity", "--out", "-", stdout=theirs)
+        assert done.returncode == 2
+        assert "expected a pipe or file behind standard output, found a terminal" in done.stderr.decode()
+    finally:
+        os.close(theirs)
+        os.close(ours)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("activity", "--out", "-", "--json"), "--out - and --json: expected one of them"),
+        (("activity", "--header", "-", "--json"), "--header - and --json: expected one of them"),
+        (("activity", "--out", "-", "--header", "-"), "expected two files, found - for both"),
         (("activity",), "expected --out or --header"),
         (("activity", "--out", "{}/x", "--size", "64K"), "at least 69632 for this blob, found 65536"),
         (("activity", "--out", "{}/x", "--size", "70000"), "expected a multiple of 4096 bytes"),
@@ -154,12 +189,12 @@ def test_pack(tmp_path: Path) -> None:
         (("activity", "--out", "{}/x", "--header", "{}/x"), "expected two files, found"),
         (("nothing", "--out", "{}/x"), "expected a blob file or the name of a shipped model"),
         (("{}/damaged", "--out", "{}/x"), "crc32: expected"),
-        (("activity", "--out", "{}/no/x"), "No such file or directory"),
+        (("activity", "--out", "{}/no/x"), "No such file or directory: there is no folder {}/no"),
     ],
 )
 def test_pack_refuses(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     (tmp_path / "damaged").write_bytes(BLOB[:999] + b"\x55" + BLOB[1000:])
-    assert message in call("pack", *[word.format(tmp_path) for word in arguments], code=2).stderr
+    assert message.format(tmp_path) in call("pack", *[word.format(tmp_path) for word in arguments], code=2).stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged"]
 
 

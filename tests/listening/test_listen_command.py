@@ -23,7 +23,7 @@ from aether_temporal.listening.sending import send_recording
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="signals and pseudo-terminals of POSIX")
 AETHER = [sys.executable, "-m", "aether_temporal"]
-GREETING = re.compile(r"Listening at (\S+) port (\d+)")
+GREETING = re.compile(r"Listening at (\S+) port (\d+) ")
 
 
 def started(*arguments: object, **options: object) -> subprocess.Popen[bytes]:
@@ -189,7 +189,8 @@ def test_a_full_disk_is_said_and_listening_goes_on() -> None:
     assert found.stderr is not None
     send(port, classification(3, 0))
     assert found.stderr.readline().decode() == (
-        "aether: /dev/full: recording ended: No space left on device (0 packets are in it)\n"
+        "aether: /dev/full: recording ended: No space left on device: make room there, or name a place elsewhere "
+        "(0 packets are in it)\n"
     )
     send(port, classification(3, 1, argmax=3))
     read_until(found, "class 3")
@@ -240,7 +241,8 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         other.bind(("127.0.0.1", 0))
         port = other.getsockname()[1]
         result = call("listen", "--bind", "127.0.0.1", "--port", port, "--record", tmp_path / "x", code=2)
-    assert result.stderr == f"aether: UDP 127.0.0.1 port {port}: Address already in use\n"
+    said = "Address already in use: another program has this port: end it, or choose another port"
+    assert result.stderr == f"aether: UDP 127.0.0.1 port {port}: {said}\n"
     assert not (tmp_path / "x").exists()
 
 
@@ -332,7 +334,8 @@ def test_where_to_send_must_be_said() -> None:
 @POSIX
 def test_where_nothing_may_be_sent_is_named() -> None:
     result = call("demo", "--send", "255.255.255.255:9", code=2)
-    assert result.stderr == "aether: 255.255.255.255:9: Permission denied\n"
+    said = "Permission denied: name one that you may use, or change who may"
+    assert result.stderr == f"aether: 255.255.255.255:9: {said}\n"
 
 
 @POSIX

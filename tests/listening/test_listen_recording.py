@@ -259,7 +259,8 @@ print(recorder.written, recorder.error)
     command = [sys.executable, "-c", code, str(path), str(Path(__file__).parent)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     written, message = done.stdout.split(" ", 1)
-    assert message.startswith(f"{path}: recording ended: File too large ({written} packets are in it)")
+    said = "File too large: name a place that takes files of this size"
+    assert message.startswith(f"{path}: recording ended: {said} ({written} packets are in it)")
     recording = open_recording(path)
     assert len(recording) == int(written) > 10
     assert dict(recording.dropped) == {}

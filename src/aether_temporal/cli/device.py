@@ -20,7 +20,7 @@ from aether_temporal.shipped import model_path
 
 from .models import open_model
 from .options import json_option, model_argument, same_file
-from .output import bytes_text, console, print_json, printable, table
+from .output import STANDARD_OUTPUT, bytes_text, console, print_json, printable, table, write_bytes
 
 
 class Size(click.ParamType[int]):
@@ -42,8 +42,12 @@ def command() -> None:
 
 @command.command("pack")
 @model_argument
-@click.option("--out", type=click.Path(dir_okay=False), help="The image of a slot partition.")
-@click.option("--header", type=click.Path(dir_okay=False), help="The blob as a C header.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, allow_dash=True), help="The image of a slot partition; -: standard output."
+)
+@click.option(
+    "--header", type=click.Path(dir_okay=False, allow_dash=True), help="The blob as a C header; -: standard output."
+)
 @click.option("--name", help="Of the array in the C header. [default: the file's name]")
 @click.option("--size", type=Size(), help="Bytes of the partition: refuse what does not fit. [default: not checked]")
 @click.option(
@@ -69,8 +73,10 @@ def pack(
         raise click.UsageError("expected --out or --header, found neither")
     if out is not None and header is not None and same_file(out, header):
         raise click.UsageError(f"--out and --header: expected two files, found {header} for both")
+    if "-" in (out, header):
+        _check_pipe("--out" if out == "-" else "--header", as_json)
     for file in (out, header):
-        if file is not None and Path(file).exists() and not force:
+        if file not in (None, "-") and Path(str(file)).exists() and not force:
             message = f"{file}: expected a new file, found one that is there already (--force replaces it)"
             raise click.UsageError(message)
     if header is None and name is not None:
@@ -80,18 +86,39 @@ def pack(
     identifier = name or _identifier(path.stem)
     text = None if header is None else c_header(blob, identifier, path.name)
     if out is not None:
-        write_atomic(out, image)
+        _put(out, image)
     if header is not None and text is not None:
-        write_atomic(header, text.encode("ascii"))
+        _put(header, text.encode("ascii"))
     found = SlotHeader.decode(image, len(image))
     if as_json:
         print_json({"model": str(path), "out": out, "bytes": len(image), "header": header, **asdict(found)})
         return
+    aside = "-" in (out, header)
     if out is not None:
         checks = f"check 0x{found.check_binary32:08X} and 0x{found.check_binary16:08X}"
-        click.echo(f"{out}: {bytes_text(len(image))}, blob of {len(blob)}, sequence {sequence}, {checks}")
+        said = f"{bytes_text(len(image))}, blob of {len(blob)}, sequence {sequence}, {checks}"
+        click.echo(f"{_name(out)}: {said}", err=aside)
     if header is not None:
-        click.echo(f"{header}: {identifier}[{len(blob)}]")
+        click.echo(f"{_name(header)}: {identifier}[{len(blob)}]", err=aside)
+
+
+def _check_pipe(option: str, as_json: bool) -> None:
+    """Standard output can take bytes that nobody reads."""
+    if as_json:
+        raise click.UsageError(f"{option} - and --json: expected one of them, found both; each is standard output")
+    if option == "--out" and click.get_binary_stream("stdout").isatty():
+        raise click.UsageError(f"{option} -: expected a pipe or file behind standard output, found a terminal")
+
+
+def _put(file: str, data: bytes) -> None:
+    if file != "-":
+        write_atomic(file, data)
+        return
+    write_bytes(data)
+
+
+def _name(file: str) -> str:
+    return STANDARD_OUTPUT if file == "-" else file
 
 
 def _identifier(stem: str) -> str:

@@ -15,8 +15,9 @@ from typing import Any
 import click
 
 from aether_temporal import TemporalError, __version__
+from aether_temporal._os_errors import describe
 
-from .output import printable
+from .output import STANDARD_OUTPUT, NamedOutput, printable
 
 # Loaded when asked for: `aether --help` imports neither torch nor matplotlib.
 _COMMANDS = {
@@ -45,6 +46,18 @@ class InputError(click.ClickException):
         click.echo(f"aether: {printable(self.format_message())}", file=file or sys.stderr)
 
 
+def _refused(error: OSError) -> InputError:
+    """Also when it is standard output that takes no more: nothing is then left for the interpreter to fail on."""
+    if error.filename == STANDARD_OUTPUT:
+        _discard_output()
+    place = f"{error.filename}: " if error.filename else ""
+    return InputError(f"{place}{describe(error)}")
+
+
+def _discard_output() -> None:
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+
+
 class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -65,7 +78,7 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             # The reader has gone: no more output, also none while the interpreter shuts down.
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+            _discard_output()
             ctx.exit(141)
         except KeyboardInterrupt:
             ctx.exit(130)
@@ -74,8 +87,7 @@ class _Commands(click.Group):
         except MemoryError:
             raise InputError("not enough memory for this input") from None
         except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            raise InputError(f"{where}{error.strerror or error}") from None
+            raise _refused(error) from None
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -89,4 +101,10 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # an encoding that lacks a character is no reason to fail
-    aether(prog_name="aether")
+    sys.stdout = NamedOutput(sys.stdout)  # type: ignore[assignment]
+    try:
+        aether(prog_name="aether")
+    except OSError as error:  # of --help and --version, before any command runs
+        refused = _refused(error)
+        refused.show()
+        sys.exit(refused.exit_code)

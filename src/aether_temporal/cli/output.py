@@ -2,13 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, TextIO
 
 import click
 from rich.console import Console
 from rich.table import Table
+
+STANDARD_OUTPUT = "standard output"
+
+
+@contextlib.contextmanager
+def _named() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = STANDARD_OUTPUT
+        raise
+
+
+class NamedOutput:
+    """A stream of text whose errors say that it is standard output."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with _named():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with _named():
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def write_bytes(data: bytes) -> None:
+    """To standard output. OSError."""
+    stream = click.get_binary_stream("stdout")
+    with _named():
+        stream.write(data)
+        stream.flush()
 
 
 class _Console(Console):

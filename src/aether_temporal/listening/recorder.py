@@ -6,6 +6,8 @@ import errno
 import threading
 import time
 
+from aether_temporal._os_errors import describe
+
 from .append_file import AppendFile
 
 _QUEUE = 16 << 20  # bytes
@@ -70,7 +72,7 @@ class Recorder:
                 if ends:
                     break
         except OSError as error:
-            self.error = f"{self.path}: recording ended: {error.strerror or error} ({self.written} packets are in it)"
+            self.error = f"{self.path}: recording ended: {describe(error)} ({self.written} packets are in it)"
         finally:
             self._file.close()
 

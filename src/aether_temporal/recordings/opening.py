@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from aether_temporal._os_errors import describe
+
 from . import capture, csi_text, npy, npz, payloads
 from .errors import RecordingError, RecordingFormatError
 from .raw_frame import MAGIC_BYTES
@@ -82,7 +84,7 @@ def _prepare(path: str | os.PathLike[str], wanted: str | None) -> tuple[Path, _F
     try:
         name = wanted if wanted is not None else recognise(place)
     except OSError as error:
-        raise RecordingError(f"{place}: cannot be read: {error.strerror or error}") from None
+        raise RecordingError(f"{place}: cannot be read: {describe(error)}") from None
     if name not in _FORMATS:
         raise RecordingError(f"format: expected one of {', '.join(FORMATS)}; found {name!r}")
     return place, _FORMATS[name]
@@ -94,7 +96,7 @@ def list_recordings(path: str | os.PathLike[str], *, format: str | None = None) 
     try:
         return found.list(place)
     except OSError as error:
-        raise RecordingError(f"{place}: cannot be read: {error.strerror or error}") from None
+        raise RecordingError(f"{place}: cannot be read: {describe(error)}") from None
 
 
 def open_recording(
@@ -113,7 +115,7 @@ def open_recording(
     try:
         return found.open(place, recording)
     except OSError as error:
-        raise RecordingError(f"{place}: cannot be read: {error.strerror or error}") from None
+        raise RecordingError(f"{place}: cannot be read: {describe(error)}") from None
 
 
 def open_recordings(path: str | os.PathLike[str], *, format: str | None = None) -> Iterator[Recording]:  # noqa: A002
