@@ -7,6 +7,7 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST = (3, 11)
@@ -25,6 +26,15 @@ def environment(extras: str = "") -> Path:
     print("Compiling and installing aether-temporal", flush=True)
     run([programs / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement])
     return programs
+
+
+def needs(tool: str, error: ModuleNotFoundError) -> NoReturn:
+    """Ends a program that lacks a Python package: one line, how to get it."""
+    name = (error.name or "").partition(".")[0]
+    wanted, how = f"the Python package {name}", f"pip install {name}"
+    if name == "aether_temporal":
+        wanted, how = "this checkout's Python package", "pip install ."
+    sys.exit(f"{tool}: expected {wanted} to be installed ({how}), found no {error.name}")
 
 
 def run(command: list[str | Path]) -> None:

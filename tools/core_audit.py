@@ -94,7 +94,13 @@ def symbols(objects: list[Path]) -> tuple[set[str], set[str], set[str]]:
 
 def run(command: list[str]) -> str:
     """A command's output; its errors end the audit."""
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    except FileNotFoundError:
+        sys.exit(f"core_audit: expected a program {command[0]!r}, found none")
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.strip()[-2000:]
+        sys.exit(f"core_audit: {' '.join(command)[:200]}: exit status {error.returncode}\n{said}")
 
 
 def audit(compiler: str, part: str) -> list[str]:

@@ -13,8 +13,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from golden_cases import attention, features, models, numerics, states
-from reference.golden_file import Case, Kernel, decode, encode
+from checkout import needs
+
+try:
+    from golden_cases import attention, features, models, numerics, states
+    from reference.golden_file import Case, Kernel, decode, encode
+except ModuleNotFoundError as lacking:
+    needs("tools/make_golden.py", lacking)
 
 FLOAT_OUTPUTS = set(Kernel) - {
     Kernel.NARROW,

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parity_matrix import compile as recipes
-from parity_matrix.build import CSRC, call, core_sources
+from parity_matrix.build import CSRC, call, core_sources, finish
 from parity_matrix.targets import ROOT, Target
 
 from .cases import Case
 
 HERE = Path(__file__).resolve().parent
 SELF_TEST = ROOT / "firmware" / "components" / "ruv_temporal" / "src" / "self_test_vectors.c"  # what a node runs
+ARM = 40  # e_machine: the lowest bit of a function's address says Thumb
 SECTION = re.compile(r"^ (\.\S+)\s+0x([0-9a-f]+)\s+0x([0-9a-f]+) (\S+)$", re.MULTILINE)
 
 
@@ -37,6 +38,7 @@ class Image:
 def functions_of(path: Path) -> list[Function]:
     """Every symbol in executable sections of a 32-bit ELF file; one without a size reaches to the next."""
     data = path.read_bytes()
+    (machine,) = struct.unpack_from("<H", data, 18)
     table, size, count = struct.unpack_from("<I10xHH", data, 32)
     sections = [struct.unpack_from("<10I", data, table + i * size) for i in range(count)]
     found: dict[int, tuple[int, str]] = {}
@@ -49,6 +51,7 @@ def functions_of(path: Path) -> list[Function]:
             name_at, value, length, info, _, index = struct.unpack_from("<IIIBBH", data, at)
             if not 0 < index < count or not sections[index][2] & 4 or info & 15 > 2:  # SHF_EXECINSTR; no names of files
                 continue
+            value &= ~1 if machine == ARM and info & 15 == 2 else ~0  # STT_FUNC
             name = data[names + name_at : data.index(b"\0", names + name_at)].decode()
             if name and not name.startswith((".L", "$")) and (value not in found or found[value][0] < length):
                 found[value] = (length, name)
@@ -125,7 +128,6 @@ def build(target: Target, level: str, cases: list[Case], folder: Path, jobs: int
             pool.submit(_compile, target, HERE / "app.c", "-O2", ["-std=gnu99", *more], out)
             for out, more in ((plain, []), (testing, ["-DBUDGET_SELF_TEST"]))
         ]
-        for job in work:
-            job.result()
+        finish(work)
     head = _link(target, core, [*shared, plain], folder / "head.elf")
     return head, _link(target, core, [*shared, *tests, testing], folder / "self-test.elf")

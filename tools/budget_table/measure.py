@@ -184,8 +184,11 @@ def measure(
     """Every case, and the self-test. MeasureError: also for another logit than the computer's, or other memory."""
     lines, counts = _run(target, image, counter, folder)
     said, segments = Said(lines), iter([_without_application(c) for c in counts])
-    next(segments)  # the marks themselves
-    models = [_model(case, said, segments) for case in cases]
+    next(segments, None)  # the marks themselves
+    try:
+        models = [_model(case, said, segments) for case in cases]
+    except StopIteration:
+        raise MeasureError(f"{image.path}: fewer calls were counted than were made") from None
     scratch, stack = said.value("scratch"), said.value("stack")
     n, failed = said.value("cases"), said.value("failed")
     if failed or not n:

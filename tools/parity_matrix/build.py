@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,6 +40,18 @@ def call(command: list[str], seconds: int = SECONDS) -> None:
         raise BuildError(f"{command[0]} ... {command[-1]}: no end after {seconds} s") from late
     if done.returncode != 0:
         raise BuildError(f"{command[0]} ... {command[-1]}: {(done.stdout + done.stderr).strip()[-2000:]}")
+
+
+def finish(jobs: Sequence[Future[None]]) -> None:
+    """Waits for all. After an error, or an interrupt, no further one begins and none is left running."""
+    try:
+        for job in jobs:
+            job.result()
+    except BaseException:
+        for job in jobs:
+            job.cancel()
+        wait(jobs)
+        raise
 
 
 def core_sources(target: Target) -> list[Path]:
@@ -99,8 +112,7 @@ class Builder:
             objects.append(out)
             if out not in self.done:
                 jobs.append(self.pool.submit(_compile, target, source, level, out, data))
-        for job in jobs:
-            job.result()
+        finish(jobs)
         self.done.update(objects)
         return objects
 

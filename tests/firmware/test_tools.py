@@ -1,0 +1,122 @@
+"""The programs of `tools/` as they are called: what cannot be is said in a line, before any long work."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from parity_matrix.build import BuildError, finish
+from parity_matrix.targets import ROOT, all_targets
+
+TOOLS = ROOT / "tools"
+
+
+def tool(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(TOOLS / name), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def bare(name: str, *arguments: str, folders: tuple[Path, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """The tool in this Python without what is installed into it; `folders` stand for packages that are."""
+    paths = [str(path) for path in (TOOLS, *folders)]
+    code = f"import runpy, sys; sys.path[:0] = {paths!r}; sys.argv = {[name, *arguments]!r}; "
+    code += f"runpy.run_path({str(TOOLS / name)!r}, run_name='__main__')"
+    command = [sys.executable, "-I", "-S", "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("name", ["aarch64", "wasm32", "wasm32-simd", "x86-64", "nonsense"])
+def test_the_budget_refuses_what_it_cannot_count(name: str) -> None:
+    done = tool("budget", "--target", name)
+    assert done.returncode == 2
+    known = [t.name for t in all_targets() if t.name not in ("aarch64", "wasm32", "wasm32-simd", "x86-64")]
+    assert done.stderr == f"--target: expected one of {', '.join(known)}, found {name}\n"
+
+
+def test_a_missing_package_is_said_in_a_line(tmp_path: Path) -> None:
+    done = bare("make_golden.py")
+    said = (
+        "tools/make_golden.py: expected the Python package numpy to be installed (pip install numpy), found no numpy\n"
+    )
+    assert (done.returncode, done.stderr) == (1, said)
+    (tmp_path / "numpy").mkdir()  # numpy alone is there
+    (tmp_path / "numpy" / "__init__.py").touch()
+    (tmp_path / "numpy" / "typing.py").write_text("NDArray = list\n", encoding="utf-8")
+    done = bare("budget", folders=(tmp_path,))
+    said = "tools/budget: expected this checkout's Python package to be installed (pip install .), found no "
+    assert (done.returncode, done.stderr) == (1, f"{said}aether_temporal\n")
+
+
+@pytest.mark.parametrize("argument", ["--list", "--help"])
+def test_parity_needs_nothing_installed(argument: str) -> None:
+    done = bare("parity", argument)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "target" in done.stdout or "xtensa-fpu" in done.stdout
+
+
+def unwritable(folder: Path) -> dict[str, Path]:
+    (folder / "file").touch()
+    return {"a folder": folder, "below a file": folder / "file" / "x", "in /proc": Path("/proc/x")}
+
+
+@pytest.mark.parametrize("what", ["a folder", "below a file", "in /proc"])
+def test_results_that_cannot_be_written_are_refused_at_once(what: str, tmp_path: Path) -> None:
+    path = unwritable(tmp_path)[what]
+    if what == "in /proc" and not Path("/proc/self").exists():
+        pytest.skip("/proc")
+    work = tmp_path / "work"
+    began = time.monotonic()
+    done = tool("parity", "--work", work, "--json", path)
+    assert time.monotonic() - began < 20  # the matrix takes minutes
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"--json: expected a file that can be written, found {path} (")
+    assert len(done.stderr.splitlines()) == 1
+    assert not work.exists()
+
+
+def test_a_page_that_is_made_of_a_part_is_refused_at_once() -> None:
+    done = tool("parity", "--write", "--quick")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("--write: expected every target, level and control")
+    assert "--write: expected the target xtensa-fpu" in tool("budget", "--write", "--level=-Os").stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="os.mkfifo")
+def test_looking_at_an_output_changes_nothing(tmp_path: Path) -> None:
+    from parity_matrix.outputs import need_writable
+
+    old, new, pipe = tmp_path / "old", tmp_path / "made" / "new", tmp_path / "pipe"
+    old.write_text("old")
+    os.mkfifo(pipe)
+    for path in (old, new, pipe, Path("/dev/null")):
+        need_writable("--json", path)  # a pipe nobody reads would wait for ever
+    assert old.read_text() == "old"
+    assert not new.exists()
+
+
+def test_an_error_lets_nothing_begin_any_more() -> None:
+    """What is running is waited for: a later build may write the same files."""
+    running = threading.Event()
+    ended: list[str] = []
+
+    def fail() -> None:
+        running.wait(10)
+        raise BuildError("first")
+
+    def slow() -> None:
+        running.set()
+        time.sleep(0.3)
+        ended.append("slow")
+
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(fail), pool.submit(slow), *(pool.submit(time.sleep, 0.2) for _ in range(50))]
+        with pytest.raises(BuildError, match="first"):
+            finish(jobs)
+        assert ended == ["slow"]
+        assert sum(job.cancelled() for job in jobs) > 40

@@ -1,0 +1,32 @@
+"""Where results go, looked at before the long work begins."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+
+def need_writable(option: str, path: Path) -> None:
+    """Ends the program with 2 unless `path` can be written, which stays as it is; its folder is made."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _try(path)
+    except OSError as problem:
+        said = f"expected a file that can be written, found {path} ({problem.strerror or problem})"
+        print(f"{option}: {said}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _try(path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        path.unlink()
+        return
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        os.close(os.open(path, os.O_WRONLY))
+    elif not os.access(path, os.W_OK):  # opening a pipe would wait for whoever reads it
+        raise PermissionError(13, "Permission denied")
