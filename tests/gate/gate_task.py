@@ -16,6 +16,9 @@ from aether_temporal.train.contrastive import ContrastConfig
 PERSONS, FRAMES, WIDTH = 24, 144, 16
 
 BROKEN = PatternSettings(window=1, use_log_stride=False, use_landmarks=False, global_tokens=())
+NEAR = PatternSettings(window=1, use_landmarks=False)
+"""Broken, but for the log-strides and the first frame."""
+
 EVERY = PatternSettings(window=None, use_log_stride=False, use_landmarks=False, global_tokens=())
 REACHING = PatternSettings(window=48, use_log_stride=False, use_landmarks=False, global_tokens=())
 """Sparse, and over windows of 48 frames the same as dense: the kernel that all gates let pass."""

@@ -24,7 +24,10 @@ _STATUS = {"pass": 0, "fail": 1, "undecided": 3}
 )
 @click.option("--out", type=click.Path(file_okay=False), required=True, help="Folder for trainings, verdict and page.")
 @click.option(
-    "--config", "config_file", type=click.Path(exists=True, dir_okay=False), help="TOML: kernel, network, budget …"
+    "--config",
+    "config_file",
+    type=click.Path(exists=True, dir_okay=False),
+    help="TOML: kernel, network, budget … [default: as documented]",
 )
 @click.option(
     "--seeds", type=click.IntRange(1, 1000), default=5, show_default=True, help="Train both with so many seeds."
@@ -89,19 +92,23 @@ def command(
 def _show(document: dict[str, Any], folder: str) -> None:
     words = importlib.import_module("aether_temporal.gate.words")
     out = console()
-    count = len(document["seeds"])
     shown = table(
         "gate",
         ">measured (95 % interval)",
         ">limit",
         ">margin",
         "verdict",
-        title=f"{document['data']}, {count} seed{'s' if count > 1 else ''}",
+        title=f"{document['data']}, {words.seeds_text(document)}",
     )
     for gate in document["gates"]:
         shown.add_row(*words.gate_row(gate))
     out.print(shown)
     for gate in document["gates"]:
-        out.print(f"  gate {gate['number']}, beside it: {words.beside_text(gate)}", soft_wrap=True)
+        if gate["beside"]:
+            out.print(f"  gate {gate['number']}, beside it: {words.beside_text(gate)}", soft_wrap=True)
+    shown = table(">" + words.LATENCY_HEADS[0], *words.LATENCY_HEADS[1:], title=words.latency_note(document))
+    for row in words.latency_rows(document):
+        shown.add_row(*row)
+    out.print(shown)
     out.print(f"{document['verdict']}: {words.MEANINGS[document['verdict']]}")
     out.print(f"{folder}/gates.html, {folder}/result.json")

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from aether_temporal.head import AetherTemporalHead
+from aether_temporal.recordings import RecordingError
 from aether_temporal.train.corpus import Corpus, Reading
+from aether_temporal.train.errors import LeakError
 from aether_temporal.train.reid import arrange_for
 from aether_temporal.train.reid_protocol import entry
 from aether_temporal.train.run import Run, environment
 from aether_temporal.train.windows import without_short_stretches
 
-from .config import GateConfig
+from .config import GateConfig, GateError
 from .gates import Verdict, verdict
 from .latency import measure_latency
 from .page import NO_PICTURES, page
 from .pictures import draw
-from .study import check, study
+from .study import check, check_blob, check_persons, study
 from .training import recipe
 
 __all__ = ["Reading", "gate"]
@@ -46,7 +49,10 @@ def gate(
     for than before. RecordingError, LeakError, GateError, CheckpointError, RunError, OSError.
     """
     corpus = without_short_stretches(Corpus.read(data, reading=reading), config.window)
-    check(config, arrange_for(corpus, recipe(config, seeds[0])))
+    with _naming(data):
+        check_persons(config, corpus)
+        check(config, arrange_for(corpus, recipe(config, seeds[0])))
+    check_blob(config, corpus.width)
     with Run.open(out, configuration(corpus, config, Path(data).name), resume=resume) as run:
         found = [
             study(config, corpus, seed, run=run, checkpoint_every=checkpoint_every, show_progress=show_progress)
@@ -64,15 +70,32 @@ def configuration(corpus: Corpus, config: GateConfig, source: str) -> dict[str, 
         "recipe": "gate",
         "data": source,
         "recordings": [entry(track) for track in corpus],
+        "features": dataclasses.asdict(corpus.features),
         **config.training(),
         "environment": environment(),
     }
 
 
+@contextmanager
+def _naming(data: str) -> Iterator[None]:
+    """What is wrong with all recordings together, as an error that names the file too."""
+    try:
+        yield
+    except (RecordingError, LeakError, GateError) as error:
+        text = str(error)
+        raise error if data in text else type(error)(f"{data}: {text}") from None
+
+
 def _write(run: Run, config: GateConfig, found: Verdict, source: str, say: Callable[[str], None]) -> dict[str, Any]:
     settings = dataclasses.asdict(config)
     where = {**environment(), "kernels": AetherTemporalHead(config.head("sparse")).kernels}
-    document = {"data": source, **found.document(), "configuration": settings, "environment": where}
+    document = {
+        "data": source,
+        "features": run.configuration["features"],
+        **found.document(),
+        "configuration": settings,
+        "environment": where,
+    }
     pictures = draw(config, found, run.metrics())
     if not pictures:
         say(NO_PICTURES)

@@ -12,11 +12,12 @@ from aether_temporal.torch import NetworkConfig
 from aether_temporal.train.augment import Views
 from aether_temporal.train.contrastive import ContrastConfig
 
+from .limits import faults
+
 Backend = Literal["dense", "sparse"]
 
 DENSE = PatternSettings(window=None, use_log_stride=False, use_landmarks=False, global_tokens=())
 """Dense attention as a blob says it."""
-
 
 BROKEN = PatternSettings(window=1, use_log_stride=False, use_landmarks=False, global_tokens=())
 """A kernel that no gate may let pass: a query sees its own frame and the one before."""
@@ -50,7 +51,7 @@ class GateConfig:
     does not meet and everything is asked about. captures: of the others, trained on. batch: persons in a batch, two
     views of each. held_out_batches: over which the held-out loss is a mean. neighbours: how many are put in order.
     deployed: frames of the window whose latency decides. lengths: those measured beside. rounds: turns of each
-    candidate. GateError names a field out of range.
+    candidate. GateError names a field out of range, InvalidConfigError one of the pattern.
     """
 
     window: int = 100
@@ -70,18 +71,15 @@ class GateConfig:
     views: Views = dataclasses.field(default_factory=Views)
 
     def __post_init__(self) -> None:
-        least = {"window": 2, "held_out": 2, "batch": 2, "held_out_batches": 1, "neighbours": 3, "deployed": 1}
-        for name, smallest in {**least, "rounds": 9}.items():
-            _expect(name, getattr(self, name), smallest)
-        for length in self.lengths:
-            _expect("lengths", length, 1)
-        for name in ("width", "layers", "embedding", "pool"):
-            _expect(f"network.{name}", getattr(self.network, name), 1)
-        for name in ("hidden", "taps"):
-            _expect(f"network.{name}", getattr(self.network, name), 0)
-        _expect("contrast.steps", self.contrast.steps, 1)
-        _expect("contrast.projection", self.contrast.projection, 1)
-        self.head("sparse")  # the core's own checks of heads and pattern
+        fault = next(faults(self), None)
+        if fault is not None:
+            raise GateError(fault)
+        if self.network.q_heads % self.network.kv_heads:
+            raise GateError(
+                f"network.kv_heads: expected a divisor of q_heads ({self.network.q_heads}), found "
+                f"{self.network.kv_heads}"
+            )
+        self.head("sparse")  # the core's own checks of the pattern
 
     def shape(self, input_dim: int, pattern: PatternSettings) -> NetworkConfig:
         """The network over frames of `input_dim` features. Two classes, because a blob has a classifier; unused."""
@@ -104,29 +102,14 @@ class GateConfig:
 
     def head(self, backend: Backend) -> TemporalHeadConfig:
         """The kernel: "sparse" as `pattern` says, or the core's own dense backend. InvalidConfigError."""
-        n, p = self.network, self.pattern
-        if backend == "dense":
-            return TemporalHeadConfig(
-                backend="dense", q_heads=n.q_heads, kv_heads=n.kv_heads, head_dim=n.head_dim, global_tokens=()
-            )
+        if backend == "sparse":
+            return self.shape(1, self.pattern).head()
+        n = self.network
         return TemporalHeadConfig(
-            q_heads=n.q_heads,
-            kv_heads=n.kv_heads,
-            head_dim=n.head_dim,
-            window=2**64 - 1 if p.window is None else p.window,
-            block_size=p.block_size,
-            global_tokens=tuple(p.global_tokens),
-            use_log_stride=p.use_log_stride,
-            use_landmarks=p.use_landmarks,
-            history=p.history,
+            backend="dense", q_heads=n.q_heads, kv_heads=n.kv_heads, head_dim=n.head_dim, global_tokens=()
         )
 
     def training(self) -> dict[str, Any]:
         """What the trainings depend on; a run that is resumed must have the same of it."""
         asked = {"held_out_batches", "neighbours", "deployed", "lengths", "rounds"}
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in asked}
-
-
-def _expect(field: str, value: int, least: int) -> None:
-    if value < least:
-        raise GateError(f"{field}: expected at least {least}, found {value}")

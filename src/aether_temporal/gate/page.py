@@ -7,7 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from .words import CAPTIONS, MEANINGS, beside_text, gate_row, latency_rows, seed_rows
+from .words import (
+    CAPTIONS,
+    LATENCY_HEADS,
+    MEANINGS,
+    beside_text,
+    gate_row,
+    latency_note,
+    latency_rows,
+    seed_rows,
+    seeds_text,
+)
 
 NO_PICTURES = "plots: none; they need matplotlib: pip install 'aether-temporal[plot]'"
 
@@ -28,7 +38,7 @@ def page(document: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     parts = [
         f"<h1>Gates: <span class='{outcome}'>{escape(outcome)}</span></h1>",
         f"<p>{escape(MEANINGS[outcome])}</p>",
-        f"<p class='note'>{escape(document['data'])}; {len(document['seeds'])} seeds; "
+        f"<p class='note'>{escape(document['data'])}; {seeds_text(document)}; "
         f"{document['configuration']['contrast']['steps']} steps a training; windows of "
         f"{document['configuration']['window']} frames; {document['configuration']['held_out']} persons held out.</p>",
         "<h2>The four gates</h2>",
@@ -51,7 +61,8 @@ def page(document: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         "<h2>Seeds</h2>",
         _table(heads, seed_rows(document)),
         "<h2>Latency</h2>",
-        _table(("frames", "job", "dense", "sparse", "dense / sparse (95 % interval)"), latency_rows(document)),
+        f"<p class='note'>{escape(latency_note(document))}</p>",
+        _table(LATENCY_HEADS, latency_rows(document)),
         "<h2>Configuration</h2>",
         f"<pre>{escape(document['text'])}</pre>",
     ]

@@ -91,7 +91,7 @@ def neighbours(config: GateConfig, found: Verdict) -> Figure:
         axes[2].hist(
             np.maximum(values, -0.2), bins, color=COLOURS[weights], histtype="step", label=f"weights trained {weights}"
         )
-    broken = np.concatenate([result.control.spearman for result in found.seeds])
+    broken = np.concatenate([result.control.orders.spearman for result in found.seeds])
     axes[2].hist(np.maximum(broken, -0.2), bins, color="0.5", histtype="step", label="broken kernel")
     axes[2].axvline(ORDER_LIMIT, color="black", lw=1, ls="--", label=f"limit {ORDER_LIMIT}")
     axes[2].set_xlabel("Spearman of one probe's neighbours")
@@ -137,13 +137,14 @@ def attention(config: GateConfig, found: Verdict) -> Figure:
     result = found.seeds[0]
     for place, backend in zip(axes, BACKENDS, strict=True):
         weights = attention_map(exchanged(result.networks["dense"], config.head(backend)), result.window).numpy()
-        _show(place, weights, len(result.window))
+        tokens = len(result.window)
+        _show(place, weights if (weights[:, tokens:] > 0).any() else weights[:, :tokens], tokens)
         place.set_title(f"{backend} kernel", fontsize=9)
     return figure
 
 
 def _show(axes: Axes, weights: Any, tokens: int) -> None:
-    """Logarithmic colours; what is not seen stays white. Columns right of the line are block means."""
+    """Logarithmic colours; what is not seen stays white. Columns right of a line are block means."""
     from matplotlib.colors import LogNorm
 
     shown = np.ma.masked_where(weights <= 0, weights)

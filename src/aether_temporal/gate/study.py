@@ -4,57 +4,81 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional as F
 
 from aether_temporal.config import TemporalHeadConfig
-from aether_temporal.torch import TemporalClassifier
+from aether_temporal.model import TemporalModel
+from aether_temporal.torch import TemporalClassifier, to_blob
 from aether_temporal.train.contrastive import Contrasting, contrastive_loss
 from aether_temporal.train.corpus import Corpus
 from aether_temporal.train.loaders import step_generator
 from aether_temporal.train.reid import Pairing, arrange_for
-from aether_temporal.train.reid_protocol import Part, Protocol
+from aether_temporal.train.reid_protocol import Part, Protocol, persons_of
 from aether_temporal.train.retrieval import Matches, match
 from aether_temporal.train.run import Run
 
 from .attention_map import effective_entries
-from .config import BROKEN, GateConfig, GateError
+from .config import BROKEN, DENSE, GateConfig, GateError
 from .neighbours import Orders, compare_orders, cosines
 from .training import BACKENDS, embed, embeddings, exchange, recipe, train_one
 
 ASKED = "unseen persons"
 """The part of the protocol that everything is asked about."""
 
+_BROKEN = "broken"
+
 _HELD_OUT = 1 << 40
 """First step number of the held-out batches, beyond any training's."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Control:
+    """What a kernel that is broken on purpose gives in the place of the one that was trained, under the weights trained
+    dense: the held-out contrastive loss, and by probe whether it found its person; the neighbours' order against
+    dense."""
+
+    loss: float
+    hits: NDArray[np.float64]
+    orders: Orders
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class SeedResult:
-    """By backend: loss, total: the contrastive term and the whole loss on held-out windows; matches: held-out probes
-    in held-out galleries; networks: as trained. orders: by whose weights, the nearest neighbours by the dense kernel
-    against those by the sparse one. control: under the weights trained dense, against those by a kernel that is broken
-    on purpose. spread: by backend, the entries that a window's last query spreads its weight over. owners: whom each
-    probe belongs to. window: a held-out one, for pictures."""
+    """By backend: views, total: the contrastive term of each held-out view, and the mean whole loss; matches: held-out
+    probes in held-out galleries; networks: as trained. orders: by whose weights, the nearest neighbours by the dense
+    kernel against those by the sparse one. spread: by backend, the entries that a window's last query spreads its
+    weight over. owners: whom each probe belongs to; viewed: whom each view does. window: a held-out one, for
+    pictures."""
 
     seed: int
     held_out: tuple[str, ...]
-    loss: dict[str, float]
+    views: dict[str, NDArray[np.float64]]
+    viewed: tuple[str, ...]
     total: dict[str, float]
     matches: dict[str, Matches]
     orders: dict[str, Orders]
-    control: Orders
+    control: Control
     spread: dict[str, float]
     owners: tuple[str, ...]
     networks: dict[str, TemporalClassifier]
     window: torch.Tensor
 
     @property
+    def loss(self) -> dict[str, float]:
+        """By backend: the mean contrastive term over the held-out views."""
+        return {backend: float(found.mean()) for backend, found in self.views.items()}
+
+    @property
     def hits(self) -> dict[str, NDArray[np.float64]]:
         """By backend and probe: 1 where the nearest window is the right person's."""
-        return {backend: (found.ranks <= 1).astype(np.float64) for backend, found in self.matches.items()}
+        return {backend: _hits(found) for backend, found in self.matches.items()}
 
 
 def study(
@@ -78,16 +102,26 @@ def study(
         )
         for backend in BACKENDS
     }
-    losses = {backend: _held_out_loss(task, config, strangers, seed) for backend, task in tasks.items()}
     networks: dict[str, TemporalClassifier] = {backend: task.network for backend, task in tasks.items()}
+    head = dataclasses.replace(config, pattern=BROKEN).head("sparse")
+    broken = exchanged(networks["dense"], head)
+    asked = {backend: (task.network, task.head) for backend, task in tasks.items()}
+    asked[_BROKEN] = (broken, tasks["dense"].head)
+    views, total, viewed = _held_out_losses(asked, config, strangers, seed)
+    control = Control(
+        float(views.pop(_BROKEN).mean()),
+        _hits(_match(broken, part)),
+        _orders(networks["dense"], config, head, part),
+    )
     return SeedResult(
         seed,
         protocol.held_out,
-        {backend: found["contrast"] for backend, found in losses.items()},
-        {backend: found["loss"] for backend, found in losses.items()},
+        views,
+        viewed,
+        {backend: total[backend] for backend in BACKENDS},
         {backend: _match(network, part) for backend, network in networks.items()},
         {backend: _orders(network, config, config.head("sparse"), part) for backend, network in networks.items()},
-        _orders(networks["dense"], config, dataclasses.replace(config, pattern=BROKEN).head("sparse"), part),
+        control,
         {backend: effective_entries(network, _some(part.probes)) for backend, network in networks.items()},
         tuple(part.probes_of),
         networks,
@@ -104,20 +138,59 @@ def check(config: GateConfig, protocol: Protocol) -> None:
             f"held-out persons), found {config.neighbours}; hold out more persons, or use shorter windows or fewer "
             "neighbours"
         )
-    if len({track.person for track in protocol.train}) < 2:
-        raise GateError(f"held_out: expected to leave at least two persons to train on, found {config.held_out}")
 
 
-def _held_out_loss(task: Contrasting, config: GateConfig, strangers: Corpus, seed: int) -> dict[str, float]:
-    """The parts of the loss on views of persons that training has not met; the same views for both backends."""
+def check_persons(config: GateConfig, corpus: Corpus) -> None:
+    """GateError for more or fewer persons held out than there can be."""
+    most = len(persons_of(corpus)) - 2
+    if most < 2:
+        raise GateError(f"person: expected at least four, two to train on and two to ask about, found {most + 2}")
+    if config.held_out > most:
+        raise GateError(
+            f"held_out: expected 2 to {most} of the {most + 2} persons there are, found {config.held_out}; set it in "
+            "the configuration (--config)"
+        )
+
+
+def check_blob(config: GateConfig, width: int) -> None:
+    """InvalidConfigError for a network over frames of `width` features that no blob can hold, so that the core could
+    not run it."""
+    for pattern in (DENSE, config.pattern):
+        TemporalModel.from_blob(to_blob(TemporalClassifier(config.shape(width, pattern))))
+
+
+def _held_out_losses(
+    asked: Mapping[str, tuple[TemporalClassifier, nn.Module]], config: GateConfig, strangers: Corpus, seed: int
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, float], tuple[str, ...]]:
+    """By name: the contrastive term of each view of persons that training has not met, and the mean of the whole loss;
+    whose the views are. All see the same views."""
     draw = Pairing(strangers, recipe(config, seed))
-    found = []
+    names = [str(strangers[tracks[0]].person) for tracks in draw.tracks]
+    terms: dict[str, list[NDArray[np.float64]]] = {name: [] for name in asked}
+    total: dict[str, list[float]] = {name: [] for name in asked}
+    viewed: list[str] = []
     with torch.no_grad():
         for index in range(config.held_out_batches):
             frames, persons = draw(step_generator(seed, _HELD_OUT + index))
-            projected = task.head(embed(task.network, torch.from_numpy(frames)))
-            found.append(contrastive_loss(projected, torch.from_numpy(persons), config.contrast)[1])
-    return {name: float(np.mean([numbers[name] for numbers in found])) for name in found[0]}
+            viewed += [names[person] for person in persons.tolist()]
+            for name, (network, head) in asked.items():
+                projected = head(embed(network, torch.from_numpy(frames)))
+                terms[name].append(view_terms(projected, config.contrast.temperature))
+                total[name].append(contrastive_loss(projected, torch.from_numpy(persons), config.contrast)[1]["loss"])
+    return (
+        {name: np.concatenate(found) for name, found in terms.items()},
+        {name: float(np.mean(found)) for name, found in total.items()},
+        tuple(viewed),
+    )
+
+
+def view_terms(projected: torch.Tensor, temperature: float) -> NDArray[np.float64]:
+    """NT-Xent of each view alone, of projections [2 n, E] in which a person's two views follow each other: how surely
+    the view finds its twin among all others."""
+    z = F.normalize(projected.double(), dim=1)
+    similarity = (z @ z.t() / temperature).fill_diagonal_(-math.inf)
+    twins = torch.arange(len(z)) ^ 1
+    return F.cross_entropy(similarity, twins, reduction="none").numpy()
 
 
 def _some(windows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -128,6 +201,11 @@ def _some(windows: NDArray[np.float32]) -> NDArray[np.float32]:
 def _match(network: TemporalClassifier, part: Part) -> Matches:
     gallery, probes = (embeddings(network, windows) for windows in (part.gallery, part.probes))
     return match(gallery, part.gallery_of, probes, part.probes_of)
+
+
+def _hits(found: Matches) -> NDArray[np.float64]:
+    """By probe: 1 where the nearest window is the right person's."""
+    return (found.ranks <= 1).astype(np.float64)
 
 
 def _orders(network: TemporalClassifier, config: GateConfig, head: TemporalHeadConfig, part: Part) -> Orders:

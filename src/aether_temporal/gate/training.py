@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from aether_temporal.config import TemporalHeadConfig
+from aether_temporal.errors import NonFiniteError, ResultOverflowError
 from aether_temporal.torch import TemporalClassifier
 from aether_temporal.torch.network import Layer
 from aether_temporal.train.contrastive import Contrasting
@@ -17,7 +20,7 @@ from aether_temporal.train.reid import Pairing, Recipe
 from aether_temporal.train.reid_network import Shape
 from aether_temporal.train.run import Run
 
-from .config import DENSE, Backend, GateConfig
+from .config import DENSE, Backend, GateConfig, GateError
 
 BACKENDS: tuple[Backend, ...] = ("dense", "sparse")
 
@@ -62,19 +65,26 @@ def train_one(
     checkpoint_every: int,
     show_progress: bool,
 ) -> Contrasting:
-    """One training, or what is left of it: the rest is in the run's checkpoint. RecordingError, CheckpointError,
-    RunError."""
+    """One training, or what is left of it: the rest is in the run's checkpoint. GateError for one that leaves finite
+    numbers, RecordingError, CheckpointError, RunError."""
     task = Contrasting(first_network(config, corpus, backend, seed), config.contrast, scale=1.0, seed=seed)
-    run.train(
-        task,
-        Pairing(corpus, recipe(config, seed)),
-        steps=config.contrast.steps,
-        seed=seed,
-        title=f"seed {seed}, {backend}",
-        checkpoint=checkpoint_name(seed, backend),
-        checkpoint_every=checkpoint_every,
-        show_progress=show_progress,
-    )
+    title = f"seed {seed}, {backend}"
+    advice = "begin anew in another folder with a lower contrast.learning_rate, or a higher contrast.temperature"
+    try:
+        for step, numbers in run.steps(
+            task,
+            Pairing(corpus, recipe(config, seed)),
+            steps=config.contrast.steps,
+            seed=seed,
+            title=title,
+            checkpoint=checkpoint_name(seed, backend),
+            checkpoint_every=checkpoint_every,
+            show_progress=show_progress,
+        ):
+            if not all(map(math.isfinite, numbers.values())):
+                raise GateError(f"{title}, step {step}: expected a finite loss, found {numbers['loss']}; {advice}")
+    except (NonFiniteError, ResultOverflowError) as error:
+        raise GateError(f"{title}: expected a training within finite numbers, found none ({error}); {advice}") from None
     task.network.eval()
     task.head.eval()
     return task

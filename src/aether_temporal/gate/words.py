@@ -21,6 +21,8 @@ CAPTIONS = {
     "attention": "What the queries of one held-out window look at in the first layer, under the same weights.",
 }
 
+LATENCY_HEADS = ("frames", "job", "dense", "sparse", "dense / sparse (95 % interval)", "at least 5 times?")
+
 UNITS = {1: "", 2: " points", 3: "", 4: " times"}
 
 
@@ -33,16 +35,16 @@ def gate_row(gate: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
     verdict = gate["outcome"] + (f": {gate['advice']}" if gate["advice"] else "")
     return (
         f"{gate['number']} {gate['name']}",
-        f"{show(gate['value'])}{interval}{unit}",
+        "–" if gate["value"] is None else f"{show(gate['value'])}{interval}{unit}",
         f"{word} {show(gate['limit'])}{unit}",
-        f"{show(gate['margin'], sign=True)}{unit}",
+        "–" if gate["margin"] is None else f"{show(gate['margin'], sign=True)}{unit}",
         verdict,
     )
 
 
 def beside_text(gate: Mapping[str, Any]) -> str:
     """Figures that decide nothing."""
-    return "; ".join(f"{name} {_figure(value)}" for name, value in gate["beside"].items())
+    return "; ".join(f"{name}: {_figure(value)}" for name, value in gate["beside"].items())
 
 
 def seed_rows(document: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -59,8 +61,19 @@ def seed_rows(document: Mapping[str, Any]) -> list[tuple[str, ...]]:
     ]
 
 
+def seeds_text(document: Mapping[str, Any]) -> str:
+    """How many there are."""
+    count = len(document["seeds"])
+    return f"{count} seed{'s' if count > 1 else ''}"
+
+
+def latency_note(document: Mapping[str, Any]) -> str:
+    """Which of the rows decide."""
+    return f"Gate 4 is decided at {document['configuration']['deployed']} frames."
+
+
 def latency_rows(document: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """A row a job and length."""
+    """A row a job and length; LATENCY_HEADS."""
     return [
         (
             str(found["frames"]),
@@ -68,6 +81,7 @@ def latency_rows(document: Mapping[str, Any]) -> list[tuple[str, ...]]:
             _seconds(found["dense"]),
             _seconds(found["sparse"]),
             f"{_figure(found['ratio'])} ({_figure(found['low'])} to {_figure(found['high'])})",
+            "" if found["outcome"] is None else f"{found['outcome']}: {_figure(found['margin'], sign=True)}",
         )
         for found in document["latency"]
     ]
