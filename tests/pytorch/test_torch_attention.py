@@ -317,8 +317,25 @@ def test_fake_tensors_have_the_real_ones_shapes() -> None:
 def test_there_is_no_second_derivative() -> None:
     q, k, v, _ = (x.requires_grad_() for x in draw(SMALL, 5))
     (d_q,) = torch.autograd.grad(attention(q, k, v, SMALL).sum(), q, create_graph=True)
-    with pytest.raises(RuntimeError, match="no autograd formula"):
+    with pytest.raises(NotImplementedError, match="attention: .* there is no second derivative"):
         d_q.sum().backward()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, about itself
+@pytest.mark.parametrize("which", range(3))
+@pytest.mark.parametrize("single", [False, True])
+def test_there_is_no_forward_derivative(which: int, single: bool) -> None:
+    """torch would take what it does not know for a tangent of zero, and say nothing."""
+    inputs = [x[0] if single else x for x in draw(SMALL, 5)[:3]]
+
+    def of_one(x: Any) -> Any:
+        return attention(*(x if i == which else each for i, each in enumerate(inputs)), SMALL)
+
+    with pytest.raises(NotImplementedError, match="forward-mode tangent"):
+        torch.func.jvp(of_one, (inputs[which],), (inputs[which],))
+    with torch.autograd.forward_ad.dual_level(), pytest.raises(NotImplementedError, match="forward-mode tangent"):
+        of_one(torch.autograd.forward_ad.make_dual(inputs[which], inputs[which]))
+    of_one(inputs[which])
 
 
 BAD: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.autograd import forward_ad
 
 from aether_temporal import _core, _kernels, _threads
 from aether_temporal.config import TemporalHeadConfig
@@ -40,11 +41,15 @@ def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, config: Tempora
     `AetherTemporalHead(config).forward`.
 
     Works on `torch.get_num_threads()` threads where there is work for them; neither outputs nor gradients depend on
-    how many. Gradients agree between kernel variants to rounding. There is no second derivative.
+    how many. Gradients agree between kernel variants to rounding. There is no second derivative and none forward.
 
     InputTypeError (dtype, device), ShapeError, NonFiniteError (q, k, v; what is not finite in the incoming gradient is
-    so in the outgoing ones), ResultOverflowError.
+    so in the outgoing ones), ResultOverflowError; NotImplementedError where another derivative is asked for.
     """
+    if not torch.compiler.is_compiling() and any(forward_ad.unpack_dual(x).tangent is not None for x in (q, k, v)):
+        raise NotImplementedError(  # torch would take the tangent for zero
+            "attention: expected inputs without a forward-mode tangent, found one (it is differentiated backward only)"
+        )
     if q.dim() == 3:
         if k.dim() != 3 or v.dim() != 3:
             raise ShapeError.of("k", "three dimensions, as q has", tuple(k.shape if k.dim() != 3 else v.shape))
@@ -185,3 +190,13 @@ def _backward(ctx: Any, d_out: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
 
 
 _attention.register_autograd(_backward, setup_context=_setup)
+
+
+def _no_second_derivative(ctx: Any, *gradients: torch.Tensor) -> None:
+    raise NotImplementedError(
+        "attention: expected its first derivative only, found a backward through its backward (create_graph=True); "
+        "there is no second derivative"
+    )
+
+
+_attention_backward.register_autograd(_no_second_derivative)
