@@ -195,6 +195,14 @@ def test_widths_that_differ_are_named() -> None:
         Corpus([track("a"), wide], ("x",))
 
 
+def test_frames_wider_than_a_blob_can_state_are_named() -> None:
+    for width in (0, 65536):
+        with pytest.raises(
+            RecordingShapeError, match=f"wide: frame width: expected 1 to 65535 features, found {width}"
+        ):
+            Corpus([Track("wide", "0", np.ones((4, width), np.float32), np.zeros(4, np.int64))], ())
+
+
 # -- splits ---------------------------------------------------------------------------------------------
 
 

@@ -106,6 +106,13 @@ def test_what_a_killed_process_left_is_cleared_away_and_a_living_one_is_left_alo
     assert {path.name for path in folder.iterdir()} == {"frames.f32", "labels.i64", "marks.i64", "index.json"}
 
 
+def test_a_file_is_prepared_once(tmp_path: Path) -> None:
+    source = data(tmp_path / "set.npz")
+    with pytest.raises(RecordingError, match=r"set\.npz: expected each file once"):
+        prepare([source, tmp_path / "." / "set.npz"], tmp_path / "corpus")
+    assert [path.name for path in tmp_path.iterdir()] == ["set.npz"]
+
+
 def test_folders_that_were_made_for_nothing_are_gone(tmp_path: Path) -> None:
     np.savez(tmp_path / "nan.npz", frames=np.full((9, 3), np.nan, np.float32))
     with pytest.raises(RecordingError, match=r"nan\.npz"):

@@ -323,6 +323,24 @@ def test_frames_too_wide_for_the_chip_are_refused_by_the_files_name_and_leave_no
     assert (run / "model.rvne").exists()
 
 
+@pytest.mark.parametrize("alike", ["all but for their gain", "within a person"])
+def test_persons_that_nothing_tells_apart_are_refused_by_the_files_name_and_leave_no_run(
+    tmp_path: Path, alike: str
+) -> None:
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "cli"))
+    from command import call
+
+    corpus = some_persons(5)
+    for index, track in enumerate(corpus):
+        gain = 1 + np.arange(len(track), dtype=np.float32)[:, None] + index
+        track.frames[:] = gain if alike.startswith("all") else track.frames[:1]
+    data, run = tmp_path / "alike.npz", tmp_path / "run"
+    write_npz(corpus, data)
+    options = ("--data", data, "--held-out", 2, "--steps", 1, "--quiet", "--run", run)
+    assert f"{data}: frames: expected " in call("train", "reid", *options, code=2).output
+    assert not run.exists()
+
+
 def test_numbers_that_leave_their_range_in_training_name_the_file_and_leave_no_run(tmp_path: Path) -> None:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "cli"))
     from command import call

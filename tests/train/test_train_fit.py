@@ -357,6 +357,20 @@ def test_labels_that_nothing_can_be_scored_by_are_refused_before_training(tmp_pa
     assert not (tmp_path / "run").exists()
 
 
+def test_a_class_that_is_only_tested_is_refused_by_its_recording(tmp_path: Path) -> None:
+    data = activity_set(tmp_path / "set.npz")
+    with np.load(data) as found:
+        arrays = dict(found)
+    arrays["activity_names"] = np.append(arrays["activity_names"], "FLYING")
+    arrays["frame_activity"][700:] = 4
+    np.savez(data, **arrays)
+    quick = ("activity", "--data", data, "--steps", 1, "--quiet", "--no-calibrate", "--run", tmp_path / "run")
+    printed = command(*quick, code=2)
+    assert "set.npz:e3: labels: expected classes that are trained on (STILL, WALKING), found FLYING" in printed
+    assert not (tmp_path / "run").exists()
+    command(*quick, "--train-session", 1)
+
+
 def test_frames_that_do_not_differ_are_refused_by_the_files_name_and_leave_no_run(tmp_path: Path) -> None:
     data = activity_set(tmp_path / "set.npz")
     with np.load(data) as found:

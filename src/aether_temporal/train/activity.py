@@ -237,6 +237,20 @@ def expect_trainable(corpus: Corpus, split: Split, recipe: Recipe) -> None:
         expect_scorable(part, delay=DELAY, warm_up=WARM_UP)
 
 
+def expect_known_labels(corpus: Corpus, split: Split) -> None:
+    """RecordingError for a tested recording with a class that nothing that is trained on has."""
+    trained, tested = split.parts(corpus)
+    known = class_counts(trained, len(corpus.classes)) > 0
+    for track in tested:
+        strange = (class_counts([track], len(corpus.classes)) > 0) & ~known
+        if strange.any():
+            have, lacks = (", ".join(np.array(corpus.classes)[which].tolist()) for which in (known, strange))
+            raise RecordingError(
+                f"{track.title}: labels: expected classes that are trained on ({have}), found {lacks}; train on a "
+                "recording that has it too, or leave this one out"
+            )
+
+
 def calibrate(corpus: Corpus, recipe: Recipe, **training: Any) -> tuple[Calibration, Scores]:
     """Trains without every fifth recording and measures there: the temperature, and how good that model is."""
     rest, held = held_to_calibrate(corpus)
@@ -293,6 +307,7 @@ def train_activity(
     """Trains, calibrates, scores; writes the blob to `out` and, where there is a run folder, blob, result and plots
     there. RecordingError, LeakError, CheckpointError, RunError, OSError."""
     expect_trainable(corpus, split, recipe)
+    expect_known_labels(corpus, split)
     trained, _ = split.parts(corpus)
     training: dict[str, Any] = {
         "checkpoint_every": checkpoint_every,

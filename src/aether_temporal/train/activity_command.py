@@ -39,6 +39,7 @@ def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
         job.cross_validate(options["cross_validate"])
         return
     activity.expect_trainable(corpus, split, recipe)  # before anything is written
+    activity.expect_known_labels(corpus, split)
     seeds = range(options["seed"], options["seed"] + options["seeds"])
     reports = [job.train(seed, alone=len(seeds) == 1, first=seed == seeds[0]) for seed in seeds]
     if len(seeds) > 1:

@@ -28,6 +28,8 @@ MAX_GAP_US = 1_000_000
 """The longest gap a grid bridges where nothing else is said."""
 LONGEST_GAP = 15.0
 """Seconds without a packet from which on two frames are no neighbours."""
+WIDEST = 0xFFFF
+"""Features of a frame: as many as a blob can state."""
 LARGEST = 2.0**100
 """The largest value a feature may have: sums over all frames of a training then stay within binary32."""
 _WRAP = 2**32 / 1e6
@@ -122,6 +124,11 @@ class Corpus(Sequence[Track]):
             raise RecordingShapeError(
                 f"{second.title}: frame width: expected {a} features as {first.title} has them, found {b}; "
                 "train on recordings of one width, or choose columns that all have (pick)"
+            )
+        if widths and not 1 <= self.width <= WIDEST:
+            raise RecordingShapeError(
+                f"{self._tracks[0].title}: frame width: expected 1 to {WIDEST} features, found {self.width}; choose "
+                "some of them (--pick)"
             )
 
     @overload

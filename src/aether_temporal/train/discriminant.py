@@ -26,6 +26,10 @@ class Discriminant:
         return features @ self.matrix + self.bias
 
 
+_STILL = 1e-12
+"""Of the spread of all, what the spread within persons must exceed."""
+
+
 def fit_discriminant(
     features: Array, persons: NDArray[np.int64], *, dim: int | None = None, shrinkage: float = 0.02
 ) -> Discriminant:
@@ -34,7 +38,7 @@ def fit_discriminant(
 
     More directions than persons - 1 are whitened all the same: among persons not met they tell as well, and where few
     were met that matters. shrinkage: share of an equal spread in all (standardised) features. ValueError: fewer than
-    two persons.
+    two persons, or no spread within any.
     """
     names, index = np.unique(persons, return_inverse=True)
     width = features.shape[1]
@@ -51,6 +55,11 @@ def fit_discriminant(
     weight = (1.0 / count)[index][:, None]  # every person counts the same, however long the captures
     inside = x - centres[index]
     within = (inside * weight).T @ inside / len(names)
+    if not np.trace(within) / width > _STILL:
+        raise ValueError(
+            "frames: expected windows of one person that differ, found all the same but for their gain: there is no "
+            "spread to tell persons apart by"
+        )
     middle = centres.mean(axis=0)
     between = (centres - middle).T @ (centres - middle) / len(names)
     within = (1 - shrinkage) * within + shrinkage * (np.trace(within) / width) * np.eye(width)

@@ -159,6 +159,7 @@ def prepare(
     one removes. RecordingError (also where it is there, is being prepared, or the disk is full), OSError.
     """
     target = Path(folder)
+    _refuse_twice(paths)
     work = target.with_name(f".{target.name}.preparing")
     made = make(target.parent)
     try:
@@ -188,6 +189,13 @@ def prepare(
         if held is not None:
             os.close(held)
     return Prepared.open(target)
+
+
+def _refuse_twice(paths: Sequence[str | os.PathLike[str]]) -> None:
+    places = [os.path.realpath(path) for path in paths]
+    for path, place in zip(paths, places, strict=True):
+        if places.count(place) > 1:
+            raise RecordingError(f"{os.fspath(path)}: expected each file once, found it again; name it once")
 
 
 def _all_classes(paths: Sequence[str | os.PathLike[str]], rename: Callable[[str], str] | None) -> list[str]:

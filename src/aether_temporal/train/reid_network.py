@@ -77,13 +77,19 @@ def changes(input_dim: int, shape: Shape) -> int:
 
 def warm_start(network: TemporalClassifier, train: Corpus, shape: Shape, stride: int) -> None:
     """Weights to begin with: the window's mean of (principal directions of the carriers, changes of carriers by
-    frame), the layer adding little yet. Both are what persons were found to differ in; training goes on from there."""
+    frame), the layer adding little yet. Both are what persons were found to differ in; training goes on from there.
+    ValueError for frames that are all the same."""
     c = network.config
     first, length = components(c.input_dim, shape), shape.length
     with torch.no_grad():
         frames = network.without_gain(torch.from_numpy(some_frames(train)))
         network.mean.copy_(frames.mean(0))
         spread = frames.std(0)
+        if not (spread > 1e-6).any():
+            raise ValueError(
+                "frames: expected some that differ by more than their gain, found none: there is nothing to tell "
+                "persons apart by"
+            )
         network.scale.copy_(1.0 / torch.where(spread > 1e-6, spread, torch.ones_like(spread)))
         still = network.without_gain(torch.from_numpy(take(train, length, max(stride, length // 2))[0]))
         means = ((still - network.mean) * network.scale).mean(1)
