@@ -46,7 +46,7 @@ def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, config: Tempora
     InputTypeError (dtype, device), ShapeError, NonFiniteError (q, k, v; what is not finite in the incoming gradient is
     so in the outgoing ones), ResultOverflowError; NotImplementedError where another derivative is asked for.
     """
-    if not torch.compiler.is_compiling() and any(forward_ad.unpack_dual(x).tangent is not None for x in (q, k, v)):
+    if not torch.compiler.is_compiling() and any(map(_has_tangent, (q, k, v))):
         raise NotImplementedError(  # torch would take the tangent for zero
             "attention: expected inputs without a forward-mode tangent, found one (it is differentiated backward only)"
         )
@@ -61,6 +61,10 @@ def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, config: Tempora
         raise ShapeError.of("k", f"shape (N, T, {config.kv_heads}, {config.head_dim})", tuple(k.shape))
     found: torch.Tensor = torch.ops.aether_temporal.attention(q, k, v, *_settings(config))
     return found
+
+
+def _has_tangent(x: torch.Tensor) -> bool:
+    return forward_ad.unpack_dual(x).tangent is not None  # type: ignore[no-untyped-call]
 
 
 def _settings(config: TemporalHeadConfig) -> Settings:
