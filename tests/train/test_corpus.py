@@ -78,7 +78,12 @@ def test_a_prepared_folder_is_mapped_and_holds_the_same(tmp_path: Path) -> None:
     assert isinstance(base, np.memmap)  # nothing was read into memory
     assert not again[0].frames.flags.writeable
     assert len(pickle.dumps(again)) < 1000
-    assert [t.name for t in again.subset([2, 0])] == ["c", "a"]
+    some = again.subset([2, 0, 5]).subset([0, 2])  # what is left after a split
+    sent = pickle.dumps(some)
+    assert len(sent) < 1000
+    for corpus in (some, pickle.loads(sent)):
+        assert [(t.source, t.name) for t in corpus] == [(again[i].source, again[i].name) for i in (2, 5)]
+        np.testing.assert_array_equal(corpus[1].frames, again[5].frames)
 
 
 def test_a_prepared_folder_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,7 +95,8 @@ def _confidence(given: Mapping[str, Answers], temperature: float) -> Figure:
     figure, axes = figure_of(len(given), 3.8)
     for place, (name, found) in zip(axes, given.items(), strict=True):
         place.plot([0, 1], [0, 1], color="0.7", lw=1)
-        for label, t in (("before", 1.0), ("after", temperature)):
+        scaled = {"before": 1.0, "after": temperature} if temperature != 1.0 else {"not calibrated": 1.0}
+        for label, t in scaled.items():
             count, sure, right = reliability(found, t).T
             there = count > 0
             place.plot(

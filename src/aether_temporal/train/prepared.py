@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -33,7 +33,8 @@ VERIFIED = 1 << 28
 
 
 class Prepared(Corpus):
-    """A prepared folder. Pickled as its path: a worker maps the files itself."""
+    """A prepared folder, or some recordings of it. Pickled as its path and their numbers: a worker maps the files
+    itself."""
 
     def __init__(
         self,
@@ -42,13 +43,27 @@ class Prepared(Corpus):
         classes: Sequence[str],
         features: Features,
         label_digests: Sequence[int | None],
+        numbers: Sequence[int] | None = None,
     ) -> None:
         super().__init__(tracks, classes, features)
         self.folder = folder
         self._label_digests = list(label_digests)
+        self._numbers = list(range(len(tracks)) if numbers is None else numbers)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Prepared.open, (self.folder,)
+        return _reopen, (self.folder, self._numbers)
+
+    def subset(self, indices: Iterable[int]) -> Prepared:
+        """These tracks, in this order."""
+        chosen = list(indices)
+        return Prepared(
+            self.folder,
+            [self._tracks[i] for i in chosen],
+            self.classes,
+            self.features,
+            [self._label_digests[i] for i in chosen],
+            [self._numbers[i] for i in chosen],
+        )
 
     @classmethod
     def open(cls, folder: Path, classes: Sequence[str] | None = None) -> Self:
@@ -92,6 +107,10 @@ class Prepared(Corpus):
                     f"{self.folder / _MARKS}: {track.title}: expected the marks of its frames, found others: damaged; "
                     f"{_AGAIN}"
                 )
+
+
+def _reopen(folder: Path, numbers: Sequence[int]) -> Prepared:
+    return Prepared.open(folder).subset(numbers)
 
 
 def open_prepared(folder: Path, classes: Sequence[str] | None = None) -> Prepared:

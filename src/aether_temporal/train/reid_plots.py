@@ -37,6 +37,7 @@ def _retrieval(parts: Mapping[str, Mapping[str, Matches]]):  # type: ignore[no-u
             verified.plot(strangers, right, lw=1, label=METHODS[method])
         found.set_title(name, fontsize=9)
         found.set_xlabel("person among the first")
+        found.locator_params(axis="x", integer=True)
         found.set_ylabel("share of probe windows")
         found.set_ylim(None, 1.005)
         verified.set_xscale("log")
