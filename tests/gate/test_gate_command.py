@@ -282,6 +282,12 @@ def test_damaged_or_unfit_recordings_are_named(tmp_path: Path, data: Path, setti
     cut = {name: whole[name][:6] for name in ("rec_name", "rec_person", "rec_session")}
     three = refused("three.npz", amp=whole["amp"][:frames], rec_offset=whole["rec_offset"][:7], **cut)
     assert "three.npz: person: expected at least four, two to train on and two to ask about, found 3" in three
+    for person in (0, 12):  # of any one person, whether the first seed trains on it or not
+        wild = whole["amp"].copy()
+        frames = wild[288 * person : 288 * (person + 1)]
+        frames[::7] = 0
+        frames[::7, :3] = 1e25, -1e25, 1e-20
+        assert f"wild{person}.npz: frames: expected " in refused(f"wild{person}.npz", amp=wild)
     nan = whole["amp"].copy()
     nan[700, 3] = np.nan
     assert "nan.npz" in refused("nan.npz", amp=nan)

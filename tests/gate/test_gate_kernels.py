@@ -102,6 +102,28 @@ def test_a_loss_of_next_to_nothing_is_no_measure(tmp_path: Path) -> None:
     assert gate_row(document["gates"][0])[1] == "–"
 
 
+def test_more_seeds_are_not_all_that_is_missing_where_a_broken_kernel_does_as_well(tmp_path: Path) -> None:
+    config = dataclasses.replace(with_pattern(REACHING), contrast=ContrastConfig(steps=1, projection=16))
+    one = study(config, Corpus.read(save_task(tmp_path)), 0, run=Run(None, {}), show_progress=False)
+    half = np.full_like(one.views["dense"], 0.5)
+
+    def advice(broken: float) -> str:
+        control = dataclasses.replace(one.control, loss=broken)
+        seeds = [
+            dataclasses.replace(one, views={"dense": half, "sparse": half * ratio}, control=control)
+            for ratio in (0.99, 1.02, 1.0)
+        ]
+        gate = loss_gate(config, seeds)
+        assert (gate.outcome, gate.value) == ("undecided", pytest.approx(1.00333, abs=1e-5))
+        return gate.advice
+
+    assert advice(0.9) == "needs about 23 seeds"
+    assert (
+        advice(0.502) == "needs about 23 seeds; a broken kernel does no worse: to pass it needs a network that uses "
+        "its kernel, or more steps"
+    )
+
+
 def test_the_terms_of_views_are_the_loss_that_is_trained() -> None:
     torch.manual_seed(3)
     projected = torch.randn(24, 16)

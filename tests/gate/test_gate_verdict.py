@@ -60,6 +60,8 @@ def test_the_number_of_seeds_is_the_smallest_that_would_decide() -> None:
     assert decide(1, "loss", values, 1.01, at_most=True).seeds == needed
     assert seeds_needed([1.0, 1.02], 0.0) is None  # on the limit: no number of seeds
     assert "more than 10000 seeds" in decide(1, "loss", [1.0, 1.02], 1.01, at_most=True).advice
+    far = decide(1, "loss", [1.0, 1.02], 1.01, at_most=True, persons=Interval(1.01, 0.9, 1.1), person_count=9)
+    assert far.advice == "needs more than 10000 seeds and more than 10000 persons"
 
 
 def test_drawn_seeds_of_that_number_do_decide() -> None:
@@ -90,6 +92,7 @@ def test_persons_and_seeds_must_both_decide() -> None:
     assert gate.persons == math.ceil(30 * 0.03**2 / (0.01**2 - half**2))  # what the seeds leave of the distance
     assert gate.advice == f"needs about {gate.persons} persons; more seeds alone would not do"
     assert persons_needed(0.01, 0.0, 30) is None
+    assert persons_needed(0.5, 0.001, 30) is None  # millions
     assert persons_needed(0.004, 0.01, 30) == 31  # never fewer than there were
 
 

@@ -62,7 +62,7 @@ def command(
 ) -> None:
     """May sparse attention replace dense? Trains both at the same budget and asks the four gates.
 
-    Exit status: 0 all gates pass, 1 a gate fails, 3 none fails but the noise leaves one open.
+    Exit status: 0 all gates pass, 1 a gate fails, 3 none fails but one is undecided.
     """
     reading = reading_of(trainer("corpus"), how)
     use_threads(threads)

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from aether_temporal.head import AetherTemporalHead
-from aether_temporal.recordings import RecordingError
 from aether_temporal.train.corpus import Corpus, Reading
-from aether_temporal.train.errors import LeakError
-from aether_temporal.train.reid import arrange_for
+from aether_temporal.train.reid import Pairing, arrange_for
 from aether_temporal.train.reid_protocol import entry
 from aether_temporal.train.run import Run, environment
 from aether_temporal.train.windows import without_short_stretches
 
-from .config import GateConfig, GateError
+from .config import GateConfig
 from .gates import Verdict, verdict
 from .latency import measure_latency
 from .page import NO_PICTURES, page
@@ -49,9 +46,10 @@ def gate(
     for than before. RecordingError, LeakError, GateError, CheckpointError, RunError, OSError.
     """
     corpus = without_short_stretches(Corpus.read(data, reading=reading), config.window)
-    with _naming(data):
-        check_persons(config, corpus)
-        check(config, arrange_for(corpus, recipe(config, seeds[0])))
+    check_persons(config, corpus, data)
+    first = recipe(config, seeds[0])
+    check(config, arrange_for(corpus, first))
+    Pairing(corpus, first)  # all of them are frames that views can be made of
     check_blob(config, corpus.width)
     with Run.open(out, configuration(corpus, config, Path(data).name), resume=resume) as run:
         found = [
@@ -74,16 +72,6 @@ def configuration(corpus: Corpus, config: GateConfig, source: str) -> dict[str, 
         **config.training(),
         "environment": environment(),
     }
-
-
-@contextmanager
-def _naming(data: str) -> Iterator[None]:
-    """What is wrong with all recordings together, as an error that names the file too."""
-    try:
-        yield
-    except (RecordingError, LeakError, GateError) as error:
-        text = str(error)
-        raise error if data in text else type(error)(f"{data}: {text}") from None
 
 
 def _write(run: Run, config: GateConfig, found: Verdict, source: str, say: Callable[[str], None]) -> dict[str, Any]:

@@ -160,10 +160,15 @@ def fast_enough(ratio: Ratio) -> Outcome:
 
 
 def _tried(gate: Gate, control: float) -> Gate:
-    """The gate; undecided where it passes, but would also if the kernel were broken on purpose."""
-    if gate.outcome != "pass" or judge(control, control, gate.limit, at_most=gate.at_most) != "pass":
+    """The gate; undecided where it passes, but would also if the kernel were broken on purpose. Where it is undecided
+    anyway, it says that more of the same would not let it pass."""
+    if gate.outcome == "fail" or judge(control, control, gate.limit, at_most=gate.at_most) != "pass":
         return gate
-    advice = "a broken kernel passes too; needs a network that uses its kernel, or more steps"
+    network = "a network that uses its kernel, or more steps"
+    if gate.outcome == "pass":
+        advice = f"a broken kernel passes too; needs {network}"
+    else:
+        advice = f"{gate.advice}; a broken kernel does no worse: to pass it needs {network}"
     return dataclasses.replace(gate, outcome="undecided", advice=advice)
 
 

@@ -140,15 +140,17 @@ def check(config: GateConfig, protocol: Protocol) -> None:
         )
 
 
-def check_persons(config: GateConfig, corpus: Corpus) -> None:
-    """GateError for more or fewer persons held out than there can be."""
+def check_persons(config: GateConfig, corpus: Corpus, data: str) -> None:
+    """GateError, which names `data`, for more or fewer persons held out than there can be. RecordingError."""
     most = len(persons_of(corpus)) - 2
     if most < 2:
-        raise GateError(f"person: expected at least four, two to train on and two to ask about, found {most + 2}")
+        raise GateError(
+            f"{data}: person: expected at least four, two to train on and two to ask about, found {most + 2}"
+        )
     if config.held_out > most:
         raise GateError(
-            f"held_out: expected 2 to {most} of the {most + 2} persons there are, found {config.held_out}; set it in "
-            "the configuration (--config)"
+            f"{data}: held_out: expected 2 to {most} of the {most + 2} persons there are, found {config.held_out}; "
+            "set it in the configuration (--config)"
         )
 
 

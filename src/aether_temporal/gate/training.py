@@ -70,6 +70,7 @@ def train_one(
     task = Contrasting(first_network(config, corpus, backend, seed), config.contrast, scale=1.0, seed=seed)
     title = f"seed {seed}, {backend}"
     advice = "begin anew in another folder with a lower contrast.learning_rate, or a higher contrast.temperature"
+    begun = False
     try:
         for step, numbers in run.steps(
             task,
@@ -81,9 +82,12 @@ def train_one(
             checkpoint_every=checkpoint_every,
             show_progress=show_progress,
         ):
+            begun = True
             if not all(map(math.isfinite, numbers.values())):
                 raise GateError(f"{title}, step {step}: expected a finite loss, found {numbers['loss']}; {advice}")
     except (NonFiniteError, ResultOverflowError) as error:
+        if not begun:  # it is the recordings
+            raise
         raise GateError(f"{title}: expected a training within finite numbers, found none ({error}); {advice}") from None
     task.network.eval()
     task.head.eval()

@@ -15,7 +15,9 @@ from aether_temporal.train.statistics import Mean, mean_of, student
 
 Outcome = Literal["pass", "fail", "undecided"]
 
-MOST_SEEDS = 10_000
+MOST = 10_000
+"""Seeds, or persons, beyond which nobody is told a number."""
+
 DRAWS = 2000
 
 
@@ -83,11 +85,11 @@ def together(seeds: Mean, persons: Interval | None) -> tuple[float, float]:
 
 def seeds_needed(values: Sequence[float], distance: float) -> int | None:
     """The smallest n for which t(n) · s / sqrt(n) is at most `distance`, s being the standard deviation of `values`
-    and t(n) Student's at 97.5 %. None beyond MOST_SEEDS; 2 for one value, which says nothing of the spread."""
+    and t(n) Student's at 97.5 %. None beyond MOST; 2 for one value, which says nothing of the spread."""
     if len(values) < 2:
         return 2
     spread = float(np.std(values, ddof=1))
-    for n in range(2, MOST_SEEDS + 1):
+    for n in range(2, MOST + 1):
         if student(n) * spread <= distance * math.sqrt(n):
             return n
     return None
@@ -95,8 +97,9 @@ def seeds_needed(values: Sequence[float], distance: float) -> int | None:
 
 def persons_needed(half: float, distance: float, count: int) -> int | None:
     """How many persons would bring an interval that reaches `half` with `count` of them within `distance`: it shrinks
-    with their square root. None where there is no distance."""
-    return None if distance == 0 else max(count + 1, math.ceil(count * (half / distance) ** 2))
+    with their square root. None beyond MOST."""
+    needed = math.inf if distance == 0 else count * (half / distance) ** 2
+    return None if needed > MOST else max(count + 1, math.ceil(needed))
 
 
 def decide(
@@ -143,13 +146,13 @@ def _needed(
     if half > share or reach <= share:
         left = math.sqrt(distance**2 - min(reach, share) ** 2)
         more_seeds = seeds_needed(values, left)
-        word = f"more than {MOST_SEEDS}" if more_seeds is None else "at least 2" if half == math.inf else more_seeds
+        word = f"more than {MOST}" if more_seeds is None else "at least 2" if half == math.inf else more_seeds
         parts.append(f"{word} seeds" if isinstance(word, str) else f"about {word} seeds")
     if reach > share:
         left = math.sqrt(distance**2 - min(half, share) ** 2)
         more_persons = persons_needed(reach, left, count)
         alone = "" if parts else "; more seeds alone would not do"
-        parts.append(("no number of persons" if more_persons is None else f"about {more_persons} persons") + alone)
+        parts.append((f"more than {MOST}" if more_persons is None else f"about {more_persons}") + f" persons{alone}")
     return more_seeds, more_persons, "needs " + " and ".join(parts)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 MEANINGS = {
     "pass": "All four gates pass: sparse may be the default.",
     "fail": "A gate fails: dense stays the default.",
-    "undecided": "No gate fails, but the noise leaves at least one open: dense stays the default until it is decided.",
+    "undecided": "No gate fails, but at least one is left open: dense stays the default until it is decided.",
 }
 
 CAPTIONS = {
