@@ -56,6 +56,12 @@ def test_a_copy_is_found_out(change: str) -> None:
         splits.check(tracks, Split((2,), (1, 0)))
 
 
+def test_frames_of_zeros_are_no_obstacle() -> None:
+    lost = recording(1) * (np.arange(400) % 5 > 0)[:, None]
+    with pytest.raises(LeakError, match="of file:lost; remove"):
+        splits.check([track("lost", lost), track("copy", 2 * lost[30:])], Split((0,), (1,)))
+
+
 def test_it_is_said_where_the_frames_are() -> None:
     whole, part = track("whole", recording(1)), track("part", recording(1)[90:300])
     with pytest.raises(LeakError) as error:

@@ -31,7 +31,7 @@ _COMMANDS = {
     "device": "Put a model on a chip, and see what is there.",
     "demo": "Simulate a recording, classify it, check this host.",
     "bench": "Measure speed beside the alternatives.",
-    "train": "Train the shipped models again (extra `train`).",
+    "train": "Train models on recordings; prepare and verify these (extra `train`).",
     "explore": "Pictures: attention, embeddings, confusion, drift (extra `plot`).",
     "gate": "May sparse attention replace dense? Four gates, a verdict (extra `train`).",
 }

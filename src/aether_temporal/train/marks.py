@@ -78,5 +78,11 @@ class Known:
 
 def _same(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
     """Whether these rows [ROWS, F] are the same but for their gain and rounding."""
-    a, b = (rows / np.abs(rows).mean(axis=1, keepdims=True) for rows in (one.astype(np.float64), other))
+    a, b = (_without_gain(rows.astype(np.float64)) for rows in (one, other))
     return bool(np.abs(a - b).mean() * _ALIKE < np.abs(np.diff(a, axis=0)).mean())
+
+
+def _without_gain(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    mean = np.abs(rows).mean(axis=1, keepdims=True)
+    found: NDArray[np.float64] = rows / np.where(mean > 0, mean, 1.0)
+    return found
