@@ -347,3 +347,34 @@ def test_raw_frames_of_a_node_are_classified_here(tmp_path: Path) -> None:
     assert re.search(r"node   2  127\.0\.0\.1  (sit|walk|turn) \(here\)", read_until(found, "(here)"))
     found.send_signal(signal.SIGINT)
     assert b"10 packets" in found.communicate(timeout=30)[0]
+
+
+STORM = """
+import os, signal, threading, time
+from aether_temporal.cli.listen import _interruptible
+
+with _interruptible() as stop:
+    over = threading.Event()
+
+    def ask():
+        while not over.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            stop.wait(0.0001)
+    finally:
+        over.set()
+        asking.join()
+    assert stop.is_set()
+"""
+
+
+@POSIX
+def test_a_signal_never_meets_a_lock_that_is_held() -> None:
+    """A handler runs wherever its thread is, also within what waits for it."""
+    done = subprocess.run([sys.executable, "-c", STORM], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import ipaddress
+import queue
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -245,10 +246,30 @@ def _warn(text: str) -> None:
     click.echo(f"aether: {printable(text)}", err=True)
 
 
+class _Stop:
+    """An event that a signal's handler may set while the same thread waits for it: threading.Event would then wait for
+    its own lock, for ever."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def set(self) -> None:
+        self._asked = True
+        self._wake.put(None)
+
+    def is_set(self) -> bool:
+        return self._asked
+
+    def wait(self, seconds: float) -> None:
+        with suppress(queue.Empty):
+            self._wake.get(timeout=seconds)
+
+
 @contextmanager
-def _interruptible() -> Iterator[threading.Event]:
+def _interruptible() -> Iterator[_Stop]:
     """An event that Ctrl-C and a request to terminate set, so that either ends what runs where it is whole."""
-    stop = threading.Event()
+    stop = _Stop()
     if threading.current_thread() is not threading.main_thread():  # only there can signals be had
         yield stop
         return
