@@ -2,6 +2,7 @@
 
 #include "cadence.h"
 #include "csi_input.h"
+#include "esp_log.h"
 #include "esp_timer.h"
 #include "freertos/FreeRTOS.h"
 #include "freertos/queue.h"
@@ -17,6 +18,8 @@ typedef struct {
     size_t bytes;
     unsigned char data[NODE_RAW_HEADER_BYTES + 2u * MOST_PAIRS];
 } datagram;
+
+static const char TAG[] = "raw_sender";
 
 static QueueHandle_t queue;
 static ruv_udp udp;
@@ -38,6 +41,10 @@ esp_err_t raw_sender_start(const char *host, uint16_t port, uint8_t node_id) {
     const esp_err_t error = ruv_udp_open(&udp, host, port);
     if (error != ESP_OK) {
         return error;
+    }
+    if (udp.socket < 0) {
+        ESP_LOGW(TAG, "raw frames have nowhere to go: RUV_TEMPORAL_HOST is empty");
+        return ESP_OK;
     }
     id = node_id;
     node_cadence_init(&cadence, 1000000u / CONFIG_AETHER_RAW_HZ);

@@ -530,6 +530,39 @@ static void update(const char *path) {
     IS(ESP_ERR_NOT_FOUND, temporal_update_begin());
 }
 
+static unsigned char update_image[FAKE_SLOT_BYTES + 1];
+static size_t update_bytes;
+
+static void *update_for_ever(void *user) {
+    while (__atomic_load_n(&sending, __ATOMIC_SEQ_CST)) {
+        size_t at;
+        IS(ESP_OK, temporal_update_begin());
+        for (at = 0; at < update_bytes; at += 48) { /* the header comes in two pieces */
+            IS(ESP_OK, temporal_update_write(update_image + at, update_bytes - at < 48 ? update_bytes - at : 48));
+        }
+        IS(ESP_OK, temporal_update_finish());
+    }
+    return user;
+}
+
+/* update-cycle N IMAGE: another task updates, again and again, while this one starts and stops. */
+static void update_cycle(int times, const char *path) {
+    const temporal_task_config_t config = config_with("", 5005, 1);
+    pthread_t updater;
+    int i;
+    update_bytes = load(path, update_image, sizeof update_image);
+    IS(ESP_OK, temporal_task_start(&config));
+    IS(ESP_OK, temporal_task_stop());
+    MUST(pthread_create(&updater, NULL, update_for_ever, NULL) == 0);
+    for (i = 0; i < times; i++) {
+        IS(ESP_OK, temporal_task_start(&config)); /* there is always one that works */
+        IS(ESP_OK, temporal_task_stop());
+    }
+    __atomic_store_n(&sending, 0, __ATOMIC_SEQ_CST);
+    pthread_join(updater, NULL);
+    MUST(fake_open() == 0);
+}
+
 /* off: the Kconfig switch. */
 static void off(void) {
     ruv_temporal_ctx_t *ctx = (ruv_temporal_ctx_t *)blob_room;
@@ -599,6 +632,8 @@ int main(int argc, char **argv) {
             flood();
         } else if (strcmp(what, "csi") == 0 && argc == 5) {
             csi((uint32_t)atoi(argv[4]));
+        } else if (strcmp(what, "update-cycle") == 0 && argc == 6) {
+            update_cycle(atoi(argv[4]), argv[5]);
         } else if (strcmp(what, "update") == 0 && argc == 5) {
             update(argv[4]);
         } else if (strcmp(what, "state") == 0 && argc == 5) {

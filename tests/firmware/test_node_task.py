@@ -13,7 +13,7 @@ import blob_bytes
 import crcmod.predefined
 import numpy as np
 import pytest
-from node_build import component_program, run
+from node_build import SANITIZERS, component_program, run
 from slot_image import Image
 
 from aether_temporal import TemporalModel, WeightBlob
@@ -177,6 +177,17 @@ def test_update_over_any_channel(tmp_path: Path, program: Path, slots: Slots) ->
     assert "ok update" in out
     assert "slot aether_b is written" in out
     assert "slot aether_b: in use: sequence 31" in out
+
+
+@pytest.mark.parametrize("sanitizers", [tuple(SANITIZERS), ("-fsanitize=thread",)], ids=["memory", "threads"])
+def test_updates_while_the_task_starts_and_stops(tmp_path: Path, slots: Slots, sanitizers: tuple[str, ...]) -> None:
+    """From another task. A slot that a start opens is never erased under it."""
+    program = component_program(tmp_path, "update-cycle", sanitizers=sanitizers)
+    image = tmp_path / "new.bin"
+    image.write_bytes(pack_slot(EVERY))
+    out = run(program, "update-cycle", *slots(Image(PLAIN, 30), Image(EVERY, 29)), 60, image)
+    assert "ok update-cycle" in out
+    assert "is damaged" not in out
 
 
 class Receiver:

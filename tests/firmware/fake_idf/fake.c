@@ -282,7 +282,9 @@ esp_err_t esp_partition_read(const esp_partition_t *partition, size_t offset, vo
     if (at == NULL) {
         return ESP_ERR_INVALID_SIZE;
     }
+    pthread_mutex_lock(&lock); /* the driver of the flash takes one call after another; what is mapped is read beside it */
     memcpy(to, at, size);
+    pthread_mutex_unlock(&lock);
     return ESP_OK;
 }
 
@@ -292,9 +294,11 @@ esp_err_t esp_partition_write(const esp_partition_t *partition, size_t offset, c
     if (at == NULL) {
         return ESP_ERR_INVALID_SIZE;
     }
+    pthread_mutex_lock(&lock);
     for (i = 0; i < size; i++) {
         at[i] &= ((const unsigned char *)from)[i];
     }
+    pthread_mutex_unlock(&lock);
     return ESP_OK;
 }
 
@@ -303,7 +307,9 @@ esp_err_t esp_partition_erase_range(const esp_partition_t *partition, size_t off
     if (at == NULL || offset % 4096 != 0 || size % 4096 != 0) {
         return ESP_ERR_INVALID_SIZE;
     }
+    pthread_mutex_lock(&lock);
     memset(at, 0xFF, size);
+    pthread_mutex_unlock(&lock);
     return ESP_OK;
 }
 

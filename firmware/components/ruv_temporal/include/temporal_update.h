@@ -1,7 +1,8 @@
 /* A new blob over whatever channel the firmware has: the bytes of a packed image (`aether device pack --out`), in order, in pieces of any
    size. They go to the slot that the task does not use; the task tries the new blob when it is started the next time, and keeps the old one
    when the new one does not pass. Whatever interrupts this costs the update only. Who may send an update is the firmware's to decide:
-   nothing here proves where the bytes come from. One update at a time, by one task. */
+   nothing here proves where the bytes come from. One update at a time, by one task, which may be another than
+   the one that starts and stops the temporal task: a start waits while sectors are erased, and the other way round. */
 #ifndef TEMPORAL_UPDATE_H
 #define TEMPORAL_UPDATE_H
 

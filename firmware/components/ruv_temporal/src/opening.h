@@ -26,7 +26,12 @@ void ruv_close(ruv_opened *opened);
 /* A slot's fault as a code of esp_err.h; status: with NODE_SLOT_BLOB. */
 esp_err_t ruv_fault_error(node_slot_fault fault, aether_status status);
 
-/* The slot whose blob the running task uses, or -1 (temporal_task.c). */
+/* Between these nobody else starts or stops the task, or decides which slot an update may erase: a start would map a slot that is about to be
+   erased (temporal_task.c). Waits. */
+void ruv_slots_take(void);
+void ruv_slots_give(void);
+
+/* The slot whose blob the running task uses, or -1. Only between the two. */
 int ruv_slot_in_use(void);
 
 #endif

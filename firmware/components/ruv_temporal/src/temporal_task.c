@@ -49,6 +49,7 @@ typedef struct temporal {
 static temporal *running;
 static int inside;
 static bool proven; /* the kernels, this boot */
+static int slots_taken;
 
 static uint64_t now_us(void) {
     return (uint64_t)esp_timer_get_time();
@@ -239,7 +240,7 @@ static esp_err_t make(const temporal_task_config_t *config, temporal **made) {
     return error;
 }
 
-esp_err_t temporal_task_start(const temporal_task_config_t *config) {
+static esp_err_t start(const temporal_task_config_t *config) {
     const temporal_task_config_t usual = temporal_task_default_config();
     temporal *t = NULL;
     esp_err_t error;
@@ -272,7 +273,7 @@ esp_err_t temporal_task_start(const temporal_task_config_t *config) {
     return ESP_OK;
 }
 
-esp_err_t temporal_task_stop(void) {
+static esp_err_t stop(void) {
     temporal *t = __atomic_load_n(&running, __ATOMIC_SEQ_CST);
     if (t == NULL) {
         return ESP_ERR_INVALID_STATE;
@@ -289,6 +290,32 @@ esp_err_t temporal_task_stop(void) {
     vTaskDelete(t->task);
     give_back(t);
     return ESP_OK;
+}
+
+esp_err_t temporal_task_start(const temporal_task_config_t *config) {
+    esp_err_t error;
+    ruv_slots_take();
+    error = start(config);
+    ruv_slots_give();
+    return error;
+}
+
+esp_err_t temporal_task_stop(void) {
+    esp_err_t error;
+    ruv_slots_take();
+    error = stop();
+    ruv_slots_give();
+    return error;
+}
+
+void ruv_slots_take(void) {
+    while (__atomic_exchange_n(&slots_taken, 1, __ATOMIC_ACQUIRE)) {
+        vTaskDelay(1);
+    }
+}
+
+void ruv_slots_give(void) {
+    __atomic_store_n(&slots_taken, 0, __ATOMIC_RELEASE);
 }
 
 int ruv_slot_in_use(void) {

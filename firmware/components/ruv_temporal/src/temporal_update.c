@@ -19,12 +19,17 @@ static esp_err_t said(node_slot_fault fault) {
 }
 
 esp_err_t temporal_update_begin(void) {
-    const int in_use = ruv_slot_in_use();
+    node_slot_fault fault;
     unsigned slot;
+    int in_use;
+    ruv_slots_take();
+    in_use = ruv_slot_in_use();
     ruv_partitions_find(&partitions);
     node_slot_image_begin(&image, &partitions.flash, in_use);
     open = true;
-    return said(node_slot_target(&partitions.flash, in_use, &slot));
+    fault = node_slot_target(&partitions.flash, in_use, &slot);
+    ruv_slots_give();
+    return said(fault);
 }
 
 esp_err_t temporal_update_write(const void *bytes, size_t count) {
@@ -35,7 +40,12 @@ esp_err_t temporal_update_write(const void *bytes, size_t count) {
         return ESP_ERR_INVALID_ARG;
     }
     if (image.at < NODE_SLOT_HEADER_BYTES) { /* nothing is decided yet: the task may have been started, or with the other slot */
+        node_slot_fault fault;
+        ruv_slots_take();
         image.in_use = ruv_slot_in_use();
+        fault = node_slot_image_write(&image, bytes, count);
+        ruv_slots_give();
+        return said(fault);
     }
     return said(node_slot_image_write(&image, bytes, count));
 }
