@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -101,6 +103,19 @@ def test_a_chip_that_does_not_answer(chip: Bench) -> None:
     result = chip("info", code=2)
     assert "Failed to connect to ESP32-S3" in result.stderr
     assert [name for name, _, _ in chip.calls()] == ["read-flash"]
+
+
+def test_a_temporary_folder_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chip = Bench(tmp_path, "5.1.0")
+    before = chip.flash.read_bytes()
+
+    def full(path: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    error = chip("flash", "activity", code=2).stderr.splitlines()[-1]
+    assert re.fullmatch(r"aether: .*flash\.bin: No space left on device: make room there, or name a place .*", error)
+    assert chip.flash.read_bytes() == before
 
 
 def test_a_chip_without_slots(chip: Bench) -> None:

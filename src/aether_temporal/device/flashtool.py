@@ -63,7 +63,11 @@ class FlashTool:
         """Erases the sectors that `data` touches and writes it."""
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "flash.bin"
-            file.write_bytes(data)
+            try:
+                file.write_bytes(data)
+            except OSError as error:
+                error.filename = str(file)  # a write that fails does not say where
+                raise
             self._run("no-reset", "write-flash", hex(offset), str(file))
 
     def _version(self) -> int:
