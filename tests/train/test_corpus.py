@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from aether_temporal.train.corpus import Corpus, Reading, Track
 from aether_temporal.train.errors import LeakError
 from aether_temporal.train.labels import without_side
 from aether_temporal.train.prepared import INDEX, prepare
+from aether_temporal.train.reid_protocol import profiles, take
 from aether_temporal.train.splits import Split
 from aether_temporal.train.windows import class_counts, class_weights, expect_length, windows
 
@@ -259,6 +261,22 @@ def test_windows_lie_within_their_tracks_and_short_ones_are_named() -> None:
     assert len(windows([], 10)) == 0
     with pytest.raises(RecordingError, match="one crop"):
         expect_length(tracks[1], 10, "crop")
+
+
+def test_windows_are_read_when_they_are_asked_for() -> None:
+    tracks = [track("a", 60_000), track("b", 60_000)]
+    found = take(Corpus(tracks, ()), 100, 10)[0]
+    assert len(found) == 2 * 5991
+    np.testing.assert_array_equal(found[5992], tracks[1].frames[10:110])
+    np.testing.assert_array_equal(found[5990:5992], [tracks[0].frames[59_900:], tracks[1].frames[:100]])
+    np.testing.assert_array_equal(next(iter(found)), tracks[0].frames[:100])
+    tracemalloc.start()
+    try:
+        assert profiles(found).shape == (len(found), 3)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < len(found) * 100 * 3 * 4 / 4  # of all windows at once
 
 
 def test_class_weights_make_every_class_count_the_same() -> None:

@@ -109,7 +109,7 @@ def test_persons_whose_probes_were_trained_on_are_not_asked_for() -> None:
 def test_windows_do_not_overlap_and_come_from_the_right_capture() -> None:
     corpus = some_persons(3, frames=215)
     part = cut(corpus, 50)
-    assert part.gallery.shape == part.probes.shape == (12, 50, 8)
+    assert part.gallery[:].shape == part.probes[:].shape == (12, 50, 8)
     np.testing.assert_array_equal(np.concatenate(list(part.gallery[4:8])), corpus[2].frames[:200])
     np.testing.assert_array_equal(np.concatenate(list(part.probes[4:8])), corpus[3].frames[:200])
     assert part.gallery_of[4:8] == ["p1"] * 4
@@ -186,7 +186,7 @@ def test_training_begins_with_means_of_directions_and_of_changes() -> None:
         network.layers[0].W2.zero_()
     frames, _ = take(corpus, 40, 40)
     found = pooled(network, frames)
-    x = frames / frames.mean(axis=2, keepdims=True)
+    x = frames[:] / frames[:].mean(axis=2, keepdims=True)
     every = np.concatenate([t.frames / t.frames.mean(axis=1, keepdims=True) for t in corpus])
     z = (x - every.mean(axis=0)) / every.std(axis=0)
     changes = np.maximum(z[:, 4:] - z[:, 3:-1], 0).mean(axis=1)
@@ -205,7 +205,7 @@ def test_the_core_embeds_what_torch_was_trained_to() -> None:
     frames, _ = take(some_persons(seed=6), 40, 40)
     network = from_blob(blob).eval()
     with torch.no_grad():
-        expected = network.embeddings(torch.from_numpy(frames))[:, -1].numpy()
+        expected = network.embeddings(torch.from_numpy(frames[:]))[:, -1].numpy()
     np.testing.assert_allclose(embeddings(TemporalModel.from_blob(blob), frames, 128), expected, atol=2e-5)
 
 

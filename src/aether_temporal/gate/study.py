@@ -23,6 +23,7 @@ from aether_temporal.train.reid import Pairing, arrange_for
 from aether_temporal.train.reid_protocol import Part, Protocol, persons_of
 from aether_temporal.train.retrieval import Matches, match
 from aether_temporal.train.run import Run
+from aether_temporal.train.windows import Stack
 
 from .attention_map import effective_entries
 from .config import BROKEN, DENSE, GateConfig, GateError
@@ -195,7 +196,7 @@ def view_terms(projected: torch.Tensor, temperature: float) -> NDArray[np.float6
     return F.cross_entropy(similarity, twins, reduction="none").numpy()
 
 
-def _some(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+def _some(windows: Stack) -> NDArray[np.float32]:
     """Some thirty of them."""
     return windows[:: max(1, len(windows) // 30)]
 

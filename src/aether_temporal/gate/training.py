@@ -19,6 +19,7 @@ from aether_temporal.train.fitting import some_frames
 from aether_temporal.train.reid import Pairing, Recipe
 from aether_temporal.train.reid_network import Shape
 from aether_temporal.train.run import Run
+from aether_temporal.train.windows import Stack
 
 from .config import DENSE, Backend, GateConfig, GateError
 
@@ -105,8 +106,8 @@ def embed(network: TemporalClassifier, frames: torch.Tensor) -> torch.Tensor:
     return F.linear(network.hidden(frames)[:, -1], network.embed.t(), network.embed_bias)
 
 
-def embeddings(network: TemporalClassifier, windows: NDArray[np.float32], batch: int = 64) -> NDArray[np.float64]:
-    """The same of an array of windows, without gradients."""
+def embeddings(network: TemporalClassifier, windows: Stack, batch: int = 64) -> NDArray[np.float64]:
+    """The same of many windows, without gradients."""
     with torch.no_grad():
-        found = [embed(network, torch.from_numpy(windows[i : i + batch])) for i in range(0, len(windows), batch)]
+        found = [embed(network, torch.from_numpy(some)) for some in windows.batches(batch)]
     return torch.cat(found).double().numpy()

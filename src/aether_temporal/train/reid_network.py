@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from aether_temporal.settings import PatternSettings
 from aether_temporal.torch import NetworkConfig, TemporalClassifier
@@ -18,6 +17,7 @@ from .discriminant import fit_discriminant
 from .fitting import some_frames
 from .reid_protocol import take
 from .retrieval import Array
+from .windows import Stack
 
 HISTORY = 128
 """Frames that a query sees back: all of a window."""
@@ -91,8 +91,13 @@ def warm_start(network: TemporalClassifier, train: Corpus, shape: Shape, stride:
                 "persons apart by"
             )
         network.scale.copy_(1.0 / torch.where(spread > 1e-6, spread, torch.ones_like(spread)))
-        still = network.without_gain(torch.from_numpy(take(train, length, max(stride, length // 2))[0]))
-        means = ((still - network.mean) * network.scale).mean(1)
+        still = take(train, length, max(stride, length // 2))[0]
+        means = torch.cat(
+            [
+                ((network.without_gain(torch.from_numpy(batch)) - network.mean) * network.scale).mean(1)
+                for batch in still.batches(256)
+            ]
+        )
         centred = (means - means.mean(0)).double()
         directions = torch.linalg.eigh(centred.t() @ centred)[1].flip(1)[:, :first].float()
         directions = directions * torch.where(directions.sum(0) < 0, -1.0, 1.0)  # one of two signs
@@ -118,14 +123,12 @@ def warm_start(network: TemporalClassifier, train: Corpus, shape: Shape, stride:
         network.classifier.zero_()
 
 
-def pooled(network: TemporalClassifier, frames: NDArray[np.float32], batch: int = 64) -> Array:
-    """What the embedding is made from, after the last frame of each window [n, length, F]: [n, width]."""
+def pooled(network: TemporalClassifier, frames: Stack, batch: int = 64) -> Array:
+    """What the embedding is made from, after the last frame of each window: [n, width]."""
     training = network.training
     network.eval()
     with torch.no_grad():
-        found = [
-            network.hidden(torch.from_numpy(frames[i : i + batch]))[:, -1].numpy() for i in range(0, len(frames), batch)
-        ]
+        found = [network.hidden(torch.from_numpy(some))[:, -1].numpy() for some in frames.batches(batch)]
     network.train(training)
     return np.concatenate(found).astype(np.float64)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -19,10 +19,9 @@ from .discriminant import Discriminant, fit_discriminant
 from .marks import marks
 from .retrieval import Array, Matches, match
 from .splits import Split
-from .windows import windows
+from .windows import Stack, windows
 
 Captures = Literal["gallery", "all"]
-Windows = NDArray[np.float32]
 TINY = 2.0**-126
 
 PROFILE_SHRINKAGE = 0.1
@@ -31,11 +30,11 @@ PROFILE_SHRINKAGE = 0.1
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Part:
-    """A gallery and its probes: windows float32 [n, length, F], none overlapping another, and whose each is."""
+    """A gallery and its probes: windows float32 [length, F], none overlapping another, and whose each is."""
 
-    gallery: Windows
+    gallery: Stack
     gallery_of: list[str]
-    probes: Windows
+    probes: Stack
     probes_of: list[str]
 
 
@@ -132,12 +131,11 @@ def inside_galleries(corpus: Corpus) -> Corpus:
     return Corpus(found, corpus.classes, corpus.features)
 
 
-def take(corpus: Corpus, length: int, stride: int) -> tuple[Windows, list[str]]:
-    """All windows [n, length, F], each `stride` frames after the one before, and whose they are. RecordingError for a
-    recording shorter than a window."""
-    places = windows(corpus, length, stride).places
-    found = [np.asarray(corpus[track].frames[start : start + length]) for track, start in places.tolist()]
-    return np.stack(found), [str(corpus[track].person) for track in places[:, 0].tolist()]
+def take(corpus: Corpus, length: int, stride: int) -> tuple[Stack, list[str]]:
+    """All windows, each `stride` frames after the one before, and whose they are. RecordingError for a recording
+    shorter than a window."""
+    found = windows(corpus, length, stride)
+    return Stack(corpus, found), [str(corpus[track].person) for track in found.places[:, 0].tolist()]
 
 
 def cut(corpus: Corpus, length: int) -> Part:
@@ -156,17 +154,19 @@ def cut(corpus: Corpus, length: int) -> Part:
 # -- three ways to compare windows ------------------------------------------------------------------------------------
 
 
-def embeddings(model: TemporalModel, frames: Windows, capacity: int) -> Array:
-    """What the core embeds each window of [n, length, F] as, a stream of its own for each: [n, E]."""
+def embeddings(model: TemporalModel, frames: Iterable[NDArray[np.float32]], capacity: int) -> Array:
+    """What the core embeds each window [length, F] as, a stream of its own for each: [n, E]."""
     return np.stack([model.embeddings(window, capacity=capacity)[-1] for window in frames]).astype(np.float64)
 
 
-def profiles(frames: Windows) -> Array:
+def profiles(frames: Stack) -> Array:
     """The median over each window of the frames, each divided by its mean: [n, F]."""
-    wide = frames.astype(np.float64)
-    mean = wide.mean(axis=2, keepdims=True)
-    found: Array = np.median(wide / np.where(mean >= TINY, mean, 1.0), axis=1)
-    return found
+    found = []
+    for batch in frames.batches(256):
+        wide = batch.astype(np.float64)
+        mean = wide.mean(axis=2, keepdims=True)
+        found.append(np.median(wide / np.where(mean >= TINY, mean, 1.0), axis=1))
+    return np.concatenate(found)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

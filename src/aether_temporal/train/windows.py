@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,31 @@ class Windows:
 
     def __len__(self) -> int:
         return len(self.places)
+
+
+class Stack:
+    """Windows of a corpus, float32 [length, F], read when asked for: one by its index, several at once, [n, length, F],
+    by a slice that is not empty. `batches` goes through all of them; no more than a batch is in memory."""
+
+    def __init__(self, corpus: Sequence[Track], places: Windows) -> None:
+        self._corpus, self._length, self._places = corpus, places.length, places.places.tolist()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int | slice) -> NDArray[np.float32]:
+        if isinstance(index, slice):
+            return np.stack([self[i] for i in range(*index.indices(len(self)))])
+        track, start = self._places[index]
+        return np.array(self._corpus[track].frames[start : start + self._length])
+
+    def batches(self, count: int) -> Iterator[NDArray[np.float32]]:
+        """All, `count` at a time."""
+        for start in range(0, len(self), count):
+            yield self[start : start + count]
 
 
 def windows(corpus: Sequence[Track], length: int, stride: int | None = None, *, short: str = "error") -> Windows:
