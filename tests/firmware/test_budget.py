@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -13,6 +14,7 @@ from budget_table import figures, measure
 from budget_table.cases import CASES, POINTER_BYTES, REFERENCE
 from budget_table.image import functions_of
 from budget_table.measure import LEVELS, MeasureError, Result, Said, measure_all
+from parity_matrix.build import call
 from parity_matrix.targets import all_targets
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "budgets.md"
@@ -136,3 +138,17 @@ def test_the_page_is_read(tmp_path: Path) -> None:
     assert figures.read(tmp_path / "page.md") == {}
     with pytest.raises(ValueError, match="marks"):
         figures.write(tmp_path / "page.md", [])
+
+
+def test_functions_of_thumb_are_where_they_are_executed(tmp_path: Path) -> None:
+    """A Thumb function's symbol is odd; what the plugin meets is not."""
+    compiler = "arm-none-eabi-gcc"
+    if shutil.which(compiler) is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{compiler} is missing; see tools/install-emulators.sh")
+        pytest.skip(f"{compiler} is missing")
+    (tmp_path / "a.c").write_text("int one(int x) { return x + 1; }\nint two(int x) { return one(x) * 2; }\n")
+    options = ["-mthumb", "-mcpu=cortex-m3", "-O1", "-nostdlib", "-Wl,--entry=two"]
+    call([compiler, *options, str(tmp_path / "a.c"), "-o", str(tmp_path / "a.elf")])
+    functions = {function.name: function for function in functions_of(tmp_path / "a.elf")}
+    assert all(functions[name].address % 2 == 0 and functions[name].size > 0 for name in ("one", "two"))
