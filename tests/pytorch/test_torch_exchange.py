@@ -215,6 +215,19 @@ def test_one_sequence_or_many() -> None:
             made(torch.zeros(shape))
 
 
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("shape", [(2, 0, 52), (0, 0, 52), (0, 9, 52), (0, 52)])
+def test_no_frames_have_no_answers(name: str, shape: tuple[int, ...]) -> None:
+    """As of the core: nothing in, nothing out, and gradients of zero."""
+    made = network(name)
+    logits = made(torch.zeros(shape))
+    assert logits.shape == (*shape[:-1], made.config.n_classes)
+    logits.sum().backward()
+    assert not any(p.grad is not None and p.grad.any() for p in made.parameters())
+    core = TemporalModel.from_blob(to_blob(made, words(made)))
+    assert core.forward(np.zeros((0, 52), np.float32)).shape == (0, made.config.n_classes)
+
+
 def test_gradients_reach_every_parameter() -> None:
     made, recorded = network("everything").train(), torch.from_numpy(frames())
     (made(recorded).square().mean() + made.embeddings(recorded)[:, 0].mean()).backward()

@@ -86,6 +86,8 @@ def rms_norm(x: torch.Tensor, gain: torch.Tensor, eps: float) -> torch.Tensor:
 
 def causal_filter(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """x [N, T, w] filtered along time, each channel by its own kernel [taps, w] (row 0 weighs the newest frame)."""
+    if x.shape[1] == 0:  # which torch's convolution and pooling refuse
+        return x
     taps, width = kernel.shape
     rows = F.pad(x.transpose(1, 2), (taps - 1, 0))
     return F.conv1d(rows, kernel.flip(0).t().unsqueeze(1), bias, groups=width).transpose(1, 2)
@@ -93,6 +95,8 @@ def causal_filter(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor) -> 
 
 def trailing_mean(x: torch.Tensor, frames: int) -> torch.Tensor:
     """Mean of the last `frames` rows (fewer at the start) of x [N, T, w], for each row."""
+    if x.shape[1] == 0:
+        return x
     sums = F.avg_pool1d(F.pad(x.transpose(1, 2), (frames - 1, 0)), frames, 1).transpose(1, 2) * frames
     count = torch.arange(1, x.shape[1] + 1, dtype=x.dtype, device=x.device).clamp(max=frames)
     return sums / count[:, None]
