@@ -111,6 +111,24 @@ def test_output_that_goes_nowhere(arguments: tuple[str, ...], tmp_path: Path) ->
     assert "Exception ignored" not in error
 
 
+NAMELESS = {
+    "init": ("init", "-"),
+    "enroll": ("enroll", "activity", "x.npz", "-o", "-"),
+    "demo": ("demo", "--save", "-"),
+    "listen --record": ("listen", "--record", "-"),
+    "listen --answers": ("listen", "--answers", "-"),
+    "train": ("train", "demo", "--out", "-"),
+}
+
+
+@pytest.mark.parametrize("name", NAMELESS)
+def test_no_file_is_called_as_standard_output_is(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    error = call(*NAMELESS[name], code=2).stderr
+    assert "expected the name of a file, found -; standard output cannot take it" in error
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_files_that_are_read(tmp_path: Path) -> None:
     model = save_model(tmp_path)
     absent = tmp_path / "absent" / "x.npz"

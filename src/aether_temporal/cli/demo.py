@@ -15,6 +15,7 @@ from aether_temporal.running import default_capacity, run
 from aether_temporal.running.stream import answer_names, real_time
 from aether_temporal.shipped import model_path
 
+from .files import NewFile
 from .live import Lines, Panel, Silent
 from .options import json_option
 from .output import console, print_json
@@ -36,7 +37,7 @@ _LATE = (
 @click.option(
     "--speed", type=click.Choice(["real", "max"]), help="[default: four times as fast as real on a terminal, else max]"
 )
-@click.option("--save", type=click.Path(dir_okay=False), help="Keep the simulated recording (.npz, for `aether run`).")
+@click.option("--save", type=NewFile(), help="Keep the simulated recording (.npz, for `aether run`).")
 @click.option("--force", is_flag=True, help="With --save: replace the file when it is there.")
 @click.option("--plot", type=click.Path(dir_okay=False), help="Draw the timeline to this file (extra `plot`).")
 @click.option(

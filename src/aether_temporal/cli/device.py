@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ def _check_pipe(option: str, as_json: bool) -> None:
     """Standard output can take bytes that nobody reads."""
     if as_json:
         raise click.UsageError(f"{option} - and --json: expected one of them, found both; each is standard output")
-    if option == "--out" and click.get_binary_stream("stdout").isatty():
+    if option == "--out" and sys.stdout.isatty():
         raise click.UsageError(f"{option} -: expected a pipe or file behind standard output, found a terminal")
 
 

@@ -9,6 +9,7 @@ import click
 from aether_temporal.running import default_capacity, enrol
 from aether_temporal.running.gallery import persons
 
+from .files import NewFile
 from .models import open_model
 from .options import json_option, model_argument, pick_option, stream_options
 from .output import print_json
@@ -17,7 +18,7 @@ from .output import print_json
 @click.command("enroll")
 @model_argument
 @click.argument("sources", nargs=-1, required=True, metavar="RECORDING...")
-@click.option("-o", "--output", type=click.Path(dir_okay=False), required=True, help="The gallery to write (.npz).")
+@click.option("-o", "--output", type=NewFile(), required=True, help="The gallery to write (.npz).")
 @click.option("--session", help="Of files with several recordings, only those of this session.")
 @stream_options
 @pick_option

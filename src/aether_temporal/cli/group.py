@@ -101,7 +101,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # an encoding that lacks a character is no reason to fail
-    sys.stdout = NamedOutput(sys.stdout)  # type: ignore[assignment]
+    sys.stdout = NamedOutput(sys.stdout)
     try:
         aether(prog_name="aether")
     except OSError as error:  # of --help and --version, before any command runs

@@ -10,6 +10,7 @@ import click
 from aether_temporal import WeightBlobHeader, crc32
 from aether_temporal.initialising import random_blob
 
+from .files import NewFile
 from .options import json_option
 from .output import bytes_text, print_json
 
@@ -17,7 +18,7 @@ _SIZE = click.IntRange(1, 65535)
 
 
 @click.command("init")
-@click.argument("file", type=click.Path(dir_okay=False))
+@click.argument("file", type=NewFile())
 @click.option("--input-dim", type=_SIZE, default=16, show_default=True, help="Features a frame.")
 @click.option("--q-heads", type=_SIZE, default=4, show_default=True, help="Query heads.")
 @click.option("--kv-heads", type=_SIZE, default=1, show_default=True, help="Key/value heads; divides the query heads.")

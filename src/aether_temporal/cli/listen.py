@@ -22,6 +22,7 @@ from aether_temporal.listening.capture_file import FILE_HEADER, packet_record
 from aether_temporal.listening.events import Events
 from aether_temporal.listening.station import Network
 
+from .files import NewFile
 from .listen_display import Display, JsonLines, Lines, NodesTable, Silent, Status, document, print_summary
 from .models import open_model
 from .options import FiniteRange, json_option, same_file
@@ -57,14 +58,12 @@ class _Cidr(click.ParamType[Network]):
 @click.option("--model", metavar="MODEL", help="Classify nodes' frames here too, and name classes as this blob does.")
 @click.option(
     "--record",
-    type=click.Path(),
+    type=NewFile(dir_okay=True),
     metavar="FILE",
     help="Record accepted packets as a packet capture, for `aether run`; in a folder under the time's name.",
 )
 @click.option("--force", is_flag=True, help="With --record: replace the file when it is there.")
-@click.option(
-    "--answers", type=click.Path(dir_okay=False), metavar="FILE", help="Append classifications to it, as JSON lines."
-)
+@click.option("--answers", type=NewFile(), metavar="FILE", help="Append classifications to it, as JSON lines.")
 @click.option("--duration", type=FiniteRange(min=0, min_open=True), help="Seconds. [default: until Ctrl-C]")
 @click.option(
     "--max-nodes", type=click.IntRange(1, 65536), default=256, show_default=True, help="Of one address a quarter."

@@ -15,6 +15,7 @@ from aether_temporal.recordings import MissingExtraError, RecordingError
 from aether_temporal.settings import MAX_DUE, MAX_GAP
 from aether_temporal.train.errors import LeakError
 
+from .files import NewFile
 from .options import FiniteRange, Indices
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -92,7 +93,7 @@ def recipe_options(command: F) -> F:
             type=click.Path(file_okay=False),
             help="Folder for configuration, metrics, checkpoints, plots.",
         ),
-        click.option("--out", type=click.Path(dir_okay=False), help="The blob to write."),
+        click.option("--out", type=NewFile(), help="The blob to write."),
     ):
         command = option(command)
     return command
