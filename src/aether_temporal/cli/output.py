@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
@@ -44,10 +45,10 @@ class NamedOutput:
 
 def write_bytes(data: bytes) -> None:
     """To standard output. OSError."""
-    stream = click.get_binary_stream("stdout")
     with _named():
-        stream.write(data)
-        stream.flush()
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
 
 
 class _Console(Console):
