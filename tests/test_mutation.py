@@ -81,9 +81,10 @@ MUTANTS = [
     Mutant(
         "cached-mean-of-rounded-rows",
         CACHE,
-        "staged[c] = sums[c] + x[c];",
-        "{ uint16_t h; staged[c] = sums[c] + (cache->dtype == AETHER_BINARY16 && aether_narrow(x[c], &h) == AETHER_OK"
-        " ? aether_widen(h) : x[c]); }",
+        "if (at->n_blocks > 0 && !add_rows(aether_block_sums(cache, 0) + part * at->row, x, at->row,",
+        "static float r[9999]; uint16_t h; size_t c; for (c = 0; c < at->row && c < 9999; c++)"
+        " r[c] = cache->dtype != AETHER_BINARY32 && aether_narrow(x[c], &h) == AETHER_OK ? aether_widen(h) : x[c];"
+        " if (at->n_blocks > 0 && !add_rows(aether_block_sums(cache, 0) + part * at->row, r, at->row,",
     ),
     # candidates
     Mutant(
@@ -124,7 +125,7 @@ MUTANTS = [
         "row->blocks[count++] = pivot; for (stride = 1; stride <= n - 1 - pivot; stride *= 2) {",
     ),
     Mutant("no-local-neighbour", PATTERN, "aether_power_below(pivot) : (pivot > 0)", "aether_power_below(pivot) : 0"),
-    Mutant("block-strictly-inside", PATTERN, "(pivot - stride) * size >= oldest", "(pivot - stride) * size > oldest"),
+    Mutant("block-strictly-inside", PATTERN, "begin - oldest >= apart", "begin - oldest > apart"),
     Mutant(
         "block-complete-too-early",
         PATTERN,
@@ -153,9 +154,19 @@ MUTANTS = [
     Mutant(
         "sums-kept-after-a-block",
         CACHE,
-        "if (is_last_of_block(cache)) {\n            memset",
-        "if (0) {\n            memset",
+        "if (cache->at.n_blocks > 0 && is_last_of_block(cache)) {\n        memset",
+        "if (0) {\n        memset",
     ),
+    Mutant("sums-of-the-other-turn", "src/cache_rows.h", "(int)(cache->length & 1) ==", "0 =="),
+    Mutant(
+        "window-not-widened",
+        CACHE,
+        "(uint16_t *)(void *)slot, near, at->row",
+        "(uint16_t *)(void *)slot, NULL, at->row",
+    ),
+    Mutant("global-not-widened", CACHE, "if (near != NULL) {", "if (0) {"),
+    Mutant("wrong-global-widened", "src/cache_attend.c", "2 * global * row", "global * row"),
+    Mutant("restored-window-not-widened", "src/cache_state.c", "        widen(cache);", "        (void)widen;"),
     Mutant("blocks-end-late", CACHE, "(uint32_t)size == size - 1", "(uint32_t)size == 0"),
     Mutant("reset-keeps-the-length", CACHE, "cache->length = 0;", ";"),
     # binary16, square root, CRC
@@ -255,16 +266,19 @@ SCALAR_GATHER, SCALAR_LINEAR = "src/kernels/scalar_gather.h", "src/kernels/scala
 SCALAR_MUTANTS = [
     Mutant("scalar-odd-row", SCALAR_GATHER, "if ((n & 1) != 0) {", "if ((n & 3) == 3) {"),
     Mutant("scalar-halves-not-scaled-back", SCALAR_GATHER, "0.0f) * 0x1p-112f", "0.0f)"),
-    Mutant("scalar-six-dims", SCALAR_GATHER, "a5 = a5 + w * x", "a5 = a5 + v * x"),
+    Mutant("scalar-six-dims-begin-with-a-zero", SCALAR_GATHER, "((a) + 0.0f)", "(a)"),
+    Mutant("scalar-rounded-is-not-rounded", "src/kernels/scalar.c", "nearest & mask", "bits"),
+    Mutant("scalar-eight-columns", SCALAR_LINEAR, "left -= 8, column += 8", "left -= 8, column += 7"),
+    Mutant("scalar-six-dims", SCALAR_GATHER, "sum(a5, w * x)", "sum(a5, v * x)"),
     Mutant("scalar-sum-overflows", "src/kernels/scalar.c", " || aether_all_finite(x, n)", ""),
     Mutant("scalar-limit", "src/kernels/scalar_half.h", "0x47800000u", "0x7F800000u"),
     Mutant("scalar-sign-of-halves", "src/kernels/scalar_half.h", "0x8FFFE000u", "0x0FFFE000u"),
     Mutant(
         "scalar-last-dims", SCALAR_GATHER, "end = query + HEADS * dim;", "end = query + HEADS * (dim & ~(size_t)7);"
     ),
-    Mutant("scalar-last-inputs", SCALAR_LINEAR, "in & ~(size_t)3", "in & ~(size_t)1"),
+    Mutant("scalar-last-inputs", SCALAR_LINEAR, "ONE(0, add); ", "each = 0.0f, w += stride; "),
     Mutant("scalar-bias-of-first-columns", SCALAR_LINEAR, "b += 12 * step", "b += 0 * step"),
-    Mutant("scalar-normal-limit", "src/kernels/scalar.c", "magnitude - 0x38800000u <", "magnitude - 0x38700000u <"),
+    Mutant("scalar-normal-limit", "src/kernels/scalar.c", "code - 0x01000000u >=", "code - 0x00800000u >="),
 ]
 
 

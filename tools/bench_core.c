@@ -122,7 +122,7 @@ static double bench_gather(const aether_kernels *kernels, size_t n, aether_dtype
     gather g;
     double us;
     size_t j;
-    kernels->narrow(x, half, 2 * n * DIM);
+    kernels->narrow(x, half, NULL, 2 * n * DIM);
     for (j = 0; j < n; j++) {
         const int is_half = stored == AETHER_BINARY16 && j < n_stored;
         keys[j] = is_half ? (const void *)(half + j * DIM) : (const void *)(x + j * DIM);
@@ -158,7 +158,7 @@ static double bench_linear(const aether_kernels *kernels, size_t rows, size_t in
     uint16_t *half = malloc(in * out * sizeof *half);
     layer l = {kernels, x, bias, w, type, rows, in, out, y};
     double us;
-    kernels->narrow(w, half, in * out);
+    kernels->narrow(w, half, NULL, in * out);
     l.w = type == AETHER_BINARY16 ? (const void *)half : (const void *)w;
     us = median(run_linear, &l, rows == 1 ? 1000 : 10);
     free(x);

@@ -113,7 +113,7 @@ static void random_shape(shape *s) {
     uint32_t token = 0;
     size_t g;
     s->tokens = one_in(8) ? 1 + below(600) : 1 + below(200);
-    s->dtype = one_in(3) ? AETHER_BINARY16 : AETHER_BINARY32;
+    s->dtype = (aether_dtype)below(3);
     s->kind = one_in(2) ? ORDINARY : (spread)below(PLAIN_SPREADS);
     c->backend = one_in(8) ? AETHER_DENSE : AETHER_SPARSE;
     c->kv_heads = one_in(2) ? 1 : 1 + below(4);
@@ -361,20 +361,23 @@ static void check_arrays(const aether_kernels *const *variants, size_t n_variant
     if (n > 0 && one_in(4)) {
         x[below((uint32_t)n)] = from_bits(one_in(2) ? 0x477FEFFFu + below(3) : (0x7F7FFFFFu + below(3)) | (next() & 0x80000000u));
     }
-    variants[0]->widen(half, want, n);
     for (i = 1; i < n_variants; i++) {
-        const int fits = variants[0]->narrow(x, want_half, n) == 0;
+        int fits;
         if (variants[0]->all_finite(x, n) != variants[i]->all_finite(x, n)) {
             report(variants[i]->name, "all_finite");
         }
+        variants[0]->widen(half, want, n);
         variants[i]->widen(half, got, n);
         if (differs(got, want, n) < n) {
             report(variants[i]->name, "widen");
         }
-        if ((variants[i]->narrow(x, got_half, n) == 0) != fits) {
+        fits = variants[0]->narrow(x, want_half, want, n) == 0;
+        if ((variants[i]->narrow(x, got_half, got, n) == 0) != fits) {
             report(variants[i]->name, "narrow: range");
         } else if (fits && memcmp(got_half, want_half, n * sizeof(uint16_t)) != 0) {
             report(variants[i]->name, "narrow");
+        } else if (fits && differs(got, want, n) < n) {
+            report(variants[i]->name, "narrow: rounded");
         }
     }
     free(half);

@@ -29,13 +29,40 @@ static void put_answer(golden_sink *sink, const model_case *m, const float *logi
     }
 }
 
-static aether_status save_and_load(aether_stream *stream, const model_case *m, const uint32_t *how, void *memory,
+/* One way to run the model. */
+typedef struct way {
+    uint64_t capacity;
+    aether_dtype dtype;
+} way;
+
+/* Run i of the case; `widened`: with binary16 caches that keep their window widened, which must change nothing. */
+static way way_of(const model_case *m, uint32_t i, int widened) {
+    way how;
+    how.capacity = m->runs[2 * i];
+    how.dtype = (aether_dtype)m->runs[2 * i + 1];
+    if (widened && how.dtype == AETHER_BINARY16) {
+        how.dtype = AETHER_BINARY16_WIDENED;
+    }
+    return how;
+}
+
+static int any_binary16(const model_case *m) {
+    uint32_t i;
+    for (i = 0; i < m->n_runs; i++) {
+        if (way_of(m, i, 0).dtype == AETHER_BINARY16) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static aether_status save_and_load(aether_stream *stream, const model_case *m, const way *how, void *memory,
                                    size_t bytes, void *saved, size_t saved_bytes) {
     const size_t need = aether_stream_saved_size(stream);
     aether_status status = need <= saved_bytes ? aether_stream_save(stream, saved, need) : AETHER_E_MEMORY;
     if (status == AETHER_OK) {
         memset(memory, 0xA5, bytes);
-        status = aether_stream_init(stream, &m->model, how[0], (aether_dtype)how[1], memory, bytes);
+        status = aether_stream_init(stream, &m->model, how->capacity, how->dtype, memory, bytes);
     }
     return status == AETHER_OK ? aether_stream_load(stream, saved, need, NULL) : status;
 }
@@ -44,7 +71,7 @@ enum how { PLAIN, SAVED, STATE };
 
 /* Frame by frame. SAVED: the stream refuses a bad frame half way, and is saved and restored. STATE: what is compared is the saved
    stream after the last frame. */
-static aether_status push_all(golden_run *run, const model_case *m, const uint32_t *how, enum how saved,
+static aether_status push_all(golden_run *run, const model_case *m, const way *how, enum how saved,
                               golden_sink *sink) {
     const size_t mark = run->arena.used;
     const uint32_t infinite = 0x7F800000u;
@@ -52,7 +79,7 @@ static aether_status push_all(golden_run *run, const model_case *m, const uint32
     float *frame, *bad;
     void *memory, *bytes = NULL;
     size_t size, saved_size = 0, t;
-    aether_status status = aether_stream_size(&m->model, how[0], (aether_dtype)how[1], &size);
+    aether_status status = aether_stream_size(&m->model, how->capacity, how->dtype, &size);
     if (status != AETHER_OK) {
         return status;
     }
@@ -60,11 +87,11 @@ static aether_status push_all(golden_run *run, const model_case *m, const uint32
     bad = golden_take(&run->arena, m->input_dim, sizeof(float));
     memory = golden_take(&run->arena, size, 1);
     if (golden_ready(run)) {
-        status = aether_stream_init(&stream, &m->model, how[0], (aether_dtype)how[1], memory, size);
+        status = aether_stream_init(&stream, &m->model, how->capacity, how->dtype, memory, size);
     }
     if (saved != PLAIN && status == AETHER_OK) {
         aether_memory memory_of;
-        status = aether_model_memory(&m->model, how[0], (aether_dtype)how[1], &memory_of);
+        status = aether_model_memory(&m->model, how->capacity, how->dtype, &memory_of);
         saved_size = status == AETHER_OK ? memory_of.state + SAVED_EXTRA : 0;
         bytes = golden_take(&run->arena, saved_size, 1);
     }
@@ -96,14 +123,18 @@ static aether_status push_all(golden_run *run, const model_case *m, const uint32
     return status;
 }
 
-static void run_streams(golden_run *run, const model_case *m, enum how saved) {
-    static const char *const paths[3] = {"stream", "saved stream", "saved"};
+static void run_streams(golden_run *run, const model_case *m, enum how saved, int widened) {
+    static const char *const paths[2][3] = {
+        {"stream", "saved stream", "saved"},
+        {"stream, widened", "saved stream, widened", "saved, widened"},
+    };
     golden_sink sink;
     aether_status status = AETHER_OK;
     uint32_t i;
-    golden_sink_open(&sink, &run->c, paths[saved], 0);
+    golden_sink_open(&sink, &run->c, paths[widened][saved], 0);
     for (i = 0; i < m->n_runs && status == AETHER_OK; i++) {
-        status = push_all(run, m, m->runs + 2 * i, saved, &sink);
+        const way how = way_of(m, i, widened);
+        status = push_all(run, m, &how, saved, &sink);
     }
     if (golden_ready(run)) {
         golden_close(run, &sink, status, 1);
@@ -121,19 +152,18 @@ static void run_forward(golden_run *run, const model_case *m) {
     size_t t;
     golden_sink_open(&sink, &run->c, "forward", 0);
     for (i = 0; i < m->n_runs && status == AETHER_OK; i++) {
-        const uint64_t capacity = m->runs[2 * i];
-        const aether_dtype dtype = (aether_dtype)m->runs[2 * i + 1];
+        const way how = way_of(m, i, 0);
         void *workspace;
         size_t bytes = 0;
         run->arena.used = mark;
-        status = aether_model_workspace(&m->model, m->n_frames, capacity, dtype, &bytes);
+        status = aether_model_workspace(&m->model, m->n_frames, how.capacity, how.dtype, &bytes);
         workspace = golden_take(&run->arena, bytes, 1);
         if (!golden_ready(run)) {
             continue;
         }
         if (status == AETHER_OK) {
             golden_fill(&m->frames, 0, m->n_frames * m->input_dim, frames);
-            status = aether_model_forward(&m->model, frames, m->n_frames, capacity, dtype, logits,
+            status = aether_model_forward(&m->model, frames, m->n_frames, how.capacity, how.dtype, logits,
                                           m->embed_dim > 0 ? embeddings : NULL, workspace, bytes);
         }
         for (t = 0; t < m->n_frames && status == AETHER_OK; t++) {
@@ -149,6 +179,7 @@ static void run_model(golden_run *run) {
     const uint32_t *p = run->c.params;
     model_case m;
     size_t bytes;
+    int widened;
     const void *blob = blob_of(&run->c, &bytes);
     if (blob == NULL || run->c.n_params < 6 || (run->c.n_params - 6) / 2 != p[5] ||
         !golden_input_at(&run->c, 1, &m.frames) ||
@@ -165,14 +196,20 @@ static void run_model(golden_run *run) {
         m.model.embed_dim != m.embed_dim) {
         return;
     }
-    if (run->c.kernel == GOLDEN_STREAM_STATE) {
-        run_streams(run, &m, STATE);
-        return;
-    }
-    run_streams(run, &m, PLAIN);
-    if (run->c.status == AETHER_OK && !run->arena.failed) {
+    for (widened = 0; widened <= any_binary16(&m) && !run->arena.failed; widened++) {
         run->arena.used = 0;
-        run_streams(run, &m, SAVED);
+        if (run->c.kernel == GOLDEN_STREAM_STATE) {
+            run_streams(run, &m, STATE, widened);
+            continue;
+        }
+        run_streams(run, &m, PLAIN, widened);
+        if (run->c.status == AETHER_OK && !run->arena.failed) {
+            run->arena.used = 0;
+            run_streams(run, &m, SAVED, widened);
+        }
+    }
+    if (run->c.kernel == GOLDEN_STREAM_STATE) {
+        return;
     }
     if (!run->arena.failed) {
         run->arena.used = 0;

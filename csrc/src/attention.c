@@ -2,6 +2,7 @@
 
 #include "fpenv.h"
 #include "pattern.h"
+#include "rows_type.h"
 #include "sizes.h"
 
 /* Where the parts of a plan's workspace begin. */
@@ -26,10 +27,6 @@ static aether_status lay_out(const aether_head *head, size_t tokens, aether_dtyp
     at->rows_v = aether_take(&bytes, copied, sizeof(float));
     at->variant = aether_take(&bytes, variant != 0 ? variant : SIZE_MAX, 1);
     return aether_taken(&bytes, &at->total);
-}
-
-static int known(const aether_head *head, aether_dtype dtype) {
-    return head != NULL && (dtype == AETHER_BINARY32 || dtype == AETHER_BINARY16);
 }
 
 /* Sums of `count` rows of `width` columns, then divided by the count. 0 when a sum overflowed. `mean` NULL: only checked. */
@@ -76,10 +73,9 @@ static int round_rows(const aether_kernels *kernels, const float *rows, size_t n
     size_t i;
     for (i = 0; i < n; i += 64) {
         const size_t part = n - i < 64 ? n - i : 64;
-        if (kernels->narrow(rows + i, half, part)) {
+        if (kernels->narrow(rows + i, half, rounded + i, part)) {
             return 0;
         }
-        kernels->widen(half, rounded + i, part);
     }
     return 1;
 }
@@ -117,10 +113,10 @@ static AETHER_NOINLINE aether_status prepare_here(aether_plan *plan, const layou
 aether_status aether_attention_plan_size(const aether_head *head, size_t tokens, aether_dtype dtype, size_t *bytes) {
     layout at;
     aether_status status;
-    if (!known(head, dtype) || bytes == NULL) {
+    if (head == NULL || !aether_is_cache_type(dtype) || bytes == NULL) {
         return AETHER_E_ARGUMENT;
     }
-    status = lay_out(head, tokens, dtype, &at);
+    status = lay_out(head, tokens, aether_rows_type(dtype), &at);
     if (status == AETHER_OK) {
         *bytes = at.total;
     }
@@ -132,10 +128,10 @@ aether_status aether_attention_prepare(aether_plan *plan, const aether_head *hea
     layout at;
     aether_status status;
     aether_fpenv env;
-    if (plan == NULL || !known(head, dtype) || ((k == NULL || v == NULL || workspace == NULL) && tokens > 0)) {
+    if (plan == NULL || head == NULL || !aether_is_cache_type(dtype) || ((k == NULL || v == NULL || workspace == NULL) && tokens > 0)) {
         return AETHER_E_ARGUMENT;
     }
-    status = lay_out(head, tokens, dtype, &at);
+    status = lay_out(head, tokens, aether_rows_type(dtype), &at);
     if (status != AETHER_OK) {
         return status;
     }
@@ -150,7 +146,7 @@ aether_status aether_attention_prepare(aether_plan *plan, const aether_head *hea
     plan->k = k;
     plan->v = v;
     plan->tokens = tokens;
-    plan->dtype = dtype;
+    plan->dtype = aether_rows_type(dtype);
     if (tokens == 0) {
         return AETHER_OK;
     }

@@ -2,7 +2,7 @@
 #include "aether/cache.h"
 
 #include "bits.h"
-#include "cache_layout.h"
+#include "cache_rows.h"
 #include "fpenv.h"
 #include "sizes.h"
 
@@ -10,9 +10,9 @@
 static aether_status foresee(const aether_cache *cache, const aether_cache_layout *at, const float *x, size_t tokens,
                              size_t part) {
     const uint64_t size = cache->head.config.block_size;
-    const float *sums = (const float *)(const void *)(cache->memory + at->sums) + part * at->row;
+    const float *sums = aether_block_sums(cache, 0) + part * at->row;
     size_t c, t;
-    if (cache->dtype == AETHER_BINARY16) {
+    if (cache->dtype != AETHER_BINARY32) {
         for (t = 0; t < tokens * at->row; t++) {
             uint16_t half;
             if (aether_narrow(x[t], &half) != AETHER_OK) {

@@ -3,12 +3,14 @@
 #define AETHER_CACHE_LAYOUT_H
 
 #include "aether/cache.h"
+#include "rows_type.h"
 
 /* `head` with the effective history. */
 aether_status aether_cache_lay_out(const aether_head *head, aether_dtype dtype, aether_cache_layout *at);
 
 /* Scratch of one attending of a head with the effective history, where pointers have pointer_bytes bytes. */
-aether_status aether_cache_lay_out_scratch(const aether_head *own, size_t pointer_bytes, aether_attending *at);
+aether_status aether_cache_lay_out_scratch(const aether_head *own, aether_dtype dtype, size_t pointer_bytes,
+                                           aether_attending *at);
 
 /* A cache in `memory`, which is left as it is: `head` as configured, the parts laid out for its effective history. */
 void aether_cache_assemble(aether_cache *cache, const aether_head *own, uint64_t history, uint64_t capacity,

@@ -1,6 +1,6 @@
 /* docs/spec/state.md: everything of a cache's memory but the staged sums, dead rows as zeros. */
 #include "bits.h"
-#include "cache_layout.h"
+#include "cache_rows.h"
 #include "cache_payload.h"
 
 #include "aether/crc32.h"
@@ -21,10 +21,11 @@ size_t aether_cache_payload_bytes(const aether_cache *cache) {
 void aether_cache_payload_save(const aether_cache *cache, unsigned char *payload) {
     const aether_cache_layout at = cache->at;
     const uint64_t size = cache->head.config.block_size;
-    const size_t element = cache->dtype == AETHER_BINARY16 ? sizeof(uint16_t) : sizeof(float);
+    const size_t element = cache->dtype == AETHER_BINARY32 ? sizeof(float) : sizeof(uint16_t);
     const size_t row = (size_t)(cache->length % at.n_rows) * at.row * element;
     size_t g;
     memcpy(payload, cache->memory + at.sums, at.total - at.sums);
+    memcpy(payload, aether_block_sums(cache, 0), 2 * at.row * sizeof(float));
     memset(payload + (at.rows_k - at.sums) + row, 0, at.row * element);
     memset(payload + (at.rows_v - at.sums) + row, 0, at.row * element);
     for (g = cache->n_globals; g > 0 && cache->head.config.globals[g - 1] >= cache->length; g--) {
@@ -59,8 +60,29 @@ static int finite16(const unsigned char *p, size_t bytes) {
 int aether_cache_payload_sound(const aether_cache *cache, const unsigned char *payload) {
     const aether_cache_layout at = cache->at;
     const unsigned char *rows = payload + (at.rows_k - at.sums);
-    return aether_payload_finite(payload, at.rows_k - at.sums) && (cache->dtype == AETHER_BINARY16 ? finite16(rows, at.total - at.rows_k)
+    return aether_payload_finite(payload, at.rows_k - at.sums) && (cache->dtype != AETHER_BINARY32 ? finite16(rows, at.total - at.rows_k)
                                                                                       : aether_payload_finite(rows, at.total - at.rows_k));
+}
+
+static void widen_row(const aether_cache *cache, size_t row, size_t widened) {
+    cache->head.kernels->widen((const uint16_t *)(const void *)(cache->memory + row), aether_floats_at(cache, widened), cache->at.row);
+}
+
+/* The rows that are kept widened as well, from those that are saved. */
+static void widen(const aether_cache *cache) {
+    const aether_cache_layout *at = &cache->at;
+    const size_t half = aether_row_bytes(cache), single = at->row * sizeof(float);
+    uint64_t t;
+    size_t g;
+    for (t = cache->length > at->n_near ? cache->length - at->n_near : 0; t < cache->length; t++) {
+        const size_t from = aether_ring(t, at->n_rows) * half, to = aether_ring(t, at->n_near) * single;
+        widen_row(cache, at->rows_k + from, at->near_k + to);
+        widen_row(cache, at->rows_v + from, at->near_v + to);
+    }
+    for (g = 0; g < cache->n_globals; g++) {
+        widen_row(cache, at->globals_k + g * half, at->near_globals + 2 * g * single);
+        widen_row(cache, at->globals_v + g * half, at->near_globals + (2 * g + 1) * single);
+    }
 }
 
 void aether_cache_payload_load(aether_cache *cache, const unsigned char *payload, uint64_t length) {
@@ -68,6 +90,10 @@ void aether_cache_payload_load(aether_cache *cache, const unsigned char *payload
     memset(cache->memory, 0, at.sums);
     memcpy(cache->memory + at.sums, payload, at.total - at.sums);
     cache->length = length;
+    memcpy(aether_block_sums(cache, 0), payload, 2 * at.row * sizeof(float));
+    if (cache->dtype == AETHER_BINARY16_WIDENED) {
+        widen(cache);
+    }
 }
 
 size_t aether_cache_saved_size(const aether_cache *cache) {
@@ -89,7 +115,7 @@ aether_status aether_cache_save(const aether_cache *cache, void *bytes, size_t s
     }
     aether_put_u32(p, MAGIC);
     aether_put_u16(p + 4, VERSION);
-    aether_put_u16(p + 6, (uint16_t)((cache->dtype == AETHER_BINARY16 ? FLAG_BINARY16 : 0u) |
+    aether_put_u16(p + 6, (uint16_t)((cache->dtype != AETHER_BINARY32 ? FLAG_BINARY16 : 0u) |
                                      (cache->policy == AETHER_ON_FULL_RING ? FLAG_RING : 0u) |
                                      (config->use_log_stride ? FLAG_LOG_STRIDE : 0u) |
                                      (config->use_landmarks ? FLAG_LANDMARKS : 0u)));
@@ -216,7 +242,7 @@ aether_status aether_cache_load(aether_cache *cache, const void *bytes, size_t s
         saved.config.block_size != config->block_size || saved.config.history != cache->history ||
         saved.config.use_log_stride != config->use_log_stride || saved.config.use_landmarks != config->use_landmarks ||
         saved.config.n_globals != cache->n_globals || saved.capacity != cache->capacity ||
-        saved.dtype != cache->dtype || saved.policy != cache->policy) {
+        saved.dtype != aether_rows_type(cache->dtype) || saved.policy != cache->policy) {
         return aether_fail(detail, AETHER_E_CACHE_MISMATCH, "saved state", "that of a cache like this one", 0, SIZE_MAX);
     }
     for (g = 0; g < cache->n_globals; g++) {

@@ -1,5 +1,7 @@
 #include "candidates.h"
 
+#include "fpenv.h"
+
 /* Tokens the run around a query can hold. */
 static uint64_t run_max(const aether_config *config, uint64_t tokens) {
     const uint64_t back = config->history != 0 && config->history < tokens ? config->history : tokens;
@@ -17,7 +19,7 @@ static uint64_t run_max(const aether_config *config, uint64_t tokens) {
     return run;
 }
 
-size_t aether_candidates_max(const aether_config *config, uint64_t tokens) {
+AETHER_NOINLINE size_t aether_candidates_max(const aether_config *config, uint64_t tokens) {
     const size_t run = aether_count(run_max(config, tokens));
     const size_t singles = aether_pattern_max_singles(config);
     const size_t blocks = aether_pattern_max_blocks(config);

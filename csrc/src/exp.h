@@ -18,7 +18,9 @@
 /* exp(x) times 2^(magic - AETHER_EXP_MAGIC), an even power that the result has room for; x not below AETHER_EXP_CUT. */
 static inline float aether_exp_scaled(float x, float magic) {
     float z, n, r, p, t, y;
+    uint32_t power;
     z = x * AETHER_EXP_LOG2E + magic;
+    power = aether_bits(z) << 23;
     n = z - magic;
     r = (x - n * AETHER_EXP_LN2_HIGH) - n * AETHER_EXP_LN2_LOW;
     p = AETHER_EXP_P4;
@@ -29,7 +31,7 @@ static inline float aether_exp_scaled(float x, float magic) {
     t = p * (r * r);
     t = t + r;
     y = t + 1.0f;
-    return aether_from_bits(aether_bits(y) + (aether_bits(z) << 23));
+    return aether_from_bits(aether_bits(y) + power);
 }
 
 static inline float aether_exp_inline(float x) {

@@ -1,6 +1,7 @@
 /* The extension sections of a blob (docs/spec/rvne.md). Every length is compared with what is left before it is used. */
 #include "aether/resample.h"
 #include "bits.h"
+#include "fpenv.h"
 #include "model_layout.h"
 
 /* What is left of a section's payload, and where errors go. */
@@ -12,14 +13,14 @@ typedef struct cursor {
     aether_status status;
 } cursor;
 
-static void refuse(cursor *c, const char *field, const char *expected, uint64_t found, uint32_t at) {
+static AETHER_NOINLINE void refuse(cursor *c, const char *field, const char *expected, uint64_t found, uint32_t at) {
     if (c->status == AETHER_OK) {
         c->status = aether_fail(c->detail, AETHER_E_BLOB_HEADER, field, expected, found, at);
     }
 }
 
 /* The next `count` elements, or NULL (and the status set) when the section is shorter. */
-static const unsigned char *take(cursor *c, uint64_t count, uint32_t element) {
+static AETHER_NOINLINE const unsigned char *take(cursor *c, uint64_t count, uint32_t element) {
     const unsigned char *p = c->blob + c->at;
     if (c->status != AETHER_OK) {
         return NULL;
@@ -32,7 +33,7 @@ static const unsigned char *take(cursor *c, uint64_t count, uint32_t element) {
     return p;
 }
 
-static uint32_t take_u32(cursor *c) {
+static AETHER_NOINLINE uint32_t take_u32(cursor *c) {
     const unsigned char *p = take(c, 1, 4);
     return p != NULL ? aether_get_u32(p) : 0;
 }
@@ -50,7 +51,7 @@ static const void *take_matrix(cursor *c, aether_dtype dtype, uint64_t count) {
     return base;
 }
 
-static uint32_t take_in(cursor *c, const char *field, const char *expected, uint32_t least, uint32_t most) {
+static AETHER_NOINLINE uint32_t take_in(cursor *c, const char *field, const char *expected, uint32_t least, uint32_t most) {
     const uint32_t at = c->at, value = take_u32(c);
     if (value < least || value > most) {
         refuse(c, field, expected, value, at);

@@ -2,6 +2,7 @@
 #include "bits.h"
 #include "fpenv.h"
 #include "model_ops.h"
+#include "rows_type.h"
 #include "sizes.h"
 
 /* Where the buffers of a forward begin in the workspace. */
@@ -44,7 +45,7 @@ aether_status aether_model_workspace(const aether_model *model, size_t tokens, u
                                      size_t *bytes) {
     layout at;
     aether_status status;
-    if (model == NULL || bytes == NULL || (dtype != AETHER_BINARY32 && dtype != AETHER_BINARY16)) {
+    if (model == NULL || bytes == NULL || !aether_is_cache_type(dtype)) {
         return AETHER_E_ARGUMENT;
     }
     status = lay_out(model, tokens, capacity, dtype, &at);
@@ -149,7 +150,7 @@ aether_status aether_model_forward(const aether_model *model, const float *frame
     aether_status status;
     aether_fpenv env;
     unsigned char *base = workspace;
-    if (model == NULL || (dtype != AETHER_BINARY32 && dtype != AETHER_BINARY16) ||
+    if (model == NULL || !aether_is_cache_type(dtype) ||
         (tokens > 0 && (frames == NULL || logits == NULL || workspace == NULL))) {
         return AETHER_E_ARGUMENT;
     }

@@ -8,8 +8,7 @@ static aether_status checked(const aether_model *m, const float *x, size_t n) {
 
 static aether_status linear(const aether_model *m, const float *x, size_t rows, size_t in, const void *w,
                             const float *bias, size_t out, float *y) {
-    m->head.kernels->linear(x, rows, in, w, m->dtype, bias, out, y);
-    return checked(m, y, rows * out);
+    return m->head.kernels->linear(x, rows, in, w, m->dtype, bias, out, y) ? AETHER_OK : AETHER_E_OVERFLOW;
 }
 
 int aether_op_remove_gain(float *x, size_t n) {
@@ -41,7 +40,7 @@ aether_status aether_op_input(const aether_model *m, const float *frames, size_t
             row[f] = (row[f] - m->input_mean[f]) * m->input_scale[f];
         }
     }
-    if (checked(m, room, rows * n) != AETHER_OK) {
+    if ((m->gain == 1 || m->input_mean != NULL) && checked(m, room, rows * n) != AETHER_OK) {
         return AETHER_E_OVERFLOW;
     }
     if (m->project == NULL) {
@@ -108,14 +107,18 @@ aether_status aether_op_project(const aether_model *m, const aether_layer *layer
     return status;
 }
 
-/* Adds a linear layer to x, which is finite. What is not finite in y, or overflowed on the way, stays so: one check is enough. */
+/* Adds a linear layer to x, which is finite. What is not finite in y, or overflowed on the way, stays so: the sum is checked. */
 static aether_status add_linear(const aether_model *m, const float *y, size_t rows, size_t in, const void *w,
                                 const float *bias, float *room, float *x) {
     const size_t n = rows * m->width;
-    size_t i;
-    m->head.kernels->linear(y, rows, in, w, m->dtype, bias, m->width, room);
-    for (i = 0; i < n; i++) {
-        x[i] = x[i] + room[i];
+    const float *const end = x + n, *const end_4 = x + (n & ~(size_t)3);
+    float *to = x;
+    (void)m->head.kernels->linear(y, rows, in, w, m->dtype, bias, m->width, room);
+    for (; to != end_4; to += 4, room += 4) {
+        to[0] = to[0] + room[0], to[1] = to[1] + room[1], to[2] = to[2] + room[2], to[3] = to[3] + room[3];
+    }
+    for (; to != end; to++, room++) {
+        *to = *to + *room;
     }
     return checked(m, x, n);
 }

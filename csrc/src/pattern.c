@@ -1,5 +1,6 @@
 /* docs/spec/pattern.md, without any table: every list is generated in order from the rules. */
 #include "bits.h"
+#include "fpenv.h"
 #include "pattern.h"
 
 /* Farthest distance back a token that is not global may have from query i. */
@@ -79,20 +80,22 @@ static void blocks_of(const aether_config *config, uint64_t tokens, uint64_t i, 
     const uint64_t n = config->causal ? (i >= size - 1 ? (i - (size - 1)) / size + 1 : 0)
                                       : (tokens - 1) / size + 1; /* blocks that exist for i */
     const uint64_t oldest = i - reach(config, i);             /* a block must begin here or later */
-    uint64_t pivot, stride;
+    uint64_t pivot, stride, begin, apart;
     size_t count = 0;
     row->n_blocks = 0;
     if (!aether_pattern_has_landmarks(config) || n == 0) {
         return;
     }
     pivot = config->causal ? n - 1 : i / size;
-    for (stride = config->use_log_stride ? aether_power_below(pivot) : (pivot > 0); stride != 0; stride /= 2) {
-        if ((pivot - stride) * size >= oldest) {
+    begin = pivot * size;
+    stride = config->use_log_stride ? aether_power_below(pivot) : (pivot > 0);
+    for (apart = stride * size; stride != 0; stride /= 2, apart /= 2) { /* tokens from that block to the pivot */
+        if (begin >= oldest && begin - oldest >= apart) {
             row->blocks[count++] = pivot - stride;
         }
     }
     if (config->causal) {
-        if (pivot * size >= oldest) {
+        if (begin >= oldest) {
             row->blocks[count++] = pivot;
         }
     } else {
@@ -112,7 +115,7 @@ void aether_pattern_row(const aether_config *config, uint64_t tokens, uint64_t i
 }
 
 /* How many powers of two are at most v. */
-static size_t powers(uint64_t v) {
+static AETHER_NOINLINE size_t powers(uint64_t v) {
     size_t n = 0;
     for (; v != 0; v /= 2) {
         n++;
@@ -128,6 +131,11 @@ size_t aether_pattern_max_singles(const aether_config *config) {
     const size_t below = config->use_log_stride ? powers(farthest(config)) : 0;
     const size_t above = config->use_log_stride && !config->causal ? 64 : 0;
     return config->n_globals > SIZE_MAX - below - above ? SIZE_MAX : config->n_globals + below + above;
+}
+
+size_t aether_pattern_max_strides(const aether_config *config) {
+    const uint64_t last = farthest(config);
+    return config->use_log_stride && config->window < last ? powers(last) - powers(config->window) : 0;
 }
 
 size_t aether_pattern_max_blocks(const aether_config *config) {

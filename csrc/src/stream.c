@@ -31,7 +31,7 @@ aether_status aether_stream_lay_out(const aether_model *m, uint64_t capacity, ae
     cache = cache != NULL ? cache : &own;
     status = aether_cache_lay_out(&head, dtype, cache);
     if (status == AETHER_OK) {
-        status = aether_cache_lay_out_scratch(&head, pointer_bytes, &attending);
+        status = aether_cache_lay_out_scratch(&head, dtype, pointer_bytes, &attending);
     }
     if (status != AETHER_OK) {
         return status;

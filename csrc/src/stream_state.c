@@ -50,7 +50,7 @@ aether_status aether_stream_save(const aether_stream *stream, void *bytes, size_
     }
     aether_put_u32(p, MAGIC);
     aether_put_u16(p + 4, VERSION);
-    aether_put_u16(p + 6, stream->dtype == AETHER_BINARY16 ? 1u : 0u);
+    aether_put_u16(p + 6, stream->dtype != AETHER_BINARY32 ? 1u : 0u);
     aether_put_u32(p + 8, blob_crc(m));
     aether_put_u32(p + 12, m->header.n_layers);
     aether_put_u64(p + 16, stream->capacity);
@@ -98,7 +98,7 @@ static aether_status sound(const aether_stream *s, const aether_stream_layout *a
         return aether_fail(detail, AETHER_E_CACHE_MISMATCH, "blob CRC", "that of this model's blob",
                            aether_get_u32(p + 8), 8);
     }
-    if (aether_get_u16(p + 6) != (s->dtype == AETHER_BINARY16 ? 1u : 0u)) {
+    if (aether_get_u16(p + 6) != (s->dtype != AETHER_BINARY32 ? 1u : 0u)) {
         return aether_fail(detail, AETHER_E_CACHE_MISMATCH, "flags", "the dtype of this stream", aether_get_u16(p + 6), 6);
     }
     if (aether_get_u64(p + 16) != s->capacity) {

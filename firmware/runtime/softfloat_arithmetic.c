@@ -121,31 +121,35 @@ static inline uint32_t quotient_of(uint32_t ma, uint32_t mb) {
 #endif
 
 static inline uint32_t divide(uint32_t a, uint32_t b) {
-    const uint32_t sign = (a ^ b) & SOFT_SIGN;
+    const uint32_t sign = (a ^ b) & SOFT_SIGN, biased_a = a >> 23 & 0xFFu, biased_b = b >> 23 & 0xFFu;
     uint32_t ma, mb;
     int ea, eb;
-    if (is_nan(a) || is_nan(b)) {
+    if (biased_a - 1u < 254u && biased_b - 1u < 254u) { /* both normal: nearly always */
+        ma = (a & 0x7FFFFFu) | 0x800000u;
+        mb = (b & 0x7FFFFFu) | 0x800000u;
+        ea = (int)biased_a;
+        eb = (int)biased_b;
+    } else if (is_nan(a) || is_nan(b)) {
         return (is_nan(a) ? a : b) | SOFT_QUIET;
-    }
-    if (is_infinite(a)) {
+    } else if (is_infinite(a)) {
         return is_infinite(b) ? SOFT_NAN : sign | SOFT_INFINITY;
-    }
-    if (is_infinite(b)) {
+    } else if (is_infinite(b)) {
         return sign;
-    }
-    if (is_zero(b)) {
+    } else if (is_zero(b)) {
         return is_zero(a) ? SOFT_NAN : sign | SOFT_INFINITY;
-    }
-    if (is_zero(a)) {
+    } else if (is_zero(a)) {
         return sign;
+    } else {
+        ma = normalised(a, &ea);
+        mb = normalised(b, &eb);
     }
-    ma = normalised(a, &ea);
-    mb = normalised(b, &eb);
     if (ma < mb) {
         ma <<= 1;
         ea--;
     }
-    return soft_pack(sign, ea - eb + 127, quotient_of(ma, mb));
+    ea += 127 - eb;
+    ma = quotient_of(ma, mb); /* its leading one is bit 30 */
+    return ea > 0 && ea < 255 ? sign | ((((uint32_t)ea - 1) << 23) + soft_rounded(ma)) : soft_pack(sign, ea, ma);
 }
 
 float HELPER(__addsf3)(float a, float b) {

@@ -25,7 +25,7 @@ static node_slot_fault slot_accept(void *user, const node_slot_header *header, c
     if (verdict->status != AETHER_OK) {
         return NODE_SLOT_BLOB;
     }
-    verdict->expected = trial->wanted.cache == AETHER_BINARY16 ? header->check_binary16 : header->check_binary32;
+    verdict->expected = trial->wanted.cache == AETHER_BINARY32 ? header->check_binary32 : header->check_binary16;
     verdict->got = node_classifier_check(trial->classifier, header->check_frames, header->check_seed);
     return verdict->got == verdict->expected ? NODE_SLOT_OK : NODE_SLOT_CHECK;
 }

@@ -99,7 +99,7 @@ class Cache:
 
     @property
     def dtype(self) -> str:
-        """How keys and values are kept: "float32" or "float16"."""
+        """How keys and values are kept: "float32", "float16" or "float16-widened"."""
 
     @property
     def on_full(self) -> str:
@@ -202,7 +202,7 @@ class Stream:
 
     @property
     def dtype(self) -> str:
-        """Type of the cache: "float32" or "float16"."""
+        """Type of the cache: "float32", "float16" or "float16-widened"."""
 
     @property
     def nbytes(self) -> int:

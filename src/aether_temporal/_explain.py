@@ -69,7 +69,7 @@ def raise_cache_error(status: str, head: Any, cache: Any, q: Any, k: Any, v: Any
     if status == "NOT_FINITE":
         _not_finite(q=q, k=k, v=v)
     if status == "OVERFLOW":
-        if cache.dtype == "float16":
+        if cache.dtype != "float32":
             _beyond_half(k=k, v=v)
         _fail(status, "out", "results and block sums within binary32", "an overflow")
     if status == "CACHE_FULL":

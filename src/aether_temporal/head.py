@@ -11,12 +11,11 @@ from . import _core
 from ._convert import expect_choice, expect_type
 from ._kernels import choose
 from ._threads import choose_threads, run
+from .cache_types import CACHE_DTYPES, Dtype
 from .config import TemporalHeadConfig
 from .errors import InvalidArgumentError, InvalidConfigError, SavedStateError, ShapeError
 
 __all__ = ["AetherTemporalHead", "KvCache"]
-
-Dtype = Literal["float32", "float16"]
 
 
 class KvCache(_core.Cache):
@@ -95,13 +94,13 @@ class AetherTemporalHead(_core.Head):
         lie. out: where to put the result, a writable float32 array of q's shape in any layout that keeps its elements
         apart; it may be one of the inputs, and is written only when all went well: the result is made in memory of its
         own, as large as `out`, and copied. threads: None: one for small problems, else one a processor.
-        dtype "float16": with keys and values rounded as a half-precision cache rounds them.
+        dtype: with keys and values as a cache of this dtype keeps them.
 
         Returns `out`, or a new float32 array. InputTypeError, InvalidArgumentError (out, threads), InvalidConfigError
         (dtype), ShapeError, NonFiniteError, ResultOverflowError, OutOfMemoryError.
         """
-        expect_choice(dtype, ("float32", "float16"), "dtype")
-        job = _core.Attention(self, q, k, v, dtype == "float16")
+        expect_choice(dtype, CACHE_DTYPES, "dtype")
+        job = _core.Attention(self, q, k, v, dtype != "float32")
         target = None if out is None else _target(out, job.result())
         run(job, choose_threads(threads, self.config, job.batch, job.tokens))
         if out is None or target is None:

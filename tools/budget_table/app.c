@@ -84,7 +84,7 @@ static NOINLINE aether_status run_open(const budget_case *c, aether_model *model
 }
 
 static NOINLINE aether_status run_init(const budget_case *c, const aether_model *model, aether_stream *stream) {
-    const aether_dtype dtype = c->dtype != 0 ? AETHER_BINARY16 : AETHER_BINARY32;
+    const aether_dtype dtype = (aether_dtype)c->dtype;
     aether_memory memory = {0, 0, 0, 0, 0};
     size_t bytes = 0, i;
     aether_status status = aether_stream_size(model, c->capacity, dtype, &bytes);

@@ -5,12 +5,12 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal import TemporalModel, WeightBlob, WeightBlobHeader
+from aether_temporal.cache_types import Dtype
 from aether_temporal.initialising import random_blob
 
 POINTER_BYTES = 4
@@ -23,7 +23,7 @@ class Case:
     name: str
     header: WeightBlobHeader
     capacity: int
-    dtype: Literal["float32", "float16"]
+    dtype: Dtype
     fill: int = 256  # pushes until the ring is full
     steady: int = 256  # pushes after that
 
@@ -59,7 +59,11 @@ def _header(input_dim: int, kv_heads: int, head_dim: int, layers: int) -> Weight
 
 
 REFERENCE = _header(input_dim=16, kv_heads=1, head_dim=32, layers=2)
-DTYPES: dict[str, Literal["float32", "float16"]] = {"binary16 cache": "float16", "binary32 cache": "float32"}
+DTYPES: dict[str, Dtype] = {
+    "binary16 cache": "float16",
+    "binary16 cache, window widened": "float16-widened",
+    "binary32 cache": "float32",
+}
 
 
 def _design(layers: int, kv_heads: int, cache: str) -> Case:

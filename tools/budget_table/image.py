@@ -12,6 +12,8 @@ from parity_matrix import compile as recipes
 from parity_matrix.build import CSRC, call, core_sources, finish
 from parity_matrix.targets import ROOT, Target
 
+from aether_temporal.cache_types import CACHE_DTYPES
+
 from .cases import Case
 
 HERE = Path(__file__).resolve().parent
@@ -72,7 +74,7 @@ def _data(cases: list[Case], folder: Path) -> Path:
         blob = folder / f"case{i}.rvne"
         blob.write_bytes(case.blob.serialize())
         lines += ["    .p2align 4", f"budget_blob{i}:", f'    .incbin "{blob}"']
-        words = [f"budget_blob{i}", blob.stat().st_size, case.capacity, int(case.dtype == "float16"), case.pushes]
+        words = [f"budget_blob{i}", blob.stat().st_size, case.capacity, CACHE_DTYPES.index(case.dtype), case.pushes]
         table.append(f"    .long {', '.join(map(str, words))}")
     path = folder / "data.S"
     path.write_text("\n".join([*lines, *table, "    .long 0, 0, 0, 0, 0"]) + "\n", encoding="utf-8")

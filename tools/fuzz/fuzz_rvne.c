@@ -71,7 +71,9 @@ static aether_status run_forward(const aether_model *model, uint64_t capacity, a
 static void use(const aether_model *portable, const aether_model *fastest, uint32_t seed) {
     const size_t classes = portable->header.n_classes, features = portable->header.input_dim;
     const uint64_t capacity = 1 + seed % 12;
-    const aether_dtype dtype = seed & 0x100u ? AETHER_BINARY16 : AETHER_BINARY32;
+    const aether_dtype dtype = !(seed & 0x100u)  ? AETHER_BINARY32
+                               : seed & 0x200u ? AETHER_BINARY16_WIDENED
+                                               : AETHER_BINARY16;
     aether_memory memory;
     if (aether_model_memory(portable, capacity, dtype, &memory) != AETHER_OK) {
         return;

@@ -323,4 +323,15 @@ def gather_cases() -> list[Case]:
         words = [w for query in rows[0] for w in bits(attention.attend(query, rows[1], rows[2], scale))]
         params = [n, stored, int(half), group, dim, to_bits(scale)]
         out.append(Case(Kernel.GATHER, name, params, [q, k, v]).expect(words, 3 if len(words) > 40 else 1))
-    return out
+    return [*out, _gather_of_zeros()]
+
+
+def _gather_of_zeros() -> Case:
+    """Values that are all -0: a sum begins with +0 and stays that."""
+    n, group, dim, name = 6, 4, 8, "gather/values-minus-zero"
+    q, k = (uniform(count * dim, seed_of(name, i), 1) for i, count in enumerate((group, n)))
+    v = explicit([0x80000000] * (n * dim))
+    rows = [[values(s)[r * dim : (r + 1) * dim] for r in range(s.count // dim)] for s in (q, k, v)]
+    scale = numeric.scale_of(dim)
+    words = [w for query in rows[0] for w in bits(attention.attend(query, rows[1], rows[2], scale))]
+    return Case(Kernel.GATHER, name, [n, n, 0, group, dim, to_bits(scale)], [q, k, v]).expect(words)

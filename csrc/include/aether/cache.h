@@ -18,7 +18,10 @@ typedef enum aether_policy {
 typedef struct aether_cache_layout {
     size_t n_rows, n_blocks;     /* physical token rows and block means */
     size_t row;                  /* elements a row */
-    size_t staged;               /* binary32 [2][row]: block sums with the staged token */
+    size_t staged;               /* binary32 [2][row]: block sums with the staged token, in turn with `sums` */
+    size_t n_near;               /* rows kept widened: those of the window, or none */
+    size_t near_k, near_v;       /* binary32 [n_near][row], token t in row t % n_near */
+    size_t near_globals;         /* binary32 [n_globals][2][row], where rows are kept widened */
     size_t sums;                 /* binary32 [2][row]: block sums of the committed tokens */
     size_t mean_k, mean_v;       /* binary32 [n_blocks][row] */
     size_t rows_k, rows_v;       /* [n_rows][row] of the cache's type, token t in row t % n_rows */
@@ -30,6 +33,7 @@ typedef struct aether_cache_layout {
 typedef struct aether_attending {
     size_t singles, blocks; /* of aether_row */
     size_t keys, values;    /* pointers to rows */
+    size_t widened;         /* rows below the window, of a cache that keeps those of the window widened */
     size_t floats;          /* of the kernel */
     size_t out;             /* the result until it is known to be finite */
     size_t total;           /* 0: larger than any memory */

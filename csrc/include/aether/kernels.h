@@ -31,16 +31,17 @@ typedef struct aether_kernels {
     const char *name;
 
     /* y[r][o] = bias[o] (or +0 when NULL), then + x[r][i]*w[i][o], i ascending. x [rows][in], w [in][out] of `wtype`,
-       y [rows][out], not overlapping. w is 2- or 4-byte aligned as its type. */
-    void (*linear)(const float *x, size_t rows, size_t in, const void *w, aether_dtype wtype, const float *bias,
-                   size_t out, float *y);
+       y [rows][out], not overlapping. w is 2- or 4-byte aligned as its type. 1 when all of y is finite, else 0. */
+    int (*linear)(const float *x, size_t rows, size_t in, const void *w, aether_dtype wtype, const float *bias,
+                  size_t out, float *y);
 
     /* 1 when all n values are finite. */
     int (*all_finite)(const float *x, size_t n);
 
-    /* widen / narrow n values; narrow returns 0 when all fit, else 1 (contents of `half` then undefined). */
+    /* widen / narrow n values; narrow also writes the rounded values as binary32 where `rounded` is not NULL. It returns 0 when
+       all fit, else 1 (contents of `half` and `rounded` then undefined). */
     void (*widen)(const uint16_t *half, float *x, size_t n);
-    int (*narrow)(const float *x, uint16_t *half, size_t n);
+    int (*narrow)(const float *x, uint16_t *half, float *rounded, size_t n);
 
     void (*gather)(const aether_gather *job);
 

@@ -93,12 +93,13 @@ LANE_INLINE void lane_linear_typed(const lane_matrix *m, const float *x, size_t 
     }
 }
 
-static void lane_linear(const float *x, size_t rows, size_t in, const void *w, aether_dtype wtype, const float *bias,
-                        size_t out, float *y) {
+static int lane_linear(const float *x, size_t rows, size_t in, const void *w, aether_dtype wtype, const float *bias,
+                       size_t out, float *y) {
     const lane_matrix m = {w, in, out, bias};
     if (wtype == AETHER_BINARY16) {
         lane_linear_typed(&m, x, rows, y, 1);
     } else {
         lane_linear_typed(&m, x, rows, y, 0);
     }
+    return lane_all_finite(y, rows * out);
 }

@@ -37,7 +37,7 @@ static void lane_widen(const uint16_t *half, float *x, size_t n) {
     }
 }
 
-static int lane_narrow(const float *x, uint16_t *half, size_t n) {
+static int lane_narrow(const float *x, uint16_t *half, float *rounded, size_t n) {
     size_t i = 0;
     int fits = 1;
     for (; i + LANES <= n; i += LANES) {
@@ -49,6 +49,9 @@ static int lane_narrow(const float *x, uint16_t *half, size_t n) {
         for (size_t j = 0; i + j < n; ++j) {
             half[i + j] = last[j];
         }
+    }
+    if (rounded != NULL && fits) {
+        lane_widen(half, rounded, n);
     }
     return !fits;
 }

@@ -7,8 +7,8 @@ static float weight_at(const void *w, aether_dtype type, size_t index) {
     return type == AETHER_BINARY16 ? aether_widen(((const uint16_t *)w)[index]) : ((const float *)w)[index];
 }
 
-void aether_portable_linear(const float *x, size_t rows, size_t in, const void *w, aether_dtype wtype,
-                            const float *bias, size_t out, float *y) {
+int aether_portable_linear(const float *x, size_t rows, size_t in, const void *w, aether_dtype wtype,
+                           const float *bias, size_t out, float *y) {
     size_t r, i, o;
     for (r = 0; r < rows; r++) {
         for (o = 0; o < out; o++) {
@@ -19,6 +19,7 @@ void aether_portable_linear(const float *x, size_t rows, size_t in, const void *
             y[r * out + o] = sum;
         }
     }
+    return aether_all_finite(y, rows * out);
 }
 
 static void widen(const uint16_t *half, float *x, size_t n) {
@@ -28,12 +29,15 @@ static void widen(const uint16_t *half, float *x, size_t n) {
     }
 }
 
-static int narrow(const float *x, uint16_t *half, size_t n) {
+static int narrow(const float *x, uint16_t *half, float *rounded, size_t n) {
     size_t i;
     for (i = 0; i < n; i++) {
         if (aether_narrow(x[i], &half[i]) != AETHER_OK) {
             return 1;
         }
+    }
+    if (rounded != NULL) {
+        widen(half, rounded, n);
     }
     return 0;
 }

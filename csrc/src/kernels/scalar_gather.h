@@ -2,38 +2,55 @@
    of them. Their scores, later weights, stand together: [n][HEADS]. Included by scalar.c. */
 
 #include "../exp.h"
+#include "../fpenv.h"
 #include "scalar_half.h"
 #include "variants.h"
 
 #define HEADS 4u
 
+/* A sum begins with its first product: what +0 and it would give, but for the sign of a zero, which no weight notices. */
+#define FIRST(a, product) a = product
+#define NEXT(a, product) a = a + product
+
 /* One dim of one row (x) and four heads (q). */
-#define SCORES_1(d, widened)                  \
-    do {                                      \
-        const float k = widened(x[d]);        \
-        a0 = a0 + q[HEADS * (d)] * k;         \
-        a1 = a1 + q[HEADS * (d) + 1] * k;     \
-        a2 = a2 + q[HEADS * (d) + 2] * k;     \
-        a3 = a3 + q[HEADS * (d) + 3] * k;     \
+#define SCORES_1(sum, d, widened)                       \
+    do {                                                \
+        const float k = widened(x[d]);                  \
+        sum(a0, q[HEADS * (d)] * k);                    \
+        sum(a1, q[HEADS * (d) + 1] * k);                \
+        sum(a2, q[HEADS * (d) + 2] * k);                \
+        sum(a3, q[HEADS * (d) + 3] * k);                \
     } while (0)
 
 /* The same of two rows (x, y). */
-#define SCORES_2(d, widened)                  \
+#define SCORES_2(sum, d, widened)             \
     do {                                      \
         const float k = widened(x[d]);        \
         const float l = widened(y[d]);        \
         float each = q[HEADS * (d)];          \
-        a0 = a0 + each * k;                   \
-        b0 = b0 + each * l;                   \
+        sum(a0, each * k);                    \
+        sum(b0, each * l);                    \
         each = q[HEADS * (d) + 1];            \
-        a1 = a1 + each * k;                   \
-        b1 = b1 + each * l;                   \
+        sum(a1, each * k);                    \
+        sum(b1, each * l);                    \
         each = q[HEADS * (d) + 2];            \
-        a2 = a2 + each * k;                   \
-        b2 = b2 + each * l;                   \
+        sum(a2, each * k);                    \
+        sum(b2, each * l);                    \
         each = q[HEADS * (d) + 3];            \
-        a3 = a3 + each * k;                   \
-        b3 = b3 + each * l;                   \
+        sum(a3, each * k);                    \
+        sum(b3, each * l);                    \
+    } while (0)
+
+#define SCORES_8(sum, widened)      \
+    do {                            \
+        SCORES_2(sum, 0, widened);  \
+        SCORES_2(NEXT, 1, widened); \
+        SCORES_2(NEXT, 2, widened); \
+        SCORES_2(NEXT, 3, widened); \
+        SCORES_2(NEXT, 4, widened); \
+        SCORES_2(NEXT, 5, widened); \
+        SCORES_2(NEXT, 6, widened); \
+        SCORES_2(NEXT, 7, widened); \
     } while (0)
 
 /* Scores of n rows with the heads whose query stands in query [dim][HEADS], two rows at a time. */
@@ -45,19 +62,18 @@
         for (; rows != end_rows; rows += 2, s += 2 * HEADS) {                                                      \
             const type *x = rows[0], *y = rows[1];                                                                 \
             const float *q = query;                                                                                \
-            float a0 = 0.0f, a1 = 0.0f, a2 = 0.0f, a3 = 0.0f, b0 = 0.0f, b1 = 0.0f, b2 = 0.0f, b3 = 0.0f;          \
+            float a0, a1, a2, a3, b0, b1, b2, b3;                                                                  \
+            if (sizeof(type) == sizeof(float) && q != end_8) {                                                     \
+                SCORES_8(FIRST, widened);                                                                          \
+                q += 8 * HEADS, x += 8, y += 8;                                                                    \
+            } else {                                                                                               \
+                a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = 0.0f;                                                      \
+            }                                                                                                      \
             for (; q != end_8; q += 8 * HEADS, x += 8, y += 8) {                                                   \
-                SCORES_2(0, widened);                                                                              \
-                SCORES_2(1, widened);                                                                              \
-                SCORES_2(2, widened);                                                                              \
-                SCORES_2(3, widened);                                                                              \
-                SCORES_2(4, widened);                                                                              \
-                SCORES_2(5, widened);                                                                              \
-                SCORES_2(6, widened);                                                                              \
-                SCORES_2(7, widened);                                                                              \
+                SCORES_8(NEXT, widened);                                                                           \
             }                                                                                                      \
             for (; q != end; q += HEADS, x++, y++) {                                                               \
-                SCORES_2(0, widened);                                                                              \
+                SCORES_2(NEXT, 0, widened);                                                                        \
             }                                                                                                      \
             s[0] = a0 * scale, s[1] = a1 * scale, s[2] = a2 * scale, s[3] = a3 * scale;                            \
             s[4] = b0 * scale, s[5] = b1 * scale, s[6] = b2 * scale, s[7] = b3 * scale;                            \
@@ -66,18 +82,12 @@
             const type *x = *rows;                                                                                 \
             const float *q = query;                                                                                \
             float a0 = 0.0f, a1 = 0.0f, a2 = 0.0f, a3 = 0.0f;                                                      \
-            for (; q != end_8; q += 8 * HEADS, x += 8) {                                                           \
-                SCORES_1(0, widened);                                                                              \
-                SCORES_1(1, widened);                                                                              \
-                SCORES_1(2, widened);                                                                              \
-                SCORES_1(3, widened);                                                                              \
-                SCORES_1(4, widened);                                                                              \
-                SCORES_1(5, widened);                                                                              \
-                SCORES_1(6, widened);                                                                              \
-                SCORES_1(7, widened);                                                                              \
+            for (; q != end_8; q += 2 * HEADS, x += 2) {                                                           \
+                SCORES_1(NEXT, 0, widened);                                                                        \
+                SCORES_1(NEXT, 1, widened);                                                                        \
             }                                                                                                      \
             for (; q != end; q += HEADS, x++) {                                                                    \
-                SCORES_1(0, widened);                                                                              \
+                SCORES_1(NEXT, 0, widened);                                                                        \
             }                                                                                                      \
             s[0] = a0 * scale, s[1] = a1 * scale, s[2] = a2 * scale, s[3] = a3 * scale;                            \
         }                                                                                                          \
@@ -86,10 +96,15 @@
 SCORES(scores_half, int16_t, HALF)
 SCORES(scores_single, float, SINGLE)
 
-#define LARGER_SCORE(most, x) most = (x) > most ? (x) : most
+#define LARGER_SCORE(most, x)    \
+    do {                         \
+        if (RARELY((x) > most)) { \
+            most = (x);          \
+        }                        \
+    } while (0)
 
 /* The largest score of each of four heads. */
-static void greatest_4(const float *s, size_t n, float most[HEADS]) {
+static AETHER_NOINLINE void greatest_4(const float *s, size_t n, float most[HEADS]) {
     const float *const end = s + HEADS * n;
     float a = s[0], b = s[1], c = s[2], d = s[3];
     for (s += HEADS; s != end; s += HEADS) {
@@ -111,17 +126,15 @@ static float greatest(const float *s, size_t n) {
 }
 
 /* n scores of one head, `step` apart, to weights in place, all of them times a power of two (exp.h). Adds them to sum. */
-static float weights(float *s, size_t step, size_t n, float most, float magic, float sum) {
-    float *const end = s + n * step;
-    for (; s != end; s += step) {
+static AETHER_NOINLINE float weights(float *s, size_t step, size_t n, float most, float magic, float sum) {
+    for (; n > 0; n--, s += step) {
         const float x = *s - most;
-        if (x < AETHER_EXP_CUT) {
-            *s = 0.0f; /* which no sum notices */
-        } else {
-            const float w = aether_exp_scaled(x, magic);
-            sum = sum + w;
-            *s = w;
+        aether_word w = {0.0f}; /* which no sum notices */
+        if (!RARELY(x < AETHER_EXP_CUT)) {
+            w.value = aether_exp_scaled(x, magic);
+            sum = sum + w.value;
         }
+        ((aether_word *)(void *)s)->bits = w.bits;
     }
     return sum;
 }
@@ -129,8 +142,13 @@ static float weights(float *s, size_t step, size_t n, float most, float magic, f
 /* Scores of one head to weights, those of the first n_half rows times 2^112; 1 / their sum. No sum of powers of two times a
    weight that is normal, or zero, rounds otherwise than the sum of the weights. */
 static float softmax(float *s, size_t step, size_t n, size_t n_half, float most) {
-    float sum = weights(s, step, n_half, most, AETHER_EXP_MAGIC + 112.0f, 0.0f) * 0x1p-112f;
-    sum = weights(s + n_half * step, step, n - n_half, most, AETHER_EXP_MAGIC, sum);
+    float sum = 0.0f;
+    if (n_half > 0) {
+        sum = weights(s, step, n_half, most, AETHER_EXP_MAGIC + 112.0f, 0.0f) * 0x1p-112f;
+    }
+    if (n_half < n) {
+        sum = weights(s + n_half * step, step, n - n_half, most, AETHER_EXP_MAGIC, sum);
+    }
     return 1.0f / sum;
 }
 
@@ -177,7 +195,11 @@ static void values_2(const aether_gather *job, size_t n_half, size_t d, const fl
     for (; rows != end_half; rows++, weight += HEADS) {
         VALUES_ROW(0, int16_t, HALF);
     }
-    for (; rows != end; rows++, weight += HEADS) { /* few: block means, or what values_6 leaves */
+    for (; end - rows >= 2; rows += 2, weight += 2 * HEADS) { /* block means, or what values_6 leaves */
+        VALUES_ROW(0, float, SINGLE);
+        VALUES_ROW(1, float, SINGLE);
+    }
+    if (rows != end) {
         VALUES_ROW(0, float, SINGLE);
     }
     out += d;
@@ -191,42 +213,49 @@ static void values_2(const aether_gather *job, size_t n_half, size_t d, const fl
 }
 
 /* One row's share of dims d .. d+5 of two heads: each value is needed no longer than it takes both to use it. */
-#define VALUES_6(i)                                                  \
-    do {                                                             \
-        const float *const p = (const float *)rows[i] + d;           \
-        const float w = weight[HEADS * (i)], v = weight[HEADS * (i) + 1]; \
-        float x = p[0];                                              \
-        a0 = a0 + w * x, b0 = b0 + v * x, x = p[1];                  \
-        a1 = a1 + w * x, b1 = b1 + v * x, x = p[2];                  \
-        a2 = a2 + w * x, b2 = b2 + v * x, x = p[3];                  \
-        a3 = a3 + w * x, b3 = b3 + v * x, x = p[4];                  \
-        a4 = a4 + w * x, b4 = b4 + v * x, x = p[5];                  \
-        a5 = a5 + w * x, b5 = b5 + v * x;                            \
+#define VALUES_6(sum, i)                                                      \
+    do {                                                                      \
+        const float *const p = (const float *)rows[i] + d;                    \
+        const float w = weight[HEADS * (i)], v = weight[HEADS * (i) + 1];     \
+        float x = p[0];                                                       \
+        sum(a0, w * x), sum(b0, v * x), x = p[1];                             \
+        sum(a1, w * x), sum(b1, v * x), x = p[2];                             \
+        sum(a2, w * x), sum(b2, v * x), x = p[3];                             \
+        sum(a3, w * x), sum(b3, v * x), x = p[4];                             \
+        sum(a4, w * x), sum(b4, v * x), x = p[5];                             \
+        sum(a5, w * x), sum(b5, v * x);                                       \
     } while (0)
+
+/* A sum that began with a product, as if it had begun with +0: where all products are -0 it is not. */
+#define FROM_ZERO(a) ((a) + 0.0f)
 
 /* Dims d .. d+5 of heads h and h+1 of the four, all rows binary32. */
 static void values_6(const aether_gather *job, size_t h, size_t d, const float scale[HEADS], float *out) {
     const void *const *rows = job->values;
-    const void *const *const end_4 = rows + (job->n & ~(size_t)3);
-    const void *const *const end = rows + job->n;
+    const void *const *const end = rows + job->n, *const *const end_8 = rows + 1 + ((job->n - 1) & ~(size_t)7);
     const float *weight = job->scores + h;
-    float a0 = 0.0f, a1 = 0.0f, a2 = 0.0f, a3 = 0.0f, a4 = 0.0f, a5 = 0.0f;
-    float b0 = 0.0f, b1 = 0.0f, b2 = 0.0f, b3 = 0.0f, b4 = 0.0f, b5 = 0.0f;
-    for (; rows != end_4; rows += 4, weight += 4 * HEADS) {
-        VALUES_6(0);
-        VALUES_6(1);
-        VALUES_6(2);
-        VALUES_6(3);
+    float a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5;
+    VALUES_6(FIRST, 0);
+    for (rows++, weight += HEADS; rows != end_8; rows += 8, weight += 8 * HEADS) {
+        VALUES_6(NEXT, 0);
+        VALUES_6(NEXT, 1);
+        VALUES_6(NEXT, 2);
+        VALUES_6(NEXT, 3);
+        VALUES_6(NEXT, 4);
+        VALUES_6(NEXT, 5);
+        VALUES_6(NEXT, 6);
+        VALUES_6(NEXT, 7);
     }
     for (; rows != end; rows++, weight += HEADS) {
-        VALUES_6(0);
+        VALUES_6(NEXT, 0);
     }
     out += h * job->dim + d;
-    out[0] = a0 * scale[h], out[1] = a1 * scale[h], out[2] = a2 * scale[h];
-    out[3] = a3 * scale[h], out[4] = a4 * scale[h], out[5] = a5 * scale[h];
+    out[0] = FROM_ZERO(a0) * scale[h], out[1] = FROM_ZERO(a1) * scale[h], out[2] = FROM_ZERO(a2) * scale[h];
+    out[3] = FROM_ZERO(a3) * scale[h], out[4] = FROM_ZERO(a4) * scale[h], out[5] = FROM_ZERO(a5) * scale[h];
     out += job->dim;
-    out[0] = b0 * scale[h + 1], out[1] = b1 * scale[h + 1], out[2] = b2 * scale[h + 1];
-    out[3] = b3 * scale[h + 1], out[4] = b4 * scale[h + 1], out[5] = b5 * scale[h + 1];
+    h++;
+    out[0] = FROM_ZERO(b0) * scale[h], out[1] = FROM_ZERO(b1) * scale[h], out[2] = FROM_ZERO(b2) * scale[h];
+    out[3] = FROM_ZERO(b3) * scale[h], out[4] = FROM_ZERO(b4) * scale[h], out[5] = FROM_ZERO(b5) * scale[h];
 }
 
 /* One dim of one head whose weights stand `step` apart. */
@@ -242,23 +271,24 @@ static float value_1(const aether_gather *job, size_t n_half, const float *weigh
     return a;
 }
 
-/* q [HEADS][dim] as query [dim][HEADS], each value as it is multiplied. */
-#define INTERLEAVE(name, input)                                            \
-    static void name(const float *q, size_t dim, float *query) {           \
-        float *const end = query + HEADS;                                  \
-        for (; query != end; query++) {                                    \
-            float *to = query;                                             \
-            size_t d;                                                      \
-            for (d = dim; d >= 4; d -= 4, q += 4, to += 4 * HEADS) {       \
-                to[0] = input(q[0]);                                       \
-                to[HEADS] = input(q[1]);                                   \
-                to[2 * HEADS] = input(q[2]);                               \
-                to[3 * HEADS] = input(q[3]);                               \
-            }                                                              \
-            for (; d > 0; d--, q++, to += HEADS) {                         \
-                to[0] = input(q[0]);                                       \
-            }                                                              \
-        }                                                                  \
+/* q [HEADS][dim] as query [dim][HEADS], each value as it is multiplied; they do not overlap. */
+#define INTERLEAVE_ROW(i, input)                                                          \
+    to[HEADS * (i)] = input(a[i]), to[HEADS * (i) + 1] = input(b[i]);                     \
+    to[HEADS * (i) + 2] = input(c[i]), to[HEADS * (i) + 3] = input(d[i])
+
+#define INTERLEAVE(name, input)                                                                     \
+    static void name(const float *restrict q, size_t dim, float *restrict to) {                     \
+        const float *a = q, *b = q + dim, *c = b + dim, *d = c + dim;                               \
+        const float *const end = b, *const end_4 = q + (dim & ~(size_t)3);                          \
+        for (; a != end_4; a += 4, b += 4, c += 4, d += 4, to += 4 * HEADS) {                       \
+            INTERLEAVE_ROW(0, input);                                                               \
+            INTERLEAVE_ROW(1, input);                                                               \
+            INTERLEAVE_ROW(2, input);                                                               \
+            INTERLEAVE_ROW(3, input);                                                               \
+        }                                                                                           \
+        for (; a != end; a++, b++, c++, d++, to += HEADS) {                                         \
+            INTERLEAVE_ROW(0, input);                                                               \
+        }                                                                                           \
     }
 
 #define SCALED(x) ((x) * HALF_SCALE)
@@ -277,7 +307,8 @@ static void gather_4(const aether_gather *job, size_t h, size_t n_half) {
     }
     if (n_half < job->n) {
         interleave_single(q, job->dim, out);
-        scores_single(out, job->dim, job->keys + n_half, job->n - n_half, job->scale, job->scores + n_half * HEADS);
+        scores_single(out, job->dim, job->keys + n_half, job->n - n_half, job->scale,
+                      job->scores + n_half * HEADS);
     }
     greatest_4(job->scores, job->n, most);
     for (i = 0; i < HEADS; i++) {

@@ -16,8 +16,8 @@
 extern const aether_kernels aether_kernels_scalar;
 
 /* What portable defines, for the rare input that another variant leaves to it. */
-void aether_portable_linear(const float *x, size_t rows, size_t in, const void *w, aether_dtype wtype,
-                            const float *bias, size_t out, float *y);
+int aether_portable_linear(const float *x, size_t rows, size_t in, const void *w, aether_dtype wtype,
+                           const float *bias, size_t out, float *y);
 void aether_portable_gather(const aether_gather *job);
 
 #if defined(AETHER_VARIANTS_X86)

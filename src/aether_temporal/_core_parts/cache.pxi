@@ -6,8 +6,9 @@ def _busy(field):
 
 
 cdef aether_dtype _dtype(object name) except *:
-    expect_choice(name, ("float32", "float16"), "dtype")
-    return AETHER_BINARY16 if name == "float16" else AETHER_BINARY32
+    expect_choice(name, CACHE_DTYPES, "dtype")
+    cdef int kind = CACHE_DTYPES.index(name)
+    return <aether_dtype> kind
 
 
 cdef uint64_t _capacity(object value) except? 0:
@@ -86,7 +87,7 @@ cdef class Cache:
     @property
     def dtype(self):
         """How keys and values are kept: "float32" or "float16"."""
-        return "float16" if self.cache.dtype == AETHER_BINARY16 else "float32"
+        return CACHE_DTYPES[self.cache.dtype]
 
     @property
     def on_full(self):

@@ -235,7 +235,7 @@ cdef class Stream:
     @property
     def dtype(self):
         """Type of the cache: "float32" or "float16"."""
-        return "float16" if self.stream.dtype == AETHER_BINARY16 else "float32"
+        return CACHE_DTYPES[self.stream.dtype]
 
     @property
     def nbytes(self):

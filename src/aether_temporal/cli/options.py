@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from aether_temporal.cache_types import CACHE_DTYPES
 from aether_temporal.recordings import FORMATS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -57,7 +58,7 @@ def stream_options(command: F) -> F:
     """--capacity and --dtype."""
     command = click.option(
         "--dtype",
-        type=click.Choice(["float32", "float16"]),
+        type=click.Choice(CACHE_DTYPES),
         default="float32",
         show_default=True,
         help="How the cache keeps keys and values.",

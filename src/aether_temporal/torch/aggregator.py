@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from aether_temporal.cache_types import Dtype
 from aether_temporal.config import TemporalHeadConfig
 from aether_temporal.errors import InputTypeError, InvalidConfigError, ShapeError
 from aether_temporal.head import AetherTemporalHead, KvCache
@@ -62,7 +63,7 @@ class AetherTemporalAggregator(nn.Module):
     def stream(
         self,
         capacity: int = 1024,
-        dtype: Literal["float32", "float16"] = "float32",
+        dtype: Dtype = "float32",
         on_full: Literal["error", "ring"] = "error",
     ) -> AggregatorStream:
         """For frames one by one, through the C core's cache, with the weights that the module has at each push.
@@ -87,7 +88,7 @@ class AggregatorStream:
         self,
         module: AetherTemporalAggregator,
         capacity: int,
-        dtype: Literal["float32", "float16"],
+        dtype: Dtype,
         on_full: Literal["error", "ring"],
     ) -> None:
         self.module = module

@@ -49,7 +49,7 @@ static node_slot_fault accept(void *user, const node_slot_header *header, const 
     if (verdict->status != AETHER_OK) {
         fault = opened->memory == NULL && verdict->status == AETHER_E_MEMORY ? NODE_SLOT_MEMORY : NODE_SLOT_BLOB;
     } else {
-        verdict->expected = own->wanted->cache == AETHER_BINARY16 ? header->check_binary16 : header->check_binary32;
+        verdict->expected = own->wanted->cache == AETHER_BINARY32 ? header->check_binary32 : header->check_binary16;
         verdict->got = node_classifier_check(opened->classifier, header->check_frames, header->check_seed);
         fault = verdict->got == verdict->expected ? NODE_SLOT_OK : NODE_SLOT_CHECK;
     }

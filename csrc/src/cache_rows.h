@@ -1,0 +1,40 @@
+/* Where the rows of a cache stand. */
+#ifndef AETHER_CACHE_ROWS_H
+#define AETHER_CACHE_ROWS_H
+
+#include "cache_layout.h"
+
+static inline float *aether_floats_at(const aether_cache *cache, size_t offset) {
+    return (float *)(void *)(cache->memory + offset);
+}
+
+/* Block sums [2][row] of the committed tokens, or with the staged one: the two places take turns, so that none is copied. */
+static inline float *aether_block_sums(const aether_cache *cache, int staged) {
+    return aether_floats_at(cache, (int)(cache->length & 1) == (staged != 0) ? cache->at.sums : cache->at.staged);
+}
+
+/* Bytes of a stored row. */
+static inline size_t aether_row_bytes(const aether_cache *cache) {
+    return cache->at.row * (cache->dtype == AETHER_BINARY32 ? sizeof(float) : sizeof(uint16_t));
+}
+
+/* token % n: 64-bit division costs a 32-bit processor a hundred instructions, and few tokens need it. */
+static inline size_t aether_ring(uint64_t token, size_t n) {
+    return token <= UINT32_MAX ? (uint32_t)token % n : (size_t)(token % n);
+}
+
+/* Index of a global token in the list; n_globals when it is none. */
+static inline size_t aether_global_index(const aether_config *config, uint64_t token) {
+    size_t low = 0, high = config->n_globals;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (config->globals[middle] < token) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < config->n_globals && config->globals[low] == token ? low : config->n_globals;
+}
+
+#endif
