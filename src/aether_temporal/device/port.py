@@ -119,12 +119,18 @@ class SerialPort:
 
 def _cannot_open(name: str, error: Exception) -> PortError:
     number, text = getattr(error, "errno", None), str(error)
-    if number == errno.ENOENT or "FileNotFoundError" in text:
+    if not name:
+        found = f"nothing; here are {_ports() or 'none'}"
+    elif number == errno.ENOENT or "FileNotFoundError" in text:
         found = f"no such port; here are {_ports() or 'none'}"
     elif number == errno.EACCES or ("PermissionError" in text and "Access is denied" not in text):
         found = "that this user may not open it (on Linux: a member of the group dialout or uucp may)"
     elif number in (errno.EBUSY, errno.EAGAIN) or "Could not exclusively lock" in text or "Access is denied" in text:
         found = "one that another program has open (a monitor?)"
+    elif number in (errno.EISDIR, errno.ENOTTY) or f"({errno.ENOTTY}, " in text:
+        found = f"a file or folder; here are {_ports() or 'no ports'}"
+    elif number == errno.ECONNREFUSED or f"[Errno {errno.ECONNREFUSED}]" in text:
+        found = "that nobody listens there: is the program that serves the port running?"
     else:
         found = text
     return PortError(
