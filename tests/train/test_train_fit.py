@@ -256,7 +256,7 @@ def test_several_seeds_and_cross_validation(tmp_path: Path) -> None:
 
 
 def test_a_prepared_corpus_trains_to_the_same_blob(tmp_path: Path) -> None:
-    data = activity_set(tmp_path / "set.npz")
+    data = activity_set(tmp_path / "geotec_like.npz")
     assert "4 recordings, 800 frames of 52 features, classes STILL, WALKING" in command(
         "prepare", data, "--out", tmp_path / "corpus"
     )
@@ -265,6 +265,10 @@ def test_a_prepared_corpus_trains_to_the_same_blob(tmp_path: Path) -> None:
     command("activity", "--data", tmp_path / "corpus", "--out", tmp_path / "b.rvne", "--workers", 1, *quick)
     a, b = (TemporalModel.from_blob(tmp_path / name).arrays() for name in ("a.rvne", "b.rvne"))
     assert all(a[name].tobytes() == b[name].tobytes() for name in a)
+    for name in ("a.rvne", "b.rvne"):  # who made the recordings is told from wherever they were read
+        settings = TemporalModel.from_blob(tmp_path / name).settings
+        assert settings is not None
+        assert "ODC-By 1.0" in (settings.provenance or "")
 
 
 def test_a_grid_is_trained_on_and_stands_in_the_blob(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
         test_sessions=options["test_sessions"],
         test_persons=options["test_persons"],
     )
-    recipe = _recipe(data, options)
+    recipe = _recipe(corpus, options)
     job = _Job(data, corpus, split, recipe, options, say)
     if options["cross_validate"]:
         job.cross_validate(options["cross_validate"])
@@ -46,9 +46,9 @@ def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
         job.summarise(reports)
 
 
-def _recipe(data: str, options: dict[str, Any]) -> Recipe:
+def _recipe(corpus: Corpus, options: dict[str, Any]) -> Recipe:
     steps = options["steps"]
-    geotec = "geotec" in Path(data).name
+    geotec = any("geotec" in Path(track.source).name for track in corpus)  # also in a prepared folder, or a table
     return Recipe(
         seed=options["seed"],
         fit=FitConfig(steps=steps) if steps else FitConfig(),

@@ -29,7 +29,7 @@ def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
     corpus = without_short_stretches(Corpus.read(data, reading=reading), Recipe().shape.length)
     if options["inside_galleries"]:
         corpus = inside_galleries(corpus)
-    recipe = _recipe(data, options)
+    recipe = _recipe(data, corpus, options)
     seeds = range(options["seed"], options["seed"] + options["seeds"])
     alone = len(seeds) == 1
     reports = [_train(data, corpus, dataclasses.replace(recipe, seed=s), options, alone=alone, say=say) for s in seeds]
@@ -49,13 +49,14 @@ def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
         )
 
 
-def _recipe(data: str, options: dict[str, Any]) -> Recipe:
+def _recipe(data: str, corpus: Corpus, options: dict[str, Any]) -> Recipe:
     steps = options["steps"]
+    wiper = any("wiper" in Path(track.source).name for track in corpus)  # also in a prepared folder, or a table
     return Recipe(
         held_out=options["held_out"],
         captures=options["captures"],
         contrast=ContrastConfig(steps=steps) if steps is not None else ContrastConfig(),
-        provenance=ATTRIBUTION if "wiper" in Path(data).name else f"Trained on recordings of {Path(data).name}.",
+        provenance=ATTRIBUTION if wiper else f"Trained on recordings of {Path(data).name}.",
     )
 
 
