@@ -165,7 +165,7 @@ static int is_last_of_block(const aether_cache *cache) {
 }
 
 /* sum = a + b; 0 when one is not finite. Where the sum of the sums is finite all are. */
-static AETHER_NOINLINE int add_rows(const float *restrict a, const float *restrict b, size_t n, float *restrict sum) {
+static AETHER_NOINLINE int add_rows(const float *a, const float *b, size_t n, float *sum) {
     const float *const end = sum + n, *const end_4 = sum + (n & ~(size_t)3);
     const float *const all = sum;
     float total = 0.0f;

@@ -14,7 +14,7 @@ from . import _core
 from ._convert import as_array, as_bytes, as_int8
 from ._kernels import choose
 from .blob import WeightBlob, WeightBlobHeader
-from .cache_types import Dtype
+from .cache_types import Dtype as Dtype
 from .errors import InvalidArgumentError, ShapeError
 from .settings import ModelSettings
 from .shipped import shipped_or_path

@@ -277,7 +277,7 @@ static float value_1(const aether_gather *job, size_t n_half, const float *weigh
     to[HEADS * (i) + 2] = input(c[i]), to[HEADS * (i) + 3] = input(d[i])
 
 #define INTERLEAVE(name, input)                                                                     \
-    static void name(const float *restrict q, size_t dim, float *restrict to) {                     \
+    static void name(const float *q, size_t dim, float *to) {                     \
         const float *a = q, *b = q + dim, *c = b + dim, *d = c + dim;                               \
         const float *const end = b, *const end_4 = q + (dim & ~(size_t)3);                          \
         for (; a != end_4; a += 4, b += 4, c += 4, d += 4, to += 4 * HEADS) {                       \
