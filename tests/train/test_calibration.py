@@ -17,7 +17,7 @@ from aether_temporal.train.calibration import (
     probabilities,
     with_temperature,
 )
-from aether_temporal.train.statistics import mean_of, share_of
+from aether_temporal.train.statistics import mean_of, share_of, student
 
 
 def drawn(temperature: float, n: int = 40_000) -> Answers:
@@ -74,3 +74,10 @@ def test_means_and_their_intervals() -> None:
     assert share.mean == 0.8
     assert 0.5 < share.low < 0.8 < share.high <= 1.0
     assert share_of([5, 5], [10, 10]).low == 0.5
+
+
+@pytest.mark.parametrize(
+    ("count", "t"), [(2, 12.706), (5, 2.776), (31, 2.042), (32, 2.0395), (50, 2.0096), (1000, 1.9623)]
+)
+def test_student_at_975_per_mille(count: int, t: float) -> None:
+    assert student(count) == pytest.approx(t, abs=2e-4 if count > 2 else 1e-3)
