@@ -77,6 +77,18 @@ def test_the_header_is_the_interface() -> None:
     assert "typedef struct ruv_temporal_ctx ruv_temporal_ctx_t;" in code
 
 
+def test_what_the_headers_include_is_required_in_public() -> None:
+    """Or a firmware that includes them would have to name it too. esp_err.h every component has."""
+    own = {path.name for path in (COMPONENT / "include").glob("*.h")}
+    text = "".join(path.read_text(encoding="utf-8") for path in (COMPONENT / "include").glob("*.h"))
+    foreign = set(re.findall(r'#include "([^"]+)"', text)) - own - {"esp_err.h"}
+    cmake = (COMPONENT / "CMakeLists.txt").read_text(encoding="utf-8")
+    required = re.search(r"\n  REQUIRES ([^\n]*)", cmake)
+    assert required is not None
+    assert foreign == {"lwip/sockets.h"}
+    assert {name.partition("/")[0] for name in foreign} <= set(required[1].split())
+
+
 def frames(features: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     """As node_component_check.c makes them."""
     t, f = np.meshgrid(np.arange(300), np.arange(features), indexing="ij")
