@@ -211,6 +211,9 @@ def test_a_gallery_that_was_enrolled(place: Place) -> None:
         call("confusion", place.model, place.data, "--session", "tue", "--enroll", gallery, "-o", out, "--json").stdout
     )
     assert document["names"] == ["ann", "ben"]
+    both = ["--enroll", "zed=zed.npy", "--enroll", gallery]
+    said = call("confusion", place.model, place.data, *both, "-o", out, code=2).stderr
+    assert "--enroll: expected a gallery alone, or recordings" in said
     document = json.loads(call("drift", place.model, place.data, "--enroll", gallery, "-o", out, "--json").stdout)
     assert document["answers"] == "persons"
     assert (
@@ -285,6 +288,16 @@ def test_one_frame_each(place: Place, recwarn: pytest.WarningsRecorder) -> None:
     out = place.folder / "a.svg"
     call(*place.arguments("drift"), "-o", out)
     call("attention", place.model, place.data, "--recording", "b", "-o", out)
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_points_on_a_line(place: Place, recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two windows of one person: the second axis has nothing to tell, and no digits to tell it with."""
+    words, _ = drawn_words(
+        place, monkeypatch, "embeddings", place.model, place.data, "--window", 60, "--session", "mon"
+    )
+    assert any(word.startswith("component 2") for word in words)
+    assert max(map(len, words)) < 60
     assert [str(warning.message) for warning in recwarn] == []
 
 

@@ -126,6 +126,8 @@ def test_the_map_refuses(tmp_path: Path) -> None:
         map_embeddings(MODEL, recordings, window=61, capacity=40)
     with pytest.raises(RecordingError, match="gallery session: expected recordings of session 'wed', found none"):
         map_embeddings(MODEL, recordings, gallery_session="wed", window=25, capacity=40)
+    with pytest.raises(RecordingError, match="expected at least two points to draw a map of, found one"):
+        map_embeddings(MODEL, recordings[:1], window=60, capacity=40)
     nobody = open_recordings(save_sessions(tmp_path / "b.npz", rec_person=None))
     with pytest.raises(RecordingError, match=r"b.npz:a: person: expected recordings that know their person"):
         map_embeddings(MODEL, nobody, window=25, capacity=40)

@@ -178,8 +178,13 @@ def _enrolled(model: TemporalModel, options: dict[str, Any], common: dict[str, A
     sources = options["enroll"]
     if not sources:
         return None
-    stored = _stored_gallery(sources[0]) if len(sources) == 1 and "=" not in sources[0] else None
-    return enrol(model, persons(sources, options["enroll_session"]), **common) if stored is None else stored
+    for source in sources:
+        stored = None if "=" in source else _stored_gallery(source)
+        if stored is not None and len(sources) > 1:
+            raise click.UsageError(f"--enroll: expected a gallery alone, or recordings; found {source} among others")
+        if stored is not None:
+            return stored
+    return enrol(model, persons(sources, options["enroll_session"]), **common)
 
 
 def _stored_gallery(path: str) -> Gallery | None:

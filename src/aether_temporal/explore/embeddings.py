@@ -154,7 +154,7 @@ def map_embeddings(
     probe = _probe(names, probes, model.embed_dim)
     if unknown := sorted({person for person, _ in probes if match_person(names, person) is None}):
         notes.append(f"not enrolled: {listed(unknown, 20)}")
-    if not len(points) and len(names) < 2 and not len(probe):
+    if len(points) + len(probe) < 2 and len(names) < 2:
         raise RecordingError("gallery: expected at least two points to draw a map of, found one")
     fitted = points.rows if len(points) > len(names) else np.concatenate([means, probe.rows])
     return EmbeddingMap(

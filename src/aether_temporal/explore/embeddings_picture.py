@@ -8,7 +8,7 @@ import numpy as np
 
 from .embeddings import EmbeddingMap, Floats
 from .files import Picture
-from .sources import dropped_line
+from .sources import counted, dropped_line
 from .style import COLOURS, GREY, apart, colour, listed, new_figure, plain, text
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def embeddings_picture(found: EmbeddingMap) -> Picture:
     right, known = found.rank1
     told = f"; {right} of {known} probe windows ({right / known:.1%}) nearest to their own person" if known else ""
     figure.suptitle(
-        f"{len(found.names)} persons, windows of {found.window} frames{told}", fontsize=11, x=0.01, ha="left"
+        f"{counted(len(found.names), 'person')}, windows of {found.window} frames{told}", fontsize=11, x=0.01, ha="left"
     )
     return Picture("Embedding map", figure, _lines(found), _table(found))
 
@@ -55,12 +55,22 @@ def _map(axes: Axes, found: EmbeddingMap, x: int, y: int) -> None:
     axes.scatter(probe[known, x], probe[known, y], s=26, marker="^", facecolors="none", edgecolors=edge, lw=1)
     axes.scatter(probe[~known, x], probe[~known, y], s=26, marker="^", facecolors="none", edgecolors=GREY, lw=1)
     axes.scatter(probe[wrong, x], probe[wrong, y], s=22, marker="x", c="black", lw=0.9)
+    _widen(axes)
     _names(axes, found, means[:, [x, y]], colours)
     plain(
         axes, "", f"component {x + 1} ({share[x]:.0%} of variance)", f"component {y + 1} ({share[y]:.0%} of variance)"
     )
     axes.axhline(0, color="0.9", lw=0.8, zorder=0)
     axes.axvline(0, color="0.9", lw=0.8, zorder=0)
+
+
+def _widen(axes: Axes) -> None:
+    """An axis along which nothing but rounding lies gets a tenth of the other's length."""
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    if right - left < 1e-6 * (high - low):
+        axes.set_xlim((left + right) / 2 - 0.05 * (high - low), (left + right) / 2 + 0.05 * (high - low))
+    if high - low < 1e-6 * (right - left):
+        axes.set_ylim((low + high) / 2 - 0.05 * (right - left), (low + high) / 2 + 0.05 * (right - left))
 
 
 def _names(axes: Axes, found: EmbeddingMap, places: Floats, colours: list[str]) -> None:
