@@ -219,6 +219,17 @@ def test_enrolled_persons(tmp_path: Path) -> None:
     assert set(named["recordings"][0]["answers"]) <= {"ada", "bob"}
 
 
+def test_a_gallery_is_enrolled_alone_and_whole(tmp_path: Path) -> None:
+    model, recordings, gallery = save_model(tmp_path), save_recordings(tmp_path), tmp_path / "g.npz"
+    call("enroll", model, recordings, "-o", gallery)
+    run = ("run", model, recordings, "--recording", "c", "--enroll", gallery)
+    among = call(*run, "--enroll", recordings, code=2)
+    assert f"--enroll: expected a gallery alone, or recordings; found {gallery} among others" in among.stderr
+    chosen = call(*run, "--enroll-session", "0", code=2)
+    assert f"--enroll-session: expected with recordings, found the gallery {gallery}" in chosen.stderr
+    assert among.stdout == chosen.stdout == ""
+
+
 def _one(folder: Path, start: int) -> Path:
     path = folder / f"from{start}.npy"
     np.save(path, np.load(folder / "set.npz")["amp"][start : start + 40])
@@ -330,6 +341,10 @@ WRONG_USAGE = {
     "all and one": (["set.npz", "--all", "--recording", "a"], "--all and --recording"),
     "all and a plot": (["set.npz", "--all", "--plot", "x.png"], "--plot draws one recording"),
     "a session of one": (["set.npz", "--session", "0"], "--session: expected together with --all"),
+    "a session to enrol, and nobody": (
+        ["set.npz", "--recording", "a", "--enroll-session", "0"],
+        "--enroll-session: expected with --enroll, found alone",
+    ),
     "indices that go down": (["set.npz", "--pick", "5-2"], "expected a range that goes up"),
     "indices that are none": (["set.npz", "--pick", "a"], "expected indices and ranges"),
     "standard input by name": (["-", "--recording", "a"], "standard input"),

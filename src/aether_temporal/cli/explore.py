@@ -10,10 +10,10 @@ from rich.console import Console
 
 from aether_temporal import TemporalModel
 from aether_temporal.recordings import open_recording
-from aether_temporal.running import Gallery, default_capacity
-from aether_temporal.running.gallery import enrol, is_gallery, persons
+from aether_temporal.running import default_capacity
 from aether_temporal.running.result import WINDOW
 
+from .galleries import check_enroll, enroll_options, enrolled, stored_gallery
 from .models import open_model
 from .options import format_option, json_option, model_argument, pick_option, stream_options
 from .output import console, print_json, table
@@ -63,18 +63,6 @@ def _lag(function: F) -> F:
         "--lag",
         type=click.IntRange(0, 10**9),
         help="Compare an answer with the label of so many frames before. [default: the delay the blob states, else 0]",
-    )(function)
-
-
-def _enroll(function: F) -> F:
-    function = click.option("--enroll-session", help="Of a file of recordings, enrol only those of this session.")(
-        function
-    )
-    return click.option(
-        "--enroll",
-        multiple=True,
-        metavar="GALLERY",
-        help="Persons instead of classes: what `aether enroll` wrote, recordings with persons, or NAME=FILE.",
     )(function)
 
 
@@ -159,7 +147,7 @@ def embeddings(
     from aether_temporal.explore.embeddings_picture import embeddings_picture
     from aether_temporal.explore.sources import open_sources
 
-    gallery = _stored_gallery(recordings[0])
+    gallery = stored_gallery(recordings[0])
     if gallery is not None and options["gallery_session"] is not None:
         raise click.UsageError("--gallery-session: expected with recordings alone, found a gallery")
     files = recordings if gallery is None else recordings[1:]
@@ -174,30 +162,9 @@ def embeddings(
     _finish(embeddings_picture(found), output, found.document(), as_json)
 
 
-def _enrolled(model: TemporalModel, options: dict[str, Any], common: dict[str, Any]) -> Gallery | None:
-    sources = options["enroll"]
-    if not sources:
-        return None
-    for source in sources:
-        stored = None if "=" in source else _stored_gallery(source)
-        if stored is not None and len(sources) > 1:
-            raise click.UsageError(f"--enroll: expected a gallery alone, or recordings; found {source} among others")
-        if stored is not None:
-            return stored
-    return enrol(model, persons(sources, options["enroll_session"]), **common)
-
-
-def _stored_gallery(path: str) -> Gallery | None:
-    try:
-        stored = is_gallery(path)
-    except OSError:  # the reader of recordings says it better
-        return None
-    return Gallery.load(path) if stored else None
-
-
 def _scored(function: F) -> F:
     """Options of the pictures that hold a model's answers against what is true."""
-    for option in (json_option, pick_option, stream_options, _output, _lag, _enroll, _sessions, _recordings):
+    for option in (json_option, pick_option, stream_options, _output, _lag, enroll_options, _sessions, _recordings):
         function = option(function)
     return model_argument(function)
 
@@ -212,8 +179,7 @@ def _score(
     sessions: tuple[str, ...],
     **options: Any,
 ) -> None:
-    if options["enroll_session"] is not None and not options["enroll"]:
-        raise click.UsageError("--enroll-session: expected with --enroll, found alone")
+    check_enroll(options["enroll"], options["enroll_session"])
     opened, common = _begin(model, output, options)
     from aether_temporal.explore.sources import open_sources
 
@@ -221,7 +187,7 @@ def _score(
         opened,
         open_sources(recordings, sessions),
         window=options["window"],
-        gallery=_enrolled(opened, options, common),
+        gallery=enrolled(opened, options["enroll"], options["enroll_session"], **common),
         lag=options["lag"],
         **common,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ from aether_temporal.recordings import (
     open_recording,
 )
 from aether_temporal.running import Gallery, Result, Total, default_capacity, model_input, run
-from aether_temporal.running.gallery import enrol, is_gallery, persons
 from aether_temporal.running.live_text import run_live
 from aether_temporal.running.result import WINDOW
 from aether_temporal.running.stream import answer_names, real_time
 
+from .galleries import check_enroll, enroll_options, enrolled
 from .live import Display, JsonLines, Lines, Panel, Silent
 from .models import open_model
 from .options import format_option, json_option, model_argument, pick_option, stream_options
@@ -42,13 +42,7 @@ from .summary import draw, print_result, print_total
 @click.option(
     "--session", "sessions", multiple=True, help="With --all: only recordings of this session; may be repeated."
 )
-@click.option(
-    "--enroll",
-    multiple=True,
-    metavar="GALLERY",
-    help="Enrolled persons: what `aether enroll` wrote, recordings with persons, or NAME=FILE; may be repeated.",
-)
-@click.option("--enroll-session", help="Of a file of recordings, enrol only those of this session.")
+@enroll_options
 @stream_options
 @pick_option
 @format_option
@@ -83,7 +77,15 @@ def command(ctx: click.Context, /, model: str, recording: str, **options: Any) -
         check_plot(options["plot"])
     opened = open_model(model)
     capacity = options["capacity"] or default_capacity(opened)
-    job = _Job(model, opened, capacity, _gallery(opened, capacity, options), options, console())
+    gallery = enrolled(
+        opened,
+        options["enroll"],
+        options["enroll_session"],
+        capacity=capacity,
+        dtype=options["dtype"],
+        pick=options["pick"],
+    )
+    job = _Job(model, opened, capacity, gallery, options, console())
     results = [job.live()] if recording == "-" else list(job.stored(recording))
     job.report(results)
     ctx.exit(130 if results[-1].interrupted else 0)
@@ -202,6 +204,7 @@ def _check_options(options: dict[str, Any], recording: str) -> None:
         raise click.UsageError("--plot draws one recording: expected --recording, found --all")
     if options["sessions"] and not options["all_"]:
         raise click.UsageError("--session: expected together with --all")
+    check_enroll(options["enroll"], options["enroll_session"])
     if recording == "-" and (
         options["all_"] or options["choice"] is not None or options["format_"] not in (None, "csi-text")
     ):
@@ -230,18 +233,3 @@ def _recordings(path: str, options: dict[str, Any]) -> Iterator[Recording]:
         raise RecordingSelectionError(f"{path}: session: expected one of those there are ({found}), found none of them")
     for info in wanted:
         yield open_recording(path, recording=info.index, format=options["format_"])
-
-
-def _gallery(model: TemporalModel, capacity: int, options: dict[str, Any]) -> Gallery | None:
-    sources: Sequence[str] = options["enroll"]
-    if not sources:
-        return None
-    if len(sources) == 1 and "=" not in sources[0] and is_gallery(sources[0]):
-        return Gallery.load(sources[0])
-    return enrol(
-        model,
-        persons(sources, options["enroll_session"]),
-        capacity=capacity,
-        dtype=options["dtype"],
-        pick=options["pick"],
-    )
