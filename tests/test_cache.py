@@ -33,7 +33,7 @@ from aether_temporal import (
 )
 
 CONFIG = TemporalHeadConfig(q_heads=4, kv_heads=2, head_dim=3, window=4, block_size=4, global_tokens=(0, 5))
-DTYPES = ["float32", "float16"]
+DTYPES = ["float32", "float16", "float16-widened"]
 dtypes = pytest.mark.parametrize("dtype", DTYPES)
 
 
@@ -278,7 +278,8 @@ def test_a_stream_continues_from_saved_state(at: int, on_full: str, dtype: str, 
     steps(head, part(inputs, 0, at), cache)
     state = cache.to_bytes()
     rest = steps(head, part(inputs, at), cache)
-    restored = KvCache.from_bytes(state)
+    assert KvCache.from_bytes(state).dtype == dtype.removesuffix("-widened")  # which is not saved
+    restored = KvCache.from_bytes(state, dtype=dtype)
     assert (restored.capacity, restored.dtype, restored.on_full, restored.tokens) == (
         cache.capacity,
         dtype,
@@ -290,7 +291,45 @@ def test_a_stream_continues_from_saved_state(at: int, on_full: str, dtype: str, 
     assert_same_bits(steps(head, part(inputs, at), restored), rest)
     for twin in (copy.copy(restored), copy.deepcopy(restored), pickle.loads(pickle.dumps(restored))):
         assert type(twin) is KvCache
+        assert twin.dtype == dtype
         assert twin.to_bytes() == cache.to_bytes()
+
+
+@pytest.mark.parametrize("at", [1, 4, 6, 17])
+def test_a_widened_window_changes_no_bit(at: int, variant: str, qkv: Callable[..., Inputs]) -> None:
+    """Both keep the same state, and each goes on from the other's."""
+    inputs = qkv(CONFIG, 40)
+    head = AetherTemporalHead(CONFIG, kernels=variant)
+    plain, widened = (head.make_cache(9, dtype, "ring") for dtype in ("float16", "float16-widened"))
+    for cache in (plain, widened):
+        steps(head, part(inputs, 0, at), cache)
+    state = plain.to_bytes()
+    assert widened.to_bytes() == state
+    rest = steps(head, part(inputs, at), plain)
+    for dtype in ("float16", "float16-widened"):
+        other = head.make_cache(9, dtype, "ring")
+        steps(head, part(inputs, 20, 33), other)
+        other.load(state)
+        assert_same_bits(steps(head, part(inputs, at), other), rest)
+    for dtype in ("float16", "float16-widened"):
+        with pytest.raises(CacheMismatchError):
+            head.make_cache(9, "float32", "ring").load(head.make_cache(9, dtype, "ring").to_bytes())
+    with pytest.raises(CacheMismatchError):
+        KvCache.from_bytes(state, dtype="float32")
+
+
+@dtypes
+@pytest.mark.parametrize("tokens", [65535, 65536, 70000])
+def test_as_many_equal_rows_as_there_may_be(tokens: int, dtype: str, variant: str) -> None:
+    """Each has weight 1: no variant may scale weights by more than their sum has room for."""
+    config = TemporalHeadConfig(
+        q_heads=1, kv_heads=1, head_dim=1, window=tokens, use_log_stride=False, use_landmarks=False, global_tokens=()
+    )
+    head = AetherTemporalHead(config, kernels=variant)
+    cache = head.make_cache(tokens, dtype)
+    rows = np.ones((tokens, 1, 1), np.float32)
+    cache.append(rows[1:], rows[1:])
+    assert head.step(rows[:1], rows[:1], rows[:1], cache) == 1.0
 
 
 def test_load_wants_the_same_kind_of_cache(qkv: Callable[..., Inputs]) -> None:

@@ -32,7 +32,7 @@ from aether_temporal import (
 from tools.reference import model as reference
 from tools.reference import rvne as reference_rvne
 
-DTYPES = ["float32", "float16"]
+DTYPES = ["float32", "float16", "float16-widened"]
 dtypes = pytest.mark.parametrize("dtype", DTYPES)
 
 
@@ -58,7 +58,7 @@ def test_forward_is_the_scalar_definition(
     layers, classifier = core_arrays(rng, TINY, 5)
     blob = WeightBlob.from_arrays(TINY, layers, classifier, all_settings(rng, TINY, 5))
     frames = frames_for(blob, rng, 14)
-    stream = reference.Stream(reference_rvne.parse(blob.serialize()), capacity or 0, half=dtype == "float16")
+    stream = reference.Stream(reference_rvne.parse(blob.serialize()), capacity or 0, half=dtype != "float32")
     answers = [stream.push(list(frame)) for frame in frames]
     model = TemporalModel.from_blob(blob, kernels=variant)
     assert model.kernels == variant
@@ -127,6 +127,7 @@ def test_a_stream_continues_from_saved_state(at: int, dtype: Any, blob: WeightBl
     for frame, expected in zip(frames[at:], rest, strict=True):
         assert_same_bits(other.push(frame), expected)
     for twin in (copy.deepcopy(other), pickle.loads(pickle.dumps(other))):
+        assert twin.dtype == dtype
         assert twin.to_bytes() == other.to_bytes() == stream.to_bytes()
 
 

@@ -99,14 +99,14 @@ aether_status aether_cache_save(const aether_cache *cache, void *bytes, size_t s
 typedef struct aether_saved {
     aether_config config; /* globals NULL; n_globals set; history as configured (before the capacity's) */
     uint64_t capacity, length;
-    aether_dtype dtype;
+    aether_dtype dtype; /* never AETHER_BINARY16_WIDENED: that is not saved */
     aether_policy policy;
     size_t globals_offset;
 } aether_saved;
 aether_status aether_cache_peek(const void *bytes, size_t size, aether_saved *saved, aether_detail *detail);
 
-/* Restores into a cache made by aether_cache_init for the same head, capacity, dtype and policy; on any error the cache is as
-   before. AETHER_E_STATE, AETHER_E_CACHE_MISMATCH. */
+/* Restores into a cache made by aether_cache_init for the same head, capacity, policy and dtype (AETHER_BINARY16 and its widened
+   form take each other's); on any error the cache is as before. AETHER_E_STATE, AETHER_E_CACHE_MISMATCH. */
 aether_status aether_cache_load(aether_cache *cache, const void *bytes, size_t size, aether_detail *detail);
 
 #ifdef __cplusplus

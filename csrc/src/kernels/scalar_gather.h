@@ -7,6 +7,7 @@
 #include "variants.h"
 
 #define HEADS 4u
+#define MOST_SCALED 65535u /* rows whose weights, none above 1, have a finite sum when each is times 2^112 */
 
 /* A sum begins with its first product: what +0 and it would give, but for the sign of a zero, which no weight notices. */
 #define FIRST(a, product) a = product
@@ -364,7 +365,7 @@ static void gather_1(const aether_gather *job, size_t h, size_t n_half) {
 static void gather(const aether_gather *job) {
     const size_t n_half = job->stored == AETHER_BINARY16 ? job->n_stored : 0;
     size_t h = 0;
-    if (n_half > 0 && !scalar_can_scale(job->q, job->group * job->dim)) {
+    if (n_half > 0 && (n_half > MOST_SCALED || !scalar_can_scale(job->q, job->group * job->dim))) {
         aether_portable_gather(job);
         return;
     }

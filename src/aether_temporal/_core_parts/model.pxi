@@ -234,7 +234,7 @@ cdef class Stream:
 
     @property
     def dtype(self):
-        """Type of the cache: "float32" or "float16"."""
+        """Type of the cache: "float32", "float16" or "float16-widened"."""
         return CACHE_DTYPES[self.stream.dtype]
 
     @property
