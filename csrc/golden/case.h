@@ -74,30 +74,7 @@ static inline int golden_ready(golden_run *run) {
 #define GOLDEN_CONFIG_WORDS 14u
 int golden_config(const golden_case *c, uint32_t further, aether_config *config);
 
-void golden_run_numeric(golden_run *run);
-void golden_run_attention(golden_run *run);
-void golden_run_model(golden_run *run);
-void golden_run_resample(golden_run *run);
-
-enum golden_kernel {
-    GOLDEN_EXP = 1,
-    GOLDEN_SQRT,
-    GOLDEN_NARROW,
-    GOLDEN_WIDEN,
-    GOLDEN_CRC32,
-    GOLDEN_LINEAR,
-    GOLDEN_SCALE,
-    GOLDEN_PATTERN,
-    GOLDEN_BLOCK_MEAN,
-    GOLDEN_GATHER,
-    GOLDEN_ATTENTION,
-    GOLDEN_MODEL,
-    GOLDEN_BLOB_OPEN,
-    GOLDEN_BLOB_WRITE,
-    GOLDEN_AMPLITUDE,
-    GOLDEN_CACHE_STATE,
-    GOLDEN_STREAM_STATE,
-    GOLDEN_RESAMPLE
-};
+/* One more word of a file's CRC-32: bit by bit and of its own, so that a broken aether_crc32 cannot hide behind itself. */
+uint32_t golden_crc_word(uint32_t crc, uint32_t word);
 
 #endif

@@ -5,17 +5,16 @@ The core checks whatever is read; this module only writes, and takes apart what 
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._convert import expect_type
 from .errors import InvalidConfigError, ResultOverflowError, ShapeError
+from .header import Shape, WeightBlobHeader
 from .settings import (
     MAX_DUE,
     MAX_GAP,
@@ -34,9 +33,6 @@ from .settings import (
     TimingSettings,
     real_array,
 )
-
-if TYPE_CHECKING:
-    from .blob import WeightBlobHeader
 
 FOOTER = struct.Struct("<IHHI")
 FOOTER_MAGIC = 0x31545845
@@ -75,40 +71,6 @@ def _whole(value: int | None, low: int, high: int, field: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
         raise InvalidConfigError.of(field, f"an integer from {low} to {high}", value)
     return int(value)
-
-
-@dataclasses.dataclass(frozen=True)
-class Shape:
-    """The sizes every section is written in."""
-
-    dtype: str
-    input_dim: int
-    width: int
-    q: int
-    kv: int
-    layers: int
-    classes: int
-
-    @classmethod
-    def of(cls, header: WeightBlobHeader, width: int) -> Shape:
-        return cls(
-            header.dtype,
-            header.input_dim,
-            width,
-            header.n_q_heads * header.head_dim,
-            header.n_kv_heads * header.head_dim,
-            header.n_layers,
-            header.n_classes,
-        )
-
-    @property
-    def core(self) -> int:
-        """Elements of the core arrays."""
-        return self.layers * self.width * 2 * (self.q + self.kv) + self.width * self.classes
-
-    @property
-    def core_bytes(self) -> int:
-        return self.core * (2 if self.dtype == "float16" else 4)
 
 
 def _vector(value: ArrayLike, shape: tuple[int, ...], field: str) -> bytes:

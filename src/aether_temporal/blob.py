@@ -11,7 +11,6 @@ Export of a trained model, losslessly:
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -21,68 +20,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core, _extension
-from ._convert import as_bytes, as_flag, as_index, expect_choice, expect_type
+from ._convert import as_bytes, expect_type
 from ._files import write_atomic
 from .errors import BlobHeaderError, ShapeError
+from .header import Shape, WeightBlobHeader
 from .settings import ModelSettings
 
 __all__ = ["WeightBlob", "WeightBlobHeader"]
 
 CORE_NAMES = ("Wq", "Wk", "Wv", "Wo")
-DTYPES = ("float32", "float16")
-
-
-@dataclasses.dataclass(frozen=True)
-class WeightBlobHeader:
-    """The header's values, checked when made: BlobHeaderError, InvalidConfigError (dtype, extension).
-
-    dtype: "float32" or "float16", the type of matrices. input_dim: features a frame. extension: whether the weights
-    end in the settings of `ModelSettings`; set by `WeightBlob` when it is given some.
-    """
-
-    dtype: Literal["float32", "float16"]
-    input_dim: int
-    n_q_heads: int
-    n_kv_heads: int
-    head_dim: int
-    n_layers: int
-    n_classes: int
-    extension: bool = False
-
-    def __post_init__(self) -> None:
-        expect_choice(self.dtype, DTYPES, "dtype")
-        object.__setattr__(self, "extension", as_flag(self.extension, "extension"))
-        for field in dataclasses.fields(self)[1:7]:
-            value = as_index(getattr(self, field.name))
-            if value is None or not 0 <= value <= 0xFFFF:
-                raise BlobHeaderError.of(field.name, "an integer that fits 16 bits", repr(getattr(self, field.name)))
-            object.__setattr__(self, field.name, value)
-        _core.check_header(*self._values(0))
-
-    @property
-    def flags(self) -> int:
-        """The header's flag byte."""
-        return int(self.dtype == "float16") | int(self.extension) << 1
-
-    def replace(self, **changes: Any) -> WeightBlobHeader:
-        """A copy with some values changed, checked."""
-        return dataclasses.replace(self, **changes)
-
-    def core_bytes(self, width: int | None = None) -> int:
-        """Bytes of the core arrays at this model width (default: input_dim)."""
-        return _extension.Shape.of(self, self.input_dim if width is None else width).core_bytes
-
-    def _values(self, weights_len: int) -> tuple[int, int, int, int, int, int, int, int]:
-        return (
-            self.flags,
-            self.input_dim,
-            self.n_q_heads,
-            self.n_kv_heads,
-            self.head_dim,
-            self.n_layers,
-            self.n_classes,
-            weights_len,
-        )
 
 
 class WeightBlob:
@@ -125,7 +71,7 @@ class WeightBlob:
         """
         _expect_types(header, settings)
         width = _extension.width_for(settings, header)
-        shape = _extension.Shape.of(header, width)
+        shape = Shape.of(header, width)
         if len(layers) != shape.layers:
             raise ShapeError.of("layers", f"{shape.layers} layers", len(layers))
         shapes = dict(

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from aether_temporal.blob import WeightBlob, WeightBlobHeader
+from aether_temporal.blob import WeightBlob
+from aether_temporal.header import WeightBlobHeader
 from aether_temporal.settings import (
     BiasSettings,
     ConvolutionSettings,

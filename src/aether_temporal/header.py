@@ -1,0 +1,101 @@
+"""The header of a blob, and the sizes of what follows it (docs/spec/rvne.md)."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+from . import _core
+from ._convert import as_flag, as_index, expect_choice
+from .errors import BlobHeaderError
+
+__all__ = ["Shape", "WeightBlobHeader"]
+
+DTYPES = ("float32", "float16")
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightBlobHeader:
+    """The header's values, checked when made: BlobHeaderError, InvalidConfigError (dtype, extension).
+
+    dtype: "float32" or "float16", the type of matrices. input_dim: features a frame. extension: whether the weights
+    end in the settings of `ModelSettings`; set by `WeightBlob` when it is given some.
+    """
+
+    dtype: Literal["float32", "float16"]
+    input_dim: int
+    n_q_heads: int
+    n_kv_heads: int
+    head_dim: int
+    n_layers: int
+    n_classes: int
+    extension: bool = False
+
+    def __post_init__(self) -> None:
+        expect_choice(self.dtype, DTYPES, "dtype")
+        object.__setattr__(self, "extension", as_flag(self.extension, "extension"))
+        for field in dataclasses.fields(self)[1:7]:
+            value = as_index(getattr(self, field.name))
+            if value is None or not 0 <= value <= 0xFFFF:
+                raise BlobHeaderError.of(field.name, "an integer that fits 16 bits", repr(getattr(self, field.name)))
+            object.__setattr__(self, field.name, value)
+        _core.check_header(*self._values(0))
+
+    @property
+    def flags(self) -> int:
+        """The header's flag byte."""
+        return int(self.dtype == "float16") | int(self.extension) << 1
+
+    def replace(self, **changes: Any) -> WeightBlobHeader:
+        """A copy with some values changed, checked."""
+        return dataclasses.replace(self, **changes)
+
+    def core_bytes(self, width: int | None = None) -> int:
+        """Bytes of the core arrays at this model width (default: input_dim)."""
+        return Shape.of(self, self.input_dim if width is None else width).core_bytes
+
+    def _values(self, weights_len: int) -> tuple[int, int, int, int, int, int, int, int]:
+        return (
+            self.flags,
+            self.input_dim,
+            self.n_q_heads,
+            self.n_kv_heads,
+            self.head_dim,
+            self.n_layers,
+            self.n_classes,
+            weights_len,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """The sizes every section is written in."""
+
+    dtype: str
+    input_dim: int
+    width: int
+    q: int
+    kv: int
+    layers: int
+    classes: int
+
+    @classmethod
+    def of(cls, header: WeightBlobHeader, width: int) -> Shape:
+        return cls(
+            header.dtype,
+            header.input_dim,
+            width,
+            header.n_q_heads * header.head_dim,
+            header.n_kv_heads * header.head_dim,
+            header.n_layers,
+            header.n_classes,
+        )
+
+    @property
+    def core(self) -> int:
+        """Elements of the core arrays."""
+        return self.layers * self.width * 2 * (self.q + self.kv) + self.width * self.classes
+
+    @property
+    def core_bytes(self) -> int:
+        return self.core * (2 if self.dtype == "float16" else 4)
