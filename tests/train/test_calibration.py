@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from aether_temporal import TemporalModel, WeightBlob, WeightBlobHeader
 from aether_temporal.shipped import shipped_models
+from aether_temporal.train.answers import Answers, answers, stored
 from aether_temporal.train.calibration import (
-    Answers,
+    BINS,
     calibration_error,
+    confidence,
     fit_temperature,
     likelihood_loss,
     probabilities,
     with_temperature,
 )
+from aether_temporal.train.corpus import Track
 from aether_temporal.train.statistics import mean_of, share_of, student
 
 
@@ -45,6 +51,57 @@ def test_errors_by_hand() -> None:
     given = Answers(logits, np.array([0, 1, 0]))
     assert calibration_error(given) == pytest.approx((2 * abs(0.9 - 0.5) + abs(0.6 - 1)) / 3, abs=1e-6)
     assert likelihood_loss(given) == pytest.approx(-np.log([0.9, 0.1, 0.6]).mean(), abs=1e-6)
+
+
+def test_answers_in_parts_and_from_a_disk_give_the_same_figures(tmp_path: Path) -> None:
+    """Against the definitions, over all frames at once."""
+    given = drawn(0.6)
+    cuts = [0, 1, 900, 900, 20_011, len(given)]
+    parts = [Answers(given.logits[a:b], given.truth[a:b].astype(np.uint8)) for a, b in itertools.pairwise(cuts)]
+    kept = stored(iter(parts), tmp_path)
+    assert not list(tmp_path.iterdir())
+    assert kept.truth.dtype == np.uint8
+    assert kept.logits.tobytes() == given.logits.tobytes()
+    np.testing.assert_array_equal(kept.truth, given.truth)
+    p = probabilities(given.logits, 0.6)
+    rows = np.arange(len(p))
+    assert likelihood_loss(kept, 0.6) == pytest.approx(-np.log(p[rows, given.truth]).mean(), rel=1e-13)
+    sure, right = p.max(axis=1), p.argmax(axis=1) == given.truth
+    bins = [(sure >= low / BINS) & (sure < (low + 1) / BINS) for low in range(BINS)]
+    there = [(one.sum(), sure[one].mean(), right[one].mean()) for one in bins if one.any()]
+    plain, scaled = confidence(iter(parts), (1.0, 0.6))
+    counted = scaled.reliability[scaled.reliability[:, 0] > 0]
+    np.testing.assert_allclose(counted, there, rtol=1e-12)
+    assert scaled.error == pytest.approx(sum(n * abs(c - r) for n, c, r in there) / len(p), rel=1e-12)
+    assert plain.error == pytest.approx(calibration_error(kept), rel=1e-12)
+    assert plain.error > 2 * scaled.error
+    assert fit_temperature(kept) == pytest.approx(fit_temperature(given), rel=1e-9)
+
+
+def test_answers_that_fill_a_disk_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("/dev/full is not there")
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: Path("/dev/full").open("w+b", buffering=0))
+    with pytest.raises(OSError, match="No space left") as error:
+        stored([drawn(1.0, 100)], tmp_path)
+    assert error.value.filename == str(tmp_path)
+
+
+def test_answers_are_those_of_frames_with_a_label_recording_by_recording() -> None:
+    model = TemporalModel.from_blob(shipped_models()["activity"])
+    frames = np.random.default_rng(3).uniform(1, 20, (90, 56)).astype(np.float32)
+    labels = np.arange(90) % 5
+    some = np.where(np.arange(90) % 3 == 0, -1, labels)
+    tracks = [Track(name, "0", frames, its) for name, its in (("a", labels), ("b", some), ("c", np.full(90, -1)))]
+    tracks.append(Track("short", "0", frames[:49], labels[:49]))
+    expected = model.forward(frames, 128)[49:]
+    whole, part = answers(model, tracks, delay=25, warm_up=49, capacity=128)
+    np.testing.assert_array_equal(whole.truth, labels[24:65])
+    np.testing.assert_array_equal(whole.logits, expected)
+    np.testing.assert_array_equal(part.truth, some[24:65][some[24:65] >= 0])
+    np.testing.assert_array_equal(part.logits, expected[some[24:65] >= 0])
+    with pytest.raises(ValueError, match="expected frames with one after the first 49, found none"):
+        list(answers(model, tracks[2:], delay=25, warm_up=49))
 
 
 def test_a_blob_takes_the_temperature_and_nothing_else() -> None:

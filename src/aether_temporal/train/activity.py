@@ -19,7 +19,8 @@ from aether_temporal.settings import PatternSettings
 from aether_temporal.torch import Description, NetworkConfig, to_blob
 
 from . import splits
-from .calibration import Answers, answers, calibration_error, fit_temperature, likelihood_loss, with_temperature
+from .answers import answers, stored
+from .calibration import Confidence, calibration_error, confidence, fit_temperature, likelihood_loss, with_temperature
 from .corpus import Corpus, Reading, Track
 from .crops import Augmentation, Crops, Mixture
 from .fitting import FitConfig, fit, some_frames
@@ -251,11 +252,13 @@ def expect_known_labels(corpus: Corpus, split: Split) -> None:
             )
 
 
-def calibrate(corpus: Corpus, recipe: Recipe, **training: Any) -> tuple[Calibration, Scores]:
+def calibrate(corpus: Corpus, recipe: Recipe, *, run: Run, **training: Any) -> tuple[Calibration, Scores]:
     """Trains without every fifth recording and measures there: the temperature, and how good that model is."""
     rest, held = held_to_calibrate(corpus)
-    model = TemporalModel.from_blob(train(rest, recipe, checkpoint="calibration.pt", title="to calibrate", **training))
-    given = answers(model, held, delay=DELAY, warm_up=WARM_UP, capacity=CAPACITY)
+    blob = train(rest, recipe, checkpoint="calibration.pt", title="to calibrate", run=run, **training)
+    model = TemporalModel.from_blob(blob)
+    with run.writing():
+        given = stored(answers(model, held, delay=DELAY, warm_up=WARM_UP, capacity=CAPACITY), run.folder)
     found = fit_temperature(given)
     return (
         Calibration(
@@ -264,7 +267,7 @@ def calibrate(corpus: Corpus, recipe: Recipe, **training: Any) -> tuple[Calibrat
             likelihood_loss(given, found),
             calibration_error(given),
             calibration_error(given, found),
-            len(given.truth),
+            len(given),
         ),
         score(model, held, delay=DELAY, capacity=CAPACITY),
     )
@@ -309,6 +312,7 @@ def train_activity(
     expect_trainable(corpus, split, recipe)
     expect_known_labels(corpus, split)
     trained, _ = split.parts(corpus)
+    run = run or Run(None, {})
     training: dict[str, Any] = {
         "checkpoint_every": checkpoint_every,
         "workers": workers,
@@ -323,26 +327,26 @@ def train_activity(
     model = TemporalModel.from_blob(blob)
     parts = parts_of(corpus, split)
     scores = {name: score(model, part, delay=DELAY, capacity=CAPACITY) for name, part in parts.items()}
-    given = {
-        name: answers(plain, part, delay=DELAY, warm_up=WARM_UP, capacity=CAPACITY) for name, part in parts.items()
+    temperatures = (1.0,) if calibration is None else (1.0, calibration.temperature)
+    sure = {
+        name: confidence(answers(plain, part, delay=DELAY, warm_up=WARM_UP, capacity=CAPACITY), temperatures)
+        for name, part in parts.items()
     }
-    temperature = 1.0 if calibration is None else calibration.temperature
-    errors = {name: calibration_error(found, temperature) for name, found in given.items()}
-    uncalibrated = {name: calibration_error(found) for name, found in given.items()}
+    uncalibrated = {name: found[0].error for name, found in sure.items()}
+    errors = {name: found[-1].error for name, found in sure.items()}
     report = Report(blob, scores, uncalibrated, errors, calibration, held_out)
-    if run is not None:
-        _write(run, report, corpus.classes, given, temperature)
+    _write(run, report, corpus.classes, sure)
     if out is not None:
         blob.save(out)
     return report
 
 
-def _write(run: Run, report: Report, classes: Sequence[str], given: Mapping[str, Answers], temperature: float) -> None:
+def _write(run: Run, report: Report, classes: Sequence[str], sure: Mapping[str, Sequence[Confidence]]) -> None:
     run.write("model.rvne", report.blob.serialize())
     run.write("result.json", report.document())
     from .plots import draw_run
 
-    draw_run(run, classes, report.scores, given, temperature)
+    draw_run(run, classes, report.scores, sure)
 
 
 def configuration(corpus: Corpus, split: Split, recipe: Recipe, source: str) -> dict[str, Any]:

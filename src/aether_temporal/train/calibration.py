@@ -3,44 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal.blob import CORE_NAMES, WeightBlob
-from aether_temporal.model import TemporalModel
 
-from .corpus import Track
+from .answers import Answers
 
 BINS = 15
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Answers:
-    """Logits float32 [n, classes] and the true classes [n] of frames with a label."""
-
-    logits: NDArray[np.float32]
-    truth: NDArray[np.int64]
-
-
-def answers(
-    model: TemporalModel, tracks: Sequence[Track], *, delay: int, warm_up: int, capacity: int | None = None
-) -> Answers:
-    """What the core answers after every frame from `warm_up` on, against the label `delay` frames before. ValueError:
-    no frame with a label."""
-    logits, truth = [], []
-    for track in tracks:
-        begin = max(warm_up, delay)
-        if len(track) <= begin:
-            continue
-        labels = np.asarray(track.labels[begin - delay : len(track) - delay])
-        found = model.forward(track.frames, capacity)[begin:]
-        logits.append(found[labels >= 0])
-        truth.append(labels[labels >= 0])
-    if not sum(map(len, truth)):
-        raise ValueError(f"labels: expected frames with one after the first {warm_up}, found none")
-    return Answers(np.concatenate(logits), np.concatenate(truth))
 
 
 def probabilities(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float64]:
@@ -53,30 +25,59 @@ def probabilities(logits: NDArray[np.float32], temperature: float = 1.0) -> NDAr
 
 def likelihood_loss(given: Answers, temperature: float = 1.0) -> float:
     """Mean negative log likelihood of the truth."""
-    scaled = given.logits.astype(np.float64) / temperature
-    scaled -= scaled.max(axis=1, keepdims=True)
-    right = scaled[np.arange(len(scaled)), given.truth]
-    return float((np.log(np.exp(scaled).sum(axis=1)) - right).mean())
+    total = 0.0
+    for part in given.chunks():
+        scaled = part.logits.astype(np.float64) / temperature
+        scaled -= scaled.max(axis=1, keepdims=True)
+        right = scaled[np.arange(len(scaled)), part.truth]
+        total += float((np.log(np.exp(scaled).sum(axis=1)) - right).sum())
+    return total / len(given)
 
 
-def reliability(given: Answers, temperature: float = 1.0) -> NDArray[np.float64]:
-    """[BINS, 3]: frames, mean confidence and share of right answers in each bin of confidence."""
-    p = probabilities(given.logits, temperature)
-    sure, right = p.max(axis=1), p.argmax(axis=1) == given.truth
-    place = np.minimum((sure * BINS).astype(np.int64), BINS - 1)
-    count = np.bincount(place, minlength=BINS)
-    most = np.maximum(count, 1)
-    return np.stack(
-        [count, np.bincount(place, sure, BINS) / most, np.bincount(place, right.astype(np.float64), BINS) / most],
-        axis=1,
-    )
+class Confidence:
+    """How sure answers are at a temperature, and how often right then. Answers are added part by part; of them only
+    sums are kept."""
+
+    def __init__(self, temperature: float = 1.0) -> None:
+        self.temperature = temperature
+        self._sums = np.zeros((3, BINS))  # frames, confidence, right answers
+
+    def add(self, given: Answers) -> None:
+        """Counts these too."""
+        for part in given.chunks():
+            p = probabilities(part.logits, self.temperature)
+            sure, right = p.max(axis=1), p.argmax(axis=1) == part.truth
+            place = np.minimum((sure * BINS).astype(np.int64), BINS - 1)
+            for sums, values in zip(self._sums, (None, sure, right), strict=True):
+                sums += np.bincount(place, values, BINS)
+
+    @property
+    def reliability(self) -> NDArray[np.float64]:
+        """[BINS, 3]: frames, mean confidence and share of right answers in each bin of confidence."""
+        count, sure, right = self._sums
+        most = np.maximum(count, 1)
+        return np.stack([count, sure / most, right / most], axis=1)
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error: the mean distance of confidence and accuracy over 15 bins, weighted by their
+        frames."""
+        count, sure, right = self.reliability.T
+        return float((count * np.abs(sure - right)).sum() / count.sum())
+
+
+def confidence(parts: Iterable[Answers], temperatures: Sequence[float]) -> tuple[Confidence, ...]:
+    """Of all parts, at each of these temperatures; a part is let go before the next is asked for."""
+    found = tuple(map(Confidence, temperatures))
+    for part in parts:
+        for one in found:
+            one.add(part)
+    return found
 
 
 def calibration_error(given: Answers, temperature: float = 1.0) -> float:
-    """Expected calibration error: the mean distance of confidence and accuracy over 15 bins, weighted by their
-    frames."""
-    count, sure, right = reliability(given, temperature).T
-    return float((count * np.abs(sure - right)).sum() / count.sum())
+    """`Confidence.error` of these answers."""
+    return confidence([given], [temperature])[0].error
 
 
 def fit_temperature(given: Answers) -> float:

@@ -19,7 +19,8 @@ from aether_temporal.simulation.simulated import FRAME_RATE
 from aether_temporal.torch.exchange import Description, to_blob
 from aether_temporal.torch.network import NetworkConfig
 
-from .calibration import answers
+from .answers import answers
+from .calibration import confidence
 from .corpus import Track
 from .crops import Augmentation, Crops
 from .fitting import FitConfig, fit, some_frames
@@ -110,7 +111,7 @@ def train_demo(
         run.write("model.rvne", blob.serialize())
         run.write("result.json", {"bytes": len(blob.serialize()), "scores": {UNSEEN: scores.document()}})
         given = answers(model, unseen, delay=DELAY, warm_up=WARM_UP, capacity=CAPACITY)
-        draw_run(run, ACTIVITIES, {UNSEEN: scores}, {UNSEEN: given}, 1.0)
+        draw_run(run, ACTIVITIES, {UNSEEN: scores}, {UNSEEN: confidence(given, [1.0])})
     if out is not None:
         blob.save(out)
     return blob, scores

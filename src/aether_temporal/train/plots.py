@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .calibration import Answers, calibration_error, reliability
+from .calibration import Confidence
 from .run import Run
 from .scoring import Scores
 
@@ -28,15 +28,16 @@ def can_draw() -> bool:
 
 
 def draw_run(
-    run: Run, classes: Sequence[str], scores: Mapping[str, Scores], given: Mapping[str, Answers], temperature: float
+    run: Run, classes: Sequence[str], scores: Mapping[str, Scores], sure: Mapping[str, Sequence[Confidence]]
 ) -> list[str]:
-    """Writes plots/*.png into the run's folder; the names of the files. RunError for a full disk."""
+    """Writes plots/*.png into the run's folder; the names of the files. sure: by what was scored, before calibration
+    and, where there was one, after it. RunError for a full disk."""
     if run.folder is None or not can_draw():
         return []
     figures = {
         "plots/loss.png": loss_figure(run),
         "plots/confusion.png": _confusions(classes, scores),
-        "plots/confidence.png": _confidence(given, temperature),
+        "plots/confidence.png": _confidence(sure),
     }
     for name, figure in figures.items():
         buffer = io.BytesIO()
@@ -91,17 +92,14 @@ def _confusions(classes: Sequence[str], scores: Mapping[str, Scores]) -> Figure:
     return figure
 
 
-def _confidence(given: Mapping[str, Answers], temperature: float) -> Figure:
-    figure, axes = figure_of(len(given), 3.8)
-    for place, (name, found) in zip(axes, given.items(), strict=True):
+def _confidence(sure: Mapping[str, Sequence[Confidence]]) -> Figure:
+    figure, axes = figure_of(len(sure), 3.8)
+    for place, (name, found) in zip(axes, sure.items(), strict=True):
         place.plot([0, 1], [0, 1], color="0.7", lw=1)
-        scaled = {"before": 1.0, "after": temperature} if temperature != 1.0 else {"not calibrated": 1.0}
-        for label, t in scaled.items():
-            count, sure, right = reliability(found, t).T
-            there = count > 0
-            place.plot(
-                sure[there], right[there], marker="o", ms=3, label=f"{label}: error {calibration_error(found, t):.3f}"
-            )
+        labels = ("before", "after") if len(found) == 2 else ("not calibrated",)
+        for label, one in zip(labels, found, strict=True):
+            there = one.reliability[one.reliability[:, 0] > 0]
+            place.plot(there[:, 1], there[:, 2], marker="o", ms=3, label=f"{label}: error {one.error:.3f}")
         place.set_title(name, fontsize=9)
         place.set_xlabel("confidence")
         place.set_xlim(0, 1)
