@@ -1,4 +1,5 @@
-/* docs/spec/state.md: everything of a cache's memory but the staged sums, dead rows as zeros. */
+/* docs/spec/state.md: a cache's memory from `sums` on, with the block sums of the committed tokens there whichever place they have,
+   and dead rows as zeros. What stands before is staged, or follows from the rows. */
 #include "bits.h"
 #include "cache_rows.h"
 #include "cache_payload.h"
@@ -59,9 +60,11 @@ static int finite16(const unsigned char *p, size_t bytes) {
 
 int aether_cache_payload_sound(const aether_cache *cache, const unsigned char *payload) {
     const aether_cache_layout at = cache->at;
-    const unsigned char *rows = payload + (at.rows_k - at.sums);
-    return aether_payload_finite(payload, at.rows_k - at.sums) && (cache->dtype != AETHER_BINARY32 ? finite16(rows, at.total - at.rows_k)
-                                                                                      : aether_payload_finite(rows, at.total - at.rows_k));
+    const size_t singles = at.rows_k - at.sums, rows = at.total - at.rows_k; /* sums and means; rows of the cache's type */
+    if (cache->dtype == AETHER_BINARY32) {
+        return aether_payload_finite(payload, singles + rows);
+    }
+    return aether_payload_finite(payload, singles) && finite16(payload + singles, rows);
 }
 
 static void widen_row(const aether_cache *cache, size_t row, size_t widened) {

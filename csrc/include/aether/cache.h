@@ -18,11 +18,11 @@ typedef enum aether_policy {
 typedef struct aether_cache_layout {
     size_t n_rows, n_blocks;     /* physical token rows and block means */
     size_t row;                  /* elements a row */
-    size_t staged;               /* binary32 [2][row]: block sums with the staged token, in turn with `sums` */
+    size_t staged;               /* binary32 [2][row]: block sums with the staged token; at odd lengths without it */
     size_t n_near;               /* rows kept widened: those of the window, or none */
     size_t near_k, near_v;       /* binary32 [n_near][row], token t in row t % n_near */
     size_t near_globals;         /* binary32 [n_globals][2][row], where rows are kept widened */
-    size_t sums;                 /* binary32 [2][row]: block sums of the committed tokens */
+    size_t sums;                 /* binary32 [2][row]: block sums of the committed tokens; at odd lengths with the staged one */
     size_t mean_k, mean_v;       /* binary32 [n_blocks][row] */
     size_t rows_k, rows_v;       /* [n_rows][row] of the cache's type, token t in row t % n_rows */
     size_t globals_k, globals_v; /* [n_globals][row] of the cache's type */

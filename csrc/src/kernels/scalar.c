@@ -72,7 +72,7 @@ static void widen(const uint16_t *half, float *x, size_t n) {
     for (; x != end; x++, half++) {
         WIDEN(0);
     }
-    for (; (most & 0x10000000u) != 0 && x != first;) {
+    while ((most & 0x10000000u) != 0 && x != first) {
         *--x = aether_widen(*--half);
     }
 }

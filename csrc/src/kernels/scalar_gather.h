@@ -54,7 +54,8 @@
         SCORES_2(NEXT, 7, widened); \
     } while (0)
 
-/* Scores of n rows with the heads whose query stands in query [dim][HEADS], two rows at a time. */
+/* Scores of n rows with the heads whose query stands in query [dim][HEADS], two rows at a time. Sums begin with a product where
+   rows are binary32 and have eight dims: for binary16 that would be more code than it saves. */
 #define SCORES(name, type, widened)                                                                                \
     static void name(const float *query, size_t dim, const void *const *rows, size_t n, float scale, float *s) {   \
         const float *const end = query + HEADS * dim;                                                              \
@@ -140,8 +141,8 @@ static AETHER_NOINLINE float weights(float *s, size_t step, size_t n, float most
     return sum;
 }
 
-/* Scores of one head to weights, those of the first n_half rows times 2^112; 1 / their sum. No sum of powers of two times a
-   weight that is normal, or zero, rounds otherwise than the sum of the weights. */
+/* Scores of one head to weights, those of the first n_half rows times 2^112; 1 / their sum. Weights are normal or zero, and at most
+   MOST_SCALED are scaled: their sum is finite, and rounds as that of the weights themselves. */
 static float softmax(float *s, size_t step, size_t n, size_t n_half, float most) {
     float sum = 0.0f;
     if (n_half > 0) {
