@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -81,10 +84,39 @@ def test_answers_in_parts_and_from_a_disk_give_the_same_figures(tmp_path: Path) 
 def test_answers_that_fill_a_disk_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("/dev/full is not there")
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: Path("/dev/full").open("w+b", buffering=0))
+
+    def full(**_: object) -> IO[bytes]:
+        return Path("/dev/full").open("w+b", buffering=0)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
     with pytest.raises(OSError, match="No space left") as error:
         stored([drawn(1.0, 100)], tmp_path)
     assert error.value.filename == str(tmp_path)
+
+
+def test_a_long_recording_has_the_same_answers_and_takes_no_memory_by_its_frames() -> None:
+    """The core's workspace is no memory of Python's: what the process takes more, in a process of its own."""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("/proc/self/status, which tells what a process took at most, is not there")
+    code = """
+import numpy as np
+from aether_temporal import TemporalModel
+from aether_temporal.train.answers import logits_of
+frames = np.random.default_rng(0).random((40_000, 56), np.float32)
+model = TemporalModel.from_blob("activity")
+logits_of(model, frames[:1000], 128)
+def most(): return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+before = most()
+found = logits_of(model, frames, 128)
+after = most()
+whole = model.forward(frames, 128)
+print(after - before, most() - before, found.tobytes() == whole.tobytes())
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout
+    streamed, at_once, same = said.split()
+    assert same == "True"
+    assert int(streamed) < 4096  # KiB; the answers themselves are 800
+    assert int(at_once) > 4 * 4096
 
 
 def test_answers_are_those_of_frames_with_a_label_recording_by_recording() -> None:

@@ -18,6 +18,9 @@ from .corpus import Track
 _CHUNK = 1 << 14
 """Logits at a time, where something is computed from them in binary64."""
 
+_AT_ONCE = 1 << 14
+"""Frames of a recording up to which it is answered at once, which is faster and takes up to some KiB a frame."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Answers:
@@ -37,6 +40,17 @@ class Answers:
             yield Answers(self.logits[start : start + rows], self.truth[start : start + rows])
 
 
+def logits_of(model: TemporalModel, frames: NDArray[np.float32], capacity: int | None) -> NDArray[np.float32]:
+    """`model.forward` of a recording that may be long: where a capacity bounds what is seen, by a stream, whose answers
+    are the same bits."""
+    if capacity is None or len(frames) <= _AT_ONCE:
+        return model.forward(frames, capacity)
+    stream, found = model.stream(capacity), np.empty((len(frames), model.n_classes), np.float32)
+    for index, frame in enumerate(frames):
+        found[index] = stream.push(frame)
+    return found
+
+
 def answers(
     model: TemporalModel, tracks: Sequence[Track], *, delay: int, warm_up: int, capacity: int | None = None
 ) -> Iterator[Answers]:
@@ -48,7 +62,7 @@ def answers(
         labels = np.asarray(track.labels[begin - delay : max(0, len(track) - delay)])
         known = labels >= 0
         if known.any():
-            found = model.forward(track.frames, capacity)[begin:]
+            found = logits_of(model, track.frames, capacity)[begin:]
             count += int(known.sum())
             yield Answers(found if known.all() else found[known], labels[known].astype(kind))
     if not count:

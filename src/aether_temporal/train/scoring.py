@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from aether_temporal.model import TemporalModel
 from aether_temporal.recordings import RecordingError
 
+from .answers import logits_of
 from .corpus import Track
 
 WINDOW = 50
@@ -81,7 +82,7 @@ def score(
     confusion = np.zeros((classes, classes), dtype=np.int64)
     fresh = frames = delayed = frame_count = delayed_count = 0
     for track in tracks:
-        answers = model.forward(track.frames, capacity).argmax(axis=1)
+        answers = logits_of(model, track.frames, capacity).argmax(axis=1)
         frames += int((answers == track.labels).sum())
         frame_count += int((track.labels >= 0).sum())
         late = track.labels[: max(0, len(answers) - delay)]
