@@ -6,8 +6,8 @@ def _busy(field):
 
 
 cdef aether_dtype _dtype(object name) except *:
-    expect_choice(name, CACHE_DTYPES, "dtype")
-    cdef int kind = CACHE_DTYPES.index(name)
+    expect_choice(name, _CACHE_DTYPES, "dtype")
+    cdef int kind = _CACHE_DTYPES.index(name)
     return <aether_dtype> kind
 
 
@@ -87,7 +87,7 @@ cdef class Cache:
     @property
     def dtype(self):
         """How keys and values are kept: "float32", "float16" or "float16-widened"."""
-        return CACHE_DTYPES[self.cache.dtype]
+        return _CACHE_DTYPES[self.cache.dtype]
 
     @property
     def on_full(self):

@@ -235,7 +235,7 @@ cdef class Stream:
     @property
     def dtype(self):
         """Type of the cache: "float32", "float16" or "float16-widened"."""
-        return CACHE_DTYPES[self.stream.dtype]
+        return _CACHE_DTYPES[self.stream.dtype]
 
     @property
     def nbytes(self):
