@@ -4,6 +4,7 @@
 #include "../exp.h"
 #include "../fpenv.h"
 #include "scalar_half.h"
+#include "scalar_hints.h"
 #include "variants.h"
 
 #define HEADS 4u

@@ -11,17 +11,6 @@
 #define SINGLE(x) (x)
 #define HALF_SCALE 0x1p112f
 
-/* Keeps a constant in its register: compilers for processors that load constants from memory do so again in every turn. */
-#if defined(__GNUC__)
-#define KEEP(constant) __asm__("" : "+r"(constant))
-#define RARELY(condition) __builtin_expect(condition, 0)
-#define INLINE static inline __attribute__((always_inline)) /* a call with more than six arguments costs as much as a small layer */
-#else
-#define KEEP(constant) (void)(constant)
-#define RARELY(condition) (condition)
-#define INLINE static inline
-#endif
-
 /* 1 when every value times 2^112 is finite. */
 static inline int scalar_can_scale(const float *x, size_t n) {
     const uint32_t limit = 0x47800000u; /* 2^16 */
