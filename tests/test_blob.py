@@ -26,7 +26,6 @@ from aether_temporal import (
     BlobLengthError,
     BlobMagicError,
     BlobTooShortError,
-    CarrierSettings,
     ConvolutionSettings,
     EmbeddingSettings,
     FeedForwardSettings,
@@ -41,6 +40,7 @@ from aether_temporal import (
     ResultOverflowError,
     ShapeError,
     StemSettings,
+    SubcarrierSettings,
     TemporalModel,
     WeightBlob,
     WeightBlobHeader,
@@ -221,7 +221,7 @@ def all_settings(rng: np.random.Generator, header: WeightBlobHeader, width: int)
         pattern=PatternSettings(
             window=7, block_size=5, history=40, use_log_stride=True, use_landmarks=False, global_tokens=(0, 4)
         ),
-        carriers=CarrierSettings(9, [8, 1]),
+        subcarriers=SubcarrierSettings(9, [8, 1]),
         gain="mean",
         normalisation=NormalisationSettings(mean=draw(header.input_dim), scale=draw(header.input_dim)),
         projection=ProjectionSettings(matrix=draw(header.input_dim, width), bias=draw(width)),
@@ -310,7 +310,7 @@ def test_every_section_written_by_hand_is_read_and_written_back(binary16: bool) 
     assert found.frame_rate == 50.0
     assert found.stem is not None
     assert found.stem.activation == "relu"
-    assert (found.carriers.n_pairs, list(found.carriers.index)) == (5, [4, 1])
+    assert (found.subcarriers.n_pairs, list(found.subcarriers.index)) == (5, [4, 1])
     core = blob.weights[: blob.header.core_bytes(blob.width)]
     assert WeightBlob(blob.header.replace(extension=False), core, found).serialize() == raw
 
@@ -349,9 +349,9 @@ WRONG: dict[str, tuple[type[Exception], str, Callable[[ModelSettings], ModelSett
     "block": (InvalidConfigError, "pattern.block_size", replaced("pattern", block_size=0)),
     "history": (InvalidConfigError, "pattern.history", replaced("pattern", history=0)),
     "globals": (InvalidConfigError, "pattern.global_tokens", replaced("pattern", global_tokens=(2**32,))),
-    "pairs": (InvalidConfigError, "carriers.n_pairs", replaced("carriers", n_pairs=65_536)),
-    "carriers": (InvalidConfigError, "carriers.index", replaced("carriers", index=[9, 0])),
-    "carrier-count": (ShapeError, "carriers.index", replaced("carriers", index=[1])),
+    "pairs": (InvalidConfigError, "subcarriers.n_pairs", replaced("subcarriers", n_pairs=65_536)),
+    "subcarriers": (InvalidConfigError, "subcarriers.index", replaced("subcarriers", index=[9, 0])),
+    "subcarrier-count": (ShapeError, "subcarriers.index", replaced("subcarriers", index=[1])),
     "gain": (InvalidConfigError, "gain", lambda s: s.replace(gain="median")),
     "mean": (ShapeError, "normalisation.mean", replaced("normalisation", mean=np.zeros(3))),
     "scale": (InvalidConfigError, "normalisation.scale", replaced("normalisation", scale=[np.nan, 1])),

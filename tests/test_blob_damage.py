@@ -286,7 +286,7 @@ def value_damage() -> Iterator[tuple[str, Extended]]:
         yield f"{n} global tokens", put(1, 16, words(n))
     yield "global tokens descending", put(1, 20, words(3, 0))
     yield "global tokens equal", put(1, 20, words(3, 3))
-    yield "carrier beyond n_pairs", put(2, 0, words(4))
+    yield "subcarrier beyond n_pairs", put(2, 0, words(4))
     yield "n_pairs 0", put(2, 0, words(0))
     for kind in (2, 256, 0xFFFFFFFF):
         yield f"gain kind {kind}", put(3, 0, words(kind))

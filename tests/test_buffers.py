@@ -272,13 +272,13 @@ def test_bad_raw_frames_are_named(plain_blob: WeightBlob) -> None:
     for bad in (np.full((16, 2), 128), np.full((16, 2), 0.5), np.full((16, 2), "a")):
         with pytest.raises(TypeError, match="iq: expected"):
             model.csi_frame(bad)
-    for carriers in ([-1], [65_536], [0.5], [[0]]):
-        with pytest.raises(InvalidArgumentError, match="carriers"):
-            csi_amplitude(good, carriers)
-    for carriers in ("abc", [[1], [2, 3]]):
-        with pytest.raises(InputTypeError, match="carriers"):
-            csi_amplitude(good, carriers)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="carriers: expected indices below 16, found 16"):
+    for subcarriers in ([-1], [65_536], [0.5], [[0]]):
+        with pytest.raises(InvalidArgumentError, match="subcarriers"):
+            csi_amplitude(good, subcarriers)
+    for subcarriers in ("abc", [[1], [2, 3]]):
+        with pytest.raises(InputTypeError, match="subcarriers"):
+            csi_amplitude(good, subcarriers)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="subcarriers: expected indices below 16, found 16"):
         csi_amplitude(good, [0, 16])
 
 

@@ -439,11 +439,13 @@ def test_crc_and_amplitudes() -> None:
         data = case.inputs[0].words().astype("<u4").tobytes()[: case.params[0]]
         assert at.crc32(data) == case.stored[0] == zlib.crc32(data), case.name
     for case in _cases(Kernel.AMPLITUDE):
-        pairs, n, picked = case.params
+        pairs, n, selected = case.params
         iq = np.frombuffer(case.inputs[0].words().astype("<u4").tobytes()[: 2 * pairs], dtype=np.int8).reshape(pairs, 2)
-        carriers = np.frombuffer(case.inputs[1].words().astype("<u4").tobytes(), dtype="<u2")[:n] if picked else None
+        subcarriers = (
+            np.frombuffer(case.inputs[1].words().astype("<u4").tobytes(), dtype="<u2")[:n] if selected else None
+        )
         if case.status == "OK":
-            assert not case.differences(_bits(at.csi_amplitude(iq, carriers)))
+            assert not case.differences(_bits(at.csi_amplitude(iq, subcarriers)))
         else:
             with pytest.raises(_refusal(case.status)):
-                at.csi_amplitude(iq, carriers)
+                at.csi_amplitude(iq, subcarriers)

@@ -406,25 +406,25 @@ static void run_gather(golden_run *run) {
 
 static void run_amplitude(golden_run *run) {
     const uint32_t *p = run->c.params;
-    golden_input iq, carriers;
+    golden_input iq, subcarriers;
     golden_sink sink;
     aether_status status;
     int8_t *bytes;
     uint16_t *picked;
     float *out;
-    if (run->c.n_params != 3 || !golden_input_at(&run->c, 0, &iq) || (p[2] && !golden_input_at(&run->c, 1, &carriers)) ||
-        p[0] > 2 * (size_t)iq.count || (p[2] && p[1] > 2 * (size_t)carriers.count)) {
+    if (run->c.n_params != 3 || !golden_input_at(&run->c, 0, &iq) || (p[2] && !golden_input_at(&run->c, 1, &subcarriers)) ||
+        p[0] > 2 * (size_t)iq.count || (p[2] && p[1] > 2 * (size_t)subcarriers.count)) {
         return;
     }
     bytes = golden_take(&run->arena, iq.count, sizeof(uint32_t));
-    picked = golden_take(&run->arena, p[2] ? carriers.count : 1, sizeof(uint32_t));
+    picked = golden_take(&run->arena, p[2] ? subcarriers.count : 1, sizeof(uint32_t));
     out = golden_take(&run->arena, p[1], sizeof(float));
     if (!golden_ready(run)) {
         return;
     }
     golden_fill(&iq, 0, iq.count, bytes);
     if (p[2]) {
-        golden_fill(&carriers, 0, carriers.count, picked);
+        golden_fill(&subcarriers, 0, subcarriers.count, picked);
     }
     golden_sink_open(&sink, &run->c, "function", 0);
     status = aether_csi_amplitude(bytes, p[0], p[2] ? picked : NULL, p[1], out);

@@ -81,14 +81,14 @@ static void read_pattern(cursor *c, aether_config *config) {
     config->globals = (const uint32_t *)(const void *)take(c, config->n_globals, 4);
 }
 
-static void read_carriers(cursor *c, aether_model *m) {
+static void read_subcarriers(cursor *c, aether_model *m) {
     uint32_t f, at;
-    m->n_pairs = take_in(c, "carriers.n_pairs", "1 to 65535", 1, UINT16_MAX);
+    m->n_pairs = take_in(c, "subcarriers.n_pairs", "1 to 65535", 1, UINT16_MAX);
     at = c->at;
-    m->carriers = (const uint16_t *)(const void *)take(c, m->header.input_dim, 2);
+    m->subcarriers = (const uint16_t *)(const void *)take(c, m->header.input_dim, 2);
     for (f = 0; c->status == AETHER_OK && f < m->header.input_dim; f++) {
-        if (m->carriers[f] >= m->n_pairs) {
-            refuse(c, "carriers.index", "less than n_pairs", m->carriers[f], at + 2 * f);
+        if (m->subcarriers[f] >= m->n_pairs) {
+            refuse(c, "subcarriers.index", "less than n_pairs", m->subcarriers[f], at + 2 * f);
         }
     }
 }
@@ -204,7 +204,7 @@ static void read_timing(cursor *c, aether_model *m) {
 #define LAST_SECTION 16u
 
 static const char *const SECTIONS[LAST_SECTION + 1] = {
-    NULL,          "pattern", "carriers",     "gain",    "normalisation", "input_projection", "norm",       "convolution",
+    NULL,          "pattern", "subcarriers",     "gain",    "normalisation", "input_projection", "norm",       "convolution",
     "bias",        "feed_forward", "pooling", "embedding", "class_names", "frame_rate",       "provenance", "stem",
     "timing",
 };
@@ -217,7 +217,7 @@ static void read_section(cursor *c, uint32_t id, aether_model *m, aether_config 
         read_pattern(c, config);
         break;
     case 2:
-        read_carriers(c, m);
+        read_subcarriers(c, m);
         break;
     case 3:
         m->gain = take_in(c, "gain.kind", "0 or 1", 0, 1);

@@ -8,7 +8,7 @@
 
 #include "esp_err.h"
 
-/* One frame: pairs of signed bytes in the driver's order (imaginary part first; LLTF first, carriers 0..31, -32..-1). Valid during the
+/* One frame: pairs of signed bytes in the driver's order (imaginary part first; LLTF first, subcarriers 0..31, -32..-1). Valid during the
    call only. */
 typedef struct {
     const int8_t *iq;

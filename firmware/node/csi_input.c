@@ -8,7 +8,7 @@ aether_status node_csi_frame(const aether_model *model, const int8_t *iq, size_t
     const aether_status status = aether_csi_frame(model, iq, n_pairs, out);
     size_t f;
     for (f = 0; status == AETHER_OK && first_invalid && f < model->header.input_dim; f++) {
-        if ((model->carriers != NULL ? model->carriers[f] : f) < INVALID_PAIRS) {
+        if ((model->subcarriers != NULL ? model->subcarriers[f] : f) < INVALID_PAIRS) {
             out[f] = 0.0f;
         }
     }

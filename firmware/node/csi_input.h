@@ -1,5 +1,5 @@
 /* From what a Wi-Fi driver hands over to a frame of a model, and to a raw frame for a recorder. Pairs stay in the driver's order, which is
-   also the order of Espressif's text and of the recordings that models are trained on: a blob's `carriers` index means the same place. */
+   also the order of Espressif's text and of the recordings that models are trained on: a blob's `subcarriers` index means the same place. */
 #ifndef NODE_CSI_INPUT_H
 #define NODE_CSI_INPUT_H
 

@@ -43,7 +43,6 @@ from .head import AetherTemporalHead, KvCache
 from .model import ArrayInfo, ModelMemory, TemporalModel, TemporalStream, csi_amplitude
 from .settings import (
     BiasSettings,
-    CarrierSettings,
     ConvolutionSettings,
     EmbeddingSettings,
     FeedForwardSettings,
@@ -54,6 +53,7 @@ from .settings import (
     PoolingSettings,
     ProjectionSettings,
     StemSettings,
+    SubcarrierSettings,
     TimingSettings,
 )
 
@@ -74,7 +74,6 @@ __all__ = [
     "CacheBusyError",
     "CacheFullError",
     "CacheMismatchError",
-    "CarrierSettings",
     "Clock",
     "ConvolutionSettings",
     "EmbeddingSettings",
@@ -99,6 +98,7 @@ __all__ = [
     "SavedStateError",
     "ShapeError",
     "StemSettings",
+    "SubcarrierSettings",
     "TemporalError",
     "TemporalHeadConfig",
     "TemporalModel",

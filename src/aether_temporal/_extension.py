@@ -19,7 +19,6 @@ from .settings import (
     MAX_DUE,
     MAX_GAP,
     BiasSettings,
-    CarrierSettings,
     ConvolutionSettings,
     EmbeddingSettings,
     FeedForwardSettings,
@@ -30,6 +29,7 @@ from .settings import (
     PoolingSettings,
     ProjectionSettings,
     StemSettings,
+    SubcarrierSettings,
     TimingSettings,
     real_array,
 )
@@ -86,13 +86,13 @@ def _pattern(p: PatternSettings) -> bytes:
     return struct.pack(f"<5I{len(tokens)}I", window, block, history, switches, len(tokens), *tokens)
 
 
-def _carriers(c: CarrierSettings, s: Shape) -> bytes:
+def _subcarriers(c: SubcarrierSettings, s: Shape) -> bytes:
     index = np.asarray(c.index)
-    pairs = _whole(c.n_pairs, 1, 0xFFFF, "carriers.n_pairs")
+    pairs = _whole(c.n_pairs, 1, 0xFFFF, "subcarriers.n_pairs")
     if index.shape != (s.input_dim,):
-        raise ShapeError.of("carriers.index", f"shape {(s.input_dim,)}", index.shape)
+        raise ShapeError.of("subcarriers.index", f"shape {(s.input_dim,)}", index.shape)
     for i in index.tolist():
-        _whole(i, 0, pairs - 1, "carriers.index")
+        _whole(i, 0, pairs - 1, "subcarriers.index")
     return struct.pack("<I", pairs) + index.astype("<u2").tobytes()
 
 
@@ -205,8 +205,8 @@ def _sections(settings: ModelSettings, s: Shape) -> dict[int, bytes]:
     out: dict[int, bytes] = {}
     if settings.pattern is not None:
         out[1] = _pattern(settings.pattern)
-    if settings.carriers is not None:
-        out[2] = _carriers(settings.carriers, s)
+    if settings.subcarriers is not None:
+        out[2] = _subcarriers(settings.subcarriers, s)
     if settings.gain is not None:
         if settings.gain not in GAINS:
             raise InvalidConfigError.of("gain", " or ".join(GAINS), settings.gain)
@@ -298,9 +298,9 @@ def _read_pattern(r: _Reader, s: Shape) -> PatternSettings:
     )
 
 
-def _read_carriers(r: _Reader, s: Shape) -> CarrierSettings:
+def _read_subcarriers(r: _Reader, s: Shape) -> SubcarrierSettings:
     pairs = r.u32()
-    return CarrierSettings(pairs, np.frombuffer(r.payload, "<u2", s.input_dim, r.at).copy())
+    return SubcarrierSettings(pairs, np.frombuffer(r.payload, "<u2", s.input_dim, r.at).copy())
 
 
 def _read_normalisation(r: _Reader, s: Shape) -> NormalisationSettings:
@@ -363,7 +363,7 @@ def _read_timing(r: _Reader, s: Shape) -> TimingSettings:
 
 _READERS: dict[int, tuple[str, Callable[[_Reader, Shape], object]]] = {
     1: ("pattern", _read_pattern),
-    2: ("carriers", _read_carriers),
+    2: ("subcarriers", _read_subcarriers),
     3: ("gain", lambda r, s: GAINS[r.u32()]),
     4: ("normalisation", _read_normalisation),
     5: ("projection", _read_projection),

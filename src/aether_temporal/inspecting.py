@@ -123,13 +123,13 @@ def describe_settings(settings: ModelSettings | None) -> dict[str, Any] | None:
     """The settings without the arrays' values; None for a plain version 1 blob."""
     if settings is None:
         return None
-    pattern, carriers, pooling = settings.pattern, settings.carriers, settings.pooling
+    pattern, subcarriers, pooling = settings.pattern, settings.subcarriers, settings.pooling
     convolution, feed_forward, embedding = settings.convolution, settings.feed_forward, settings.embedding
     return {
         "pattern": None if pattern is None else asdict(pattern),
-        "carriers": None
-        if carriers is None
-        else {"n_pairs": carriers.n_pairs, "index": [int(i) for i in np.asarray(carriers.index)]},
+        "subcarriers": None
+        if subcarriers is None
+        else {"n_pairs": subcarriers.n_pairs, "index": [int(i) for i in np.asarray(subcarriers.index)]},
         "gain": settings.gain or "none",
         "normalisation": settings.normalisation is not None,
         "projection": settings.projection is not None,

@@ -184,7 +184,7 @@ class TemporalModel(_core.Model):
 
     def csi_frame(self, iq: ArrayLike) -> NDArray[np.float32]:
         """The frame this model asks for out of raw CSI: int8 pairs [n_pairs, 2] (I and Q in either order) to the
-        amplitudes of the model's carriers, float32 (input_dim,). ShapeError, InputTypeError."""
+        amplitudes of the model's subcarriers, float32 (input_dim,). ShapeError, InputTypeError."""
         return self.amplitudes(_pairs(iq))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -205,17 +205,17 @@ def _pairs(iq: Any) -> NDArray[np.int8]:
     return array
 
 
-def csi_amplitude(iq: ArrayLike, carriers: ArrayLike | None = None) -> NDArray[np.float32]:
-    """sqrt(I*I + Q*Q), correctly rounded, of int8 pairs [n_pairs, 2]; of pairs `carriers` (indices), or of all.
-    Float32, one value a carrier. ShapeError, InputTypeError, InvalidArgumentError."""
+def csi_amplitude(iq: ArrayLike, subcarriers: ArrayLike | None = None) -> NDArray[np.float32]:
+    """sqrt(I*I + Q*Q), correctly rounded, of int8 pairs [n_pairs, 2]; of pairs `subcarriers` (indices), or of all.
+    Float32, one value a subcarrier. ShapeError, InputTypeError, InvalidArgumentError."""
     index = None
-    if carriers is not None:
-        index = as_array(carriers, "carriers")
+    if subcarriers is not None:
+        index = as_array(subcarriers, "subcarriers")
         if (
             index.ndim != 1
             or index.dtype.kind not in "iu"
             or (index.size and (index.min() < 0 or index.max() > 0xFFFF))
         ):
-            raise InvalidArgumentError.of("carriers", "a vector of indices from 0 to 65535", repr(carriers))
+            raise InvalidArgumentError.of("subcarriers", "a vector of indices from 0 to 65535", repr(subcarriers))
         index = np.ascontiguousarray(index, dtype=np.uint16)
     return _core.csi_amplitude(_pairs(iq), index)

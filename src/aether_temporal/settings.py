@@ -19,7 +19,6 @@ from .errors import InvalidConfigError, ShapeError
 
 __all__ = [
     "BiasSettings",
-    "CarrierSettings",
     "ConvolutionSettings",
     "EmbeddingSettings",
     "FeedForwardSettings",
@@ -30,6 +29,7 @@ __all__ = [
     "PoolingSettings",
     "ProjectionSettings",
     "StemSettings",
+    "SubcarrierSettings",
     "TimingSettings",
 ]
 
@@ -47,7 +47,7 @@ class PatternSettings:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class CarrierSettings:
+class SubcarrierSettings:
     """Feature `f` is the amplitude of I/Q pair `index[f]` ([input_dim], each below `n_pairs`) of a raw frame."""
 
     n_pairs: int
@@ -164,7 +164,7 @@ class ModelSettings:
 
     width: int | None = None
     pattern: PatternSettings | None = None
-    carriers: CarrierSettings | None = None
+    subcarriers: SubcarrierSettings | None = None
     gain: Literal["none", "mean"] | None = None
     normalisation: NormalisationSettings | None = None
     projection: ProjectionSettings | None = None

@@ -10,10 +10,10 @@ import numpy as np
 from click.testing import CliRunner, Result
 
 from aether_temporal import (
-    CarrierSettings,
     EmbeddingSettings,
     ModelSettings,
     PatternSettings,
+    SubcarrierSettings,
     WeightBlob,
     WeightBlobHeader,
 )
@@ -54,7 +54,7 @@ def make_blob(input_dim: int = 6, n_pairs: int | None = None, embed: int = 5, se
     settings = ModelSettings(
         pattern=PatternSettings(window=8, block_size=4, history=64),
         gain="mean",
-        carriers=None if n_pairs is None else CarrierSettings(n_pairs, np.arange(input_dim) * 2),
+        subcarriers=None if n_pairs is None else SubcarrierSettings(n_pairs, np.arange(input_dim) * 2),
         embedding=EmbeddingSettings(matrix=draw(input_dim, embed), bias=draw(embed)),
         class_names=["sit", "walk", "turn"],
         frame_rate=50.0,

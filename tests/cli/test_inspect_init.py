@@ -25,7 +25,7 @@ def test_inspect_says_everything(tmp_path: Path) -> None:
     assert document["crc32"] == f"0x{struct.unpack('<I', raw[-4:])[0]:08X}"
     assert document["header"]["head_dim"] == 4
     assert document["settings"]["class_names"] == ["sit", "walk", "turn"]
-    assert document["settings"]["carriers"] == {"n_pairs": 12, "index": [0, 2, 4, 6, 8, 10]}
+    assert document["settings"]["subcarriers"] == {"n_pairs": 12, "index": [0, 2, 4, 6, 8, 10]}
     assert document["settings"]["embedding_dim"] == 5
     assert document["settings"]["provenance"] == "made for a test"
     memory = TemporalModel.from_blob(raw).memory(capacity=100, dtype="float16")

@@ -174,12 +174,12 @@ def test_wrong_width_names_what_was_expected_and_found(tmp_path: Path) -> None:
     assert error.startswith("aether: ")
     assert "frame width: expected 6 features a frame, as the model has them, found 7" in error
     assert len(error.splitlines()) == 1
-    call("run", save_model(tmp_path), tmp_path / "wide.npy", "--pick", "1-6")
-    error = call("run", save_model(tmp_path), tmp_path / "wide.npy", "--pick", "2-7", code=2).stderr
+    call("run", save_model(tmp_path), tmp_path / "wide.npy", "--select", "1-6")
+    error = call("run", save_model(tmp_path), tmp_path / "wide.npy", "--select", "2-7", code=2).stderr
     assert "features: expected indices 0 … 6, found 2 … 7" in error
 
 
-def test_raw_frames_become_the_models_carriers(tmp_path: Path) -> None:
+def test_raw_frames_become_the_models_subcarriers(tmp_path: Path) -> None:
     """Of 12 pairs the model takes every other one; 6 pairs are taken as they are; others are refused."""
     model = TemporalModel.from_blob(make_blob(n_pairs=12))
     iq = np.random.default_rng(3).integers(-128, 128, (9, 12, 2)).astype(np.int8)
@@ -345,8 +345,8 @@ WRONG_USAGE = {
         ["set.npz", "--recording", "a", "--enroll-session", "0"],
         "--enroll-session: expected with --enroll, found alone",
     ),
-    "indices that go down": (["set.npz", "--pick", "5-2"], "expected a range that goes up"),
-    "indices that are none": (["set.npz", "--pick", "a"], "expected indices and ranges"),
+    "indices that go down": (["set.npz", "--select", "5-2"], "expected a range that goes up"),
+    "indices that are none": (["set.npz", "--select", "a"], "expected indices and ranges"),
     "standard input by name": (["-", "--recording", "a"], "standard input"),
     "an absent gallery": (["set.npz", "--recording", "a", "--enroll", "absent.npz"], "absent.npz"),
     "a model as recording": (["model.rvne"], "expected .npz, .npy, CSI text lines"),

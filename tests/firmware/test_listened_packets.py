@@ -46,17 +46,17 @@ static int class_line(void) {
 }
 
 static int raw_line(void) {
-    unsigned node, antennas, carriers, mhz;
+    unsigned node, antennas, subcarriers, mhz;
     uint32_t sequence;
     int rssi, noise;
     unsigned char out[NODE_RAW_HEADER_BYTES];
     node_raw_header header;
-    if (scanf("%u %u %u %u %" SCNu32 " %d %d", &node, &antennas, &carriers, &mhz, &sequence, &rssi, &noise) != 7) {
+    if (scanf("%u %u %u %u %" SCNu32 " %d %d", &node, &antennas, &subcarriers, &mhz, &sequence, &rssi, &noise) != 7) {
         return 0;
     }
     header.node_id = (uint8_t)node;
     header.n_antennas = (uint8_t)antennas;
-    header.n_subcarriers = (uint16_t)carriers;
+    header.n_subcarriers = (uint16_t)subcarriers;
     header.frequency_mhz = mhz;
     header.sequence = sequence;
     header.rssi = (int8_t)rssi;
@@ -139,9 +139,9 @@ def test_classifications(node: Path) -> None:
 def test_raw_frames(node: Path) -> None:
     rng = random.Random(2)
     for _ in range(20):
-        antennas, carriers = rng.randrange(1, 5), rng.choice((52, 56, 64, 114))
-        fields = (rng.randrange(256), antennas, carriers, 2437, rng.randrange(2**32), -rng.randrange(129), -92)
-        values = rng.randbytes(2 * antennas * carriers)
+        antennas, subcarriers = rng.randrange(1, 5), rng.choice((52, 56, 64, 114))
+        fields = (rng.randrange(256), antennas, subcarriers, 2437, rng.randrange(2**32), -rng.randrange(129), -92)
+        values = rng.randbytes(2 * antennas * subcarriers)
         packet = parse(said(node, ["r " + " ".join(map(str, fields))]) + values)
         assert isinstance(packet, RawFrame)
         header = packet.header

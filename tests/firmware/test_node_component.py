@@ -130,7 +130,7 @@ def test_drop_in_interface(tmp_path: Path, program: Path, plain_blob: WeightBlob
         assert words(said["embedding"]) == stream.embedding.view(np.uint32).tolist()
     names = model.settings.class_names if model.settings else None
     assert said["class"] == f"class {names[-1] if names else 'none'}"
-    pairs = model.settings.carriers.n_pairs if model.settings and model.settings.carriers else model.input_dim
+    pairs = model.settings.subcarriers.n_pairs if model.settings and model.settings.subcarriers else model.input_dim
     iq = (np.arange(2 * pairs) * 29).astype(np.uint8).view(np.int8).reshape(-1, 2)
     assert words(said["csi"]) == model.csi_frame(iq).view(np.uint32).tolist()
 

@@ -23,7 +23,7 @@ from aether_temporal.gate.study import study, view_terms
 from aether_temporal.gate.words import gate_row
 from aether_temporal.settings import PatternSettings
 from aether_temporal.train.contrastive import ContrastConfig, contrastive_loss
-from aether_temporal.train.corpus import Corpus
+from aether_temporal.train.dataset import Dataset
 from aether_temporal.train.run import Run
 
 
@@ -81,7 +81,9 @@ def test_networks_that_have_learned_nothing_pass_no_loss_gate(tmp_path: Path) ->
     """Two kernels that do the same on weights that nobody trained: alike, and no evidence. The view of a stranger is no
     nearer to its twin than to others."""
     config = dataclasses.replace(with_pattern(REACHING), contrast=ContrastConfig(steps=1, projection=16))
-    found = [study(config, Corpus.read(save_task(tmp_path)), s, run=Run(None, {}), show_progress=False) for s in (0, 1)]
+    found = [
+        study(config, Dataset.read(save_task(tmp_path)), s, run=Run(None, {}), show_progress=False) for s in (0, 1)
+    ]
     gate = loss_gate(config, found)
     assert (gate.low, gate.high) == (1.0, 1.0)
     assert gate.beside["dense"] >= gate.beside["guessing"] == pytest.approx(math.log(23))
@@ -91,7 +93,7 @@ def test_networks_that_have_learned_nothing_pass_no_loss_gate(tmp_path: Path) ->
 
 def test_a_loss_of_next_to_nothing_is_no_measure(tmp_path: Path) -> None:
     config = dataclasses.replace(with_pattern(REACHING), contrast=ContrastConfig(steps=1, projection=16))
-    one = study(config, Corpus.read(save_task(tmp_path)), 0, run=Run(None, {}), show_progress=False)
+    one = study(config, Dataset.read(save_task(tmp_path)), 0, run=Run(None, {}), show_progress=False)
     views = {"dense": np.zeros_like(one.views["dense"]), "sparse": np.full_like(one.views["sparse"], 1e-9)}
     easy = dataclasses.replace(one, views=views)
     found = loss_gate(config, [easy, easy])
@@ -104,7 +106,7 @@ def test_a_loss_of_next_to_nothing_is_no_measure(tmp_path: Path) -> None:
 
 def test_more_seeds_are_not_all_that_is_missing_where_a_broken_kernel_does_as_well(tmp_path: Path) -> None:
     config = dataclasses.replace(with_pattern(REACHING), contrast=ContrastConfig(steps=1, projection=16))
-    one = study(config, Corpus.read(save_task(tmp_path)), 0, run=Run(None, {}), show_progress=False)
+    one = study(config, Dataset.read(save_task(tmp_path)), 0, run=Run(None, {}), show_progress=False)
     half = np.full_like(one.views["dense"], 0.5)
 
     def advice(broken: float) -> str:
@@ -134,12 +136,12 @@ def test_the_terms_of_views_are_the_loss_that_is_trained() -> None:
 
 @pytest.mark.slow
 def test_a_broken_kernel_fails_on_real_recordings(recordings_dir: Path) -> None:
-    corpus = Corpus.read(recordings_dir / "wiper_persons_0_59.npz")
+    dataset = Dataset.read(recordings_dir / "wiper_persons_0_59.npz")
     budget = ContrastConfig(steps=50, learning_rate=4e-3, head_learning_rate=4e-3, rise=10)
     whole = GateConfig(window=60, batch=15, held_out_batches=4, contrast=budget)
     broken = dataclasses.replace(whole, pattern=BROKEN)
     run = Run(None, {})
-    found = [study(broken, corpus, seed, run=run, show_progress=False) for seed in range(3)]
+    found = [study(broken, dataset, seed, run=run, show_progress=False) for seed in range(3)]
     order = order_gate(broken, found)
     assert order.outcome == "fail", order
     assert order.value < 0.8
@@ -151,10 +153,10 @@ def test_a_broken_kernel_fails_on_real_recordings(recordings_dir: Path) -> None:
 
 def test_both_kernels_begin_with_the_same_weights_and_see_the_same_batches(tmp_path: Path) -> None:
     """Over windows that the sparse kernel sees whole, whatever differs would be the harness."""
-    corpus = Corpus.read(save_task(tmp_path))
+    dataset = Dataset.read(save_task(tmp_path))
     config = with_pattern(PatternSettings(window=48, use_log_stride=True, use_landmarks=False))
     short = dataclasses.replace(config, contrast=dataclasses.replace(config.contrast, steps=3))
-    found = study(short, corpus, 7, run=Run(None, {}), show_progress=False)
+    found = study(short, dataset, 7, run=Run(None, {}), show_progress=False)
     states = [network.state_dict() for network in found.networks.values()]
     assert all((states[0][name] == states[1][name]).all() for name in states[0])
     assert found.loss["dense"] == found.loss["sparse"]
@@ -164,7 +166,7 @@ def test_only_a_kernel_with_block_means_is_drawn_with_them(tmp_path: Path) -> No
     pytest.importorskip("matplotlib")
     config = with_pattern(PatternSettings(window=5, block_size=8))
     short = dataclasses.replace(config, contrast=dataclasses.replace(config.contrast, steps=1))
-    found = study(short, Corpus.read(save_task(tmp_path)), 0, run=Run(None, {}), show_progress=False)
+    found = study(short, Dataset.read(save_task(tmp_path)), 0, run=Run(None, {}), show_progress=False)
     figure = attention(short, Verdict((), (found,), ()))
     titles = {axes.get_title(): [text.get_text() for text in axes.texts] for axes in figure.axes if axes.get_title()}
     assert titles == {"dense kernel": [], "sparse kernel": ["block means"]}

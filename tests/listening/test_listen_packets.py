@@ -77,10 +77,10 @@ REFUSED = {
     "a raw header cut": (raw()[:19], Refusal.LENGTH),
     "a raw frame cut": (raw()[:-1], Refusal.LENGTH),
     "a raw frame and more": (raw() + b"\0", Refusal.LENGTH),
-    "a raw frame of nothing": (raw(values=b"", carriers=0), Refusal.HEADER),
+    "a raw frame of nothing": (raw(values=b"", subcarriers=0), Refusal.HEADER),
     "a raw frame of no antenna": (changed(raw(), 5, b"\0", crc=False), Refusal.HEADER),
-    "a raw frame of too much": (raw(values=b"", antennas=255, carriers=65535), Refusal.HEADER),
-    "the largest that is declared, without it": (raw(values=b"", antennas=16, carriers=4096), Refusal.LENGTH),
+    "a raw frame of too much": (raw(values=b"", antennas=255, subcarriers=65535), Refusal.HEADER),
+    "the largest that is declared, without it": (raw(values=b"", antennas=16, subcarriers=4096), Refusal.LENGTH),
 }
 
 

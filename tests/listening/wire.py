@@ -61,8 +61,10 @@ def features(
     return sealed(_put(60, [*fields, *floats]))
 
 
-def raw(node: int = 1, sequence: int = 0, values: bytes = bytes(12), *, antennas: int = 1, carriers: int | None = None):
-    n = len(values) // 2 // antennas if carriers is None else carriers
+def raw(
+    node: int = 1, sequence: int = 0, values: bytes = bytes(12), *, antennas: int = 1, subcarriers: int | None = None
+):
+    n = len(values) // 2 // antennas if subcarriers is None else subcarriers
     head = [
         (0, "I", 0xC5110001),
         (4, "B", node),

@@ -10,7 +10,7 @@ import pytest
 
 from aether_temporal import ShapeError, TemporalModel, WeightBlob
 from aether_temporal.recordings import list_recordings, open_recording
-from aether_temporal.settings import CarrierSettings, ModelSettings, PatternSettings, PoolingSettings, TimingSettings
+from aether_temporal.settings import ModelSettings, PatternSettings, PoolingSettings, SubcarrierSettings, TimingSettings
 from aether_temporal.shipped import shipped_models
 from aether_temporal.simulation import demo_script, simulate
 
@@ -154,7 +154,7 @@ NEUTRAL = {
     "pooling alone": {"pooling": PoolingSettings()},
     "words": {"class_names": ["a", "b", "c", "é"], "frame_rate": 33.3, "provenance": "", "gain": "mean"},
     "timing": {"frame_rate": 100.0, "timing": TimingSettings(25, 10_000, 60_000)},
-    "carriers": {"carriers": CarrierSettings(64, np.arange(16) * 4)},
+    "subcarriers": {"subcarriers": SubcarrierSettings(64, np.arange(16) * 4)},
     "another pattern": {"pattern": PatternSettings(history=50, global_tokens=(0, 2, 70_000))},
 }
 

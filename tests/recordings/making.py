@@ -51,11 +51,11 @@ def raw_frame(
     *,
     node: int = 1,
     antennas: int = 1,
-    carriers: int | None = None,
+    subcarriers: int | None = None,
     magic: int = 0xC5110001,
 ) -> bytes:
     """A raw CSI frame: 20 header bytes, then the pairs."""
-    n = len(values) // 2 // antennas if carriers is None else carriers
+    n = len(values) // 2 // antennas if subcarriers is None else subcarriers
     return struct.pack("<IBBHIIbbH", magic, node, antennas, n, 2437, sequence % 2**32, -40, -92, 0) + values
 
 

@@ -10,7 +10,7 @@ from making import c6, values_of
 
 from aether_temporal.recordings import RecordingError, RecordingFormatError
 from aether_temporal.recordings.manifest import is_manifest, open_all
-from aether_temporal.train.corpus import Corpus
+from aether_temporal.train.dataset import Dataset
 from aether_temporal.train.prepared import prepare
 
 
@@ -46,13 +46,13 @@ def test_recordings_of_any_format_get_person_session_and_label(folder: Path) -> 
     ]
     assert [r.label_names for r in found] == [("walk",), ("sit",), ()]
     assert found[0].timestamps is not None
-    corpus = Corpus.read(table)
-    assert corpus.classes == ("sit", "walk")
-    assert [int(track.labels[0]) for track in corpus] == [1, 0, -1]
-    assert corpus.features.pairs == 4
-    made = prepare([table], folder / "corpus")
-    assert made.features == corpus.features
-    for a, b in zip(corpus, made, strict=True):
+    dataset = Dataset.read(table)
+    assert dataset.classes == ("sit", "walk")
+    assert [int(track.labels[0]) for track in dataset] == [1, 0, -1]
+    assert dataset.features.pairs == 4
+    made = prepare([table], folder / "dataset")
+    assert made.features == dataset.features
+    for a, b in zip(dataset, made, strict=True):
         np.testing.assert_array_equal(a.frames, b.frames)
         assert (a.person, a.session) == (b.person, b.session)
     assert len(list(open_all(folder / "ben.npy"))) == 1
@@ -80,7 +80,7 @@ def test_raw_frames_and_features_are_not_mixed(folder: Path) -> None:
     np.save(folder / "made.npy", np.ones((20, 4), np.float32))
     table = write(folder, "file,label\nben.npy,sit\nmade.npy,walk\n")
     with pytest.raises(RecordingError, match=r"made.npy:made: frames: expected 4 I/Q pairs .* found features"):
-        Corpus.read(table)
+        Dataset.read(table)
 
 
 def test_text_that_is_none_is_refused(folder: Path) -> None:

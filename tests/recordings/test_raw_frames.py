@@ -55,8 +55,8 @@ DAMAGE = {
     "garbage between": (b"hello world", "garbage"),
     "a cut frame": (raw_frame(99, body(99))[:50], "cut"),
     "a cut header": (raw_frame(99, body(99))[:11], "cut"),
-    "no antenna": (raw_frame(99, body(99), antennas=1, carriers=0), "header"),
-    "too many antennas": (raw_frame(99, b"", antennas=200, carriers=9), "header"),
+    "no antenna": (raw_frame(99, body(99), antennas=1, subcarriers=0), "header"),
+    "too many antennas": (raw_frame(99, b"", antennas=200, subcarriers=9), "header"),
     "a frame of another size": (raw_frame(2, body(9, 20)), "other_shape"),
     "the same frame again": (raw_frame(1, body(1)), "duplicate"),
     "a late frame": (raw_frame(0, body(0)), "late"),
@@ -109,7 +109,7 @@ def test_a_file_larger_than_the_buffer(tmp_path: Path) -> None:
 
 
 def test_a_huge_declared_size_takes_no_memory(tmp_path: Path) -> None:
-    huge = raw_frame(1, b"", antennas=16, carriers=4096)
+    huge = raw_frame(1, b"", antennas=16, subcarriers=4096)
     recording = read(tmp_path, good(1)[0] + huge + b"".join(good(2, first=2)))
     assert np.array_equal(recording.iq, expected(0, 2, 3))  # type: ignore[arg-type]
     assert dict(recording.dropped) == {"cut": 1}
@@ -129,7 +129,7 @@ def test_sequence_wraps_gaps_and_restarts(tmp_path: Path) -> None:
 def test_several_antennas_stand_one_after_the_other(tmp_path: Path) -> None:
     recording = read(tmp_path, b"".join(raw_frame(i, body(i), antennas=2) for i in range(3)))
     assert np.array_equal(recording.iq, expected(0, 1, 2))  # type: ignore[arg-type]
-    assert recording.notes == ("2 antennas of 26 carriers each, one after the other",)
+    assert recording.notes == ("2 antennas of 26 subcarriers each, one after the other",)
 
 
 def test_several_nodes_must_be_chosen(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ CAPTURE_DAMAGE = {
     "a frame with more behind it": (ethernet(ipv4_packet(raw_frame(9, body(9)) + b"x")), "length"),
     "a frame too short": (ethernet(ipv4_packet(raw_frame(9, body(9))[:-1])), "length"),
     "a header alone, in part": (ethernet(ipv4_packet(raw_frame(9, body(9))[:10])), "cut"),
-    "an impossible header": (ethernet(ipv4_packet(raw_frame(9, body(9), antennas=0, carriers=52))), "header"),
+    "an impossible header": (ethernet(ipv4_packet(raw_frame(9, body(9), antennas=0, subcarriers=52))), "header"),
 }
 
 

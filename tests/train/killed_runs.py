@@ -19,31 +19,31 @@ import torch
 
 from aether_temporal.simulation import simulate
 from aether_temporal.torch import NetworkConfig
-from aether_temporal.train.corpus import Corpus, Track
 from aether_temporal.train.crops import Augmentation, Batch, Crops
+from aether_temporal.train.dataset import Dataset, Track
 from aether_temporal.train.fitting import FitConfig, fit
 from aether_temporal.train.run import Run
 
 STEPS, EVERY = 40, 3
 
 
-def task() -> Corpus:
+def task() -> Dataset:
     """Two simulated recordings."""
     made = [simulate([("empty", 2.0), ("walking", 2.0)], seed) for seed in range(2)]
-    return Corpus([Track(f"s{i}", "0", m.frames, m.labels) for i, m in enumerate(made)], ("a", "b", "c"))
+    return Dataset([Track(f"s{i}", "0", m.frames, m.labels) for i, m in enumerate(made)], ("a", "b", "c"))
 
 
-def train(folder: Path, corpus: Corpus, workers: int = 0) -> torch.nn.Module:
+def train(folder: Path, dataset: Dataset, workers: int = 0) -> torch.nn.Module:
     """The training; dropout, so that torch's randomness counts too."""
     crops = Crops(40, 2, 5, 9, Augmentation())
 
     def draw(generator: np.random.Generator) -> Batch:
-        return crops.draw(corpus, generator)
+        return crops.draw(dataset, generator)
 
     shape = NetworkConfig(52, 3, 8, n_layers=1, n_q_heads=2, head_dim=4, gain="mean", dropout=0.2)
     with Run.open(folder, {"task": "killed"}, resume=True) as run:
         settings = {"seed": 4, "checkpoint_every": EVERY, "workers": workers, "show_progress": False}
-        return fit(shape, corpus[0].frames, draw, FitConfig(steps=STEPS), run=run, **settings)
+        return fit(shape, dataset[0].frames, draw, FitConfig(steps=STEPS), run=run, **settings)
 
 
 def die_at(call: int) -> None:
@@ -63,13 +63,13 @@ def die_at(call: int) -> None:
 
 def main(folder: Path, seed: int, kills: int) -> int:
     torch.set_num_threads(1)
-    corpus, rng = task(), random.Random(seed)
+    dataset, rng = task(), random.Random(seed)
     for deaths in range(200):
         child = os.fork()
         if child == 0:
             if deaths < kills and deaths % 2 == 0:
                 die_at(rng.randint(1, 40))
-            train(folder, corpus)
+            train(folder, dataset)
             os._exit(0)
         if deaths < kills and deaths % 2:
             time.sleep(rng.uniform(0.02, 0.8))

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="torch (extra train) is not installe
 
 from aether_temporal.torch import Description, NetworkConfig, TemporalClassifier, to_blob  # noqa: E402
 from aether_temporal.train import activity  # noqa: E402
-from aether_temporal.train.corpus import Corpus, Track  # noqa: E402
+from aether_temporal.train.dataset import Dataset, Track  # noqa: E402
 from aether_temporal.train.run import Run  # noqa: E402
 from aether_temporal.train.splits import Split  # noqa: E402
 
@@ -32,16 +32,16 @@ def blob() -> WeightBlob:
     return to_blob(TemporalClassifier(shape), Description(CLASSES, 50.0, "a test"))
 
 
-def corpus(recordings: int) -> Corpus:
+def dataset(recordings: int) -> Dataset:
     """Recordings of two sessions, every one of the same frames and labels: they take no memory of their own."""
     frames = np.random.default_rng(0).uniform(1, 9, (FRAMES, 4)).astype(np.float32)
     labels = np.arange(FRAMES) // 100 % len(CLASSES)
-    return Corpus([Track(f"r{i}", str(i % 2), frames, labels) for i in range(recordings)], CLASSES)
+    return Dataset([Track(f"r{i}", str(i % 2), frames, labels) for i in range(recordings)], CLASSES)
 
 
 def peak(monkeypatch: pytest.MonkeyPatch, folder: Path, recordings: int) -> int:
     """Bytes that `train_activity` takes at most, where the training itself costs nothing."""
-    made, given = blob(), corpus(recordings)
+    made, given = blob(), dataset(recordings)
 
     def trained(*_: Any, **__: Any) -> WeightBlob:
         return made

@@ -25,7 +25,7 @@ from aether_temporal.train.calibration import (
     probabilities,
     with_temperature,
 )
-from aether_temporal.train.corpus import Track
+from aether_temporal.train.dataset import Track
 from aether_temporal.train.statistics import mean_of, share_of, student
 
 

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from aether_temporal.train import splits
-from aether_temporal.train.corpus import Corpus, Track
+from aether_temporal.train.dataset import Dataset, Track
 from aether_temporal.train.errors import LeakError
 from aether_temporal.train.marks import marks
 from aether_temporal.train.splits import Split
@@ -26,7 +26,7 @@ def track(name: str, frames: NDArray[np.floating]) -> Track:
 
 
 def recording(seed: int, count: int = 400, width: int = 30) -> Frames:
-    """One profile for all, its carriers moving slowly, and noise: as recordings of one place are alike."""
+    """One profile for all, its subcarriers moving slowly, and noise: as recordings of one place are alike."""
     rng = np.random.default_rng(seed)
     profile = np.random.default_rng(0).uniform(5, 40, width)
     moving = 0.02 * rng.standard_normal((count, width)).cumsum(axis=0)
@@ -88,11 +88,11 @@ def test_what_only_looks_alike_is_no_copy() -> None:
 
 @pytest.mark.parametrize("name", ["wiper_persons_0_59.npz", "geotec_sessions_1_3.npz"])
 def test_no_real_recording_is_taken_for_a_copy_and_every_real_copy_is_found(recordings_dir: Path, name: str) -> None:
-    corpus = Corpus.read(recordings_dir / name)
-    for index in range(len(corpus)):
-        splits.by_recording(corpus, [index])
-    for index in range(0, len(corpus), 5):
-        frames = (corpus[index].frames[100:220] / 4).astype(np.float16).astype(np.float32)
-        copy = dataclasses.replace(corpus[index], name="copy", recording="", frames=frames, marks=marks(frames))
-        with pytest.raises(LeakError, match=rf"of .*:{corpus[index].name}; remove"):
-            splits.check([*corpus, copy], Split(tuple(range(len(corpus))), (len(corpus),)))
+    dataset = Dataset.read(recordings_dir / name)
+    for index in range(len(dataset)):
+        splits.by_recording(dataset, [index])
+    for index in range(0, len(dataset), 5):
+        frames = (dataset[index].frames[100:220] / 4).astype(np.float16).astype(np.float32)
+        copy = dataclasses.replace(dataset[index], name="copy", recording="", frames=frames, marks=marks(frames))
+        with pytest.raises(LeakError, match=rf"of .*:{dataset[index].name}; remove"):
+            splits.check([*dataset, copy], Split(tuple(range(len(dataset))), (len(dataset),)))

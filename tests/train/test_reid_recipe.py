@@ -19,7 +19,7 @@ torch = pytest.importorskip("torch", reason="torch (extra train) is not installe
 from aether_temporal.torch import TemporalClassifier, from_blob  # noqa: E402
 from aether_temporal.train import reid  # noqa: E402
 from aether_temporal.train.contrastive import ContrastConfig, Contrasting  # noqa: E402
-from aether_temporal.train.corpus import Corpus, Reading, Track  # noqa: E402
+from aether_temporal.train.dataset import Dataset, Reading, Track  # noqa: E402
 from aether_temporal.train.errors import CheckpointError, LeakError  # noqa: E402
 from aether_temporal.train.prepared import prepare  # noqa: E402
 from aether_temporal.train.reid import Recipe, train, train_reid  # noqa: E402
@@ -41,7 +41,7 @@ SMALL = Shape(length=40, pool=36, components=6, changes=8, hidden=8, embedding=1
 """A network for the recordings of `some_persons`."""
 
 
-def some_persons(persons: int = 6, frames: int = 200, width: int = 8, seed: int = 5) -> Corpus:
+def some_persons(persons: int = 6, frames: int = 200, width: int = 8, seed: int = 5) -> Dataset:
     """Two captures of each: a profile of their own, motion of their own strength, a gain that jumps."""
     rng = np.random.default_rng(seed)
     tracks = []
@@ -56,7 +56,7 @@ def some_persons(persons: int = 6, frames: int = 200, width: int = 8, seed: int 
             tracks.append(
                 Track(name, str(session), values, labels, person=f"p{person}", recording=name, digest=len(tracks))
             )
-    return Corpus(tracks, ())
+    return Dataset(tracks, ())
 
 
 def small(**changes: object) -> Recipe:
@@ -79,10 +79,10 @@ def _one_thread() -> None:
 
 
 def test_unseen_persons_are_nowhere_in_training_and_probes_are_not_either() -> None:
-    corpus = some_persons(10)
+    dataset = some_persons(10)
     seen = set()
     for seed in range(8):
-        found = arrange(corpus, length=40, held_out=3, captures="gallery", seed=seed)
+        found = arrange(dataset, length=40, held_out=3, captures="gallery", seed=seed)
         seen.add(found.held_out)
         assert len(found.held_out) == 3
         assert {t.session for t in found.train} == {"0"}
@@ -91,35 +91,35 @@ def test_unseen_persons_are_nowhere_in_training_and_probes_are_not_either() -> N
         assert set(unseen.gallery_of) == set(unseen.probes_of) == set(found.held_out)
         assert set(known.gallery_of) == set(known.probes_of) == {t.person for t in found.train}
         trained = {t.frames.tobytes() for t in found.train}
-        assert not trained & {t.frames.tobytes() for t in corpus if t.session == "1" or t.person in found.held_out}
+        assert not trained & {t.frames.tobytes() for t in dataset if t.session == "1" or t.person in found.held_out}
     assert len(seen) > 4
-    again = arrange(corpus, length=40, held_out=3, captures="gallery", seed=7)
+    again = arrange(dataset, length=40, held_out=3, captures="gallery", seed=7)
     assert again.held_out == found.held_out
 
 
 def test_persons_whose_probes_were_trained_on_are_not_asked_for() -> None:
-    corpus = some_persons(8)
-    both = arrange(corpus, length=40, held_out=3, captures="all", seed=0)
+    dataset = some_persons(8)
+    both = arrange(dataset, length=40, held_out=3, captures="all", seed=0)
     assert list(both.parts) == ["unseen persons"]
     assert len(both.train) == 10
-    none = arrange(corpus, length=40, held_out=0, captures="gallery", seed=0)
+    none = arrange(dataset, length=40, held_out=0, captures="gallery", seed=0)
     assert list(none.parts) == ["trained persons"]
 
 
 def test_windows_do_not_overlap_and_come_from_the_right_capture() -> None:
-    corpus = some_persons(3, frames=215)
-    part = cut(corpus, 50)
+    dataset = some_persons(3, frames=215)
+    part = cut(dataset, 50)
     assert part.gallery[:].shape == part.probes[:].shape == (12, 50, 8)
-    np.testing.assert_array_equal(np.concatenate(list(part.gallery[4:8])), corpus[2].frames[:200])
-    np.testing.assert_array_equal(np.concatenate(list(part.probes[4:8])), corpus[3].frames[:200])
+    np.testing.assert_array_equal(np.concatenate(list(part.gallery[4:8])), dataset[2].frames[:200])
+    np.testing.assert_array_equal(np.concatenate(list(part.probes[4:8])), dataset[3].frames[:200])
     assert part.gallery_of[4:8] == ["p1"] * 4
 
 
 def test_settings_can_be_chosen_without_a_look_at_any_probe() -> None:
-    corpus = some_persons(5)
-    found = inside_galleries(corpus)
+    dataset = some_persons(5)
+    found = inside_galleries(dataset)
     assert {t.session for t in found} == {"first", "last"}
-    for before, (first, last) in zip(corpus[::2], zip(found[::2], found[1::2], strict=True), strict=True):
+    for before, (first, last) in zip(dataset[::2], zip(found[::2], found[1::2], strict=True), strict=True):
         np.testing.assert_array_equal(first.frames, before.frames[:90])
         np.testing.assert_array_equal(last.frames, before.frames[110:])
     assert list(arrange(found, length=40, held_out=2, captures="gallery", seed=0).parts) == [
@@ -164,7 +164,7 @@ def test_what_cannot_be_judged_honestly_is_refused(
     tracks = list(some_persons(6))
     damage(tracks)
     with pytest.raises(error, match=message):
-        arrange(Corpus(tracks, ()), length=40, held_out=0, captures="gallery", seed=0)
+        arrange(Dataset(tracks, ()), length=40, held_out=0, captures="gallery", seed=0)
 
 
 @pytest.mark.parametrize(("held_out", "captures"), [(1, "gallery"), (5, "gallery"), (0, "all")])
@@ -177,22 +177,22 @@ def test_too_few_or_too_many_persons_held_out_are_refused(held_out: int, capture
 
 
 def test_training_begins_with_means_of_directions_and_of_changes() -> None:
-    corpus = some_persons()
+    dataset = some_persons()
     torch.manual_seed(0)
     network = TemporalClassifier(network_shape(8, SMALL))
-    warm_start(network, corpus, SMALL, 10)
+    warm_start(network, dataset, SMALL, 10)
     with torch.no_grad():
         network.layers[0].Wo.zero_()
         network.layers[0].W2.zero_()
-    frames, _ = take(corpus, 40, 40)
+    frames, _ = take(dataset, 40, 40)
     found = pooled(network, frames)
     x = frames[:] / frames[:].mean(axis=2, keepdims=True)
-    every = np.concatenate([t.frames / t.frames.mean(axis=1, keepdims=True) for t in corpus])
+    every = np.concatenate([t.frames / t.frames.mean(axis=1, keepdims=True) for t in dataset])
     z = (x - every.mean(axis=0)) / every.std(axis=0)
     changes = np.maximum(z[:, 4:] - z[:, 3:-1], 0).mean(axis=1)
     for channel in range(8):
         assert np.corrcoef(found[:, 6 + channel], changes[:, channel])[0, 1] > 0.98
-    # six of seven directions pass the mean of the carriers as it is: it can be read off them
+    # six of seven directions pass the mean of the subcarriers as it is: it can be read off them
     centred = found[:, :6] - found[:, :6].mean(axis=0)
     still = z[:, 4:].mean(axis=1)
     still -= still.mean(axis=0)
@@ -234,9 +234,9 @@ class _Interrupted(Exception):
 
 
 def test_a_run_that_is_interrupted_ends_as_one_that_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    corpus, recipe = some_persons(), small()
+    dataset, recipe = some_persons(), small()
     with Run.open(tmp_path / "whole", {"a": 1}) as run:
-        expected, _ = train(corpus, recipe, run=run, checkpoint_every=2, show_progress=False)
+        expected, _ = train(dataset, recipe, run=run, checkpoint_every=2, show_progress=False)
     step = Contrasting.step
 
     def dies(self: Contrasting, number: int, batch: object) -> object:
@@ -246,10 +246,10 @@ def test_a_run_that_is_interrupted_ends_as_one_that_is_not(tmp_path: Path, monke
 
     monkeypatch.setattr(Contrasting, "step", dies)
     with pytest.raises(_Interrupted), Run.open(tmp_path / "cut", {"a": 1}) as run:
-        train(corpus, recipe, run=run, checkpoint_every=2, show_progress=False)
+        train(dataset, recipe, run=run, checkpoint_every=2, show_progress=False)
     monkeypatch.undo()
     with Run.open(tmp_path / "cut", {"a": 1}, resume=True) as run:
-        found, _ = train(corpus, recipe, run=run, checkpoint_every=2, show_progress=False)
+        found, _ = train(dataset, recipe, run=run, checkpoint_every=2, show_progress=False)
     assert found.serialize() == expected.serialize()
     assert (tmp_path / "cut" / "metrics.jsonl").read_text() == (tmp_path / "whole" / "metrics.jsonl").read_text()
     wider = dataclasses.replace(recipe, shape=dataclasses.replace(SMALL, hidden=9))
@@ -257,7 +257,7 @@ def test_a_run_that_is_interrupted_ends_as_one_that_is_not(tmp_path: Path, monke
         pytest.raises(CheckpointError, match="expected shape"),
         Run.open(tmp_path / "cut", {"a": 1}, resume=True) as run,
     ):
-        train(corpus, wider, run=run, show_progress=False)
+        train(dataset, wider, run=run, show_progress=False)
 
 
 def test_a_model_beyond_the_chip_is_refused_before_it_is_trained() -> None:
@@ -269,13 +269,13 @@ def test_a_model_beyond_the_chip_is_refused_before_it_is_trained() -> None:
 # -- the command and real persons --------------------------------------------------------------------------------------
 
 
-def write_npz(corpus: Corpus, path: Path) -> None:
+def write_npz(dataset: Dataset, path: Path) -> None:
     np.savez(
         path,
-        frames=np.concatenate([t.frames for t in corpus]),
-        rec_offset=np.cumsum([0, *map(len, corpus)]),
-        rec_person=np.array([t.person for t in corpus]),
-        rec_session=np.array([t.session for t in corpus]),
+        frames=np.concatenate([t.frames for t in dataset]),
+        rec_offset=np.cumsum([0, *map(len, dataset)]),
+        rec_person=np.array([t.person for t in dataset]),
+        rec_session=np.array([t.session for t in dataset]),
     )
 
 
@@ -317,9 +317,9 @@ def test_frames_too_wide_for_the_chip_are_refused_by_the_files_name_and_leave_no
     found = call("train", "reid", *options, code=2).output
     assert f"{data}:person" in found
     assert "frame width: expected a model of at most 65536 bytes of RAM" in found
-    assert "--pick" in found
+    assert "--select" in found
     assert not run.exists()
-    call("train", "reid", *options, "--pick", "0-19")
+    call("train", "reid", *options, "--select", "0-19")
     assert (run / "model.rvne").exists()
 
 
@@ -330,12 +330,12 @@ def test_persons_that_nothing_tells_apart_are_refused_by_the_files_name_and_leav
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "cli"))
     from command import call
 
-    corpus = some_persons(5)
-    for index, track in enumerate(corpus):
+    dataset = some_persons(5)
+    for index, track in enumerate(dataset):
         gain = 1 + np.arange(len(track), dtype=np.float32)[:, None] + index
         track.frames[:] = gain if alike.startswith("all") else track.frames[:1]
     data, run = tmp_path / "alike.npz", tmp_path / "run"
-    write_npz(corpus, data)
+    write_npz(dataset, data)
     options = ("--data", data, "--held-out", 2, "--steps", 1, "--quiet", "--run", run)
     assert f"{data}: frames: expected " in call("train", "reid", *options, code=2).output
     assert not run.exists()
@@ -345,24 +345,24 @@ def test_numbers_that_leave_their_range_in_training_name_the_file_and_leave_no_r
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "cli"))
     from command import call
 
-    corpus = some_persons(5)
-    for track in corpus:  # means of nearly zero: dividing by them leaves the range
+    dataset = some_persons(5)
+    for track in dataset:  # means of nearly zero: dividing by them leaves the range
         track.frames[::7] = 0
         track.frames[::7, :3] = 1e25, -1e25, 1e-20
     data, run = tmp_path / "zero.npz", tmp_path / "run"
-    write_npz(corpus, data)
+    write_npz(dataset, data)
     found = call("train", "reid", "--data", data, "--held-out", 2, "--steps", 2, "--quiet", "--run", run, code=2).output
     assert f"{data}: " in found
     assert not run.exists()
 
 
 @pytest.fixture(scope="module")
-def real_persons(recordings_dir: Path) -> Corpus:
+def real_persons(recordings_dir: Path) -> Dataset:
     """Sixty persons, two captures of 1000 frames each."""
-    return Corpus.read(recordings_dir / "wiper_persons_0_59.npz")
+    return Dataset.read(recordings_dir / "wiper_persons_0_59.npz")
 
 
-def test_real_persons_are_told_apart_better_than_by_their_profiles(real_persons: Corpus) -> None:
+def test_real_persons_are_told_apart_better_than_by_their_profiles(real_persons: Dataset) -> None:
     """A handful of steps, fifteen persons never met: the smallest real task that can fail."""
     recipe = Recipe(held_out=15, contrast=ContrastConfig(steps=4))
     report = train_reid(real_persons, recipe, show_progress=False)
@@ -375,7 +375,7 @@ def test_real_persons_are_told_apart_better_than_by_their_profiles(real_persons:
         assert found["model"]["map"] > found["LDA"]["map"] + 0.01, part
 
 
-def test_the_baselines_are_those_that_were_published_with_the_recordings(real_persons: Corpus) -> None:
+def test_the_baselines_are_those_that_were_published_with_the_recordings(real_persons: Dataset) -> None:
     protocol = arrange(real_persons, length=100, held_out=0, captures="gallery", seed=0)
     part = protocol.parts["trained persons"]
     baselines = Baselines.fit(protocol.train, 100, 50)
@@ -387,7 +387,7 @@ def test_the_baselines_are_those_that_were_published_with_the_recordings(real_pe
 
 
 def test_the_blob_says_how_raw_frames_become_its_own_also_from_a_prepared_folder(tmp_path: Path) -> None:
-    """Carriers, rate and grid go into the blob, so that host and chip make the frames that it was trained on."""
+    """Subcarriers, rate and grid go into the blob, so that host and chip make the frames that it was trained on."""
     rng = np.random.default_rng(3)
     iq = rng.integers(-40, 40, (6, 200, 1, 2)) + rng.integers(-9, 9, (6, 200, 8, 2))
     data = tmp_path / "raw.npz"
@@ -399,16 +399,16 @@ def test_the_blob_says_how_raw_frames_become_its_own_also_from_a_prepared_folder
         rec_person=np.repeat([0, 1, 2], 2),
         rec_session=np.tile([0, 1], 3),
     )
-    grid = Reading(pick=(0, 2, 3, 5, 7), period_us=20_000, max_gap_us=500_000)
+    grid = Reading(select=(0, 2, 3, 5, 7), period_us=20_000, max_gap_us=500_000)
     blobs = [
-        train(corpus, small(), show_progress=False)[0]
-        for corpus in (Corpus.read(data, reading=grid), prepare([data], tmp_path / "folder", reading=grid))
+        train(dataset, small(), show_progress=False)[0]
+        for dataset in (Dataset.read(data, reading=grid), prepare([data], tmp_path / "folder", reading=grid))
     ]
     assert blobs[0].serialize() == blobs[1].serialize()
     found = blobs[0].settings
-    assert found.carriers is not None
-    assert found.carriers.n_pairs == 8
-    assert np.asarray(found.carriers.index).tolist() == [0, 2, 3, 5, 7]
+    assert found.subcarriers is not None
+    assert found.subcarriers.n_pairs == 8
+    assert np.asarray(found.subcarriers.index).tolist() == [0, 2, 3, 5, 7]
     assert found.timing is not None
     assert (found.timing.period_us, found.timing.max_gap_us) == (20_000, 500_000)
     with pytest.raises(RecordingError, match="is prepared already"):
@@ -420,14 +420,14 @@ def test_stretches_too_short_for_a_window_are_left_out_where_their_recording_has
         return Track(name, "0", np.ones((frames, 3), np.float32), np.zeros(frames, np.int64), recording=recording)
 
     parts = [("a+0", "a", 1), ("a+1", "a", 60), ("b+0", "b", 39), ("b+1", "b", 7), ("c", "c", 40)]
-    kept = without_short_stretches(Corpus([stretch(*part) for part in parts], ()), 40)
+    kept = without_short_stretches(Dataset([stretch(*part) for part in parts], ()), 40)
     assert [track.name for track in kept] == ["a+1", "b+0", "b+1", "c"]  # b: to be refused by name
 
 
 def test_real_bursty_captures_on_a_grid_have_windows_for_everybody(recordings_dir: Path) -> None:
     """Gaps of a second and more leave stretches of a few frames; the others suffice."""
-    corpus = Corpus.read(recordings_dir / "wiper_persons_0_59.npz", reading=Reading(period_us=20_000))
+    dataset = Dataset.read(recordings_dir / "wiper_persons_0_59.npz", reading=Reading(period_us=20_000))
     with pytest.raises(RecordingError, match="frames: expected at least 100, one window"):
-        arrange(corpus, length=100, held_out=15, captures="gallery", seed=0)
-    protocol = arrange(without_short_stretches(corpus, 100), length=100, held_out=15, captures="gallery", seed=0)
+        arrange(dataset, length=100, held_out=15, captures="gallery", seed=0)
+    protocol = arrange(without_short_stretches(dataset, 100), length=100, held_out=15, captures="gallery", seed=0)
     assert {len(set(part.probes_of)) for part in protocol.parts.values()} == {45, 15}

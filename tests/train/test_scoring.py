@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from aether_temporal.train.corpus import Track
+from aether_temporal.train.dataset import Track
 from aether_temporal.train.scoring import majority, score
 
 

@@ -11,7 +11,7 @@ import pytest
 from aether_temporal import TemporalModel, WeightBlob
 from aether_temporal.shipped import shipped_models
 from aether_temporal.simulation import ACTIVITIES, demo_script, random_script, simulate
-from aether_temporal.train.corpus import Corpus, Track
+from aether_temporal.train.dataset import Dataset, Track
 from aether_temporal.train.labels import without_side
 from aether_temporal.train.scoring import Scores, score
 
@@ -56,13 +56,13 @@ def test_a_capacity_beyond_the_history_changes_no_bit(name: str) -> None:
 
 
 def activity_scores(recordings_dir: Path) -> dict[str, Scores]:
-    corpus = Corpus.read(recordings_dir / "geotec_sessions_1_3.npz", rename=without_side)
+    dataset = Dataset.read(recordings_dir / "geotec_sessions_1_3.npz", rename=without_side)
     model = TemporalModel.from_blob(shipped_models()["activity"])
     assert model.settings is not None
-    assert tuple(model.settings.class_names or ()) == corpus.classes
+    assert tuple(model.settings.class_names or ()) == dataset.classes
     return {
         f"session {number + 1}": score(
-            model, [e for e in corpus if e.session == str(number)], delay=DELAY, capacity=CAPACITY
+            model, [e for e in dataset if e.session == str(number)], delay=DELAY, capacity=CAPACITY
         )
         for number in range(3)
     }

@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from aether_temporal.simulation import ACTIVITIES, Carriers, Receiver, Room, demo_script, random_script, simulate
+from aether_temporal.simulation import ACTIVITIES, Receiver, Room, Subcarriers, demo_script, random_script, simulate
 from aether_temporal.simulation.body import Person, move
-from aether_temporal.simulation.carriers import LIGHT, channel, doppler_shift
 from aether_temporal.simulation.simulated import room_channel
+from aether_temporal.simulation.subcarriers import LIGHT, channel, doppler_shift
 
 
 def generator(seed: int = 0) -> np.random.Generator:
@@ -26,7 +26,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others() -> None:
 
 @pytest.mark.parametrize(("layout", "count"), [("lltf", 52), ("ht", 56)])
 def test_shapes_types_and_labels(layout: str, count: int) -> None:
-    made = simulate(demo_script(), 1, carriers=Carriers(layout))  # type: ignore[arg-type]
+    made = simulate(demo_script(), 1, subcarriers=Subcarriers(layout))  # type: ignore[arg-type]
     assert made.iq.dtype == np.int8
     assert made.iq.shape == (1200, count, 2)
     assert made.frames.dtype == np.float32
@@ -51,28 +51,28 @@ def test_converter_neither_clips_nor_sleeps() -> None:
     assert 30 < np.abs(iq.astype(int)).max() < 128
 
 
-def test_carriers_are_those_of_the_standard() -> None:
-    assert Carriers("lltf").indices.tolist() == [*range(-26, 0), *range(1, 27)]
-    assert Carriers("ht").indices.tolist() == [*range(-28, 0), *range(1, 29)]
-    spacing = np.diff(Carriers().frequencies)
+def test_subcarriers_are_those_of_the_standard() -> None:
+    assert Subcarriers("lltf").indices.tolist() == [*range(-26, 0), *range(1, 27)]
+    assert Subcarriers("ht").indices.tolist() == [*range(-28, 0), *range(1, 29)]
+    spacing = np.diff(Subcarriers().frequencies)
     np.testing.assert_allclose(spacing[spacing < 4e5], 312_500.0)
 
 
 def test_channel_of_one_path_is_its_delay() -> None:
-    frequencies = Carriers().frequencies
+    frequencies = Subcarriers().frequencies
     found = channel(frequencies, np.array([3.0]), np.array([0.5]))
     np.testing.assert_allclose(found, 0.5 * np.exp(-2j * np.pi * frequencies * 3.0 / LIGHT))
 
 
 @pytest.mark.parametrize("speed", [-1.5, -0.2, 0.7, 2.0])
 def test_doppler_has_the_right_sign_and_scale(speed: float) -> None:
-    frequencies = Carriers().frequencies[:1]
+    frequencies = Subcarriers().frequencies[:1]
     times = np.arange(400) / 400.0
     path = channel(frequencies, (8.0 + speed * times)[:, None], np.ones((400, 1)))[:, 0]
     turns = np.diff(np.unwrap(np.angle(path))) / (2 * np.pi) * 400.0
     np.testing.assert_allclose(turns, doppler_shift(speed, frequencies[0]), rtol=1e-6)
     assert np.sign(turns[0]) == -np.sign(speed)
-    assert abs(turns[0]) == pytest.approx(abs(speed) / Carriers().wavelength, rel=0.01)
+    assert abs(turns[0]) == pytest.approx(abs(speed) / Subcarriers().wavelength, rel=0.01)
 
 
 def test_a_mirror_image_is_as_far_as_the_reflected_ray() -> None:
@@ -91,7 +91,7 @@ def test_nobody_there_is_a_still_channel_and_walking_moves_it_most() -> None:
     movement = {}
     for index, name in enumerate(ACTIVITIES[:4]):
         motion = move(room, person, np.full(300, index), times, generator(5))
-        found = np.abs(room_channel(room, motion, Carriers()))
+        found = np.abs(room_channel(room, motion, Subcarriers()))
         movement[name] = float(np.abs(np.diff(found, axis=0)).mean())
     assert movement["empty"] == 0.0
     assert 0.0 < movement["still"] < movement["waving"] < movement["walking"]
@@ -174,4 +174,4 @@ def test_other_arguments_are_checked_too() -> None:
     with pytest.raises(ValueError, match="frame_rate: expected a number above 0, found 0"):
         simulate(demo_script(), 1, frame_rate=0)
     with pytest.raises(ValueError, match="layout: expected 'lltf' or 'ht', found 'vht'"):
-        Carriers("vht")  # type: ignore[arg-type]
+        Subcarriers("vht")  # type: ignore[arg-type]

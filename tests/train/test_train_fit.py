@@ -19,8 +19,8 @@ from aether_temporal.simulation import simulate
 torch = pytest.importorskip("torch", reason="torch (extra train) is not installed")
 
 from aether_temporal.train import activity, demo, splits  # noqa: E402
-from aether_temporal.train.corpus import Corpus, Reading, Track  # noqa: E402
 from aether_temporal.train.crops import Augmentation, Batch, Crops, Mixture  # noqa: E402
+from aether_temporal.train.dataset import Dataset, Reading, Track  # noqa: E402
 from aether_temporal.train.fitting import FitConfig, Fitting, some_frames  # noqa: E402
 from aether_temporal.train.labels import without_side  # noqa: E402
 from aether_temporal.train.scoring import score  # noqa: E402
@@ -124,20 +124,20 @@ def test_some_frames_are_spread_over_all_tracks() -> None:
 
 
 def test_frames_that_are_all_the_same_are_refused() -> None:
-    corpus = Corpus([Track("flat", "0", np.ones((200, 4), np.float32), np.arange(200) % 2)], ("a", "b"))
+    dataset = Dataset([Track("flat", "0", np.ones((200, 4), np.float32), np.arange(200) % 2)], ("a", "b"))
     with pytest.raises(RecordingError, match="expected some that differ"):
-        activity.train(corpus, activity.Recipe(fit=FitConfig(steps=1)), show_progress=False)
+        activity.train(dataset, activity.Recipe(fit=FitConfig(steps=1)), show_progress=False)
 
 
 def test_class_weights_move_the_answers_to_rare_classes() -> None:
     """The two classes look the same; what decides is how often each occurs, or what it counts."""
     labels = np.tile(np.repeat([0, 1], [90, 10]), 4)
     frames = np.random.default_rng(0).uniform(1, 2, (400, 56)).astype(np.float32)
-    corpus = Corpus([Track("one", "0", frames, labels)], ("often", "rarely"))
+    dataset = Dataset([Track("one", "0", frames, labels)], ("often", "rarely"))
 
     def share_of_rare(balance: activity.Balance) -> float:
         recipe = activity.Recipe(fit=FitConfig(steps=25), balance=balance)
-        blob = activity.train(corpus, recipe, show_progress=False)
+        blob = activity.train(dataset, recipe, show_progress=False)
         return float((TemporalModel.from_blob(blob).forward(frames, 128).argmax(axis=1) == 1).mean())
 
     assert share_of_rare("none") < 0.05
@@ -208,7 +208,7 @@ def test_the_activity_command_trains_on_the_first_session_only(tmp_path: Path, m
     assert model.settings is not None
     assert model.settings.class_names == ("STILL", "WALKING")
     assert model.settings.frame_rate == 50.0
-    assert model.settings.carriers is None
+    assert model.settings.subcarriers is None
     assert model.delay == 25
     assert "session 0 of set.npz" in (model.settings.provenance or "")
     result = json.loads((run / "result.json").read_text())
@@ -255,14 +255,14 @@ def test_several_seeds_and_cross_validation(tmp_path: Path) -> None:
     assert "expected --out, --run or --cross-validate" in command(*quick, code=2)
 
 
-def test_a_prepared_corpus_trains_to_the_same_blob(tmp_path: Path) -> None:
+def test_a_prepared_dataset_trains_to_the_same_blob(tmp_path: Path) -> None:
     data = activity_set(tmp_path / "geotec_like.npz")
     assert "4 recordings, 800 frames of 52 features, classes STILL, WALKING" in command(
-        "prepare", data, "--out", tmp_path / "corpus"
+        "prepare", data, "--out", tmp_path / "dataset"
     )
     quick = ("--steps", 2, "--quiet", "--no-calibrate")
     command("activity", "--data", data, "--out", tmp_path / "a.rvne", *quick)
-    command("activity", "--data", tmp_path / "corpus", "--out", tmp_path / "b.rvne", "--workers", 1, *quick)
+    command("activity", "--data", tmp_path / "dataset", "--out", tmp_path / "b.rvne", "--workers", 1, *quick)
     a, b = (TemporalModel.from_blob(tmp_path / name).arrays() for name in ("a.rvne", "b.rvne"))
     assert all(a[name].tobytes() == b[name].tobytes() for name in a)
     for name in ("a.rvne", "b.rvne"):  # who made the recordings is told from wherever they were read
@@ -274,18 +274,18 @@ def test_a_prepared_corpus_trains_to_the_same_blob(tmp_path: Path) -> None:
 def test_a_grid_is_trained_on_and_stands_in_the_blob(tmp_path: Path) -> None:
     data = activity_set(tmp_path / "set.npz", timed=True)
     quick = ("--out", tmp_path / "a.rvne", "--steps", 2, "--quiet", "--no-calibrate")
-    command("prepare", data, "--out", tmp_path / "corpus", "--grid", 25)
-    for how in (("--data", data, "--grid", 25), ("--data", tmp_path / "corpus")):
+    command("prepare", data, "--out", tmp_path / "dataset", "--grid", 25)
+    for how in (("--data", data, "--grid", 25), ("--data", tmp_path / "dataset")):
         command("activity", *how, *quick)
         settings = TemporalModel.from_blob(tmp_path / "a.rvne").settings
         assert settings is not None
         assert settings.timing == TimingSettings(25, 40_000, 1_000_000)
         assert settings.frame_rate == 25.0
-    refused = command("activity", "--data", tmp_path / "corpus", "--grid", 25, *quick, code=2)
-    assert "corpus: is prepared already" in refused
+    refused = command("activity", "--data", tmp_path / "dataset", "--grid", 25, *quick, code=2)
+    assert "dataset: is prepared already" in refused
 
 
-def test_raw_frames_are_trained_on_and_their_carriers_stand_in_the_blob(tmp_path: Path) -> None:
+def test_raw_frames_are_trained_on_and_their_subcarriers_stand_in_the_blob(tmp_path: Path) -> None:
     """From raw I/Q to the blob's answer is one chain: what training saw is what the blob makes of a raw frame."""
     iq = np.random.default_rng(0).integers(-90, 90, (800, 12, 2)).astype(np.int8)
     np.savez(
@@ -298,16 +298,16 @@ def test_raw_frames_are_trained_on_and_their_carriers_stand_in_the_blob(tmp_path
         rec_session=[0, 0, 1, 1],
     )
     quick = ("--data", tmp_path / "raw.npz", "--out", tmp_path / "a.rvne", "--steps", 2, "--quiet", "--no-calibrate")
-    command("activity", *quick, "--pick", "9,2-5")
+    command("activity", *quick, "--select", "9,2-5")
     model = TemporalModel.from_blob(tmp_path / "a.rvne")
     assert model.settings is not None
-    assert model.settings.carriers is not None
-    assert model.settings.carriers.n_pairs == 12
-    assert np.asarray(model.settings.carriers.index).tolist() == [9, 2, 3, 4, 5]
+    assert model.settings.subcarriers is not None
+    assert model.settings.subcarriers.n_pairs == 12
+    assert np.asarray(model.settings.subcarriers.index).tolist() == [9, 2, 3, 4, 5]
     assert model.settings.frame_rate == pytest.approx(50)
-    corpus = Corpus.read(tmp_path / "raw.npz", reading=Reading(pick=(9, 2, 3, 4, 5)))
+    dataset = Dataset.read(tmp_path / "raw.npz", reading=Reading(select=(9, 2, 3, 4, 5)))
     frames = np.stack([model.csi_frame(frame) for frame in iq[200:400]])
-    np.testing.assert_array_equal(frames, corpus[1].frames)
+    np.testing.assert_array_equal(frames, dataset[1].frames)
     result = run(model, open_recording(tmp_path / "raw.npz", recording=1), capacity=128)
     np.testing.assert_array_equal(result.scores, model.forward(frames, 128))
 

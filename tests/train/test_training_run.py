@@ -89,15 +89,15 @@ def test_batches_depend_on_seed_and_step_alone() -> None:
 
 
 def test_windows_are_the_same_from_any_number_of_workers() -> None:
-    corpus = killed_runs.task()
-    places = windows(corpus, 30)
-    data = WindowDataset(corpus, places)
+    dataset = killed_runs.task()
+    places = windows(dataset, 30)
+    data = WindowDataset(dataset, places)
     frames, labels = data[len(data) - 1]
     track, start = places.places[-1]
-    np.testing.assert_array_equal(frames, corpus[int(track)].frames[start : start + 30])
-    np.testing.assert_array_equal(labels, corpus[int(track)].labels[start : start + 30])
-    alone = [part for batch in window_loader(corpus, places, 4) for part in batch]
-    both = [part for batch in window_loader(corpus, places, 4, workers=2) for part in batch]
+    np.testing.assert_array_equal(frames, dataset[int(track)].frames[start : start + 30])
+    np.testing.assert_array_equal(labels, dataset[int(track)].labels[start : start + 30])
+    alone = [part for batch in window_loader(dataset, places, 4) for part in batch]
+    both = [part for batch in window_loader(dataset, places, 4, workers=2) for part in batch]
     assert len(alone) == len(both) > 2
     assert all(torch.equal(a, b) for a, b in zip(alone, both, strict=True))
 
@@ -285,24 +285,24 @@ import json, resource, sys
 from pathlib import Path
 import numpy as np, torch
 from aether_temporal.torch import NetworkConfig
-from aether_temporal.train.corpus import Corpus
+from aether_temporal.train.dataset import Dataset
 from aether_temporal.train.crops import Augmentation, Crops
 from aether_temporal.train.fitting import FitConfig, fit, some_frames
 from aether_temporal.train.windows import class_counts
 
 torch.set_num_threads(1)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-corpus = Corpus.read(sys.argv[1])
-crops = Crops(60, 8, 5, 9, Augmentation(), tuple(class_counts(corpus, 2).tolist()))
-crops.check(corpus)
-shape = NetworkConfig(corpus.width, 2, 8, n_layers=1, n_q_heads=2, head_dim=4, gain="mean")
-fit(shape, some_frames(corpus, 2000), lambda g: crops.draw(corpus, g), FitConfig(steps=5), seed=0, show_progress=False)
-print(corpus.frames * corpus.width * 4, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+dataset = Dataset.read(sys.argv[1])
+crops = Crops(60, 8, 5, 9, Augmentation(), tuple(class_counts(dataset, 2).tolist()))
+crops.check(dataset)
+shape = NetworkConfig(dataset.width, 2, 8, n_layers=1, n_q_heads=2, head_dim=4, gain="mean")
+fit(shape, some_frames(dataset, 2000), lambda g: crops.draw(dataset, g), FitConfig(steps=5), seed=0, show_progress=False)
+print(dataset.frames * dataset.width * 4, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is measured in Linux's units")
-def test_a_corpus_far_larger_than_what_is_kept_of_it_trains(tmp_path: Path) -> None:
+def test_a_dataset_far_larger_than_what_is_kept_of_it_trains(tmp_path: Path) -> None:
     """3 GB of frames in a file with holes; not a fifth of that is ever in memory, mapped pages included."""
     tracks, length, width = 300, 50_000, 50
     with (tmp_path / "frames.f32").open("wb") as file:

@@ -49,7 +49,7 @@ def sections_of(name: str, h: rvne.Header, w: int, wanted: Sequence[int], p: Pat
     names = b"".join(f"class {c}\0".encode() for c in range(h.n_classes))
     made: dict[int, Callable[[], bytes]] = {
         rvne.PATTERN: lambda: rvne.pattern_payload(p),
-        rvne.CARRIERS: lambda: u32([64]) + struct.pack(f"<{h.input_dim}H", *range(3, 3 + h.input_dim)),
+        rvne.SUBCARRIERS: lambda: u32([64]) + struct.pack(f"<{h.input_dim}H", *range(3, 3 + h.input_dim)),
         rvne.GAIN: lambda: u32([1]),
         rvne.NORMALISATION: lambda: weights.vector(h.input_dim, -1, 1.0) + weights.vector(h.input_dim, 0, 1.5),
         rvne.PROJECTION: lambda: weights.vector(w) + weights.matrix(h.input_dim * w),
@@ -242,7 +242,7 @@ def blob_cases() -> list[Case]:
         "pattern-globals-descend": section(rvne.PATTERN, u32([32, 16, 0, 3, 2, 5, 5])),
         "pattern-globals-cut": section(rvne.PATTERN, u32([32, 16, 0, 3, 2, 5])),
         "pattern-globals-many": section(rvne.PATTERN, u32([32, 16, 0, 3, 0xFFFFFFFF])),
-        "carrier-beyond": section(rvne.CARRIERS, u32([2]) + struct.pack("<3H", 0, 1, 2)),
+        "subcarrier-beyond": section(rvne.SUBCARRIERS, u32([2]) + struct.pack("<3H", 0, 1, 2)),
         "gain-kind": section(rvne.GAIN, u32([2])),
         "norm-eps-0": section(rvne.NORM, bytes(4) + bytes(4 * 6)),
         "norm-long": section(rvne.NORM, u32([0x3727C5AC]) + bytes(4 * 7)),

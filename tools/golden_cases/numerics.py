@@ -241,15 +241,15 @@ def linear_cases() -> list[Case]:
 
 
 def amplitude_cases() -> list[Case]:
-    def case(name: str, iq: Sequence[int], carriers: Sequence[int] | None, status: str = "OK") -> Case:
+    def case(name: str, iq: Sequence[int], subcarriers: Sequence[int] | None, status: str = "OK") -> Case:
         pairs = len(iq) // 2
         inputs = [explicit(byte_words(struct.pack(f"{len(iq)}b", *iq)))]
-        picked = range(pairs) if carriers is None else carriers
-        if carriers is not None:
-            inputs.append(explicit(halves(carriers)))
-        out = Case(Kernel.AMPLITUDE, name, [pairs, len(picked), int(carriers is not None)], inputs, status)
+        selected = range(pairs) if subcarriers is None else subcarriers
+        if subcarriers is not None:
+            inputs.append(explicit(halves(subcarriers)))
+        out = Case(Kernel.AMPLITUDE, name, [pairs, len(selected), int(subcarriers is not None)], inputs, status)
         if status == "OK":
-            out.expect(bits([numeric.amplitude(iq[2 * c], iq[2 * c + 1]) for c in picked]))
+            out.expect(bits([numeric.amplitude(iq[2 * c], iq[2 * c + 1]) for c in selected]))
         return out
 
     every = [v for i in range(-128, 128, 5) for v in (i, (i * 37 + 11) % 256 - 128)]
@@ -257,8 +257,8 @@ def amplitude_cases() -> list[Case]:
     return [
         case("amplitude/edges", edges, None),
         case("amplitude/spread", every, None),
-        case("amplitude/carriers", every, [5, 0, 51, 17, 17]),
-        case("amplitude/carrier-beyond", every, [5, 52], "SHAPE"),
+        case("amplitude/subcarriers", every, [5, 0, 51, 17, 17]),
+        case("amplitude/subcarrier-beyond", every, [5, 52], "SHAPE"),
     ]
 
 

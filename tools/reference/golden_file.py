@@ -161,10 +161,10 @@ class Case:
         """What is wrong with these results; empty when every bit is right."""
         if len(words) != self.n_out:
             return [f"{self.name}: {len(words)} words, expected {self.n_out}"]
-        picked = words[:: self.stride]
-        wrong = np.flatnonzero(picked != np.array(self.stored, dtype=np.uint32))
+        selected = words[:: self.stride]
+        wrong = np.flatnonzero(selected != np.array(self.stored, dtype=np.uint32))
         found = [
-            f"{self.name}[{i * self.stride}]: {int(picked[i]):08X}, expected {self.stored[i]:08X}" for i in wrong[:3]
+            f"{self.name}[{i * self.stride}]: {int(selected[i]):08X}, expected {self.stored[i]:08X}" for i in wrong[:3]
         ]
         crc = crc32(np.ascontiguousarray(words, dtype="<u4").tobytes())
         if not found and crc != self.crc:

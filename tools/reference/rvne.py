@@ -18,7 +18,7 @@ EXTENSION_MAGIC = 0x31545845
 BINARY16, EXTENSION = 1, 2
 UNLIMITED = 0xFFFFFFFF
 
-PATTERN, CARRIERS, GAIN, NORMALISATION, PROJECTION, NORM, CONVOLUTION, BIAS = range(1, 9)
+PATTERN, SUBCARRIERS, GAIN, NORMALISATION, PROJECTION, NORM, CONVOLUTION, BIAS = range(1, 9)
 FEED_FORWARD, POOLING, EMBEDDING, CLASS_NAMES, FRAME_RATE, PROVENANCE, STEM, TIMING = range(9, 17)
 
 
@@ -244,10 +244,10 @@ def _read_section(blob: Blob, number: int, r: _Reader) -> None:
             bool(switches & 2),
             history,
         )
-    elif number == CARRIERS:
+    elif number == SUBCARRIERS:
         pairs = r.u32()
         indices = struct.unpack(f"<{h.input_dim}H", r.take(2 * h.input_dim))
-        _need(all(i < pairs for i in indices), "carriers")
+        _need(all(i < pairs for i in indices), "subcarriers")
     elif number == GAIN:
         blob.gain = r.u32()
         _need(blob.gain <= 1, "gain")

@@ -8,11 +8,11 @@
 extern "C" {
 #endif
 
-/* out[f] = sqrt(I*I + Q*Q) of pair `carriers[f]` of iq [n_pairs][2] (carriers NULL: pair f, n == n_pairs), correctly rounded.
+/* out[f] = sqrt(I*I + Q*Q) of pair `subcarriers[f]` of iq [n_pairs][2] (subcarriers NULL: pair f, n == n_pairs), correctly rounded.
    The order of I and Q does not matter. AETHER_E_ARGUMENT, AETHER_E_SHAPE (an index past the end, or n != n_pairs). */
-aether_status aether_csi_amplitude(const int8_t *iq, size_t n_pairs, const uint16_t *carriers, size_t n, float *out);
+aether_status aether_csi_amplitude(const int8_t *iq, size_t n_pairs, const uint16_t *subcarriers, size_t n, float *out);
 
-/* The frame a model asks for: amplitudes of its carriers, [input_dim]. AETHER_E_SHAPE when the model wants another number of
+/* The frame a model asks for: amplitudes of its subcarriers, [input_dim]. AETHER_E_SHAPE when the model wants another number of
    pairs. */
 aether_status aether_csi_frame(const aether_model *model, const int8_t *iq, size_t n_pairs, float *out);
 

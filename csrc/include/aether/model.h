@@ -18,7 +18,7 @@ typedef struct aether_model {
     aether_dtype dtype;
     size_t width;
     const void *core; /* layers' Wq Wk Wv Wo, then the classifier */
-    const uint16_t *carriers;
+    const uint16_t *subcarriers;
     uint32_t n_pairs;
     uint32_t gain;
     const float *input_mean, *input_scale;

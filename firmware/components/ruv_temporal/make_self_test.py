@@ -24,7 +24,7 @@ CASES = (
     "linear/2x17x33-bias-2^3",
     "linear/2x8x17-f16-bias-2^0",
     "linear/2x12x19-bias-2^-126",
-    "amplitude/carriers",
+    "amplitude/subcarriers",
     "gather/17-13-2x64",
     "gather/41-37-f16-4x32",
     "block-mean/7-of-30-2^-126",

@@ -278,7 +278,7 @@ static void frames_from_pairs(void) {
     CHECK(node_csi_frame(&model, iq, 5, 0, frame) == AETHER_OK);
     CHECK(frame[0] == 17.0f && frame[1] == 13.0f);
     CHECK(node_csi_frame(&model, iq, 5, 1, frame) == AETHER_OK);
-    CHECK(frame[0] == 17.0f && frame[1] == 0.0f); /* carrier 1 is among the four invalid bytes */
+    CHECK(frame[0] == 17.0f && frame[1] == 0.0f); /* subcarrier 1 is among the four invalid bytes */
     CHECK(node_csi_frame(&model, iq, 4, 0, frame) == AETHER_E_SHAPE);
     CHECK(node_csi_frame(&model, NULL, 5, 0, frame) == AETHER_E_ARGUMENT);
     CHECK(aether_model_open(&model, NODE_BLOB[NODE_PLAIN].words, NODE_BLOB[NODE_PLAIN].bytes, NULL, NULL) == AETHER_OK);

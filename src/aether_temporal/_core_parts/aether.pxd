@@ -148,7 +148,7 @@ cdef extern from "aether/aether.h" nogil:
         aether_dtype dtype
         size_t width
         uint32_t n_pairs
-        const uint16_t *carriers
+        const uint16_t *subcarriers
         size_t embed_dim
         const char *class_names
         size_t class_names_bytes
@@ -224,7 +224,7 @@ cdef extern from "aether/aether.h" nogil:
     uint64_t aether_resample_time(const aether_resampler *r)
     aether_status aether_resample_take(aether_resampler *r, float *out)
 
-    aether_status aether_csi_amplitude(const int8_t *iq, size_t n_pairs, const uint16_t *carriers, size_t n, float *out)
+    aether_status aether_csi_amplitude(const int8_t *iq, size_t n_pairs, const uint16_t *subcarriers, size_t n, float *out)
     aether_status aether_csi_frame(const aether_model *model, const int8_t *iq, size_t n_pairs, float *out)
 
 

@@ -154,7 +154,7 @@ cdef class Model:
         return logits, rows
 
     def amplitudes(self, iq):
-        """Amplitudes [input_dim] of the model's carriers in a raw int8 frame [n_pairs, 2]."""
+        """Amplitudes [input_dim] of the model's subcarriers in a raw int8 frame [n_pairs, 2]."""
         cdef Py_buffer view
         cdef aether_status status
         self._ready()
@@ -170,8 +170,8 @@ cdef class Model:
         return out
 
 
-def csi_amplitude(iq, carriers):
-    """sqrt(I*I + Q*Q) of int8 pairs [n_pairs, 2]; `carriers`: uint16 indices, or None for all pairs."""
+def csi_amplitude(iq, subcarriers):
+    """sqrt(I*I + Q*Q) of int8 pairs [n_pairs, 2]; `subcarriers`: uint16 indices, or None for all pairs."""
     cdef Py_buffer view
     cdef aether_status status
     cdef Bytes held = Bytes(iq, "iq")
@@ -179,8 +179,8 @@ def csi_amplitude(iq, carriers):
     cdef const uint16_t *wanted = NULL
     cdef size_t pairs = <size_t> held.view.len // 2
     cdef size_t n = pairs
-    if carriers is not None:
-        index = Bytes(carriers, "carriers")
+    if subcarriers is not None:
+        index = Bytes(subcarriers, "subcarriers")
         wanted = <const uint16_t *> index.view.buf
         n = <size_t> index.view.len // 2
     out = _empty((n,), &view)
@@ -188,7 +188,7 @@ def csi_amplitude(iq, carriers):
         status = aether_csi_amplitude(<const int8_t *> held.view.buf, pairs, wanted, n, <float *> view.buf)
     PyBuffer_Release(&view)
     if status == AETHER_E_SHAPE:
-        raise ShapeError.of("carriers", f"indices below {pairs}", max(memoryview(carriers).cast("B").cast("H")))
+        raise ShapeError.of("subcarriers", f"indices below {pairs}", max(memoryview(subcarriers).cast("B").cast("H")))
     _check(status, "iq")
     return out
 

@@ -11,7 +11,7 @@ from aether_temporal.running.gallery import persons
 
 from .files import NewFile
 from .models import open_model
-from .options import json_option, model_argument, pick_option, stream_options
+from .options import json_option, model_argument, select_option, stream_options
 from .output import print_json
 
 
@@ -21,7 +21,7 @@ from .output import print_json
 @click.option("-o", "--output", type=NewFile(), required=True, help="The gallery to write (.npz).")
 @click.option("--session", help="Of files with several recordings, only those of this session.")
 @stream_options
-@pick_option
+@select_option
 @json_option
 def command(
     model: str,
@@ -30,7 +30,7 @@ def command(
     session: str | None,
     capacity: int | None,
     dtype: Any,
-    pick: Any,
+    select: Any,
     as_json: bool,
 ) -> None:
     """Enrol persons: write one embedding for each to a gallery that `aether run --enroll` takes.
@@ -39,7 +39,7 @@ def command(
     """
     opened = open_model(model)
     gallery = enrol(
-        opened, persons(sources, session), capacity=capacity or default_capacity(opened), dtype=dtype, pick=pick
+        opened, persons(sources, session), capacity=capacity or default_capacity(opened), dtype=dtype, select=select
     )
     gallery.save(output)
     if as_json:

@@ -15,7 +15,7 @@ from aether_temporal.running.result import WINDOW
 
 from .galleries import check_enroll, enroll_options, enrolled, stored_gallery
 from .models import open_model
-from .options import format_option, json_option, model_argument, pick_option, stream_options
+from .options import format_option, json_option, model_argument, select_option, stream_options
 from .output import console, print_json, table
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _begin(model: str, output: str, options: dict[str, Any]) -> tuple[TemporalMo
     check_output(output)
     opened = open_model(model)
     capacity = options["capacity"] or default_capacity(opened)
-    return opened, {"capacity": capacity, "dtype": options["dtype"], "pick": options["pick"]}
+    return opened, {"capacity": capacity, "dtype": options["dtype"], "select": options["select"]}
 
 
 def _finish(picture: Picture, output: str, document: dict[str, Any], as_json: bool) -> None:
@@ -107,7 +107,7 @@ def _print_table(out: Console, rows: Sequence[Sequence[str]]) -> None:
 @click.option("--head", "heads", type=click.IntRange(min=0), multiple=True, help="Only this head; may be repeated.")
 @_output
 @stream_options
-@pick_option
+@select_option
 @format_option
 @json_option
 def attention(model: str, recording: str, output: str, as_json: bool, **options: Any) -> None:
@@ -133,7 +133,7 @@ def attention(model: str, recording: str, output: str, as_json: bool, **options:
 @_window(_POINT, "Frames a window, a point in the map.")
 @_output
 @stream_options
-@pick_option
+@select_option
 @json_option
 def embeddings(
     model: str, recordings: tuple[str, ...], output: str, as_json: bool, sessions: tuple[str, ...], **options: Any
@@ -164,7 +164,7 @@ def embeddings(
 
 def _scored(function: F) -> F:
     """Options of the pictures that hold a model's answers against what is true."""
-    for option in (json_option, pick_option, stream_options, _output, _lag, enroll_options, _sessions, _recordings):
+    for option in (json_option, select_option, stream_options, _output, _lag, enroll_options, _sessions, _recordings):
         function = option(function)
     return model_argument(function)
 

@@ -64,7 +64,7 @@ def command(
 
     Exit status: 0 all gates pass, 1 a gate fails, 3 none fails but one is undecided.
     """
-    reading = reading_of(trainer("corpus"), how)
+    reading = reading_of(trainer("dataset"), how)
     use_threads(threads)
     configs, files = (importlib.import_module(f"aether_temporal.gate.{name}") for name in ("config", "settings_file"))
     config = configs.GateConfig() if config_file is None else files.load_config(config_file)

@@ -147,9 +147,9 @@ def settings_lines(settings: dict[str, Any]) -> list[str]:
             f"pattern         window {window}, block {pattern['block_size']}, history {history}, "
             f"{' and '.join(switches) or 'neither log-stride nor landmarks'}, global tokens: {tokens}"
         )
-    if carriers := settings["carriers"]:
+    if subcarriers := settings["subcarriers"]:
         lines.append(
-            f"carriers        {len(carriers['index'])} of {carriers['n_pairs']} I/Q pairs: {_ranges(carriers['index'])}"
+            f"subcarriers        {len(subcarriers['index'])} of {subcarriers['n_pairs']} I/Q pairs: {_ranges(subcarriers['index'])}"
         )
     if settings["gain"] != "none":
         lines.append("gain            each frame is divided by its mean")

@@ -80,9 +80,9 @@ def format_option(command: F) -> F:
     )(command)
 
 
-def pick_option(command: F) -> F:
+def select_option(command: F) -> F:
     return click.option(
-        "--pick",
+        "--select",
         type=Indices(),
         help="Which features or I/Q pairs make a frame, such as 0-27,36-63. [default: what the blob says, else all]",
     )(command)

@@ -126,7 +126,7 @@ def recipe(name: str, options: dict[str, Any], *instead: str) -> ModuleType:
 def reading_options(command: F) -> F:
     """How recordings become frames."""
     for option in (
-        click.option("--pick", type=Indices(), help="Which features or I/Q pairs make a frame, such as 0-27,36-63."),
+        click.option("--select", type=Indices(), help="Which features or I/Q pairs make a frame, such as 0-27,36-63."),
         click.option(
             "--leave-out-damaged", is_flag=True, help="Leave out frames with NaN or infinity instead of refusing."
         ),
@@ -141,7 +141,7 @@ def reading_options(command: F) -> F:
 
 def reading_of(train: ModuleType, options: dict[str, Any]) -> Any:
     """Takes the switches of `reading_options` out of `options`."""
-    grid, max_gap, pick = (options.pop(name) for name in ("grid", "max_gap", "pick"))
+    grid, max_gap, select = (options.pop(name) for name in ("grid", "max_gap", "select"))
     if grid is None and max_gap is not None:
         raise click.UsageError("--max-gap: expected together with --grid")
     period = None if grid is None else max(1, round(1e6 / grid))
@@ -149,7 +149,7 @@ def reading_of(train: ModuleType, options: dict[str, Any]) -> Any:
     if period is not None and gap is not None and gap > (most := min(MAX_GAP, MAX_DUE * period)):
         raise click.UsageError(f"--max-gap: expected at most {most / 1e6:g} with --grid {grid:g}, found {gap / 1e6:g}")
     return train.Reading(
-        pick=None if pick is None else tuple(pick),
+        select=None if select is None else tuple(select),
         period_us=period,
         max_gap_us=gap,
         damaged=options.pop("leave_out_damaged"),

@@ -29,7 +29,7 @@ from aether_temporal.running.stream import answer_names, real_time
 from .galleries import check_enroll, enroll_options, enrolled
 from .live import Display, JsonLines, Lines, Panel, Silent
 from .models import open_model
-from .options import format_option, json_option, model_argument, pick_option, stream_options
+from .options import format_option, json_option, model_argument, select_option, stream_options
 from .output import console, print_json, print_json_line
 from .summary import draw, print_result, print_total
 
@@ -44,7 +44,7 @@ from .summary import draw, print_result, print_total
 )
 @enroll_options
 @stream_options
-@pick_option
+@select_option
 @format_option
 @click.option(
     "--speed",
@@ -83,7 +83,7 @@ def command(ctx: click.Context, /, model: str, recording: str, **options: Any) -
         options["enroll_session"],
         capacity=capacity,
         dtype=options["dtype"],
-        pick=options["pick"],
+        select=options["select"],
     )
     job = _Job(model, opened, capacity, gallery, options, console())
     results = [job.live()] if recording == "-" else list(job.stored(recording))
@@ -122,7 +122,7 @@ class _Job:
                 capacity=self.capacity,
                 dtype=self.options["dtype"],
                 gallery=self.gallery,
-                pick=self.options["pick"],
+                select=self.options["select"],
                 on_answer=display.show,
             )
         self._print(result)
@@ -135,7 +135,7 @@ class _Job:
             speed is None and self.out.is_terminal and not self.machine and not self.options["all_"]
         )
         for found in _recordings(path, self.options):
-            given = model_input(self.model, found, self.options["pick"])
+            given = model_input(self.model, found, self.options["select"])
             recording = given.recording
             with self._display(recording, f"{Path(recording.source).name} {recording.name}".rstrip()) as display:
                 result = run(

@@ -112,15 +112,15 @@ def demo(**options: Any) -> None:
 @click.option("--out", type=click.Path(), required=True, help="The folder to make.")
 @reading_options
 def prepare(files: tuple[str, ...], out: str, **options: Any) -> None:
-    """Put recordings of FILES into a folder from which training maps them: a corpus need not fit in memory."""
-    prepared, corpora, labels = (
-        importlib.import_module(f"aether_temporal.train.{name}") for name in ("prepared", "corpus", "labels")
+    """Put recordings of FILES into a folder from which training maps them: a dataset need not fit in memory."""
+    prepared, datasets, labels = (
+        importlib.import_module(f"aether_temporal.train.{name}") for name in ("prepared", "dataset", "labels")
     )
-    reading = reading_of(corpora, options)
-    corpus = prepared.prepare(files, out, rename=labels.without_side, reading=reading)
+    reading = reading_of(datasets, options)
+    dataset = prepared.prepare(files, out, rename=labels.without_side, reading=reading)
     click.echo(
-        f"{out}: {len(corpus)} recordings, {quantity(corpus.frames)} frames of {corpus.width} features, "
-        f"classes {', '.join(corpus.classes) or 'none'}"
+        f"{out}: {len(dataset)} recordings, {quantity(dataset.frames)} frames of {dataset.width} features, "
+        f"classes {', '.join(dataset.classes) or 'none'}"
     )
 
 
@@ -129,6 +129,6 @@ def prepare(files: tuple[str, ...], out: str, **options: Any) -> None:
 def verify(folder: str) -> None:
     """Read all of FOLDER, which `prepare` made, and compare it with its checksums. Training does so by itself where it
     takes but a moment (up to 256 MiB)."""
-    corpus = importlib.import_module("aether_temporal.train.prepared").Prepared.open(Path(folder))
-    corpus.verify()
-    click.echo(f"{folder}: {len(corpus)} recordings, {quantity(corpus.frames)} frames: whole")
+    dataset = importlib.import_module("aether_temporal.train.prepared").Prepared.open(Path(folder))
+    dataset.verify()
+    click.echo(f"{folder}: {len(dataset)} recordings, {quantity(dataset.frames)} frames: whole")

@@ -132,14 +132,14 @@ def attend(
     capacity: int,
     dtype: Dtype = "float32",
     query: int | None = None,
-    pick: Sequence[int] | None = None,
+    select: Sequence[int] | None = None,
 ) -> Attention:
     """query: index of a frame (negative: from the end) as the model is given them; None: the last.
 
     RecordingError for a recording without frames, ResultOverflowError naming the recording, InvalidArgumentError for a
     query that is not there.
     """
-    given = model_input(model, recording, pick)
+    given = model_input(model, recording, select)
     if not len(given.frames):
         raise no_frames(given.recording)
     count = len(given.frames)

@@ -92,7 +92,7 @@ def confuse(
     capacity: int,
     dtype: Dtype = "float32",
     lag: int | None = None,
-    pick: Sequence[int] | None = None,
+    select: Sequence[int] | None = None,
 ) -> Confusion:
     """Every recording from its beginning, as `aether run` does; window None: frame by frame. lag None: the delay that
     the blob states. RecordingError when there are no frames, or not one frame (or window) has a label that is a class
@@ -105,7 +105,7 @@ def confuse(
     sources: dict[str, None] = {}
     last: Recording | None = None
     for recording in recordings:
-        result = run(model, recording, capacity=capacity, dtype=dtype, gallery=gallery, pick=pick, lag=lag)
+        result = run(model, recording, capacity=capacity, dtype=dtype, gallery=gallery, select=select, lag=lag)
         if not total:
             names = result.names
             counts = np.zeros((len(names), len(names)), dtype=np.int64)

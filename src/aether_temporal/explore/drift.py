@@ -158,7 +158,7 @@ def drift(
     capacity: int,
     dtype: Dtype = "float32",
     lag: int | None = None,
-    pick: Sequence[int] | None = None,
+    select: Sequence[int] | None = None,
 ) -> Drift:
     """Each recording from its beginning, as `aether run` does. RecordingError for a recording without a session, or
     without frames, or fewer than two sessions."""
@@ -168,12 +168,12 @@ def drift(
     strangers: set[str] = set()
     for recording in recordings:
         session = gathered.setdefault(session_of(recording), _Gathered())
-        given = model_input(model, recording, pick)
+        given = model_input(model, recording, select)
         result = run(model, given, capacity=capacity, dtype=dtype, gallery=gallery, lag=lag)
         if not len(result):
             raise no_frames(result.recording)
         remarks.add(result.recording, result.notes)
-        taken = model_frames(model, result.recording, pick if given.recording is recording else None)
+        taken = model_frames(model, result.recording, select if given.recording is recording else None)
         gain = session.add(taken)
         if gallery is not None and recording.person and match_person(gallery.names, recording.person) is None:
             strangers.add(recording.person)

@@ -65,7 +65,7 @@ def _profiles(axes: Axes, found: Drift) -> None:
         title, label = "Mean of each feature, gain removed (band: between recordings)", "mean of a frame = 1"
     else:
         title, label = "Mean of each feature (band: between recordings)", "value"
-    plain(axes, title, "feature (carrier)", label)
+    plain(axes, title, "feature (subcarrier)", label)
 
 
 def _least_sure(found: Drift) -> float:
@@ -81,7 +81,7 @@ def _shifts(axes: Axes, found: Drift) -> None:
     plain(
         axes,
         f"Moved since session {text(first.name)}",
-        "feature (carrier)",
+        "feature (subcarrier)",
         "standard deviations of a frame",
     )
 

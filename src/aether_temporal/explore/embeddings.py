@@ -110,7 +110,7 @@ def map_embeddings(
     window: int = 100,
     capacity: int,
     dtype: Dtype = "float32",
-    pick: Sequence[int] | None = None,
+    select: Sequence[int] | None = None,
 ) -> EmbeddingMap:
     """A point is the mean of the embeddings after `window` frames, one window after the other, scaled to length 1.
 
@@ -134,7 +134,7 @@ def map_embeddings(
         person = person_of(recording)
         if index == 0 and first is None:
             first = recording.session
-        rows = _windows(model, recording, window, capacity, dtype, pick, remarks)
+        rows = _windows(model, recording, window, capacity, dtype, select, remarks)
         if gallery is None and recording.session == first:
             enrolled.setdefault(person, []).append(rows)
         else:
@@ -194,12 +194,12 @@ def _windows(
     window: int,
     capacity: int,
     dtype: Dtype,
-    pick: Sequence[int] | None,
+    select: Sequence[int] | None,
     remarks: Remarks,
 ) -> Floats:
     """[windows, E]; a window does not reach over a gap at which the stream begins anew."""
     rows = []
-    given = model_input(model, recording, pick)
+    given = model_input(model, recording, select)
     if not len(given.frames):
         raise no_frames(given.recording)
     remarks.add(given.recording, (*given.notes, *rate_notes(model, given.recording)))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aether_temporal.head import AetherTemporalHead
-from aether_temporal.train.corpus import Corpus, Reading
+from aether_temporal.train.dataset import Dataset, Reading
 from aether_temporal.train.reid import Pairing, arrange_for
 from aether_temporal.train.reid_protocol import entry
 from aether_temporal.train.run import Run, environment
@@ -45,15 +45,15 @@ def gate(
     Killed at any moment, it goes on with `resume`: trainings that are done are kept, also where more seeds are asked
     for than before. RecordingError, LeakError, GateError, CheckpointError, RunError, OSError.
     """
-    corpus = without_short_stretches(Corpus.read(data, reading=reading), config.window)
-    check_persons(config, corpus, data)
+    dataset = without_short_stretches(Dataset.read(data, reading=reading), config.window)
+    check_persons(config, dataset, data)
     first = recipe(config, seeds[0])
-    check(config, arrange_for(corpus, first))
-    Pairing(corpus, first)  # all of them are frames that views can be made of
-    check_blob(config, corpus.width)
-    with Run.open(out, configuration(corpus, config, Path(data).name), resume=resume) as run:
+    check(config, arrange_for(dataset, first))
+    Pairing(dataset, first)  # all of them are frames that views can be made of
+    check_blob(config, dataset.width)
+    with Run.open(out, configuration(dataset, config, Path(data).name), resume=resume) as run:
         found = [
-            study(config, corpus, seed, run=run, checkpoint_every=checkpoint_every, show_progress=show_progress)
+            study(config, dataset, seed, run=run, checkpoint_every=checkpoint_every, show_progress=show_progress)
             for seed in seeds
         ]
         if show_progress:
@@ -62,13 +62,13 @@ def gate(
         return _write(run, config, judged, Path(data).name, say)
 
 
-def configuration(corpus: Corpus, config: GateConfig, source: str) -> dict[str, Any]:
+def configuration(dataset: Dataset, config: GateConfig, source: str) -> dict[str, Any]:
     """What every training of the run depends on."""
     return {
         "recipe": "gate",
         "data": source,
-        "recordings": [entry(track) for track in corpus],
-        "features": dataclasses.asdict(corpus.features),
+        "recordings": [entry(track) for track in dataset],
+        "features": dataclasses.asdict(dataset.features),
         **config.training(),
         "environment": environment(),
     }

@@ -17,7 +17,7 @@ from aether_temporal.config import TemporalHeadConfig
 from aether_temporal.model import TemporalModel
 from aether_temporal.torch import TemporalClassifier, to_blob
 from aether_temporal.train.contrastive import Contrasting, contrastive_loss
-from aether_temporal.train.corpus import Corpus
+from aether_temporal.train.dataset import Dataset
 from aether_temporal.train.loaders import step_generator
 from aether_temporal.train.reid import Pairing, arrange_for
 from aether_temporal.train.reid_protocol import Part, Protocol, persons_of
@@ -83,14 +83,20 @@ class SeedResult:
 
 
 def study(
-    config: GateConfig, corpus: Corpus, seed: int, *, run: Run, checkpoint_every: int = 100, show_progress: bool = True
+    config: GateConfig,
+    dataset: Dataset,
+    seed: int,
+    *,
+    run: Run,
+    checkpoint_every: int = 100,
+    show_progress: bool = True,
 ) -> SeedResult:
     """Trains both, or takes what the run has of them, and asks. RecordingError, LeakError, GateError, CheckpointError,
     RunError."""
-    protocol = arrange_for(corpus, recipe(config, seed))
+    protocol = arrange_for(dataset, recipe(config, seed))
     check(config, protocol)
     part = protocol.parts[ASKED]
-    strangers = corpus.subset([i for i, track in enumerate(corpus) if track.person in set(protocol.held_out)])
+    strangers = dataset.subset([i for i, track in enumerate(dataset) if track.person in set(protocol.held_out)])
     tasks: dict[str, Contrasting] = {
         backend: train_one(
             config,
@@ -141,9 +147,9 @@ def check(config: GateConfig, protocol: Protocol) -> None:
         )
 
 
-def check_persons(config: GateConfig, corpus: Corpus, data: str) -> None:
+def check_persons(config: GateConfig, dataset: Dataset, data: str) -> None:
     """GateError, which names `data`, for more or fewer persons held out than there can be. RecordingError."""
-    most = len(persons_of(corpus)) - 2
+    most = len(persons_of(dataset)) - 2
     if most < 2:
         raise GateError(
             f"{data}: person: expected at least four, two to train on and two to ask about, found {most + 2}"
@@ -163,7 +169,7 @@ def check_blob(config: GateConfig, width: int) -> None:
 
 
 def _held_out_losses(
-    asked: Mapping[str, tuple[TemporalClassifier, nn.Module]], config: GateConfig, strangers: Corpus, seed: int
+    asked: Mapping[str, tuple[TemporalClassifier, nn.Module]], config: GateConfig, strangers: Dataset, seed: int
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, float], tuple[str, ...]]:
     """By name: the contrastive term of each view of persons that training has not met, and the mean of the whole loss;
     whose the views are. All see the same views."""

@@ -14,7 +14,7 @@ from aether_temporal.errors import NonFiniteError, ResultOverflowError
 from aether_temporal.torch import TemporalClassifier
 from aether_temporal.torch.network import Layer
 from aether_temporal.train.contrastive import Contrasting
-from aether_temporal.train.corpus import Corpus
+from aether_temporal.train.dataset import Dataset
 from aether_temporal.train.fitting import some_frames
 from aether_temporal.train.reid import Pairing, Recipe
 from aether_temporal.train.reid_network import Shape
@@ -46,7 +46,7 @@ def exchange(network: TemporalClassifier, head: TemporalHeadConfig) -> None:
         layer.head = head
 
 
-def first_network(config: GateConfig, train: Corpus, backend: Backend, seed: int) -> TemporalClassifier:
+def first_network(config: GateConfig, train: Dataset, backend: Backend, seed: int) -> TemporalClassifier:
     """The network before the first step; its weights depend on the seed and not on the backend."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -58,7 +58,7 @@ def first_network(config: GateConfig, train: Corpus, backend: Backend, seed: int
 
 def train_one(
     config: GateConfig,
-    corpus: Corpus,
+    dataset: Dataset,
     backend: Backend,
     seed: int,
     *,
@@ -68,14 +68,14 @@ def train_one(
 ) -> Contrasting:
     """One training, or what is left of it: the rest is in the run's checkpoint. GateError for one that leaves finite
     numbers, RecordingError, CheckpointError, RunError."""
-    task = Contrasting(first_network(config, corpus, backend, seed), config.contrast, scale=1.0, seed=seed)
+    task = Contrasting(first_network(config, dataset, backend, seed), config.contrast, scale=1.0, seed=seed)
     title = f"seed {seed}, {backend}"
     advice = "begin anew in another folder with a lower contrast.learning_rate, or a higher contrast.temperature"
     begun = False
     try:
         for step, numbers in run.steps(
             task,
-            Pairing(corpus, recipe(config, seed)),
+            Pairing(dataset, recipe(config, seed)),
             steps=config.contrast.steps,
             seed=seed,
             title=title,

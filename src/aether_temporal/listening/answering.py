@@ -15,7 +15,7 @@ from aether_temporal.errors import ResultOverflowError
 from aether_temporal.model import TemporalModel
 from aether_temporal.recordings.amplitude import amplitude
 from aether_temporal.recordings.feature_state import FEATURES, FeatureState
-from aether_temporal.running.inputs import carriers_of
+from aether_temporal.running.inputs import subcarriers_of
 from aether_temporal.running.stream import Answer, Answers
 
 from .nodes import Node, Said
@@ -93,11 +93,11 @@ class Answering:
         if isinstance(packet, FeatureState):
             return np.array(packet.features, dtype=np.float32) if self._takes_states else None
         assert isinstance(packet, RawFrame)
-        pick = carriers_of(self.model, packet.header.pairs)
-        if pick is None:
+        select = subcarriers_of(self.model, packet.header.pairs)
+        if select is None:
             return None
         iq = np.frombuffer(packet.values, dtype=np.int8).reshape(1, -1, 2)
-        row: NDArray[np.float32] = amplitude(iq[:, list(pick)])[0]
+        row: NDArray[np.float32] = amplitude(iq[:, list(select)])[0]
         return row
 
     def _run(self) -> None:

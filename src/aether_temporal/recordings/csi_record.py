@@ -26,7 +26,7 @@ _INVALID_VALUES = 4  # by `first_word`
 class CsiRecord:
     """A line that can be trusted."""
 
-    values: bytes  # signed 8-bit, imaginary first, carrier by carrier
+    values: bytes  # signed 8-bit, imaginary first, subcarrier by subcarrier
     mac: str  # "" where the layout has none
     microseconds: int | None  # 32 bits, wraps
     seconds: float | None  # a recorder's or the sender's time

@@ -92,7 +92,7 @@ def list_csi_text(path: Path) -> list[RecordingInfo]:
 def open_csi_text(path: Path, recording: int | str | None = None) -> Recording:
     """The frames of one sender: the one chosen, else the one with most; of several frame sizes the most frequent.
 
-    The first two carriers of a frame whose `first_word` is set are zero. RecordingFormatError where no line can be
+    The first two subcarriers of a frame whose `first_word` is set are zero. RecordingFormatError where no line can be
     trusted.
     """
     senders, parser = _read(path)

@@ -105,7 +105,7 @@ class RawCollector:
         if node.sequence.restarts:
             notes.append(f"the node started again {node.sequence.restarts} times")
         if antennas > 1:
-            notes.append(f"{antennas} antennas of {subcarriers} carriers each, one after the other")
+            notes.append(f"{antennas} antennas of {subcarriers} subcarriers each, one after the other")
         frames: NDArray[np.float32] | None = None
         iq: NDArray[np.int8] | None = None
         if key.features:

@@ -25,7 +25,7 @@ class RawHeader:
 
     @property
     def pairs(self) -> int:
-        """I/Q pairs: antenna by antenna, carrier by carrier."""
+        """I/Q pairs: antenna by antenna, subcarrier by subcarrier."""
         return self.n_antennas * self.n_subcarriers
 
     @property

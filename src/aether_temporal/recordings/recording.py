@@ -93,20 +93,20 @@ class Recording:
     def title(self) -> str:
         return f"{self.source}:{self.name}" if self.name else self.source
 
-    def features(self, pick: Sequence[int] | None = None) -> NDArray[np.float32]:
+    def features(self, select: Sequence[int] | None = None) -> NDArray[np.float32]:
         """Features binary32 [T, F]: the frames themselves, or the amplitudes of the I/Q pairs.
 
-        `pick`: which columns or pairs, in which order (None: all). RecordingShapeError: not there.
+        `select`: which columns or pairs, in which order (None: all). RecordingShapeError: not there.
         """
-        if pick is not None and not all(0 <= index < self.width for index in pick):
+        if select is not None and not all(0 <= index < self.width for index in select):
             what = "pairs" if self.is_raw else "features"
             raise RecordingShapeError(
-                f"{self.title}: {what}: expected indices 0 … {self.width - 1}, found {min(pick)} … {max(pick)}"
+                f"{self.title}: {what}: expected indices 0 … {self.width - 1}, found {min(select)} … {max(select)}"
             )
         if self.iq is not None:
-            return amplitude(self.iq if pick is None else self.iq[:, list(pick)])
+            return amplitude(self.iq if select is None else self.iq[:, list(select)])
         assert self.frames is not None
-        return self.frames if pick is None else np.ascontiguousarray(self.frames[:, list(pick)])
+        return self.frames if select is None else np.ascontiguousarray(self.frames[:, list(select)])
 
 
 @dataclass(frozen=True)

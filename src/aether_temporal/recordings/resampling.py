@@ -47,14 +47,14 @@ def resample(
     max_gap_us: int,
     *,
     gain: str = "none",
-    pick: Sequence[int] | None = None,
+    select: Sequence[int] | None = None,
 ) -> Resampled:
     """The recording's features (amplitudes of I/Q pairs) on a grid of `period_us` microseconds; see `Resampler`.
 
     RecordingError without timestamps, InvalidConfigError. Frames whose gain overflows are dropped and counted.
     """
     times = microseconds(recording)
-    frames = recording.features(pick)
+    frames = recording.features(select)
     resampler = _core.Resampler(frames.shape[1], period_us, max_gap_us, gain)
     parts: list[NDArray[np.float32]] = []
     grid: list[NDArray[np.int64]] = []

@@ -117,7 +117,7 @@ def enrol(
     *,
     capacity: int,
     dtype: Dtype = "float32",
-    pick: Sequence[int] | None = None,
+    select: Sequence[int] | None = None,
 ) -> Gallery:
     """A gallery of (name, recording) pairs; several recordings of one name count as one.
 
@@ -129,7 +129,7 @@ def enrol(
         raise InvalidArgumentError("gallery: expected a model with an embedding, found one without")
     sums: dict[str, NDArray[np.float64]] = {}
     for name, recording in recordings:
-        stretches = model_input(model, recording, pick).stretches()
+        stretches = model_input(model, recording, select).stretches()
         parts = [_sum_of_embeddings(model, frames, capacity, dtype) for frames in stretches]
         total = np.sum(parts, axis=0) if parts else np.zeros(model.embed_dim)
         sums[name] = sums[name] + total if name in sums else total

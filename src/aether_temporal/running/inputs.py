@@ -22,33 +22,35 @@ def default_capacity(model: TemporalModel) -> int:
     return history or DEFAULT_CAPACITY
 
 
-def carriers_of(model: TemporalModel, pairs: int) -> Sequence[int] | None:
+def subcarriers_of(model: TemporalModel, pairs: int) -> Sequence[int] | None:
     """Which I/Q pairs of a raw frame of `pairs` pairs are the model's features; None: the frame does not suit it.
 
-    What the blob says; all of them where the recorder has already taken the model's carriers out, or the blob says
+    What the blob says; all of them where the recorder has already taken the model's subcarriers out, or the blob says
     nothing.
     """
     settings = model.settings
-    carriers = None if settings is None else settings.carriers
-    if carriers is not None and pairs == carriers.n_pairs:
-        return [int(index) for index in np.asarray(carriers.index)]
+    subcarriers = None if settings is None else settings.subcarriers
+    if subcarriers is not None and pairs == subcarriers.n_pairs:
+        return [int(index) for index in np.asarray(subcarriers.index)]
     return range(pairs) if pairs == model.input_dim else None
 
 
-def model_frames(model: TemporalModel, recording: Recording, pick: Sequence[int] | None = None) -> NDArray[np.float32]:
-    """binary32 [T, input_dim]: features as they are, or amplitudes of the I/Q pairs that the blob (or `pick`) names.
+def model_frames(
+    model: TemporalModel, recording: Recording, select: Sequence[int] | None = None
+) -> NDArray[np.float32]:
+    """binary32 [T, input_dim]: features as they are, or amplitudes of the I/Q pairs that the blob (or `select`) names.
 
     RecordingShapeError naming what the model expects and what the recording has.
     """
-    if pick is None and recording.is_raw:
-        pick = carriers_of(model, recording.width)
-        if pick is None:
+    if select is None and recording.is_raw:
+        select = subcarriers_of(model, recording.width)
+        if select is None:
             raise RecordingShapeError(
                 f"{recording.title}: frame width: expected {_wanted(model)}, found {recording.width} I/Q pairs a frame"
             )
-    frames = recording.features(pick)
+    frames = recording.features(select)
     if frames.shape[1] != model.input_dim:
-        how = "" if pick is None else " picked"
+        how = "" if select is None else " selected"
         raise RecordingShapeError(
             f"{recording.title}: frame width: expected {model.input_dim} features a frame, as the model has them, "
             f"found {frames.shape[1]}{how}"
@@ -78,13 +80,13 @@ def timing_of(model: TemporalModel) -> TimingSettings:
     return (settings.timing if settings is not None else None) or TimingSettings()
 
 
-def model_input(model: TemporalModel, recording: Recording, pick: Sequence[int] | None = None) -> ModelInput:
+def model_input(model: TemporalModel, recording: Recording, select: Sequence[int] | None = None) -> ModelInput:
     """The recording's frames as the model wants them: its features, on its grid where its blob asks for one.
 
     A recording without timestamps cannot be put on a grid: its frames are taken as they come, and a note says so.
     RecordingShapeError, RecordingError.
     """
-    frames, timing = model_frames(model, recording, pick), timing_of(model)
+    frames, timing = model_frames(model, recording, select), timing_of(model)
     if timing.period_us is None or timing.max_gap_us is None:
         return ModelInput(recording, frames)
     if recording.timestamps is None:

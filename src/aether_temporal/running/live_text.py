@@ -18,7 +18,7 @@ from aether_temporal.recordings.lines import bounded_lines
 from aether_temporal.recordings.recording import rate_of
 
 from .gallery import Gallery
-from .inputs import carriers_of, timing_of
+from .inputs import subcarriers_of, timing_of
 from .result import Result
 from .stream import Answer, Answers, rate_notes
 
@@ -30,7 +30,7 @@ def run_live(
     capacity: int | None = None,
     dtype: Dtype = "float32",
     gallery: Gallery | None = None,
-    pick: Sequence[int] | None = None,
+    select: Sequence[int] | None = None,
     on_answer: Callable[[Answer], None] | None = None,
 ) -> Result:
     """Answers every frame of CSI text as it arrives, until the input ends or the user interrupts.
@@ -39,7 +39,7 @@ def run_live(
     for the result: some hundred bytes each. RecordingFormatError when the input ends without one.
     """
     answers = Answers(model, capacity=capacity, dtype=dtype, gallery=gallery)
-    source = _Source(model, pick)
+    source = _Source(model, select)
     frames: list[NDArray[np.float32]] = []
     scores: list[NDArray[np.float32]] = []
     latency: list[float] = []
@@ -94,10 +94,10 @@ def run_live(
 class _Source:
     """Frames for a model out of CSI text."""
 
-    def __init__(self, model: TemporalModel, pick: Sequence[int] | None) -> None:
+    def __init__(self, model: TemporalModel, select: Sequence[int] | None) -> None:
         self.parser = CsiParser()
         self._clock = Clock()
-        self._model, self._pick = model, pick
+        self._model, self._select = model, select
         self._sender: str | None = None
 
     def frames(self, file: BinaryIO) -> Iterator[tuple[NDArray[np.float32], float | None, bool]]:
@@ -135,13 +135,13 @@ class _Source:
             yield frame, None if record.microseconds is None else self._clock.seconds(record.microseconds)
 
     def _frame(self, iq: NDArray[np.int8]) -> NDArray[np.float32] | None:
-        pick = self._pick
-        if pick is None:
-            wanted = carriers_of(self._model, iq.shape[1])
+        select = self._select
+        if select is None:
+            wanted = subcarriers_of(self._model, iq.shape[1])
             if wanted is None:
                 return None
-            pick = wanted
-        elif max(pick, default=-1) >= iq.shape[1] or len(pick) != self._model.input_dim:
+            select = wanted
+        elif max(select, default=-1) >= iq.shape[1] or len(select) != self._model.input_dim:
             return None
-        row: NDArray[np.float32] = amplitude(iq[:, list(pick)])[0]
+        row: NDArray[np.float32] = amplitude(iq[:, list(select)])[0]
         return row

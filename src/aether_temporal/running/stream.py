@@ -125,14 +125,14 @@ def run(
     capacity: int | None = None,
     dtype: Dtype = "float32",
     gallery: Gallery | None = None,
-    pick: Sequence[int] | None = None,
+    select: Sequence[int] | None = None,
     lag: int | None = None,
     pace: Callable[[int], None] | None = None,
     on_answer: Callable[[Answer], None] | None = None,
 ) -> Result:
     """Streams the recording through the model, from the beginning.
 
-    capacity: frames a query sees (None: the blob's history, else 256); dtype: of the cache. pick: which features or I/Q
+    capacity: frames a query sees (None: the blob's history, else 256); dtype: of the cache. select: which features or I/Q
     pairs make a frame (a ModelInput has them already). Frames are put on a grid where the blob asks for one, and the
     stream begins anew after a gap. lag: the answer after a frame is compared with the label of so many frames before (a
     model that describes the middle of what it has seen); None: as the blob says. `pace(t)` is called before frame t (to
@@ -140,7 +140,7 @@ def run(
     `on_answer` after it. A KeyboardInterrupt in between ends the run early: the result then holds the frames so far.
     A frame at which the model overflows is dropped: the result's recording is without it, and counts it.
     """
-    given = recording if isinstance(recording, ModelInput) else model_input(model, recording, pick)
+    given = recording if isinstance(recording, ModelInput) else model_input(model, recording, select)
     recording, frames, begins = given.recording, given.frames, set(given.begins)
     lag = model.delay if lag is None else lag
     answers = Answers(model, capacity=capacity, dtype=dtype, gallery=gallery)

@@ -9,18 +9,18 @@ seed.
     recording = simulate([("empty", 3.0), ("walking", 4.0), ("still", 3.0)], seed=1).to_recording()
 """
 
-from .carriers import Carriers
 from .receiver import Receiver
 from .room import Room
 from .script import ACTIVITIES, demo_script, random_script
 from .simulated import SimulatedRecording, simulate
+from .subcarriers import Subcarriers
 
 __all__ = [
     "ACTIVITIES",
-    "Carriers",
     "Receiver",
     "Room",
     "SimulatedRecording",
+    "Subcarriers",
     "demo_script",
     "random_script",
     "simulate",

@@ -11,9 +11,9 @@ from aether_temporal.recordings import Recording
 
 from . import script as scripts
 from .body import CROSS_SECTIONS, Motion, Person, move
-from .carriers import Carriers, channel
 from .receiver import Receiver
 from .room import Room
+from .subcarriers import Subcarriers, channel
 
 FRAME_RATE = 50.0
 """Frames a second unless told otherwise: what today's nodes send."""
@@ -69,10 +69,10 @@ def _distance_to_segment(
     return distance
 
 
-def room_channel(room: Room, motion: Motion, carriers: Carriers) -> NDArray[np.complex128]:
+def room_channel(room: Room, motion: Motion, subcarriers: Subcarriers) -> NDArray[np.complex128]:
     """The noiseless channel [T, K]: direct path (shadowed by the torso), static reflections, the person's
     scatterers."""
-    frequencies = carriers.frequencies
+    frequencies = subcarriers.frequencies
     static = channel(frequencies, *room.reflected_paths())
     length = np.array([room.direct_length()])
     direct = channel(frequencies, length, 1.0 / length)
@@ -88,7 +88,7 @@ def simulate(
     seed: int,
     *,
     frame_rate: float = FRAME_RATE,
-    carriers: Carriers | None = None,
+    subcarriers: Subcarriers | None = None,
     receiver: Receiver | None = None,
     room: Room | None = None,
     person: Person | None = None,
@@ -101,7 +101,7 @@ def simulate(
     if not 0 < frame_rate < float("inf"):
         raise ValueError(f"frame_rate: expected a number above 0, found {frame_rate}")
     generator = np.random.Generator(np.random.PCG64(seed))
-    carriers = carriers or Carriers()
+    subcarriers = subcarriers or Subcarriers()
     receiver = receiver or Receiver()
     room = room or Room.random(generator)
     person = person or Person.random(generator)
@@ -112,6 +112,6 @@ def simulate(
     which = np.minimum(np.searchsorted(ends, nominal, side="right"), len(script) - 1)
     labels = np.array([scripts.ACTIVITIES.index(activity) for activity, _ in script], dtype=np.int64)[which]
     motion = move(room, person, labels, times, generator)
-    clean = room_channel(room, motion, carriers)
-    iq = receiver.receive(clean, carriers.frequencies - carriers.centre, generator)
+    clean = room_channel(room, motion, subcarriers)
+    iq = receiver.receive(clean, subcarriers.frequencies - subcarriers.centre, generator)
     return SimulatedRecording(iq, times, labels, scripts.ACTIVITIES, float(frame_rate), seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from aether_temporal.settings import CarrierSettings, TimingSettings
+from aether_temporal.settings import SubcarrierSettings, TimingSettings
 
 __all__ = ["Description"]
 
@@ -21,6 +21,6 @@ class Description:
     class_names: Sequence[str] | None = None
     frame_rate: float | None = None
     provenance: str | None = None
-    carriers: CarrierSettings | None = None
+    subcarriers: SubcarrierSettings | None = None
     timing: TimingSettings | None = None
     neutral: frozenset[str] = frozenset({"pattern", "gain", "extension"})

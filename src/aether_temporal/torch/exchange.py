@@ -1,6 +1,6 @@
 """Between a torch network and an RVNE blob, losslessly: every binary32 bit of a parameter is the blob's, and back.
 
-What a blob says beside (class names, carriers, timing …) stays with the network as its `description`.
+What a blob says beside (class names, subcarriers, timing …) stays with the network as its `description`.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def describe(blob: WeightBlob) -> Description:
     neutral = {"extension", *(name for name in ("pattern", "gain") if getattr(s, name) is not None)}
     if s.pooling is not None and s.pooling.frames == 1:
         neutral.add("pooling")
-    return Description(s.class_names, s.frame_rate, s.provenance, s.carriers, s.timing, frozenset(neutral))
+    return Description(s.class_names, s.frame_rate, s.provenance, s.subcarriers, s.timing, frozenset(neutral))
 
 
 def _shape(blob: WeightBlob, s: ModelSettings) -> NetworkConfig:

@@ -21,8 +21,8 @@ from aether_temporal.torch import Description, NetworkConfig, to_blob
 from . import splits
 from .answers import answers, stored
 from .calibration import Confidence, calibration_error, confidence, fit_temperature, likelihood_loss, with_temperature
-from .corpus import Corpus, Reading, Track
 from .crops import Augmentation, Crops, Mixture
+from .dataset import Dataset, Reading, Track
 from .fitting import FitConfig, fit, some_frames
 from .labels import without_side
 from .run import Run, environment
@@ -103,18 +103,18 @@ class Report:
 
 def read_activities(
     path: str | os.PathLike[str], *, classes: Sequence[str] | None = None, reading: Reading | None = None
-) -> Corpus:
-    """All recordings of a file or prepared corpus; the two sides of the room are one class. RecordingError, naming
+) -> Dataset:
+    """All recordings of a file or prepared dataset; the two sides of the room are one class. RecordingError, naming
     recordings without labels."""
     prepared = os.path.isdir(path)
-    corpus = Corpus.read(path, rename=None if prepared else without_side, classes=classes, reading=reading)
-    labelled = {track.identity for track in corpus if (np.asarray(track.labels) >= 0).any()}
-    for track in corpus:
+    dataset = Dataset.read(path, rename=None if prepared else without_side, classes=classes, reading=reading)
+    labelled = {track.identity for track in dataset if (np.asarray(track.labels) >= 0).any()}
+    for track in dataset:
         if track.identity not in labelled:
             raise RecordingShapeError(f"{track.title}: labels: expected some to train by, found none; leave it out")
-    if len(corpus.classes) < 2:
-        raise RecordingError(f"{path}: labels: expected at least two classes, found {', '.join(corpus.classes)}")
-    return corpus
+    if len(dataset.classes) < 2:
+        raise RecordingError(f"{path}: labels: expected at least two classes, found {', '.join(dataset.classes)}")
+    return dataset
 
 
 def network_shape(input_dim: int, n_classes: int) -> NetworkConfig:
@@ -135,9 +135,9 @@ def network_shape(input_dim: int, n_classes: int) -> NetworkConfig:
     )
 
 
-def crops_of(corpus: Corpus, balance: Balance) -> Mixture:
+def crops_of(dataset: Dataset, balance: Balance) -> Mixture:
     """What is learned from. RecordingError for recordings that are too short."""
-    counts = tuple(class_counts(corpus, len(corpus.classes)).tolist()) if balance == "sampling" else ()
+    counts = tuple(class_counts(dataset, len(dataset.classes)).tolist()) if balance == "sampling" else ()
     crops = Mixture(
         (
             Crops(64, 24, DELAY, WARM_UP, Augmentation(), counts),
@@ -145,12 +145,12 @@ def crops_of(corpus: Corpus, balance: Balance) -> Mixture:
         ),
         (0.33, 0.67),
     )
-    crops.check(corpus)
+    crops.check(dataset)
     return crops
 
 
 def train(
-    corpus: Corpus,
+    dataset: Dataset,
     recipe: Recipe,
     *,
     run: Run | None = None,
@@ -160,14 +160,14 @@ def train(
     workers: int = 0,
     show_progress: bool = True,
 ) -> WeightBlob:
-    """A blob trained on all of this corpus, not calibrated. RecordingError for recordings that are too short."""
-    corpus = without_short_stretches(corpus, LONG_CROP)
-    counts = class_counts(corpus, len(corpus.classes))
-    crops = crops_of(corpus, recipe.balance)
+    """A blob trained on all of this dataset, not calibrated. RecordingError for recordings that are too short."""
+    dataset = without_short_stretches(dataset, LONG_CROP)
+    counts = class_counts(dataset, len(dataset.classes))
+    crops = crops_of(dataset, recipe.balance)
     network = fit(
-        network_shape(corpus.width, len(corpus.classes)),
-        some_frames(corpus),
-        functools.partial(crops.draw, corpus),
+        network_shape(dataset.width, len(dataset.classes)),
+        some_frames(dataset),
+        functools.partial(crops.draw, dataset),
         recipe.fit,
         seed=recipe.seed,
         class_weights=class_weights(counts) if recipe.balance == "weights" else None,
@@ -178,21 +178,23 @@ def train(
         title=title,
         show_progress=show_progress,
     )
-    about = corpus.features
-    sessions = ", ".join(splits.sessions(corpus))
-    sources = ", ".join(sorted({Path(track.source).name for track in corpus}))
+    about = dataset.features
+    sessions = ", ".join(splits.sessions(dataset))
+    sources = ", ".join(sorted({Path(track.source).name for track in dataset}))
     text = (
-        f"{recipe.provenance} Trained on {len(corpus)} recordings (session {sessions} of {sources}), "
-        f"{corpus.width} features a frame; seed {recipe.seed}."
+        f"{recipe.provenance} Trained on {len(dataset)} recordings (session {sessions} of {sources}), "
+        f"{dataset.width} features a frame; seed {recipe.seed}."
     ).strip()
     return to_blob(
         network,
-        Description(corpus.classes, about.frame_rate, text, carriers=about.carriers(), timing=about.timing(DELAY)),
+        Description(
+            dataset.classes, about.frame_rate, text, subcarriers=about.subcarriers(), timing=about.timing(DELAY)
+        ),
     )
 
 
 def choose_split(
-    corpus: Corpus,
+    dataset: Dataset,
     *,
     train_sessions: Sequence[str] = (),
     test_sessions: Sequence[str] = (),
@@ -203,33 +205,33 @@ def choose_split(
     if test_persons:
         if train_sessions or test_sessions:
             raise RecordingError("hold out persons or sessions: expected one of them, found both")
-        return splits.by_person(corpus, test_persons)
-    names = splits.sessions(corpus)
+        return splits.by_person(dataset, test_persons)
+    names = splits.sessions(dataset)
     if len(names) < 2:
         raise RecordingError(
             f"session: expected at least two sessions, found {', '.join(names) or 'none'}; hold out persons "
             "(--test-person), or recordings (--cross-validate)"
         )
-    return splits.by_session(corpus, train_sessions or names[:1], test_sessions or None)
+    return splits.by_session(dataset, train_sessions or names[:1], test_sessions or None)
 
 
-def held_to_calibrate(corpus: Corpus) -> tuple[Corpus, Corpus]:
+def held_to_calibrate(dataset: Dataset) -> tuple[Dataset, Dataset]:
     """What is trained on to calibrate, and every fifth recording, to calibrate by. RecordingError for a single one."""
-    names = list(dict.fromkeys(track.identity for track in corpus))
+    names = list(dict.fromkeys(track.identity for track in dataset))
     if len(names) < 2:
         raise RecordingError(
             f"recordings to train on: expected at least two, one of them to calibrate by, found {', '.join(names)} "
             "alone; add another, or do not calibrate (--no-calibrate)"
         )
-    return next(splits.folds(corpus, min(HELD_OUT, len(names)))).parts(corpus)
+    return next(splits.folds(dataset, min(HELD_OUT, len(names)))).parts(dataset)
 
 
-def expect_trainable(corpus: Corpus, split: Split, recipe: Recipe) -> None:
+def expect_trainable(dataset: Dataset, split: Split, recipe: Recipe) -> None:
     """RecordingError, LeakError for what else would stop a training on this split halfway."""
-    splits.check(corpus, split)
-    trained, _ = split.parts(corpus)
+    splits.check(dataset, split)
+    trained, _ = split.parts(dataset)
     crops_of(without_short_stretches(trained, LONG_CROP), recipe.balance)
-    parts = list(parts_of(corpus, split).values())
+    parts = list(parts_of(dataset, split).values())
     if recipe.calibrate:
         rest, held = held_to_calibrate(trained)
         crops_of(without_short_stretches(rest, LONG_CROP), recipe.balance)
@@ -238,23 +240,23 @@ def expect_trainable(corpus: Corpus, split: Split, recipe: Recipe) -> None:
         expect_scorable(part, delay=DELAY, warm_up=WARM_UP)
 
 
-def expect_known_labels(corpus: Corpus, split: Split) -> None:
+def expect_known_labels(dataset: Dataset, split: Split) -> None:
     """RecordingError for a tested recording with a class that nothing that is trained on has."""
-    trained, tested = split.parts(corpus)
-    known = class_counts(trained, len(corpus.classes)) > 0
+    trained, tested = split.parts(dataset)
+    known = class_counts(trained, len(dataset.classes)) > 0
     for track in tested:
-        strange = (class_counts([track], len(corpus.classes)) > 0) & ~known
+        strange = (class_counts([track], len(dataset.classes)) > 0) & ~known
         if strange.any():
-            have, lacks = (", ".join(np.array(corpus.classes)[which].tolist()) for which in (known, strange))
+            have, lacks = (", ".join(np.array(dataset.classes)[which].tolist()) for which in (known, strange))
             raise RecordingError(
                 f"{track.title}: labels: expected classes that are trained on ({have}), found {lacks}; train on a "
                 "recording that has it too, or leave this one out"
             )
 
 
-def calibrate(corpus: Corpus, recipe: Recipe, *, run: Run, **training: Any) -> tuple[Calibration, Scores]:
+def calibrate(dataset: Dataset, recipe: Recipe, *, run: Run, **training: Any) -> tuple[Calibration, Scores]:
     """Trains without every fifth recording and measures there: the temperature, and how good that model is."""
-    rest, held = held_to_calibrate(corpus)
+    rest, held = held_to_calibrate(dataset)
     blob = train(rest, recipe, checkpoint="calibration.pt", title="to calibrate", run=run, **training)
     model = TemporalModel.from_blob(blob)
     with run.writing():
@@ -273,9 +275,9 @@ def calibrate(corpus: Corpus, recipe: Recipe, *, run: Run, **training: Any) -> t
     )
 
 
-def parts_of(corpus: Corpus, split: Split) -> dict[str, Corpus]:
+def parts_of(dataset: Dataset, split: Split) -> dict[str, Dataset]:
     """What is scored, by name: each session (or person) that is tested, and what was trained on."""
-    trained, tested = split.parts(corpus)
+    trained, tested = split.parts(dataset)
     persons = {track.person for track in tested} - {track.person for track in trained}
     by_person = bool(persons) and None not in persons
     groups: dict[str, list[Track]] = {}
@@ -287,7 +289,7 @@ def parts_of(corpus: Corpus, split: Split) -> dict[str, Corpus]:
     name = "trained on" if by_person else f"session {' + '.join(map(_number, sessions))} (trained on)"
     return {
         name: trained,
-        **{key: Corpus(tracks, corpus.classes, corpus.features) for key, tracks in sorted(groups.items())},
+        **{key: Dataset(tracks, dataset.classes, dataset.features) for key, tracks in sorted(groups.items())},
     }
 
 
@@ -297,7 +299,7 @@ def _number(session: str) -> str:
 
 
 def train_activity(
-    corpus: Corpus,
+    dataset: Dataset,
     split: Split,
     recipe: Recipe,
     *,
@@ -309,9 +311,9 @@ def train_activity(
 ) -> Report:
     """Trains, calibrates, scores; writes the blob to `out` and, where there is a run folder, blob, result and plots
     there. RecordingError, LeakError, CheckpointError, RunError, OSError."""
-    expect_trainable(corpus, split, recipe)
-    expect_known_labels(corpus, split)
-    trained, _ = split.parts(corpus)
+    expect_trainable(dataset, split, recipe)
+    expect_known_labels(dataset, split)
+    trained, _ = split.parts(dataset)
     run = run or Run(None, {})
     training: dict[str, Any] = {
         "checkpoint_every": checkpoint_every,
@@ -325,7 +327,7 @@ def train_activity(
     if calibration is not None:
         blob = with_temperature(blob, calibration.temperature)
     model = TemporalModel.from_blob(blob)
-    parts = parts_of(corpus, split)
+    parts = parts_of(dataset, split)
     scores = {name: score(model, part, delay=DELAY, capacity=CAPACITY) for name, part in parts.items()}
     temperatures = (1.0,) if calibration is None else (1.0, calibration.temperature)
     sure = {
@@ -335,7 +337,7 @@ def train_activity(
     uncalibrated = {name: found[0].error for name, found in sure.items()}
     errors = {name: found[-1].error for name, found in sure.items()}
     report = Report(blob, scores, uncalibrated, errors, calibration, held_out)
-    _write(run, report, corpus.classes, sure)
+    _write(run, report, dataset.classes, sure)
     if out is not None:
         blob.save(out)
     return report
@@ -349,17 +351,17 @@ def _write(run: Run, report: Report, classes: Sequence[str], sure: Mapping[str, 
     draw_run(run, classes, report.scores, sure)
 
 
-def configuration(corpus: Corpus, split: Split, recipe: Recipe, source: str) -> dict[str, Any]:
+def configuration(dataset: Dataset, split: Split, recipe: Recipe, source: str) -> dict[str, Any]:
     """What decides the result, for a run's folder: two runs with the same give the same blob."""
     return {
         "recipe": "activity",
         "data": source,
         "recordings": {
-            "train": [_entry(corpus[i]) for i in split.train],
-            "test": [_entry(corpus[i]) for i in split.test],
+            "train": [_entry(dataset[i]) for i in split.train],
+            "test": [_entry(dataset[i]) for i in split.test],
         },
-        "classes": list(corpus.classes),
-        "features": dataclasses.asdict(corpus.features),
+        "classes": list(dataset.classes),
+        "features": dataclasses.asdict(dataset.features),
         **dataclasses.asdict(recipe),
         "environment": environment(),
     }
@@ -370,13 +372,13 @@ def _entry(track: Track) -> list[Any]:
 
 
 def cross_validate(
-    corpus: Corpus, recipe: Recipe, folds: int, *, on_fold: Any = None, **training: Any
-) -> list[tuple[Scores, Corpus]]:
-    """Every recording of the corpus scored by a model that has not seen it, fold by fold: what settings are chosen
+    dataset: Dataset, recipe: Recipe, folds: int, *, on_fold: Any = None, **training: Any
+) -> list[tuple[Scores, Dataset]]:
+    """Every recording of the dataset scored by a model that has not seen it, fold by fold: what settings are chosen
     by."""
     found = []
-    for number, split in enumerate(splits.folds(corpus, folds)):
-        rest, held = split.parts(corpus)
+    for number, split in enumerate(splits.folds(dataset, folds)):
+        rest, held = split.parts(dataset)
         title = f"fold {number + 1} of {folds}"
         blob = train(rest, recipe, checkpoint=f"fold{number + 1}.pt", title=title, **training)
         scores = score(TemporalModel.from_blob(blob), held, delay=DELAY, capacity=CAPACITY)

@@ -10,7 +10,7 @@ from typing import Any
 
 from . import activity, splits
 from .activity import Recipe, Report
-from .corpus import Corpus, Reading
+from .dataset import Dataset, Reading
 from .fitting import FitConfig
 from .plots import NO_PLOTS, can_draw
 from .run import Run, expect_place
@@ -26,29 +26,29 @@ Say = Callable[[str], None]
 def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
     """The command; `options` by the names of its switches. All errors are the package's."""
     expect_place(options["out"])
-    corpus = activity.read_activities(data, reading=reading)
+    dataset = activity.read_activities(data, reading=reading)
     split = activity.choose_split(
-        corpus,
+        dataset,
         train_sessions=options["train_sessions"],
         test_sessions=options["test_sessions"],
         test_persons=options["test_persons"],
     )
-    recipe = _recipe(corpus, options)
-    job = _Job(data, corpus, split, recipe, options, say)
+    recipe = _recipe(dataset, options)
+    job = _Job(data, dataset, split, recipe, options, say)
     if options["cross_validate"]:
         job.cross_validate(options["cross_validate"])
         return
-    activity.expect_trainable(corpus, split, recipe)  # before anything is written
-    activity.expect_known_labels(corpus, split)
+    activity.expect_trainable(dataset, split, recipe)  # before anything is written
+    activity.expect_known_labels(dataset, split)
     seeds = range(options["seed"], options["seed"] + options["seeds"])
     reports = [job.train(seed, alone=len(seeds) == 1, first=seed == seeds[0]) for seed in seeds]
     if len(seeds) > 1:
         job.summarise(reports)
 
 
-def _recipe(corpus: Corpus, options: dict[str, Any]) -> Recipe:
+def _recipe(dataset: Dataset, options: dict[str, Any]) -> Recipe:
     steps = options["steps"]
-    geotec = any("geotec" in Path(track.source).name for track in corpus)  # also in a prepared folder, or a table
+    geotec = any("geotec" in Path(track.source).name for track in dataset)  # also in a prepared folder, or a table
     return Recipe(
         seed=options["seed"],
         fit=FitConfig(steps=steps) if steps else FitConfig(),
@@ -61,7 +61,7 @@ def _recipe(corpus: Corpus, options: dict[str, Any]) -> Recipe:
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Job:
     data: str
-    corpus: Corpus
+    dataset: Dataset
     split: Split
     recipe: Recipe
     options: dict[str, Any]
@@ -69,7 +69,7 @@ class _Job:
 
     def _open(self, recipe: Recipe, folder: str | None, **more: Any) -> Run:
         """The run's folder; whatever decides the result is in its configuration."""
-        configuration = activity.configuration(self.corpus, self.split, recipe, Path(self.data).name)
+        configuration = activity.configuration(self.dataset, self.split, recipe, Path(self.data).name)
         return Run.open(folder, {**configuration, **more}, resume=self.options["resume"])
 
     @property
@@ -86,7 +86,7 @@ class _Job:
         recipe = dataclasses.replace(self.recipe, seed=seed)
         with self._open(recipe, folder if alone or folder is None else f"{folder}/seed{seed}") as run:
             out = self.options["out"] if first else None
-            report = activity.train_activity(self.corpus, self.split, recipe, out=out, run=run, **self._training)
+            report = activity.train_activity(self.dataset, self.split, recipe, out=out, run=run, **self._training)
             if run.folder is not None and not can_draw():
                 self.say(NO_PLOTS)
         lead = "" if alone else f"seed {seed}: "
@@ -123,7 +123,7 @@ class _Job:
 
     def cross_validate(self, folds: int) -> None:
         """The recordings trained on, each held out once; what is tested on is not touched."""
-        trained, _ = self.split.parts(self.corpus)
+        trained, _ = self.split.parts(self.dataset)
         recipe = dataclasses.replace(self.recipe, calibrate=False)
         for fold in splits.folds(trained, folds):  # before anything is written
             activity.expect_trainable(trained, fold, recipe)

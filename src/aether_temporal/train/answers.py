@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aether_temporal.model import TemporalModel
 
-from .corpus import Track
+from .dataset import Track
 
 _CHUNK = 1 << 14
 """Logits at a time, where something is computed from them in binary64."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aether_temporal.recordings import RecordingError
 
-from .corpus import Track
+from .dataset import Track
 from .windows import expect_length
 
 Batch = tuple[NDArray[np.float32], NDArray[np.int64]]

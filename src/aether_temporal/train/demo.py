@@ -13,7 +13,7 @@ from rich.progress import track
 
 from aether_temporal.blob import WeightBlob
 from aether_temporal.model import TemporalModel
-from aether_temporal.settings import CarrierSettings, PatternSettings, TimingSettings
+from aether_temporal.settings import PatternSettings, SubcarrierSettings, TimingSettings
 from aether_temporal.simulation import ACTIVITIES, random_script, simulate
 from aether_temporal.simulation.simulated import FRAME_RATE
 from aether_temporal.torch.exchange import Description, to_blob
@@ -21,14 +21,14 @@ from aether_temporal.torch.network import NetworkConfig
 
 from .answers import answers
 from .calibration import confidence
-from .corpus import Track
 from .crops import Augmentation, Crops
+from .dataset import Track
 from .fitting import FitConfig, fit, some_frames
 from .plots import NO_PLOTS, can_draw, draw_run
 from .run import Run, environment, expect_place
 from .scoring import Scores, score
 
-CARRIERS = 52
+SUBCARRIERS = 52
 DELAY = 25
 WARM_UP = 49
 CAPACITY = 128
@@ -56,7 +56,7 @@ class Recipe:
 def network_shape() -> NetworkConfig:
     """Two layers of width 32 (under 50 KB) over the 52 amplitudes of the simulated receiver."""
     return NetworkConfig(
-        input_dim=CARRIERS,
+        input_dim=SUBCARRIERS,
         n_classes=len(ACTIVITIES),
         width=32,
         pattern=PatternSettings(history=CAPACITY, global_tokens=()),
@@ -81,13 +81,13 @@ def simulated_executions(first: int, count: int, *, show_progress: bool = False)
 
 
 def train(executions: Sequence[Track], provenance: str, *, seed: int, config: FitConfig, **training: Any) -> WeightBlob:
-    """A blob trained on these simulated executions, its carriers set for the simulation's raw frames. training: as
+    """A blob trained on these simulated executions, its subcarriers set for the simulation's raw frames. training: as
     `fit` takes it (run, workers, show_progress …)."""
     crops = Crops(160, 16, DELAY, WARM_UP, Augmentation(profile=0.0, jitter=0.0, noise=0.0, masked=0))
     draw = functools.partial(crops.draw, executions)
     network = fit(network_shape(), some_frames(executions), draw, config, seed=seed, title="demo", **training)
-    carriers = CarrierSettings(CARRIERS, np.arange(CARRIERS))
-    return to_blob(network, Description(ACTIVITIES, FRAME_RATE, provenance, carriers, TimingSettings(delay=DELAY)))
+    subcarriers = SubcarrierSettings(SUBCARRIERS, np.arange(SUBCARRIERS))
+    return to_blob(network, Description(ACTIVITIES, FRAME_RATE, provenance, subcarriers, TimingSettings(delay=DELAY)))
 
 
 def train_demo(

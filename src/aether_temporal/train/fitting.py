@@ -17,8 +17,8 @@ from aether_temporal.recordings import RecordingError
 from aether_temporal.torch.network import NetworkConfig, TemporalClassifier
 
 from .checkpoint import State, load_into
-from .corpus import Track
 from .crops import Batch
+from .dataset import Track
 from .run import Run
 
 

@@ -11,10 +11,11 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
+import torch.utils.data as torch_data
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from .corpus import Corpus
+from .dataset import Dataset
 from .windows import Windows
 
 B = TypeVar("B")
@@ -26,7 +27,7 @@ def step_generator(seed: int, step: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64([seed, step]))
 
 
-class StepDataset(Dataset[B], Generic[B]):
+class StepDataset(torch_data.Dataset[B], Generic[B]):
     """Item `step` is the batch of that step: `draw` with a generator of its own. `draw` must be picklable for workers
     that are not forked, and depend on nothing but its generator."""
 
@@ -72,11 +73,11 @@ def batches(draw: Draw[B], *, seed: int, first: int, steps: int, workers: int = 
     return zip(range(first, steps), loader, strict=True)
 
 
-class WindowDataset(Dataset[tuple[NDArray[np.float32], NDArray[np.int64]]]):
+class WindowDataset(torch_data.Dataset[tuple[NDArray[np.float32], NDArray[np.int64]]]):
     """Item i: frames float32 [length, F] and labels int64 [length] of window i, read when asked for."""
 
-    def __init__(self, corpus: Corpus, places: Windows) -> None:
-        self.corpus, self.places = corpus, places
+    def __init__(self, dataset: Dataset, places: Windows) -> None:
+        self.dataset, self.places = dataset, places
 
     def __len__(self) -> int:
         return len(self.places)
@@ -84,11 +85,11 @@ class WindowDataset(Dataset[tuple[NDArray[np.float32], NDArray[np.int64]]]):
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         track, start = self.places.places[index].tolist()
         rows = slice(start, start + self.places.length)
-        return np.array(self.corpus[track].frames[rows]), np.array(self.corpus[track].labels[rows])
+        return np.array(self.dataset[track].frames[rows]), np.array(self.dataset[track].labels[rows])
 
 
-def window_loader(corpus: Corpus, places: Windows, batch: int, *, workers: int = 0) -> DataLoader[Any]:
+def window_loader(dataset: Dataset, places: Windows, batch: int, *, workers: int = 0) -> DataLoader[Any]:
     """Batches of windows in their order: frames [n, length, F], labels [n, length]."""
     return DataLoader(
-        WindowDataset(corpus, places), batch_size=batch, num_workers=workers, worker_init_fn=_end_with_parent
+        WindowDataset(dataset, places), batch_size=batch, num_workers=workers, worker_init_fn=_end_with_parent
     )

@@ -1,4 +1,4 @@
-"""A corpus in a folder of its own, from which frames are mapped as they are needed: it need not fit in memory."""
+"""A dataset in a folder of its own, from which frames are mapped as they are needed: it need not fit in memory."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from aether_temporal._files import write_atomic
 from aether_temporal.recordings import RecordingError, RecordingShapeError
 from aether_temporal.recordings.manifest import open_all
 
-from .corpus import Corpus, Features, Reading, Reporter, Track, classes_of, stretches, track_of
+from .dataset import Dataset, Features, Reading, Reporter, Track, classes_of, stretches, track_of
 from .folders import claim, make, unmake
 from .marks import marks
 
 INDEX = "index.json"
 _FRAMES, _LABELS, _MARKS = "frames.f32", "labels.i64", "marks.i64"
 _VERSION = 2
-_AGAIN = "prepare the corpus again"
+_AGAIN = "prepare the dataset again"
 
 VERIFIED = 1 << 28
-"""Bytes of frames up to which a prepared corpus is compared with its checksums whenever it is read: a moment's work."""
+"""Bytes of frames up to which a prepared dataset is compared with its checksums whenever it is read: a moment's work."""
 
 
-class Prepared(Corpus):
+class Prepared(Dataset):
     """A prepared folder, or some recordings of it. Pickled as its path and their numbers: a worker maps the files
     itself."""
 
@@ -67,7 +67,7 @@ class Prepared(Corpus):
 
     @classmethod
     def open(cls, folder: Path, classes: Sequence[str] | None = None) -> Self:
-        """The corpus, mapped; nothing but the index is read. RecordingError naming the file that does not fit."""
+        """The dataset, mapped; nothing but the index is read. RecordingError naming the file that does not fit."""
         index = _index(folder)
         names, width, total, marked = (index[key] for key in ("classes", "width", "frames", "marks"))
         frames = _map(folder / _FRAMES, np.dtype("<f4"), (total, width))
@@ -76,7 +76,7 @@ class Prepared(Corpus):
         if classes is not None and list(classes) != names:
             raise RecordingError(f"{folder}: classes: expected {', '.join(classes)}; found {', '.join(names)}")
         try:
-            features = Features(**index["features"] | {"pick": _tuple_or_none(index["features"].get("pick"))})
+            features = Features(**index["features"] | {"select": _tuple_or_none(index["features"].get("select"))})
             tracks, digests = [], []
             for entry in index["tracks"]:
                 rows, its = _slice(entry.pop("rows"), total), _slice(entry.pop("marks"), marked)
@@ -157,7 +157,7 @@ def _index(folder: Path) -> dict[str, Any]:
                 raise ValueError(f"{key} {index[key]!r:.40}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecordingError(
-            f"{folder}: expected a prepared corpus ({INDEX} of version {_VERSION}), found none ({error}); "
+            f"{folder}: expected a prepared dataset ({INDEX} of version {_VERSION}), found none ({error}); "
             "make one with `aether train prepare`"
         ) from None
     found: dict[str, Any] = index
@@ -172,7 +172,7 @@ def prepare(
     classes: Sequence[str] | None = None,
     reading: Reading | None = None,
     on_recording: Callable[[str], None] | None = None,
-) -> Corpus:
+) -> Dataset:
     """Files of recordings into one prepared folder, one recording at a time: what does not fit in memory can be trained
     on. Whatever interrupts it, `folder` is not there or whole; what a process that was killed left beside it, the next
     one removes. RecordingError (also where it is there, is being prepared, or the disk is full), OSError.
@@ -185,7 +185,7 @@ def prepare(
         held = claim(work)
     except BlockingIOError:
         raise RecordingError(
-            f"{target}: another process is preparing this corpus; wait for it, or name another folder"
+            f"{target}: another process is preparing this dataset; wait for it, or name another folder"
         ) from None
     except BaseException:
         unmake(made)

@@ -16,7 +16,7 @@ from aether_temporal.torch import Description, TemporalClassifier, to_blob
 
 from .augment import Views
 from .contrastive import ContrastConfig, Contrasting, Pairs
-from .corpus import Corpus, Features
+from .dataset import Dataset, Features
 from .fitting import some_frames
 from .reid_network import HISTORY, Shape, fit_embedding, network_shape, warm_start
 from .reid_protocol import Baselines, Captures, Part, Protocol, arrange, embeddings, entry
@@ -70,7 +70,7 @@ class Report:
 class Pairing:
     """Batches of views: `batch` persons, two views each, from anywhere in that person's captures. Picklable."""
 
-    def __init__(self, train: Corpus, recipe: Recipe) -> None:
+    def __init__(self, train: Dataset, recipe: Recipe) -> None:
         for track in train:
             expect_length(track, recipe.shape.length)
         self.train, self.recipe = train, recipe
@@ -101,7 +101,7 @@ class Pairing:
 
 
 def train(
-    corpus: Corpus,
+    dataset: Dataset,
     recipe: Recipe,
     *,
     run: Run | None = None,
@@ -111,13 +111,13 @@ def train(
     workers: int = 0,
     show_progress: bool = True,
 ) -> tuple[WeightBlob, WeightBlob]:
-    """A blob trained on all of this corpus, and the blob it was before contrastive training. RecordingError for
+    """A blob trained on all of this dataset, and the blob it was before contrastive training. RecordingError for
     recordings that are too short, or so wide that the model is beyond a chip's budget."""
-    draw = Pairing(corpus, recipe)
-    network = first_network(corpus, recipe)
-    warm_start(network, corpus, recipe.shape, recipe.stride)
-    length = fit_embedding(network, corpus, recipe.shape, recipe.stride, recipe.shrinkage)
-    start = _blob(network, recipe, corpus.features)
+    draw = Pairing(dataset, recipe)
+    network = first_network(dataset, recipe)
+    warm_start(network, dataset, recipe.shape, recipe.stride)
+    length = fit_embedding(network, dataset, recipe.shape, recipe.stride, recipe.shrinkage)
+    start = _blob(network, recipe, dataset.features)
     task = Contrasting(network, recipe.contrast, scale=1.0 / length, seed=recipe.seed)
     (run or Run(None, {})).train(
         task,
@@ -130,8 +130,8 @@ def train(
         workers=workers,
         show_progress=show_progress,
     )
-    fit_embedding(task.average, corpus, recipe.shape, recipe.stride, recipe.shrinkage)
-    return _blob(task.average, recipe, corpus.features), start
+    fit_embedding(task.average, dataset, recipe.shape, recipe.stride, recipe.shrinkage)
+    return _blob(task.average, recipe, dataset.features), start
 
 
 def ram_of(blob: WeightBlob) -> int:
@@ -139,26 +139,26 @@ def ram_of(blob: WeightBlob) -> int:
     return TemporalModel.from_blob(blob).memory(HISTORY, pointer_bytes=4).ram
 
 
-def first_network(corpus: Corpus, recipe: Recipe) -> TemporalClassifier:
-    """Random weights for frames of this corpus. RecordingError for frames so wide that the model is beyond what a chip
+def first_network(dataset: Dataset, recipe: Recipe) -> TemporalClassifier:
+    """Random weights for frames of this dataset. RecordingError for frames so wide that the model is beyond what a chip
     gives it: its size does not change any more."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        network = TemporalClassifier(network_shape(corpus.width, recipe.shape))
-    blob = _blob(network, recipe, corpus.features)
+        network = TemporalClassifier(network_shape(dataset.width, recipe.shape))
+    blob = _blob(network, recipe, dataset.features)
     size, ram = len(blob.serialize()), ram_of(blob)
     if ram > RAM_BUDGET or size > WEIGHT_BUDGET:
         raise RecordingError(
-            f"{corpus[0].title}: frame width: expected a model of at most {RAM_BUDGET} bytes of RAM and "
-            f"{WEIGHT_BUDGET} of weights for a chip, found {ram} and {size} with {corpus.width} features a frame; "
-            "choose fewer of them (--pick), or use recordings of fewer carriers"
+            f"{dataset[0].title}: frame width: expected a model of at most {RAM_BUDGET} bytes of RAM and "
+            f"{WEIGHT_BUDGET} of weights for a chip, found {ram} and {size} with {dataset.width} features a frame; "
+            "choose fewer of them (--select), or use recordings of fewer subcarriers"
         )
     return network
 
 
-def expect_trainable(corpus: Corpus, recipe: Recipe) -> Protocol:
+def expect_trainable(dataset: Dataset, recipe: Recipe) -> Protocol:
     """The recipe's protocol. RecordingError, LeakError for what would stop a training on it halfway."""
-    protocol = arrange_for(corpus, recipe)
+    protocol = arrange_for(dataset, recipe)
     Pairing(protocol.train, recipe)
     first_network(protocol.train, recipe)
     return protocol
@@ -170,12 +170,14 @@ def _blob(network: TemporalClassifier, recipe: Recipe, about: Features) -> Weigh
         f"apart in the same place shortly after; seed {recipe.seed}."
     ).strip()
     timing = None if about.period_us is None else about.timing(0)
-    described = Description(("unused_0", "unused_1"), about.frame_rate, text, carriers=about.carriers(), timing=timing)
+    described = Description(
+        ("unused_0", "unused_1"), about.frame_rate, text, subcarriers=about.subcarriers(), timing=timing
+    )
     return to_blob(network, described)
 
 
 def train_reid(
-    corpus: Corpus,
+    dataset: Dataset,
     recipe: Recipe,
     *,
     out: str | os.PathLike[str] | None = None,
@@ -184,7 +186,7 @@ def train_reid(
 ) -> Report:
     """Trains, and asks the core for both parts; writes the blob to `out`. RecordingError, LeakError, CheckpointError,
     RunError, OSError."""
-    protocol = arrange_for(corpus, recipe)
+    protocol = arrange_for(dataset, recipe)
     blob, start = train(protocol.train, recipe, run=run, **training)
     model, before = TemporalModel.from_blob(blob), TemporalModel.from_blob(start)
     baselines = Baselines.fit(protocol.train, recipe.shape.length, recipe.stride)
@@ -209,23 +211,23 @@ def model_matches(model: TemporalModel, part: Part) -> Matches:
     )
 
 
-def arrange_for(corpus: Corpus, recipe: Recipe) -> Protocol:
+def arrange_for(dataset: Dataset, recipe: Recipe) -> Protocol:
     """The recipe's protocol."""
     return arrange(
-        corpus, length=recipe.shape.length, held_out=recipe.held_out, captures=recipe.captures, seed=recipe.seed
+        dataset, length=recipe.shape.length, held_out=recipe.held_out, captures=recipe.captures, seed=recipe.seed
     )
 
 
-def configuration(corpus: Corpus, protocol: Protocol, recipe: Recipe, source: str) -> dict[str, Any]:
+def configuration(dataset: Dataset, protocol: Protocol, recipe: Recipe, source: str) -> dict[str, Any]:
     """What decides the result, for a run's folder: two runs with the same give the same blob."""
     return {
         "recipe": "reid",
         "data": source,
         "recordings": {
-            "train": [entry(corpus[i]) for i in protocol.split.train],
-            "test": [entry(corpus[i]) for i in protocol.split.test],
+            "train": [entry(dataset[i]) for i in protocol.split.train],
+            "test": [entry(dataset[i]) for i in protocol.split.test],
         },
-        "features": dataclasses.asdict(corpus.features),
+        "features": dataclasses.asdict(dataset.features),
         **dataclasses.asdict(recipe),
         "environment": environment(),
     }

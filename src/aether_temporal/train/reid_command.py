@@ -9,7 +9,7 @@ from typing import Any
 
 from . import reid
 from .contrastive import ContrastConfig
-from .corpus import Corpus, Reading
+from .dataset import Dataset, Reading
 from .plots import NO_PLOTS, can_draw
 from .reid import ATTRIBUTION, Recipe, Report
 from .reid_plots import draw_reid
@@ -26,13 +26,13 @@ Say = Callable[[str], None]
 def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
     """The command; `options` by the names of its switches. All errors are the package's."""
     expect_place(options["out"])
-    corpus = without_short_stretches(Corpus.read(data, reading=reading), Recipe().shape.length)
+    dataset = without_short_stretches(Dataset.read(data, reading=reading), Recipe().shape.length)
     if options["inside_galleries"]:
-        corpus = inside_galleries(corpus)
-    recipe = _recipe(data, corpus, options)
+        dataset = inside_galleries(dataset)
+    recipe = _recipe(data, dataset, options)
     seeds = range(options["seed"], options["seed"] + options["seeds"])
     alone = len(seeds) == 1
-    reports = [_train(data, corpus, dataclasses.replace(recipe, seed=s), options, alone=alone, say=say) for s in seeds]
+    reports = [_train(data, dataset, dataclasses.replace(recipe, seed=s), options, alone=alone, say=say) for s in seeds]
     first = reports[0]
     if options["out"] is not None:
         first.blob.save(options["out"])
@@ -49,9 +49,9 @@ def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
         )
 
 
-def _recipe(data: str, corpus: Corpus, options: dict[str, Any]) -> Recipe:
+def _recipe(data: str, dataset: Dataset, options: dict[str, Any]) -> Recipe:
     steps = options["steps"]
-    wiper = any("wiper" in Path(track.source).name for track in corpus)  # also in a prepared folder, or a table
+    wiper = any("wiper" in Path(track.source).name for track in dataset)  # also in a prepared folder, or a table
     return Recipe(
         held_out=options["held_out"],
         captures=options["captures"],
@@ -60,15 +60,15 @@ def _recipe(data: str, corpus: Corpus, options: dict[str, Any]) -> Recipe:
     )
 
 
-def _train(data: str, corpus: Corpus, recipe: Recipe, options: dict[str, Any], *, alone: bool, say: Say) -> Report:
+def _train(data: str, dataset: Dataset, recipe: Recipe, options: dict[str, Any], *, alone: bool, say: Say) -> Report:
     """One seed; of several each has a folder of its own."""
     folder = options["run_folder"]
-    protocol = reid.expect_trainable(corpus, recipe)  # before anything is written
-    configuration = reid.configuration(corpus, protocol, recipe, Path(data).name)
+    protocol = reid.expect_trainable(dataset, recipe)  # before anything is written
+    configuration = reid.configuration(dataset, protocol, recipe, Path(data).name)
     place = folder if alone or folder is None else f"{folder}/seed{recipe.seed}"
     with Run.open(place, configuration, resume=options["resume"]) as run:
         report = reid.train_reid(
-            corpus,
+            dataset,
             recipe,
             run=run,
             title="reid" if alone else f"reid, seed {recipe.seed}",

@@ -12,7 +12,7 @@ from aether_temporal.settings import PatternSettings
 from aether_temporal.torch import NetworkConfig, TemporalClassifier
 from aether_temporal.torch.network import Layer
 
-from .corpus import Corpus
+from .dataset import Dataset
 from .discriminant import fit_discriminant
 from .fitting import some_frames
 from .reid_protocol import take
@@ -24,7 +24,7 @@ HISTORY = 128
 
 SOFT = 100.0
 """eps of the norm: so large that dividing by the root mean square is nearly dividing by a constant. The window's mean
-then keeps what LDA lives on, how large each carrier is."""
+then keeps what LDA lives on, how large each subcarrier is."""
 
 FLOOR = 6.0
 """Standard deviations below the mean at which the stem's ReLU cuts off a channel that is to pass as it is."""
@@ -33,7 +33,7 @@ FLOOR = 6.0
 @dataclasses.dataclass(frozen=True)
 class Shape:
     """length: frames of a window. pool: of the embedding's mean, fewer so that a fresh stream's first frames do not
-    count. components: principal carriers' directions that pass as they are; changes: carriers whose changes from frame
+    count. components: principal subcarriers' directions that pass as they are; changes: subcarriers whose changes from frame
     to frame are kept apart. The width is the sum of both."""
 
     length: int = 100
@@ -75,8 +75,8 @@ def changes(input_dim: int, shape: Shape) -> int:
     return min(shape.changes, input_dim)
 
 
-def warm_start(network: TemporalClassifier, train: Corpus, shape: Shape, stride: int) -> None:
-    """Weights to begin with: the window's mean of (principal directions of the carriers, changes of carriers by
+def warm_start(network: TemporalClassifier, train: Dataset, shape: Shape, stride: int) -> None:
+    """Weights to begin with: the window's mean of (principal directions of the subcarriers, changes of subcarriers by
     frame), the layer adding little yet. Both are what persons were found to differ in; training goes on from there.
     ValueError for frames that are all the same."""
     c = network.config
@@ -133,7 +133,7 @@ def pooled(network: TemporalClassifier, frames: Stack, batch: int = 64) -> Array
     return np.concatenate(found).astype(np.float64)
 
 
-def fit_embedding(network: TemporalClassifier, train: Corpus, shape: Shape, stride: int, shrinkage: float) -> float:
+def fit_embedding(network: TemporalClassifier, train: Dataset, shape: Shape, stride: int, shrinkage: float) -> float:
     """Sets the embedding in closed form: directions in which the training's persons differ, in units of one person's
     own spread. Returns the mean length of an embedding before it is normalised."""
     frames, of = take(train, shape.length, stride)

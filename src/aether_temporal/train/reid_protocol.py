@@ -14,7 +14,7 @@ from aether_temporal.model import TemporalModel
 from aether_temporal.recordings import RecordingError
 
 from . import splits
-from .corpus import Corpus, Track
+from .dataset import Dataset, Track
 from .discriminant import Discriminant, fit_discriminant
 from .marks import marks
 from .retrieval import Array, Matches, match
@@ -43,26 +43,26 @@ class Protocol:
     """`train`: what is trained on. parts: what is asked for, by name: "trained persons" (their probes, unless those
     were trained on too) and "unseen persons", of whom training has met nothing. held_out: their names."""
 
-    train: Corpus
+    train: Dataset
     parts: dict[str, Part]
     held_out: tuple[str, ...]
     split: Split
 
 
-def persons_of(corpus: Sequence[Track]) -> list[str]:
+def persons_of(dataset: Sequence[Track]) -> list[str]:
     """All persons. RecordingError for a recording without one, or fewer than three persons."""
-    nameless = next((track for track in corpus if track.person is None), None)
+    nameless = next((track for track in dataset if track.person is None), None)
     if nameless is not None:
         raise RecordingError(f"{nameless.title}: person: expected one, to tell apart, found none")
-    persons = sorted({str(track.person) for track in corpus})
+    persons = sorted({str(track.person) for track in dataset})
     if len(persons) < 3:
         raise RecordingError(f"person: expected at least three to tell apart, found {', '.join(persons)}")
     return persons
 
 
-def sessions_of(corpus: Sequence[Track]) -> tuple[str, list[str]]:
+def sessions_of(dataset: Sequence[Track]) -> tuple[str, list[str]]:
     """The gallery session (the first) and the probe sessions (all others). RecordingError for one session only."""
-    first, *others = splits.sessions(corpus)
+    first, *others = splits.sessions(dataset)
     if not others:
         raise RecordingError(
             f"session: expected at least two, a gallery and a probe, found {first or 'none'}: windows of one capture "
@@ -71,14 +71,14 @@ def sessions_of(corpus: Sequence[Track]) -> tuple[str, list[str]]:
     return first, others
 
 
-def arrange(corpus: Corpus, *, length: int, held_out: int, captures: Captures, seed: int) -> Protocol:
+def arrange(dataset: Dataset, *, length: int, held_out: int, captures: Captures, seed: int) -> Protocol:
     """The protocol: `held_out` persons, drawn by `seed`, are left out of training entirely; of the others the gallery
     captures are trained on, or with captures="all" the probes too (then only the unseen are asked for).
 
     RecordingError, LeakError (a recording on both sides, under whatever name).
     """
-    persons = persons_of(corpus)
-    gallery, _ = sessions_of(corpus)
+    persons = persons_of(dataset)
+    gallery, _ = sessions_of(dataset)
     if held_out == 0 and captures == "all":
         raise RecordingError("held out: expected at least two persons where all captures are trained on, found 0")
     if held_out and not 2 <= held_out <= len(persons) - 2:
@@ -87,32 +87,32 @@ def arrange(corpus: Corpus, *, length: int, held_out: int, captures: Captures, s
         )
     unseen: set[str] = set()
     if held_out:
-        drawn = splits.held_out_persons(corpus, held_out / len(persons), seed)
-        unseen = {str(corpus[index].person) for index in drawn.test}
-    known = [i for i, track in enumerate(corpus) if track.person not in unseen]
-    strange = [i for i, track in enumerate(corpus) if track.person in unseen]
-    train = [i for i in known if captures == "all" or corpus[i].session == gallery]
+        drawn = splits.held_out_persons(dataset, held_out / len(persons), seed)
+        unseen = {str(dataset[index].person) for index in drawn.test}
+    known = [i for i, track in enumerate(dataset) if track.person not in unseen]
+    strange = [i for i, track in enumerate(dataset) if track.person in unseen]
+    train = [i for i in known if captures == "all" or dataset[i].session == gallery]
     probes = [i for i in known if i not in set(train)]
     if strange:
-        splits.check(corpus, Split(tuple(train), tuple(strange)), open_set=True)
+        splits.check(dataset, Split(tuple(train), tuple(strange)), open_set=True)
     if probes:
-        splits.check(corpus, Split(tuple(train), tuple(probes)))
+        splits.check(dataset, Split(tuple(train), tuple(probes)))
     parts = {}
     if probes:
-        parts["trained persons"] = cut(corpus.subset(known), length)
+        parts["trained persons"] = cut(dataset.subset(known), length)
     if strange:
-        parts["unseen persons"] = cut(corpus.subset(strange), length)
+        parts["unseen persons"] = cut(dataset.subset(strange), length)
     split = Split(tuple(train), (*probes, *strange))
-    return Protocol(corpus.subset(train), parts, tuple(sorted(unseen)), split)
+    return Protocol(dataset.subset(train), parts, tuple(sorted(unseen)), split)
 
 
-def inside_galleries(corpus: Corpus) -> Corpus:
+def inside_galleries(dataset: Dataset) -> Dataset:
     """The gallery captures alone, the first 45 % of each as the gallery and the last 45 % as its probe: what settings
     are to be chosen by, since it looks at no probe capture."""
-    persons_of(corpus)
-    first = splits.sessions(corpus)[0]
+    persons_of(dataset)
+    first = splits.sessions(dataset)[0]
     found = []
-    for track in corpus:
+    for track in dataset:
         if track.session == first:
             size = len(track) * 45 // 100
             for session, part in (("first", slice(0, size)), ("last", slice(len(track) - size, len(track)))):
@@ -128,27 +128,27 @@ def inside_galleries(corpus: Corpus) -> Corpus:
                         marks=marks(track.frames[part]),
                     )
                 )
-    return Corpus(found, corpus.classes, corpus.features)
+    return Dataset(found, dataset.classes, dataset.features)
 
 
-def take(corpus: Corpus, length: int, stride: int) -> tuple[Stack, list[str]]:
+def take(dataset: Dataset, length: int, stride: int) -> tuple[Stack, list[str]]:
     """All windows, each `stride` frames after the one before, and whose they are. RecordingError for a recording
     shorter than a window."""
-    found = windows(corpus, length, stride)
-    return Stack(corpus, found), [str(corpus[track].person) for track in found.places[:, 0].tolist()]
+    found = windows(dataset, length, stride)
+    return Stack(dataset, found), [str(dataset[track].person) for track in found.places[:, 0].tolist()]
 
 
-def cut(corpus: Corpus, length: int) -> Part:
+def cut(dataset: Dataset, length: int) -> Part:
     """The gallery and probe windows of these persons. RecordingError for a person without one of the two captures."""
-    gallery, _ = sessions_of(corpus)
-    first = [i for i, track in enumerate(corpus) if track.session == gallery]
-    later = [i for i, track in enumerate(corpus) if track.session != gallery]
+    gallery, _ = sessions_of(dataset)
+    first = [i for i, track in enumerate(dataset) if track.session == gallery]
+    later = [i for i, track in enumerate(dataset) if track.session != gallery]
     for what, has, other in (("gallery", first, later), ("probe", later, first)):
-        lacking = {corpus[i].person for i in other} - {corpus[i].person for i in has}
+        lacking = {dataset[i].person for i in other} - {dataset[i].person for i in has}
         if lacking:
             names = ", ".join(sorted(map(str, lacking))[:12])
             raise RecordingError(f"person {names}: expected a {what} capture too, found none; leave these persons out")
-    return Part(*take(corpus.subset(first), length, length), *take(corpus.subset(later), length, length))
+    return Part(*take(dataset.subset(first), length, length), *take(dataset.subset(later), length, length))
 
 
 # -- three ways to compare windows ------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ class Baselines:
     names: tuple[str, ...]
 
     @classmethod
-    def fit(cls, train: Corpus, length: int, stride: int) -> Baselines:
+    def fit(cls, train: Dataset, length: int, stride: int) -> Baselines:
         """Of the windows that the model is trained on."""
         frames, of = take(train, length, stride)
         x, whose = profiles(frames), np.array(of)

@@ -13,7 +13,7 @@ from aether_temporal.model import TemporalModel
 from aether_temporal.recordings import RecordingError
 
 from .answers import logits_of
-from .corpus import Track
+from .dataset import Track
 
 WINDOW = 50
 

@@ -9,33 +9,33 @@ import numpy as np
 
 from aether_temporal.recordings import RecordingError
 
-from .corpus import Corpus, Track
+from .dataset import Dataset, Track
 from .errors import LeakError
 from .marks import Known
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Indices into a corpus. Made by the functions here, which refuse what would leak; `check` says so for any
+    """Indices into a dataset. Made by the functions here, which refuse what would leak; `check` says so for any
     other."""
 
     train: tuple[int, ...]
     test: tuple[int, ...]
 
-    def parts(self, corpus: Corpus) -> tuple[Corpus, Corpus]:
-        """The two corpora."""
-        return corpus.subset(self.train), corpus.subset(self.test)
+    def parts(self, dataset: Dataset) -> tuple[Dataset, Dataset]:
+        """The two datasets."""
+        return dataset.subset(self.train), dataset.subset(self.test)
 
 
-def check(corpus: Sequence[Track], split: Split, *, open_set: bool = False) -> Split:
+def check(dataset: Sequence[Track], split: Split, *, open_set: bool = False) -> Split:
     """The split itself, or LeakError naming a recording that is on both sides (or a copy of it, whatever its name, gain
     and ends), or, for an open set, a person that is. RecordingError: a side is empty; open_set: a recording without a
     person."""
     for side, indices in (("train", split.train), ("test", split.test)):
         if not indices:
             raise RecordingError(f"{side}: expected at least one recording, found none")
-    trained = [corpus[index] for index in split.train]
-    tested = [corpus[index] for index in split.test]
+    trained = [dataset[index] for index in split.train]
+    tested = [dataset[index] for index in split.test]
     known = {track.identity: track for track in trained}
     digests = {track.digest: track for track in trained if track.digest is not None and len(track)}
     for track in tested:
@@ -82,59 +82,59 @@ def _refuse_copies(trained: Sequence[Track], tested: Sequence[Track]) -> None:
 
 
 def _select(
-    corpus: Sequence[Track], key: Callable[[Track], str | None], wanted: Iterable[str], what: str
+    dataset: Sequence[Track], key: Callable[[Track], str | None], wanted: Iterable[str], what: str
 ) -> tuple[int, ...]:
     names = list(dict.fromkeys(wanted))
-    there = {key(track) for track in corpus}
+    there = {key(track) for track in dataset}
     for name in names:
         if name not in there:
             found = ", ".join(sorted(str(value) for value in there if value is not None)) or "none"
             raise RecordingError(f"{what}: expected one of those there are ({found}), found {name!r}")
-    return tuple(index for index, track in enumerate(corpus) if key(track) in names)
+    return tuple(index for index, track in enumerate(dataset) if key(track) in names)
 
 
-def sessions(corpus: Iterable[Track]) -> list[str]:
+def sessions(dataset: Iterable[Track]) -> list[str]:
     """The sessions that occur, in order: numbers by value, then names by their letters."""
-    names = {track.session for track in corpus}
+    names = {track.session for track in dataset}
     return sorted(names, key=lambda name: (0, int(name), name) if name.isdecimal() else (1, 0, name))
 
 
-def by_session(corpus: Sequence[Track], train: Sequence[str], test: Sequence[str] | None = None) -> Split:
+def by_session(dataset: Sequence[Track], train: Sequence[str], test: Sequence[str] | None = None) -> Split:
     """Trained on these sessions, tested on those (None: all others). RecordingError, LeakError."""
-    others = [name for name in sessions(corpus) if name not in train] if test is None else test
-    chosen = _select(corpus, lambda t: t.session, train, "session")
-    return check(corpus, Split(chosen, _select(corpus, lambda t: t.session, others, "session")))
+    others = [name for name in sessions(dataset) if name not in train] if test is None else test
+    chosen = _select(dataset, lambda t: t.session, train, "session")
+    return check(dataset, Split(chosen, _select(dataset, lambda t: t.session, others, "session")))
 
 
-def by_person(corpus: Sequence[Track], test: Sequence[str]) -> Split:
+def by_person(dataset: Sequence[Track], test: Sequence[str]) -> Split:
     """Tested on these persons, trained on all others: an open set. RecordingError, LeakError."""
-    chosen = _select(corpus, lambda t: t.person, test, "person")
+    chosen = _select(dataset, lambda t: t.person, test, "person")
     held = set(chosen)
-    return check(corpus, Split(tuple(i for i in range(len(corpus)) if i not in held), chosen), open_set=True)
+    return check(dataset, Split(tuple(i for i in range(len(dataset)) if i not in held), chosen), open_set=True)
 
 
-def held_out_persons(corpus: Sequence[Track], share: float, seed: int) -> Split:
+def held_out_persons(dataset: Sequence[Track], share: float, seed: int) -> Split:
     """An open set of a random share of the persons (at least one), the same for the same seed and persons."""
-    persons = sorted({track.person for track in corpus if track.person is not None})
+    persons = sorted({track.person for track in dataset if track.person is not None})
     count = max(1, round(share * len(persons)))
     if count >= len(persons):
         raise RecordingError(
             f"person: expected more than {count} persons to hold {count} of them out, found {len(persons)}"
         )
     order = np.random.Generator(np.random.PCG64([seed, 0x5EED])).permutation(len(persons))
-    return by_person(corpus, [persons[i] for i in sorted(order[:count].tolist())])
+    return by_person(dataset, [persons[i] for i in sorted(order[:count].tolist())])
 
 
-def by_recording(corpus: Sequence[Track], test: Sequence[int]) -> Split:
+def by_recording(dataset: Sequence[Track], test: Sequence[int]) -> Split:
     """Tested on these tracks, trained on the others. LeakError: a stretch of the same recording remains in train."""
     held = set(test)
-    return check(corpus, Split(tuple(i for i in range(len(corpus)) if i not in held), tuple(sorted(held))))
+    return check(dataset, Split(tuple(i for i in range(len(dataset)) if i not in held), tuple(sorted(held))))
 
 
-def folds(corpus: Sequence[Track], count: int) -> Iterator[Split]:
+def folds(dataset: Sequence[Track], count: int) -> Iterator[Split]:
     """Every recording tested on once: fold `k` holds out every `count`-th recording from the k-th on, so that a fold is
     spread over the time of the session. RecordingError: fewer recordings than folds."""
-    names = list(dict.fromkeys(track.identity for track in corpus))
+    names = list(dict.fromkeys(track.identity for track in dataset))
     if len(names) < 2:
         raise RecordingError(
             f"recordings: expected at least two, to hold one out, found {', '.join(names) or 'none'} alone"
@@ -143,4 +143,4 @@ def folds(corpus: Sequence[Track], count: int) -> Iterator[Split]:
         raise RecordingError(f"folds: expected 2 to {len(names)}, the number of recordings, found {count}")
     for fold in range(count):
         held = set(names[fold::count])
-        yield by_recording(corpus, [i for i, track in enumerate(corpus) if track.identity in held])
+        yield by_recording(dataset, [i for i, track in enumerate(dataset) if track.identity in held])

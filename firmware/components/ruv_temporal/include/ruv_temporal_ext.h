@@ -31,7 +31,7 @@ typedef struct {
     uint32_t n_classes;
     uint32_t embed_dim;   /* 0: the model has no embedding */
     uint32_t window_len;  /* frames */
-    uint32_t csi_pairs;   /* I/Q pairs a raw frame must have; input_dim when the blob does not choose carriers */
+    uint32_t csi_pairs;   /* I/Q pairs a raw frame must have; input_dim when the blob does not choose subcarriers */
     uint32_t period_us;   /* of the grid that frames are put on by ruv_temporal_push_at; 0: as they come */
     uint32_t delay;       /* frames: an answer describes the frame so many before the newest */
     size_t memory;        /* bytes of the context */

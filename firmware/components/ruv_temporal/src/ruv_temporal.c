@@ -223,7 +223,7 @@ esp_err_t ruv_temporal_info(const ruv_temporal_ctx_t *ctx, ruv_temporal_info_t *
     info->n_classes = model->header.n_classes;
     info->embed_dim = (uint32_t)model->embed_dim;
     info->window_len = (uint32_t)ctx->classifier->stream.capacity;
-    info->csi_pairs = model->carriers != NULL ? model->n_pairs : model->header.input_dim;
+    info->csi_pairs = model->subcarriers != NULL ? model->n_pairs : model->header.input_dim;
     info->period_us = model->resample_period;
     info->delay = model->delay;
     info->memory = ctx->memory;

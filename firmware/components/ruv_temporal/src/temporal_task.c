@@ -377,7 +377,7 @@ esp_err_t temporal_task_shape(uint32_t *features, uint32_t *csi_pairs) {
     }
     model = &t->node.classifier->model;
     *features = model->header.input_dim;
-    *csi_pairs = model->carriers != NULL ? model->n_pairs : model->header.input_dim;
+    *csi_pairs = model->subcarriers != NULL ? model->n_pairs : model->header.input_dim;
     return ESP_OK;
 }
 

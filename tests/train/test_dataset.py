@@ -1,4 +1,4 @@
-"""Corpora in memory and on disk hold the same; what cannot be trained on is named; splits cannot leak."""
+"""Datasets in memory and on disk hold the same; what cannot be trained on is named; splits cannot leak."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from aether_temporal.recordings import RecordingError, RecordingShapeError
 from aether_temporal.train import splits
-from aether_temporal.train.corpus import Corpus, Reading, Track
+from aether_temporal.train.dataset import Dataset, Reading, Track
 from aether_temporal.train.errors import LeakError
 from aether_temporal.train.labels import without_side
 from aether_temporal.train.prepared import INDEX, prepare
@@ -47,29 +47,29 @@ def track(name: str, frames: int = 10, *, person: str | None = None, session: st
 
 
 def test_a_recording_comes_with_all_that_is_known_of_it(tmp_path: Path) -> None:
-    corpus = Corpus.read(save(tmp_path / "set.npz"), rename=without_side)
-    assert corpus.classes == ("SIT", "WALK")
-    assert [(t.name, t.person, t.session, len(t)) for t in corpus] == [
+    dataset = Dataset.read(save(tmp_path / "set.npz"), rename=without_side)
+    assert dataset.classes == ("SIT", "WALK")
+    assert [(t.name, t.person, t.session, len(t)) for t in dataset] == [
         ("a", "p", "0", 30), ("b", "q", "0", 30), ("c", "p", "1", 30), ("d", "q", "1", 30),
     ]  # fmt: skip
-    assert [int(t.labels[0]) for t in corpus] == [1, 1, 0, 0]
-    assert all(t.source.endswith("set.npz") for t in corpus)
-    assert corpus.width == 5
-    assert corpus.frames == 120
-    np.testing.assert_array_equal(class_counts(corpus, 2), [60, 60])
+    assert [int(t.labels[0]) for t in dataset] == [1, 1, 0, 0]
+    assert all(t.source.endswith("set.npz") for t in dataset)
+    assert dataset.width == 5
+    assert dataset.frames == 120
+    np.testing.assert_array_equal(class_counts(dataset, 2), [60, 60])
 
 
 def test_a_prepared_folder_is_mapped_and_holds_the_same(tmp_path: Path) -> None:
     files = [save(tmp_path / "one.npz"), save(tmp_path / "two.npz", frames=np.ones((120, 5), np.float32))]
     seen: list[str] = []
-    made = prepare(files, tmp_path / "corpus", rename=without_side, on_recording=seen.append)
+    made = prepare(files, tmp_path / "dataset", rename=without_side, on_recording=seen.append)
     assert len(seen) == len(made) == 8
-    again = Corpus.read(tmp_path / "corpus")
+    again = Dataset.read(tmp_path / "dataset")
     copied = pickle.loads(pickle.dumps(again))  # as a worker gets it
-    plain = [*Corpus.read(files[0], rename=without_side), *Corpus.read(files[1], rename=without_side)]
-    for corpus in (made, again, copied):
-        assert corpus.classes == ("SIT", "WALK")
-        for found, expected in zip(corpus, plain, strict=True):
+    plain = [*Dataset.read(files[0], rename=without_side), *Dataset.read(files[1], rename=without_side)]
+    for dataset in (made, again, copied):
+        assert dataset.classes == ("SIT", "WALK")
+        for found, expected in zip(dataset, plain, strict=True):
             np.testing.assert_array_equal(found.frames, expected.frames)
             np.testing.assert_array_equal(found.labels, expected.labels)
             for name in ("name", "person", "session", "source", "recording", "digest"):
@@ -83,9 +83,9 @@ def test_a_prepared_folder_is_mapped_and_holds_the_same(tmp_path: Path) -> None:
     some = again.subset([2, 0, 5]).subset([0, 2])  # what is left after a split
     sent = pickle.dumps(some)
     assert len(sent) < 1000
-    for corpus in (some, pickle.loads(sent)):
-        assert [(t.source, t.name) for t in corpus] == [(again[i].source, again[i].name) for i in (2, 5)]
-        np.testing.assert_array_equal(corpus[1].frames, again[5].frames)
+    for dataset in (some, pickle.loads(sent)):
+        assert [(t.source, t.name) for t in dataset] == [(again[i].source, again[i].name) for i in (2, 5)]
+        np.testing.assert_array_equal(dataset[1].frames, again[5].frames)
 
 
 def test_a_prepared_folder_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,25 +93,25 @@ def test_a_prepared_folder_is_whole_or_not_there(tmp_path: Path, monkeypatch: py
     bad = save(tmp_path / "wide.npz", frames=np.ones((120, 6), np.float32))
     for files, error in (([data, bad], RecordingShapeError), ([data, tmp_path / "none.npz"], RecordingError)):
         with pytest.raises(error):
-            prepare(files, tmp_path / "corpus")
+            prepare(files, tmp_path / "dataset")
         assert sorted(p.name for p in tmp_path.iterdir()) == ["set.npz", "wide.npz"]
 
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(RecordingError, match=r"corpus: no space left .* make room"):
-        prepare([data], tmp_path / "corpus")
+    with pytest.raises(RecordingError, match=r"dataset: no space left .* make room"):
+        prepare([data], tmp_path / "dataset")
     monkeypatch.undo()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["set.npz", "wide.npz"]
-    prepare([data], tmp_path / "corpus")
-    with pytest.raises(RecordingError, match="corpus: expected a new folder"):
-        prepare([data], tmp_path / "corpus")
+    prepare([data], tmp_path / "dataset")
+    with pytest.raises(RecordingError, match="dataset: expected a new folder"):
+        prepare([data], tmp_path / "dataset")
 
 
 @pytest.mark.parametrize("damage", ["{", '{"version": 2}', "cut", "gone", "no index"])
 def test_a_damaged_folder_is_named(tmp_path: Path, damage: str) -> None:
-    folder = tmp_path / "corpus"
+    folder = tmp_path / "dataset"
     prepare([save(tmp_path / "set.npz")], folder)
     if damage == "cut":
         (folder / "frames.f32").write_bytes((folder / "frames.f32").read_bytes()[:-4])
@@ -121,8 +121,8 @@ def test_a_damaged_folder_is_named(tmp_path: Path, damage: str) -> None:
         (folder / INDEX).unlink()
     else:
         (folder / INDEX).write_text(damage)
-    with pytest.raises(RecordingError, match="corpus"):
-        Corpus.read(folder)
+    with pytest.raises(RecordingError, match="dataset"):
+        Dataset.read(folder)
 
 
 @pytest.mark.parametrize(
@@ -135,17 +135,17 @@ def test_a_damaged_folder_is_named(tmp_path: Path, damage: str) -> None:
         lambda index: index["tracks"][0].update(rows=[0, 30, 60]),
         lambda index: index["tracks"].__setitem__(0, 7),
         lambda index: index["features"].update(more=1),
-        lambda index: index["features"].update(pick=3),
+        lambda index: index["features"].update(select=3),
     ],
 )
 def test_a_damaged_entry_of_the_index_is_named(tmp_path: Path, damage: Callable[[dict[str, Any]], object]) -> None:
-    folder = tmp_path / "corpus"
+    folder = tmp_path / "dataset"
     prepare([save(tmp_path / "set.npz")], folder)
     index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     damage(index)
     (folder / INDEX).write_text(json.dumps(index), encoding="utf-8")
-    with pytest.raises(RecordingError, match=r"index.json: tracks, features: .* prepare the corpus again"):
-        Corpus.read(folder)
+    with pytest.raises(RecordingError, match=r"index.json: tracks, features: .* prepare the dataset again"):
+        Dataset.read(folder)
 
 
 BAD = {
@@ -169,37 +169,37 @@ def test_recordings_that_cannot_be_trusted_are_named(tmp_path: Path, what: str) 
     changes, message = BAD[what]
     path = save(tmp_path / f"{what}.npz", **changes)
     with pytest.raises(RecordingError, match=rf"{what}\.npz:{message}"):
-        Corpus.read(path)
+        Dataset.read(path)
     with pytest.raises(RecordingError, match=message):
-        prepare([path], tmp_path / "corpus")
-    assert not (tmp_path / "corpus").exists()
+        prepare([path], tmp_path / "dataset")
+    assert not (tmp_path / "dataset").exists()
 
 
 def test_damaged_frames_can_be_left_out_and_gaps_begin_anew_on_a_grid(tmp_path: Path) -> None:
     path = save(tmp_path / "nan.npz", **BAD["nan"][0])
-    assert [len(t) for t in Corpus.read(path, reading=Reading(damaged=True))] == [29, 30, 30, 30]
+    assert [len(t) for t in Dataset.read(path, reading=Reading(damaged=True))] == [29, 30, 30, 30]
     gap = save(tmp_path / "gap.npz", **BAD["gap"][0])
-    corpus = Corpus.read(gap, reading=Reading(period_us=20_000, max_gap_us=100_000))
-    assert [t.name for t in corpus] == ["a", "b", "c+0", "c+1", "d"]
-    assert corpus[2].identity == corpus[3].identity
-    assert [len(t) for t in corpus] == [30, 30, 1, 29, 30]
-    for t in corpus:
+    dataset = Dataset.read(gap, reading=Reading(period_us=20_000, max_gap_us=100_000))
+    assert [t.name for t in dataset] == ["a", "b", "c+0", "c+1", "d"]
+    assert dataset[2].identity == dataset[3].identity
+    assert [len(t) for t in dataset] == [30, 30, 1, 29, 30]
+    for t in dataset:
         np.testing.assert_allclose(t.frames.mean(axis=1), 1, rtol=1e-6)  # without gain, before it was put on the grid
     with pytest.raises(LeakError, match="gap.npz:c"):
-        splits.by_recording(corpus, [3])
+        splits.by_recording(dataset, [3])
 
 
 def test_unknown_labels_are_named(tmp_path: Path) -> None:
     path = save(tmp_path / "set.npz")
-    assert Corpus.read(path, rename=without_side, classes=("WALK", "SIT", "RUN")).classes == ("WALK", "SIT", "RUN")
+    assert Dataset.read(path, rename=without_side, classes=("WALK", "SIT", "RUN")).classes == ("WALK", "SIT", "RUN")
     with pytest.raises(RecordingError, match=r"set\.npz:c: labels: expected RUN, WALK; found 'SIT'"):
-        Corpus.read(path, rename=without_side, classes=("RUN", "WALK"))
+        Dataset.read(path, rename=without_side, classes=("RUN", "WALK"))
 
 
 def test_widths_that_differ_are_named() -> None:
     wide = Track("wide", "0", np.ones((4, 7), np.float32), np.zeros(4, np.int64))
     with pytest.raises(RecordingShapeError, match="wide: frame width: expected 3 features as file:a"):
-        Corpus([track("a"), wide], ("x",))
+        Dataset([track("a"), wide], ("x",))
 
 
 def test_frames_wider_than_a_blob_can_state_are_named() -> None:
@@ -207,32 +207,32 @@ def test_frames_wider_than_a_blob_can_state_are_named() -> None:
         with pytest.raises(
             RecordingShapeError, match=f"wide: frame width: expected 1 to 65535 features, found {width}"
         ):
-            Corpus([Track("wide", "0", np.ones((4, width), np.float32), np.zeros(4, np.int64))], ())
+            Dataset([Track("wide", "0", np.ones((4, width), np.float32), np.zeros(4, np.int64))], ())
 
 
 # -- splits ---------------------------------------------------------------------------------------------
 
 
 def test_splits_by_session_person_and_recording(tmp_path: Path) -> None:
-    corpus = Corpus.read(save(tmp_path / "set.npz"))
-    assert splits.by_session(corpus, ["0"]) == Split((0, 1), (2, 3))
-    assert splits.by_person(corpus, ["q"]) == Split((0, 2), (1, 3))
-    assert splits.by_recording(corpus, [3]) == Split((0, 1, 2), (3,))
-    assert [split.test for split in splits.folds(corpus, 2)] == [(0, 2), (1, 3)]
-    one = splits.held_out_persons(corpus, 0.5, seed=1)
-    assert one == splits.held_out_persons(corpus, 0.5, seed=1)
-    assert len({corpus[i].person for i in one.test}) == 1
-    train, test = one.parts(corpus)
+    dataset = Dataset.read(save(tmp_path / "set.npz"))
+    assert splits.by_session(dataset, ["0"]) == Split((0, 1), (2, 3))
+    assert splits.by_person(dataset, ["q"]) == Split((0, 2), (1, 3))
+    assert splits.by_recording(dataset, [3]) == Split((0, 1, 2), (3,))
+    assert [split.test for split in splits.folds(dataset, 2)] == [(0, 2), (1, 3)]
+    one = splits.held_out_persons(dataset, 0.5, seed=1)
+    assert one == splits.held_out_persons(dataset, 0.5, seed=1)
+    assert len({dataset[i].person for i in one.test}) == 1
+    train, test = one.parts(dataset)
     assert len(train) == len(test) == 2
-    for wrong in (lambda: splits.by_session(corpus, ["7"]), lambda: splits.by_person(corpus, ["z"])):
+    for wrong in (lambda: splits.by_session(dataset, ["7"]), lambda: splits.by_person(dataset, ["z"])):
         with pytest.raises(RecordingError, match="expected one of those there are"):
             wrong()
     with pytest.raises(RecordingError, match="folds: expected 2 to 4"):
-        next(splits.folds(corpus, 5))
+        next(splits.folds(dataset, 5))
     with pytest.raises(RecordingError, match="test: expected at least one"):
-        splits.check(corpus, Split((0,), ()))
+        splits.check(dataset, Split((0,), ()))
     with pytest.raises(RecordingError, match="person: expected more than 2"):
-        splits.held_out_persons(corpus, 0.99, seed=0)
+        splits.held_out_persons(dataset, 0.99, seed=0)
 
 
 def test_what_would_leak_is_an_error_that_names_it() -> None:
@@ -265,7 +265,7 @@ def test_windows_lie_within_their_tracks_and_short_ones_are_named() -> None:
 
 def test_windows_are_read_when_they_are_asked_for() -> None:
     tracks = [track("a", 60_000), track("b", 60_000)]
-    found = take(Corpus(tracks, ()), 100, 10)[0]
+    found = take(Dataset(tracks, ()), 100, 10)[0]
     assert len(found) == 2 * 5991
     np.testing.assert_array_equal(found[5992], tracks[1].frames[10:110])
     np.testing.assert_array_equal(found[5990:5992], [tracks[0].frames[59_900:], tracks[1].frames[:100]])

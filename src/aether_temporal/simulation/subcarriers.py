@@ -13,7 +13,7 @@ LIGHT = 299_792_458.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Carriers:
+class Subcarriers:
     """The used subcarriers of a 20 MHz channel: "lltf" has 52 (-26 … -1, 1 … 26), "ht" has 56 (-28 … -1, 1 … 28).
 
     `centre` in Hz (default: channel 6). ValueError for another layout.
@@ -29,7 +29,7 @@ class Carriers:
 
     @property
     def indices(self) -> NDArray[np.int64]:
-        """Subcarrier numbers in ascending order, 0 (the DC carrier) left out."""
+        """Subcarrier numbers in ascending order, 0 (the DC subcarrier) left out."""
         half = 26 if self.layout == "lltf" else 28
         return np.array([k for k in range(-half, half + 1) if k])
 
@@ -58,5 +58,5 @@ def channel(
 
 
 def doppler_shift(length_rate: float, frequency: float) -> float:
-    """Hz by which a path shifts a carrier while it grows by `length_rate` metres a second: negative while it grows."""
+    """Hz by which a path shifts a subcarrier while it grows by `length_rate` metres a second: negative while it grows."""
     return -length_rate * frequency / LIGHT

@@ -20,7 +20,7 @@ from aether_temporal.recordings import (
     resample,
 )
 from aether_temporal.recordings.manifest import open_all
-from aether_temporal.settings import CarrierSettings, TimingSettings
+from aether_temporal.settings import SubcarrierSettings, TimingSettings
 
 from .marks import Marks, marks
 
@@ -38,7 +38,7 @@ _WRAP = 2**32 / 1e6
 @dataclasses.dataclass(frozen=True, eq=False)
 class Track:
     """One recording as training sees it: frames float32 [T, F] (perhaps mapped: do not write), labels int64 [T] into
-    the corpus's classes, -1 where there is none.
+    the dataset's classes, -1 where there is none.
 
     `recording` tells recordings apart: the stretches of one, where a grid began anew, have it in common. `digest` is
     the CRC of the frames, so that a copy under another name is found out; `marks` find out one that is not the same to
@@ -73,12 +73,12 @@ class Track:
 class Reading:
     """How recordings become frames.
 
-    pick: which features or I/Q pairs. period_us, max_gap_us: put frames on a grid (`recordings.resample`), a gap begins
+    select: which features or I/Q pairs. period_us, max_gap_us: put frames on a grid (`recordings.resample`), a gap begins
     a new stretch; without, frames are taken as they come and a gap of more than `longest_gap` seconds is an error.
     gain: before the grid. damaged: leave out frames that are not finite instead of refusing the recording.
     """
 
-    pick: tuple[int, ...] | None = None
+    select: tuple[int, ...] | None = None
     period_us: int | None = None
     max_gap_us: int | None = None
     gain: str = "mean"
@@ -88,30 +88,30 @@ class Reading:
 
 @dataclasses.dataclass(frozen=True)
 class Features:
-    """What the frames of a corpus are: what a blob trained on it must say, so that others make them alike.
+    """What the frames of a dataset are: what a blob trained on it must say, so that others make them alike.
 
     frame_rate: frames a second, None where nobody knows. period_us, max_gap_us: of the grid they were put on. pairs:
-    I/Q pairs of a raw frame, None where recordings hold features; pick: which of them, None: all.
+    I/Q pairs of a raw frame, None where recordings hold features; select: which of them, None: all.
     """
 
     frame_rate: float | None = None
     period_us: int | None = None
     max_gap_us: int | None = None
     pairs: int | None = None
-    pick: tuple[int, ...] | None = None
+    select: tuple[int, ...] | None = None
 
     def timing(self, delay: int) -> TimingSettings:
         """The blob's timing section for answers that are `delay` frames late."""
         return TimingSettings(delay, self.period_us, self.max_gap_us)
 
-    def carriers(self) -> CarrierSettings | None:
-        """The blob's carriers section; None where recordings hold features."""
+    def subcarriers(self) -> SubcarrierSettings | None:
+        """The blob's subcarriers section; None where recordings hold features."""
         if self.pairs is None:
             return None
-        return CarrierSettings(self.pairs, np.array(self.pick if self.pick is not None else range(self.pairs)))
+        return SubcarrierSettings(self.pairs, np.array(self.select if self.select is not None else range(self.pairs)))
 
 
-class Corpus(Sequence[Track]):
+class Dataset(Sequence[Track]):
     """Tracks of one width, the classes their labels index, and what their frames are."""
 
     def __init__(self, tracks: Sequence[Track], classes: Sequence[str], features: Features | None = None) -> None:
@@ -123,12 +123,12 @@ class Corpus(Sequence[Track]):
             (a, first), (b, second) = list(widths.items())[:2]
             raise RecordingShapeError(
                 f"{second.title}: frame width: expected {a} features as {first.title} has them, found {b}; "
-                "train on recordings of one width, or choose columns that all have (pick)"
+                "train on recordings of one width, or choose columns that all have (select)"
             )
         if widths and not 1 <= self.width <= WIDEST:
             raise RecordingShapeError(
                 f"{self._tracks[0].title}: frame width: expected 1 to {WIDEST} features, found {self.width}; choose "
-                "some of them (--pick)"
+                "some of them (--select)"
             )
 
     @overload
@@ -153,9 +153,9 @@ class Corpus(Sequence[Track]):
         """Frames of all tracks."""
         return sum(map(len, self._tracks))
 
-    def subset(self, indices: Iterable[int]) -> Corpus:
+    def subset(self, indices: Iterable[int]) -> Dataset:
         """These tracks, in this order."""
-        return Corpus([self._tracks[index] for index in indices], self.classes, self.features)
+        return Dataset([self._tracks[index] for index in indices], self.classes, self.features)
 
     @classmethod
     def read(
@@ -165,7 +165,7 @@ class Corpus(Sequence[Track]):
         rename: Callable[[str], str] | None = None,
         classes: Sequence[str] | None = None,
         reading: Reading | None = None,
-    ) -> Corpus:
+    ) -> Dataset:
         """Recordings of a file (or of those a manifest lists) into memory, or of a prepared folder, mapped.
 
         rename: from a recording's label to a class (such as `without_side`). classes: all there may be (None: those
@@ -221,7 +221,7 @@ class Reporter:
             period_us=r.period_us,
             max_gap_us=None if r.period_us is None else r.max_gap_us or MAX_GAP_US,
             pairs=self._first.width if self._first is not None and raw else None,
-            pick=r.pick if raw else None,
+            select=r.select if raw else None,
         )
 
 
@@ -236,7 +236,7 @@ def stretches(recording: Recording, reading: Reading) -> Iterator[tuple[Recordin
             reading.period_us,
             reading.max_gap_us or MAX_GAP_US,
             gain=reading.gain,
-            pick=reading.pick,
+            select=reading.select,
         )
         parts = made.stretches()
         for number, part in enumerate(parts):
@@ -255,7 +255,7 @@ def stretches(recording: Recording, reading: Reading) -> Iterator[tuple[Recordin
             )
         return
     _refuse_gaps(recording, reading.longest_gap)
-    yield dataclasses.replace(recording, frames=recording.features(reading.pick), iq=None), identity
+    yield dataclasses.replace(recording, frames=recording.features(reading.select), iq=None), identity
 
 
 def _refuse_damage(recording: Recording, reading: Reading) -> None:
