@@ -1,14 +1,16 @@
-"""The number of (query, key) pairs, which is counted by primitive, against the pattern row by row."""
+"""The number of (query, key) pairs and the masks of a pattern, against the pattern read literally."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from literal_pattern import seen_blocks, seen_tokens
 
-from aether_temporal import TemporalHeadConfig, estimate_sparse_edges
+from aether_temporal import InvalidArgumentError, TemporalHeadConfig, estimate_sparse_edges
 
 configurations: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
@@ -51,6 +53,26 @@ def row(config: TemporalHeadConfig, n: int, i: int) -> int:
 def test_edges_are_the_rows_together(changes: dict[str, Any], tokens: int) -> None:
     config = TemporalHeadConfig(q_heads=1, kv_heads=1, head_dim=1, **changes)
     assert estimate_sparse_edges(tokens, config) == sum(row(config, tokens, i) for i in range(tokens))
+
+
+@settings(max_examples=300, deadline=None)
+@given(configurations, st.integers(0, 70))
+def test_mask_is_the_pattern(changes: dict[str, Any], tokens: int) -> None:
+    config = TemporalHeadConfig(q_heads=1, kv_heads=1, head_dim=1, **changes)
+    mask = config.mask(tokens)
+    landmarks = config.use_landmarks and config.backend != "dense"
+    assert mask.tokens.shape == (tokens, tokens)
+    assert mask.blocks.shape == (tokens, -(-tokens // config.block_size) if landmarks else 0)
+    assert mask.tokens.dtype == mask.blocks.dtype == np.bool_
+    for i in range(tokens):
+        assert set(np.flatnonzero(mask.tokens[i])) == seen_tokens(config, tokens, i)
+        assert set(np.flatnonzero(mask.blocks[i])) == seen_blocks(config, tokens, i)
+
+
+@pytest.mark.parametrize("tokens", [-1, 2**64, 1.5, "3", 2**40])
+def test_mask_rejects_an_impossible_length(tokens: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="tokens"):
+        TemporalHeadConfig().mask(tokens)
 
 
 @pytest.mark.parametrize("backend", ["sparse_gqa", "dense"])

@@ -14,6 +14,7 @@ from conftest import assert_same_bits
 from test_blob import TINY, all_settings, core_arrays
 
 from aether_temporal import (
+    AetherTemporalHead,
     BlobHeaderError,
     CacheMismatchError,
     InputTypeError,
@@ -101,6 +102,46 @@ def test_no_capacity_is_all_of_the_past(dtype: Any, blob: WeightBlob, rng: np.ra
     assert_same_bits(model.forward(frames, dtype=dtype), model.forward(frames, 60, dtype))
     assert_same_bits(model.forward(frames[:31], dtype=dtype), model.forward(frames, dtype=dtype)[:31])
     assert model.forward(frames[:0]).shape == (0, blob.header.n_classes)
+
+
+@dtypes
+@pytest.mark.parametrize("context", [None, 5])
+def test_trace_holds_what_the_attention_computes(
+    context: int | None, dtype: Any, blob: WeightBlob, rng: np.random.Generator, variant: str
+) -> None:
+    model = TemporalModel.from_blob(blob, kernels=variant)
+    frames = frames_for(blob, rng, 40)
+    layers = model.trace(frames, context=context, dtype=dtype)
+    h = blob.header
+    assert len(layers) == h.n_layers
+    history = model.config.history if context is None else min(model.config.history or context, context)
+    head = AetherTemporalHead(model.config.replace(history=history), kernels=variant)
+    for layer in layers:
+        assert layer.q.shape == layer.out.shape == (40, h.n_q_heads, h.head_dim)
+        assert layer.k.shape == layer.v.shape == (40, h.n_kv_heads, h.head_dim)
+        assert_same_bits(layer.out, head.forward(layer.q, layer.k, layer.v, dtype=dtype))
+
+
+def test_trace_begins_with_the_projected_frames(plain_blob: WeightBlob, rng: np.random.Generator) -> None:
+    model = TemporalModel.from_blob(plain_blob)
+    frames = frames_for(plain_blob, rng, 9)
+    first = model.trace(frames)[0]
+    for name, found in (("Wq", first.q), ("Wk", first.k), ("Wv", first.v)):
+        exact = frames.astype(np.float64) @ model.arrays()[f"layers.0.{name}"].astype(np.float64)
+        np.testing.assert_allclose(found.reshape(9, -1), exact, rtol=1e-4, atol=1e-5)
+
+
+def test_trace_of_no_frames_is_empty(plain_blob: WeightBlob) -> None:
+    layers = TemporalModel.from_blob(plain_blob).trace(np.empty((0, plain_blob.header.input_dim), np.float32))
+    assert [len(layer.q) for layer in layers] == [0] * plain_blob.header.n_layers
+
+
+def test_trace_names_what_is_wrong(plain_blob: WeightBlob, rng: np.random.Generator) -> None:
+    model = TemporalModel.from_blob(plain_blob)
+    with pytest.raises(ShapeError, match="frames"):
+        model.trace(np.zeros((3, plain_blob.header.input_dim + 1)))
+    with pytest.raises(NonFiniteError, match="frames"):
+        model.trace(np.full((3, plain_blob.header.input_dim), np.nan))
 
 
 def test_variants_agree(blob: WeightBlob, rng: np.random.Generator, variant: str) -> None:

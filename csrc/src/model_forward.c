@@ -1,13 +1,13 @@
 /* The model over a whole recording: every operation on all rows before the next. */
 #include "bits.h"
 #include "fpenv.h"
-#include "model_ops.h"
+#include "model_pass.h"
 #include "rows_type.h"
 #include "sizes.h"
 
 /* Where the buffers of a forward begin in the workspace. */
 typedef struct layout {
-    size_t room, x, past, h, q, a, k, v, hidden, attention, attention_bytes, total;
+    size_t input, x, past, h, q, a, k, v, hidden, attention, attention_bytes, total;
     size_t lead; /* zero rows in front of `past` */
 } layout;
 
@@ -27,7 +27,7 @@ static aether_status lay_out(const aether_model *m, size_t tokens, uint64_t capa
         return status;
     }
     at->lead = (m->taps > m->stem_taps ? m->taps : m->stem_taps);
-    at->room = aether_take(&bytes, aether_mul(tokens, m->header.input_dim), sizeof(float));
+    at->input = aether_take(&bytes, aether_mul(tokens, m->header.input_dim), sizeof(float));
     at->x = aether_take(&bytes, aether_mul(tokens, m->width), sizeof(float));
     at->past = aether_take(&bytes, aether_mul(tokens < SIZE_MAX - at->lead ? tokens + at->lead : SIZE_MAX, m->width),
                            sizeof(float));
@@ -55,101 +55,49 @@ aether_status aether_model_workspace(const aether_model *model, size_t tokens, u
     return status;
 }
 
-typedef struct run {
-    const aether_model *m;
-    size_t tokens;
-    float *room, *x, *past, *h, *q, *a, *k, *v, *hidden; /* past: the rows a filter looks back on, zeros in front */
-    size_t lead;
-    void *attention;
-    size_t attention_bytes;
-} run;
+/* What the attention of a pass needs besides the pass. */
+typedef struct batch {
+    aether_head head;
+    aether_dtype dtype;
+    void *workspace;
+    size_t bytes;
+    aether_trace trace;
+    void *user;
+} batch;
 
-/* to = filter over the rows in r->past. */
-static aether_status filter(const run *r, size_t taps, const float *b, const float *c, int relu, float *to) {
-    aether_status status = AETHER_OK;
-    size_t t;
-    for (t = 0; t < r->tokens && status == AETHER_OK; t++) {
-        status = aether_op_filter(r->m, r->past, t + r->lead, r->tokens + r->lead, taps, b, c, relu,
-                                  to + t * r->m->width);
+static aether_status attend(aether_pass *pass, size_t layer) {
+    const batch *b = pass->user;
+    const aether_status status = aether_attention_forward(&b->head, pass->q, pass->k, pass->v, pass->rows, b->dtype, pass->a,
+                                                          b->workspace, b->bytes);
+    if (status == AETHER_OK && b->trace != NULL) {
+        b->trace(b->user, layer, pass->q, pass->k, pass->v, pass->a);
     }
     return status;
 }
 
-static aether_status input(const run *r, const float *frames) {
-    const aether_model *m = r->m;
-    float *to = m->stem != NULL ? r->past + r->lead * m->width : r->x;
-    aether_status status = aether_op_input(m, frames, r->tokens, r->room, to);
-    if (status == AETHER_OK && m->stem != NULL) {
-        status = filter(r, m->stem_taps, m->stem, m->stem + m->width, m->stem_activation == 1, r->x);
-    }
-    return status;
+static AETHER_NOINLINE aether_status forward_here(aether_pass *pass, const float *frames, size_t lead, float *logits,
+                                                  float *embeddings) {
+    memset(pass->stem.rows, 0, lead * pass->model->width * sizeof(float));
+    return aether_pass_run(pass, frames, logits, embeddings);
 }
 
-static aether_status run_layer(const run *r, const aether_layer *layer, const aether_head *head, aether_dtype dtype) {
-    const aether_model *m = r->m;
-    aether_status status;
-    if (m->conv != NULL) {
-        status = aether_op_norm(m, r->x, r->tokens, layer->norm, r->past + r->lead * m->width);
-        if (status == AETHER_OK) {
-            status = filter(r, m->taps, layer->conv_b, layer->conv_c, 0, r->h);
-        }
-    } else {
-        status = aether_op_norm(m, r->x, r->tokens, layer->norm, r->h);
-    }
-    if (status == AETHER_OK) {
-        status = aether_op_project(m, layer, r->h, r->tokens, r->q, r->k, r->v);
-    }
-    if (status == AETHER_OK) {
-        status = aether_attention_forward(head, r->q, r->k, r->v, r->tokens, dtype, r->a, r->attention,
-                                          r->attention_bytes);
-    }
-    if (status == AETHER_OK) {
-        status = aether_op_mix(m, layer, r->a, r->tokens, r->h, r->x);
-    }
-    return status == AETHER_OK ? aether_op_feed_forward(m, layer, r->tokens, r->h, r->hidden, r->x) : status;
-}
-
-static aether_status pool(const run *r, const float *x, float *p) {
-    const aether_model *m = r->m;
-    aether_status status = AETHER_OK;
-    size_t t;
-    for (t = 0; t < r->tokens && status == AETHER_OK; t++) {
-        const uint64_t count = t + 1 < m->pool_frames ? t + 1 : m->pool_frames;
-        status = aether_op_pool(m, x, t, r->tokens, count, p + t * m->width);
-    }
-    return status;
-}
-
-static AETHER_NOINLINE aether_status forward_here(const run *r, const float *frames, const aether_head *head,
-                                                  aether_dtype dtype, float *logits, float *embeddings) {
-    const aether_model *m = r->m;
-    const float *p = r->h;
-    aether_status status;
-    size_t l;
-    memset(r->past, 0, r->lead * m->width * sizeof(float));
-    status = input(r, frames);
-    for (l = 0; l < m->header.n_layers && status == AETHER_OK; l++) {
-        const aether_layer layer = aether_layer_at(m, l);
-        status = run_layer(r, &layer, head, dtype);
-    }
-    if (status == AETHER_OK) {
-        status = aether_op_norm(m, r->x, r->tokens, aether_final_norm(m), r->h);
-    }
-    if (status == AETHER_OK && m->pool_kind == 1) {
-        p = r->x;
-        status = pool(r, r->h, r->x);
-    }
-    return status == AETHER_OK ? aether_op_answer(m, p, r->tokens, logits, embeddings) : status;
+static float *floats(void *workspace, size_t offset) {
+    return (float *)(void *)((unsigned char *)workspace + offset);
 }
 
 aether_status aether_model_forward(const aether_model *model, const float *frames, size_t tokens, uint64_t capacity,
                                    aether_dtype dtype, float *logits, float *embeddings, void *workspace, size_t bytes) {
+    return aether_model_trace(model, frames, tokens, capacity, dtype, logits, embeddings, NULL, NULL, workspace, bytes);
+}
+
+aether_status aether_model_trace(const aether_model *model, const float *frames, size_t tokens, uint64_t capacity,
+                                 aether_dtype dtype, float *logits, float *embeddings, aether_trace trace, void *user,
+                                 void *workspace, size_t bytes) {
     layout at;
-    run r;
-    aether_head head;
+    batch b;
+    aether_pass pass = {0};
     aether_status status;
     aether_fpenv env;
-    unsigned char *base = workspace;
     if (model == NULL || !aether_is_cache_type(dtype) ||
         (tokens > 0 && (frames == NULL || logits == NULL || workspace == NULL))) {
         return AETHER_E_ARGUMENT;
@@ -174,23 +122,32 @@ aether_status aether_model_forward(const aether_model *model, const float *frame
     if (!model->head.kernels->all_finite(frames, tokens * model->header.input_dim)) {
         return AETHER_E_NOT_FINITE;
     }
-    r.m = model;
-    r.tokens = tokens;
-    r.room = (float *)(void *)(base + at.room);
-    r.x = (float *)(void *)(base + at.x);
-    r.past = (float *)(void *)(base + at.past);
-    r.h = (float *)(void *)(base + at.h);
-    r.q = (float *)(void *)(base + at.q);
-    r.a = (float *)(void *)(base + at.a);
-    r.k = (float *)(void *)(base + at.k);
-    r.v = (float *)(void *)(base + at.v);
-    r.hidden = (float *)(void *)(base + at.hidden);
-    r.lead = at.lead;
-    r.attention = base + at.attention;
-    r.attention_bytes = at.attention_bytes;
-    head = head_of(model, capacity);
+    b.head = head_of(model, capacity);
+    b.dtype = dtype;
+    b.workspace = (unsigned char *)workspace + at.attention;
+    b.bytes = at.attention_bytes;
+    b.trace = trace;
+    b.user = user;
+    pass.model = model;
+    pass.rows = tokens;
+    pass.input = floats(workspace, at.input);
+    pass.x = floats(workspace, at.x);
+    pass.h = floats(workspace, at.h);
+    pass.q = floats(workspace, at.q);
+    pass.a = floats(workspace, at.a);
+    pass.k = floats(workspace, at.k);
+    pass.v = floats(workspace, at.v);
+    pass.hidden = floats(workspace, at.hidden);
+    pass.stem.rows = floats(workspace, at.past);
+    pass.stem.first = at.lead;
+    pass.stem.ring = at.lead + tokens;
+    pass.convolution = pass.stem;
+    pass.pool.rows = pass.h;
+    pass.pool.ring = tokens;
+    pass.attend = attend;
+    pass.user = &b;
     env = aether_fpenv_enter();
-    status = forward_here(&r, frames, &head, dtype, logits, embeddings);
+    status = forward_here(&pass, frames, at.lead, logits, embeddings);
     aether_fpenv_leave(env);
     return status;
 }

@@ -11,7 +11,7 @@ static aether_status linear(const aether_model *m, const float *x, size_t rows, 
     return m->head.kernels->linear(x, rows, in, w, m->dtype, bias, out, y) ? AETHER_OK : AETHER_E_OVERFLOW;
 }
 
-int aether_op_remove_gain(float *x, size_t n) {
+int aether_op_remove_agc(float *x, size_t n) {
     float sum = 0.0f, mean, scale;
     size_t f;
     for (f = 0; f < n; f++) {
@@ -27,27 +27,27 @@ int aether_op_remove_gain(float *x, size_t n) {
     return aether_all_finite(&sum, 1);
 }
 
-aether_status aether_op_input(const aether_model *m, const float *frames, size_t rows, float *room, float *x) {
+aether_status aether_op_input(const aether_model *m, const float *frames, size_t rows, float *scratch, float *x) {
     const size_t n = m->header.input_dim;
     size_t r, f;
-    memcpy(room, frames, rows * n * sizeof(float));
+    memcpy(scratch, frames, rows * n * sizeof(float));
     for (r = 0; r < rows; r++) {
-        float *row = room + r * n;
-        if (m->gain == 1 && !aether_op_remove_gain(row, n)) {
+        float *row = scratch + r * n;
+        if (m->gain == 1 && !aether_op_remove_agc(row, n)) {
             return AETHER_E_OVERFLOW;
         }
         for (f = 0; f < n && m->input_mean != NULL; f++) {
             row[f] = (row[f] - m->input_mean[f]) * m->input_scale[f];
         }
     }
-    if ((m->gain == 1 || m->input_mean != NULL) && checked(m, room, rows * n) != AETHER_OK) {
+    if ((m->gain == 1 || m->input_mean != NULL) && checked(m, scratch, rows * n) != AETHER_OK) {
         return AETHER_E_OVERFLOW;
     }
     if (m->project == NULL) {
-        memcpy(x, room, rows * n * sizeof(float));
+        memcpy(x, scratch, rows * n * sizeof(float));
         return AETHER_OK;
     }
-    return linear(m, room, rows, n, m->project, m->project_bias, m->width, x);
+    return linear(m, scratch, rows, n, m->project, m->project_bias, m->width, x);
 }
 
 aether_status aether_op_norm(const aether_model *m, const float *x, size_t rows, const float *g, float *h) {
@@ -109,35 +109,35 @@ aether_status aether_op_project(const aether_model *m, const aether_layer *layer
 
 /* Adds a linear layer to x, which is finite. What is not finite in y, or overflowed on the way, stays so: the sum is checked. */
 static aether_status add_linear(const aether_model *m, const float *y, size_t rows, size_t in, const void *w,
-                                const float *bias, float *room, float *x) {
+                                const float *bias, float *scratch, float *x) {
     const size_t n = rows * m->width;
     const float *const end = x + n, *const end_4 = x + (n & ~(size_t)3);
     float *to = x;
-    (void)m->head.kernels->linear(y, rows, in, w, m->dtype, bias, m->width, room);
-    for (; to != end_4; to += 4, room += 4) {
-        to[0] = to[0] + room[0], to[1] = to[1] + room[1], to[2] = to[2] + room[2], to[3] = to[3] + room[3];
+    (void)m->head.kernels->linear(y, rows, in, w, m->dtype, bias, m->width, scratch);
+    for (; to != end_4; to += 4, scratch += 4) {
+        to[0] = to[0] + scratch[0], to[1] = to[1] + scratch[1], to[2] = to[2] + scratch[2], to[3] = to[3] + scratch[3];
     }
-    for (; to != end; to++, room++) {
-        *to = *to + *room;
+    for (; to != end; to++, scratch++) {
+        *to = *to + *scratch;
     }
     return checked(m, x, n);
 }
 
-aether_status aether_op_mix(const aether_model *m, const aether_layer *layer, const float *a, size_t rows, float *room,
+aether_status aether_op_project_out(const aether_model *m, const aether_layer *layer, const float *a, size_t rows, float *scratch,
                             float *x) {
-    return add_linear(m, a, rows, aether_q_width(m), layer->wo, layer->bo, room, x);
+    return add_linear(m, a, rows, aether_q_width(m), layer->wo, layer->bo, scratch, x);
 }
 
-aether_status aether_op_feed_forward(const aether_model *m, const aether_layer *layer, size_t rows, float *room,
+aether_status aether_op_feed_forward(const aether_model *m, const aether_layer *layer, size_t rows, float *scratch,
                                      float *hidden, float *x) {
     aether_status status;
     size_t i;
     if (m->hidden == 0) {
         return AETHER_OK;
     }
-    status = aether_op_norm(m, x, rows, layer->ffn_norm, room);
+    status = aether_op_norm(m, x, rows, layer->ffn_norm, scratch);
     if (status == AETHER_OK) {
-        status = linear(m, room, rows, m->width, layer->ffn_w1, layer->ffn_b1, m->hidden, hidden);
+        status = linear(m, scratch, rows, m->width, layer->ffn_w1, layer->ffn_b1, m->hidden, hidden);
     }
     if (status != AETHER_OK) {
         return status;
@@ -145,7 +145,7 @@ aether_status aether_op_feed_forward(const aether_model *m, const aether_layer *
     for (i = 0; i < rows * m->hidden; i++) {
         hidden[i] = hidden[i] > 0.0f ? hidden[i] : 0.0f;
     }
-    return add_linear(m, hidden, rows, m->hidden, layer->ffn_w2, layer->ffn_b2, room, x);
+    return add_linear(m, hidden, rows, m->hidden, layer->ffn_w2, layer->ffn_b2, scratch, x);
 }
 
 aether_status aether_op_pool(const aether_model *m, const float *rows, uint64_t index, size_t ring, uint64_t count,
@@ -186,7 +186,7 @@ static int normalise(float *e, size_t n) {
     return aether_all_finite(&sum, 1);
 }
 
-aether_status aether_op_answer(const aether_model *m, const float *p, size_t rows, float *logits, float *embeddings) {
+aether_status aether_op_classify(const aether_model *m, const float *p, size_t rows, float *logits, float *embeddings) {
     aether_status status = linear(m, p, rows, m->width, aether_classifier(m), aether_classifier_bias(m),
                                   m->header.n_classes, logits);
     size_t r;

@@ -6,10 +6,10 @@
 #include "model_layout.h"
 
 /* Divides a frame [n] by its mean. 0 when the sum overflowed. */
-int aether_op_remove_gain(float *x, size_t n);
+int aether_op_remove_agc(float *x, size_t n);
 
-/* Gain, normalisation, projection: frames [rows][input_dim] -> x [rows][width]; room [rows][input_dim]. */
-aether_status aether_op_input(const aether_model *m, const float *frames, size_t rows, float *room, float *x);
+/* Gain, normalisation, projection: frames [rows][input_dim] -> x [rows][width]; scratch [rows][input_dim]. */
+aether_status aether_op_input(const aether_model *m, const float *frames, size_t rows, float *scratch, float *x);
 
 /* h = rms(x; g), or a copy when g is NULL. [rows][width] each. */
 aether_status aether_op_norm(const aether_model *m, const float *x, size_t rows, const float *g, float *h);
@@ -22,12 +22,12 @@ aether_status aether_op_filter(const aether_model *m, const float *rows, uint64_
 aether_status aether_op_project(const aether_model *m, const aether_layer *layer, const float *h, size_t rows, float *q,
                                 float *k, float *v);
 
-/* x += linear(a; Wo, bo); room [rows][width]. */
-aether_status aether_op_mix(const aether_model *m, const aether_layer *layer, const float *a, size_t rows, float *room,
+/* x += linear(a; Wo, bo); scratch [rows][width]. */
+aether_status aether_op_project_out(const aether_model *m, const aether_layer *layer, const float *a, size_t rows, float *scratch,
                             float *x);
 
-/* The feed-forward sublayer, when there is one; room [rows][width], hidden [rows][hidden]. */
-aether_status aether_op_feed_forward(const aether_model *m, const aether_layer *layer, size_t rows, float *room,
+/* The feed-forward sublayer, when there is one; scratch [rows][width], hidden [rows][hidden]. */
+aether_status aether_op_feed_forward(const aether_model *m, const aether_layer *layer, size_t rows, float *scratch,
                                      float *hidden, float *x);
 
 /* One pooled row: the mean of the `count` rows that end at `index` of a ring. */
@@ -35,6 +35,6 @@ aether_status aether_op_pool(const aether_model *m, const float *rows, uint64_t 
                              float *p);
 
 /* p [rows][width] -> logits [rows][n_classes], and embeddings [rows][embed_dim] when the model has one and it is not NULL. */
-aether_status aether_op_answer(const aether_model *m, const float *p, size_t rows, float *logits, float *embeddings);
+aether_status aether_op_classify(const aether_model *m, const float *p, size_t rows, float *logits, float *embeddings);
 
 #endif

@@ -77,7 +77,7 @@ void aether_resample_reset(aether_resampler *r) {
 }
 
 static AETHER_NOINLINE int without_gain(float *row, size_t n) {
-    return aether_op_remove_gain(row, n) && aether_all_finite(row, n);
+    return aether_op_remove_agc(row, n) && aether_all_finite(row, n);
 }
 
 /* The row that no grid frame to come needs is made ready before anything else changes. */

@@ -4,7 +4,7 @@
 #include "bits.h"
 #include "cache_layout.h"
 #include "fpenv.h"
-#include "model_ops.h"
+#include "model_pass.h"
 #include "sizes.h"
 #include "stream_layout.h"
 
@@ -44,10 +44,9 @@ aether_status aether_stream_lay_out(const aether_model *m, uint64_t capacity, ae
     at->logits = aether_take(&bytes, m->header.n_classes, sizeof(float));
     at->embedding = aether_take(&bytes, m->embed_dim, sizeof(float));
     at->state = bytes.total;
-    at->room = aether_take(&bytes, m->header.input_dim, sizeof(float));
+    at->input = aether_take(&bytes, m->header.input_dim, sizeof(float));
     at->x = aether_take(&bytes, m->width, sizeof(float));
     at->h = aether_take(&bytes, m->width, sizeof(float));
-    at->y = aether_take(&bytes, m->width, sizeof(float));
     at->q = aether_take(&bytes, aether_q_width(m), sizeof(float));
     at->a = aether_take(&bytes, aether_q_width(m), sizeof(float));
     at->k = aether_take(&bytes, aether_kv_width(m), sizeof(float));
@@ -117,51 +116,32 @@ void aether_stream_reset(aether_stream *stream) {
     stream->length = 0;
 }
 
-/* Puts x into row `length` of a ring and filters the rows that end there. */
-static aether_status filter(const aether_stream *s, float *rows, size_t taps, const float *b, const float *c, int relu,
-                            const float *x, float *y) {
-    memcpy(rows + (size_t)(s->length % taps) * s->model->width, x, s->model->width * sizeof(float));
-    return aether_op_filter(s->model, rows, s->length, taps, taps, b, c, relu, y);
-}
+/* What the attention of a pass needs besides the pass. */
+typedef struct step {
+    aether_stream *stream;
+    aether_row row; /* the candidates of the new token, the same in every layer */
+} step;
 
-/* `row`: what the new token sees, found by the first layer for all of them. */
-static aether_status push_layer(aether_stream *s, size_t l, aether_row *row, float *x) {
-    const aether_model *m = s->model;
-    const aether_stream_layout *at = &s->at;
-    const aether_layer layer = aether_layer_at(m, l);
-    aether_cache *cache = aether_stream_layer(s, l);
-    unsigned char *attend = s->memory + at->attend;
-    float *h = layer.norm != NULL ? aether_stream_floats(s, at->h) : x, *y = aether_stream_floats(s, at->y);
-    float *q = aether_stream_floats(s, at->q), *a = aether_stream_floats(s, at->a);
-    float *k = aether_stream_floats(s, at->k), *v = aether_stream_floats(s, at->v);
-    aether_status status = h != x ? aether_op_norm(m, x, 1, layer.norm, h) : AETHER_OK;
-    if (status == AETHER_OK && m->conv != NULL) {
-        status = filter(s, aether_stream_floats(s, at->conv) + l * m->taps * m->width, m->taps, layer.conv_b,
-                        layer.conv_c, 0, h, y);
-        h = y;
-    }
+static aether_status attend(aether_pass *pass, size_t layer) {
+    step *now = pass->user;
+    aether_cache *cache = aether_stream_layer(now->stream, layer);
+    unsigned char *scratch = now->stream->memory + now->stream->at.attend;
+    const aether_status status = aether_cache_stage_finite(cache, pass->k, pass->v);
     if (status == AETHER_OK) {
-        status = aether_op_project(m, &layer, h, 1, q, k, v);
-    }
-    if (status == AETHER_OK) {
-        status = aether_cache_stage_finite(cache, k, v);
-    }
-    if (status == AETHER_OK) {
-        if (l == 0) {
-            aether_cache_look(cache, attend, row);
+        if (layer == 0) {
+            aether_cache_look(cache, scratch, &now->row);
         }
-        aether_cache_attend_row(cache, row, q, a, attend);
-        status = aether_op_mix(m, &layer, a, 1, y, x); /* where an overflow of a shows */
+        aether_cache_attend_row(cache, &now->row, pass->q, pass->a, scratch); /* an overflow shows in x */
     }
-    return status == AETHER_OK ? aether_op_feed_forward(m, &layer, 1, y, aether_stream_floats(s, at->hidden), x) : status;
+    return status;
 }
 
-static aether_status pool(aether_stream *s, const float *x, float *p) {
-    const aether_model *m = s->model;
-    const uint64_t count = s->length + 1 < m->pool_frames ? s->length + 1 : m->pool_frames;
-    float *rows = aether_stream_floats(s, s->at.pool);
-    memcpy(rows + (size_t)(s->length % m->pool_frames) * m->width, x, m->width * sizeof(float));
-    return aether_op_pool(m, rows, s->length, m->pool_frames, count, p);
+static aether_past past_of(const aether_stream *s, size_t offset, size_t ring) {
+    aether_past past;
+    past.rows = aether_stream_floats(s, offset);
+    past.first = s->length;
+    past.ring = ring;
+    return past;
 }
 
 static void commit(aether_stream *s) {
@@ -179,34 +159,31 @@ static void commit(aether_stream *s) {
 static AETHER_NOINLINE aether_status push_here(aether_stream *s, const float *frame) {
     const aether_model *m = s->model;
     const aether_stream_layout *at = &s->at;
-    float *x = aether_stream_floats(s, at->x), *h = aether_stream_floats(s, at->h);
-    float *y = aether_stream_floats(s, at->y);
+    aether_pass pass;
     aether_status status;
-    aether_row row;
-    size_t l;
+    step now;
     if (!m->head.kernels->all_finite(frame, m->header.input_dim)) {
         return AETHER_E_NOT_FINITE;
     }
-    status = aether_op_input(m, frame, 1, aether_stream_floats(s, at->room), x);
-    if (status == AETHER_OK && m->stem != NULL) {
-        status = filter(s, aether_stream_floats(s, at->stem), m->stem_taps, m->stem, m->stem + m->width,
-                        m->stem_activation == 1, x, y);
-        memcpy(x, y, m->width * sizeof(float));
-    }
-    for (l = 0; l < m->header.n_layers && status == AETHER_OK; l++) {
-        status = push_layer(s, l, &row, x);
-    }
-    if (status == AETHER_OK) {
-        status = aether_op_norm(m, x, 1, aether_final_norm(m), h);
-    }
-    if (status == AETHER_OK && m->pool_kind == 1) {
-        status = pool(s, h, y);
-        h = y;
-    }
-    if (status == AETHER_OK) {
-        status = aether_op_answer(m, h, 1, aether_stream_floats(s, at->new_logits),
-                                  aether_stream_floats(s, at->new_embedding));
-    }
+    now.stream = s;
+    pass.model = m;
+    pass.rows = 1;
+    pass.input = aether_stream_floats(s, at->input);
+    pass.x = aether_stream_floats(s, at->x);
+    pass.h = aether_stream_floats(s, at->h);
+    pass.q = aether_stream_floats(s, at->q);
+    pass.a = aether_stream_floats(s, at->a);
+    pass.k = aether_stream_floats(s, at->k);
+    pass.v = aether_stream_floats(s, at->v);
+    pass.hidden = aether_stream_floats(s, at->hidden);
+    pass.stem = past_of(s, at->stem, m->stem_taps);
+    pass.convolution = past_of(s, at->conv, m->taps);
+    pass.next_convolution = m->taps * m->width;
+    pass.pool = past_of(s, at->pool, m->pool_frames);
+    pass.attend = attend;
+    pass.user = &now;
+    status = aether_pass_run(&pass, frame, aether_stream_floats(s, at->new_logits),
+                             aether_stream_floats(s, at->new_embedding));
     if (status == AETHER_OK) {
         commit(s);
     }

@@ -10,7 +10,7 @@ from ._core import VERSION as __version__
 from ._core import Clock, Resampler, crc32
 from ._kernels import kernels
 from .blob import WeightBlob, WeightBlobHeader
-from .config import TemporalHeadConfig, estimate_sparse_edges
+from .config import PatternMask, TemporalHeadConfig, estimate_sparse_edges
 from .errors import (
     AlignmentError,
     BackendDoesNotSupportStreamingError,
@@ -40,7 +40,7 @@ from .errors import (
     WorkspaceError,
 )
 from .head import AetherTemporalHead, KvCache
-from .model import ArrayInfo, ModelMemory, TemporalModel, TemporalStream, csi_amplitude
+from .model import ArrayInfo, LayerTrace, ModelMemory, TemporalModel, TemporalStream, csi_amplitude
 from .settings import (
     BiasSettings,
     ConvolutionSettings,
@@ -84,12 +84,14 @@ __all__ = [
     "InvalidConfigError",
     "KernelsError",
     "KvCache",
+    "LayerTrace",
     "ModelMemory",
     "ModelSettings",
     "NonFiniteError",
     "NormSettings",
     "NormalisationSettings",
     "OutOfMemoryError",
+    "PatternMask",
     "PatternSettings",
     "PoolingSettings",
     "ProjectionSettings",

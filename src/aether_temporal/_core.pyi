@@ -45,6 +45,7 @@ class Bytes:
 class Pattern:
     def __new__(cls, config: TemporalHeadConfig) -> Self: ...
     def edges(self, tokens: int) -> int: ...
+    def mask(self, tokens_view: NDArray[np.uint8], blocks_view: NDArray[np.uint8]) -> None: ...
 
 @disjoint_base
 class Head:
@@ -155,6 +156,10 @@ class Model:
         """Name of the kernel variant that runs."""
 
     @property
+    def head_config(self) -> dict[str, Any]:
+        """Arguments of the attention's TemporalHeadConfig."""
+
+    @property
     def width(self) -> int:
         """Model width."""
 
@@ -189,6 +194,9 @@ class Model:
     def run(
         self, frames: Any, capacity: int | None, dtype: str, embeddings: bool
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]: ...
+    def layers(
+        self, frames: Any, capacity: int | None, dtype: str
+    ) -> list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]: ...
     def amplitudes(self, iq: NDArray[np.int8]) -> NDArray[np.float32]: ...
 
 @disjoint_base

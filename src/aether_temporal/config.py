@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from . import _core
 from ._convert import as_flag, as_index, expect_choice, expect_type
 from .errors import InvalidArgumentError, InvalidConfigError
 
-__all__ = ["TemporalHeadConfig", "estimate_sparse_edges"]
+__all__ = ["PatternMask", "TemporalHeadConfig", "estimate_sparse_edges"]
 
 _U32 = 0xFFFFFFFF
 _U64 = 0xFFFFFFFFFFFFFFFF
 _BACKENDS = ("sparse_gqa", "dense")
+
+
+class PatternMask(NamedTuple):
+    """What each of T queries sees: booleans, `tokens` (T, T) and `blocks` (T, n_blocks); row i is query i. Block b
+    covers tokens b * block_size up to, not including, min((b + 1) * block_size, T)."""
+
+    tokens: NDArray[np.bool_]
+    blocks: NDArray[np.bool_]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,12 +81,32 @@ class TemporalHeadConfig:
         """A copy with some fields changed, checked."""
         return dataclasses.replace(self, **changes)
 
+    def mask(self, tokens: int) -> PatternMask:
+        """What each query of a sequence of `tokens` tokens sees (docs/spec/pattern.md), as the core computes it.
+        Without landmarks n_blocks is 0. InvalidArgumentError (tokens)."""
+        n = _count(tokens, "tokens")
+        sparse = self.backend != "dense" and self.use_landmarks
+        try:
+            seen = np.zeros((n, n), np.bool_)
+            blocks = np.zeros((n, -(-n // self.block_size) if sparse else 0), np.bool_)
+        except (MemoryError, ValueError):
+            raise InvalidArgumentError.of("tokens", "a sequence whose mask fits in memory", tokens) from None
+        _core.Pattern(self).mask(seen.view(np.uint8), blocks.view(np.uint8))
+        return PatternMask(seen, blocks)
+
 
 def _integer(value: Any, least: int, most: int | None, field: str) -> int:
     index = as_index(value)
     if index is None or index < least or (most is not None and index > most):
         expected = f"an integer of at least {least}" if most is None else f"an integer from {least} to {most}"
         raise InvalidConfigError.of(field, expected, repr(value))
+    return index
+
+
+def _count(value: Any, field: str) -> int:
+    index = as_index(value)
+    if index is None or not 0 <= index <= _U64:
+        raise InvalidArgumentError.of(field, "an integer from 0 to 2**64 - 1", repr(value))
     return index
 
 
@@ -93,9 +124,7 @@ def estimate_sparse_edges(tokens: int, config: TemporalHeadConfig | None = None)
     """(query, key) pairs that one query head works through over `tokens` tokens, landmarks included; for the dense
     backend the dense count. Counted by the core; saturates at 2**64 - 1. InvalidArgumentError (tokens),
     InputTypeError (config)."""
-    index = as_index(tokens)
-    if index is None or not 0 <= index <= _U64:
-        raise InvalidArgumentError.of("tokens", "an integer from 0 to 2**64 - 1", repr(tokens))
+    index = _count(tokens, "tokens")
     if config is None:
         config = TemporalHeadConfig()
     expect_type(config, TemporalHeadConfig, "config", "a TemporalHeadConfig")

@@ -15,11 +15,12 @@ from ._convert import as_array, as_bytes, as_int8
 from ._kernels import choose
 from .blob import WeightBlob, WeightBlobHeader
 from .cache_types import Dtype as Dtype
+from .config import TemporalHeadConfig
 from .errors import InvalidArgumentError, ShapeError
 from .settings import ModelSettings
 from .shipped import shipped_or_path
 
-__all__ = ["ArrayInfo", "ModelMemory", "TemporalModel", "TemporalStream", "csi_amplitude"]
+__all__ = ["ArrayInfo", "LayerTrace", "ModelMemory", "TemporalModel", "TemporalStream", "csi_amplitude"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +51,20 @@ class ArrayInfo(NamedTuple):
     dtype: str
     offset: int
     shape: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerTrace:
+    """What went into the attention of one layer and came out of it, float32, a row a frame.
+
+    q and out: (T, n_q_heads, head_dim). k, v: (T, n_kv_heads, head_dim), unrounded: with dtype "float16" the attention
+    rounds token rows itself (docs/spec/model.md).
+    """
+
+    q: NDArray[np.float32]
+    k: NDArray[np.float32]
+    v: NDArray[np.float32]
+    out: NDArray[np.float32]
 
 
 class TemporalStream(_core.Stream):
@@ -152,6 +167,16 @@ class TemporalModel(_core.Model):
         """
         logits, embeddings = self.run(frames, capacity, dtype, return_embeddings)
         return (logits, embeddings) if return_embeddings else logits
+
+    def trace(self, frames: ArrayLike, *, context: int | None = None, dtype: Dtype = "float32") -> list[LayerTrace]:
+        """What the attention of each layer gets and gives in `forward` over a recording: the numbers that the core
+        computed, not a second computation. Arguments and errors as `forward`."""
+        return [LayerTrace(*arrays) for arrays in self.layers(frames, context, dtype)]
+
+    @property
+    def config(self) -> TemporalHeadConfig:
+        """Shape and pattern of the attention, the same in every layer."""
+        return TemporalHeadConfig(**self.head_config)
 
     def embeddings(self, frames: Any, capacity: int | None = None, dtype: Dtype = "float32") -> NDArray[np.float32]:
         """The L2-normalised embedding after each frame, float32 (T, embed_dim); otherwise as `forward`."""

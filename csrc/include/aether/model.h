@@ -90,6 +90,15 @@ aether_status aether_model_workspace(const aether_model *model, size_t tokens, u
 aether_status aether_model_forward(const aether_model *model, const float *frames, size_t tokens, uint64_t capacity,
                                    aether_dtype dtype, float *logits, float *embeddings, void *workspace, size_t bytes);
 
+/* The same, and after the attention of each layer, in order, a call of `trace` with what went in and came out:
+   q and out [tokens][q_heads][head_dim], k and v [tokens][kv_heads][head_dim], in the workspace until the call returns.
+   k and v are unrounded: the attention of a binary16 dtype rounds them itself. The call runs in the core's floating-point
+   environment. */
+typedef void (*aether_trace)(void *user, size_t layer, const float *q, const float *k, const float *v, const float *out);
+aether_status aether_model_trace(const aether_model *model, const float *frames, size_t tokens, uint64_t capacity,
+                                 aether_dtype dtype, float *logits, float *embeddings, aether_trace trace, void *user,
+                                 void *workspace, size_t bytes);
+
 #ifdef __cplusplus
 }
 #endif

@@ -15,7 +15,7 @@ typedef struct aether_stream_layout {
     size_t stem, conv, pool;      /* rows: [stem_taps][w], [n_layers][taps][w], [pool_frames][w] */
     size_t logits, embedding;     /* the newest answer */
     size_t state;                 /* bytes of all of the above */
-    size_t room, x, h, y, q, a, k, v, hidden, new_logits, new_embedding, attend;
+    size_t input, x, h, q, a, k, v, hidden, new_logits, new_embedding, attend;
     size_t total;
 } aether_stream_layout;
 

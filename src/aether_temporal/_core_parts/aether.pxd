@@ -70,6 +70,19 @@ cdef extern from "aether/aether.h" nogil:
     aether_status aether_head_init(aether_head *head, const aether_config *config, const aether_kernels *kernels,
                                    aether_detail *detail)
     uint64_t aether_pattern_edges(const aether_config *config, uint64_t tokens)
+    size_t aether_pattern_max_singles(const aether_config *config)
+    size_t aether_pattern_max_blocks(const aether_config *config)
+
+    ctypedef struct aether_row:
+        uint64_t lo
+        uint64_t hi
+        size_t n_below
+        size_t n_above
+        size_t n_blocks
+        uint64_t *singles
+        uint64_t *blocks
+
+    void aether_pattern_row(const aether_config *config, uint64_t tokens, uint64_t i, aether_row *row)
 
     ctypedef struct aether_plan:
         size_t tokens
@@ -184,6 +197,11 @@ cdef extern from "aether/aether.h" nogil:
     aether_status aether_model_forward(const aether_model *model, const float *frames, size_t tokens, uint64_t capacity,
                                        aether_dtype dtype, float *logits, float *embeddings, void *workspace,
                                        size_t bytes)
+    ctypedef void (*aether_trace)(void *user, size_t layer, const float *q, const float *k, const float *v,
+                                  const float *out) noexcept nogil
+    aether_status aether_model_trace(const aether_model *model, const float *frames, size_t tokens, uint64_t capacity,
+                                     aether_dtype dtype, float *logits, float *embeddings, aether_trace trace, void *user,
+                                     void *workspace, size_t bytes)
 
     ctypedef struct aether_stream:
         const aether_model *model

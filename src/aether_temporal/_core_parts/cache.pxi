@@ -173,19 +173,7 @@ def peek_state(state):
         at = data + saved.globals_offset + 4 * index
         tokens.append(<uint32_t> at[0] | <uint32_t> at[1] << 8 | <uint32_t> at[2] << 16 | <uint32_t> at[3] << 24)
     return {
-        "config": {
-            "backend": "dense" if saved.config.backend == AETHER_DENSE else "sparse_gqa",
-            "q_heads": saved.config.q_heads,
-            "kv_heads": saved.config.kv_heads,
-            "head_dim": saved.config.head_dim,
-            "window": saved.config.window,
-            "block_size": saved.config.block_size,
-            "causal": bool(saved.config.causal),
-            "global_tokens": tuple(tokens),
-            "use_log_stride": bool(saved.config.use_log_stride),
-            "use_landmarks": bool(saved.config.use_landmarks),
-            "history": saved.config.history or None,
-        },
+        "config": _settings_of(&saved.config, tokens),
         "capacity": saved.capacity,
         "tokens": saved.length,
         "dtype": "float16" if saved.dtype == AETHER_BINARY16 else "float32",

@@ -63,6 +63,49 @@ cdef class Pattern:
             n = aether_pattern_edges(&self.config, n)
         return n
 
+    def mask(self, tokens_view, blocks_view):
+        """Sets what each query sees in two zeroed boolean arrays: tokens (T, T) and blocks (T, n_blocks)."""
+        cdef unsigned char[:, ::1] tokens = tokens_view
+        cdef unsigned char[:, ::1] blocks = blocks_view
+        cdef size_t n = <size_t> tokens.shape[0]
+        cdef size_t singles = min(aether_pattern_max_singles(&self.config), n)
+        cdef size_t i, j
+        cdef aether_row row
+        row.singles = <uint64_t *> malloc((singles + 1) * sizeof(uint64_t))
+        row.blocks = <uint64_t *> malloc((aether_pattern_max_blocks(&self.config) + 1) * sizeof(uint64_t))
+        if row.singles == NULL or row.blocks == NULL:
+            free(row.singles)
+            free(row.blocks)
+            raise _no_memory(singles * sizeof(uint64_t))
+        with nogil:
+            for i in range(n):
+                aether_pattern_row(&self.config, n, i, &row)
+                for j in range(<size_t> row.lo, <size_t> row.hi + 1):
+                    tokens[i, j] = 1
+                for j in range(row.n_below + row.n_above):
+                    tokens[i, <size_t> row.singles[j]] = 1
+                for j in range(row.n_blocks):
+                    blocks[i, <size_t> row.blocks[j]] = 1
+        free(row.singles)
+        free(row.blocks)
+
+
+cdef dict _settings_of(const aether_config *config, global_tokens):
+    """Arguments of TemporalHeadConfig."""
+    return {
+        "backend": "dense" if config.backend == AETHER_DENSE else "sparse_gqa",
+        "q_heads": config.q_heads,
+        "kv_heads": config.kv_heads,
+        "head_dim": config.head_dim,
+        "window": config.window,
+        "block_size": config.block_size,
+        "causal": bool(config.causal),
+        "global_tokens": tuple(global_tokens),
+        "use_log_stride": bool(config.use_log_stride),
+        "use_landmarks": bool(config.use_landmarks),
+        "history": config.history or None,
+    }
+
 
 cdef class Head:
     """aether_head: one configuration and the kernels that run it."""

@@ -1,6 +1,50 @@
 # The model in a blob, and streams of it.
 
 
+cdef struct TraceTarget:
+    Py_buffer *views
+    size_t bytes[4]
+
+
+cdef void _keep_layer(void *user, size_t layer, const float *q, const float *k, const float *v,
+                      const float *out) noexcept nogil:
+    cdef const TraceTarget *target = <const TraceTarget *> user
+    cdef const Py_buffer *views = target.views + 4 * layer
+    memcpy(views[0].buf, q, target.bytes[0])
+    memcpy(views[1].buf, k, target.bytes[1])
+    memcpy(views[2].buf, v, target.bytes[2])
+    memcpy(views[3].buf, out, target.bytes[3])
+
+
+cdef class Trace:
+    """Arrays that one traced run fills: q, k, v and out of each layer, appended to `layers`."""
+
+    cdef TraceTarget target
+    cdef int held
+
+    def __cinit__(self, Model model not None, Py_ssize_t tokens, list layers):
+        cdef const aether_config *config = &model.model.head.config
+        cdef Py_ssize_t n_layers = model.model.header.n_layers
+        cdef Py_ssize_t layer, array
+        heads = (config.q_heads, config.kv_heads, config.kv_heads, config.q_heads)
+        self.target.views = <Py_buffer *> calloc(4 * n_layers, sizeof(Py_buffer))
+        if self.target.views == NULL:
+            raise _no_memory(4 * n_layers * sizeof(Py_buffer))
+        for layer in range(n_layers):
+            arrays = []
+            for array in range(4):
+                arrays.append(_empty((tokens, heads[array], config.head_dim), &self.target.views[self.held]))
+                self.target.bytes[array] = <size_t> self.target.views[self.held].len
+                self.held += 1
+            layers.append(tuple(arrays))
+
+    def __dealloc__(self):
+        while self.held > 0:
+            self.held -= 1
+            PyBuffer_Release(&self.target.views[self.held])
+        free(self.target.views)
+
+
 cdef class Model:
     """aether_model on bytes that it keeps."""
 
@@ -39,6 +83,13 @@ cdef class Model:
         """The bytes the model was made of."""
         self._ready()
         return self.raw
+
+    @property
+    def head_config(self):
+        """Arguments of the attention's TemporalHeadConfig."""
+        cdef const aether_config *config = &self.model.head.config
+        self._ready()
+        return _settings_of(config, [config.globals[i] for i in range(config.n_globals)])
 
     @property
     def width(self):
@@ -113,6 +164,15 @@ cdef class Model:
 
     def run(self, frames, capacity, dtype, bint embeddings):
         """(logits, embeddings or None) after each frame; see TemporalModel."""
+        return self._run(frames, capacity, dtype, embeddings, None)
+
+    def layers(self, frames, capacity, dtype):
+        """(q, k, v, out) of each layer's attention; see TemporalModel.trace."""
+        layers = []
+        self._run(frames, capacity, dtype, False, layers)
+        return layers
+
+    cdef tuple _run(self, frames, capacity, dtype, bint embeddings, list layers):
         cdef Py_buffer views[3]
         cdef int held = 0
         cdef uint64_t limit = 0 if capacity is None else _capacity(capacity)
@@ -121,6 +181,9 @@ cdef class Model:
         cdef aether_status status
         cdef float *target = NULL
         cdef Scratch scratch
+        cdef Trace trace = None
+        cdef void *user = NULL
+        cdef aether_trace keep = NULL
         scratch.base = NULL
         self._ready()
         if embeddings and self.model.embed_dim == 0:
@@ -140,10 +203,13 @@ cdef class Model:
                 target = <float *> views[2].buf
             _sized(aether_model_workspace(&self.model, tokens, limit, kind, &need), None, capacity)
             _borrow(&scratch, need)
+            if layers is not None:
+                trace = Trace(self, tokens, layers)
+                user, keep = &trace.target, _keep_layer
             with nogil:
-                status = aether_model_forward(
+                status = aether_model_trace(
                     &self.model, <const float *> views[0].buf, tokens, limit, kind, <float *> views[1].buf, target,
-                    scratch.data, scratch.size)
+                    keep, user, scratch.data, scratch.size)
         finally:
             free(scratch.base)
             while held > 0:
