@@ -66,7 +66,7 @@ def use(blob: bytes) -> None:
     """Read a blob both ways and push some frames; every answer is finite."""
     assert WeightBlob.parse(blob).serialize() == blob
     model = TemporalModel.from_blob(blob)
-    stream = model.stream(capacity=5)
+    stream = model.stream(context=5)
     frames = np.linspace(0.5, 2.0, 8 * 2, dtype=np.float32).reshape(8, 2)
     for frame in frames:
         assert np.isfinite(stream.push(frame)).all()

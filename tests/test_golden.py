@@ -342,7 +342,7 @@ class ModelCase:
         self.blob = case.inputs[0].words().astype("<u4").tobytes()[: p[0]]
         self.frames: Floats = case.inputs[1].words().view(np.float32).reshape(p[1], p[2])
         self.runs: list[tuple[int, Any]] = [
-            (capacity, "float16" if half else "float32") for capacity, half in zip(p[6::2], p[7::2], strict=True)
+            (context, "float16" if half else "float32") for context, half in zip(p[6::2], p[7::2], strict=True)
         ]
 
 
@@ -356,20 +356,20 @@ def _check_models(variant: str) -> list[str]:
         status = "OK"
         streamed: list[Any] = []
         whole: list[Any] = []
-        for capacity, dtype in m.runs:
-            stream = model.stream(capacity, dtype)
+        for context, dtype in m.runs:
+            stream = model.stream(context, dtype)
             try:
                 for frame in frames:
                     streamed += [stream.push(frame), *([stream.embedding] if model.embed_dim else [])]
             except errors.TemporalError as error:
                 status = _status_of(error)
             if case.status == "OK":
-                logits = model.forward(frames, capacity, dtype)
-                both = (logits, model.embeddings(frames, capacity, dtype)) if model.embed_dim else (logits,)
+                logits = model.forward(frames, context, dtype)
+                both = (logits, model.embeddings(frames, context, dtype)) if model.embed_dim else (logits,)
                 whole += [part[t] for t in range(len(frames)) for part in both]
             else:
                 with pytest.raises(_refusal(case.status)):
-                    model.forward(frames, capacity, dtype)
+                    model.forward(frames, context, dtype)
         if status != case.status:
             wrong.append(f"{case.name}: {status}, expected {case.status}")
         wrong += case.differences(_bits(np.concatenate(streamed)))
@@ -386,13 +386,13 @@ def test_models(variant: str, environment: Mode) -> None:
 
 def test_saved_streams() -> None:
     for m in map(ModelCase, _cases(Kernel.STREAM_STATE)):
-        model, ((capacity, dtype),) = at.TemporalModel.from_blob(m.blob), m.runs
-        stream = model.stream(capacity, dtype)
+        model, ((context, dtype),) = at.TemporalModel.from_blob(m.blob), m.runs
+        stream = model.stream(context, dtype)
         for frame in m.frames:
             stream.push(frame)
         raw = stream.to_bytes()
         assert not m.case.differences(np.frombuffer(raw, dtype="<u4"))
-        other = model.stream(capacity, dtype)
+        other = model.stream(context, dtype)
         other.restore(raw)
         assert other.to_bytes() == raw
 

@@ -52,31 +52,31 @@ def frames_for(blob: WeightBlob, rng: np.random.Generator, count: int) -> np.nda
 
 
 @dtypes
-@pytest.mark.parametrize("capacity", [None, 5])
+@pytest.mark.parametrize("context", [None, 5])
 def test_forward_is_the_scalar_definition(
-    capacity: int | None, dtype: Any, rng: np.random.Generator, variant: str
+    context: int | None, dtype: Any, rng: np.random.Generator, variant: str
 ) -> None:
     layers, classifier = core_arrays(rng, TINY, 5)
     blob = WeightBlob.from_arrays(TINY, layers, classifier, all_settings(rng, TINY, 5))
     frames = frames_for(blob, rng, 14)
-    stream = reference.Stream(reference_rvne.parse(blob.serialize()), capacity or 0, half=dtype != "float32")
+    stream = reference.Stream(reference_rvne.parse(blob.serialize()), context or 0, half=dtype != "float32")
     answers = [stream.push(list(frame)) for frame in frames]
     model = TemporalModel.from_blob(blob, kernels=variant)
     assert model.kernels == variant
-    logits, embeddings = model.forward(frames, capacity, dtype, return_embeddings=True)
+    logits, embeddings = model.forward(frames, context, dtype, return_embeddings=True)
     assert_same_bits(logits, np.array([a for a, _ in answers], np.float32))
     assert_same_bits(embeddings, np.array([b for _, b in answers], np.float32))
 
 
 @dtypes
-@pytest.mark.parametrize("capacity", [1, 2, 7, 16, 33, 300])
+@pytest.mark.parametrize("context", [1, 2, 7, 16, 33, 300])
 def test_a_stream_is_forward(
-    capacity: int, dtype: Any, blob: WeightBlob, rng: np.random.Generator, variant: str
+    context: int, dtype: Any, blob: WeightBlob, rng: np.random.Generator, variant: str
 ) -> None:
     model = TemporalModel.from_blob(blob, kernels=variant)
     frames = frames_for(blob, rng, 75)
-    logits = model.forward(frames, capacity, dtype)
-    stream = model.stream(capacity, dtype)
+    logits = model.forward(frames, context, dtype)
+    stream = model.stream(context, dtype)
     assert stream.logits is None
     assert stream.embedding is None
     for t, frame in enumerate(frames):
@@ -85,7 +85,7 @@ def test_a_stream_is_forward(
         assert len(stream) == t + 1
     assert_same_bits(stream.logits, logits[-1])
     if model.embed_dim:
-        assert_same_bits(stream.embedding, model.embeddings(frames, capacity, dtype)[-1])
+        assert_same_bits(stream.embedding, model.embeddings(frames, context, dtype)[-1])
         assert abs(float(np.square(stream.embedding).sum()) - 1) < 1e-5
     else:
         assert stream.embedding is None
@@ -96,7 +96,7 @@ def test_a_stream_is_forward(
 
 
 @dtypes
-def test_no_capacity_is_all_of_the_past(dtype: Any, blob: WeightBlob, rng: np.random.Generator) -> None:
+def test_no_context_is_all_of_the_past(dtype: Any, blob: WeightBlob, rng: np.random.Generator) -> None:
     model = TemporalModel.from_blob(blob)
     frames = frames_for(blob, rng, 60)
     assert_same_bits(model.forward(frames, dtype=dtype), model.forward(frames, 60, dtype))
@@ -272,9 +272,9 @@ def test_a_plain_model_says_what_it_is_not(plain_blob: WeightBlob) -> None:
 @dtypes
 def test_memory_is_what_a_stream_takes(dtype: Any, blob: WeightBlob) -> None:
     model = TemporalModel.from_blob(blob)
-    for capacity in (1, 16, 256, 4096):
-        memory = model.memory(capacity, dtype)
-        assert memory.ram == memory.state + memory.scratch == model.stream(capacity, dtype).nbytes
+    for context in (1, 16, 256, 4096):
+        memory = model.memory(context, dtype)
+        assert memory.ram == memory.state + memory.scratch == model.stream(context, dtype).nbytes
         assert memory.flash == len(blob.serialize())
         assert memory.multiply_adds > 0
         assert memory.cache_rows >= 1
@@ -295,16 +295,16 @@ def test_memory_of_another_machine(blob: WeightBlob) -> None:
 def test_bad_arguments_are_named(plain_blob: WeightBlob) -> None:
     model = TemporalModel.from_blob(plain_blob)
     frames = np.zeros((3, 16), np.float32)
-    for capacity in (0, -1, 2**64, 1.5, True):
+    for context in (0, -1, 2**64, 1.5, True):
         for call in (model.stream, model.memory, lambda c: model.forward(frames, c)):
-            with pytest.raises(InvalidConfigError, match="capacity"):
-                call(capacity)
+            with pytest.raises(InvalidConfigError, match="context"):
+                call(context)
     for call in (model.stream, model.memory):
-        with pytest.raises(InvalidConfigError, match="capacity"):
+        with pytest.raises(InvalidConfigError, match="context"):
             call(None)
     for dtype in ("float64", None, np.array([1, 0])):
         for call in (model.stream, model.memory, lambda c, d: model.forward(frames, c, d)):
-            with pytest.raises(InvalidConfigError, match="capacity"):
+            with pytest.raises(InvalidConfigError, match="context"):
                 call(np.array([1, 0]), "float32")
             with pytest.raises(InvalidConfigError, match="dtype"):
                 call(4, dtype)

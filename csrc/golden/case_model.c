@@ -9,7 +9,7 @@ typedef struct model_case {
     aether_model model;
     golden_input frames;
     size_t n_frames, input_dim, n_classes, embed_dim;
-    const uint32_t *runs; /* capacity, dtype */
+    const uint32_t *runs; /* context, dtype */
     uint32_t n_runs;
 } model_case;
 
@@ -31,14 +31,14 @@ static void put_answer(golden_sink *sink, const model_case *m, const float *logi
 
 /* One way to run the model. */
 typedef struct way {
-    uint64_t capacity;
+    uint64_t context;
     aether_dtype dtype;
 } way;
 
 /* Run i of the case; `widened`: with binary16 caches that keep their window widened, which must change nothing. */
 static way way_of(const model_case *m, uint32_t i, int widened) {
     way how;
-    how.capacity = m->runs[2 * i];
+    how.context = m->runs[2 * i];
     how.dtype = (aether_dtype)m->runs[2 * i + 1];
     if (widened && how.dtype == AETHER_BINARY16) {
         how.dtype = AETHER_BINARY16_WIDENED;
@@ -62,7 +62,7 @@ static aether_status save_and_load(aether_stream *stream, const model_case *m, c
     aether_status status = need <= saved_bytes ? aether_stream_save(stream, saved, need) : AETHER_E_MEMORY;
     if (status == AETHER_OK) {
         memset(memory, 0xA5, bytes);
-        status = aether_stream_init(stream, &m->model, how->capacity, how->dtype, memory, bytes);
+        status = aether_stream_init(stream, &m->model, how->context, how->dtype, memory, bytes);
     }
     return status == AETHER_OK ? aether_stream_load(stream, saved, need, NULL) : status;
 }
@@ -79,7 +79,7 @@ static aether_status push_all(golden_run *run, const model_case *m, const way *h
     float *frame, *bad;
     void *memory, *bytes = NULL;
     size_t size, saved_size = 0, t;
-    aether_status status = aether_stream_size(&m->model, how->capacity, how->dtype, &size);
+    aether_status status = aether_stream_size(&m->model, how->context, how->dtype, &size);
     if (status != AETHER_OK) {
         return status;
     }
@@ -87,11 +87,11 @@ static aether_status push_all(golden_run *run, const model_case *m, const way *h
     bad = golden_take(&run->arena, m->input_dim, sizeof(float));
     memory = golden_take(&run->arena, size, 1);
     if (golden_ready(run)) {
-        status = aether_stream_init(&stream, &m->model, how->capacity, how->dtype, memory, size);
+        status = aether_stream_init(&stream, &m->model, how->context, how->dtype, memory, size);
     }
     if (saved != PLAIN && status == AETHER_OK) {
         aether_memory memory_of;
-        status = aether_model_memory(&m->model, how->capacity, how->dtype, &memory_of);
+        status = aether_model_memory(&m->model, how->context, how->dtype, &memory_of);
         saved_size = status == AETHER_OK ? memory_of.state + SAVED_EXTRA : 0;
         bytes = golden_take(&run->arena, saved_size, 1);
     }
@@ -156,14 +156,14 @@ static void run_forward(golden_run *run, const model_case *m) {
         void *workspace;
         size_t bytes = 0;
         run->arena.used = mark;
-        status = aether_model_workspace(&m->model, m->n_frames, how.capacity, how.dtype, &bytes);
+        status = aether_model_workspace(&m->model, m->n_frames, how.context, how.dtype, &bytes);
         workspace = golden_take(&run->arena, bytes, 1);
         if (!golden_ready(run)) {
             continue;
         }
         if (status == AETHER_OK) {
             golden_fill(&m->frames, 0, m->n_frames * m->input_dim, frames);
-            status = aether_model_forward(&m->model, frames, m->n_frames, how.capacity, how.dtype, logits,
+            status = aether_model_forward(&m->model, frames, m->n_frames, how.context, how.dtype, logits,
                                           m->embed_dim > 0 ? embeddings : NULL, workspace, bytes);
         }
         for (t = 0; t < m->n_frames && status == AETHER_OK; t++) {

@@ -11,16 +11,16 @@ typedef struct layout {
     size_t lead; /* zero rows in front of `past` */
 } layout;
 
-static aether_head head_of(const aether_model *m, uint64_t capacity) {
+static aether_head head_of(const aether_model *m, uint64_t context) {
     aether_head head = m->head;
-    if (capacity != 0 && (head.config.history == 0 || head.config.history > capacity)) {
-        head.config.history = capacity;
+    if (context != 0 && (head.config.history == 0 || head.config.history > context)) {
+        head.config.history = context;
     }
     return head;
 }
 
-static aether_status lay_out(const aether_model *m, size_t tokens, uint64_t capacity, aether_dtype dtype, layout *at) {
-    const aether_head head = head_of(m, capacity);
+static aether_status lay_out(const aether_model *m, size_t tokens, uint64_t context, aether_dtype dtype, layout *at) {
+    const aether_head head = head_of(m, context);
     aether_bytes bytes = {0, 0};
     aether_status status = aether_attention_workspace(&head, tokens, dtype, &at->attention_bytes);
     if (status != AETHER_OK) {
@@ -41,14 +41,14 @@ static aether_status lay_out(const aether_model *m, size_t tokens, uint64_t capa
     return aether_taken(&bytes, &at->total);
 }
 
-aether_status aether_model_workspace(const aether_model *model, size_t tokens, uint64_t capacity, aether_dtype dtype,
+aether_status aether_model_workspace(const aether_model *model, size_t tokens, uint64_t context, aether_dtype dtype,
                                      size_t *bytes) {
     layout at;
     aether_status status;
     if (model == NULL || bytes == NULL || !aether_is_cache_type(dtype)) {
         return AETHER_E_ARGUMENT;
     }
-    status = lay_out(model, tokens, capacity, dtype, &at);
+    status = lay_out(model, tokens, context, dtype, &at);
     if (status == AETHER_OK) {
         *bytes = at.total;
     }
@@ -85,12 +85,12 @@ static float *floats(void *workspace, size_t offset) {
     return (float *)(void *)((unsigned char *)workspace + offset);
 }
 
-aether_status aether_model_forward(const aether_model *model, const float *frames, size_t tokens, uint64_t capacity,
+aether_status aether_model_forward(const aether_model *model, const float *frames, size_t tokens, uint64_t context,
                                    aether_dtype dtype, float *logits, float *embeddings, void *workspace, size_t bytes) {
-    return aether_model_trace(model, frames, tokens, capacity, dtype, logits, embeddings, NULL, NULL, workspace, bytes);
+    return aether_model_trace(model, frames, tokens, context, dtype, logits, embeddings, NULL, NULL, workspace, bytes);
 }
 
-aether_status aether_model_trace(const aether_model *model, const float *frames, size_t tokens, uint64_t capacity,
+aether_status aether_model_trace(const aether_model *model, const float *frames, size_t tokens, uint64_t context,
                                  aether_dtype dtype, float *logits, float *embeddings, aether_trace trace, void *user,
                                  void *workspace, size_t bytes) {
     layout at;
@@ -108,7 +108,7 @@ aether_status aether_model_trace(const aether_model *model, const float *frames,
     if (tokens == 0) {
         return AETHER_OK;
     }
-    status = lay_out(model, tokens, capacity, dtype, &at);
+    status = lay_out(model, tokens, context, dtype, &at);
     if (status != AETHER_OK) {
         return status;
     }
@@ -122,7 +122,7 @@ aether_status aether_model_trace(const aether_model *model, const float *frames,
     if (!model->head.kernels->all_finite(frames, tokens * model->header.input_dim)) {
         return AETHER_E_NOT_FINITE;
     }
-    b.head = head_of(model, capacity);
+    b.head = head_of(model, context);
     b.dtype = dtype;
     b.workspace = (unsigned char *)workspace + at.attention;
     b.bytes = at.attention_bytes;

@@ -27,7 +27,7 @@ static uint64_t visible(const aether_config *config) {
     return rows;
 }
 
-aether_status aether_model_memory_on(const aether_model *model, uint64_t capacity, aether_dtype dtype,
+aether_status aether_model_memory_on(const aether_model *model, uint64_t context, aether_dtype dtype,
                                      size_t pointer_bytes, aether_memory *memory) {
     aether_stream_layout at;
     aether_cache_layout cache;
@@ -37,13 +37,13 @@ aether_status aether_model_memory_on(const aether_model *model, uint64_t capacit
     if (model == NULL || memory == NULL || (pointer_bytes != 4 && pointer_bytes != 8)) {
         return AETHER_E_ARGUMENT;
     }
-    status = aether_stream_lay_out(model, capacity, dtype, pointer_bytes, &at, &cache);
+    status = aether_stream_lay_out(model, context, dtype, pointer_bytes, &at, &cache);
     if (status != AETHER_OK) {
         return status;
     }
     config = model->head.config;
-    if (config.history == 0 || config.history > capacity) {
-        config.history = capacity;
+    if (config.history == 0 || config.history > context) {
+        config.history = context;
     }
     w = model->width;
     layer = 2 * w * (aether_q_width(model) + (uint64_t)aether_kv_width(model)) + model->taps * w + 2 * w * model->hidden +
@@ -57,7 +57,7 @@ aether_status aether_model_memory_on(const aether_model *model, uint64_t capacit
     return AETHER_OK;
 }
 
-aether_status aether_model_memory(const aether_model *model, uint64_t capacity, aether_dtype dtype,
+aether_status aether_model_memory(const aether_model *model, uint64_t context, aether_dtype dtype,
                                   aether_memory *memory) {
-    return aether_model_memory_on(model, capacity, dtype, sizeof(void *), memory);
+    return aether_model_memory_on(model, context, dtype, sizeof(void *), memory);
 }

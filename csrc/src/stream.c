@@ -8,23 +8,23 @@
 #include "sizes.h"
 #include "stream_layout.h"
 
-/* The model's head as caches of this capacity see it. */
-static aether_head effective(const aether_model *m, uint64_t capacity) {
+/* The model's head as caches of this context see it. */
+static aether_head effective(const aether_model *m, uint64_t context) {
     aether_head head = m->head;
-    if (head.config.history == 0 || head.config.history > capacity) {
-        head.config.history = capacity;
+    if (head.config.history == 0 || head.config.history > context) {
+        head.config.history = context;
     }
     return head;
 }
 
-aether_status aether_stream_lay_out(const aether_model *m, uint64_t capacity, aether_dtype dtype, size_t pointer_bytes,
+aether_status aether_stream_lay_out(const aether_model *m, uint64_t context, aether_dtype dtype, size_t pointer_bytes,
                                     aether_stream_layout *at, aether_cache_layout *cache) {
     const size_t layers = m->header.n_layers;
-    const aether_head head = effective(m, capacity);
+    const aether_head head = effective(m, context);
     aether_bytes bytes = {0, 0};
     aether_cache_layout own;
     aether_attending attending;
-    aether_status status = aether_cache_size(&m->head, capacity, dtype, &at->cache_bytes);
+    aether_status status = aether_cache_size(&m->head, context, dtype, &at->cache_bytes);
     if (status != AETHER_OK) {
         return status;
     }
@@ -65,20 +65,20 @@ aether_cache aether_stream_cache(const aether_stream *s, size_t layer) {
     return cache;
 }
 
-aether_status aether_stream_size(const aether_model *model, uint64_t capacity, aether_dtype dtype, size_t *bytes) {
+aether_status aether_stream_size(const aether_model *model, uint64_t context, aether_dtype dtype, size_t *bytes) {
     aether_stream_layout at;
     aether_status status;
     if (model == NULL || bytes == NULL) {
         return AETHER_E_ARGUMENT;
     }
-    status = aether_stream_lay_out(model, capacity, dtype, sizeof(void *), &at, NULL);
+    status = aether_stream_lay_out(model, context, dtype, sizeof(void *), &at, NULL);
     if (status == AETHER_OK) {
         *bytes = at.total;
     }
     return status;
 }
 
-aether_status aether_stream_init(aether_stream *stream, const aether_model *model, uint64_t capacity,
+aether_status aether_stream_init(aether_stream *stream, const aether_model *model, uint64_t context,
                                  aether_dtype dtype, void *memory, size_t bytes) {
     aether_cache_layout cache;
     aether_head head;
@@ -87,7 +87,7 @@ aether_status aether_stream_init(aether_stream *stream, const aether_model *mode
     if (stream == NULL || model == NULL || memory == NULL) {
         return AETHER_E_ARGUMENT;
     }
-    status = aether_stream_lay_out(model, capacity, dtype, sizeof(void *), &own.at, &cache);
+    status = aether_stream_lay_out(model, context, dtype, sizeof(void *), &own.at, &cache);
     if (status != AETHER_OK) {
         return status;
     }
@@ -98,13 +98,13 @@ aether_status aether_stream_init(aether_stream *stream, const aether_model *mode
         return AETHER_E_ALIGNMENT;
     }
     own.model = model;
-    own.capacity = capacity;
+    own.context = context;
     own.dtype = dtype;
     own.length = 0;
     own.memory = memory;
     own.memory_bytes = own.at.total;
-    head = effective(model, capacity);
-    aether_cache_assemble(&own.cache, &head, model->head.config.history, capacity, dtype, AETHER_ON_FULL_RING, &cache,
+    head = effective(model, context);
+    aether_cache_assemble(&own.cache, &head, model->head.config.history, context, dtype, AETHER_ON_FULL_RING, &cache,
                           own.memory + own.at.cache);
     memset(own.memory, 0, own.at.total);
     *stream = own;

@@ -5,7 +5,7 @@
 #include "aether/stream.h"
 
 /* On a machine whose pointers have pointer_bytes bytes: only scratch depends on it. `cache` may be NULL. */
-aether_status aether_stream_lay_out(const aether_model *m, uint64_t capacity, aether_dtype dtype, size_t pointer_bytes,
+aether_status aether_stream_lay_out(const aether_model *m, uint64_t context, aether_dtype dtype, size_t pointer_bytes,
                                     aether_stream_layout *at, aether_cache_layout *cache);
 
 static inline float *aether_stream_floats(const aether_stream *s, size_t offset) {

@@ -53,7 +53,7 @@ aether_status aether_stream_save(const aether_stream *stream, void *bytes, size_
     aether_put_u16(p + 6, stream->dtype != AETHER_BINARY32 ? 1u : 0u);
     aether_put_u32(p + 8, blob_crc(m));
     aether_put_u32(p + 12, m->header.n_layers);
-    aether_put_u64(p + 16, stream->capacity);
+    aether_put_u64(p + 16, stream->context);
     aether_put_u64(p + 24, stream->length);
     aether_put_u64(p + 32, total - HEADER - 4);
     rows = p + HEADER;
@@ -101,8 +101,8 @@ static aether_status sound(const aether_stream *s, const aether_stream_layout *a
     if (aether_get_u16(p + 6) != (s->dtype != AETHER_BINARY32 ? 1u : 0u)) {
         return aether_fail(detail, AETHER_E_CACHE_MISMATCH, "flags", "the dtype of this stream", aether_get_u16(p + 6), 6);
     }
-    if (aether_get_u64(p + 16) != s->capacity) {
-        return aether_fail(detail, AETHER_E_CACHE_MISMATCH, "capacity", "that of this stream", aether_get_u64(p + 16), 16);
+    if (aether_get_u64(p + 16) != s->context) {
+        return aether_fail(detail, AETHER_E_CACHE_MISMATCH, "context", "that of this stream", aether_get_u64(p + 16), 16);
     }
     if (aether_get_u32(p + 12) != m->header.n_layers || size - HEADER - 4 != payload_bytes(s, at)) {
         return aether_fail(detail, AETHER_E_STATE, "payload_len", "the bytes of a stream of this shape",

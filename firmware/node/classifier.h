@@ -13,7 +13,7 @@ extern "C" {
 typedef struct node_wanted {
     uint32_t input_dim;
     uint32_t n_classes;
-    uint32_t window;    /* capacity of the stream in frames, at least 1 */
+    uint32_t window;    /* context of the stream in frames, at least 1 */
     aether_dtype cache; /* type of the stream's cache */
 } node_wanted;
 

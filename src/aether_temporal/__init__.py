@@ -1,7 +1,7 @@
 """The AETHER temporal head for Wi-Fi sensing: sparse attention whose bits are the same here and on a chip.
 
 model = TemporalModel.from_blob("model.rvne")
-stream = model.stream(capacity=256)
+stream = model.stream(context=256)
 for frame in frames:
     logits = stream.push(frame)
 """

@@ -189,23 +189,23 @@ class Model:
 
     def array_rows(self) -> list[tuple[str, int | None, str, int, tuple[int, ...]]]: ...
     def memory_of(
-        self, capacity: int, dtype: str, pointer_bytes: int | None = None
+        self, context: int, dtype: str, pointer_bytes: int | None = None
     ) -> tuple[int, int, int, int, int]: ...
     def run(
-        self, frames: Any, capacity: int | None, dtype: str, embeddings: bool
+        self, frames: Any, context: int | None, dtype: str, embeddings: bool
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]: ...
     def layers(
-        self, frames: Any, capacity: int | None, dtype: str
+        self, frames: Any, context: int | None, dtype: str
     ) -> list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]: ...
     def amplitudes(self, iq: NDArray[np.int8]) -> NDArray[np.float32]: ...
 
 @disjoint_base
 class Stream:
     model: Model
-    def __init__(self, model: Model, capacity: int = 256, dtype: str = "float32") -> None: ...
+    def __init__(self, model: Model, context: int = 256, dtype: str = "float32") -> None: ...
     def __len__(self) -> int: ...
     @property
-    def capacity(self) -> int:
+    def context(self) -> int:
         """Frames a query can see."""
 
     @property
@@ -218,7 +218,7 @@ class Stream:
 
     def push(self, frame: Any) -> NDArray[np.float32]:
         """Take one frame, (input_dim,) real numbers; returns the logits, a new float32 array (n_classes,): row
-        `len(stream) - 1` of `model.forward` over all frames so far at this capacity and dtype, bit for bit.
+        `len(stream) - 1` of `model.forward` over all frames so far at this context and dtype, bit for bit.
 
         ShapeError, NonFiniteError, ResultOverflowError, CacheBusyError; the stream is then as it was.
         """
@@ -239,7 +239,7 @@ class Stream:
         """The stream's state, with a CRC (docs/spec/state.md)."""
 
     def restore(self, state: Any) -> None:
-        """Continue from `to_bytes` of a stream of the same blob, capacity and dtype. SavedStateError,
+        """Continue from `to_bytes` of a stream of the same blob, context and dtype. SavedStateError,
         CacheMismatchError; the stream is then as it was."""
 
 @disjoint_base

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from .errors import (
     ResultOverflowError,
     TooLargeError,
 )
+
+if TYPE_CHECKING:
+    from .config import TemporalHeadConfig
 
 __all__ = [
     "raise_cache_error",
@@ -83,16 +86,16 @@ def raise_cache_error(status: str, head: Any, cache: Any, q: Any, k: Any, v: Any
     _fail(status, "cache", "success", status)
 
 
-def raise_size_error(status: str, config: Any, capacity: Any) -> NoReturn:
+def raise_size_error(status: str, config: TemporalHeadConfig | None, field: str, value: Any) -> NoReturn:
     """For functions that say how much memory is needed."""
-    if status == "NO_STREAMING":
+    if status == "NO_STREAMING" and config is not None:
         expected = "a causal 'sparse_gqa' head to stream with (use forward)"
         if config.backend == "dense":
             raise BackendDoesNotSupportStreamingError.of("backend", expected, "'dense'")
         raise BackendDoesNotSupportStreamingError.of("causal", expected, "False")
     if status == "TOO_LARGE":
-        raise TooLargeError.of("capacity", "a size this machine can address", capacity)
-    _fail(status, "capacity", "success", status)
+        raise TooLargeError.of(field, "a size this machine can address", value)
+    _fail(status, field, "success", status)
 
 
 def raise_model_error(status: str, frames: Any, dtype: str) -> NoReturn:

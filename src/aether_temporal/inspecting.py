@@ -15,7 +15,7 @@ from ._core import crc32
 from .blob import WeightBlob
 from .errors import BlobError
 from .model import ArrayInfo, Dtype, TemporalModel
-from .running.inputs import default_capacity
+from .running.inputs import default_context
 from .settings import ModelSettings
 
 __all__ = ["Check", "check_blob", "describe_model"]
@@ -72,18 +72,18 @@ def check_blob(raw: bytes) -> tuple[list[Check], BlobError | None]:
 
 
 def describe_model(
-    model: str | os.PathLike[str] | bytes, *, capacity: int | None = None, dtype: Dtype = "float32"
+    model: str | os.PathLike[str] | bytes, *, context: int | None = None, dtype: Dtype = "float32"
 ) -> dict[str, Any]:
     """Header, settings, arrays, memory and CRC of a blob, as JSON takes it.
 
-    capacity None: the history that the blob states, else 256. BlobError, OSError, InvalidConfigError.
+    context None: the history that the blob states, else 256. BlobError, OSError, InvalidConfigError.
     """
     raw = model if isinstance(model, bytes) else Path(model).read_bytes()
     opened = TemporalModel.from_blob(raw)
     blob = WeightBlob.parse(raw)
-    frames = default_capacity(opened) if capacity is None else capacity
-    memory = opened.memory(capacity=frames, dtype=dtype)
-    chip = opened.memory(capacity=frames, dtype=dtype, pointer_bytes=4)
+    frames = default_context(opened) if context is None else context
+    memory = opened.memory(context=frames, dtype=dtype)
+    chip = opened.memory(context=frames, dtype=dtype, pointer_bytes=4)
     arrays = [_array(array) for array in opened.array_table()]
     header = blob.header
     return {
@@ -105,7 +105,7 @@ def describe_model(
         "weights": sum(math.prod(array["shape"]) for array in arrays),
         "settings": describe_settings(opened.settings),
         "arrays": arrays,
-        "memory": {"capacity": frames, "dtype": dtype, "ram": memory.ram, "ram_32_bit": chip.ram, **asdict(memory)},
+        "memory": {"context": frames, "dtype": dtype, "ram": memory.ram, "ram_32_bit": chip.ram, **asdict(memory)},
     }
 
 

@@ -76,18 +76,16 @@ class TemporalStream(_core.Stream):
     __slots__ = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore_stream, (type(self), self.model, self.capacity, self.dtype, self.to_bytes())
+        return _restore_stream, (type(self), self.model, self.context, self.dtype, self.to_bytes())
 
     def __repr__(self) -> str:
-        return (
-            f"TemporalStream({len(self)} frames, capacity={self.capacity}, dtype={self.dtype!r}, nbytes={self.nbytes})"
-        )
+        return f"TemporalStream({len(self)} frames, context={self.context}, dtype={self.dtype!r}, nbytes={self.nbytes})"
 
 
 def _restore_stream(
-    cls: type[TemporalStream], model: TemporalModel, capacity: int, dtype: Dtype, state: bytes
+    cls: type[TemporalStream], model: TemporalModel, context: int, dtype: Dtype, state: bytes
 ) -> TemporalStream:
-    stream = cls(model, capacity, dtype)
+    stream = cls(model, context, dtype)
     stream.restore(state)
     return stream
 
@@ -145,27 +143,27 @@ class TemporalModel(_core.Model):
     def forward(
         self,
         frames: Any,
-        capacity: int | None = None,
+        context: int | None = None,
         dtype: Dtype = "float32",
         return_embeddings: Literal[False] = False,
     ) -> NDArray[np.float32]: ...
 
     @overload
     def forward(
-        self, frames: Any, capacity: int | None = None, dtype: Dtype = "float32", *, return_embeddings: Literal[True]
+        self, frames: Any, context: int | None = None, dtype: Dtype = "float32", *, return_embeddings: Literal[True]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
 
     def forward(
-        self, frames: Any, capacity: int | None = None, dtype: Dtype = "float32", return_embeddings: bool = False
+        self, frames: Any, context: int | None = None, dtype: Dtype = "float32", return_embeddings: bool = False
     ) -> Any:
         """The answer after each frame of a recording.
 
-        frames: (T, input_dim) real numbers. capacity: frames a query sees back; None: all. Returns logits, float32
-        (T, n_classes): row t is, bit for bit, what a stream of that capacity and dtype answers after frame t. With
+        frames: (T, input_dim) real numbers. context: frames a query sees back; None: all. Returns logits, float32
+        (T, n_classes): row t is, bit for bit, what a stream of that context and dtype answers after frame t. With
         return_embeddings a pair, logits and L2-normalised embeddings (T, embed_dim).
         ShapeError (also: embeddings of a model without), NonFiniteError, ResultOverflowError, OutOfMemoryError.
         """
-        logits, embeddings = self.run(frames, capacity, dtype, return_embeddings)
+        logits, embeddings = self.run(frames, context, dtype, return_embeddings)
         return (logits, embeddings) if return_embeddings else logits
 
     def trace(self, frames: ArrayLike, *, context: int | None = None, dtype: Dtype = "float32") -> list[LayerTrace]:
@@ -178,21 +176,21 @@ class TemporalModel(_core.Model):
         """Shape and pattern of the attention, the same in every layer."""
         return TemporalHeadConfig(**self.head_config)
 
-    def embeddings(self, frames: Any, capacity: int | None = None, dtype: Dtype = "float32") -> NDArray[np.float32]:
+    def embeddings(self, frames: Any, context: int | None = None, dtype: Dtype = "float32") -> NDArray[np.float32]:
         """The L2-normalised embedding after each frame, float32 (T, embed_dim); otherwise as `forward`."""
-        _, embeddings = self.run(frames, capacity, dtype, True)
+        _, embeddings = self.run(frames, context, dtype, True)
         assert embeddings is not None
         return embeddings
 
-    def stream(self, capacity: int = 256, dtype: Dtype = "float32") -> TemporalStream:
-        """A stream without end that sees the last `capacity` frames (and global ones). dtype: how its caches keep
+    def stream(self, context: int = 256, dtype: Dtype = "float32") -> TemporalStream:
+        """A stream without end that sees the last `context` frames (and global ones). dtype: how its caches keep
         keys and values. InvalidConfigError, OutOfMemoryError."""
-        return TemporalStream(self, capacity, dtype)
+        return TemporalStream(self, context, dtype)
 
-    def memory(self, capacity: int = 256, dtype: Dtype = "float32", *, pointer_bytes: int | None = None) -> ModelMemory:
-        """What a stream of this capacity and dtype needs. `pointer_bytes=4` answers for a 32-bit chip, None for this
+    def memory(self, context: int = 256, dtype: Dtype = "float32", *, pointer_bytes: int | None = None) -> ModelMemory:
+        """What a stream of this context and dtype needs. `pointer_bytes=4` answers for a 32-bit chip, None for this
         machine; only scratch depends on it. InvalidConfigError, TooLargeError."""
-        return ModelMemory(*self.memory_of(capacity, dtype, pointer_bytes))
+        return ModelMemory(*self.memory_of(context, dtype, pointer_bytes))
 
     def array_table(self) -> list[ArrayInfo]:
         """Name, layer, dtype, offset and shape of every array, in blob order."""

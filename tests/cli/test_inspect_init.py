@@ -16,7 +16,7 @@ from aether_temporal.inspecting import check_blob
 
 def test_inspect_says_everything(tmp_path: Path) -> None:
     path = save_model(tmp_path, n_pairs=12)
-    document = call_json("inspect", path, "--capacity", 100, "--dtype", "float16")
+    document = call_json("inspect", path, "--context", 100, "--dtype", "float16")
     assert list(document) == [
         "file", "whole", "bytes", "crc32", "header", "width", "weights", "settings", "arrays", "memory",
     ]  # fmt: skip
@@ -28,8 +28,8 @@ def test_inspect_says_everything(tmp_path: Path) -> None:
     assert document["settings"]["subcarriers"] == {"n_pairs": 12, "index": [0, 2, 4, 6, 8, 10]}
     assert document["settings"]["embedding_dim"] == 5
     assert document["settings"]["provenance"] == "made for a test"
-    memory = TemporalModel.from_blob(raw).memory(capacity=100, dtype="float16")
-    chip = TemporalModel.from_blob(raw).memory(capacity=100, dtype="float16", pointer_bytes=4)
+    memory = TemporalModel.from_blob(raw).memory(context=100, dtype="float16")
+    chip = TemporalModel.from_blob(raw).memory(context=100, dtype="float16", pointer_bytes=4)
     assert document["memory"]["state"] == memory.state
     assert document["memory"]["multiply_adds"] == memory.multiply_adds
     assert document["memory"]["ram"] == memory.state + memory.scratch

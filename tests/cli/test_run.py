@@ -25,9 +25,9 @@ from aether_temporal.running.truth import match_person
 def test_a_run_gives_the_bits_of_forward(tmp_path: Path) -> None:
     model = TemporalModel.from_blob(make_blob())
     recording = open_recording(save_recordings(tmp_path), recording="a")
-    for capacity, dtype in ((None, "float32"), (5, "float32"), (9, "float16")):
-        result = run(model, recording, capacity=capacity, dtype=dtype)  # type: ignore[arg-type]
-        expected = model.forward(recording.frames, capacity=capacity or 64, dtype=dtype)  # type: ignore[arg-type]
+    for context, dtype in ((None, "float32"), (5, "float32"), (9, "float16")):
+        result = run(model, recording, context=context, dtype=dtype)  # type: ignore[arg-type]
+        expected = model.forward(recording.frames, context=context or 64, dtype=dtype)  # type: ignore[arg-type]
         assert result.scores.tobytes() == expected.tobytes()
         assert result.names == ("sit", "walk", "turn")
 
@@ -111,11 +111,11 @@ SUMMARY_KEYS = {
 
 def test_json_for_machines(tmp_path: Path) -> None:
     """The keys are an interface: whoever changes them changes this test and says so."""
-    document = call_json("run", save_model(tmp_path), save_recordings(tmp_path), "--recording", "c", "--capacity", 32)
+    document = call_json("run", save_model(tmp_path), save_recordings(tmp_path), "--recording", "c", "--context", 32)
     assert list(document) == [
-        "model", "kernels", "capacity", "dtype", "enrolled", "lag", "recordings", "total",
+        "model", "kernels", "context", "dtype", "enrolled", "lag", "recordings", "total",
     ]  # fmt: skip
-    assert (document["capacity"], document["dtype"], document["enrolled"]) == (32, "float32", None)
+    assert (document["context"], document["dtype"], document["enrolled"]) == (32, "float32", None)
     (summary,) = document["recordings"]
     assert {key: type(value) for key, value in summary.items()} == SUMMARY_KEYS
     assert set(summary["latency"]) == {"median_us", "p99_us", "max_us", "period_us", "p99_of_period"}
@@ -239,12 +239,12 @@ def _one(folder: Path, start: int) -> Path:
 def test_gallery_by_hand(tmp_path: Path) -> None:
     model = TemporalModel.from_blob(make_blob())
     a, b = (open_recording(save_recordings(tmp_path), recording=name) for name in "ab")
-    gallery = enrol(model, [("x", a), ("y", b), ("x", b)], capacity=16)
-    rows = np.concatenate([model.embeddings(r.frames, capacity=16) for r in (a, b)]).astype(np.float64)
+    gallery = enrol(model, [("x", a), ("y", b), ("x", b)], context=16)
+    rows = np.concatenate([model.embeddings(r.frames, context=16) for r in (a, b)]).astype(np.float64)
     mean = rows.mean(axis=0)
     np.testing.assert_allclose(gallery.embeddings[0], mean / np.linalg.norm(mean), rtol=1e-5)
-    result = run(model, a, capacity=16, gallery=gallery)
-    np.testing.assert_allclose(result.scores, model.embeddings(a.frames, capacity=16) @ gallery.embeddings.T, rtol=1e-5)
+    result = run(model, a, context=16, gallery=gallery)
+    np.testing.assert_allclose(result.scores, model.embeddings(a.frames, context=16) @ gallery.embeddings.T, rtol=1e-5)
     assert result.enrolled
     gallery.save(tmp_path / "g.npz")
     again = Gallery.load(tmp_path / "g.npz")
@@ -262,7 +262,7 @@ def test_enrolling_leaves_out_frames_that_overflow() -> None:
     amp[[4, 17]] = 1e38
     keep = np.setdiff1d(np.arange(30), [4, 17])
     galleries = [
-        enrol(model, [("x", Recording(source="x", name="", format="npy", frames=frames))], capacity=16)
+        enrol(model, [("x", Recording(source="x", name="", format="npy", frames=frames))], context=16)
         for frames in (amp, amp[keep])
     ]
     np.testing.assert_allclose(galleries[0].embeddings, galleries[1].embeddings, rtol=1e-6)
@@ -335,7 +335,7 @@ WRONG_USAGE = {
     "no such recording": (["set.npz", "--recording", "z"], "found 'z'"),
     "no such file": (["absent.npz"], "No such file"),
     "a folder": (["."], "found a directory"),
-    "capacity of zero": (["set.npz", "--recording", "a", "--capacity", "0"], "--capacity"),
+    "context of zero": (["set.npz", "--recording", "a", "--context", "0"], "--context"),
     "an unknown dtype": (["set.npz", "--dtype", "int8"], "--dtype"),
     "both kinds of JSON": (["set.npz", "--json", "--jsonl"], "--json and --jsonl"),
     "all and one": (["set.npz", "--all", "--recording", "a"], "--all and --recording"),

@@ -57,7 +57,7 @@ def test_what_it_says() -> None:
     assert "RVNE weight blob activity.rvne: " in text
     assert "56 features in, 5 classes out, 2 layers" in text
     assert "Classes: SEATED, SITTING_DOWN, STANDING_UP, TURN, WALKING." in text
-    ram = TemporalModel.from_blob("activity").memory(capacity=128, pointer_bytes=4).ram
+    ram = TemporalModel.from_blob("activity").memory(context=128, pointer_bytes=4).ram
     assert f"A stream of 128 frames takes {ram} bytes of RAM on a 32-bit chip (float32 cache)." in text
     assert max(map(len, text.splitlines())) < 140
 

@@ -22,10 +22,10 @@ MODEL = TemporalModel.from_blob(full_blob(PatternSettings(window=5, block_size=3
 
 def test_confusion_frame_by_frame(tmp_path: Path) -> None:
     path = save_sessions(tmp_path / "a.npz")
-    found = confuse(MODEL, open_sources([str(path)]), capacity=40)
+    found = confuse(MODEL, open_sources([str(path)]), context=40)
     expected = np.zeros((3, 3), dtype=int)
     for recording in open_recordings(path):
-        answers = MODEL.forward(recording.frames, capacity=40).argmax(axis=1)
+        answers = MODEL.forward(recording.frames, context=40).argmax(axis=1)
         assert recording.labels is not None
         for t in range(2, len(answers)):  # the blob says that answers are 2 frames late
             expected[recording.labels[t - 2], answers[t]] += 1
@@ -33,9 +33,9 @@ def test_confusion_frame_by_frame(tmp_path: Path) -> None:
     assert (found.names, found.lag, found.recordings) == (NAMES, 2, 4)
     assert found.accuracy == pytest.approx(np.trace(expected) / expected.sum())
     assert found.balanced == pytest.approx(np.mean([expected[c, c] / expected[c].sum() for c in range(3)]))
-    other = confuse(MODEL, open_sources([str(path)]), capacity=40, lag=0)
+    other = confuse(MODEL, open_sources([str(path)]), context=40, lag=0)
     assert other.counts.sum() == expected.sum() + 8
-    assert confuse(MODEL, open_sources([str(path)], ["tue"]), capacity=40).counts.sum() * 2 == expected.sum()
+    assert confuse(MODEL, open_sources([str(path)], ["tue"]), context=40).counts.sum() * 2 == expected.sum()
 
 
 @pytest.mark.parametrize("window", [7, 20, 33])
@@ -43,22 +43,22 @@ def test_windows_are_those_of_a_run(tmp_path: Path, window: int) -> None:
     recordings = list(open_recordings(save_sessions(tmp_path / "a.npz")))
     right = known = 0
     for recording in recordings:
-        result = run(MODEL, recording, capacity=40)
+        result = run(MODEL, recording, context=40)
         truth, answer = pairs(result, window)
         assert ((truth == answer).sum(), len(truth)) == result.windows(window)
         right, known = right + int((truth == answer).sum()), known + len(truth)
-    found = confuse(MODEL, recordings, capacity=40, window=window)
+    found = confuse(MODEL, recordings, context=40, window=window)
     assert (np.trace(found.counts), found.counts.sum()) == (right, known)
 
 
 def test_confusion_of_persons(tmp_path: Path) -> None:
     path = save_sessions(tmp_path / "a.npz")
     recordings = list(open_recordings(path))
-    gallery = enrol(MODEL, [(r.person or "", r) for r in recordings[:2]], capacity=40)
-    found = confuse(MODEL, recordings[2:], capacity=40, gallery=gallery)
+    gallery = enrol(MODEL, [(r.person or "", r) for r in recordings[:2]], context=40)
+    found = confuse(MODEL, recordings[2:], context=40, gallery=gallery)
     assert found.names == ("ann", "ben")
     assert found.counts.sum() == 120
-    similar = MODEL.embeddings(recordings[3].frames, capacity=40) @ gallery.embeddings.T
+    similar = MODEL.embeddings(recordings[3].frames, context=40) @ gallery.embeddings.T
     assert found.counts[1, 1] == (similar.argmax(axis=1) == 1).sum()
 
 
@@ -72,15 +72,15 @@ def test_confusion_of_persons(tmp_path: Path) -> None:
 def test_confusion_needs_labels(tmp_path: Path, changes: dict[str, object], message: str) -> None:
     path = save_sessions(tmp_path / "a.npz", **changes)
     with pytest.raises(RecordingError, match=message) as error:
-        confuse(MODEL, open_sources([str(path)]), capacity=40)
+        confuse(MODEL, open_sources([str(path)]), context=40)
     assert str(path) in str(error.value)
 
 
 def test_unknown_persons(tmp_path: Path) -> None:
     recordings = list(open_recordings(save_sessions(tmp_path / "a.npz")))
-    gallery = enrol(MODEL, [("cleo", recordings[0])], capacity=40)
+    gallery = enrol(MODEL, [("cleo", recordings[0])], context=40)
     with pytest.raises(RecordingError, match="expected persons that are enrolled, found none"):
-        confuse(MODEL, recordings, capacity=40, gallery=gallery)
+        confuse(MODEL, recordings, context=40, gallery=gallery)
 
 
 def test_principal_components() -> None:
@@ -100,21 +100,21 @@ def test_principal_components() -> None:
 
 def test_the_map_of_persons(tmp_path: Path) -> None:
     recordings = list(open_recordings(save_sessions(tmp_path / "a.npz")))
-    found = map_embeddings(MODEL, recordings, window=25, capacity=40)
+    found = map_embeddings(MODEL, recordings, window=25, context=40)
     assert found.names == ("ann", "ben")
     assert found.gallery.person.tolist() == [0, 0, 1, 1]
     assert found.probe.person.tolist() == [0, 0, 1, 1]
-    rows = MODEL.embeddings(recordings[3].frames, capacity=40).astype(np.float64)
+    rows = MODEL.embeddings(recordings[3].frames, context=40).astype(np.float64)
     mean = rows[25:50].mean(axis=0)
     np.testing.assert_allclose(found.probe.rows[3], mean / np.linalg.norm(mean), rtol=1e-12)
     right = sum(
         int((found.means @ row).argmax() == who) for row, who in zip(found.probe.rows, [0, 0, 1, 1], strict=True)
     )
     assert found.rank1 == (right, 4)
-    other = map_embeddings(MODEL, recordings, gallery_session="tue", window=25, capacity=40)
+    other = map_embeddings(MODEL, recordings, gallery_session="tue", window=25, context=40)
     np.testing.assert_array_equal(other.gallery.rows, found.probe.rows)
-    gallery = enrol(MODEL, [("ann", recordings[0])], capacity=40)
-    stored = map_embeddings(MODEL, recordings, gallery=gallery, window=25, capacity=40)
+    gallery = enrol(MODEL, [("ann", recordings[0])], context=40)
+    stored = map_embeddings(MODEL, recordings, gallery=gallery, window=25, context=40)
     assert stored.probe.person.tolist() == [0, 0, -1, -1, 0, 0, -1, -1]
     assert stored.notes == ("not enrolled: ben",)
     assert stored.rank1 == (4, 4)  # there is nobody else
@@ -123,25 +123,25 @@ def test_the_map_of_persons(tmp_path: Path) -> None:
 def test_the_map_refuses(tmp_path: Path) -> None:
     recordings = list(open_recordings(save_sessions(tmp_path / "a.npz")))
     with pytest.raises(RecordingError, match=r"a.npz:a: expected at least 61 frames on end, a window, found 60"):
-        map_embeddings(MODEL, recordings, window=61, capacity=40)
+        map_embeddings(MODEL, recordings, window=61, context=40)
     with pytest.raises(RecordingError, match="gallery session: expected recordings of session 'wed', found none"):
-        map_embeddings(MODEL, recordings, gallery_session="wed", window=25, capacity=40)
+        map_embeddings(MODEL, recordings, gallery_session="wed", window=25, context=40)
     with pytest.raises(RecordingError, match="expected at least two points to draw a map of, found one"):
-        map_embeddings(MODEL, recordings[:1], window=60, capacity=40)
+        map_embeddings(MODEL, recordings[:1], window=60, context=40)
     nobody = open_recordings(save_sessions(tmp_path / "b.npz", rec_person=None))
     with pytest.raises(RecordingError, match=r"b.npz:a: person: expected recordings that know their person"):
-        map_embeddings(MODEL, nobody, window=25, capacity=40)
+        map_embeddings(MODEL, nobody, window=25, context=40)
     with pytest.raises(InvalidArgumentError, match="expected one with an embedding, found one without"):
-        map_embeddings(TemporalModel.from_blob("activity"), recordings, capacity=40)
-    gallery = enrol(MODEL, [("ann", recordings[0])], capacity=40)
+        map_embeddings(TemporalModel.from_blob("activity"), recordings, context=40)
+    gallery = enrol(MODEL, [("ann", recordings[0])], context=40)
     other = type(gallery)(gallery.names, gallery.embeddings[:, :3])
     with pytest.raises(InvalidArgumentError, match="expected embeddings of 5 values, as the model has them, found 3"):
-        map_embeddings(MODEL, recordings, gallery=other, capacity=40)
+        map_embeddings(MODEL, recordings, gallery=other, context=40)
 
 
 def test_drift_by_hand(tmp_path: Path) -> None:
     recordings = list(open_recordings(save_sessions(tmp_path / "a.npz")))
-    found = drift(MODEL, recordings, window=25, capacity=40)
+    found = drift(MODEL, recordings, window=25, context=40)
     assert ([s.name for s in found.sessions], found.unit, found.gain_removed) == (["mon", "tue"], "seconds", True)
     parts = [r.frames.astype(np.float64) for r in recordings if r.frames is not None]
     shapes = [part / part.mean(axis=1, keepdims=True) for part in parts]
@@ -151,10 +151,10 @@ def test_drift_by_hand(tmp_path: Path) -> None:
     shift = (second.mean(axis=0) - first.mean(axis=0)) / first.std(axis=0)
     np.testing.assert_allclose(found.sessions[1].shift(found.sessions[0]), shift, rtol=1e-9, atol=1e-12)
     assert found.sessions[1].average("gain") == pytest.approx(np.concatenate(parts[2:]).mean())
-    logits = [MODEL.forward(r.frames, capacity=40).astype(np.float64) for r in recordings[2:]]
+    logits = [MODEL.forward(r.frames, context=40).astype(np.float64) for r in recordings[2:]]
     powers = [np.exp(row) / np.exp(row).sum(axis=1, keepdims=True) for row in logits]
     assert found.sessions[1].average("confidence") == pytest.approx(np.concatenate(powers).max(axis=1).mean())
-    results = [run(MODEL, r, capacity=40) for r in recordings[2:]]
+    results = [run(MODEL, r, context=40) for r in recordings[2:]]
     right = sum(entry[0] for result in results for entry in result.tally().values())
     assert found.sessions[1].accuracy == pytest.approx(right / 116)
     assert found.sessions[1].average("margin") == pytest.approx(np.mean([r.margins.mean() for r in results]), rel=1e-6)
@@ -175,7 +175,7 @@ def test_a_shape_that_moves_is_seen_and_a_gain_is_not(tmp_path: Path) -> None:
     shifts = []
     for values in (louder, moved):
         path = save_sessions(tmp_path / "b.npz", amp=values)
-        first, second = drift(MODEL, open_sources([str(path)]), capacity=40).sessions
+        first, second = drift(MODEL, open_sources([str(path)]), context=40).sessions
         assert second.average("gain") > 1.05 * first.average("gain")
         shifts.append(np.abs(second.shift(first)))
     assert shifts[0].max() < 1e-5
@@ -191,7 +191,7 @@ def test_features_that_are_no_amplitudes_are_compared_as_they_are(tmp_path: Path
     moved = amp - amp.mean(axis=1, keepdims=True)
     moved[120:, 2] += 3.0
     assert (moved[:120] < 0).any()
-    found = drift(MODEL, open_sources([str(save_sessions(path, amp=moved))]), capacity=40)
+    found = drift(MODEL, open_sources([str(save_sessions(path, amp=moved))]), context=40)
     first, second = found.sessions
     assert not found.amplitudes
     np.testing.assert_allclose(first.mean, moved[:120].mean(axis=0, dtype=np.float64), rtol=1e-6)
@@ -221,10 +221,10 @@ def test_names_do_not_lie_on_one_another() -> None:
 def test_drift_needs_sessions(tmp_path: Path) -> None:
     path = save_sessions(tmp_path / "a.npz")
     with pytest.raises(RecordingError, match="expected recordings of at least two sessions, found mon alone"):
-        drift(MODEL, open_sources([str(path)], ["mon"]), capacity=40)
+        drift(MODEL, open_sources([str(path)], ["mon"]), context=40)
     path = save_sessions(tmp_path / "b.npz", rec_session=None)
     with pytest.raises(RecordingError, match=r"b.npz:a: session: expected recordings that know their session"):
-        drift(MODEL, open_sources([str(path)]), capacity=40)
+        drift(MODEL, open_sources([str(path)]), context=40)
 
 
 def test_frames_without_amplitude() -> None:

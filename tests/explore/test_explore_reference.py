@@ -30,8 +30,8 @@ PATTERN = PatternSettings(window=5, block_size=3, history=40, global_tokens=(0, 
 class Watched:
     """The scalar reference as a stream, and its own softmax weights in the order of its candidates."""
 
-    def __init__(self, blob: bytes, capacity: int, half: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.stream = reference_model.Stream(reference_rvne.parse(blob), capacity, half=half)
+    def __init__(self, blob: bytes, context: int, half: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.stream = reference_model.Stream(reference_rvne.parse(blob), context, half=half)
         self.pattern = self.stream.caches[0].head.pattern
         self.calls: list[np.ndarray] = []
         real = reference_attention.attend
@@ -53,11 +53,11 @@ class Watched:
                 yield t, index // heads, index % heads, weights
 
 
-def assert_weights(blob: WeightBlob, frames: np.ndarray, capacity: int, half: bool, patch: pytest.MonkeyPatch) -> None:
+def assert_weights(blob: WeightBlob, frames: np.ndarray, context: int, half: bool, patch: pytest.MonkeyPatch) -> None:
     model = TemporalModel.from_blob(blob)
     recording = Recording(source="made", name="", format="npy", frames=frames, frame_rate=50.0)
-    found = attend(model, recording, capacity=capacity, dtype="float16" if half else "float32")
-    watched = Watched(blob.serialize(), capacity, half, patch)
+    found = attend(model, recording, context=context, dtype="float16" if half else "float32")
+    watched = Watched(blob.serialize(), context, half, patch)
     heads, compared = model.header.n_q_heads, 0
     for t, layer, head, expected in watched.rows(frames, heads):
         ours = found.stretches[0].attending[layer].weights(t, t + 1)
@@ -96,7 +96,7 @@ def own_counts(path: Path, session: int, window: int | None) -> np.ndarray:
     counts = np.zeros((5, 5), dtype=int)
     for r in np.flatnonzero(data["rec_session"] == session):
         part = slice(data["rec_offset"][r], data["rec_offset"][r + 1])
-        stream = model.stream(capacity=128)
+        stream = model.stream(context=128)
         answer = [int(np.argmax(stream.push(frame))) for frame in data["amp"][part].astype(np.float32)]
         truth = [-1] * 25 + [kind[a] for a in data["frame_activity"][part]][: len(answer) - 25]
         if window is None:
@@ -116,7 +116,7 @@ def own_counts(path: Path, session: int, window: int | None) -> np.ndarray:
 def test_confusion_of_a_recorded_session(recordings_dir: Path, window: int | None) -> None:
     path = recordings_dir / "geotec_sessions_1_3.npz"
     model = TemporalModel.from_blob("activity")
-    found = confuse(model, open_sources([str(path)], ["1"]), capacity=128, window=window)
+    found = confuse(model, open_sources([str(path)], ["1"]), context=128, window=window)
     np.testing.assert_array_equal(found.counts, own_counts(path, 1, window))
 
 
@@ -124,11 +124,11 @@ def test_drift_with_a_gallery_by_hand(tmp_path: Path) -> None:
     """Cosine, margin and hits of windows of 25, from embeddings that a stream gave one by one."""
     model = TemporalModel.from_blob(full_blob(PATTERN))
     recordings = list(open_recordings(save_sessions(tmp_path / "a.npz")))
-    gallery = enrol(model, [(r.person or "", r) for r in recordings[:2]], capacity=40)
-    found = drift(model, recordings, window=25, gallery=gallery, capacity=40)
+    gallery = enrol(model, [(r.person or "", r) for r in recordings[:2]], context=40)
+    found = drift(model, recordings, window=25, gallery=gallery, context=40)
 
     def embedded(recording: Recording) -> np.ndarray:
-        stream, rows = model.stream(capacity=40), []
+        stream, rows = model.stream(context=40), []
         assert recording.frames is not None
         for frame in recording.frames:
             stream.push(frame)

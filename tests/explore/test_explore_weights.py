@@ -37,12 +37,12 @@ def closeness(found: np.ndarray, core: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("name", PATTERNS)
-@pytest.mark.parametrize("capacity", [7, 64, 1000])
-def test_outputs_agree_with_the_core(name: str, capacity: int) -> None:
+@pytest.mark.parametrize("context", [7, 64, 1000])
+def test_outputs_agree_with_the_core(name: str, context: int) -> None:
     model = TemporalModel.from_blob(full_blob(PATTERNS[name]))
     frames = frames_of(130)
-    logits, embeddings = model.forward(frames, capacity=capacity, return_embeddings=True)
-    found = trace(model, frames, capacity)
+    logits, embeddings = model.forward(frames, context=context, return_embeddings=True)
+    found = trace(model, frames, context)
     assert found.embeddings is not None
     assert closeness(found.logits, logits) < 1e-4
     assert closeness(found.embeddings, embeddings) < 1e-4
@@ -52,7 +52,7 @@ def test_it_would_notice(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bound above lies far below what one frame too few or a missing landmark does."""
     model = TemporalModel.from_blob(full_blob(PATTERNS["small"]))
     frames = frames_of(130)
-    logits = model.forward(frames, capacity=64)
+    logits = model.forward(frames, context=64)
     assert closeness(trace(model, frames, 32).logits, logits) > 1e-3  # 32 back is the farthest but block means
     monkeypatch.setattr(Attending, "_sees_block", lambda self, query, block: (query < 0) & (block < 0))
     assert closeness(trace(model, frames, 64).logits, logits) > 1e-3
@@ -65,7 +65,7 @@ def test_half_weights_half_caches_short_recordings(plain_blob: WeightBlob, dtype
         model = TemporalModel.from_blob(blob)
         frames = np.random.default_rng(1).uniform(0.5, 3, (count, model.input_dim)).astype(np.float32)
         for cache in ("float32", "float16"):
-            logits = model.forward(frames, capacity=32, dtype=cache)  # type: ignore[arg-type]
+            logits = model.forward(frames, context=32, dtype=cache)  # type: ignore[arg-type]
             assert closeness(trace(model, frames, 32, cache).logits, logits) < 1e-4  # type: ignore[arg-type]
 
 
@@ -73,7 +73,7 @@ def test_half_weights_half_caches_short_recordings(plain_blob: WeightBlob, dtype
 def test_shipped_models(name: str) -> None:
     model = TemporalModel.from_blob(name)
     frames = np.random.default_rng(2).uniform(5, 40, (300, model.input_dim)).astype(np.float32)
-    assert closeness(trace(model, frames, 128).logits, model.forward(frames, capacity=128)) < 1e-4
+    assert closeness(trace(model, frames, 128).logits, model.forward(frames, context=128)) < 1e-4
     assert has_classes(model)
 
 
@@ -81,7 +81,7 @@ def test_real_frames(recordings_dir: Path) -> None:
     model = TemporalModel.from_blob("activity")
     recording = open_recording(recordings_dir / "geotec_sessions_1_3.npz", recording=2)
     frames = model_input(model, recording).frames
-    assert closeness(trace(model, frames, 128).logits, model.forward(frames, capacity=128)) < 1e-4
+    assert closeness(trace(model, frames, 128).logits, model.forward(frames, context=128)) < 1e-4
 
 
 def layer_of(pattern: PatternSettings, history: int, tokens: int, seed: int = 4) -> Attending:
@@ -171,7 +171,7 @@ def recording_of(frames: np.ndarray, **more: object) -> Recording:
 def test_maps_of_long_recordings_lose_nothing() -> None:
     """More queries than columns, more history than rows: every column still adds up to 1."""
     model = TemporalModel.from_blob(full_blob(PatternSettings(window=4, block_size=8, global_tokens=(0,))))
-    found = attend(model, recording_of(frames_of(COLUMNS + 301)), capacity=ROWS + 77)
+    found = attend(model, recording_of(frames_of(COLUMNS + 301)), context=ROWS + 77)
     (stretch,) = found.stretches
     assert stretch.frames_a_row == 2
     for layer in stretch.maps:
@@ -191,14 +191,14 @@ def test_maps_of_long_recordings_lose_nothing() -> None:
 def test_the_chosen_query() -> None:
     model = TemporalModel.from_blob(full_blob(PATTERNS["small"]))
     frames = frames_of(50)
-    assert attend(model, recording_of(frames), capacity=64).query == 49
-    assert attend(model, recording_of(frames), capacity=64, query=-50).query == 0
-    found = attend(model, recording_of(frames), capacity=64, query=20)
-    logits = model.forward(frames, capacity=64)
+    assert attend(model, recording_of(frames), context=64).query == 49
+    assert attend(model, recording_of(frames), context=64, query=-50).query == 0
+    found = attend(model, recording_of(frames), context=64, query=20)
+    logits = model.forward(frames, context=64)
     assert found.answer == ("sit", "walk", "turn")[int(logits[20].argmax())]
     for wrong in (50, -51):
         with pytest.raises(InvalidArgumentError, match="query: expected a frame from 0 to 49 of made, found"):
-            attend(model, recording_of(frames), capacity=64, query=wrong)
+            attend(model, recording_of(frames), context=64, query=wrong)
 
 
 def test_truth_is_that_of_the_frame() -> None:
@@ -206,14 +206,14 @@ def test_truth_is_that_of_the_frame() -> None:
     model = TemporalModel.from_blob(full_blob(PATTERNS["small"]))
     labels = np.repeat([0, 1, 2], 10)
     recording = recording_of(frames_of(30), labels=labels, label_names=("sit", "walk", "turn"))
-    truth = attend(model, recording, capacity=64).truth
+    truth = attend(model, recording, context=64).truth
     assert model.delay == 2
     np.testing.assert_array_equal(truth, labels)
 
 
 def test_a_model_for_persons_answers_nothing() -> None:
     model = TemporalModel.from_blob(full_blob(PATTERNS["small"], classifier=0))
-    found = attend(model, recording_of(frames_of(50)), capacity=64)
+    found = attend(model, recording_of(frames_of(50)), context=64)
     assert (found.answers, found.answer, found.truth) == (None, None, None)
     assert 0 < found.difference < 1e-4
 

@@ -25,7 +25,7 @@ def _mix(h: int) -> int:
 def check(blob: bytes, frames: int, seed: int, dtype: str) -> int:
     """The answer that a chip must give, computed by the package."""
     model = TemporalModel.from_blob(blob)
-    stream = model.stream(capacity=256, dtype=dtype)  # type: ignore[arg-type]
+    stream = model.stream(context=256, dtype=dtype)  # type: ignore[arg-type]
     crc = 0
     for t in range(frames):
         indices = range(t * model.input_dim, (t + 1) * model.input_dim)

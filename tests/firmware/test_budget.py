@@ -89,7 +89,7 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 def said(**changes: int) -> Said:
     """What the application says of the first case."""
     case = CASES[0]
-    memory = case.model.memory(case.capacity, case.dtype, pointer_bytes=POINTER_BYTES)
+    memory = case.model.memory(case.context, case.dtype, pointer_bytes=POINTER_BYTES)
     values = {"flash": memory.flash, "ram": memory.ram, "state": memory.state, "used": memory.ram, "crc": case.crc()}
     values |= {"stack": 100, **changes}
     return Said([(key, values[key]) for key in ("stack", "flash", "ram", "state", "stack", "used", "crc")])

@@ -122,7 +122,7 @@ def test_drop_in_interface(tmp_path: Path, program: Path, plain_blob: WeightBlob
     out = run(program, "interface", path, model.input_dim, model.n_classes)
     said = {line.split()[0]: line for line in out.splitlines()}
     assert "ok interface" in out
-    stream = model.stream(capacity=256, dtype=cache)  # type: ignore[arg-type]
+    stream = model.stream(context=256, dtype=cache)  # type: ignore[arg-type]
     for frame in frames(model.input_dim):
         logits = stream.push(frame)
     assert words(said["logits"]) == logits.view(np.uint32).tolist()

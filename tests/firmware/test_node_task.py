@@ -233,7 +233,7 @@ def test_packets(program: Path, slots: Slots, plain_blob: WeightBlob) -> None:
 
     t, f = np.meshgrid(np.arange(44), np.arange(model.input_dim), indexing="ij")
     frames = ((t * 37 + f * 11) % 64).astype(np.float32) / np.float32(4)
-    logits = model.forward(frames, capacity=256, dtype="float16")
+    logits = model.forward(frames, context=256, dtype="float16")
     answers = []
     for row in logits:
         second, top = np.sort(row)[-2:]

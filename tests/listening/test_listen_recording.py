@@ -65,7 +65,7 @@ def test_raw_frames_replay_bit_for_bit(tmp_path: Path) -> None:
     assert recording.iq is not None
     assert recording.iq.tobytes() == kept.tobytes()
     assert recording.frame_rate == pytest.approx(50, rel=0.02)
-    direct = model.forward(np.stack([model.csi_frame(pairs) for pairs in kept]), capacity=64)
+    direct = model.forward(np.stack([model.csi_frame(pairs) for pairs in kept]), context=64)
     assert_same_bits(run(model, recording).scores, direct)
     make_blob(input_dim=6, n_pairs=PAIRS).save(tmp_path / "m.rvne")
     summary = call_json("run", tmp_path / "m.rvne", tmp_path / "x.pcap")["recordings"][0]
@@ -87,11 +87,11 @@ def test_feature_states_replay_bit_for_bit(tmp_path: Path) -> None:
     assert recording.frames is not None
     assert_same_bits(recording.frames, values)
     assert recording.notes == ()
-    assert_same_bits(run(model, recording).scores, model.forward(values, capacity=64))
+    assert_same_bits(run(model, recording).scores, model.forward(values, context=64))
     make_blob(input_dim=9).save(tmp_path / "m.rvne")
     lines = call("run", tmp_path / "m.rvne", tmp_path / "x.pcap", "--jsonl").stdout.splitlines()
     assert len(lines) == 71
-    direct = model.forward(values, capacity=64)
+    direct = model.forward(values, context=64)
     for line, row in zip(lines, direct, strict=False):
         assert_same_bits(np.array(json.loads(line)["scores"], dtype=np.float32), row)
 

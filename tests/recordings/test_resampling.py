@@ -145,7 +145,7 @@ def test_run_puts_frames_on_the_grid_and_begins_anew(tmp_path: Path) -> None:
     assert model.delay == 2
     recording = _recording([0.0, 0.01, 0.025, 0.025, 0.5, 0.52], [0, 1, 2, 1, 0, 0])
     given = model_input(model, recording)
-    result = run(model, recording, capacity=8)
+    result = run(model, recording, context=8)
     assert len(result) == 6
     expected = np.concatenate([model.forward(part, 8) for part in given.stretches()])
     np.testing.assert_array_equal(result.scores, expected)
@@ -154,7 +154,7 @@ def test_run_puts_frames_on_the_grid_and_begins_anew(tmp_path: Path) -> None:
     assert any("grid of 10 ms: 6 frames" in note for note in result.notes)
     assert any("began anew 1 times" in note for note in result.notes)
     untimed = Recording(source="test", name="", format="npy", frames=np.ones((3, 2), np.float32))
-    late = run(model, untimed, capacity=8)
+    late = run(model, untimed, context=8)
     assert len(late) == 3
     assert "without timestamps" in late.notes[0]
 
@@ -165,8 +165,8 @@ def test_live_text_is_put_on_the_grid_too(tmp_path: Path) -> None:
     times = [-30_000, -30_000, -12_345, 0, 1, 26_000, 500_000, 512_000]
     text = "".join(c6(i, values_of(i, 4), us=us % 2**32) + "\n" for i, us in enumerate(times))
     (tmp_path / "console.txt").write_text(text)
-    stored = run(model, open_recording(tmp_path / "console.txt"), capacity=8)
-    live = run_live(model, io.BytesIO(text.encode()), capacity=8)
+    stored = run(model, open_recording(tmp_path / "console.txt"), context=8)
+    live = run_live(model, io.BytesIO(text.encode()), context=8)
     assert len(stored) == 8
     np.testing.assert_array_equal(live.scores, stored.scores)
     assert live.recording.timestamps is not None

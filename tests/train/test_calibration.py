@@ -127,7 +127,7 @@ def test_answers_are_those_of_frames_with_a_label_recording_by_recording() -> No
     tracks = [Track(name, "0", frames, its) for name, its in (("a", labels), ("b", some), ("c", np.full(90, -1)))]
     tracks.append(Track("short", "0", frames[:49], labels[:49]))
     expected = model.forward(frames, 128)[49:]
-    whole, part = answers(model, tracks, delay=25, warm_up=49, capacity=128)
+    whole, part = answers(model, tracks, delay=25, warm_up=49, context=128)
     np.testing.assert_array_equal(whole.truth, labels[24:65])
     np.testing.assert_array_equal(whole.logits, expected)
     np.testing.assert_array_equal(part.truth, some[24:65][some[24:65] >= 0])

@@ -13,7 +13,7 @@ class Echo:
 
     n_classes = 3
 
-    def forward(self, frames: np.ndarray, capacity: int | None = None) -> np.ndarray:
+    def forward(self, frames: np.ndarray, context: int | None = None) -> np.ndarray:
         return np.eye(3, dtype=np.float32)[frames[:, 0].astype(int)]
 
 

@@ -16,7 +16,7 @@ from aether_temporal.train.labels import without_side
 from aether_temporal.train.scoring import Scores, score
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "training.md"
-DELAY, CAPACITY = 25, 128
+DELAY, CONTEXT = 25, 128
 BASELINE = {"session 2": 0.758, "session 3": 0.632}  # extra trees on window statistics, trained on session 1
 UNSEEN = 1_000_000  # simulated recordings from this seed on were not trained on
 
@@ -24,11 +24,11 @@ UNSEEN = 1_000_000  # simulated recordings from this seed on were not trained on
 @pytest.mark.parametrize("name", ["activity", "demo"])
 def test_a_chip_can_hold_it(name: str) -> None:
     model = TemporalModel.from_blob(shipped_models()[name])
-    for capacity in (128, 256):
-        memory = model.memory(capacity=capacity)
+    for context in (128, 256):
+        memory = model.memory(context=context)
         assert memory.flash < 128 * 1024
         assert memory.ram < 64 * 1024
-        assert model.memory(capacity=capacity, dtype="float16").ram <= memory.ram
+        assert model.memory(context=context, dtype="float16").ram <= memory.ram
 
 
 @pytest.mark.parametrize("name", ["activity", "demo"])
@@ -49,10 +49,10 @@ def test_it_says_what_it_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["activity", "demo"])
-def test_a_capacity_beyond_the_history_changes_no_bit(name: str) -> None:
+def test_a_context_beyond_the_history_changes_no_bit(name: str) -> None:
     model = TemporalModel.from_blob(shipped_models()[name])
     frames = simulate(demo_script(), 9).frames[:, np.arange(model.input_dim) % 52]
-    np.testing.assert_array_equal(model.forward(frames, CAPACITY), model.forward(frames))
+    np.testing.assert_array_equal(model.forward(frames, CONTEXT), model.forward(frames))
 
 
 def activity_scores(recordings_dir: Path) -> dict[str, Scores]:
@@ -62,7 +62,7 @@ def activity_scores(recordings_dir: Path) -> dict[str, Scores]:
     assert tuple(model.settings.class_names or ()) == dataset.classes
     return {
         f"session {number + 1}": score(
-            model, [e for e in dataset if e.session == str(number)], delay=DELAY, capacity=CAPACITY
+            model, [e for e in dataset if e.session == str(number)], delay=DELAY, context=CONTEXT
         )
         for number in range(3)
     }
@@ -90,5 +90,5 @@ def test_demo_knows_simulated_rooms_it_has_not_met() -> None:
     for seed in range(UNSEEN, UNSEEN + 20):
         made = simulate(random_script(np.random.Generator(np.random.PCG64([seed, 1]))), seed)
         unseen.append(Track(f"seed{seed}", "simulated", made.frames, made.labels))
-    found = score(model, unseen, delay=DELAY, capacity=CAPACITY)
+    found = score(model, unseen, delay=DELAY, context=CONTEXT)
     assert found.streamed > 0.75  # five classes

@@ -308,7 +308,7 @@ def test_raw_frames_are_trained_on_and_their_subcarriers_stand_in_the_blob(tmp_p
     dataset = Dataset.read(tmp_path / "raw.npz", reading=Reading(select=(9, 2, 3, 4, 5)))
     frames = np.stack([model.csi_frame(frame) for frame in iq[200:400]])
     np.testing.assert_array_equal(frames, dataset[1].frames)
-    result = run(model, open_recording(tmp_path / "raw.npz", recording=1), capacity=128)
+    result = run(model, open_recording(tmp_path / "raw.npz", recording=1), context=128)
     np.testing.assert_array_equal(result.scores, model.forward(frames, 128))
 
 

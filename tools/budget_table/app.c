@@ -87,14 +87,14 @@ static NOINLINE aether_status run_init(const budget_case *c, const aether_model 
     const aether_dtype dtype = (aether_dtype)c->dtype;
     aether_memory memory = {0, 0, 0, 0, 0};
     size_t bytes = 0, i;
-    aether_status status = aether_stream_size(model, c->capacity, dtype, &bytes);
+    aether_status status = aether_stream_size(model, c->context, dtype, &bytes);
     if (status == AETHER_OK) {
-        status = aether_model_memory(model, c->capacity, dtype, &memory);
+        status = aether_model_memory(model, c->context, dtype, &memory);
     }
     if (status != AETHER_OK || bytes > sizeof room) {
         return status != AETHER_OK ? status : AETHER_E_MEMORY;
     }
-    if (aether_stream_init(stream, model, c->capacity, dtype, room, bytes - 1) != AETHER_E_MEMORY) {
+    if (aether_stream_init(stream, model, c->context, dtype, room, bytes - 1) != AETHER_E_MEMORY) {
         return AETHER_E_STATE; /* one byte less must not be enough */
     }
     for (i = 0; i < sizeof room / 8; i++) {
@@ -104,7 +104,7 @@ static NOINLINE aether_status run_init(const budget_case *c, const aether_model 
     say("ram", (uint32_t)bytes);
     say("state", (uint32_t)memory.state);
     budget_begin();
-    status = aether_stream_init(stream, model, c->capacity, dtype, room, bytes);
+    status = aether_stream_init(stream, model, c->context, dtype, room, bytes);
     budget_end();
     return status;
 }

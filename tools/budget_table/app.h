@@ -7,7 +7,7 @@
 /* One way to run one model. The table ends with a NULL blob. */
 typedef struct budget_case {
     const uint32_t *blob;
-    uint32_t bytes, capacity, dtype, pushes;
+    uint32_t bytes, context, dtype, pushes;
 } budget_case;
 extern const budget_case budget_cases[];
 

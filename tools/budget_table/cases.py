@@ -22,7 +22,7 @@ class Case:
 
     name: str
     header: WeightBlobHeader
-    capacity: int
+    context: int
     dtype: Dtype
     fill: int = 256  # pushes until the ring is full
     steady: int = 256  # pushes after that
@@ -50,7 +50,7 @@ class Case:
 
     def crc(self) -> int:
         """CRC-32 of all logits, as this computer computes them."""
-        logits = self.model.forward(self.frames(), self.capacity, self.dtype)
+        logits = self.model.forward(self.frames(), self.context, self.dtype)
         return zlib.crc32(logits.astype("<f4").tobytes())
 
 

@@ -74,7 +74,7 @@ def _data(cases: list[Case], folder: Path) -> Path:
         blob = folder / f"case{i}.rvne"
         blob.write_bytes(case.blob.serialize())
         lines += ["    .p2align 4", f"budget_blob{i}:", f'    .incbin "{blob}"']
-        words = [f"budget_blob{i}", blob.stat().st_size, case.capacity, CACHE_DTYPES.index(case.dtype), case.pushes]
+        words = [f"budget_blob{i}", blob.stat().st_size, case.context, CACHE_DTYPES.index(case.dtype), case.pushes]
         table.append(f"    .long {', '.join(map(str, words))}")
     path = folder / "data.S"
     path.write_text("\n".join([*lines, *table, "    .long 0, 0, 0, 0, 0"]) + "\n", encoding="utf-8")

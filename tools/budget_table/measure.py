@@ -45,7 +45,7 @@ class Measured:
 
     @property
     def multiply_adds(self) -> int:
-        return self.case.model.memory(self.case.capacity, self.case.dtype, pointer_bytes=POINTER_BYTES).multiply_adds
+        return self.case.model.memory(self.case.context, self.case.dtype, pointer_bytes=POINTER_BYTES).multiply_adds
 
 
 @dataclass
@@ -149,7 +149,7 @@ def _model(case: Case, said: Said, segments: Iterator[Counter[str]]) -> Measured
     crc = said.value("crc")
     if crc != case.crc():
         raise MeasureError(f"{case.name}: the logits have the CRC {crc:08X}, on this computer {case.crc():08X}")
-    told = case.model.memory(case.capacity, case.dtype, pointer_bytes=POINTER_BYTES)
+    told = case.model.memory(case.context, case.dtype, pointer_bytes=POINTER_BYTES)
     for what, found, wanted in (
         ("flash", flash, told.flash),
         ("ram", ram, told.ram),

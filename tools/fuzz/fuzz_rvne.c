@@ -30,16 +30,16 @@ static void check_texts(const aether_model *model) {
     FUZZ_CHECK(sum <= 255u * model->provenance_bytes);
 }
 
-static aether_status run_stream(const aether_model *model, uint64_t capacity, aether_dtype dtype, const float *frames,
+static aether_status run_stream(const aether_model *model, uint64_t context, aether_dtype dtype, const float *frames,
                                 float *logits) {
     const size_t classes = model->header.n_classes, features = model->header.input_dim;
     aether_stream stream;
     size_t bytes = 0;
-    if (aether_stream_size(model, capacity, dtype, &bytes) != AETHER_OK || bytes > FUZZ_MEMORY_LIMIT) {
+    if (aether_stream_size(model, context, dtype, &bytes) != AETHER_OK || bytes > FUZZ_MEMORY_LIMIT) {
         return AETHER_E_TOO_LARGE;
     }
     void *memory = fuzz_exact(bytes);
-    aether_status status = aether_stream_init(&stream, model, capacity, dtype, memory, bytes);
+    aether_status status = aether_stream_init(&stream, model, context, dtype, memory, bytes);
     FUZZ_CHECK(status == AETHER_OK);
     for (size_t t = 0; t < FRAMES && status == AETHER_OK; t++) {
         status = aether_stream_push(&stream, frames + t * features);
@@ -53,16 +53,16 @@ static aether_status run_stream(const aether_model *model, uint64_t capacity, ae
     return status;
 }
 
-static aether_status run_forward(const aether_model *model, uint64_t capacity, aether_dtype dtype, const float *frames,
+static aether_status run_forward(const aether_model *model, uint64_t context, aether_dtype dtype, const float *frames,
                                  float *logits) {
     size_t bytes = 0;
-    if (aether_model_workspace(model, FRAMES, capacity, dtype, &bytes) != AETHER_OK || bytes > FUZZ_MEMORY_LIMIT) {
+    if (aether_model_workspace(model, FRAMES, context, dtype, &bytes) != AETHER_OK || bytes > FUZZ_MEMORY_LIMIT) {
         return AETHER_E_TOO_LARGE;
     }
     void *workspace = fuzz_exact(bytes);
     float *embeddings = model->embed_dim != 0 ? fuzz_exact(FRAMES * model->embed_dim * sizeof *embeddings) : NULL;
     const aether_status status =
-        aether_model_forward(model, frames, FRAMES, capacity, dtype, logits, embeddings, workspace, bytes);
+        aether_model_forward(model, frames, FRAMES, context, dtype, logits, embeddings, workspace, bytes);
     free(embeddings);
     free(workspace);
     return status;
@@ -70,19 +70,19 @@ static aether_status run_forward(const aether_model *model, uint64_t capacity, a
 
 static void use(const aether_model *portable, const aether_model *fastest, uint32_t seed) {
     const size_t classes = portable->header.n_classes, features = portable->header.input_dim;
-    const uint64_t capacity = 1 + seed % 12;
+    const uint64_t context = 1 + seed % 12;
     const aether_dtype dtype = !(seed & 0x100u)  ? AETHER_BINARY32
                                : seed & 0x200u ? AETHER_BINARY16_WIDENED
                                                : AETHER_BINARY16;
     aether_memory memory;
-    if (aether_model_memory(portable, capacity, dtype, &memory) != AETHER_OK) {
+    if (aether_model_memory(portable, context, dtype, &memory) != AETHER_OK) {
         return;
     }
     float *frames = fuzz_exact(FRAMES * features * sizeof *frames);
     float *a = fuzz_exact(FRAMES * classes * sizeof *a), *b = fuzz_exact(FRAMES * classes * sizeof *b);
     fuzz_values(frames, FRAMES * features, &seed, 0);
-    const aether_status streamed = run_stream(portable, capacity, dtype, frames, a);
-    const aether_status forwarded = run_forward(fastest, capacity, dtype, frames, b);
+    const aether_status streamed = run_stream(portable, context, dtype, frames, a);
+    const aether_status forwarded = run_forward(fastest, context, dtype, frames, b);
     if (streamed != AETHER_E_TOO_LARGE && forwarded != AETHER_E_TOO_LARGE) {
         FUZZ_CHECK(streamed == forwarded);
         FUZZ_CHECK(streamed != AETHER_OK || memcmp(a, b, FRAMES * classes * sizeof *a) == 0);

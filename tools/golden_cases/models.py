@@ -89,13 +89,13 @@ def model_case(
     runs: Sequence[tuple[int, bool]],
     stride: int = 1,
 ) -> Case:
-    """Frames through a model, once for every (capacity, binary16 cache)."""
+    """Frames through a model, once for every (context, binary16 cache)."""
     parsed = rvne.parse(blob)
     flat, n = values(frames), parsed.header.input_dim
     words: list[int] = []
     statuses = []
-    for capacity, half in runs:
-        stream, status = model.Stream(parsed, capacity, half=half), "OK"
+    for context, half in runs:
+        stream, status = model.Stream(parsed, context, half=half), "OK"
         try:
             for t in range(len(flat) // n):
                 logits, embedding = stream.push(flat[t * n : (t + 1) * n])
@@ -107,7 +107,7 @@ def model_case(
         raise AssertionError(f"{name}: one status a case, one run when it is an error")
     embed = len(parsed.embedding_bias or [])
     params = [len(blob), len(flat) // n, n, parsed.header.n_classes, embed, len(runs)]
-    params += [word for capacity, half in runs for word in (capacity, int(half))]
+    params += [word for context, half in runs for word in (context, int(half))]
     case = Case(Kernel.MODEL, "model/" + name, params, [explicit(byte_words(blob)), frames], statuses[0])
     return case.expect(words, stride)
 

@@ -56,7 +56,7 @@ def stream_state_cases() -> list[Case]:
     plain = rvne.Header(5, 3, 1, 3, 1, 3)
     full = rvne.Header(7, 4, 2, 5, 2, 3, flags=rvne.EXTENSION | rvne.BINARY16)
     p = Pattern(window=4, block_size=3, history=9, globals_=(0, 3))
-    for name, blob, frames, capacity, half in (
+    for name, blob, frames, context, half in (
         ("plain", blob_of("plain", plain), 19, 12, False),
         ("every-section", blob_of("every-f16", full, 6, tuple(range(1, 16)), p), 25, 30, True),
         ("first-frame", blob_of("every-f16", full, 6, tuple(range(1, 16)), p), 1, 30, False),
@@ -64,12 +64,12 @@ def stream_state_cases() -> list[Case]:
         parsed = rvne.parse(blob)
         n = parsed.header.input_dim
         source = uniform(n * frames, seed_of("stream-state/" + name), 1)
-        flat, stream = values(source), model.Stream(parsed, capacity, half=half)
+        flat, stream = values(source), model.Stream(parsed, context, half=half)
         for t in range(frames):
             answer = stream.push(flat[t * n : (t + 1) * n])
         embed = len(parsed.embedding_bias or [])
-        params = [len(blob), frames, n, parsed.header.n_classes, embed, 1, capacity, int(half)]
-        words = byte_words(state.save_stream(stream, blob, capacity, frames, answer))
+        params = [len(blob), frames, n, parsed.header.n_classes, embed, 1, context, int(half)]
+        words = byte_words(state.save_stream(stream, blob, context, frames, answer))
         case = Case(Kernel.STREAM_STATE, "stream-state/" + name, params, [explicit(byte_words(blob)), source])
         out.append(case.expect(words))
     return out

@@ -54,12 +54,12 @@ def relu(x: Vector) -> Vector:
 
 
 class Stream:
-    """A model fed frame by frame; `capacity` 0 is unlimited."""
+    """A model fed frame by frame; `context` 0 is unlimited."""
 
-    def __init__(self, blob: Blob, capacity: int, *, half: bool = False) -> None:
+    def __init__(self, blob: Blob, context: int, *, half: bool = False) -> None:
         self.blob = blob
         h = blob.header
-        pattern = blob.pattern if capacity == 0 else blob.pattern.with_capacity(capacity)
+        pattern = blob.pattern if context == 0 else blob.pattern.with_capacity(context)
         head = Head(h.n_q_heads, h.n_kv_heads, h.head_dim, pattern)
         # The cache keeps all tokens; visibility alone makes it a ring.
         self.caches = [Cache(head, 1 << 62, half=half, ring=True) for _ in blob.layers]

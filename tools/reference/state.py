@@ -101,7 +101,7 @@ def save_cache(cache: Cache, head: Head) -> bytes:
     return data + struct.pack("<I", crc32(data))
 
 
-def save_stream(stream: Stream, blob: bytes, capacity: int, length: int, answer: tuple[Vector, Vector | None]) -> bytes:
+def save_stream(stream: Stream, blob: bytes, context: int, length: int, answer: tuple[Vector, Vector | None]) -> bytes:
     """A whole saved stream after `length` frames, the last of which gave `answer`."""
     b = stream.blob
     payload = b"".join(cache_payload(c, c.head) for c in stream.caches)
@@ -130,7 +130,7 @@ def save_stream(stream: Stream, blob: bytes, capacity: int, length: int, answer:
         int(half),
         int.from_bytes(blob[-4:], "little"),
         len(b.layers),
-        capacity,
+        context,
         length,
         len(payload),
     )

@@ -22,7 +22,7 @@ typedef struct aether_stream_layout {
 /* Initialise with aether_stream_init; fields are private. */
 typedef struct aether_stream {
     const aether_model *model;
-    uint64_t capacity;
+    uint64_t context;
     aether_dtype dtype;
     uint64_t length;
     unsigned char *memory;
@@ -31,13 +31,13 @@ typedef struct aether_stream {
     aether_cache cache; /* the one of the layer that is worked on; its memory lies in the stream's */
 } aether_stream;
 
-/* Bytes of memory (state and scratch of aether_model_memory together). capacity >= 1. AETHER_E_CONFIG,
+/* Bytes of memory (state and scratch of aether_model_memory together). context >= 1. AETHER_E_CONFIG,
    AETHER_E_TOO_LARGE. */
-aether_status aether_stream_size(const aether_model *model, uint64_t capacity, aether_dtype dtype, size_t *bytes);
+aether_status aether_stream_size(const aether_model *model, uint64_t context, aether_dtype dtype, size_t *bytes);
 
 /* Makes an empty stream in `memory` (8-byte aligned, the caller's). The model must outlive it. The codes of
    aether_stream_size, AETHER_E_MEMORY. */
-aether_status aether_stream_init(aether_stream *stream, const aether_model *model, uint64_t capacity,
+aether_status aether_stream_init(aether_stream *stream, const aether_model *model, uint64_t context,
                                  aether_dtype dtype, void *memory, size_t bytes);
 
 void aether_stream_reset(aether_stream *stream);
@@ -50,7 +50,7 @@ aether_status aether_stream_push(aether_stream *stream, const float *frame);
 const float *aether_stream_logits(const aether_stream *stream);
 const float *aether_stream_embedding(const aether_stream *stream);
 
-/* Saved state of a whole stream (docs/spec/state.md); load into a stream initialised for the same blob, capacity and dtype;
+/* Saved state of a whole stream (docs/spec/state.md); load into a stream initialised for the same blob, context and dtype;
    on any error it is as before. save: AETHER_E_MEMORY. load: AETHER_E_STATE, AETHER_E_CACHE_MISMATCH. */
 size_t aether_stream_saved_size(const aether_stream *stream);
 aether_status aether_stream_save(const aether_stream *stream, void *bytes, size_t size);

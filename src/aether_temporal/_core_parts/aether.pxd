@@ -190,28 +190,28 @@ cdef extern from "aether/aether.h" nogil:
     aether_status aether_model_open(aether_model *model, const void *blob, size_t bytes, const aether_kernels *kernels,
                                     aether_detail *detail)
     aether_status aether_model_array(const aether_model *model, size_t index, aether_array *array)
-    aether_status aether_model_memory_on(const aether_model *model, uint64_t capacity, aether_dtype dtype,
+    aether_status aether_model_memory_on(const aether_model *model, uint64_t context, aether_dtype dtype,
                                          size_t pointer_bytes, aether_memory *memory)
-    aether_status aether_model_workspace(const aether_model *model, size_t tokens, uint64_t capacity, aether_dtype dtype,
+    aether_status aether_model_workspace(const aether_model *model, size_t tokens, uint64_t context, aether_dtype dtype,
                                          size_t *bytes)
-    aether_status aether_model_forward(const aether_model *model, const float *frames, size_t tokens, uint64_t capacity,
+    aether_status aether_model_forward(const aether_model *model, const float *frames, size_t tokens, uint64_t context,
                                        aether_dtype dtype, float *logits, float *embeddings, void *workspace,
                                        size_t bytes)
     ctypedef void (*aether_trace)(void *user, size_t layer, const float *q, const float *k, const float *v,
                                   const float *out) noexcept nogil
-    aether_status aether_model_trace(const aether_model *model, const float *frames, size_t tokens, uint64_t capacity,
+    aether_status aether_model_trace(const aether_model *model, const float *frames, size_t tokens, uint64_t context,
                                      aether_dtype dtype, float *logits, float *embeddings, aether_trace trace, void *user,
                                      void *workspace, size_t bytes)
 
     ctypedef struct aether_stream:
         const aether_model *model
-        uint64_t capacity
+        uint64_t context
         aether_dtype dtype
         uint64_t length
         size_t memory_bytes
 
-    aether_status aether_stream_size(const aether_model *model, uint64_t capacity, aether_dtype dtype, size_t *bytes)
-    aether_status aether_stream_init(aether_stream *stream, const aether_model *model, uint64_t capacity,
+    aether_status aether_stream_size(const aether_model *model, uint64_t context, aether_dtype dtype, size_t *bytes)
+    aether_status aether_stream_init(aether_stream *stream, const aether_model *model, uint64_t context,
                                      aether_dtype dtype, void *memory, size_t bytes)
     void aether_stream_reset(aether_stream *stream)
     aether_status aether_stream_push(aether_stream *stream, const float *frame)

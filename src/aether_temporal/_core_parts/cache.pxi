@@ -11,11 +11,11 @@ cdef aether_dtype _dtype(object name) except *:
     return <aether_dtype> kind
 
 
-cdef uint64_t _capacity(object value) except? 0:
+cdef uint64_t _at_least_one(object value, str field) except? 0:
     """1 to 2**64 - 1."""
     index = as_index(value)
     if index is None or not 1 <= index < 1 << 64:
-        raise InvalidConfigError.of("capacity", "an integer from 1 to 2**64 - 1", repr(value))
+        raise InvalidConfigError.of(field, "an integer from 1 to 2**64 - 1", repr(value))
     return index
 
 
@@ -34,13 +34,13 @@ cdef class Cache:
         expect_type(head, Head, "head", "an AetherTemporalHead")
         cdef Head maker = head
         cdef aether_dtype kind = _dtype(dtype)
-        cdef uint64_t rows = _capacity(capacity)
+        cdef uint64_t rows = _at_least_one(capacity, "capacity")
         maker._ready()
         if self.memory is not None:
             raise InvalidArgumentError.of("cache", "one initialisation", "a second one")
         expect_choice(on_full, ("error", "ring"), "on_full")
         cdef aether_policy policy = AETHER_ON_FULL_RING if on_full == "ring" else AETHER_ON_FULL_ERROR
-        _sized(aether_cache_size(&maker.head, rows, kind, &need), maker.config, capacity)
+        _sized(aether_cache_size(&maker.head, rows, kind, &need), maker.config, "capacity", capacity)
         self.memory = Memory(need)
         self.config = maker.config
         self.pattern = maker.pattern

@@ -142,7 +142,8 @@ cdef class Head:
         InvalidConfigError, TooLargeError."""
         cdef size_t need
         self._ready()
-        _sized(aether_cache_size(&self.head, _capacity(capacity), _dtype(dtype), &need), self.config, capacity)
+        cdef uint64_t rows = _at_least_one(capacity, "capacity")
+        _sized(aether_cache_size(&self.head, rows, _dtype(dtype), &need), self.config, "capacity", capacity)
         return need
 
     def step(self, q, k, v, cache):

@@ -149,8 +149,8 @@ cdef class Model:
             index += 1
         return found
 
-    def memory_of(self, capacity, dtype, pointer_bytes=None):
-        """(flash, state, scratch, cache_rows, multiply_adds) of a stream of this capacity and dtype, on a machine whose
+    def memory_of(self, context, dtype, pointer_bytes=None):
+        """(flash, state, scratch, cache_rows, multiply_adds) of a stream of this context and dtype, on a machine whose
         pointers have `pointer_bytes` bytes; None: this one."""
         cdef aether_memory memory
         cdef size_t pointer = sizeof(void *) if pointer_bytes is None else 0
@@ -159,23 +159,24 @@ cdef class Model:
             if as_index(pointer_bytes) not in (4, 8):
                 raise InvalidConfigError.of("pointer_bytes", "4 or 8", repr(pointer_bytes))
             pointer = pointer_bytes
-        _sized(aether_model_memory_on(&self.model, _capacity(capacity), _dtype(dtype), pointer, &memory), None, capacity)
+        cdef uint64_t frames = _at_least_one(context, "context")
+        _sized(aether_model_memory_on(&self.model, frames, _dtype(dtype), pointer, &memory), None, "context", context)
         return memory.flash, memory.state, memory.scratch, memory.cache_rows, memory.multiply_adds
 
-    def run(self, frames, capacity, dtype, bint embeddings):
+    def run(self, frames, context, dtype, bint embeddings):
         """(logits, embeddings or None) after each frame; see TemporalModel."""
-        return self._run(frames, capacity, dtype, embeddings, None)
+        return self._run(frames, context, dtype, embeddings, None)
 
-    def layers(self, frames, capacity, dtype):
+    def layers(self, frames, context, dtype):
         """(q, k, v, out) of each layer's attention; see TemporalModel.trace."""
         layers = []
-        self._run(frames, capacity, dtype, False, layers)
+        self._run(frames, context, dtype, False, layers)
         return layers
 
-    cdef tuple _run(self, frames, capacity, dtype, bint embeddings, list layers):
+    cdef tuple _run(self, frames, context, dtype, bint embeddings, list layers):
         cdef Py_buffer views[3]
         cdef int held = 0
-        cdef uint64_t limit = 0 if capacity is None else _capacity(capacity)
+        cdef uint64_t limit = 0 if context is None else _at_least_one(context, "context")
         cdef aether_dtype kind = _dtype(dtype)
         cdef size_t need, tokens
         cdef aether_status status
@@ -201,7 +202,7 @@ cdef class Model:
                 rows = _empty((views[0].shape[0], self.model.embed_dim), &views[2])
                 held = 3
                 target = <float *> views[2].buf
-            _sized(aether_model_workspace(&self.model, tokens, limit, kind, &need), None, capacity)
+            _sized(aether_model_workspace(&self.model, tokens, limit, kind, &need), None, "context", context)
             _borrow(&scratch, need)
             if layers is not None:
                 trace = Trace(self, tokens, layers)
@@ -268,20 +269,20 @@ cdef class Stream:
     cdef tuple push_out
     cdef bint busy
 
-    def __init__(self, model, capacity=256, dtype="float32"):
+    def __init__(self, model, context=256, dtype="float32"):
         cdef size_t need
         expect_type(model, Model, "model", "a TemporalModel")
         cdef Model own = model
         cdef aether_dtype kind = _dtype(dtype)
-        cdef uint64_t rows = _capacity(capacity)
+        cdef uint64_t rows = _at_least_one(context, "context")
         own._ready()
         if self.memory is not None:
             raise InvalidArgumentError.of("stream", "one initialisation", "a second one")
-        _sized(aether_stream_size(&own.model, rows, kind, &need), None, capacity)
+        _sized(aether_stream_size(&own.model, rows, kind, &need), None, "context", context)
         self.memory = Memory(need)
         self.model = own
         self.push_out = ((own.model.header.n_classes,), _numpy_float32)
-        _check(aether_stream_init(&self.stream, &own.model, rows, kind, self.memory.data, need), "capacity")
+        _check(aether_stream_init(&self.stream, &own.model, rows, kind, self.memory.data, need), "context")
 
     cdef int _idle(self) except -1:
         if self.busy:
@@ -294,9 +295,9 @@ cdef class Stream:
         return self.stream.length
 
     @property
-    def capacity(self):
+    def context(self):
         """Frames a query can see."""
-        return self.stream.capacity
+        return self.stream.context
 
     @property
     def dtype(self):
@@ -310,7 +311,7 @@ cdef class Stream:
 
     def push(self, frame):
         """Take one frame, (input_dim,) real numbers; returns the logits, a new float32 array (n_classes,): row
-        `len(stream) - 1` of `model.forward` over all frames so far at this capacity and dtype, bit for bit.
+        `len(stream) - 1` of `model.forward` over all frames so far at this context and dtype, bit for bit.
 
         ShapeError, NonFiniteError, ResultOverflowError, CacheBusyError; the stream is then as it was.
         """
@@ -384,7 +385,7 @@ cdef class Stream:
         return out
 
     def restore(self, state):
-        """Continue from `to_bytes` of a stream of the same blob, capacity and dtype. SavedStateError, CacheMismatchError; the
+        """Continue from `to_bytes` of a stream of the same blob, context and dtype. SavedStateError, CacheMismatchError; the
         stream is then as it was."""
         cdef aether_detail detail
         cdef aether_status status

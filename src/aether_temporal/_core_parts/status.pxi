@@ -46,9 +46,9 @@ cdef str _name(aether_status status):
     return aether_status_name(status).decode()
 
 
-cdef int _sized(aether_status status, object config, object capacity) except -1:
+cdef int _sized(aether_status status, object config, str field, object value) except -1:
     """For functions that say how much memory is needed."""
     if status != AETHER_OK:
-        raise_size_error(_name(status), config, capacity)
-        _check(status, "capacity")
+        raise_size_error(_name(status), config, field, value)
+        _check(status, field)
     return 0

@@ -11,7 +11,7 @@ from aether_temporal import TemporalModel, kernels
 from aether_temporal.demo import DEMO_SEED, demo_recording, save_recording
 from aether_temporal.golden import golden_files, run_golden
 from aether_temporal.recordings import Recording
-from aether_temporal.running import default_capacity, run
+from aether_temporal.running import default_context, run
 from aether_temporal.running.stream import answer_names, real_time
 from aether_temporal.shipped import model_path
 
@@ -114,7 +114,7 @@ def command(
                 "seed": seed,
                 "model": "demo",
                 "kernels": model.kernels,
-                "capacity": default_capacity(model),
+                "context": default_context(model),
                 "recording": result.summary(),
                 "parity": parity_document(reports),
             }

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from aether_temporal.running import default_capacity, enrol
+from aether_temporal.running import default_context, enrol
 from aether_temporal.running.gallery import persons
 
 from .files import NewFile
@@ -28,7 +28,7 @@ def command(
     sources: tuple[str, ...],
     output: str,
     session: str | None,
-    capacity: int | None,
+    context: int | None,
     dtype: Any,
     select: Any,
     as_json: bool,
@@ -39,7 +39,7 @@ def command(
     """
     opened = open_model(model)
     gallery = enrol(
-        opened, persons(sources, session), capacity=capacity or default_capacity(opened), dtype=dtype, select=select
+        opened, persons(sources, session), context=context or default_context(opened), dtype=dtype, select=select
     )
     gallery.save(output)
     if as_json:

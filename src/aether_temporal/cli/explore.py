@@ -10,7 +10,7 @@ from rich.console import Console
 
 from aether_temporal import TemporalModel
 from aether_temporal.recordings import open_recording
-from aether_temporal.running import default_capacity
+from aether_temporal.running import default_context
 from aether_temporal.running.result import WINDOW
 
 from .galleries import check_enroll, enroll_options, enrolled, stored_gallery
@@ -72,8 +72,8 @@ def _begin(model: str, output: str, options: dict[str, Any]) -> tuple[TemporalMo
 
     check_output(output)
     opened = open_model(model)
-    capacity = options["capacity"] or default_capacity(opened)
-    return opened, {"capacity": capacity, "dtype": options["dtype"], "select": options["select"]}
+    context = options["context"] or default_context(opened)
+    return opened, {"context": context, "dtype": options["dtype"], "select": options["select"]}
 
 
 def _finish(picture: Picture, output: str, document: dict[str, Any], as_json: bool) -> None:

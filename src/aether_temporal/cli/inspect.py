@@ -30,7 +30,7 @@ from .output import bytes_text, console, print_json, printable, quantity, table
 )
 @json_option
 @click.pass_context
-def command(ctx: click.Context, model: str, capacity: int | None, dtype: Any, half: str | None, as_json: bool) -> None:
+def command(ctx: click.Context, model: str, context: int | None, dtype: Any, half: str | None, as_json: bool) -> None:
     """What the blob MODEL is: header, settings, arrays with shapes and offsets, memory and multiply-adds, CRC.
 
     MODEL is a file or the name of a shipped blob (activity, demo). Of a damaged blob: which check failed, what was
@@ -49,7 +49,7 @@ def command(ctx: click.Context, model: str, capacity: int | None, dtype: Any, ha
             _print_damage(str(path), checks)
             click.echo(printable(f"aether: {path}: {error} ({type(error).__name__})"), err=True)
         ctx.exit(1)
-    document = {"file": str(path), "whole": True, **describe_model(raw, capacity=capacity, dtype=dtype)}
+    document = {"file": str(path), "whole": True, **describe_model(raw, context=context, dtype=dtype)}
     if half is not None:
         frames = model_input(TemporalModel.from_blob(raw), open_recording(half)).frames
         document["half"] = {"recording": half, **asdict(half_cost(WeightBlob.parse(raw), frames))}
@@ -93,7 +93,7 @@ def _print(document: dict[str, Any]) -> None:
         shown.add_row(array["name"], shape, array["dtype"], f"0x{array['offset']:06X}", quantity(array["bytes"]))
     out.print(shown)
     out.print()
-    out.print(f"A stream that sees {memory['capacity']} frames, its cache in {memory['dtype']}:")
+    out.print(f"A stream that sees {memory['context']} frames, its cache in {memory['dtype']}:")
     out.print(f"  flash    {bytes_text(memory['flash'])}")
     out.print(
         f"  RAM      {bytes_text(memory['ram'])}: "

@@ -55,7 +55,7 @@ def model_argument(command: F) -> F:
 
 
 def stream_options(command: F) -> F:
-    """--capacity and --dtype."""
+    """--context and --dtype."""
     command = click.option(
         "--dtype",
         type=click.Choice(CACHE_DTYPES),
@@ -64,7 +64,7 @@ def stream_options(command: F) -> F:
         help="How the cache keeps keys and values.",
     )(command)
     return click.option(
-        "--capacity",
+        "--context",
         type=click.IntRange(min=1),
         help="Frames a query can see back. [default: the history the blob states, else 256]",
     )(command)

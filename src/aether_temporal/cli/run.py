@@ -21,7 +21,7 @@ from aether_temporal.recordings import (
     list_recordings,
     open_recording,
 )
-from aether_temporal.running import Gallery, Result, Total, default_capacity, model_input, run
+from aether_temporal.running import Gallery, Result, Total, default_context, model_input, run
 from aether_temporal.running.live_text import run_live
 from aether_temporal.running.result import WINDOW
 from aether_temporal.running.stream import answer_names, real_time
@@ -76,16 +76,16 @@ def command(ctx: click.Context, /, model: str, recording: str, **options: Any) -
 
         check_plot(options["plot"])
     opened = open_model(model)
-    capacity = options["capacity"] or default_capacity(opened)
+    context = options["context"] or default_context(opened)
     gallery = enrolled(
         opened,
         options["enroll"],
         options["enroll_session"],
-        capacity=capacity,
+        context=context,
         dtype=options["dtype"],
         select=options["select"],
     )
-    job = _Job(model, opened, capacity, gallery, options, console())
+    job = _Job(model, opened, context, gallery, options, console())
     results = [job.live()] if recording == "-" else list(job.stored(recording))
     job.report(results)
     ctx.exit(130 if results[-1].interrupted else 0)
@@ -97,7 +97,7 @@ class _Job:
 
     name: str
     model: TemporalModel
-    capacity: int
+    context: int
     gallery: Gallery | None
     options: dict[str, Any]
     out: Console
@@ -119,7 +119,7 @@ class _Job:
             result = run_live(
                 self.model,
                 sys.stdin.buffer,
-                capacity=self.capacity,
+                context=self.context,
                 dtype=self.options["dtype"],
                 gallery=self.gallery,
                 select=self.options["select"],
@@ -141,7 +141,7 @@ class _Job:
                 result = run(
                     self.model,
                     given,
-                    capacity=self.capacity,
+                    context=self.context,
                     dtype=self.options["dtype"],
                     gallery=self.gallery,
                     lag=self.lag,
@@ -186,7 +186,7 @@ class _Job:
         return {
             "model": self.name,
             "kernels": self.model.kernels,
-            "capacity": self.capacity,
+            "context": self.context,
             "dtype": self.options["dtype"],
             "enrolled": None if self.gallery is None else len(self.gallery.names),
             "lag": self.lag,

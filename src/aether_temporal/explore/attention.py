@@ -129,7 +129,7 @@ def attend(
     model: TemporalModel,
     recording: Recording,
     *,
-    capacity: int,
+    context: int,
     dtype: Dtype = "float32",
     query: int | None = None,
     select: Sequence[int] | None = None,
@@ -150,10 +150,10 @@ def attend(
     made, answers, worst, largest, begin = [], [], 0.0, 0.0, 0
     for frames in given.stretches():
         try:
-            logits, embeddings = model.run(frames, capacity, dtype, bool(model.embed_dim))
+            logits, embeddings = model.run(frames, context, dtype, bool(model.embed_dim))
         except ResultOverflowError as error:
             raise ResultOverflowError(f"{recording.title}: {error}") from None
-        traced = trace(model, frames, capacity, dtype)
+        traced = trace(model, frames, context, dtype)
         core, own = (logits, traced.logits) if answers_classes else (embeddings, traced.embeddings)
         if core is not None and own is not None:
             worst = max(worst, float(np.abs(own - core).max()))

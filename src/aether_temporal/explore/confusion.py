@@ -89,7 +89,7 @@ def confuse(
     *,
     window: int | None = None,
     gallery: Gallery | None = None,
-    capacity: int,
+    context: int,
     dtype: Dtype = "float32",
     lag: int | None = None,
     select: Sequence[int] | None = None,
@@ -105,7 +105,7 @@ def confuse(
     sources: dict[str, None] = {}
     last: Recording | None = None
     for recording in recordings:
-        result = run(model, recording, capacity=capacity, dtype=dtype, gallery=gallery, select=select, lag=lag)
+        result = run(model, recording, context=context, dtype=dtype, gallery=gallery, select=select, lag=lag)
         if not total:
             names = result.names
             counts = np.zeros((len(names), len(names)), dtype=np.int64)

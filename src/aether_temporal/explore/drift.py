@@ -155,7 +155,7 @@ def drift(
     *,
     window: int = 100,
     gallery: Gallery | None = None,
-    capacity: int,
+    context: int,
     dtype: Dtype = "float32",
     lag: int | None = None,
     select: Sequence[int] | None = None,
@@ -169,7 +169,7 @@ def drift(
     for recording in recordings:
         session = gathered.setdefault(session_of(recording), _Gathered())
         given = model_input(model, recording, select)
-        result = run(model, given, capacity=capacity, dtype=dtype, gallery=gallery, lag=lag)
+        result = run(model, given, context=context, dtype=dtype, gallery=gallery, lag=lag)
         if not len(result):
             raise no_frames(result.recording)
         remarks.add(result.recording, result.notes)

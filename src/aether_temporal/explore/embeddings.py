@@ -108,7 +108,7 @@ def map_embeddings(
     gallery: Gallery | None = None,
     gallery_session: str | None = None,
     window: int = 100,
-    capacity: int,
+    context: int,
     dtype: Dtype = "float32",
     select: Sequence[int] | None = None,
 ) -> EmbeddingMap:
@@ -134,7 +134,7 @@ def map_embeddings(
         person = person_of(recording)
         if index == 0 and first is None:
             first = recording.session
-        rows = _windows(model, recording, window, capacity, dtype, select, remarks)
+        rows = _windows(model, recording, window, context, dtype, select, remarks)
         if gallery is None and recording.session == first:
             enrolled.setdefault(person, []).append(rows)
         else:
@@ -192,7 +192,7 @@ def _windows(
     model: TemporalModel,
     recording: Recording,
     window: int,
-    capacity: int,
+    context: int,
     dtype: Dtype,
     select: Sequence[int] | None,
     remarks: Remarks,
@@ -205,7 +205,7 @@ def _windows(
     remarks.add(given.recording, (*given.notes, *rate_notes(model, given.recording)))
     for frames in given.stretches():
         try:
-            found = model.embeddings(frames, capacity=capacity, dtype=dtype).astype(np.float64)
+            found = model.embeddings(frames, context=context, dtype=dtype).astype(np.float64)
         except ResultOverflowError as error:
             raise ResultOverflowError(f"{recording.title}: {error}") from None
         rows += [_unit(found[at : at + window].mean(axis=0)) for at in range(0, len(found) - window + 1, window)]

@@ -29,8 +29,8 @@ class Trace:
     embeddings: Floats | None
 
 
-def trace(model: TemporalModel, frames: NDArray[np.float32], capacity: int, dtype: Dtype = "float32") -> Trace:
-    """The model over frames [T, input_dim] from the beginning, as a stream of this capacity and dtype sees them.
+def trace(model: TemporalModel, frames: NDArray[np.float32], context: int, dtype: Dtype = "float32") -> Trace:
+    """The model over frames [T, input_dim] from the beginning, as a stream of this context and dtype sees them.
 
     InvalidArgumentError for no frames, or frames that are not finite.
     """
@@ -39,7 +39,7 @@ def trace(model: TemporalModel, frames: NDArray[np.float32], capacity: int, dtyp
     settings = model.settings or ModelSettings()
     arrays = {name: np.asarray(array, dtype=np.float64) for name, array in model.arrays().items()}
     pattern = settings.pattern or PatternSettings()
-    history = min(pattern.history or capacity, capacity)
+    history = min(pattern.history or context, context)
     x = _features(settings, np.asarray(frames, dtype=np.float64))
     layers = []
     for layer in range(model.header.n_layers):

@@ -63,7 +63,7 @@ def _at(config: GateConfig, network: TemporalClassifier, length: int) -> list[Ra
     every = AetherTemporalHead(sparse.config.replace(**_every(length)))
     models = [TemporalModel.from_blob(to_blob(net)) for net in (_as_dense(config, network), network)]
     frames = generator.uniform(5, 30, (length, network.config.input_dim)).astype(np.float32)
-    stream = models[1].stream(capacity=length)
+    stream = models[1].stream(context=length)
     for frame in frames:
         stream.push(frame)
     recompute: Call = lambda: dense.forward(q, k, v, threads=1)  # noqa: E731

@@ -47,14 +47,14 @@ class Answering:
         self,
         model: TemporalModel,
         *,
-        capacity: int | None = None,
+        context: int | None = None,
         on_answer: Callable[[Arrival, Answer], None] | None = None,
     ) -> None:
         self.model = model
         self.dropped = 0  # a node's frames that came while 64 others waited
         self.unsuited = 0
         self.overflowed = 0  # at which the model's numbers left their range
-        self._capacity, self._on_answer = capacity, on_answer
+        self._context, self._on_answer = context, on_answer
         self._takes_states = model.input_dim == len(FEATURES) and not model.n_pairs
         self._streams: weakref.WeakKeyDictionary[Node, _Stream] = weakref.WeakKeyDictionary()
         self._turns: deque[_Stream] = deque()
@@ -122,7 +122,7 @@ class Answering:
             return
         stream.kind = type(arrival.packet)
         if stream.answers is None:
-            stream.answers = Answers(self.model, capacity=self._capacity)
+            stream.answers = Answers(self.model, context=self._context)
         try:
             answer = stream.answers.push(frame)
         except ResultOverflowError:

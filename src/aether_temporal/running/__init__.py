@@ -1,7 +1,7 @@
 """Recordings through a model: what stands behind `aether run`."""
 
 from .gallery import Gallery, enrol
-from .inputs import ModelInput, default_capacity, model_frames, model_input
+from .inputs import ModelInput, default_context, model_frames, model_input
 from .result import Result, Total
 from .stream import Answers, run
 from .truth import match_labels
@@ -12,7 +12,7 @@ __all__ = [
     "ModelInput",
     "Result",
     "Total",
-    "default_capacity",
+    "default_context",
     "enrol",
     "match_labels",
     "model_frames",

@@ -94,15 +94,15 @@ def persons(sources: Sequence[str], session: str | None = None) -> Iterator[tupl
 
 
 def _sum_of_embeddings(
-    model: TemporalModel, frames: NDArray[np.float32], capacity: int, dtype: Dtype
+    model: TemporalModel, frames: NDArray[np.float32], context: int, dtype: Dtype
 ) -> NDArray[np.float64]:
     try:
-        rows = model.embeddings(frames, capacity=capacity, dtype=dtype)
+        rows = model.embeddings(frames, context=context, dtype=dtype)
         return np.asarray(rows.sum(axis=0, dtype=np.float64))
     except ResultOverflowError:  # somewhere; frame by frame says where
         pass
     total = np.zeros(model.embed_dim, dtype=np.float64)
-    stream = model.stream(capacity=capacity, dtype=dtype)
+    stream = model.stream(context=context, dtype=dtype)
     for frame in frames:
         with contextlib.suppress(ResultOverflowError):
             stream.push(frame)
@@ -115,7 +115,7 @@ def enrol(
     model: TemporalModel,
     recordings: Iterable[tuple[str, Recording]],
     *,
-    capacity: int,
+    context: int,
     dtype: Dtype = "float32",
     select: Sequence[int] | None = None,
 ) -> Gallery:
@@ -130,7 +130,7 @@ def enrol(
     sums: dict[str, NDArray[np.float64]] = {}
     for name, recording in recordings:
         stretches = model_input(model, recording, select).stretches()
-        parts = [_sum_of_embeddings(model, frames, capacity, dtype) for frames in stretches]
+        parts = [_sum_of_embeddings(model, frames, context, dtype) for frames in stretches]
         total = np.sum(parts, axis=0) if parts else np.zeros(model.embed_dim)
         sums[name] = sums[name] + total if name in sums else total
     if not sums:

@@ -12,14 +12,14 @@ from aether_temporal.model import TemporalModel
 from aether_temporal.recordings import Recording, RecordingShapeError, resample
 from aether_temporal.settings import TimingSettings
 
-DEFAULT_CAPACITY = 256
+DEFAULT_CONTEXT = 256
 
 
-def default_capacity(model: TemporalModel) -> int:
+def default_context(model: TemporalModel) -> int:
     """The history that the blob states, else 256 frames."""
     settings = model.settings
     history = None if settings is None or settings.pattern is None else settings.pattern.history
-    return history or DEFAULT_CAPACITY
+    return history or DEFAULT_CONTEXT
 
 
 def subcarriers_of(model: TemporalModel, pairs: int) -> Sequence[int] | None:

@@ -27,7 +27,7 @@ def run_live(
     model: TemporalModel,
     file: BinaryIO,
     *,
-    capacity: int | None = None,
+    context: int | None = None,
     dtype: Dtype = "float32",
     gallery: Gallery | None = None,
     select: Sequence[int] | None = None,
@@ -38,7 +38,7 @@ def run_live(
     Frames of the first sender whose size suits the model are taken, the rest dropped and counted. The frames are kept
     for the result: some hundred bytes each. RecordingFormatError when the input ends without one.
     """
-    answers = Answers(model, capacity=capacity, dtype=dtype, gallery=gallery)
+    answers = Answers(model, context=context, dtype=dtype, gallery=gallery)
     source = _Source(model, select)
     frames: list[NDArray[np.float32]] = []
     scores: list[NDArray[np.float32]] = []

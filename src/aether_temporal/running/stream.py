@@ -14,7 +14,7 @@ from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Drop, Recording
 
 from .gallery import Gallery
-from .inputs import ModelInput, default_capacity, model_input
+from .inputs import ModelInput, default_context, model_input
 from .result import Result
 from .truth import match_labels, match_person
 
@@ -40,7 +40,7 @@ class Answers:
         self,
         model: TemporalModel,
         *,
-        capacity: int | None = None,
+        context: int | None = None,
         dtype: Dtype = "float32",
         gallery: Gallery | None = None,
     ):
@@ -51,7 +51,7 @@ class Answers:
             )
         self.names = answer_names(model, gallery)
         self._gallery = gallery
-        self._stream = model.stream(capacity=default_capacity(model) if capacity is None else capacity, dtype=dtype)
+        self._stream = model.stream(context=default_context(model) if context is None else context, dtype=dtype)
         self._index = 0
 
     def reset(self) -> None:
@@ -122,7 +122,7 @@ def run(
     model: TemporalModel,
     recording: Recording | ModelInput,
     *,
-    capacity: int | None = None,
+    context: int | None = None,
     dtype: Dtype = "float32",
     gallery: Gallery | None = None,
     select: Sequence[int] | None = None,
@@ -132,7 +132,7 @@ def run(
 ) -> Result:
     """Streams the recording through the model, from the beginning.
 
-    capacity: frames a query sees (None: the blob's history, else 256); dtype: of the cache. select: which features or I/Q
+    context: frames a query sees (None: the blob's history, else 256); dtype: of the cache. select: which features or I/Q
     pairs make a frame (a ModelInput has them already). Frames are put on a grid where the blob asks for one, and the
     stream begins anew after a gap. lag: the answer after a frame is compared with the label of so many frames before (a
     model that describes the middle of what it has seen); None: as the blob says. `pace(t)` is called before frame t (to
@@ -143,7 +143,7 @@ def run(
     given = recording if isinstance(recording, ModelInput) else model_input(model, recording, select)
     recording, frames, begins = given.recording, given.frames, set(given.begins)
     lag = model.delay if lag is None else lag
-    answers = Answers(model, capacity=capacity, dtype=dtype, gallery=gallery)
+    answers = Answers(model, context=context, dtype=dtype, gallery=gallery)
     truth, unmatched = truth_of(answers.names, recording, gallery is not None, lag)
     scores = np.zeros((len(frames), len(answers.names)), dtype=np.float32)
     latency = np.zeros(len(frames), dtype=np.float64)

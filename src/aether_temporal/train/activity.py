@@ -34,7 +34,7 @@ DELAY = 25
 """The answer after a frame describes the middle of the 50 frames that end with it."""
 
 WARM_UP = 49
-CAPACITY = 128
+CONTEXT = 128
 LONG_CROP = 160
 HELD_OUT = 5
 """Every fifth recording is held out to measure how sure the model may be."""
@@ -118,12 +118,12 @@ def read_activities(
 
 
 def network_shape(input_dim: int, n_classes: int) -> NetworkConfig:
-    """Two layers of width 32; everything a query sees lies within CAPACITY frames."""
+    """Two layers of width 32; everything a query sees lies within CONTEXT frames."""
     return NetworkConfig(
         input_dim=input_dim,
         n_classes=n_classes,
         width=32,
-        pattern=PatternSettings(history=CAPACITY, global_tokens=()),
+        pattern=PatternSettings(history=CONTEXT, global_tokens=()),
         gain="mean",
         stem_taps=16,
         stem_activation="relu",
@@ -260,7 +260,7 @@ def calibrate(dataset: Dataset, recipe: Recipe, *, run: Run, **training: Any) ->
     blob = train(rest, recipe, checkpoint="calibration.pt", title="to calibrate", run=run, **training)
     model = TemporalModel.from_blob(blob)
     with run.writing():
-        given = stored(answers(model, held, delay=DELAY, warm_up=WARM_UP, capacity=CAPACITY), run.folder)
+        given = stored(answers(model, held, delay=DELAY, warm_up=WARM_UP, context=CONTEXT), run.folder)
     found = fit_temperature(given)
     return (
         Calibration(
@@ -271,7 +271,7 @@ def calibrate(dataset: Dataset, recipe: Recipe, *, run: Run, **training: Any) ->
             calibration_error(given, found),
             len(given),
         ),
-        score(model, held, delay=DELAY, capacity=CAPACITY),
+        score(model, held, delay=DELAY, context=CONTEXT),
     )
 
 
@@ -328,10 +328,10 @@ def train_activity(
         blob = with_temperature(blob, calibration.temperature)
     model = TemporalModel.from_blob(blob)
     parts = parts_of(dataset, split)
-    scores = {name: score(model, part, delay=DELAY, capacity=CAPACITY) for name, part in parts.items()}
+    scores = {name: score(model, part, delay=DELAY, context=CONTEXT) for name, part in parts.items()}
     temperatures = (1.0,) if calibration is None else (1.0, calibration.temperature)
     sure = {
-        name: confidence(answers(plain, part, delay=DELAY, warm_up=WARM_UP, capacity=CAPACITY), temperatures)
+        name: confidence(answers(plain, part, delay=DELAY, warm_up=WARM_UP, context=CONTEXT), temperatures)
         for name, part in parts.items()
     }
     uncalibrated = {name: found[0].error for name, found in sure.items()}
@@ -381,7 +381,7 @@ def cross_validate(
         rest, held = split.parts(dataset)
         title = f"fold {number + 1} of {folds}"
         blob = train(rest, recipe, checkpoint=f"fold{number + 1}.pt", title=title, **training)
-        scores = score(TemporalModel.from_blob(blob), held, delay=DELAY, capacity=CAPACITY)
+        scores = score(TemporalModel.from_blob(blob), held, delay=DELAY, context=CONTEXT)
         found.append((scores, held))
         if on_fold is not None:
             on_fold(number, scores)

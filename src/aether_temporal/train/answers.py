@@ -40,19 +40,19 @@ class Answers:
             yield Answers(self.logits[start : start + rows], self.truth[start : start + rows])
 
 
-def logits_of(model: TemporalModel, frames: NDArray[np.float32], capacity: int | None) -> NDArray[np.float32]:
-    """`model.forward` of a recording that may be long: where a capacity bounds what is seen, by a stream, whose answers
+def logits_of(model: TemporalModel, frames: NDArray[np.float32], context: int | None) -> NDArray[np.float32]:
+    """`model.forward` of a recording that may be long: where a context bounds what is seen, by a stream, whose answers
     are the same bits."""
-    if capacity is None or len(frames) <= _AT_ONCE:
-        return model.forward(frames, capacity)
-    stream, found = model.stream(capacity), np.empty((len(frames), model.n_classes), np.float32)
+    if context is None or len(frames) <= _AT_ONCE:
+        return model.forward(frames, context)
+    stream, found = model.stream(context), np.empty((len(frames), model.n_classes), np.float32)
     for index, frame in enumerate(frames):
         found[index] = stream.push(frame)
     return found
 
 
 def answers(
-    model: TemporalModel, tracks: Sequence[Track], *, delay: int, warm_up: int, capacity: int | None = None
+    model: TemporalModel, tracks: Sequence[Track], *, delay: int, warm_up: int, context: int | None = None
 ) -> Iterator[Answers]:
     """Recording by recording, what the core answers after every frame from `warm_up` on, against the label `delay`
     frames before. ValueError, at the end: no frame with a label."""
@@ -62,7 +62,7 @@ def answers(
         labels = np.asarray(track.labels[begin - delay : max(0, len(track) - delay)])
         known = labels >= 0
         if known.any():
-            found = logits_of(model, track.frames, capacity)[begin:]
+            found = logits_of(model, track.frames, context)[begin:]
             count += int(known.sum())
             yield Answers(found if known.all() else found[known], labels[known].astype(kind))
     if not count:

@@ -31,7 +31,7 @@ from .scoring import Scores, score
 SUBCARRIERS = 52
 DELAY = 25
 WARM_UP = 49
-CAPACITY = 128
+CONTEXT = 128
 STEPS = 3000
 TEST_SEED = 1_000_000
 """Recordings from this seed on are for scoring; training seeds stay below."""
@@ -59,7 +59,7 @@ def network_shape() -> NetworkConfig:
         input_dim=SUBCARRIERS,
         n_classes=len(ACTIVITIES),
         width=32,
-        pattern=PatternSettings(history=CAPACITY, global_tokens=()),
+        pattern=PatternSettings(history=CONTEXT, global_tokens=()),
         gain="mean",
         stem_taps=24,
         stem_activation="relu",
@@ -106,11 +106,11 @@ def train_demo(
     blob = train(executions, text, seed=recipe.seed, config=recipe.fit, **training)
     model = TemporalModel.from_blob(blob)
     unseen = simulated_executions(TEST_SEED, recipe.test_recordings, show_progress=show_progress)
-    scores = score(model, unseen, delay=DELAY, capacity=CAPACITY)
+    scores = score(model, unseen, delay=DELAY, context=CONTEXT)
     if run is not None:
         run.write("model.rvne", blob.serialize())
         run.write("result.json", {"bytes": len(blob.serialize()), "scores": {UNSEEN: scores.document()}})
-        given = answers(model, unseen, delay=DELAY, warm_up=WARM_UP, capacity=CAPACITY)
+        given = answers(model, unseen, delay=DELAY, warm_up=WARM_UP, context=CONTEXT)
         draw_run(run, ACTIVITIES, {UNSEEN: scores}, {UNSEEN: confidence(given, [1.0])})
     if out is not None:
         blob.save(out)

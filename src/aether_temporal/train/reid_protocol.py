@@ -154,9 +154,9 @@ def cut(dataset: Dataset, length: int) -> Part:
 # -- three ways to compare windows ------------------------------------------------------------------------------------
 
 
-def embeddings(model: TemporalModel, frames: Iterable[NDArray[np.float32]], capacity: int) -> Array:
+def embeddings(model: TemporalModel, frames: Iterable[NDArray[np.float32]], context: int) -> Array:
     """What the core embeds each window [length, F] as, a stream of its own for each: [n, E]."""
-    return np.stack([model.embeddings(window, capacity=capacity)[-1] for window in frames]).astype(np.float64)
+    return np.stack([model.embeddings(window, context=context)[-1] for window in frames]).astype(np.float64)
 
 
 def profiles(frames: Stack) -> Array:

@@ -73,7 +73,7 @@ def score(
     *,
     delay: int,
     window: int = WINDOW,
-    capacity: int | None = None,
+    context: int | None = None,
 ) -> Scores:
     """Windows of `window` frames, one after the other from a recording's first frame (the rest left out): the truth is
     the window's most frequent label, the answer the model's largest logit after the window's last frame. Frames without
@@ -82,7 +82,7 @@ def score(
     confusion = np.zeros((classes, classes), dtype=np.int64)
     fresh = frames = delayed = frame_count = delayed_count = 0
     for track in tracks:
-        answers = logits_of(model, track.frames, capacity).argmax(axis=1)
+        answers = logits_of(model, track.frames, context).argmax(axis=1)
         frames += int((answers == track.labels).sum())
         frame_count += int((track.labels >= 0).sum())
         late = track.labels[: max(0, len(answers) - delay)]
@@ -95,7 +95,7 @@ def score(
         np.add.at(confusion, (truth[known], answers[window - 1 :: window][known]), 1)
         for index in known.tolist():
             part = track.frames[index * window : (index + 1) * window]
-            fresh += int(model.forward(part, capacity)[-1].argmax() == truth[index])
+            fresh += int(model.forward(part, context)[-1].argmax() == truth[index])
     windows = int(confusion.sum())
     if not windows or not delayed_count:
         raise ValueError(f"labels: expected at least one window of {window} frames with one, found none")

@@ -222,7 +222,7 @@ esp_err_t ruv_temporal_info(const ruv_temporal_ctx_t *ctx, ruv_temporal_info_t *
     info->input_dim = model->header.input_dim;
     info->n_classes = model->header.n_classes;
     info->embed_dim = (uint32_t)model->embed_dim;
-    info->window_len = (uint32_t)ctx->classifier->stream.capacity;
+    info->window_len = (uint32_t)ctx->classifier->stream.context;
     info->csi_pairs = model->subcarriers != NULL ? model->n_pairs : model->header.input_dim;
     info->period_us = model->resample_period;
     info->delay = model->delay;
