@@ -84,11 +84,19 @@ void heap_caps_free(void *ptr) {
 /* Time. */
 
 static int64_t jumped;
+static int stopped;
 
 int64_t esp_timer_get_time(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    struct timespec t = {0, 0};
+    if (!__atomic_load_n(&stopped, __ATOMIC_SEQ_CST)) {
+        clock_gettime(CLOCK_MONOTONIC, &t);
+    }
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000 + __atomic_load_n(&jumped, __ATOMIC_SEQ_CST);
+}
+
+void fake_clock_stop(int64_t microseconds) {
+    __atomic_store_n(&jumped, microseconds, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&stopped, 1, __ATOMIC_SEQ_CST);
 }
 
 void fake_clock_jump(int64_t microseconds) {

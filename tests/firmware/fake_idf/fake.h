@@ -10,7 +10,10 @@
 extern unsigned char fake_flash[2][FAKE_SLOT_BYTES];
 void fake_flash_there(unsigned slot, bool there);
 
-/* Added to the time from now on. */
+/* The time since the start, from now on: it stands still but for fake_clock_jump. */
+void fake_clock_stop(int64_t microseconds);
+
+/* Added to the time. */
 void fake_clock_jump(int64_t microseconds);
 
 /* Allocations and mappings that are open, and tasks that live. */
