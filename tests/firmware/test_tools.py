@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ TOOLS = ROOT / "tools"
 
 def tool(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(TOOLS / name), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
 
 def bare(name: str, *arguments: str, folders: tuple[Path, ...] = ()) -> subprocess.CompletedProcess[str]:
@@ -28,7 +28,7 @@ def bare(name: str, *arguments: str, folders: tuple[Path, ...] = ()) -> subproce
     code = f"import runpy, sys; sys.path[:0] = {paths!r}; sys.argv = {[name, *arguments]!r}; "
     code += f"runpy.run_path({str(TOOLS / name)!r}, run_name='__main__')"
     command = [sys.executable, "-I", "-S", "-c", code]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
 
 @pytest.mark.parametrize("name", ["aarch64", "wasm32", "wasm32-simd", "x86-64", "nonsense"])
@@ -71,13 +71,11 @@ def test_results_that_cannot_be_written_are_refused_at_once(what: str, tmp_path:
     if what == "in /proc" and not Path("/proc/self").exists():
         pytest.skip("/proc")
     work = tmp_path / "work"
-    began = time.monotonic()
     done = tool("parity", "--work", work, "--json", path)
-    assert time.monotonic() - began < 20  # the matrix takes minutes
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"--json: expected a file that can be written, found {path} (")
     assert len(done.stderr.splitlines()) == 1
-    assert not work.exists()
+    assert not work.exists(), "something was built before the output was checked"
 
 
 def test_a_page_that_is_made_of_a_part_is_refused_at_once() -> None:
@@ -100,23 +98,29 @@ def test_looking_at_an_output_changes_nothing(tmp_path: Path) -> None:
     assert not new.exists()
 
 
-def test_an_error_lets_nothing_begin_any_more() -> None:
+def test_after_an_error_no_further_job_begins() -> None:
     """What is running is waited for: a later build may write the same files."""
-    running = threading.Event()
+    submitted = threading.Event()
+    jobs: list[Future[None]] = []
     ended: list[str] = []
 
+    def until_cancelled() -> None:
+        submitted.wait()
+        while not jobs[-1].cancelled():
+            time.sleep(0.001)
+
     def fail() -> None:
-        running.wait(10)
+        submitted.wait()
         raise BuildError("first")
 
     def slow() -> None:
-        running.set()
-        time.sleep(0.3)
+        until_cancelled()
         ended.append("slow")
 
     with ThreadPoolExecutor(2) as pool:
-        jobs = [pool.submit(fail), pool.submit(slow), *(pool.submit(time.sleep, 0.2) for _ in range(50))]
+        jobs += [pool.submit(fail), pool.submit(slow), *(pool.submit(until_cancelled) for _ in range(50))]
+        submitted.set()
         with pytest.raises(BuildError, match="first"):
             finish(jobs)
         assert ended == ["slow"]
-        assert sum(job.cancelled() for job in jobs) > 40
+        assert sum(job.cancelled() for job in jobs) >= 49
