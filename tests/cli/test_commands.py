@@ -97,7 +97,7 @@ def test_demo(tmp_path: Path) -> None:
     chance = 1 / 5
     assert summary["accuracy"]["fraction"] > 3 * chance
     again = call_json("run", "demo", tmp_path / "demo.npz")["recordings"][0]
-    assert again["answers"] == summary["answers"]
+    assert again["predictions"] == summary["predictions"]
     before = (tmp_path / "demo.npz").read_bytes()
     assert "--force replaces it" in call("demo", "--seed", 1, "--save", tmp_path / "demo.npz", code=2).stderr
     assert (tmp_path / "demo.npz").read_bytes() == before

@@ -101,7 +101,7 @@ def test_csi_text_on_standard_input(tmp_path: Path) -> None:
     assert summary["frame_rate_hz"] == pytest.approx(50)
     (tmp_path / "recording.csv").write_bytes(b"".join(lines))
     stored = json.loads(call("run", model, tmp_path / "recording.csv", "--json").stdout)["recordings"][0]
-    assert stored["answers"] == summary["answers"]
+    assert stored["predictions"] == summary["predictions"]
     assert stored["mean_margin"] == pytest.approx(summary["mean_margin"])
     code, _, error = finished("run", model, "-", stdin=b"nothing of use\n")
     assert code == 2

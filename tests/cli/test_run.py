@@ -17,9 +17,9 @@ from aether_temporal import InvalidArgumentError, TemporalModel, WeightBlob
 from aether_temporal.cli.live import Panel
 from aether_temporal.recordings import Recording, RecordingShapeError, open_recording
 from aether_temporal.running import Gallery, enrol, match_labels, model_frames, run
+from aether_temporal.running.label_matching import match_subject
 from aether_temporal.running.live_text import run_live
-from aether_temporal.running.stream import Answer
-from aether_temporal.running.truth import match_person
+from aether_temporal.running.stream import Prediction
 
 
 def test_a_run_gives_the_bits_of_forward(tmp_path: Path) -> None:
@@ -36,14 +36,14 @@ def test_margins_and_tally_by_hand(tmp_path: Path) -> None:
     model = TemporalModel.from_blob(make_blob())
     recording = open_recording(save_recordings(tmp_path), recording="a")
     seen: list[Any] = []
-    result = run(model, recording, on_answer=seen.append)
+    result = run(model, recording, on_prediction=seen.append)
     assert recording.labels is not None
     right: dict[str, list[int]] = {}
     for t, row in enumerate(result.scores.tolist()):
         ordered = sorted(row, reverse=True)
         assert seen[t].best == row.index(ordered[0])
         assert seen[t].margin == pytest.approx(ordered[0] - ordered[1])
-        assert seen[t].truth == recording.labels[t]
+        assert seen[t].label == recording.labels[t]
         if recording.labels[t] >= 0:
             entry = right.setdefault(result.names[recording.labels[t]], [0, 0])
             entry[0] += seen[t].best == recording.labels[t]
@@ -52,19 +52,19 @@ def test_margins_and_tally_by_hand(tmp_path: Path) -> None:
     np.testing.assert_allclose(result.margins, [answer.margin for answer in seen], rtol=1e-6)
     accuracy = result.summary()["accuracy"]
     assert accuracy["frames"] == int((recording.labels >= 0).sum())
-    assert accuracy["right"] == sum(entry[0] for entry in right.values())
+    assert accuracy["correct"] == sum(entry[0] for entry in right.values())
 
 
 def test_windows_by_hand(tmp_path: Path) -> None:
     model = TemporalModel.from_blob(make_blob())
     result = run(model, open_recording(save_recordings(tmp_path), recording="a"))
-    assert result.truth is not None
+    assert result.labels is not None
     right = windows = 0
     for begin in range(0, 70 - 9, 10):
-        labels = [int(label) for label in result.truth[begin : begin + 10] if label >= 0]
+        labels = [int(label) for label in result.labels[begin : begin + 10] if label >= 0]
         most = max(labels.count(label) for label in labels)
         truth = min(label for label in labels if labels.count(label) == most)
-        right += truth == result.answers[begin + 9]
+        right += truth == result.predictions[begin + 9]
         windows += 1
     assert result.windows(10) == (right, windows)
     assert windows == 7
@@ -76,17 +76,17 @@ def test_labels_match_classes_by_name() -> None:
     assert match_labels(["seated", "standing_up"], labels) == [0, 1, None, None]
     assert match_labels(["walk", "walk_fast"], ["WALK_FAST_RX", "WALK_SLOW", "walking"]) == [1, 0, None]
     assert match_labels(["0", "1"], ["1", "2"]) == [1, None]
-    assert match_person(["3", "person 7"], "7") == 1
-    assert match_person(["3", "person 7"], "person3") == 0
-    assert match_person(["3", "person 7"], "8") is None
+    assert match_subject(["3", "person 7"], "7") == 1
+    assert match_subject(["3", "person 7"], "person3") == 0
+    assert match_subject(["3", "person 7"], "8") is None
 
 
 def test_names_of_any_script_match_themselves_alone() -> None:
-    assert match_person(["Jörg", "Jürg"], "Jürg") == 1
-    assert match_person(["Jörg"], "Jürg") is None
-    assert match_person(["J\u00f6rg"], "Jo\u0308RG") == 0  # composed, and decomposed
-    assert match_person(["日本", "राम"], "राम") == 1
-    assert match_person(["a-b", "a b"], "a b") == 1  # the very same name first
+    assert match_subject(["Jörg", "Jürg"], "Jürg") == 1
+    assert match_subject(["Jörg"], "Jürg") is None
+    assert match_subject(["J\u00f6rg"], "Jo\u0308RG") == 0  # composed, and decomposed
+    assert match_subject(["日本", "राम"], "राम") == 1
+    assert match_subject(["a-b", "a b"], "a b") == 1  # the very same name first
     assert match_labels(["走る", "座る"], ["座る_RX", "座", "走る"]) == [1, None, 0]
 
 
@@ -94,7 +94,7 @@ SUMMARY_KEYS = {
     "source": str,
     "recording": str,
     "format": str,
-    "person": str,
+    "subject": str,
     "session": str,
     "frames": int,
     "duration_s": float,
@@ -102,7 +102,7 @@ SUMMARY_KEYS = {
     "dropped": dict,
     "notes": list,
     "latency": dict,
-    "answers": dict,
+    "predictions": dict,
     "majority": str,
     "mean_margin": float,
     "accuracy": dict,
@@ -113,7 +113,7 @@ def test_json_for_machines(tmp_path: Path) -> None:
     """The keys are an interface: whoever changes them changes this test and says so."""
     document = call_json("run", save_model(tmp_path), save_recordings(tmp_path), "--recording", "c", "--context", 32)
     assert list(document) == [
-        "model", "kernels", "context", "dtype", "enrolled", "lag", "recordings", "total",
+        "model", "kernels", "context", "dtype", "enrolled", "label_delay", "recordings", "total",
     ]  # fmt: skip
     assert (document["context"], document["dtype"], document["enrolled"]) == (32, "float32", None)
     (summary,) = document["recordings"]
@@ -123,7 +123,7 @@ def test_json_for_machines(tmp_path: Path) -> None:
     assert summary["latency"]["period_us"] == pytest.approx(20_000)
     accuracy = summary["accuracy"]
     assert set(accuracy) == {
-        "right", "frames", "fraction", "balanced", "windows", "by_class", "recordings_right", "recordings",
+        "correct", "frames", "fraction", "balanced", "windows", "by_class", "recordings_correct", "recordings",
         "unmatched_labels",
     }  # fmt: skip
     assert accuracy["frames"] == 30  # TURN_A is turn, OTHER is no class
@@ -137,7 +137,7 @@ def test_jsonl_has_a_line_a_frame_and_the_summary_last(tmp_path: Path) -> None:
     out = call("run", save_model(tmp_path), save_recordings(tmp_path), "--recording", "b", "--jsonl").stdout
     *frames, last = [json.loads(line) for line in out.splitlines()]
     assert [frame["frame"] for frame in frames] == list(range(50))
-    assert set(frames[0]) == {"frame", "answer", "margin", "scores", "latency_us", "truth"}
+    assert set(frames[0]) == {"frame", "prediction", "margin", "scores", "latency_us", "label"}
     assert list(last) == ["summary"]
     assert last["summary"]["total"]["frames"] == 50
 
@@ -148,7 +148,7 @@ def test_all_and_sessions(tmp_path: Path) -> None:
     assert [entry["recording"] for entry in document["recordings"]] == ["a", "b", "c"]
     total = document["total"]
     assert (total["recordings"], total["frames"]) == (3, 180)
-    for key in ("right", "frames"):
+    for key in ("correct", "frames"):
         assert total["accuracy"][key] == sum(entry["accuracy"][key] for entry in document["recordings"])
     document = call_json("run", model, recordings, "--all", "--session", "1")
     assert [entry["recording"] for entry in document["recordings"]] == ["c"]
@@ -162,7 +162,7 @@ def test_plain_output_where_there_is_no_terminal(tmp_path: Path) -> None:
     out = call("run", save_model(tmp_path), save_recordings(tmp_path), "--recording", "c").stdout
     assert "\x1b" not in out
     assert "\r" not in out
-    assert "truth turn" in out.splitlines()[0]
+    assert "label turn" in out.splitlines()[0]
     assert "c: 60 frames in 1.2 s, 50 a second" in out
     assert "dropped   nothing" in out
     assert "not classes of this model: OTHER" in out
@@ -203,7 +203,7 @@ def test_enrolled_persons(tmp_path: Path) -> None:
     from_file = call_json("run", model, recordings, "--recording", "c", "--enroll", gallery)
     at_once = call_json("run", model, recordings, "--recording", "c", "--enroll", recordings, "--enroll-session", "0")
     assert from_file["enrolled"] == 2
-    assert from_file["recordings"][0]["answers"] == at_once["recordings"][0]["answers"]
+    assert from_file["recordings"][0]["predictions"] == at_once["recordings"][0]["predictions"]
     assert from_file["recordings"][0]["accuracy"]["by_class"].keys() == {"4"}
     named = call_json(
         "run",
@@ -216,7 +216,7 @@ def test_enrolled_persons(tmp_path: Path) -> None:
         "--enroll",
         f"bob={_one(tmp_path, 70)}",
     )
-    assert set(named["recordings"][0]["answers"]) <= {"ada", "bob"}
+    assert set(named["recordings"][0]["predictions"]) <= {"ada", "bob"}
 
 
 def test_a_gallery_is_enrolled_alone_and_whole(tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ def test_a_model_without_embedding_cannot_enrol(tmp_path: Path) -> None:
 def test_classes_without_names_are_numbers(tmp_path: Path) -> None:
     call("init", tmp_path / "plain.rvne", "--input-dim", 6, "--classes", 3)
     document = call_json("run", tmp_path / "plain.rvne", save_recordings(tmp_path), "--recording", "a")
-    assert set(document["recordings"][0]["answers"]) <= {"0", "1", "2"}
+    assert set(document["recordings"][0]["predictions"]) <= {"0", "1", "2"}
     assert document["recordings"][0]["accuracy"] is None
 
 
@@ -303,7 +303,7 @@ def test_plot_draws_a_picture(tmp_path: Path, ending: str) -> None:
 WRONG_PLOTS = {
     "an unknown ending": ("x.mp3", "plot: expected a file ending such as .png, .svg or .pdf, found 'x.mp3'"),
     "no ending": ("x", "plot: expected a file ending such as .png"),
-    "no such folder": ("absent/x.png", "plot: expected a file in a folder that is there"),
+    "no such folder": ("absent/x.png", "plot: expected a file in an existing folder"),
     "a folder": ("folder.png", "is a directory"),
 }
 
@@ -381,18 +381,18 @@ def test_wrong_models(tmp_path: Path) -> None:
     assert "expected a blob file" in call("run", tmp_path, recordings, code=2).stderr
 
 
-def test_lag_compares_with_the_label_of_earlier_frames(tmp_path: Path) -> None:
+def test_label_delay_compares_with_the_label_of_earlier_frames(tmp_path: Path) -> None:
     model = TemporalModel.from_blob(make_blob())
     recording = open_recording(save_recordings(tmp_path), recording="a")
     assert recording.labels is not None
-    result = run(model, recording, lag=10)
-    assert result.truth is not None
-    assert (result.truth[:10] == -1).all()
-    assert np.array_equal(result.truth[10:], recording.labels[:-10])
-    whole = run(model, recording, lag=700)
-    assert whole.truth is None
-    document = call_json("run", save_model(tmp_path), tmp_path / "set.npz", "--recording", "a", "--lag", 10)
-    assert document["lag"] == 10
+    result = run(model, recording, label_delay=10)
+    assert result.labels is not None
+    assert (result.labels[:10] == -1).all()
+    assert np.array_equal(result.labels[10:], recording.labels[:-10])
+    whole = run(model, recording, label_delay=700)
+    assert whole.labels is None
+    document = call_json("run", save_model(tmp_path), tmp_path / "set.npz", "--recording", "a", "--label-delay", 10)
+    assert document["label_delay"] == 10
     assert document["recordings"][0]["accuracy"]["frames"] == int((recording.labels[:-10] >= 0).sum())
 
 
@@ -441,7 +441,7 @@ def test_a_frame_that_overflows_is_dropped_and_counted(tmp_path: Path) -> None:
     np.savez(tmp_path / "kept.npz", amp=amp[keep], labels=labels[keep], label_names=names, t=times[keep])
     model = TemporalModel.from_blob(make_blob())
     seen: list[Any] = []
-    result = run(model, open_recording(tmp_path / "all.npz"), on_answer=seen.append)
+    result = run(model, open_recording(tmp_path / "all.npz"), on_prediction=seen.append)
     without = run(model, open_recording(tmp_path / "kept.npz"))
     assert result.scores.tobytes() == without.scores.tobytes()
     assert result.tally() == without.tally()
@@ -483,7 +483,7 @@ def test_timestamps_that_go_back_are_noted(tmp_path: Path) -> None:
 
 def test_a_display_without_room_for_bars_keeps_names_and_numbers() -> None:
     names = ("seated", "sitting_down", "standing_up")
-    answer = Answer(0, np.array([1.5, -2.25, 0.5], np.float32), 0, 1.0, 1e-4, 0)
+    answer = Prediction(0, np.array([1.5, -2.25, 0.5], np.float32), 0, 1.0, 1e-4, 0)
     for width, bars in ((44, False), (100, True)):
         out = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
         recording = Recording(source="x", name="", format="npy", frames=np.ones((3, 6), np.float32), frame_rate=50.0)
@@ -528,13 +528,13 @@ def test_names_are_neither_markup_nor_commands_to_the_terminal(tmp_path: Path) -
     assert "\x1b" not in error
 
 
-def test_the_lag_is_what_the_blob_says_unless_told_otherwise(tmp_path: Path) -> None:
+def test_label_delay_defaults_to_the_blobs(tmp_path: Path) -> None:
     frames = np.random.default_rng(0).uniform(1, 20, (60, 56)).astype(np.float32)
     labels = np.repeat([0, 1], 30)
     np.savez(tmp_path / "set.npz", amp=frames, labels=labels, label_names=["seated", "walking"], rate_hz=100.0)
     told = call_json("run", "activity", tmp_path / "set.npz")
-    assert told["lag"] == 25
+    assert told["label_delay"] == 25
     assert told["recordings"][0]["accuracy"]["frames"] == 35
-    plain = call_json("run", "activity", tmp_path / "set.npz", "--lag", 0)
-    assert plain["lag"] == 0
+    plain = call_json("run", "activity", tmp_path / "set.npz", "--label-delay", 0)
+    assert plain["label_delay"] == 0
     assert plain["recordings"][0]["accuracy"]["frames"] == 60

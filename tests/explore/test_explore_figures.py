@@ -54,7 +54,7 @@ def test_windows_are_those_of_a_run(tmp_path: Path, window: int) -> None:
 def test_confusion_of_persons(tmp_path: Path) -> None:
     path = save_sessions(tmp_path / "a.npz")
     recordings = list(open_recordings(path))
-    gallery = enrol(MODEL, [(r.person or "", r) for r in recordings[:2]], context=40)
+    gallery = enrol(MODEL, [(r.subject or "", r) for r in recordings[:2]], context=40)
     found = confuse(MODEL, recordings[2:], context=40, gallery=gallery)
     assert found.names == ("ann", "ben")
     assert found.counts.sum() == 120

@@ -124,7 +124,7 @@ def test_drift_with_a_gallery_by_hand(tmp_path: Path) -> None:
     """Cosine, margin and hits of windows of 25, from embeddings that a stream gave one by one."""
     model = TemporalModel.from_blob(full_blob(PATTERN))
     recordings = list(open_recordings(save_sessions(tmp_path / "a.npz")))
-    gallery = enrol(model, [(r.person or "", r) for r in recordings[:2]], context=40)
+    gallery = enrol(model, [(r.subject or "", r) for r in recordings[:2]], context=40)
     found = drift(model, recordings, window=25, gallery=gallery, context=40)
 
     def embedded(recording: Recording) -> np.ndarray:
@@ -143,7 +143,7 @@ def test_drift_with_a_gallery_by_hand(tmp_path: Path) -> None:
     ]
     for index, recording in enumerate(recordings):
         cosine = embedded(recording) @ means.T
-        own = ("ann", "ben").index(recording.person or "")
+        own = ("ann", "ben").index(recording.subject or "")
         pieces = found.sessions[index // 2].parts[index % 2].pieces
         assert [piece.frames for piece in pieces] == [25, 25, 10]
         for piece, at in zip(pieces, (0, 25, 50), strict=True):

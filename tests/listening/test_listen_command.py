@@ -302,7 +302,7 @@ def test_the_simulated_node_is_heard_and_replayed(tmp_path: Path) -> None:
         for file in ("x.pcap", "saved.npz")
     ]
     for replay in replays:
-        del replay["latency_us"], replay["truth"]
+        del replay["latency_us"], replay["label"]
     assert replays[0] == replays[1]
 
 

@@ -80,7 +80,7 @@ def test_persons_and_pairs(tmp_path: Path, order: str) -> None:
     )
     recording = open_recording(path, recording="person3/session1")
     assert np.array_equal(recording.iq, iq[4:9])  # type: ignore[arg-type]
-    assert recording.person == "3"
+    assert recording.subject == "3"
     assert recording.session == "1"
     assert recording.is_raw
     assert recording.width == 4

@@ -39,7 +39,7 @@ def test_recordings_of_any_format_get_person_session_and_label(folder: Path) -> 
     assert is_manifest(table)
     assert not is_manifest(folder / "anna.csv")
     found = list(open_all(table))
-    assert [(r.person, r.session, len(r)) for r in found] == [
+    assert [(r.subject, r.session, len(r)) for r in found] == [
         ("anna", "monday", 12),
         ("ben", "monday", 20),
         ("anna", "5", 5),

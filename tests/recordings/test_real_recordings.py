@@ -39,7 +39,7 @@ def test_person_set(recordings_dir: Path) -> None:
         assert np.array_equal(recording.iq, raw["iq"][begin:end])  # type: ignore[arg-type]
         assert recording.timestamps is not None
         assert np.array_equal(recording.timestamps, raw["t"][begin:end].astype(np.float64))
-        assert (recording.person, recording.session) == (str(raw["rec_person"][index]), str(raw["rec_session"][index]))
+        assert (recording.subject, recording.session) == (str(raw["rec_person"][index]), str(raw["rec_session"][index]))
         exact = np.sqrt((raw["iq"][begin:end].astype(np.float64) ** 2).sum(axis=2)).astype(np.float32)
         assert np.array_equal(recording.features(), exact)
         assert np.array_equal(recording.features([51, 0]), exact[:, [51, 0]])

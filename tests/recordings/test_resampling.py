@@ -116,7 +116,7 @@ def _recording(stamps: list[float], labels: list[int] | None = None) -> Recordin
         timestamps=np.array(stamps),
         labels=None if labels is None else np.array(labels),
         label_names=("a", "b", "c"),
-        person="7",
+        subject="7",
         session="2",
     )
 
@@ -124,35 +124,35 @@ def _recording(stamps: list[float], labels: list[int] | None = None) -> Recordin
 def test_recording_keeps_its_labels_in_time() -> None:
     found = resample(_recording([5.0, 5.01, 5.025, 5.025, 5.5, 5.52], [0, 1, 2, 1, -1, 0]), 10_000, 100_000)
     made = found.recording
-    assert found.begins == (0, 3)
+    assert found.segment_starts == (0, 3)
     assert made.timestamps is not None
     np.testing.assert_allclose(made.timestamps, [0, 0.01, 0.02, 0.5, 0.51, 0.52])
     assert made.labels is not None
     assert made.labels.tolist() == [0, 1, 1, -1, -1, 0]
     assert made.frame_rate == 100
-    assert (made.person, made.session) == ("7", "2")
-    assert [len(range(6)[part]) for part in found.stretches()] == [3, 3]
+    assert (made.subject, made.session) == ("7", "2")
+    assert [len(range(6)[part]) for part in found.segments()] == [3, 3]
     back = resample(_recording([1.0, 1.01, 0.5, 0.51]), 10_000, 100_000)
-    assert back.begins == (0, 2)
+    assert back.segment_starts == (0, 2)
     with pytest.raises(RecordingError, match="timestamps"):
         resample(Recording(source="test", name="", format="npy", frames=np.ones((3, 2), np.float32)), 10, 10)
     with pytest.raises(RecordingError, match="finite"):
         resample(_recording([0.0, np.nan]), 10, 10)
 
 
-def test_run_puts_frames_on_the_grid_and_begins_anew(tmp_path: Path) -> None:
+def test_run_puts_frames_on_the_grid_and_resets_the_stream(tmp_path: Path) -> None:
     model = timed_model(TimingSettings(delay=2, period_us=10_000, max_gap_us=100_000))
     assert model.delay == 2
     recording = _recording([0.0, 0.01, 0.025, 0.025, 0.5, 0.52], [0, 1, 2, 1, 0, 0])
     given = model_input(model, recording)
     result = run(model, recording, context=8)
     assert len(result) == 6
-    expected = np.concatenate([model.forward(part, 8) for part in given.stretches()])
+    expected = np.concatenate([model.forward(part, 8) for part in given.segments()])
     np.testing.assert_array_equal(result.scores, expected)
-    assert result.truth is not None
-    assert result.truth.tolist() == [-1, -1, 0, 1, 1, 0]  # labels of two grid frames before
+    assert result.labels is not None
+    assert result.labels.tolist() == [-1, -1, 0, 1, 1, 0]  # labels of two grid frames before
     assert any("grid of 10 ms: 6 frames" in note for note in result.notes)
-    assert any("began anew 1 times" in note for note in result.notes)
+    assert any("was reset 1 times" in note for note in result.notes)
     untimed = Recording(source="test", name="", format="npy", frames=np.ones((3, 2), np.float32))
     late = run(model, untimed, context=8)
     assert len(late) == 3
@@ -176,7 +176,7 @@ def test_live_text_is_put_on_the_grid_too(tmp_path: Path) -> None:
 
 def test_real_bursts_become_steady(recordings_dir: Path) -> None:
     for index, recording in enumerate(open_recordings(recordings_dir / "wiper_persons_0_59.npz")):
-        found = resample(recording, 20_000, 1_200_000, gain="mean").recording
+        found = resample(recording, 20_000, 1_200_000, agc="mean").recording
         assert found.timestamps is not None
         assert recording.timestamps is not None
         np.testing.assert_allclose(np.diff(found.timestamps), 0.02, atol=1e-9)

@@ -12,7 +12,7 @@ from aether_temporal.demo import DEMO_SEED, demo_recording, save_recording
 from aether_temporal.golden import golden_files, run_golden
 from aether_temporal.recordings import Recording
 from aether_temporal.running import default_context, run
-from aether_temporal.running.stream import answer_names, real_time
+from aether_temporal.running.stream import prediction_names, real_time
 from aether_temporal.shipped import model_path
 
 from .files import NewFile
@@ -83,7 +83,7 @@ def command(
     if send is not None:
         _send(out, model, recording, seed, send, node, as_json)
         return
-    names = answer_names(model)
+    names = prediction_names(model)
     if not as_json:
         out.print(
             f"This recording is SIMULATED: a physical model of a room with one person (seed {seed}), "
@@ -99,7 +99,7 @@ def command(
     )
     with display:
         result = run(
-            model, recording, pace=None if factor is None else real_time(recording, factor), on_answer=display.show
+            model, recording, pace=None if factor is None else real_time(recording, factor), on_prediction=display.show
         )
     reports = (
         []

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from aether_temporal.running import default_context, enrol
-from aether_temporal.running.gallery import persons
+from aether_temporal.running.gallery import recordings_to_enrol
 
 from .files import NewFile
 from .models import open_model
@@ -39,7 +39,11 @@ def command(
     """
     opened = open_model(model)
     gallery = enrol(
-        opened, persons(sources, session), context=context or default_context(opened), dtype=dtype, select=select
+        opened,
+        recordings_to_enrol(sources, session),
+        context=context or default_context(opened),
+        dtype=dtype,
+        select=select,
     )
     gallery.save(output)
     if as_json:

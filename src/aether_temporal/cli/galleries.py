@@ -9,7 +9,7 @@ import click
 
 from aether_temporal import TemporalModel
 from aether_temporal.running import Gallery
-from aether_temporal.running.gallery import enrol, is_gallery, persons
+from aether_temporal.running.gallery import enrol, is_gallery, recordings_to_enrol
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,7 +48,7 @@ def enrolled(model: TemporalModel, sources: Sequence[str], session: str | None, 
         if session is not None:
             raise click.UsageError(f"--enroll-session: expected with recordings, found the gallery {source}")
         return stored
-    return enrol(model, persons(sources, session), **how)
+    return enrol(model, recordings_to_enrol(sources, session), **how)
 
 
 def stored_gallery(path: str) -> Gallery | None:

@@ -148,9 +148,8 @@ def settings_lines(settings: dict[str, Any]) -> list[str]:
             f"{' and '.join(switches) or 'neither log-stride nor landmarks'}, global tokens: {tokens}"
         )
     if subcarriers := settings["subcarriers"]:
-        lines.append(
-            f"subcarriers        {len(subcarriers['index'])} of {subcarriers['n_pairs']} I/Q pairs: {_ranges(subcarriers['index'])}"
-        )
+        chosen = _ranges(subcarriers["index"])
+        lines.append(f"subcarriers     {len(subcarriers['index'])} of {subcarriers['n_pairs']} I/Q pairs: {chosen}")
     if settings["gain"] != "none":
         lines.append("gain            each frame is divided by its mean")
     for key, text in (

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aether_temporal.recordings import Recording
-from aether_temporal.running.stream import Answer
+from aether_temporal.running.stream import Prediction
 
 from .output import micros, print_json_line, printable, quantity
 
@@ -29,7 +29,7 @@ _RECENT = 256  # frames whose latency the display sums up
 
 
 class Display(Protocol):
-    """Told of every answer."""
+    """Told of every prediction."""
 
     def __enter__(self) -> Display: ...
 
@@ -37,7 +37,7 @@ class Display(Protocol):
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def show(self, answer: Answer) -> None: ...
+    def show(self, prediction: Prediction) -> None: ...
 
 
 class Silent:
@@ -49,12 +49,12 @@ class Silent:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def show(self, answer: Answer) -> None:
+    def show(self, prediction: Prediction) -> None:
         return None
 
 
 class JsonLines:
-    """One JSON line an answer, for programs."""
+    """One JSON line an prediction, for programs."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._names = names
@@ -65,21 +65,21 @@ class JsonLines:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def show(self, answer: Answer) -> None:
+    def show(self, prediction: Prediction) -> None:
         print_json_line(
             {
-                "frame": answer.index,
-                "answer": self._names[answer.best],
-                "margin": answer.margin,
-                "scores": [float(score) for score in answer.scores],
-                "latency_us": answer.latency * 1e6,
-                "truth": self._names[answer.truth] if answer.truth >= 0 else None,
+                "frame": prediction.index,
+                "prediction": self._names[prediction.best],
+                "margin": prediction.margin,
+                "scores": [float(score) for score in prediction.scores],
+                "latency_us": prediction.latency * 1e6,
+                "label": self._names[prediction.label] if prediction.label >= 0 else None,
             }
         )
 
 
 class Lines:
-    """One line each time the answer changes, without control characters."""
+    """One line each time the prediction changes, without control characters."""
 
     def __init__(self, out: Console, names: tuple[str, ...], recording: Recording | None) -> None:
         self._out, self._names, self._recording = out, names, recording
@@ -92,19 +92,19 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def show(self, answer: Answer) -> None:
-        if self._last == (answer.best, answer.truth):
+    def show(self, prediction: Prediction) -> None:
+        if self._last == (prediction.best, prediction.label):
             return
-        self._last = (answer.best, answer.truth)
-        when = time_of(self._recording, answer.index)
+        self._last = (prediction.best, prediction.label)
+        when = time_of(self._recording, prediction.index)
         stamp = f"{when:9.2f} s" if when is not None else " " * 11
-        truth = f"   truth {self._names[answer.truth]}" if answer.truth >= 0 else ""
-        name = self._names[answer.best].ljust(self._width)
-        self._out.print(f"{stamp}  frame {answer.index:6d}  {name}  margin {answer.margin:6.3f}{truth}")
+        label = f"   label {self._names[prediction.label]}" if prediction.label >= 0 else ""
+        name = self._names[prediction.best].ljust(self._width)
+        self._out.print(f"{stamp}  frame {prediction.index:6d}  {name}  margin {prediction.margin:6.3f}{label}")
 
 
 class Panel:
-    """A display in place: the answer, the scores, the truth, latency against the frame period."""
+    """A display in place: the prediction, the scores, the label, latency against the frame period."""
 
     def __init__(
         self, out: Console, names: tuple[str, ...], recording: Recording | None, title: str, enrolled: bool
@@ -127,35 +127,35 @@ class Panel:
     ) -> None:
         self._live.__exit__(kind, value, trace)
 
-    def show(self, answer: Answer) -> None:
-        self._latencies.append(answer.latency)
-        if answer.truth >= 0:
+    def show(self, prediction: Prediction) -> None:
+        self._latencies.append(prediction.latency)
+        if prediction.label >= 0:
             self._known += 1
-            self._right += answer.truth == answer.best
+            self._right += prediction.label == prediction.best
         now = time.monotonic()
         if now - self._shown >= _REFRESH:
             self._shown = now
-            self._live.update(self.render(answer), refresh=True)
+            self._live.update(self.render(prediction), refresh=True)
 
-    def render(self, answer: Answer) -> RenderableType:
-        return Group(self._head(answer), self._scores(answer), self._foot())
+    def render(self, prediction: Prediction) -> RenderableType:
+        return Group(self._head(prediction), self._scores(prediction), self._foot())
 
-    def _head(self, answer: Answer) -> RenderableType:
+    def _head(self, prediction: Prediction) -> RenderableType:
         line = Table.grid(padding=(0, 2, 0, 0))
         cells: list[RenderableType] = [Text(self._title, style="bold", overflow="ellipsis", no_wrap=True)]
-        when = time_of(self._recording, answer.index)
+        when = time_of(self._recording, prediction.index)
         if self._recording is not None:
             if self._bar:
-                cells.append(ProgressBar(total=len(self._recording), completed=answer.index + 1, width=self._bar))
-            cells.append(Text(f"{answer.index + 1}/{len(self._recording)}"))
+                cells.append(ProgressBar(total=len(self._recording), completed=prediction.index + 1, width=self._bar))
+            cells.append(Text(f"{prediction.index + 1}/{len(self._recording)}"))
         else:
-            cells.append(Text(f"frame {quantity(answer.index + 1)}"))
+            cells.append(Text(f"frame {quantity(prediction.index + 1)}"))
         if when is not None:
             cells.append(Text(f"{when:.1f} s"))
         line.add_row(*cells)
         return line
 
-    def _scores(self, answer: Answer) -> RenderableType:
+    def _scores(self, prediction: Prediction) -> RenderableType:
         grid = Table.grid(padding=(0, 2, 0, 0))
         grid.add_column(width=1)
         grid.add_column(min_width=max(map(len, self._names[:_ROWS])))
@@ -163,20 +163,22 @@ class Panel:
             grid.add_column(width=self._bar)
         grid.add_column(justify="right", width=7)
         grid.add_column(no_wrap=True)
-        shown = range(len(self._names)) if len(self._names) <= _ROWS else np.argsort(-answer.scores)[:_ROWS].tolist()
-        bars = _similarities(answer.scores) if self._enrolled else _softmax(answer.scores)
+        shown = (
+            range(len(self._names)) if len(self._names) <= _ROWS else np.argsort(-prediction.scores)[:_ROWS].tolist()
+        )
+        bars = _similarities(prediction.scores) if self._enrolled else _softmax(prediction.scores)
         for index in shown:
-            best, true = index == answer.best, index == answer.truth
-            style = _style(best, true, answer.truth >= 0)
+            best, true = index == prediction.best, index == prediction.label
+            style = _style(best, true, prediction.label >= 0)
             filled = round(bars[index] * self._bar)
-            note = f"margin {answer.margin:.2f}" if best else ""
+            note = f"margin {prediction.margin:.2f}" if best else ""
             if true:
-                note = f"{note}  truth" if note else "truth"
+                note = f"{note}  label" if note else "label"
             grid.add_row(
                 Text(">" if best else " ", style=style),
                 Text(self._names[index], style=style),
                 *([Text("█" * filled, style=style)] if self._bar else []),
-                Text(f"{answer.scores[index]:.2f}"),
+                Text(f"{prediction.scores[index]:.2f}"),
                 Text(note, style="green" if true else ""),
             )
         return grid

@@ -66,7 +66,7 @@ def stream_options(command: F) -> F:
     return click.option(
         "--context",
         type=click.IntRange(min=1),
-        help="Frames a query can see back. [default: the history the blob states, else 256]",
+        help="Frames of history that a query can see. [default: the history the blob states, else 256]",
     )(command)
 
 

@@ -21,15 +21,15 @@ def command(file: str, format_: str | None, as_json: bool) -> None:
     infos = list_recordings(file, format=format_)
     if as_json:
         entries = [
-            {"index": i.index, "name": i.name, "frames": i.frames, "person": i.person, "session": i.session}
+            {"index": i.index, "name": i.name, "frames": i.frames, "subject": i.subject, "session": i.session}
             for i in infos
         ]
         print_json({"file": os.fspath(file), "format": format_ or _format(file), "recordings": entries})
         return
     out = console()
-    shown = table(">index", "name", ">frames", "person", "session", title=f"{file} ({format_ or _format(file)})")
+    shown = table(">index", "name", ">frames", "subject", "session", title=f"{file} ({format_ or _format(file)})")
     for info in infos:
-        shown.add_row(str(info.index), info.name, str(info.frames), info.person or "", info.session or "")
+        shown.add_row(str(info.index), info.name, str(info.frames), info.subject or "", info.session or "")
     out.print(shown)
 
 

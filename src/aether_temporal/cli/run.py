@@ -24,7 +24,7 @@ from aether_temporal.recordings import (
 from aether_temporal.running import Gallery, Result, Total, default_context, model_input, run
 from aether_temporal.running.live_text import run_live
 from aether_temporal.running.result import WINDOW
-from aether_temporal.running.stream import answer_names, real_time
+from aether_temporal.running.stream import prediction_names, real_time
 
 from .galleries import check_enroll, enroll_options, enrolled
 from .live import Display, JsonLines, Lines, Panel, Silent
@@ -52,7 +52,7 @@ from .summary import draw, print_result, print_total
     help="In the recording's own time, or as fast as it goes. [default: real on a terminal, else max]",
 )
 @click.option(
-    "--lag",
+    "--label-delay",
     type=click.IntRange(0, 10**9),
     help="Compare an answer with the label of so many frames before. [default: the delay the blob states, else 0]",
 )
@@ -103,9 +103,9 @@ class _Job:
     out: Console
 
     @property
-    def lag(self) -> int:
+    def label_delay(self) -> int:
         """Frames that an answer is late: what the user says, else what the blob says."""
-        chosen = self.options["lag"]
+        chosen = self.options["label_delay"]
         return self.model.delay if chosen is None else int(chosen)
 
     @property
@@ -123,7 +123,7 @@ class _Job:
                 dtype=self.options["dtype"],
                 gallery=self.gallery,
                 select=self.options["select"],
-                on_answer=display.show,
+                on_prediction=display.show,
             )
         self._print(result)
         return result
@@ -144,9 +144,9 @@ class _Job:
                     context=self.context,
                     dtype=self.options["dtype"],
                     gallery=self.gallery,
-                    lag=self.lag,
+                    label_delay=self.label_delay,
                     pace=real_time(recording) if real else None,
-                    on_answer=display.show,
+                    on_prediction=display.show,
                 )
             if not self.options["all_"]:
                 _expect_frames(path, [result])
@@ -168,7 +168,7 @@ class _Job:
             draw(results[0], self.options["plot"], None if self.machine else self.out)
 
     def _display(self, recording: Recording | None, title: str) -> Display:
-        names = answer_names(self.model, self.gallery)
+        names = prediction_names(self.model, self.gallery)
         if self.options["jsonl"]:
             return JsonLines(names)
         if self.machine or (self.options["all_"] and not self.out.is_terminal):
@@ -189,7 +189,7 @@ class _Job:
             "context": self.context,
             "dtype": self.options["dtype"],
             "enrolled": None if self.gallery is None else len(self.gallery.names),
-            "lag": self.lag,
+            "label_delay": self.label_delay,
             "recordings": [result.summary(window) for result in results],
             "total": Total(results).summary(window),
         }

@@ -33,8 +33,8 @@ def print_result(out: Console, result: Result, window: int = WINDOW, brief: bool
     out.print(f"  dropped   {describe(summary['dropped'])}")
     for note in summary["notes"]:
         out.print(f"  note      {note}")
-    if summary["answers"]:
-        ordered = sorted(summary["answers"].items(), key=lambda item: -item[1])
+    if summary["predictions"]:
+        ordered = sorted(summary["predictions"].items(), key=lambda item: -item[1])
         shown = ", ".join(f"{who} {count}" for who, count in ordered[:8]) + (", …" if len(ordered) > 8 else "")
         out.print(f"  answers   {shown}; mean margin {summary['mean_margin']:.3f}")
     print_accuracy(out, accuracy)
@@ -76,13 +76,15 @@ def print_accuracy(out: Console, accuracy: dict[str, Any] | None) -> None:
         )
     if accuracy["recordings"]:
         out.print(
-            f"            {accuracy['recordings_right']} of {accuracy['recordings']} recordings "
+            f"            {accuracy['recordings_correct']} of {accuracy['recordings']} recordings "
             f"by their most frequent answer"
         )
     if len(accuracy["by_class"]) > 1:
         shown = table("            class", ">right", ">frames", ">")
         for name, entry in accuracy["by_class"].items():
-            shown.add_row(f"            {name}", str(entry["right"]), str(entry["frames"]), f"{entry['fraction']:.1%}")
+            shown.add_row(
+                f"            {name}", str(entry["correct"]), str(entry["frames"]), f"{entry['fraction']:.1%}"
+            )
         out.print(shown)
     if accuracy["unmatched_labels"]:
         out.print(f"            not classes of this model: {', '.join(accuracy['unmatched_labels'])}")

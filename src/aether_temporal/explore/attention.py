@@ -13,7 +13,7 @@ from aether_temporal.errors import InvalidArgumentError, ResultOverflowError
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Recording
 from aether_temporal.running import model_input
-from aether_temporal.running.stream import answer_names, truth_of
+from aether_temporal.running.stream import labels_of, prediction_names
 
 from .attending import Attending, Floats, Weights
 from .sources import no_frames
@@ -148,7 +148,7 @@ def attend(
         raise InvalidArgumentError.of("query", f"a frame from 0 to {count - 1} of {recording.title}", chosen)
     answers_classes = has_classes(model)
     made, answers, worst, largest, begin = [], [], 0.0, 0.0, 0
-    for frames in given.stretches():
+    for frames in given.segments():
         try:
             logits, embeddings = model.run(frames, context, dtype, bool(model.embed_dim))
         except ResultOverflowError as error:
@@ -161,8 +161,8 @@ def attend(
         made.append(_stretch(begin, traced.layers))
         answers.append(logits.argmax(axis=1))
         begin += len(frames)
-    names = answer_names(model)
-    truth = truth_of(names, given.recording, False)[0] if answers_classes else None
+    names = prediction_names(model)
+    truth = labels_of(names, given.recording, False)[0] if answers_classes else None
     return Attention(
         recording=given.recording,
         names=names,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Recording, RecordingError
 from aether_temporal.running import Gallery, Result, run
-from aether_temporal.running.truth import match_person
+from aether_temporal.running.label_matching import match_subject
 
 from .sources import Remarks, no_frames
 
@@ -68,17 +68,17 @@ class Confusion:
 def pairs(result: Result, window: int | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(truth, answer) of every frame with a label; of windows as `Result.windows` counts them: the most frequent label
     (of equals the first), the answer after the last frame."""
-    if result.truth is None:
+    if result.labels is None:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     if window is None:
-        known = result.truth >= 0
-        return result.truth[known], result.answers[known]
+        known = result.labels >= 0
+        return result.labels[known], result.predictions[known]
     found = []
     for stop in range(window, len(result) + 1, window):
-        labels = result.truth[stop - window : stop]
+        labels = result.labels[stop - window : stop]
         labels = labels[labels >= 0]
         if len(labels):
-            found.append((int(np.bincount(labels).argmax()), int(result.answers[stop - 1])))
+            found.append((int(np.bincount(labels).argmax()), int(result.predictions[stop - 1])))
     truth, answer = np.array(found, dtype=np.int64).reshape(-1, 2).T
     return truth, answer
 
@@ -105,7 +105,7 @@ def confuse(
     sources: dict[str, None] = {}
     last: Recording | None = None
     for recording in recordings:
-        result = run(model, recording, context=context, dtype=dtype, gallery=gallery, select=select, lag=lag)
+        result = run(model, recording, context=context, dtype=dtype, gallery=gallery, select=select, label_delay=lag)
         if not total:
             names = result.names
             counts = np.zeros((len(names), len(names)), dtype=np.int64)
@@ -114,7 +114,7 @@ def confuse(
         found = pairs(result, window)
         np.add.at(counts, found, 1)
         counted += bool(len(found[0]))
-        unmatched.update(result.unmatched if gallery is None else _stranger(names, recording))
+        unmatched.update(result.unmatched_labels if gallery is None else _stranger(names, recording))
         remarks.add(result.recording, result.notes)
     if last is not None and not frames:
         raise no_frames(last)
@@ -142,6 +142,6 @@ def confuse(
 
 def _stranger(names: Sequence[str], recording: Recording) -> set[str]:
     """The recording's person, who is not among the names."""
-    if recording.person is None or match_person(names, recording.person) is not None:
+    if recording.subject is None or match_subject(names, recording.subject) is not None:
         return set()
-    return {recording.person}
+    return {recording.subject}

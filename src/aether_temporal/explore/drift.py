@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Recording, RecordingError
 from aether_temporal.running import Gallery, Result, model_frames, model_input, run
-from aether_temporal.running.truth import match_person
+from aether_temporal.running.label_matching import match_subject
 
 from .sources import Remarks, no_frames, session_of
 from .style import seconds
@@ -169,18 +169,18 @@ def drift(
     for recording in recordings:
         session = gathered.setdefault(session_of(recording), _Gathered())
         given = model_input(model, recording, select)
-        result = run(model, given, context=context, dtype=dtype, gallery=gallery, lag=lag)
+        result = run(model, given, context=context, dtype=dtype, gallery=gallery, label_delay=lag)
         if not len(result):
             raise no_frames(result.recording)
         remarks.add(result.recording, result.notes)
         taken = model_frames(model, result.recording, select if given.recording is recording else None)
         gain = session.add(taken)
-        if gallery is not None and recording.person and match_person(gallery.names, recording.person) is None:
-            strangers.add(recording.person)
+        if gallery is not None and recording.subject and match_subject(gallery.names, recording.subject) is None:
+            strangers.add(recording.subject)
         time, unit, step = seconds(result.recording)
         units.add(unit)
         sure = _confidence(result)
-        truth = np.full(len(result), -1) if result.truth is None else result.truth
+        truth = np.full(len(result), -1) if result.labels is None else result.labels
         pieces = []
         for begin in range(0, len(result), window):
             part = slice(begin, begin + window)
@@ -191,7 +191,7 @@ def drift(
                     gain=float(gain[part].mean()),
                     margin=float(result.margins[part].mean()),
                     confidence=float(sure[part].mean()),
-                    right=int(((result.answers == truth) & (truth >= 0))[part].sum()),
+                    right=int(((result.predictions == truth) & (truth >= 0))[part].sum()),
                     known=int((truth[part] >= 0).sum()),
                 )
             )

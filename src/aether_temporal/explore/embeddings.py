@@ -14,8 +14,8 @@ from aether_temporal.errors import InvalidArgumentError, ResultOverflowError
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Recording, RecordingError
 from aether_temporal.running import Gallery, model_input
+from aether_temporal.running.label_matching import match_subject
 from aether_temporal.running.stream import rate_notes
-from aether_temporal.running.truth import match_person
 
 from .sources import Remarks, no_frames, person_of
 from .style import listed
@@ -152,7 +152,7 @@ def map_embeddings(
         if not probes:
             notes.append("no probe: all recordings are of the gallery's session")
     probe = _probe(names, probes, model.embed_dim)
-    if unknown := sorted({person for person, _ in probes if match_person(names, person) is None}):
+    if unknown := sorted({person for person, _ in probes if match_subject(names, person) is None}):
         notes.append(f"not enrolled: {listed(unknown, 20)}")
     if len(points) + len(probe) < 2 and len(names) < 2:
         raise RecordingError("gallery: expected at least two points to draw a map of, found one")
@@ -183,7 +183,7 @@ def _unit(row: Floats) -> Floats:
 def _probe(names: tuple[str, ...], probes: Sequence[tuple[str, Floats]], dim: int) -> Points:
     if not probes:
         return Points(np.zeros((0, dim)), np.zeros(0, dtype=np.int64))
-    who = [match_person(names, person) for person, _ in probes]
+    who = [match_subject(names, person) for person, _ in probes]
     index = np.array([-1 if found is None else found for found in who], dtype=np.int64)
     return Points(np.concatenate([rows for _, rows in probes]), np.repeat(index, [len(rows) for _, rows in probes]))
 
@@ -203,13 +203,13 @@ def _windows(
     if not len(given.frames):
         raise no_frames(given.recording)
     remarks.add(given.recording, (*given.notes, *rate_notes(model, given.recording)))
-    for frames in given.stretches():
+    for frames in given.segments():
         try:
             found = model.embeddings(frames, context=context, dtype=dtype).astype(np.float64)
         except ResultOverflowError as error:
             raise ResultOverflowError(f"{recording.title}: {error}") from None
         rows += [_unit(found[at : at + window].mean(axis=0)) for at in range(0, len(found) - window + 1, window)]
     if not rows:
-        longest = max(map(len, given.stretches()))
+        longest = max(map(len, given.segments()))
         raise RecordingError(f"{recording.title}: expected at least {window} frames on end, a window, found {longest}")
     return np.stack(rows)

@@ -48,12 +48,12 @@ def session_of(recording: Recording) -> str:
 
 def person_of(recording: Recording) -> str:
     """Its person. RecordingError where the file does not say, with what to do."""
-    if not recording.person:
+    if not recording.subject:
         raise RecordingError(
             f"{recording.title}: person: expected recordings that know their person (rec_person, or a table with a "
             "column person), found none"
         )
-    return recording.person
+    return recording.subject
 
 
 def no_frames(recording: Recording) -> RecordingError:

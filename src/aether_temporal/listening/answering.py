@@ -16,7 +16,7 @@ from aether_temporal.model import TemporalModel
 from aether_temporal.recordings.amplitude import amplitude
 from aether_temporal.recordings.feature_state import FEATURES, FeatureState
 from aether_temporal.running.inputs import subcarriers_of
-from aether_temporal.running.stream import Answer, Answers
+from aether_temporal.running.stream import Prediction, Predictor
 
 from .nodes import Node, Said
 from .packets import Packet, RawFrame
@@ -29,7 +29,7 @@ _PENDING = 64
 
 @dataclass(eq=False)
 class _Stream:
-    answers: Answers | None = None
+    answers: Predictor | None = None
     kind: type[Packet] | None = None  # it is fed with one kind of packet, that of its first frame
     waits: bool = False  # for its turn
     waiting: deque[Arrival] = field(default_factory=deque)
@@ -48,7 +48,7 @@ class Answering:
         model: TemporalModel,
         *,
         context: int | None = None,
-        on_answer: Callable[[Arrival, Answer], None] | None = None,
+        on_answer: Callable[[Arrival, Prediction], None] | None = None,
     ) -> None:
         self.model = model
         self.dropped = 0  # a node's frames that came while 64 others waited
@@ -122,7 +122,7 @@ class Answering:
             return
         stream.kind = type(arrival.packet)
         if stream.answers is None:
-            stream.answers = Answers(self.model, context=self._context)
+            stream.answers = Predictor(self.model, context=self._context)
         try:
             answer = stream.answers.push(frame)
         except ResultOverflowError:

@@ -9,7 +9,7 @@ from typing import Any
 
 from aether_temporal.model import TemporalModel
 from aether_temporal.recordings.feature_state import FEATURES, FeatureState
-from aether_temporal.running.stream import Answer
+from aether_temporal.running.stream import Prediction
 
 from .packets import Classification
 from .station import Arrival
@@ -48,7 +48,7 @@ class Events:
             "margin": packet.margin,
         }
 
-    def of_answer(self, arrival: Arrival, answer: Answer) -> dict[str, Any]:
+    def of_answer(self, arrival: Arrival, answer: Prediction) -> dict[str, Any]:
         """Of what the model here says after a frame."""
         return self._event("answer", arrival) | {
             "frame": answer.index,

@@ -11,7 +11,7 @@ from aether_temporal.model import TemporalModel
 from aether_temporal.recordings import Recording, RecordingShapeError
 from aether_temporal.recordings.raw_frame import MAX_SUBCARRIERS, RawHeader
 from aether_temporal.running.inputs import model_frames
-from aether_temporal.running.stream import Answers, real_time
+from aether_temporal.running.stream import Predictor, real_time
 
 from .packets import Classification, RawFrame
 
@@ -51,7 +51,7 @@ def send_recording(
             f"{'pairs' if recording.is_raw else 'features'}"
         )
     family, where = resolve(target)
-    answers, frames = Answers(model), model_frames(model, recording)
+    answers, frames = Predictor(model), model_frames(model, recording)
     wait = real_time(recording) if pace is None else pace
     period = max(1, round(_EVERY * (recording.frame_rate or 50)))
     begin, sent = time.monotonic(), 0

@@ -1,7 +1,7 @@
-"""A table that says what recorders do not know: who, when, doing what.
+"""Reads manifests: tables that state what recorders do not know, namely subject, session and label.
 
-A CSV file whose header begins with `file`; the other columns, each of which may be left out or empty: `recording` (name
-or index in the file), `person`, `session`, `label` (of all its frames). Paths are relative to the table.
+A manifest is a CSV file whose header starts with `file`. The other columns may be left out or empty: `recording` (name
+or index in the file), `subject` (or `person`), `session`, `label` (of all its frames). Paths are relative to the table.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from .errors import RecordingError, RecordingFormatError
 from .opening import list_recordings, open_recording, open_recordings
 from .recording import Recording
 
-COLUMNS = ("file", "recording", "person", "session", "label")
+COLUMNS = ("file", "recording", "subject", "session", "label")
+_SYNONYMS = {"person": "subject"}
 _MAX_BYTES = 1 << 24
 
 
@@ -28,7 +29,7 @@ class Entry:
     line: int
     file: Path
     recording: str | None
-    person: str | None
+    subject: str | None
     session: str | None
     label: str | None
 
@@ -54,7 +55,7 @@ def read_manifest(path: Path) -> list[Entry]:
             f"{path}: expected UTF-8 text, found others ({error.reason} at byte {error.start})"
         ) from None
     rows = csv.reader(text.splitlines())
-    header = [name.strip().casefold() for name in next(rows, [])]
+    header = [_SYNONYMS.get(name, name) for name in (cell.strip().casefold() for cell in next(rows, []))]
     for name in header:
         if name not in COLUMNS or header.count(name) > 1:
             raise RecordingFormatError(
@@ -104,7 +105,7 @@ def _tagged(recording: Recording, entry: Entry) -> Recording:
     labels = recording.labels if entry.label is None else np.zeros(len(recording), dtype=np.int64)
     return replace(
         recording,
-        person=entry.person or recording.person,
+        subject=entry.subject or recording.subject,
         session=entry.session or recording.session,
         labels=labels,
         label_names=recording.label_names if entry.label is None else (entry.label,),

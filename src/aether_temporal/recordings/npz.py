@@ -88,7 +88,7 @@ class _Set:
                 taken.add(name)
             infos.append(
                 RecordingInfo(
-                    index, name, int(self.offset[index + 1] - self.offset[index]), person=person, session=session
+                    index, name, int(self.offset[index + 1] - self.offset[index]), subject=person, session=session
                 )
             )
         return infos
@@ -191,7 +191,7 @@ def _open(found: _Set, info: RecordingInfo) -> Recording:
         timestamps=timestamps,
         labels=labels,
         label_names=names,
-        person=info.person,
+        subject=info.subject,
         session=info.session,
         frame_rate=rate_of(timestamps) or found.rate(),
         dropped=dropped,

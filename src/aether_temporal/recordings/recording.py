@@ -30,7 +30,7 @@ class Recording:
     timestamps: NDArray[np.float64] | None = None  # seconds, [T]
     labels: NDArray[np.int64] | None = None  # [T], index into label_names; -1: no label
     label_names: tuple[str, ...] = ()
-    person: str | None = None
+    subject: str | None = None
     session: str | None = None
     frame_rate: float | None = None  # frames a second: over the timestamps, else declared
     dropped: Mapping[str, int] = field(default_factory=dict)  # by reason (drops.Drop)
@@ -116,7 +116,7 @@ class RecordingInfo:
     index: int
     name: str
     frames: int
-    person: str | None = None
+    subject: str | None = None
     session: str | None = None
 
 

@@ -1,4 +1,4 @@
-"""A recording put on a steady grid, by the core: the same bits as on a chip."""
+"""Puts a recording on a steady grid. The core computes it, so the bits are the same as on a chip."""
 
 from __future__ import annotations
 
@@ -18,20 +18,23 @@ from .recording import Recording
 
 @dataclass(frozen=True, eq=False)
 class Resampled:
-    """`recording`: features on the grid, at the grid's times, each with the label of the newest frame that had come by
-    then. `begins`: where a new grid began (the first at 0), so that whatever sees the frames begins anew, too."""
+    """`recording`: features on the grid, at the grid's times, each with the label of the newest frame that had arrived
+    by then. `segment_starts`: where a new grid starts (the first at 0); a stream is reset there."""
 
     recording: Recording
-    begins: tuple[int, ...]
+    segment_starts: tuple[int, ...]
 
-    def stretches(self) -> list[slice]:
-        """The frames from each beginning to the next."""
-        ends = (*self.begins[1:], len(self.recording))
-        return [slice(begin, end) for begin, end in zip(self.begins, ends, strict=True) if end > begin]
+    def segments(self) -> list[slice]:
+        """The frames of each contiguous segment."""
+        ends = (*self.segment_starts[1:], len(self.recording))
+        return [slice(start, end) for start, end in zip(self.segment_starts, ends, strict=True) if end > start]
 
 
 def microseconds(recording: Recording) -> NDArray[np.int64]:
-    """When each frame came, in microseconds since the earliest. RecordingError: no timestamps, or not finite ones."""
+    """When each frame arrived, in microseconds since the earliest.
+
+    RecordingError: timestamps are missing or not finite.
+    """
     stamps = recording.timestamps
     if stamps is None:
         raise RecordingError(f"{recording.title}: timestamps: expected one for every frame to resample by, found none")
@@ -46,20 +49,21 @@ def resample(
     period_us: int,
     max_gap_us: int,
     *,
-    gain: str = "none",
+    agc: str = "none",
     select: Sequence[int] | None = None,
 ) -> Resampled:
     """The recording's features (amplitudes of I/Q pairs) on a grid of `period_us` microseconds; see `Resampler`.
 
-    RecordingError without timestamps, InvalidConfigError. Frames whose gain overflows are dropped and counted.
+    agc: "none", or "mean" to divide each frame by its mean. RecordingError without timestamps, InvalidConfigError.
+    Frames at which that division overflows are dropped and counted.
     """
     times = microseconds(recording)
     frames = recording.features(select)
-    resampler = _core.Resampler(frames.shape[1], period_us, max_gap_us, gain)
+    resampler = _core.Resampler(frames.shape[1], period_us, max_gap_us, agc)
     parts: list[NDArray[np.float32]] = []
     grid: list[NDArray[np.int64]] = []
-    newest: list[NDArray[np.int64]] = []  # index of the newest frame that had come by each grid time
-    begins: list[int] = []
+    newest: list[NDArray[np.int64]] = []  # index of the newest frame at each grid time
+    starts: list[int] = []
     count = overflowed = 0
     last = 0
     for index, (frame, now) in enumerate(zip(frames, times.tolist(), strict=True)):
@@ -68,8 +72,8 @@ def resample(
         except ResultOverflowError:
             overflowed += 1
             continue
-        if restarted or not begins:
-            begins.append(count)
+        if restarted or not starts:
+            starts.append(count)
         if len(out):
             when = first + period_us * np.arange(len(out), dtype=np.int64)
             parts.append(out)
@@ -88,4 +92,4 @@ def resample(
         frame_rate=1e6 / period_us,
         dropped={**recording.dropped, **({str(Drop.OVERFLOW): overflowed} if overflowed else {})},
     )
-    return Resampled(made, tuple(begins) or (0,))
+    return Resampled(made, tuple(starts) or (0,))

@@ -1,15 +1,16 @@
-"""Recordings through a model: what stands behind `aether run`."""
+"""Runs recordings through a model; `aether run` is its command line."""
 
 from .gallery import Gallery, enrol
 from .inputs import ModelInput, default_context, model_frames, model_input
+from .label_matching import match_labels
 from .result import Result, Total
-from .stream import Answers, run
-from .truth import match_labels
+from .stream import Prediction, Predictor, run
 
 __all__ = [
-    "Answers",
     "Gallery",
     "ModelInput",
+    "Prediction",
+    "Predictor",
     "Result",
     "Total",
     "default_context",

@@ -1,4 +1,4 @@
-"""Enrolled persons: one L2-normalised embedding each, and which of them a new embedding is nearest to."""
+"""Galleries of enrolled identities: one L2-normalised embedding each, compared with new embeddings."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ _NAMES, _EMBEDDINGS = "gallery_names", "gallery_embeddings"
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """`embeddings` binary32 [P, E], rows of length 1; `names` of the P persons."""
+    """`embeddings` float32 [N, E], rows of length 1; `names` of the N identities."""
 
     names: tuple[str, ...]
     embeddings: NDArray[np.float32]
 
     def __post_init__(self) -> None:
         if self.embeddings.ndim != 2 or self.embeddings.shape[0] != len(self.names) or not self.names:
-            raise ShapeError.of("embeddings", f"[{len(self.names) or 'persons'}, E]", list(self.embeddings.shape))
+            raise ShapeError.of("embeddings", f"[{len(self.names) or 'identities'}, E]", list(self.embeddings.shape))
 
     def scores(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Cosine similarity to each person, [P]."""
+        """Cosine similarity of an embedding [E] to each identity, [N]."""
         result: NDArray[np.float32] = self.embeddings @ embedding
         return result
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """As .npz; whatever interrupts it, the file is the old one or the new one. OSError."""
+        """Writes an .npz file; after an interruption it holds its old bytes or all of the new ones. OSError."""
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **{_NAMES: np.array(self.names), _EMBEDDINGS: self.embeddings})
         write_atomic(path, buffer.getvalue())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Gallery:
-        """What `save` wrote. RecordingFormatError: damaged; InvalidArgumentError: no gallery."""
+        """Reads what `save` wrote. RecordingFormatError: damaged; InvalidArgumentError: not a gallery."""
         with NpzArchive(str(path)) as archive:
             if not {_NAMES, _EMBEDDINGS} <= set(archive.keys):
                 raise InvalidArgumentError(
@@ -75,11 +75,11 @@ def is_gallery(path: str | os.PathLike[str]) -> bool:
         return _NAMES in archive.keys
 
 
-def persons(sources: Sequence[str], session: str | None = None) -> Iterator[tuple[str, Recording]]:
-    """(name, recording) of everything to enrol. RecordingError.
+def recordings_to_enrol(sources: Sequence[str], session: str | None = None) -> Iterator[tuple[str, Recording]]:
+    """(name, recording) pairs to enrol. RecordingError.
 
-    sources: NAME=FILE, or a file whose recordings know their person (else their own name counts); of the latter, with
-    `session`, only the recordings of that session.
+    sources: NAME=FILE, or a file whose recordings name their subject (else the recording's own name is used). `session`
+    selects the recordings of one session from the latter.
     """
     for source in sources:
         name, equals, path = source.partition("=")
@@ -89,8 +89,7 @@ def persons(sources: Sequence[str], session: str | None = None) -> Iterator[tupl
         for info in list_recordings(source):
             if session is not None and info.session != session:
                 continue
-            person = info.person if info.person is not None else info.name
-            yield person, open_recording(source, recording=info.index)
+            yield info.subject if info.subject is not None else info.name, open_recording(source, recording=info.index)
 
 
 def _sum_of_embeddings(
@@ -99,7 +98,7 @@ def _sum_of_embeddings(
     try:
         rows = model.embeddings(frames, context=context, dtype=dtype)
         return np.asarray(rows.sum(axis=0, dtype=np.float64))
-    except ResultOverflowError:  # somewhere; frame by frame says where
+    except ResultOverflowError:  # at some frame: find and leave it out below
         pass
     total = np.zeros(model.embed_dim, dtype=np.float64)
     stream = model.stream(context=context, dtype=dtype)
@@ -119,18 +118,18 @@ def enrol(
     dtype: Dtype = "float32",
     select: Sequence[int] | None = None,
 ) -> Gallery:
-    """A gallery of (name, recording) pairs; several recordings of one name count as one.
+    """A gallery from (name, recording) pairs; several recordings of one name are combined.
 
-    A person is the mean of the embeddings after every frame of theirs, divided by its length; a frame that a stream
-    refuses because a result overflows is left out, as `aether run` does. InvalidArgumentError when the model has no
-    embedding, RecordingError for a name without frames.
+    An identity is the mean of the embeddings after each of its frames, scaled to length 1. A frame at which the model
+    overflows is left out, as in `aether run`. InvalidArgumentError when the model has no embedding, RecordingError for
+    a name without frames.
     """
     if not model.embed_dim:
         raise InvalidArgumentError("gallery: expected a model with an embedding, found one without")
     sums: dict[str, NDArray[np.float64]] = {}
     for name, recording in recordings:
-        stretches = model_input(model, recording, select).stretches()
-        parts = [_sum_of_embeddings(model, frames, context, dtype) for frames in stretches]
+        segments = model_input(model, recording, select).segments()
+        parts = [_sum_of_embeddings(model, frames, context, dtype) for frames in segments]
         total = np.sum(parts, axis=0) if parts else np.zeros(model.embed_dim)
         sums[name] = sums[name] + total if name in sums else total
     if not sums:
@@ -138,6 +137,8 @@ def enrol(
     lengths = {name: float(np.linalg.norm(total)) for name, total in sums.items()}
     for name, length in lengths.items():
         if not length > 0:
-            raise RecordingError(f"gallery: {name}: expected embeddings that point somewhere, found none")
+            raise RecordingError(
+                f"gallery: {name}: expected at least one frame with an embedding other than zero, found none"
+            )
     rows32 = np.stack([(total / lengths[name]).astype(np.float32) for name, total in sums.items()])
     return Gallery(tuple(sums), rows32)

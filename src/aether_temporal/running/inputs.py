@@ -1,4 +1,4 @@
-"""The frames a model asks for, out of a recording."""
+"""Turns a recording into the frames that a model takes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEFAULT_CONTEXT = 256
 
 
 def default_context(model: TemporalModel) -> int:
-    """The history that the blob states, else 256 frames."""
+    """The frames that a query can see by default: the history that the blob states, else 256."""
     settings = model.settings
     history = None if settings is None or settings.pattern is None else settings.pattern.history
     return history or DEFAULT_CONTEXT
@@ -25,8 +25,8 @@ def default_context(model: TemporalModel) -> int:
 def subcarriers_of(model: TemporalModel, pairs: int) -> Sequence[int] | None:
     """Which I/Q pairs of a raw frame of `pairs` pairs are the model's features; None: the frame does not suit it.
 
-    What the blob says; all of them where the recorder has already taken the model's subcarriers out, or the blob says
-    nothing.
+    The blob names them. All pairs are taken where the recorder has already selected the model's subcarriers, or where
+    the blob names none.
     """
     settings = model.settings
     subcarriers = None if settings is None else settings.subcarriers
@@ -38,9 +38,9 @@ def subcarriers_of(model: TemporalModel, pairs: int) -> Sequence[int] | None:
 def model_frames(
     model: TemporalModel, recording: Recording, select: Sequence[int] | None = None
 ) -> NDArray[np.float32]:
-    """binary32 [T, input_dim]: features as they are, or amplitudes of the I/Q pairs that the blob (or `select`) names.
+    """float32 [T, input_dim]: the features, or the amplitudes of the I/Q pairs that `select` or the blob names.
 
-    RecordingShapeError naming what the model expects and what the recording has.
+    RecordingShapeError: the recording's frames have another width.
     """
     if select is None and recording.is_raw:
         select = subcarriers_of(model, recording.width)
@@ -60,30 +60,30 @@ def model_frames(
 
 @dataclass(frozen=True, eq=False)
 class ModelInput:
-    """What a model is given of a recording: `frames` binary32 [T, input_dim], `recording` with a time and a label for
-    each of them, `begins` where the stream begins anew (0 first)."""
+    """A recording as a model takes it: `frames` float32 [T, input_dim], `recording` with a time and a label for each
+    of them, `segment_starts` where the stream is reset (0 first)."""
 
     recording: Recording
     frames: NDArray[np.float32]
-    begins: tuple[int, ...] = (0,)
+    segment_starts: tuple[int, ...] = (0,)
     notes: tuple[str, ...] = ()
 
-    def stretches(self) -> list[NDArray[np.float32]]:
-        """The frames from each beginning to the next."""
-        ends = (*self.begins[1:], len(self.frames))
-        return [self.frames[begin:end] for begin, end in zip(self.begins, ends, strict=True) if end > begin]
+    def segments(self) -> list[NDArray[np.float32]]:
+        """The frames of each contiguous segment."""
+        ends = (*self.segment_starts[1:], len(self.frames))
+        return [self.frames[start:end] for start, end in zip(self.segment_starts, ends, strict=True) if end > start]
 
 
 def timing_of(model: TemporalModel) -> TimingSettings:
-    """The blob's timing section, or what its absence means."""
+    """The blob's timing section, or the defaults that apply without one."""
     settings = model.settings
     return (settings.timing if settings is not None else None) or TimingSettings()
 
 
 def model_input(model: TemporalModel, recording: Recording, select: Sequence[int] | None = None) -> ModelInput:
-    """The recording's frames as the model wants them: its features, on its grid where its blob asks for one.
+    """The recording's frames as the model takes them: its features, on a grid where its blob asks for one.
 
-    A recording without timestamps cannot be put on a grid: its frames are taken as they come, and a note says so.
+    A recording without timestamps cannot be put on a grid: its frames are taken as they are, and a note says so.
     RecordingShapeError, RecordingError.
     """
     frames, timing = model_frames(model, recording, select), timing_of(model)
@@ -92,24 +92,24 @@ def model_input(model: TemporalModel, recording: Recording, select: Sequence[int
     if recording.timestamps is None:
         grid = f"one every {timing.period_us / 1e3:g} ms"
         return ModelInput(
-            recording, frames, notes=(f"the model wants {grid}; without timestamps frames are taken as they come",)
+            recording, frames, notes=(f"the model wants {grid}; without timestamps frames are taken as they are",)
         )
     assert model.settings is not None
     found = resample(
         replace(recording, frames=frames, iq=None),
         timing.period_us,
         timing.max_gap_us,
-        gain=model.settings.gain or "none",
+        agc=model.settings.gain or "none",
     )
     made = found.recording
     assert made.frames is not None
     notes = [f"{len(frames)} frames were put on a grid of {timing.period_us / 1e3:g} ms: {len(made)} frames"]
-    if len(found.begins) > 1:
+    if len(found.segment_starts) > 1:
         notes.append(
-            f"the stream began anew {len(found.begins) - 1} times, after gaps of more than "
+            f"the stream was reset {len(found.segment_starts) - 1} times, after gaps of more than "
             f"{timing.max_gap_us / 1e3:g} ms or because time went back"
         )
-    return ModelInput(made, made.frames, found.begins, tuple(notes))
+    return ModelInput(made, made.frames, found.segment_starts, tuple(notes))
 
 
 def _wanted(model: TemporalModel) -> str:

@@ -1,4 +1,4 @@
-"""CSI text as it comes, from a serial console or a pipe, through a stream."""
+"""Streams CSI text through a model as it arrives from a serial console or a pipe."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from aether_temporal.recordings.recording import rate_of
 from .gallery import Gallery
 from .inputs import subcarriers_of, timing_of
 from .result import Result
-from .stream import Answer, Answers, rate_notes
+from .stream import Prediction, Predictor, rate_notes
 
 
 def run_live(
@@ -31,14 +31,14 @@ def run_live(
     dtype: Dtype = "float32",
     gallery: Gallery | None = None,
     select: Sequence[int] | None = None,
-    on_answer: Callable[[Answer], None] | None = None,
+    on_prediction: Callable[[Prediction], None] | None = None,
 ) -> Result:
-    """Answers every frame of CSI text as it arrives, until the input ends or the user interrupts.
+    """Classifies every frame of CSI text as it arrives, until the input ends or the user interrupts.
 
-    Frames of the first sender whose size suits the model are taken, the rest dropped and counted. The frames are kept
-    for the result: some hundred bytes each. RecordingFormatError when the input ends without one.
+    The frames of the first sender whose size suits the model are taken; the rest are dropped and counted. The frames
+    are kept for the result, some hundred bytes each. RecordingFormatError when the input ends without one.
     """
-    answers = Answers(model, context=context, dtype=dtype, gallery=gallery)
+    predictor = Predictor(model, context=context, dtype=dtype, gallery=gallery)
     source = _Source(model, select)
     frames: list[NDArray[np.float32]] = []
     scores: list[NDArray[np.float32]] = []
@@ -46,20 +46,20 @@ def run_live(
     seconds: list[float] = []
     interrupted = False
     try:
-        for frame, when, begins in source.frames(file):
-            if begins:
-                answers.reset()
+        for frame, when, starts in source.frames(file):
+            if starts:
+                predictor.reset()
             try:
-                answer = answers.push(frame)
+                prediction = predictor.push(frame)
             except ResultOverflowError:
                 source.parser.dropped[Drop.OVERFLOW] += 1
                 continue
             seconds.append(float("nan") if when is None else when)
             frames.append(frame)
-            scores.append(answer.scores)
-            latency.append(answer.latency)
-            if on_answer is not None:
-                on_answer(answer)
+            scores.append(prediction.scores)
+            latency.append(prediction.latency)
+            if on_prediction is not None:
+                on_prediction(prediction)
     except KeyboardInterrupt:
         interrupted = True
     dropped = source.parser.dropped
@@ -81,10 +81,10 @@ def run_live(
     )
     return Result(
         recording=recording,
-        names=answers.names,
+        names=predictor.names,
         enrolled=gallery is not None,
         scores=np.stack(scores),
-        truth=None,
+        labels=None,
         latency=np.array(latency),
         interrupted=interrupted,
         notes=rate_notes(model, recording),
@@ -92,7 +92,7 @@ def run_live(
 
 
 class _Source:
-    """Frames for a model out of CSI text."""
+    """Turns CSI text into frames for a model."""
 
     def __init__(self, model: TemporalModel, select: Sequence[int] | None) -> None:
         self.parser = CsiParser()
@@ -101,8 +101,9 @@ class _Source:
         self._sender: str | None = None
 
     def frames(self, file: BinaryIO) -> Iterator[tuple[NDArray[np.float32], float | None, bool]]:
-        """Each frame with its seconds, where the line has them, and whether the stream is to begin anew before it: on
-        the grid that the blob asks for, where lines have times."""
+        """Each frame with its seconds (where the line has them), and whether the stream is to be reset before it.
+
+        The frames are on the grid that the blob asks for where lines have times."""
         timing, settings = timing_of(self._model), self._model.settings
         if timing.period_us is None or timing.max_gap_us is None or settings is None:
             yield from ((frame, when, False) for frame, when in self._packets(file))

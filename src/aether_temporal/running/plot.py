@@ -1,4 +1,4 @@
-"""The timeline of a run as a picture."""
+"""Draws the timeline of a run."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from aether_temporal.recordings import MissingExtraError
 from .result import Result
 
 _SHOWN = 12
-"""Names that get a line of their own; of more, those that matter most."""
+"""Names that get a line; where there are more, the most frequent ones."""
 
 
 def check_plot(path: str | os.PathLike[str]) -> None:
-    """What `plot` will ask of a path, while there is nothing to draw yet: matplotlib, a known ending, a folder.
+    """Checks early what `plot` needs: matplotlib, a known file ending, an existing folder.
 
     MissingExtraError, InvalidArgumentError.
     """
@@ -33,7 +33,7 @@ def check_plot(path: str | os.PathLike[str]) -> None:
     if place.is_dir():
         raise InvalidArgumentError.of("plot", "a file", f"a directory: {str(place)!r}")
     if not place.parent.is_dir():
-        raise InvalidArgumentError.of("plot", "a file in a folder that is there", repr(str(place)))
+        raise InvalidArgumentError.of("plot", "a file in an existing folder", repr(str(place)))
 
 
 def _matplotlib() -> Any:
@@ -47,7 +47,8 @@ def _matplotlib() -> Any:
 
 
 def plot(result: Result, path: str | os.PathLike[str]) -> None:
-    """Writes a picture (by the file's ending: png, svg, pdf …): answers against truth, scores, margin, over time.
+    """Writes a picture: predictions, labels, scores and margin over time. The file's ending (png, svg, pdf …)
+    chooses the format.
 
     MissingExtraError without matplotlib; InvalidArgumentError: no frames, or an unknown ending; OSError.
     """
@@ -83,10 +84,10 @@ def plot(result: Result, path: str | os.PathLike[str]) -> None:
 
 
 def _most_important(result: Result) -> list[int]:
-    """Those that are true or answered, most frames first, in the order of the names."""
-    weight = np.bincount(result.answers, minlength=len(result.names)).astype(np.float64)
-    if result.truth is not None:
-        weight += len(result) * np.bincount(result.truth[result.truth >= 0], minlength=len(result.names))
+    """Names that occur as labels, else as predictions, the most frequent first; in the order of the names."""
+    weight = np.bincount(result.predictions, minlength=len(result.names)).astype(np.float64)
+    if result.labels is not None:
+        weight += len(result) * np.bincount(result.labels[result.labels >= 0], minlength=len(result.names))
     order = np.argsort(-weight, kind="stable")[:_SHOWN]
     return sorted(int(index) for index in order)
 
@@ -101,9 +102,9 @@ def _time(result: Result) -> tuple[NDArray[np.float64], str]:
 
 
 def _strips(axes: Any, result: Result, time: NDArray[np.float64], colours: dict[int, Any]) -> None:
-    rows: list[tuple[str, NDArray[np.int64]]] = [("answer", result.answers)]
-    if result.truth is not None:
-        rows.append(("truth", result.truth))
+    rows: list[tuple[str, NDArray[np.int64]]] = [("prediction", result.predictions)]
+    if result.labels is not None:
+        rows.append(("label", result.labels))
     edges = np.append(time, time[-1] + (time[-1] - time[0]) / max(1, len(time) - 1))
     for y, (_, values) in enumerate(reversed(rows)):
         for start, stop, value in _runs(values):
@@ -116,7 +117,7 @@ def _strips(axes: Any, result: Result, time: NDArray[np.float64], colours: dict[
 
 
 def _runs(values: Sequence[int] | NDArray[np.int64]) -> list[tuple[int, int, int]]:
-    """(start, stop, value) of each stretch of equal values."""
+    """(start, stop, value) of each run of equal values."""
     array = np.asarray(values)
     starts = np.concatenate([[0], np.flatnonzero(np.diff(array)) + 1])
     stops = np.append(starts[1:], len(array))
@@ -126,4 +127,4 @@ def _runs(values: Sequence[int] | NDArray[np.int64]) -> list[tuple[int, int, int
 def _title(result: Result) -> str:
     name = f"{Path(result.recording.source).name} {result.recording.name}".strip()
     accuracy = result.summary()["accuracy"]
-    return f"{name} — {len(result)} frames" + (f", {accuracy['fraction']:.1%} right" if accuracy else "")
+    return f"{name} — {len(result)} frames" + (f", {accuracy['fraction']:.1%} correct" if accuracy else "")

@@ -1,4 +1,4 @@
-"""What came of a recording, frame by frame and in sum."""
+"""The predictions for a recording, frame by frame and in sum."""
 
 from __future__ import annotations
 
@@ -12,33 +12,39 @@ from numpy.typing import NDArray
 from aether_temporal.recordings import Recording
 
 WINDOW = 50
-"""Frames a window, where accuracy by window is asked for."""
+"""Frames of a window, for accuracy by window."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """Answers to T frames. `names` are classes, or persons where a gallery was used.
+    """Predictions for T frames. `names` are classes, or identities where a gallery was used.
 
-    `scores` binary32 [T, len(names)]: logits, or cosine similarities. `truth` [T]: index into names, -1 unknown; None
-    where nothing is known of any frame. `latency` [T]: seconds each push took.
+    `scores` float32 [T, len(names)]: logits, or cosine similarities. `labels` [T]: index into names, -1 unknown; None
+    where no frame has a label. `latency` [T]: seconds that each push took.
     """
 
     recording: Recording
     names: tuple[str, ...]
     enrolled: bool
     scores: NDArray[np.float32]
-    truth: NDArray[np.int64] | None
+    labels: NDArray[np.int64] | None
     latency: NDArray[np.float64]
-    unmatched: tuple[str, ...] = ()  # labels that are no class of the model
+    unmatched_labels: tuple[str, ...] = ()  # labels that are no class of the model
     interrupted: bool = False  # by the user, before the recording's end
     notes: tuple[str, ...] = ()  # what does not fit, for people
 
     def __len__(self) -> int:
         return int(self.scores.shape[0])
 
+    def __repr__(self) -> str:
+        accuracy = accuracy_summary([self])
+        known = f", {accuracy['fraction']:.1%} correct" if accuracy else ""
+        kind = "identities" if self.enrolled else "classes"
+        return f"<Result of {self.recording.title}: {len(self)} frames, {kind} {', '.join(self.names)}{known}>"
+
     @property
-    def answers(self) -> NDArray[np.int64]:
-        """Index of the largest score after each frame, [T]; of equal ones the first."""
+    def predictions(self) -> NDArray[np.int64]:
+        """Index of the largest score after each frame, [T]; of equal scores the first."""
         return self.scores.argmax(axis=1) if len(self) else np.zeros(0, dtype=np.int64)
 
     @property
@@ -56,45 +62,45 @@ class Result:
 
     @property
     def majority(self) -> int | None:
-        """The answer given after most frames."""
-        return int(np.bincount(self.answers, minlength=len(self.names)).argmax()) if len(self) else None
+        """The most frequent prediction."""
+        return int(np.bincount(self.predictions, minlength=len(self.names)).argmax()) if len(self) else None
 
     def tally(self) -> dict[str, tuple[int, int]]:
-        """For each name that truly occurs: frames answered right, and frames."""
-        if self.truth is None:
+        """For each name that occurs among the labels: correctly predicted frames, and frames."""
+        if self.labels is None:
             return {}
-        right = self.answers == self.truth
+        correct = self.predictions == self.labels
         return {
-            name: (int((right & (self.truth == index)).sum()), int((self.truth == index).sum()))
+            name: (int((correct & (self.labels == index)).sum()), int((self.labels == index).sum()))
             for index, name in enumerate(self.names)
-            if (self.truth == index).any()
+            if (self.labels == index).any()
         }
 
     def windows(self, length: int) -> tuple[int, int]:
-        """Windows answered right, and windows: `length` frames each, one after the other from the first frame.
+        """Correctly predicted windows, and windows: consecutive, of `length` frames each, from the first frame.
 
-        The truth is the window's most frequent label (of equals the first; windows without one do not count), the
-        answer the one after its last frame. This is how classifiers of whole windows are scored.
+        A window's label is its most frequent one (of equals the first; a window without labels does not count), its
+        prediction the one after its last frame. This is how classifiers of whole windows are scored.
         """
-        if self.truth is None:
+        if self.labels is None:
             return 0, 0
-        right = known = 0
+        correct = known = 0
         for stop in range(length, len(self) + 1, length):
-            labels = self.truth[stop - length : stop]
+            labels = self.labels[stop - length : stop]
             labels = labels[labels >= 0]
             if len(labels):
                 known += 1
-                right += int(np.bincount(labels).argmax() == self.scores[stop - 1].argmax())
-        return right, known
+                correct += int(np.bincount(labels).argmax() == self.scores[stop - 1].argmax())
+        return correct, known
 
     def summary(self, window: int = WINDOW) -> dict[str, Any]:
-        """Everything but the frames themselves, as JSON takes it. `window`: frames a window, for its accuracy."""
-        answers = np.bincount(self.answers, minlength=len(self.names))
+        """Everything but the frames themselves, ready for JSON. `window`: frames of a window, for its accuracy."""
+        counts = np.bincount(self.predictions, minlength=len(self.names))
         return {
             "source": self.recording.source,
             "recording": self.recording.name,
             "format": self.recording.format,
-            "person": self.recording.person,
+            "subject": self.recording.subject,
             "session": self.recording.session,
             "frames": len(self),
             "duration_s": self.recording.duration,
@@ -102,7 +108,7 @@ class Result:
             "dropped": dict(self.recording.dropped),
             "notes": [*self.recording.notes, *self.notes],
             "latency": latency_summary(self.latency, self.period),
-            "answers": {name: int(count) for name, count in zip(self.names, answers, strict=True) if count},
+            "predictions": {name: int(count) for name, count in zip(self.names, counts, strict=True) if count},
             "majority": None if self.majority is None else self.names[self.majority],
             "mean_margin": float(self.margins.mean()) if len(self) else None,
             "accuracy": accuracy_summary([self], window),
@@ -116,6 +122,7 @@ class Total:
     results: Sequence[Result]
 
     def summary(self, window: int = WINDOW) -> dict[str, Any]:
+        """Frames, latency and accuracy over all recordings, ready for JSON."""
         latency = np.concatenate([result.latency for result in self.results]) if self.results else np.zeros(0)
         periods = [result.period for result in self.results]
         period = min((p for p in periods if p is not None), default=None)
@@ -128,7 +135,7 @@ class Total:
 
 
 def latency_summary(latency: NDArray[np.float64], period: float | None) -> dict[str, Any] | None:
-    """Microseconds a frame, and what part of the frame period the 99th percentile is. None without frames."""
+    """Microseconds a frame, and the 99th percentile as a share of the frame period. None without frames."""
     if not len(latency):
         return None
     p99 = float(np.quantile(latency, 0.99, method="higher"))
@@ -142,43 +149,51 @@ def latency_summary(latency: NDArray[np.float64], period: float | None) -> dict[
 
 
 def accuracy_summary(results: Sequence[Result], window: int = WINDOW) -> dict[str, Any] | None:
-    """Frames (and recordings, by their most frequent answer and label) answered right. None where nothing is known."""
-    known = [result for result in results if result.truth is not None and (result.truth >= 0).any()]
+    """Correctly predicted frames, windows and recordings. None where no frame has a label.
+
+    A recording of a single label counts as correct where its most frequent prediction is that label.
+    """
+    known = [result for result in results if result.labels is not None and (result.labels >= 0).any()]
     if not known:
         return None
     tally: dict[str, list[int]] = {}
     for result in known:
-        for name, (right, frames) in result.tally().items():
+        for name, (correct, frames) in result.tally().items():
             entry = tally.setdefault(name, [0, 0])
-            entry[0] += right
+            entry[0] += correct
             entry[1] += frames
-    right, frames = (sum(entry[i] for entry in tally.values()) for i in (0, 1))
-    by_class = {name: {"right": r, "frames": n, "fraction": r / n} for name, (r, n) in tally.items()}
-    whole = [result for result in known if _one_label(result)]
+    correct, frames = (sum(entry[i] for entry in tally.values()) for i in (0, 1))
+    by_class = {name: {"correct": c, "frames": n, "fraction": c / n} for name, (c, n) in tally.items()}
+    whole = [result for result in known if _has_one_label(result)]
     return {
-        "right": right,
+        "correct": correct,
         "frames": frames,
-        "fraction": right / frames,
+        "fraction": correct / frames,
         "balanced": float(np.mean([entry["fraction"] for entry in by_class.values()])),
         "windows": _windows_summary(known, window),
         "by_class": by_class,
-        "recordings_right": sum(result.majority == int(_known(result)[0]) for result in whole) if whole else None,
+        "recordings_correct": sum(result.majority == int(_known(result)[0]) for result in whole) if whole else None,
         "recordings": len(whole) or None,
-        "unmatched_labels": sorted({label for result in results for label in result.unmatched}),
+        "unmatched_labels": sorted({label for result in results for label in result.unmatched_labels}),
     }
 
 
 def _windows_summary(results: Sequence[Result], length: int) -> dict[str, Any]:
     counts = [result.windows(length) for result in results]
-    right, windows = (sum(count[i] for count in counts) for i in (0, 1))
-    return {"length": length, "right": right, "windows": windows, "fraction": right / windows if windows else None}
+    correct, windows = (sum(count[i] for count in counts) for i in (0, 1))
+    return {
+        "length": length,
+        "correct": correct,
+        "windows": windows,
+        "fraction": correct / windows if windows else None,
+    }
 
 
 def _known(result: Result) -> NDArray[np.int64]:
-    assert result.truth is not None
-    return result.truth[result.truth >= 0]
+    assert result.labels is not None
+    return result.labels[result.labels >= 0]
 
 
-def _one_label(result: Result) -> bool:
+def _has_one_label(result: Result) -> bool:
     known = _known(result)
     return bool((known == known[0]).all())

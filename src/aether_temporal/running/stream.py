@@ -1,4 +1,4 @@
-"""A recording through a stream, one frame after the other."""
+"""Streams a recording through a model, one frame after the other."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from aether_temporal.recordings import Drop, Recording
 
 from .gallery import Gallery
 from .inputs import ModelInput, default_context, model_input
+from .label_matching import match_labels, match_subject
 from .result import Result
-from .truth import match_labels, match_person
 
 _RATE_TOLERANCE = 1.25
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
-    """The answer after one frame."""
+class Prediction:
+    """The prediction after one frame."""
 
     index: int
-    scores: NDArray[np.float32]  # logits, or similarity to each enrolled person
+    scores: NDArray[np.float32]  # logits, or the similarity to each enrolled identity
     best: int  # index of the largest score
-    margin: float  # to the second largest
+    margin: float  # the largest score minus the second largest
     latency: float  # seconds
-    truth: int  # index, -1 where unknown
+    label: int  # index of the label, -1 where it is unknown
 
 
-class Answers:
-    """A stream of a model (and a gallery) that turns frames into answers. Endless; memory does not grow."""
+class Predictor:
+    """A stream of a model (and a gallery) that turns frames into predictions. Its memory does not grow."""
 
     def __init__(
         self,
@@ -49,19 +49,19 @@ class Answers:
                 f"gallery: expected embeddings of {model.embed_dim or 'no'} values, as the model has them, "
                 f"found {gallery.embeddings.shape[1]}"
             )
-        self.names = answer_names(model, gallery)
+        self.names = prediction_names(model, gallery)
         self._gallery = gallery
         self._stream = model.stream(context=default_context(model) if context is None else context, dtype=dtype)
         self._index = 0
 
     def reset(self) -> None:
-        """Begin anew: the next frame is the first that the model sees."""
+        """Forget the frames so far: the next frame is the first that the model sees."""
         self._stream.reset()
 
-    def push(self, frame: NDArray[np.float32], truth: int = -1) -> Answer:
-        """The answer after this frame. Its latency is that of the push (and of the comparison with the gallery).
+    def push(self, frame: NDArray[np.float32], label: int = -1) -> Prediction:
+        """The prediction after this frame. Its latency covers the push and the comparison with the gallery.
 
-        ResultOverflowError: the frame is counted, and otherwise as if it had never come.
+        ResultOverflowError: the frame is counted, but leaves the stream as it was.
         """
         index, self._index = self._index, self._index + 1
         begin = time.perf_counter_ns()
@@ -74,37 +74,38 @@ class Answers:
         best = int(scores.argmax())
         others = np.delete(scores, best)
         margin = float(scores[best] - others.max()) if len(others) else 0.0
-        return Answer(index, scores, best, margin, latency, truth)
+        return Prediction(index, scores, best, margin, latency, label)
 
 
-def answer_names(model: TemporalModel, gallery: Gallery | None = None) -> tuple[str, ...]:
-    """The enrolled persons, else the blob's classes, else "0", "1", …"""
+def prediction_names(model: TemporalModel, gallery: Gallery | None = None) -> tuple[str, ...]:
+    """The enrolled identities, else the blob's class names, else "0", "1", …"""
     if gallery is not None:
         return gallery.names
     return tuple(model.class_names or map(str, range(model.n_classes)))
 
 
-def truth_of(
-    names: Sequence[str], recording: Recording, enrolled: bool, lag: int = 0
+def labels_of(
+    names: Sequence[str], recording: Recording, enrolled: bool, label_delay: int = 0
 ) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
-    """Each frame's true index into `names` (-1: unknown; None: of all), and the labels that match none of them."""
+    """Each frame's label as an index into `names` (-1: unknown; None: no frame has one), and the labels that match no
+    name."""
     if recording.labels is not None and not enrolled:
         classes = match_labels(names, recording.label_names)
         table = np.array([-1 if found is None else found for found in classes] + [-1], dtype=np.int64)
         occurring = {int(label) for label in np.unique(recording.labels) if label >= 0}
         unmatched = tuple(recording.label_names[label] for label in sorted(occurring) if classes[label] is None)
-        truth = np.full(len(recording), -1, dtype=np.int64)
-        truth[lag:] = table[recording.labels[: max(0, len(recording) - lag)]]
-        return (truth if (truth >= 0).any() else None), unmatched
-    if recording.person is not None:
-        found = match_person(names, recording.person)
+        labels = np.full(len(recording), -1, dtype=np.int64)
+        labels[label_delay:] = table[recording.labels[: max(0, len(recording) - label_delay)]]
+        return (labels if (labels >= 0).any() else None), unmatched
+    if recording.subject is not None:
+        found = match_subject(names, recording.subject)
         if found is not None:
             return np.full(len(recording), found, dtype=np.int64), ()
     return None, ()
 
 
 def rate_notes(model: TemporalModel, recording: Recording) -> tuple[str, ...]:
-    """Says so when the recording has another frame rate than the model was made for: time is then stretched for it."""
+    """A note where the recording's frame rate differs from the model's by more than a quarter."""
     wanted, found = model.frame_rate, recording.frame_rate
     if not wanted or not found or 1 / _RATE_TOLERANCE <= found / wanted <= _RATE_TOLERANCE:
         return ()
@@ -112,7 +113,7 @@ def rate_notes(model: TemporalModel, recording: Recording) -> tuple[str, ...]:
 
 
 def time_notes(recording: Recording) -> tuple[str, ...]:
-    """Says so when timestamps go back: duration and frame rate then mean little."""
+    """A note where timestamps go back: duration and frame rate are then unreliable."""
     stamps = recording.timestamps
     falling = 0 if stamps is None else int((np.diff(stamps) < 0).sum())
     return (f"the timestamps go back {falling} times; frames are taken in the file's order",) if falling else ()
@@ -126,26 +127,27 @@ def run(
     dtype: Dtype = "float32",
     gallery: Gallery | None = None,
     select: Sequence[int] | None = None,
-    lag: int | None = None,
+    label_delay: int | None = None,
     pace: Callable[[int], None] | None = None,
-    on_answer: Callable[[Answer], None] | None = None,
+    on_prediction: Callable[[Prediction], None] | None = None,
 ) -> Result:
-    """Streams the recording through the model, from the beginning.
+    """Streams the recording through the model, from its first frame.
 
-    context: frames a query sees (None: the blob's history, else 256); dtype: of the cache. select: which features or I/Q
-    pairs make a frame (a ModelInput has them already). Frames are put on a grid where the blob asks for one, and the
-    stream begins anew after a gap. lag: the answer after a frame is compared with the label of so many frames before (a
-    model that describes the middle of what it has seen); None: as the blob says. `pace(t)` is called before frame t (to
-    wait until its time has come),
-    `on_answer` after it. A KeyboardInterrupt in between ends the run early: the result then holds the frames so far.
-    A frame at which the model overflows is dropped: the result's recording is without it, and counts it.
+    context: frames that a query can see (None: the blob's history, else 256); dtype: of the cache. select: which
+    features or I/Q pairs make a frame (a ModelInput has them already). Frames are put on a grid where the blob asks for
+    one, and the stream is reset after a gap. label_delay: the prediction after frame t is compared with the label of
+    frame t - label_delay, for a model that describes the middle of what it has seen; None: as the blob says.
+
+    `pace(t)` is called before frame t, to wait until its time has come; `on_prediction` is called after it. A
+    KeyboardInterrupt ends the run early: the result then holds the frames so far. A frame at which the model overflows
+    is dropped: the result's recording lacks it, and counts it.
     """
     given = recording if isinstance(recording, ModelInput) else model_input(model, recording, select)
-    recording, frames, begins = given.recording, given.frames, set(given.begins)
-    lag = model.delay if lag is None else lag
-    answers = Answers(model, context=context, dtype=dtype, gallery=gallery)
-    truth, unmatched = truth_of(answers.names, recording, gallery is not None, lag)
-    scores = np.zeros((len(frames), len(answers.names)), dtype=np.float32)
+    recording, frames, starts = given.recording, given.frames, set(given.segment_starts)
+    label_delay = model.delay if label_delay is None else label_delay
+    predictor = Predictor(model, context=context, dtype=dtype, gallery=gallery)
+    labels, unmatched = labels_of(predictor.names, recording, gallery is not None, label_delay)
+    scores = np.zeros((len(frames), len(predictor.names)), dtype=np.float32)
     latency = np.zeros(len(frames), dtype=np.float64)
     kept = np.zeros(len(frames), dtype=np.bool_)
     done, interrupted = 0, False
@@ -153,17 +155,17 @@ def run(
         for t, frame in enumerate(frames):
             if pace is not None:
                 pace(t)
-            if t in begins:
-                answers.reset()
+            if t in starts:
+                predictor.reset()
             try:
-                answer = answers.push(frame, -1 if truth is None else int(truth[t]))
+                prediction = predictor.push(frame, -1 if labels is None else int(labels[t]))
             except ResultOverflowError:
                 done = t + 1
                 continue
-            scores[t], latency[t], kept[t] = answer.scores, answer.latency, True
+            scores[t], latency[t], kept[t] = prediction.scores, prediction.latency, True
             done = t + 1
-            if on_answer is not None:
-                on_answer(answer)
+            if on_prediction is not None:
+                on_prediction(prediction)
     except KeyboardInterrupt:
         interrupted = True
     notes = given.notes + rate_notes(model, recording) + time_notes(recording)
@@ -171,12 +173,12 @@ def run(
         recording = _without(recording, kept | (np.arange(len(frames)) >= done), overflowed)
     return Result(
         recording=recording,
-        names=answers.names,
+        names=predictor.names,
         enrolled=gallery is not None,
         scores=scores[kept],
-        truth=None if truth is None else truth[kept],
+        labels=None if labels is None else labels[kept],
         latency=latency[kept],
-        unmatched=unmatched,
+        unmatched_labels=unmatched,
         interrupted=interrupted,
         notes=notes,
     )
@@ -195,9 +197,10 @@ def _without(recording: Recording, keep: NDArray[np.bool_], overflowed: int) -> 
 
 
 def real_time(recording: Recording, factor: float = 1.0) -> Callable[[int], None]:
-    """A `pace` that keeps the recording's own time (`factor` times as fast): its timestamps, else its frame rate.
+    """A `pace` that replays the recording `factor` times as fast as it was recorded, by its timestamps, else by its
+    frame rate.
 
-    Never waits where it has neither.
+    It never waits for a recording that has neither.
     """
     begin: list[float] = []
     stamps, rate = recording.timestamps, recording.frame_rate

@@ -235,10 +235,10 @@ def stretches(recording: Recording, reading: Reading) -> Iterator[tuple[Recordin
             recording,
             reading.period_us,
             reading.max_gap_us or MAX_GAP_US,
-            gain=reading.gain,
+            agc=reading.gain,
             select=reading.select,
         )
-        parts = made.stretches()
+        parts = made.segments()
         for number, part in enumerate(parts):
             whole = made.recording
             assert whole.frames is not None
@@ -338,7 +338,7 @@ def track_of(recording: Recording, identity: str, classes: Sequence[str], rename
         session=recording.session or "",
         frames=recording.frames,
         labels=labels,
-        person=recording.person,
+        person=recording.subject,
         source=recording.source,
         recording=identity,
         digest=crc32(np.ascontiguousarray(recording.frames)),

@@ -1,4 +1,4 @@
-"""Which class of a model a recording's label means."""
+"""Matches the labels and subjects of recordings to the names that a model predicts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def _plain(name: str) -> str:
-    """Letters, digits and marks of any script, small; anything else between them is one "_"."""
+    """Letters, digits and marks of any script in lower case; anything else between them becomes one "_"."""
     small = unicodedata.normalize("NFKC", name).casefold()
     return "_".join("".join(c if unicodedata.category(c)[0] in "LNM" else " " for c in small).split())
 
@@ -15,8 +15,8 @@ def _plain(name: str) -> str:
 def match_labels(classes: Sequence[str], labels: Sequence[str]) -> list[int | None]:
     """For each label the index of its class, or None.
 
-    Case and punctuation do not matter. A label that is no class belongs to the longest class name that it begins with,
-    so that WALKING_RX is walking for a model that does not tell the sides apart.
+    Case and punctuation do not matter. A label that is no class matches the longest class name that it starts with, so
+    WALKING_RX is walking for a model that does not distinguish sides.
     """
     plain = [_plain(name) for name in classes]
     return [classes.index(label) if label in classes else _match(plain, _plain(label)) for label in labels]
@@ -31,12 +31,15 @@ def _match(classes: list[str], label: str) -> int | None:
     return classes.index(max(prefixes, key=len)) if prefixes else None
 
 
-def match_person(classes: Sequence[str], person: str) -> int | None:
-    """The class or enrolled name of a person: the very same name, else '7', 'person7' and 'Person 7' are one."""
-    if person in classes:
-        return classes.index(person)
+def match_subject(classes: Sequence[str], subject: str) -> int | None:
+    """The index of a subject among classes or enrolled names, or None.
+
+    An identical name comes first; otherwise '7', 'person7' and 'Person 7' are the same.
+    """
+    if subject in classes:
+        return classes.index(subject)
     plain = [_plain(name) for name in classes]
-    wanted = _plain(person)
+    wanted = _plain(subject)
     for form in (wanted, f"person{wanted}", f"person_{wanted}", wanted.removeprefix("person").strip("_")):
         if form and form in plain:
             return plain.index(form)
