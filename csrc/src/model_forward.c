@@ -8,7 +8,7 @@
 /* Where the buffers of a forward begin in the workspace. */
 typedef struct layout {
     size_t input, x, past, h, q, a, k, v, hidden, attention, attention_bytes, total;
-    size_t lead; /* zero rows in front of `past` */
+    size_t zeros; /* rows of `past` after those of the tokens: the ones before time 0 */
 } layout;
 
 static aether_head head_of(const aether_model *m, uint64_t context) {
@@ -26,10 +26,10 @@ static aether_status lay_out(const aether_model *m, size_t tokens, uint64_t cont
     if (status != AETHER_OK) {
         return status;
     }
-    at->lead = (m->taps > m->stem_taps ? m->taps : m->stem_taps);
+    at->zeros = m->taps > m->stem_taps ? m->taps : m->stem_taps;
     at->input = aether_take(&bytes, aether_mul(tokens, m->header.input_dim), sizeof(float));
     at->x = aether_take(&bytes, aether_mul(tokens, m->width), sizeof(float));
-    at->past = aether_take(&bytes, aether_mul(tokens < SIZE_MAX - at->lead ? tokens + at->lead : SIZE_MAX, m->width),
+    at->past = aether_take(&bytes, aether_mul(tokens < SIZE_MAX - at->zeros ? tokens + at->zeros : SIZE_MAX, m->width),
                            sizeof(float));
     at->h = aether_take(&bytes, aether_mul(tokens, m->width), sizeof(float));
     at->q = aether_take(&bytes, aether_mul(tokens, aether_q_width(m)), sizeof(float));
@@ -75,9 +75,9 @@ static aether_status attend(aether_pass *pass, size_t layer) {
     return status;
 }
 
-static AETHER_NOINLINE aether_status forward_here(aether_pass *pass, const float *frames, size_t lead, float *logits,
+static AETHER_NOINLINE aether_status forward_here(aether_pass *pass, const float *frames, size_t zeros, float *logits,
                                                   float *embeddings) {
-    memset(pass->stem.rows, 0, lead * pass->model->width * sizeof(float));
+    memset(pass->stem + pass->rows * pass->model->width, 0, zeros * pass->model->width * sizeof(float));
     return aether_pass_run(pass, frames, logits, embeddings);
 }
 
@@ -138,16 +138,14 @@ aether_status aether_model_trace(const aether_model *model, const float *frames,
     pass.k = floats(workspace, at.k);
     pass.v = floats(workspace, at.v);
     pass.hidden = floats(workspace, at.hidden);
-    pass.stem.rows = floats(workspace, at.past);
-    pass.stem.first = at.lead;
-    pass.stem.ring = at.lead + tokens;
+    pass.stem = floats(workspace, at.past);
     pass.convolution = pass.stem;
-    pass.pool.rows = pass.h;
-    pass.pool.ring = tokens;
+    pass.pool = pass.h;
+    pass.ring = tokens + at.zeros;
     pass.attend = attend;
     pass.user = &b;
     env = aether_fpenv_enter();
-    status = forward_here(&pass, frames, at.lead, logits, embeddings);
+    status = forward_here(&pass, frames, at.zeros, logits, embeddings);
     aether_fpenv_leave(env);
     return status;
 }

@@ -1,18 +1,23 @@
 #include "model_pass.h"
 
-/* Where the pass writes its first row. */
-static float *newest(const aether_past *past, size_t width) {
-    return past->rows + (size_t)(past->first % past->ring) * width;
+/* Rows that an operation that looks back on `count` of them finds. */
+static size_t ring_of(const aether_pass *pass, size_t count) {
+    return pass->ring != 0 ? pass->ring : count;
 }
 
-/* Filters the rows that were written to `past` -> y [rows][width]. */
-static aether_status filter(const aether_pass *pass, const aether_past *past, size_t taps, const float *bias,
-                            const float *weight, int relu, float *y) {
+/* Where the pass writes its first row. */
+static float *first_row(const aether_pass *pass, float *rows, size_t count) {
+    return rows + (size_t)(pass->time % ring_of(pass, count)) * pass->model->width;
+}
+
+/* Filters the rows that the pass wrote to `rows` -> y [rows][width]. */
+static aether_status filter(const aether_pass *pass, const float *rows, size_t taps, const float *bias, const float *weight,
+                            int relu, float *y) {
     const aether_model *m = pass->model;
     aether_status status = AETHER_OK;
     size_t r;
     for (r = 0; r < pass->rows && status == AETHER_OK; r++) {
-        status = aether_op_filter(m, past->rows, past->first + r, past->ring, taps, bias, weight, relu, y + r * m->width);
+        status = aether_op_filter(m, rows, pass->time + r, ring_of(pass, taps), taps, bias, weight, relu, y + r * m->width);
     }
     return status;
 }
@@ -20,11 +25,10 @@ static aether_status filter(const aether_pass *pass, const aether_past *past, si
 /* frames -> x: the input operations and the stem. */
 static aether_status input(const aether_pass *pass, const float *frames) {
     const aether_model *m = pass->model;
-    const int stem = m->stem != NULL;
-    aether_status status =
-        aether_op_input(m, frames, pass->rows, pass->input, stem ? newest(&pass->stem, m->width) : pass->x);
-    if (status == AETHER_OK && stem) {
-        status = filter(pass, &pass->stem, m->stem_taps, m->stem, m->stem + m->width, m->stem_activation == 1, pass->x);
+    float *projected = m->stem != NULL ? first_row(pass, pass->stem, m->stem_taps) : pass->x;
+    aether_status status = aether_op_input(m, frames, pass->rows, pass->input, projected);
+    if (status == AETHER_OK && m->stem != NULL) {
+        status = filter(pass, pass->stem, m->stem_taps, m->stem, m->stem + m->width, m->stem_activation == 1, pass->x);
     }
     return status;
 }
@@ -33,14 +37,13 @@ static aether_status input(const aether_pass *pass, const float *frames) {
 static aether_status run_layer(aether_pass *pass, size_t l) {
     const aether_model *m = pass->model;
     const aether_layer layer = aether_layer_at(m, l);
-    aether_past past = pass->convolution;
     const float *h = pass->x;
     aether_status status = AETHER_OK;
     if (m->conv != NULL) {
-        past.rows += l * pass->next_convolution;
-        status = aether_op_norm(m, pass->x, pass->rows, layer.norm, newest(&past, m->width));
+        float *rows = pass->convolution + l * pass->next_convolution;
+        status = aether_op_norm(m, pass->x, pass->rows, layer.norm, first_row(pass, rows, m->taps));
         if (status == AETHER_OK) {
-            status = filter(pass, &past, m->taps, layer.conv_b, layer.conv_c, 0, pass->h);
+            status = filter(pass, rows, m->taps, layer.conv_b, layer.conv_c, 0, pass->h);
         }
         h = pass->h;
     } else if (layer.norm != NULL) {
@@ -62,14 +65,13 @@ static aether_status run_layer(aether_pass *pass, size_t l) {
 /* Final norm and pooling of x; *p is where the result lies. */
 static aether_status pool(const aether_pass *pass, const float **p) {
     const aether_model *m = pass->model;
-    const aether_past *past = &pass->pool;
     const int mean = m->pool_kind == 1;
-    float *normed = mean ? newest(past, m->width) : pass->h;
+    float *normed = mean ? first_row(pass, pass->pool, m->pool_frames) : pass->h;
     aether_status status = aether_op_norm(m, pass->x, pass->rows, aether_final_norm(m), normed);
     size_t r;
     for (r = 0; mean && r < pass->rows && status == AETHER_OK; r++) {
-        const uint64_t last = past->first + r, count = last + 1 < m->pool_frames ? last + 1 : m->pool_frames;
-        status = aether_op_pool(m, past->rows, last, past->ring, count, pass->x + r * m->width);
+        const uint64_t last = pass->time + r, count = last + 1 < m->pool_frames ? last + 1 : m->pool_frames;
+        status = aether_op_pool(m, pass->pool, last, ring_of(pass, m->pool_frames), count, pass->x + r * m->width);
     }
     *p = mean ? pass->x : pass->h;
     return status;

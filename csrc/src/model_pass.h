@@ -4,27 +4,22 @@
 
 #include "model_ops.h"
 
-/* Rows [ring][width] that a filter or the pooling looks back on. Row r of the pass is row (first + r) % ring; the pass writes
-   its rows there, one after the other, and first + rows <= ring when there are several. */
-typedef struct aether_past {
-    float *rows;
-    uint64_t first;
-    size_t ring;
-} aether_past;
-
 /* The buffers of a pass. All are binary32, the caller's, and do not overlap unless stated. */
 typedef struct aether_pass {
     const aether_model *model;
+    uint64_t time; /* of the first row: frames before it */
     size_t rows;
-    float *input;            /* [rows][input_dim] */
-    float *x, *h;            /* [rows][width] */
-    float *q, *a;            /* [rows][q_heads * head_dim] */
-    float *k, *v;            /* [rows][kv_heads * head_dim] */
-    float *hidden;           /* [rows][hidden], with a feed-forward section */
-    aether_past stem, pool;  /* with a stem; with mean pooling, where `rows` may be h for a whole recording */
-    aether_past convolution; /* of layer 0, with a convolution */
-    size_t next_convolution; /* floats from one layer's rows to those of the next; 0: all layers use the same rows */
-    /* Attention of layer `layer`: q, k, v -> a. A value of `a` that is not finite may be left to the caller to find. */
+    float *input;  /* [rows][input_dim] */
+    float *x, *h;  /* [rows][width] */
+    float *q, *a;  /* [rows][q_heads * head_dim] */
+    float *k, *v;  /* [rows][kv_heads * head_dim] */
+    float *hidden; /* [rows][hidden], with a feed-forward section */
+    /* Rows [ring][width] that the stem, the convolution of layer 0 and mean pooling look back on, for a model that has them. The
+       row of time t is row t % ring; the pass writes its own. Rows before time 0 are zeros. A whole recording may pool in h. */
+    float *stem, *convolution, *pool;
+    size_t ring;             /* 0: of each as many as it looks back on, which is enough for a pass of one row */
+    size_t next_convolution; /* floats from the rows of one layer to those of the next; 0: all layers use the same */
+    /* Attention of layer `layer`: q, k, v -> a. May leave it to the caller to find values of `a` that are not finite. */
     aether_status (*attend)(struct aether_pass *pass, size_t layer);
     void *user; /* for `attend` */
 } aether_pass;

@@ -136,14 +136,6 @@ static aether_status attend(aether_pass *pass, size_t layer) {
     return status;
 }
 
-static aether_past past_of(const aether_stream *s, size_t offset, size_t ring) {
-    aether_past past;
-    past.rows = aether_stream_floats(s, offset);
-    past.first = s->length;
-    past.ring = ring;
-    return past;
-}
-
 static void commit(aether_stream *s) {
     const aether_model *m = s->model;
     const aether_stream_layout *at = &s->at;
@@ -167,6 +159,7 @@ static AETHER_NOINLINE aether_status push_here(aether_stream *s, const float *fr
     }
     now.stream = s;
     pass.model = m;
+    pass.time = s->length;
     pass.rows = 1;
     pass.input = aether_stream_floats(s, at->input);
     pass.x = aether_stream_floats(s, at->x);
@@ -176,10 +169,11 @@ static AETHER_NOINLINE aether_status push_here(aether_stream *s, const float *fr
     pass.k = aether_stream_floats(s, at->k);
     pass.v = aether_stream_floats(s, at->v);
     pass.hidden = aether_stream_floats(s, at->hidden);
-    pass.stem = past_of(s, at->stem, m->stem_taps);
-    pass.convolution = past_of(s, at->conv, m->taps);
+    pass.stem = aether_stream_floats(s, at->stem);
+    pass.convolution = aether_stream_floats(s, at->conv);
     pass.next_convolution = m->taps * m->width;
-    pass.pool = past_of(s, at->pool, m->pool_frames);
+    pass.pool = aether_stream_floats(s, at->pool);
+    pass.ring = 0;
     pass.attend = attend;
     pass.user = &now;
     status = aether_pass_run(&pass, frame, aether_stream_floats(s, at->new_logits),
