@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from aether_temporal.gate.config import GateConfig, NetworkSettings
+from aether_temporal.gate.gate_config import GateConfig, NetworkSettings
 from aether_temporal.settings import PatternSettings
-from aether_temporal.train.augment import Views
-from aether_temporal.train.contrastive import ContrastConfig
+from aether_temporal.train.contrastive import ContrastConfig, Views
 
 PERSONS, FRAMES, WIDTH = 24, 144, 16
 

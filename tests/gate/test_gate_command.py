@@ -22,8 +22,7 @@ from click.testing import CliRunner, Result
 from gate.gate_task import save_task
 
 from aether_temporal.cli import aether
-from aether_temporal.gate.config import GateConfig
-from aether_temporal.gate.settings_file import load_config
+from aether_temporal.gate.gate_config import GateConfig, load_config
 from aether_temporal.train.contrastive import Contrasting
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,15 +16,15 @@ import torch
 from gate.gate_task import BROKEN, NEAR, REACHING, save_task, with_pattern
 
 from aether_temporal.gate.command import gate
-from aether_temporal.gate.config import GateConfig
-from aether_temporal.gate.gates import Verdict, loss_gate, order_gate, rank_gate
+from aether_temporal.gate.gate_config import GateConfig
+from aether_temporal.gate.page import gate_row
 from aether_temporal.gate.pictures import attention
 from aether_temporal.gate.study import study, view_terms
-from aether_temporal.gate.words import gate_row
+from aether_temporal.gate.verdict import Verdict, loss_gate, order_gate, rank_gate
 from aether_temporal.settings import PatternSettings
 from aether_temporal.train.contrastive import ContrastConfig, contrastive_loss
-from aether_temporal.train.dataset import Dataset
-from aether_temporal.train.run import Run
+from aether_temporal.train.prepared import read_dataset
+from aether_temporal.train.runs import Run
 
 
 def outcomes(document: dict[str, Any]) -> list[str]:
@@ -82,7 +82,7 @@ def test_networks_that_have_learned_nothing_pass_no_loss_gate(tmp_path: Path) ->
     nearer to its twin than to others."""
     config = dataclasses.replace(with_pattern(REACHING), contrast=ContrastConfig(steps=1, projection=16))
     found = [
-        study(config, Dataset.read(save_task(tmp_path)), s, run=Run(None, {}), show_progress=False) for s in (0, 1)
+        study(config, read_dataset(save_task(tmp_path)), s, run=Run(None, {}), show_progress=False) for s in (0, 1)
     ]
     gate = loss_gate(config, found)
     assert (gate.low, gate.high) == (1.0, 1.0)
@@ -93,7 +93,7 @@ def test_networks_that_have_learned_nothing_pass_no_loss_gate(tmp_path: Path) ->
 
 def test_a_loss_of_next_to_nothing_is_no_measure(tmp_path: Path) -> None:
     config = dataclasses.replace(with_pattern(REACHING), contrast=ContrastConfig(steps=1, projection=16))
-    one = study(config, Dataset.read(save_task(tmp_path)), 0, run=Run(None, {}), show_progress=False)
+    one = study(config, read_dataset(save_task(tmp_path)), 0, run=Run(None, {}), show_progress=False)
     views = {"dense": np.zeros_like(one.views["dense"]), "sparse": np.full_like(one.views["sparse"], 1e-9)}
     easy = dataclasses.replace(one, views=views)
     found = loss_gate(config, [easy, easy])
@@ -106,7 +106,7 @@ def test_a_loss_of_next_to_nothing_is_no_measure(tmp_path: Path) -> None:
 
 def test_more_seeds_are_not_all_that_is_missing_where_a_broken_kernel_does_as_well(tmp_path: Path) -> None:
     config = dataclasses.replace(with_pattern(REACHING), contrast=ContrastConfig(steps=1, projection=16))
-    one = study(config, Dataset.read(save_task(tmp_path)), 0, run=Run(None, {}), show_progress=False)
+    one = study(config, read_dataset(save_task(tmp_path)), 0, run=Run(None, {}), show_progress=False)
     half = np.full_like(one.views["dense"], 0.5)
 
     def advice(broken: float) -> str:
@@ -136,7 +136,7 @@ def test_the_terms_of_views_are_the_loss_that_is_trained() -> None:
 
 @pytest.mark.slow
 def test_a_broken_kernel_fails_on_real_recordings(recordings_dir: Path) -> None:
-    dataset = Dataset.read(recordings_dir / "wiper_persons_0_59.npz")
+    dataset = read_dataset(recordings_dir / "wiper_persons_0_59.npz")
     budget = ContrastConfig(steps=50, learning_rate=4e-3, head_learning_rate=4e-3, rise=10)
     whole = GateConfig(window=60, batch=15, held_out_batches=4, contrast=budget)
     broken = dataclasses.replace(whole, pattern=BROKEN)
@@ -153,7 +153,7 @@ def test_a_broken_kernel_fails_on_real_recordings(recordings_dir: Path) -> None:
 
 def test_both_kernels_begin_with_the_same_weights_and_see_the_same_batches(tmp_path: Path) -> None:
     """Over windows that the sparse kernel sees whole, whatever differs would be the harness."""
-    dataset = Dataset.read(save_task(tmp_path))
+    dataset = read_dataset(save_task(tmp_path))
     config = with_pattern(PatternSettings(window=48, use_log_stride=True, use_landmarks=False))
     short = dataclasses.replace(config, contrast=dataclasses.replace(config.contrast, steps=3))
     found = study(short, dataset, 7, run=Run(None, {}), show_progress=False)
@@ -166,7 +166,7 @@ def test_only_a_kernel_with_block_means_is_drawn_with_them(tmp_path: Path) -> No
     pytest.importorskip("matplotlib")
     config = with_pattern(PatternSettings(window=5, block_size=8))
     short = dataclasses.replace(config, contrast=dataclasses.replace(config.contrast, steps=1))
-    found = study(short, Dataset.read(save_task(tmp_path)), 0, run=Run(None, {}), show_progress=False)
+    found = study(short, read_dataset(save_task(tmp_path)), 0, run=Run(None, {}), show_progress=False)
     figure = attention(short, Verdict((), (found,), ()))
     titles = {axes.get_title(): [text.get_text() for text in axes.texts] for axes in figure.axes if axes.get_title()}
     assert titles == {"dense kernel": [], "sparse kernel": ["block means"]}

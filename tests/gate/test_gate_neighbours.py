@@ -10,8 +10,7 @@ pytest.importorskip("torch")
 import torch
 from gate.gate_task import BROKEN, EVERY, with_pattern
 
-from aether_temporal.gate.attention_map import attention_weights, effective_entries
-from aether_temporal.gate.neighbours import compare_orders, cosines
+from aether_temporal.gate.kernel_comparison import attention_weights, compare_orders, cosines, effective_entries
 from aether_temporal.gate.study import exchanged
 from aether_temporal.settings import PatternSettings
 from aether_temporal.torch import TemporalClassifier, attention, visible

@@ -9,20 +9,21 @@ import pytest
 
 pytest.importorskip("torch")
 
-from aether_temporal.gate.config import GateConfig
-from aether_temporal.gate.gates import fast_enough, latency_gate
+from aether_temporal.gate.gate_config import GateConfig
 from aether_temporal.gate.latency import CACHED, PREFILL, STEP, Ratio, median_interval
 from aether_temporal.gate.verdict import (
     Gate,
     by_person,
     decide,
+    fast_enough,
     judge,
+    latency_gate,
     overall,
     persons_needed,
     seeds_needed,
 )
+from aether_temporal.train.intervals import mean_of, student
 from aether_temporal.train.retrieval import Interval
-from aether_temporal.train.statistics import mean_of, student
 
 
 @pytest.mark.parametrize(

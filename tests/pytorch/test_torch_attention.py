@@ -29,7 +29,7 @@ torch = pytest.importorskip("torch", reason="torch (extra train) is not installe
 from masked_attention import masked_attention  # noqa: E402
 
 from aether_temporal.torch import attention  # noqa: E402
-from aether_temporal.torch.attention import _array, _settings  # noqa: E402
+from aether_temporal.torch.attention_operator import _array, _settings  # noqa: E402
 
 SMALL = TemporalHeadConfig(q_heads=4, kv_heads=2, head_dim=5, window=3, block_size=4, global_tokens=(0, 9))
 CONFIGS = {

@@ -14,13 +14,13 @@ from aether_temporal.cli.group import aether
 
 torch = pytest.importorskip("torch", reason="torch (extra train) is not installed")
 
-from aether_temporal.torch import bench  # noqa: E402
+from aether_temporal.torch import training_bench  # noqa: E402
 
 
 def test_groups_and_ratios() -> None:
     before = torch.get_num_threads()
     config = TemporalHeadConfig(q_heads=2, head_dim=8)
-    document = bench.bench_training(config=config, shapes=((2, 16), (1, 40)), threads=(1,), rounds=3)
+    document = training_bench.bench_training(config=config, shapes=((2, 16), (1, 40)), threads=(1,), rounds=3)
     assert torch.get_num_threads() == before
     assert [group["name"] for group in document["groups"]] == [
         "training step, 2 sequences of 16 tokens, 1 thread",
@@ -36,7 +36,9 @@ def test_groups_and_ratios() -> None:
 
 
 def test_candidates_do_the_same_job() -> None:
-    found = [call() for name, call in bench._candidates(TemporalHeadConfig(), 2, 50).items() if name != "sparse"]
+    found = [
+        call() for name, call in training_bench._candidates(TemporalHeadConfig(), 2, 50).items() if name != "sparse"
+    ]
     ours, *others = found
     for other in others:
         for mine, theirs in zip(ours, other, strict=True):  # type: ignore[call-overload]
@@ -44,7 +46,9 @@ def test_candidates_do_the_same_job() -> None:
 
 
 def test_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "bench_training", functools.partial(bench.bench_training, shapes=((1, 8),)))
+    monkeypatch.setattr(
+        training_bench, "bench_training", functools.partial(training_bench.bench_training, shapes=((1, 8),))
+    )
     done = CliRunner().invoke(aether, ["bench", "--training", "--rounds", "1", "--json"])
     assert done.exit_code == 0, done.output
     assert len(json.loads(done.stdout)["groups"]) == 2
@@ -53,7 +57,7 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_command_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.delitem(sys.modules, "aether_temporal.torch.bench", raising=False)
+    monkeypatch.delitem(sys.modules, "aether_temporal.torch.training_bench", raising=False)
     done = CliRunner().invoke(aether, ["bench", "--training"])
     assert done.exit_code == 2
     assert "aether-temporal[train]" in done.output

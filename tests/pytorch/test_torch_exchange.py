@@ -16,8 +16,12 @@ from aether_temporal.simulation import demo_script, simulate
 
 torch = pytest.importorskip("torch", reason="torch (extra train) is not installed")
 
-from aether_temporal.torch.exchange import Description, describe, export, from_blob, load, to_blob  # noqa: E402
-from aether_temporal.torch.network import NetworkConfig, TemporalClassifier  # noqa: E402
+from aether_temporal.torch.exchange import describe, export, from_blob, load, to_blob  # noqa: E402
+from aether_temporal.torch.network import (  # noqa: E402
+    Description,
+    NetworkConfig,
+    TemporalClassifier,
+)
 
 SHAPES = {
     "everything": NetworkConfig(

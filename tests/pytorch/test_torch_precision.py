@@ -11,7 +11,7 @@ from aether_temporal.shipped import shipped_models
 torch = pytest.importorskip("torch", reason="torch (extra train) is not installed")
 
 from aether_temporal.torch import load  # noqa: E402
-from aether_temporal.torch.precision import half_cost  # noqa: E402
+from aether_temporal.torch.exchange import half_cost  # noqa: E402
 
 
 def test_it_is_the_cost_of_the_network_s_blob() -> None:

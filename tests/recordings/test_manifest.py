@@ -10,8 +10,7 @@ from making import c6, values_of
 
 from aether_temporal.recordings import RecordingError, RecordingFormatError
 from aether_temporal.recordings.manifest import is_manifest, open_all
-from aether_temporal.train.dataset import Dataset
-from aether_temporal.train.prepared import prepare
+from aether_temporal.train.prepared import prepare, read_dataset
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def test_recordings_of_any_format_get_person_session_and_label(folder: Path) -> 
     ]
     assert [r.label_names for r in found] == [("walk",), ("sit",), ()]
     assert found[0].timestamps is not None
-    dataset = Dataset.read(table)
+    dataset = read_dataset(table)
     assert dataset.classes == ("sit", "walk")
     assert [int(track.labels[0]) for track in dataset] == [1, 0, -1]
     assert dataset.features.pairs == 4
@@ -80,7 +79,7 @@ def test_raw_frames_and_features_are_not_mixed(folder: Path) -> None:
     np.save(folder / "made.npy", np.ones((20, 4), np.float32))
     table = write(folder, "file,label\nben.npy,sit\nmade.npy,walk\n")
     with pytest.raises(RecordingError, match=r"made.npy:made: frames: expected 4 I/Q pairs .* found features"):
-        Dataset.read(table)
+        read_dataset(table)
 
 
 def test_text_that_is_none_is_refused(folder: Path) -> None:

@@ -19,10 +19,9 @@ import torch
 
 from aether_temporal.simulation import simulate
 from aether_temporal.torch import NetworkConfig
-from aether_temporal.train.crops import Augmentation, Batch, Crops
 from aether_temporal.train.dataset import Dataset, Track
-from aether_temporal.train.fitting import FitConfig, fit
-from aether_temporal.train.run import Run
+from aether_temporal.train.runs import Run
+from aether_temporal.train.supervised import Augmentation, Batch, Crops, FitConfig, fit
 
 STEPS, EVERY = 40, 3
 

@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch", reason="torch (extra train) is not installe
 from aether_temporal.torch import Description, NetworkConfig, TemporalClassifier, to_blob  # noqa: E402
 from aether_temporal.train import activity  # noqa: E402
 from aether_temporal.train.dataset import Dataset, Track  # noqa: E402
-from aether_temporal.train.run import Run  # noqa: E402
+from aether_temporal.train.runs import Run  # noqa: E402
 from aether_temporal.train.splits import Split  # noqa: E402
 
 CLASSES = tuple("abcde")

@@ -15,18 +15,20 @@ import pytest
 
 from aether_temporal import TemporalModel, WeightBlob, WeightBlobHeader
 from aether_temporal.shipped import shipped_models
-from aether_temporal.train.answers import Answers, answers, stored
-from aether_temporal.train.calibration import (
+from aether_temporal.train.dataset import Track
+from aether_temporal.train.evaluation import (
     BINS,
+    Answers,
+    answers,
     calibration_error,
     confidence,
     fit_temperature,
     likelihood_loss,
     probabilities,
+    stored,
     with_temperature,
 )
-from aether_temporal.train.dataset import Track
-from aether_temporal.train.statistics import mean_of, share_of, student
+from aether_temporal.train.intervals import mean_of, share_of, student
 
 
 def drawn(temperature: float, n: int = 40_000) -> Answers:
@@ -101,7 +103,7 @@ def test_a_long_recording_has_the_same_answers_and_takes_no_memory_by_its_frames
     code = """
 import numpy as np
 from aether_temporal import TemporalModel
-from aether_temporal.train.answers import logits_of
+from aether_temporal.train.evaluation import logits_of
 frames = np.random.default_rng(0).random((40_000, 56), np.float32)
 model = TemporalModel.from_blob("activity")
 logits_of(model, frames[:1000], 128)

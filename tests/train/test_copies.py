@@ -12,10 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from aether_temporal.train import splits
-from aether_temporal.train.dataset import Dataset, Track
-from aether_temporal.train.errors import LeakError
-from aether_temporal.train.marks import marks
-from aether_temporal.train.splits import Split
+from aether_temporal.train.dataset import Track
+from aether_temporal.train.prepared import read_dataset
+from aether_temporal.train.splits import LeakError, Split, marks
 
 Frames = NDArray[np.float32]
 
@@ -88,7 +87,7 @@ def test_what_only_looks_alike_is_no_copy() -> None:
 
 @pytest.mark.parametrize("name", ["wiper_persons_0_59.npz", "geotec_sessions_1_3.npz"])
 def test_no_real_recording_is_taken_for_a_copy_and_every_real_copy_is_found(recordings_dir: Path, name: str) -> None:
-    dataset = Dataset.read(recordings_dir / name)
+    dataset = read_dataset(recordings_dir / name)
     for index in range(len(dataset)):
         splits.by_recording(dataset, [index])
     for index in range(0, len(dataset), 5):

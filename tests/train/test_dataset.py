@@ -14,13 +14,11 @@ import pytest
 
 from aether_temporal.recordings import RecordingError, RecordingShapeError
 from aether_temporal.train import splits
-from aether_temporal.train.dataset import Dataset, Reading, Track
-from aether_temporal.train.errors import LeakError
-from aether_temporal.train.labels import without_side
-from aether_temporal.train.prepared import INDEX, prepare
+from aether_temporal.train.dataset import Dataset, Track, class_counts, class_weights, expect_length, windows
+from aether_temporal.train.prepared import INDEX, prepare, read_dataset
+from aether_temporal.train.reading import Reading, without_side
 from aether_temporal.train.reid_protocol import profiles, take
-from aether_temporal.train.splits import Split
-from aether_temporal.train.windows import class_counts, class_weights, expect_length, windows
+from aether_temporal.train.splits import LeakError, Split
 
 
 def save(path: Path, **changes: Any) -> Path:
@@ -47,7 +45,7 @@ def track(name: str, frames: int = 10, *, person: str | None = None, session: st
 
 
 def test_a_recording_comes_with_all_that_is_known_of_it(tmp_path: Path) -> None:
-    dataset = Dataset.read(save(tmp_path / "set.npz"), rename=without_side)
+    dataset = read_dataset(save(tmp_path / "set.npz"), rename=without_side)
     assert dataset.classes == ("SIT", "WALK")
     assert [(t.name, t.person, t.session, len(t)) for t in dataset] == [
         ("a", "p", "0", 30), ("b", "q", "0", 30), ("c", "p", "1", 30), ("d", "q", "1", 30),
@@ -64,9 +62,9 @@ def test_a_prepared_folder_is_mapped_and_holds_the_same(tmp_path: Path) -> None:
     seen: list[str] = []
     made = prepare(files, tmp_path / "dataset", rename=without_side, on_recording=seen.append)
     assert len(seen) == len(made) == 8
-    again = Dataset.read(tmp_path / "dataset")
+    again = read_dataset(tmp_path / "dataset")
     copied = pickle.loads(pickle.dumps(again))  # as a worker gets it
-    plain = [*Dataset.read(files[0], rename=without_side), *Dataset.read(files[1], rename=without_side)]
+    plain = [*read_dataset(files[0], rename=without_side), *read_dataset(files[1], rename=without_side)]
     for dataset in (made, again, copied):
         assert dataset.classes == ("SIT", "WALK")
         for found, expected in zip(dataset, plain, strict=True):
@@ -122,7 +120,7 @@ def test_a_damaged_folder_is_named(tmp_path: Path, damage: str) -> None:
     else:
         (folder / INDEX).write_text(damage)
     with pytest.raises(RecordingError, match="dataset"):
-        Dataset.read(folder)
+        read_dataset(folder)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +143,7 @@ def test_a_damaged_entry_of_the_index_is_named(tmp_path: Path, damage: Callable[
     damage(index)
     (folder / INDEX).write_text(json.dumps(index), encoding="utf-8")
     with pytest.raises(RecordingError, match=r"index.json: tracks, features: .* prepare the dataset again"):
-        Dataset.read(folder)
+        read_dataset(folder)
 
 
 BAD = {
@@ -169,7 +167,7 @@ def test_recordings_that_cannot_be_trusted_are_named(tmp_path: Path, what: str) 
     changes, message = BAD[what]
     path = save(tmp_path / f"{what}.npz", **changes)
     with pytest.raises(RecordingError, match=rf"{what}\.npz:{message}"):
-        Dataset.read(path)
+        read_dataset(path)
     with pytest.raises(RecordingError, match=message):
         prepare([path], tmp_path / "dataset")
     assert not (tmp_path / "dataset").exists()
@@ -177,9 +175,9 @@ def test_recordings_that_cannot_be_trusted_are_named(tmp_path: Path, what: str) 
 
 def test_damaged_frames_can_be_left_out_and_gaps_begin_anew_on_a_grid(tmp_path: Path) -> None:
     path = save(tmp_path / "nan.npz", **BAD["nan"][0])
-    assert [len(t) for t in Dataset.read(path, reading=Reading(damaged=True))] == [29, 30, 30, 30]
+    assert [len(t) for t in read_dataset(path, reading=Reading(damaged=True))] == [29, 30, 30, 30]
     gap = save(tmp_path / "gap.npz", **BAD["gap"][0])
-    dataset = Dataset.read(gap, reading=Reading(period_us=20_000, max_gap_us=100_000))
+    dataset = read_dataset(gap, reading=Reading(period_us=20_000, max_gap_us=100_000))
     assert [t.name for t in dataset] == ["a", "b", "c+0", "c+1", "d"]
     assert dataset[2].identity == dataset[3].identity
     assert [len(t) for t in dataset] == [30, 30, 1, 29, 30]
@@ -191,9 +189,9 @@ def test_damaged_frames_can_be_left_out_and_gaps_begin_anew_on_a_grid(tmp_path: 
 
 def test_unknown_labels_are_named(tmp_path: Path) -> None:
     path = save(tmp_path / "set.npz")
-    assert Dataset.read(path, rename=without_side, classes=("WALK", "SIT", "RUN")).classes == ("WALK", "SIT", "RUN")
+    assert read_dataset(path, rename=without_side, classes=("WALK", "SIT", "RUN")).classes == ("WALK", "SIT", "RUN")
     with pytest.raises(RecordingError, match=r"set\.npz:c: labels: expected RUN, WALK; found 'SIT'"):
-        Dataset.read(path, rename=without_side, classes=("RUN", "WALK"))
+        read_dataset(path, rename=without_side, classes=("RUN", "WALK"))
 
 
 def test_widths_that_differ_are_named() -> None:
@@ -214,7 +212,7 @@ def test_frames_wider_than_a_blob_can_state_are_named() -> None:
 
 
 def test_splits_by_session_person_and_recording(tmp_path: Path) -> None:
-    dataset = Dataset.read(save(tmp_path / "set.npz"))
+    dataset = read_dataset(save(tmp_path / "set.npz"))
     assert splits.by_session(dataset, ["0"]) == Split((0, 1), (2, 3))
     assert splits.by_person(dataset, ["q"]) == Split((0, 2), (1, 3))
     assert splits.by_recording(dataset, [3]) == Split((0, 1, 2), (3,))

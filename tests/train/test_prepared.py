@@ -15,8 +15,7 @@ from click.testing import CliRunner
 from aether_temporal.cli import aether
 from aether_temporal.recordings import RecordingError
 from aether_temporal.train import prepared
-from aether_temporal.train.dataset import Dataset
-from aether_temporal.train.prepared import Prepared, prepare
+from aether_temporal.train.prepared import Prepared, prepare, read_dataset
 
 
 def data(path: Path) -> Path:
@@ -41,19 +40,19 @@ def test_a_damaged_dataset_is_found_out(
     first = prepare([data(tmp_path / "set.npz")], folder)[0]
     assert first.marks is not None
     assert len(first.marks) > 5
-    Dataset.read(folder)
+    read_dataset(folder)
     flip(folder / name, ((len(first.marks) if name == "marks.i64" else 200) + 2) * row_bytes)
     message = rf"dataset/{name}: .*set\.npz:recording1: expected .*: damaged; prepare the dataset again"
     with pytest.raises(RecordingError, match=message):
-        Dataset.read(folder)
+        read_dataset(folder)
     monkeypatch.setattr(prepared, "VERIFIED", 600 * 80 - 1)
-    large = Dataset.read(folder)  # too large to be read whole without being asked
+    large = read_dataset(folder)  # too large to be read whole without being asked
     assert isinstance(large, Prepared)
     with pytest.raises(RecordingError, match=message):
         large.verify()
     monkeypatch.setattr(prepared, "VERIFIED", 600 * 80)
     with pytest.raises(RecordingError, match=message):
-        Dataset.read(folder)
+        read_dataset(folder)
 
 
 def test_the_command_verifies(tmp_path: Path) -> None:

@@ -7,14 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from aether_temporal.recordings.amplitude import amplitude
-from aether_temporal.train.augment import (
-    Views,
-    add_noise,
-    drop_frames,
-    jittered_start,
-    mask_features,
-    scale,
-)
+from aether_temporal.train.contrastive import Views, add_noise, drop_frames, jittered_start, mask_features, scale
 
 Frames = NDArray[np.float32]
 

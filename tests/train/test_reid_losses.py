@@ -17,7 +17,7 @@ from aether_temporal.train.contrastive import (  # noqa: E402
     nt_xent,
     variance_loss,
 )
-from aether_temporal.train.discriminant import fit_discriminant  # noqa: E402
+from aether_temporal.train.reid_protocol import fit_discriminant  # noqa: E402
 
 
 def unit(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:

@@ -18,24 +18,20 @@ torch = pytest.importorskip("torch", reason="torch (extra train) is not installe
 
 from aether_temporal.torch import TemporalClassifier, from_blob  # noqa: E402
 from aether_temporal.train import reid  # noqa: E402
+from aether_temporal.train.checkpoints import CheckpointError  # noqa: E402
 from aether_temporal.train.contrastive import ContrastConfig, Contrasting  # noqa: E402
-from aether_temporal.train.dataset import Dataset, Reading, Track  # noqa: E402
-from aether_temporal.train.errors import CheckpointError, LeakError  # noqa: E402
-from aether_temporal.train.prepared import prepare  # noqa: E402
-from aether_temporal.train.reid import Recipe, train, train_reid  # noqa: E402
-from aether_temporal.train.reid_command import main  # noqa: E402
-from aether_temporal.train.reid_network import Shape, network_shape, pooled, warm_start  # noqa: E402
-from aether_temporal.train.reid_protocol import (  # noqa: E402
-    Baselines,
-    arrange,
-    cut,
-    embeddings,
-    inside_galleries,
-    take,
+from aether_temporal.train.dataset import Dataset, Track, without_short_stretches  # noqa: E402
+from aether_temporal.train.prepared import (  # noqa: E402
+    prepare,
+    read_dataset,
 )
+from aether_temporal.train.reading import Reading  # noqa: E402
+from aether_temporal.train.reid import Recipe, Shape, network_shape, pooled, train, train_reid, warm_start  # noqa: E402
+from aether_temporal.train.reid_command import main  # noqa: E402
+from aether_temporal.train.reid_protocol import Baselines, arrange, cut, embeddings, inside_galleries, take  # noqa: E402
 from aether_temporal.train.retrieval import figures  # noqa: E402
-from aether_temporal.train.run import Run  # noqa: E402
-from aether_temporal.train.windows import without_short_stretches  # noqa: E402
+from aether_temporal.train.runs import Run  # noqa: E402
+from aether_temporal.train.splits import LeakError  # noqa: E402
 
 SMALL = Shape(length=40, pool=36, components=6, changes=8, hidden=8, embedding=10, stem_taps=4)
 """A network for the recordings of `some_persons`."""
@@ -359,7 +355,7 @@ def test_numbers_that_leave_their_range_in_training_name_the_file_and_leave_no_r
 @pytest.fixture(scope="module")
 def real_persons(recordings_dir: Path) -> Dataset:
     """Sixty persons, two captures of 1000 frames each."""
-    return Dataset.read(recordings_dir / "wiper_persons_0_59.npz")
+    return read_dataset(recordings_dir / "wiper_persons_0_59.npz")
 
 
 def test_real_persons_are_told_apart_better_than_by_their_profiles(real_persons: Dataset) -> None:
@@ -402,7 +398,7 @@ def test_the_blob_says_how_raw_frames_become_its_own_also_from_a_prepared_folder
     grid = Reading(select=(0, 2, 3, 5, 7), period_us=20_000, max_gap_us=500_000)
     blobs = [
         train(dataset, small(), show_progress=False)[0]
-        for dataset in (Dataset.read(data, reading=grid), prepare([data], tmp_path / "folder", reading=grid))
+        for dataset in (read_dataset(data, reading=grid), prepare([data], tmp_path / "folder", reading=grid))
     ]
     assert blobs[0].serialize() == blobs[1].serialize()
     found = blobs[0].settings
@@ -426,7 +422,7 @@ def test_stretches_too_short_for_a_window_are_left_out_where_their_recording_has
 
 def test_real_bursty_captures_on_a_grid_have_windows_for_everybody(recordings_dir: Path) -> None:
     """Gaps of a second and more leave stretches of a few frames; the others suffice."""
-    dataset = Dataset.read(recordings_dir / "wiper_persons_0_59.npz", reading=Reading(period_us=20_000))
+    dataset = read_dataset(recordings_dir / "wiper_persons_0_59.npz", reading=Reading(period_us=20_000))
     with pytest.raises(RecordingError, match="frames: expected at least 100, one window"):
         arrange(dataset, length=100, held_out=15, captures="gallery", seed=0)
     protocol = arrange(without_short_stretches(dataset, 100), length=100, held_out=15, captures="gallery", seed=0)

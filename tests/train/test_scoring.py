@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from aether_temporal.train.dataset import Track
-from aether_temporal.train.scoring import majority, score
+from aether_temporal.train.evaluation import majority, score
 
 
 class Echo:

@@ -11,9 +11,10 @@ import pytest
 from aether_temporal import TemporalModel, WeightBlob
 from aether_temporal.shipped import shipped_models
 from aether_temporal.simulation import ACTIVITIES, demo_script, random_script, simulate
-from aether_temporal.train.dataset import Dataset, Track
-from aether_temporal.train.labels import without_side
-from aether_temporal.train.scoring import Scores, score
+from aether_temporal.train.dataset import Track
+from aether_temporal.train.evaluation import Scores, score
+from aether_temporal.train.prepared import read_dataset
+from aether_temporal.train.reading import without_side
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "training.md"
 DELAY, CONTEXT = 25, 128
@@ -56,7 +57,7 @@ def test_a_context_beyond_the_history_changes_no_bit(name: str) -> None:
 
 
 def activity_scores(recordings_dir: Path) -> dict[str, Scores]:
-    dataset = Dataset.read(recordings_dir / "geotec_sessions_1_3.npz", rename=without_side)
+    dataset = read_dataset(recordings_dir / "geotec_sessions_1_3.npz", rename=without_side)
     model = TemporalModel.from_blob(shipped_models()["activity"])
     assert model.settings is not None
     assert tuple(model.settings.class_names or ()) == dataset.classes

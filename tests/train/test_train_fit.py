@@ -18,12 +18,12 @@ from aether_temporal.simulation import simulate
 
 torch = pytest.importorskip("torch", reason="torch (extra train) is not installed")
 
-from aether_temporal.train import activity, demo, splits  # noqa: E402
-from aether_temporal.train.crops import Augmentation, Batch, Crops, Mixture  # noqa: E402
-from aether_temporal.train.dataset import Dataset, Reading, Track  # noqa: E402
-from aether_temporal.train.fitting import FitConfig, Fitting, some_frames  # noqa: E402
-from aether_temporal.train.labels import without_side  # noqa: E402
-from aether_temporal.train.scoring import score  # noqa: E402
+from aether_temporal.train import activity, demo_recipe, splits  # noqa: E402
+from aether_temporal.train.dataset import Dataset, Track  # noqa: E402
+from aether_temporal.train.evaluation import score  # noqa: E402
+from aether_temporal.train.prepared import read_dataset  # noqa: E402
+from aether_temporal.train.reading import Reading, without_side  # noqa: E402
+from aether_temporal.train.supervised import Augmentation, Batch, Crops, FitConfig, Fitting, Mixture, some_frames  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +41,10 @@ def two_class_task(seeds: range) -> list[Track]:
 
 
 def test_a_short_training_learns_a_simulated_task() -> None:
-    blob = demo.train(two_class_task(range(12)), "a test", seed=1, config=FitConfig(steps=60), show_progress=False)
-    found = score(TemporalModel.from_blob(blob), two_class_task(range(500, 512)), delay=demo.DELAY)
+    blob = demo_recipe.train(
+        two_class_task(range(12)), "a test", seed=1, config=FitConfig(steps=60), show_progress=False
+    )
+    found = score(TemporalModel.from_blob(blob), two_class_task(range(500, 512)), delay=demo_recipe.DELAY)
     assert found.windows == 96
     assert found.streamed > 0.85  # chance is 0.5
 
@@ -51,7 +53,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
     task = two_class_task(range(3))
 
     def trained(seed: int) -> bytes:
-        return demo.train(task, "a test", seed=seed, config=FitConfig(steps=3), show_progress=False).serialize()
+        return demo_recipe.train(task, "a test", seed=seed, config=FitConfig(steps=3), show_progress=False).serialize()
 
     assert trained(1) == trained(1)
     assert trained(1) != trained(2)
@@ -61,7 +63,7 @@ def test_training_leaves_the_random_numbers_of_the_caller_alone() -> None:
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
-    demo.train(two_class_task(range(2)), "a test", seed=9, config=FitConfig(steps=1), show_progress=False)
+    demo_recipe.train(two_class_task(range(2)), "a test", seed=9, config=FitConfig(steps=1), show_progress=False)
     torch.testing.assert_close(torch.rand(4), expected, rtol=0, atol=0)
 
 
@@ -305,7 +307,7 @@ def test_raw_frames_are_trained_on_and_their_subcarriers_stand_in_the_blob(tmp_p
     assert model.settings.subcarriers.n_pairs == 12
     assert np.asarray(model.settings.subcarriers.index).tolist() == [9, 2, 3, 4, 5]
     assert model.settings.frame_rate == pytest.approx(50)
-    dataset = Dataset.read(tmp_path / "raw.npz", reading=Reading(select=(9, 2, 3, 4, 5)))
+    dataset = read_dataset(tmp_path / "raw.npz", reading=Reading(select=(9, 2, 3, 4, 5)))
     frames = np.stack([model.csi_frame(frame) for frame in iq[200:400]])
     np.testing.assert_array_equal(frames, dataset[1].frames)
     result = run(model, open_recording(tmp_path / "raw.npz", recording=1), context=128)

@@ -18,11 +18,22 @@ torch = pytest.importorskip("torch", reason="torch (extra train) is not installe
 
 import killed_runs  # noqa: E402
 
-from aether_temporal.train.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
-from aether_temporal.train.errors import CheckpointError, RunError  # noqa: E402
-from aether_temporal.train.loaders import WindowDataset, batches, window_loader  # noqa: E402
-from aether_temporal.train.run import CHECKPOINT, CONFIGURATION, METRICS, Run  # noqa: E402
-from aether_temporal.train.windows import windows  # noqa: E402
+from aether_temporal.train.checkpoints import (  # noqa: E402
+    CheckpointError,
+    WindowDataset,
+    batches,
+    load_checkpoint,
+    save_checkpoint,
+    window_loader,
+)
+from aether_temporal.train.dataset import windows  # noqa: E402
+from aether_temporal.train.runs import (  # noqa: E402
+    CHECKPOINT,
+    CONFIGURATION,
+    METRICS,
+    Run,
+    RunError,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # a machine of one processor
 
@@ -218,7 +229,7 @@ def test_checkpoints_that_do_not_fit_are_named_and_change_nothing(tmp_path: Path
 
 def test_a_network_of_another_shape_is_refused_by_the_tensors_name(tmp_path: Path, uninterrupted: Path) -> None:
     from aether_temporal.torch import NetworkConfig, TemporalClassifier
-    from aether_temporal.train.fitting import FitConfig, Fitting
+    from aether_temporal.train.supervised import FitConfig, Fitting
 
     state = load_checkpoint(uninterrupted / CHECKPOINT)["task"]
     network = TemporalClassifier(NetworkConfig(52, 3, 16, n_layers=1, n_q_heads=2, head_dim=4, gain="mean"))
@@ -285,18 +296,18 @@ import json, resource, sys
 from pathlib import Path
 import numpy as np, torch
 from aether_temporal.torch import NetworkConfig
-from aether_temporal.train.dataset import Dataset
-from aether_temporal.train.crops import Augmentation, Crops
-from aether_temporal.train.fitting import FitConfig, fit, some_frames
-from aether_temporal.train.windows import class_counts
+from aether_temporal.train.dataset import class_counts
+from aether_temporal.train.prepared import read_dataset
+from aether_temporal.train.supervised import Augmentation, Crops, FitConfig, fit, some_frames
 
 torch.set_num_threads(1)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-dataset = Dataset.read(sys.argv[1])
+dataset = read_dataset(sys.argv[1])
 crops = Crops(60, 8, 5, 9, Augmentation(), tuple(class_counts(dataset, 2).tolist()))
 crops.check(dataset)
 shape = NetworkConfig(dataset.width, 2, 8, n_layers=1, n_q_heads=2, head_dim=4, gain="mean")
-fit(shape, some_frames(dataset, 2000), lambda g: crops.draw(dataset, g), FitConfig(steps=5), seed=0, show_progress=False)
+frames = some_frames(dataset, 2000)
+fit(shape, frames, lambda g: crops.draw(dataset, g), FitConfig(steps=5), seed=0, show_progress=False)
 print(dataset.frames * dataset.width * 4, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 """
 
@@ -333,7 +344,7 @@ def test_a_dataset_far_larger_than_what_is_kept_of_it_trains(tmp_path: Path) -> 
 ORPHANED = """
 import os, signal, sys
 import numpy as np
-from aether_temporal.train.run import Run
+from aether_temporal.train.runs import Run
 
 class Task:
     def step(self, step, batch):

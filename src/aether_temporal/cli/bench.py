@@ -72,7 +72,8 @@ def command(
 
 def _training(rounds: int) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = importlib.import_module("aether_temporal.torch.bench").bench_training(rounds=rounds)
+        module = importlib.import_module("aether_temporal.torch.training_bench")
+        found: dict[str, Any] = module.bench_training(rounds=rounds)
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise

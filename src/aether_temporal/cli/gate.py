@@ -64,10 +64,10 @@ def command(
 
     Exit status: 0 all gates pass, 1 a gate fails, 3 none fails but one is undecided.
     """
-    reading = reading_of(trainer("dataset"), how)
+    reading = reading_of(trainer("reading"), how)
     use_threads(threads)
-    configs, files = (importlib.import_module(f"aether_temporal.gate.{name}") for name in ("config", "settings_file"))
-    config = configs.GateConfig() if config_file is None else files.load_config(config_file)
+    configs = importlib.import_module("aether_temporal.gate.gate_config")
+    config = configs.GateConfig() if config_file is None else configs.load_config(config_file)
     if steps is not None:
         config = dataclasses.replace(config, contrast=dataclasses.replace(config.contrast, steps=steps))
     with about(data):
@@ -90,7 +90,7 @@ def command(
 
 
 def _show(document: dict[str, Any], folder: str) -> None:
-    words = importlib.import_module("aether_temporal.gate.words")
+    words = importlib.import_module("aether_temporal.gate.page")
     out = console()
     shown = table(
         "gate",

@@ -13,7 +13,7 @@ import click
 from aether_temporal.errors import NonFiniteError, ResultOverflowError
 from aether_temporal.recordings import MissingExtraError, RecordingError
 from aether_temporal.settings import MAX_DUE, MAX_GAP
-from aether_temporal.train.errors import LeakError
+from aether_temporal.train.splits import LeakError
 
 from .files import NewFile
 from .options import FiniteRange, Indices

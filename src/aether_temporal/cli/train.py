@@ -104,7 +104,7 @@ def reid(data: str, **options: Any) -> None:
 @recipe_options
 def demo(**options: Any) -> None:
     """The demo's classes: trained on simulated recordings, scored on simulated rooms and persons it has not met."""
-    recipe("demo", options).main(click.echo, **options)
+    recipe("demo_recipe", options).main(click.echo, **options)
 
 
 @command.command("prepare")
@@ -113,11 +113,11 @@ def demo(**options: Any) -> None:
 @reading_options
 def prepare(files: tuple[str, ...], out: str, **options: Any) -> None:
     """Put recordings of FILES into a folder from which training maps them: a dataset need not fit in memory."""
-    prepared, datasets, labels = (
-        importlib.import_module(f"aether_temporal.train.{name}") for name in ("prepared", "dataset", "labels")
+    prepared, reading_module = (
+        importlib.import_module(f"aether_temporal.train.{name}") for name in ("prepared", "reading")
     )
-    reading = reading_of(datasets, options)
-    dataset = prepared.prepare(files, out, rename=labels.without_side, reading=reading)
+    reading = reading_of(reading_module, options)
+    dataset = prepared.prepare(files, out, rename=reading_module.without_side, reading=reading)
     click.echo(
         f"{out}: {len(dataset)} recordings, {quantity(dataset.frames)} frames of {dataset.width} features, "
         f"classes {', '.join(dataset.classes) or 'none'}"

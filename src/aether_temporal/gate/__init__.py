@@ -1,5 +1,5 @@
 """May sparse attention replace dense? Four gates, asked of recordings (extra `train`; pictures: `plot`).
 
 from aether_temporal.gate.command import gate
-from aether_temporal.gate.config import GateConfig
+from aether_temporal.gate.gate_config import GateConfig
 """

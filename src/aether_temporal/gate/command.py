@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from aether_temporal.head import AetherTemporalHead
-from aether_temporal.train.dataset import Dataset, Reading
+from aether_temporal.train.dataset import Dataset, without_short_stretches
+from aether_temporal.train.prepared import read_dataset
+from aether_temporal.train.reading import Reading
 from aether_temporal.train.reid import Pairing, arrange_for
 from aether_temporal.train.reid_protocol import entry
-from aether_temporal.train.run import Run, environment
-from aether_temporal.train.windows import without_short_stretches
+from aether_temporal.train.runs import Run, environment
 
-from .config import GateConfig
-from .gates import Verdict, verdict
+from .gate_config import GateConfig
 from .latency import measure_latency
 from .page import NO_PICTURES, page
 from .pictures import draw
-from .study import check, check_blob, check_persons, study
-from .training import recipe
+from .study import check, check_blob, check_persons, recipe, study
+from .verdict import Verdict, verdict
 
 __all__ = ["Reading", "gate"]
 
@@ -45,7 +45,7 @@ def gate(
     Killed at any moment, it goes on with `resume`: trainings that are done are kept, also where more seeds are asked
     for than before. RecordingError, LeakError, GateError, CheckpointError, RunError, OSError.
     """
-    dataset = without_short_stretches(Dataset.read(data, reading=reading), config.window)
+    dataset = without_short_stretches(read_dataset(data, reading=reading), config.window)
     check_persons(config, dataset, data)
     first = recipe(config, seeds[0])
     check(config, arrange_for(dataset, first))

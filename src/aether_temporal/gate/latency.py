@@ -20,7 +20,7 @@ from aether_temporal.head import AetherTemporalHead, KvCache
 from aether_temporal.model import TemporalModel
 from aether_temporal.torch import TemporalClassifier, to_blob
 
-from .config import DENSE, GateConfig
+from .gate_config import DENSE, GateConfig
 
 Call = Callable[[], object]
 

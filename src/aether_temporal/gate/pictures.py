@@ -10,12 +10,11 @@ import numpy as np
 
 from aether_temporal.train.plots import can_draw, figure_of
 
-from .attention_map import attention_map
-from .config import GateConfig
-from .gates import LATENCY_LIMIT, ORDER_LIMIT, Verdict
+from .gate_config import GateConfig
+from .kernel_comparison import attention_map
 from .latency import MODEL, PREFILL, PUSH, STEP
-from .study import exchanged
-from .training import BACKENDS, checkpoint_name
+from .study import BACKENDS, checkpoint_name, exchanged
+from .verdict import LATENCY_LIMIT, ORDER_LIMIT, Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,12 +5,9 @@ torch.
 """
 
 from .aggregator import AetherTemporalAggregator, AggregatorStream
-from .attention import attention
-from .description import Description
-from .exchange import describe, export, from_blob, load, to_blob
-from .network import NetworkConfig, TemporalClassifier
-from .pattern import visible
-from .precision import half_cost
+from .attention_operator import attention, visible
+from .exchange import describe, export, from_blob, half_cost, load, to_blob
+from .network import Description, NetworkConfig, TemporalClassifier
 
 __all__ = [
     "AetherTemporalAggregator",

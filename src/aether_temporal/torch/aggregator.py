@@ -14,7 +14,7 @@ from aether_temporal.config import TemporalHeadConfig
 from aether_temporal.errors import InputTypeError, InvalidConfigError, ShapeError
 from aether_temporal.head import AetherTemporalHead, KvCache
 
-from .attention import attention
+from .attention_operator import attention
 
 __all__ = ["AetherTemporalAggregator", "AggregatorStream"]
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from aether_temporal import halving
 from aether_temporal.blob import WeightBlob
 from aether_temporal.header import WeightBlobHeader
 from aether_temporal.settings import (
@@ -30,8 +31,7 @@ from aether_temporal.settings import (
     StemSettings,
 )
 
-from .description import Description
-from .network import Layer, NetworkConfig, TemporalClassifier
+from .network import Description, Layer, NetworkConfig, TemporalClassifier
 
 __all__ = ["Description", "describe", "export", "from_blob", "load", "to_blob", "to_settings"]
 
@@ -208,3 +208,13 @@ def export(
 def load(path: str | os.PathLike[str]) -> TemporalClassifier:
     """The network of a blob on disk. OSError, BlobError."""
     return from_blob(WeightBlob.load(path))
+
+
+__all__ = ["half_cost"]
+
+
+def half_cost(network: TemporalClassifier, frames: Any) -> halving.HalfReport:
+    """What `export(..., dtype="float16")` would cost, matrix by matrix, over frames (T, input_dim), a tensor or array.
+    The errors of `aether_temporal.halving.half_cost` and of `to_blob`."""
+    rows = frames.detach() if isinstance(frames, torch.Tensor) else frames
+    return halving.half_cost(to_blob(network), rows)

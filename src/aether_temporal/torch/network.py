@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -17,10 +18,9 @@ from torch.nn import functional as F
 
 from aether_temporal.config import TemporalHeadConfig
 from aether_temporal.errors import ShapeError
-from aether_temporal.settings import PatternSettings
+from aether_temporal.settings import PatternSettings, SubcarrierSettings, TimingSettings
 
-from .attention import attention
-from .description import Description
+from .attention_operator import attention
 
 TINY = 2.0**-126
 
@@ -240,3 +240,22 @@ class TemporalClassifier(nn.Module):
         e = F.linear(self.hidden(frames), self.embed.t(), self.embed_bias)
         square = (e * e).sum(-1, keepdim=True)
         return torch.where(square > 0, e * torch.rsqrt(torch.where(square > 0, square, torch.ones_like(square))), e)
+
+
+__all__ = ["Description"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Description:
+    """Sections of a blob that no parameter stands behind (docs/spec/rvne.md); None leaves one out.
+
+    neutral: sections that are written although they say no more than their absence would: of "pattern", "gain" and
+    "pooling", and "extension" for one that is empty. A blob that was loaded is written again as it was.
+    """
+
+    class_names: Sequence[str] | None = None
+    frame_rate: float | None = None
+    provenance: str | None = None
+    subcarriers: SubcarrierSettings | None = None
+    timing: TimingSettings | None = None
+    neutral: frozenset[str] = frozenset({"pattern", "gain", "extension"})

@@ -19,16 +19,25 @@ from aether_temporal.settings import PatternSettings
 from aether_temporal.torch import Description, NetworkConfig, to_blob
 
 from . import splits
-from .answers import answers, stored
-from .calibration import Confidence, calibration_error, confidence, fit_temperature, likelihood_loss, with_temperature
-from .crops import Augmentation, Crops, Mixture
-from .dataset import Dataset, Reading, Track
-from .fitting import FitConfig, fit, some_frames
-from .labels import without_side
-from .run import Run, environment
-from .scoring import Scores, expect_scorable, score
+from .dataset import Dataset, Track, class_counts, class_weights, without_short_stretches
+from .evaluation import (
+    Confidence,
+    Scores,
+    answers,
+    calibration_error,
+    confidence,
+    expect_scorable,
+    fit_temperature,
+    likelihood_loss,
+    score,
+    stored,
+    with_temperature,
+)
+from .prepared import read_dataset
+from .reading import Reading, without_side
+from .runs import Run, environment
 from .splits import Split
-from .windows import class_counts, class_weights, without_short_stretches
+from .supervised import Augmentation, Crops, FitConfig, Mixture, fit, some_frames
 
 DELAY = 25
 """The answer after a frame describes the middle of the 50 frames that end with it."""
@@ -107,7 +116,7 @@ def read_activities(
     """All recordings of a file or prepared dataset; the two sides of the room are one class. RecordingError, naming
     recordings without labels."""
     prepared = os.path.isdir(path)
-    dataset = Dataset.read(path, rename=None if prepared else without_side, classes=classes, reading=reading)
+    dataset = read_dataset(path, rename=None if prepared else without_side, classes=classes, reading=reading)
     labelled = {track.identity for track in dataset if (np.asarray(track.labels) >= 0).any()}
     for track in dataset:
         if track.identity not in labelled:

@@ -10,13 +10,14 @@ from typing import Any
 
 from . import activity, splits
 from .activity import Recipe, Report
-from .dataset import Dataset, Reading
-from .fitting import FitConfig
+from .dataset import Dataset
+from .evaluation import Scores
+from .intervals import Mean, mean_of, share_of
 from .plots import NO_PLOTS, can_draw
-from .run import Run, expect_place
-from .scoring import Scores
+from .reading import Reading
+from .runs import Run, expect_place
 from .splits import Split
-from .statistics import Mean, mean_of, share_of
+from .supervised import FitConfig
 
 __all__ = ["Reading", "main"]
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .calibration import Confidence
-from .run import Run
-from .scoring import Scores
+from .evaluation import Confidence, Scores
+from .runs import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

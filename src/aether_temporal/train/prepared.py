@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal import crc32
-from aether_temporal._files import write_atomic
+from aether_temporal._files import claim, make_folders, remove_empty, write_atomic
 from aether_temporal.recordings import RecordingError, RecordingShapeError
 from aether_temporal.recordings.manifest import open_all
 
-from .dataset import Dataset, Features, Reading, Reporter, Track, classes_of, stretches, track_of
-from .folders import claim, make, unmake
-from .marks import marks
+from .dataset import Dataset, Features, Track
+from .reading import Reading, Reporter, classes_of, stretches, track_of
+from .splits import marks
 
 INDEX = "index.json"
 _FRAMES, _LABELS, _MARKS = "frames.f32", "labels.i64", "marks.i64"
@@ -29,7 +29,7 @@ _VERSION = 2
 _AGAIN = "prepare the dataset again"
 
 VERIFIED = 1 << 28
-"""Bytes of frames up to which a prepared dataset is compared with its checksums whenever it is read: a moment's work."""
+"""Bytes of frames up to which reading a prepared dataset compares it with its checksums, which takes a moment."""
 
 
 class Prepared(Dataset):
@@ -121,6 +121,33 @@ def open_prepared(folder: Path, classes: Sequence[str] | None = None) -> Prepare
     return found
 
 
+def read_dataset(
+    path: str | os.PathLike[str],
+    *,
+    rename: Callable[[str], str] | None = None,
+    classes: Sequence[str] | None = None,
+    reading: Reading | None = None,
+) -> Dataset:
+    """Recordings of a file (or of those a manifest lists) into memory, or of a prepared folder, mapped.
+
+    rename: from a recording's label to a class (such as `without_side`). classes: all that may occur (None: those that
+    occur, in alphabetical order). RecordingError and its kinds, each naming the file and recording.
+    """
+    place = Path(path)
+    if place.is_dir():
+        if rename is not None or reading not in (None, Reading()):
+            raise RecordingError(f"{place}: is prepared already: rename and reading were settled then")
+        return open_prepared(place, classes)
+    how = reading or Reading()
+    about = Reporter(how)
+    found = [part for recording in open_all(place) for part in stretches(about.of(recording), how)]
+    if not found:
+        raise RecordingError(f"{place}: expected recordings with frames, found none")
+    names = classes_of(found, rename, classes)
+    tracks = [track_of(recording, identity, names, rename) for recording, identity in found]
+    return Dataset(tracks, names, about.features())
+
+
 def _tuple_or_none(value: Any) -> tuple[Any, ...] | None:
     return None if value is None else tuple(value)
 
@@ -180,7 +207,7 @@ def prepare(
     target = Path(folder)
     _refuse_twice(paths)
     work = target.with_name(f".{target.name}.preparing")
-    made = make(target.parent)
+    made = make_folders(target.parent)
     try:
         held = claim(work)
     except BlockingIOError:
@@ -188,7 +215,7 @@ def prepare(
             f"{target}: another process is preparing this dataset; wait for it, or name another folder"
         ) from None
     except BaseException:
-        unmake(made)
+        remove_empty(made)
         raise
     try:
         if os.path.lexists(target):
@@ -198,7 +225,7 @@ def prepare(
         os.rename(work, target)
     except BaseException as error:
         shutil.rmtree(work, ignore_errors=True)
-        unmake(made)
+        remove_empty(made)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise RecordingError(
                 f"{target}: no space left ({error.strerror}); nothing was kept: make room, or name another folder"

@@ -1,22 +1,137 @@
-"""What `aether train reid` does: one training or several seeds, each with a run folder if asked for."""
+"""What `aether train reid` does: one training or several seeds, each with a run folder if asked for; the report as
+text, JSON and pictures (extra `plot`)."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from . import reid
 from .contrastive import ContrastConfig
-from .dataset import Dataset, Reading
-from .plots import NO_PLOTS, can_draw
+from .dataset import Dataset, without_short_stretches
+from .intervals import Mean, mean_of
+from .plots import NO_PLOTS, can_draw, figure_of, loss_figure
+from .prepared import read_dataset
+from .reading import Reading
 from .reid import ATTRIBUTION, Recipe, Report
-from .reid_plots import draw_reid
 from .reid_protocol import inside_galleries
-from .reid_report import summarise
-from .run import Run, expect_place
-from .windows import without_short_stretches
+from .retrieval import Interval, Matches, compare, evaluate, figures, roc
+from .runs import Run, expect_place
+
+METHODS = {"model": "model", "start": "before contrast", "LDA": "LDA", "cosine": "cosine"}
+TITLES = {
+    "rank1": "rank-1",
+    "rank5": "rank-5",
+    "map": "mAP",
+    "auc": "AUC",
+    "enrolled_rank1": "rank-1 of enrolled means",
+}
+SHOWN = ("rank1", "rank5", "map", "auc", "enrolled_rank1")
+DRAWS = 1000
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Summary:
+    """One part over all reports. rows: figures of each method; gains: the model less each baseline; seeds: rank-1 of
+    the model, the mean over seeds with Student's interval; lda_decisions: LDA as a classifier, its mean."""
+
+    name: str
+    persons: int
+    probes: int
+    rows: dict[str, dict[str, Interval]]
+    gains: dict[str, dict[str, Interval]]
+    seeds: Mean
+    lda_decisions: float | None
+
+    def lines(self) -> list[str]:
+        """As text."""
+        where = f"{self.persons} persons" + (f", {self.seeds.count} seeds" if self.seeds.count > 1 else "")
+        head = f"{self.name} ({where}, {self.probes} probe windows)"
+        found = [head, " " * 26 + "".join(f"{TITLES[name]:<25}" for name in SHOWN)]
+        rows = [(METHODS[method], row) for method, row in self.rows.items()]
+        rows += [(f"model - {METHODS[method]}", row) for method, row in self.gains.items()]
+        found += [f"  {title:<24}" + "".join(f"{row[name]!s:<25}" for name in SHOWN) for title, row in rows]
+        if self.lda_decisions is not None:
+            found.append(f"  LDA as a classifier of the persons it was fitted on: {self.lda_decisions:.3f}")
+        if self.seeds.count > 1:
+            found.append(f"  rank-1 of the model over seeds: {self.seeds}")
+        return [line.rstrip() for line in found]
+
+    def document(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return dataclasses.asdict(self)
+
+
+def summarise(reports: Sequence[Report]) -> list[Summary]:
+    """Each part that all reports have: means over the reports (one a seed), intervals over persons."""
+    found = []
+    for name in reports[0].matches:
+        by_method: Mapping[str, list[Matches]] = {
+            method: [report.matches[name][method] for report in reports] for method in METHODS
+        }
+        model = by_method["model"]
+        decided = [report.lda_decisions for report in reports if report.lda_decisions is not None]
+        persons = len({person for matches in model for person in matches.persons})
+        found.append(
+            Summary(
+                name,
+                persons,
+                sum(len(matches.truth) for matches in model),
+                {method: evaluate(matches, draws=DRAWS) for method, matches in by_method.items()},
+                {
+                    method: compare(model, matches, draws=DRAWS)
+                    for method, matches in by_method.items()
+                    if method != "model"
+                },
+                mean_of([float(figures(matches)["rank1"].mean()) for matches in model]),
+                sum(decided) / len(decided) if name == "trained persons" and decided else None,
+            )
+        )
+    return found
+
+
+MOST = 20
+
+
+def draw_reid(run: Run, report: Report) -> None:
+    """Writes plots/*.png into the run's folder; nothing without one, or without matplotlib. RunError for a full
+    disk."""
+    if run.folder is None or not can_draw():
+        return
+    pictures = {"plots/loss.png": loss_figure(run), "plots/retrieval.png": _retrieval(report.matches)}
+    for name, figure in pictures.items():
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=110)
+        run.write(name, buffer.getvalue())
+
+
+def _retrieval(parts: Mapping[str, Mapping[str, Matches]]):  # type: ignore[no-untyped-def]
+    figure, axes = figure_of(2 * len(parts), 4.0)
+    for index, (name, methods) in enumerate(parts.items()):
+        found, verified = axes[2 * index], axes[2 * index + 1]
+        for method, matches in methods.items():
+            most = min(MOST, len(matches.persons))
+            found.plot(range(1, most + 1), matches.cumulative(most), marker="o", ms=3, lw=1, label=METHODS[method])
+            strangers, right = roc(matches.near, matches.truth)
+            verified.plot(strangers, right, lw=1, label=METHODS[method])
+        found.set_title(name, fontsize=9)
+        found.set_xlabel("person among the first")
+        found.locator_params(axis="x", integer=True)
+        found.set_ylabel("share of probe windows")
+        found.set_ylim(None, 1.005)
+        verified.set_xscale("log")
+        verified.set_xlim(1e-4, 1)
+        verified.set_title(f"verification, {name}", fontsize=9)
+        verified.set_xlabel("strangers let in")
+        verified.set_ylabel("right persons let in")
+        for place in (found, verified):
+            place.grid(alpha=0.3)
+            place.legend(frameon=False, fontsize=8)
+    return figure
+
 
 __all__ = ["Reading", "main"]
 
@@ -26,7 +141,7 @@ Say = Callable[[str], None]
 def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
     """The command; `options` by the names of its switches. All errors are the package's."""
     expect_place(options["out"])
-    dataset = without_short_stretches(Dataset.read(data, reading=reading), Recipe().shape.length)
+    dataset = without_short_stretches(read_dataset(data, reading=reading), Recipe().shape.length)
     if options["inside_galleries"]:
         dataset = inside_galleries(dataset)
     recipe = _recipe(data, dataset, options)

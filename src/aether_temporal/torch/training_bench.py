@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from aether_temporal.bench import Group, described, measure
 from aether_temporal.config import TemporalHeadConfig
 
-from .attention import attention
+from .attention_operator import attention
 
 __all__ = ["SHAPES", "bench_training"]
 

@@ -1,12 +1,15 @@
-"""Batches for torch. What a batch holds depends on the seed and its step alone: any number of workers gives the same
-ones, and a run that is resumed goes on with the very next."""
+"""What lets a run resume: checkpoints that are whole or absent, and batches that depend on seed and step alone."""
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
+import pickle
+import struct
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -15,8 +18,69 @@ import torch.utils.data as torch_data
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from .dataset import Dataset
-from .windows import Windows
+from aether_temporal import crc32
+from aether_temporal._files import write_atomic
+from aether_temporal.errors import TemporalError
+
+from .dataset import Dataset, Windows
+
+_MAGIC = b"AETHCKP1"
+_HEAD = struct.Struct("<8sIQ")
+
+State = dict[str, Any]
+
+
+class CheckpointError(TemporalError, ValueError):
+    """A checkpoint is damaged, or of another training; the message names the file and what to do."""
+
+
+def save_checkpoint(path: str | os.PathLike[str], state: State) -> None:
+    """Writes tensors, numbers, texts, lists and dicts of them; `path` holds the old checkpoint or the new one, whole.
+    OSError."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    payload = buffer.getvalue()
+    write_atomic(path, _HEAD.pack(_MAGIC, crc32(payload), len(payload)) + payload)
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> State:
+    """What `save_checkpoint` wrote; nothing in the file is executed. CheckpointError when damaged, OSError."""
+    raw = Path(path).read_bytes()
+    if len(raw) < _HEAD.size or raw[:8] != _MAGIC:
+        raise CheckpointError(f"{path}: expected a checkpoint, found {raw[:8]!r}; remove it to begin anew")
+    _, crc, length = _HEAD.unpack_from(raw)
+    payload = raw[_HEAD.size :]
+    if length != len(payload) or crc != crc32(payload):
+        raise CheckpointError(
+            f"{path}: expected {length} bytes with CRC 0x{crc:08X}, found {len(payload)} with 0x{crc32(payload):08X}: "
+            "damaged; "
+            "remove it to begin anew"
+        )
+    try:
+        state: State = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, ValueError, KeyError, EOFError) as error:
+        first = (str(error).splitlines() or ["unreadable"])[0]
+        raise CheckpointError(
+            f"{path}: expected tensors and numbers, found others ({first}); remove it to begin anew"
+        ) from None
+    return state
+
+
+def load_into(module: torch.nn.Module, state: State, path: str | os.PathLike[str], what: str = "network") -> None:
+    """A module's state_dict out of a checkpoint. CheckpointError naming the first tensor that is missing, too many or
+    of another shape; the module is then as it was."""
+    own = module.state_dict()
+    for name in (*own, *state):
+        found = tuple(state[name].shape) if name in state else "none"
+        wanted = tuple(own[name].shape) if name in own else "none"
+        if found != wanted:
+            raise CheckpointError(
+                f"{path}: {what}.{name}: expected shape {wanted}, found {found}: a checkpoint of another network; "
+                "resume with the "
+                "settings it was trained with, or choose another run folder"
+            )
+    module.load_state_dict(state)
+
 
 B = TypeVar("B")
 Draw = Callable[[np.random.Generator], B]

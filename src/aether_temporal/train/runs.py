@@ -28,12 +28,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from aether_temporal import __version__
-from aether_temporal._files import write_atomic
+from aether_temporal._files import lock, make_folders, remove_empty, write_atomic
+from aether_temporal.errors import TemporalError
 
-from .checkpoint import State, load_checkpoint, save_checkpoint
-from .errors import CheckpointError, RunError
-from .folders import lock, make, unmake
-from .loaders import batches
+from .checkpoints import CheckpointError, State, batches, load_checkpoint, save_checkpoint
 
 B_contra = TypeVar("B_contra", contravariant=True)
 B = TypeVar("B")
@@ -41,6 +39,10 @@ B = TypeVar("B")
 _SHOWN = 100
 _LOCK = ".lock"
 CONFIGURATION, METRICS, CHECKPOINT, RESULT = "configuration.json", "metrics.jsonl", "checkpoint.pt", "result.json"
+
+
+class RunError(TemporalError, RuntimeError):
+    """A run's folder cannot be used or written; the message names it and what to do."""
 
 
 class Task(Protocol[B_contra]):
@@ -82,7 +84,7 @@ class Run:
         if run.folder is None:
             return run
         with run.writing():
-            run._made = make(run.folder)
+            run._made = make_folders(run.folder)
             try:
                 run._take_lock()
                 run._settle(resume)
@@ -113,7 +115,7 @@ class Run:
             with contextlib.suppress(OSError):
                 self.path(name).unlink()
         self.close()
-        unmake(self._made)
+        remove_empty(self._made)
 
     def path(self, name: str) -> Path:
         """A file of the run. RunError without a folder."""

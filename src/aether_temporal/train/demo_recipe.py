@@ -16,17 +16,14 @@ from aether_temporal.model import TemporalModel
 from aether_temporal.settings import PatternSettings, SubcarrierSettings, TimingSettings
 from aether_temporal.simulation import ACTIVITIES, random_script, simulate
 from aether_temporal.simulation.simulated import FRAME_RATE
-from aether_temporal.torch.exchange import Description, to_blob
-from aether_temporal.torch.network import NetworkConfig
+from aether_temporal.torch.exchange import to_blob
+from aether_temporal.torch.network import Description, NetworkConfig
 
-from .answers import answers
-from .calibration import confidence
-from .crops import Augmentation, Crops
 from .dataset import Track
-from .fitting import FitConfig, fit, some_frames
+from .evaluation import Scores, answers, confidence, score
 from .plots import NO_PLOTS, can_draw, draw_run
-from .run import Run, environment, expect_place
-from .scoring import Scores, score
+from .runs import Run, environment, expect_place
+from .supervised import Augmentation, Crops, FitConfig, fit, some_frames
 
 SUBCARRIERS = 52
 DELAY = 25

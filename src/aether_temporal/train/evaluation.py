@@ -1,0 +1,285 @@
+"""How good a model is, measured on the core that will run, never on torch: its predictions on recordings, its accuracy,
+and the calibration of its confidence."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aether_temporal.blob import CORE_NAMES, WeightBlob
+from aether_temporal.model import TemporalModel
+from aether_temporal.recordings import RecordingError
+
+from .dataset import Track
+
+_CHUNK = 1 << 14
+"""Logits at a time, where something is computed from them in binary64."""
+
+_AT_ONCE = 1 << 14
+"""Frames of a recording up to which it is answered at once, which is faster and takes up to some KiB a frame."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Answers:
+    """Logits float32 [n, classes] and the true classes [n], of any integer type, of frames with a label. Both may be
+    mapped: do not write."""
+
+    logits: NDArray[np.float32]
+    truth: NDArray[np.integer[Any]]
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def chunks(self) -> Iterator[Answers]:
+        """All of them, a few at a time."""
+        rows = max(1, _CHUNK // max(1, self.logits.shape[1]))
+        for start in range(0, len(self), rows):
+            yield Answers(self.logits[start : start + rows], self.truth[start : start + rows])
+
+
+def logits_of(model: TemporalModel, frames: NDArray[np.float32], context: int | None) -> NDArray[np.float32]:
+    """`model.forward` of a recording that may be long: where a context bounds what is seen, by a stream, whose answers
+    are the same bits."""
+    if context is None or len(frames) <= _AT_ONCE:
+        return model.forward(frames, context)
+    stream, found = model.stream(context), np.empty((len(frames), model.n_classes), np.float32)
+    for index, frame in enumerate(frames):
+        found[index] = stream.push(frame)
+    return found
+
+
+def answers(
+    model: TemporalModel, tracks: Sequence[Track], *, delay: int, warm_up: int, context: int | None = None
+) -> Iterator[Answers]:
+    """Recording by recording, what the core answers after every frame from `warm_up` on, against the label `delay`
+    frames before. ValueError, at the end: no frame with a label."""
+    begin, count = max(warm_up, delay), 0
+    kind = np.min_scalar_type(max(0, model.n_classes - 1))
+    for track in tracks:
+        labels = np.asarray(track.labels[begin - delay : max(0, len(track) - delay)])
+        known = labels >= 0
+        if known.any():
+            found = logits_of(model, track.frames, context)[begin:]
+            count += int(known.sum())
+            yield Answers(found if known.all() else found[known], labels[known].astype(kind))
+    if not count:
+        raise ValueError(f"labels: expected frames with one after the first {warm_up}, found none")
+
+
+def stored(parts: Iterable[Answers], folder: str | os.PathLike[str] | None = None) -> Answers:
+    """All parts as one, in files without a name in `folder` (None: where the system keeps such), mapped: to be gone
+    through again and again, whatever their size. OSError for a full disk."""
+    with tempfile.TemporaryFile(dir=folder) as logits, tempfile.TemporaryFile(dir=folder) as truth:
+        rows, width = 0, 0
+        kind: np.dtype[np.integer[Any]] = np.dtype(np.int64)
+        try:
+            for part in parts:
+                rows, width, kind = rows + len(part), part.logits.shape[1], np.dtype(part.truth.dtype)
+                logits.write(np.ascontiguousarray(part.logits).data)
+                truth.write(np.ascontiguousarray(part.truth).data)
+            return Answers(_mapped(logits, np.dtype(np.float32), (rows, width)), _mapped(truth, kind, (rows,)))
+        except OSError as error:
+            error.filename = error.filename or os.fspath(folder or tempfile.gettempdir())
+            raise
+
+
+def _mapped(file: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """The mapping outlives the file it was made from."""
+    file.flush()
+    if not np.prod(shape):
+        return np.zeros(shape, dtype)
+    return np.asarray(np.memmap(file, dtype, "r", shape=shape))
+
+
+WINDOW = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """Shares of right answers.
+
+    streamed: windows, the stream running over the whole recording; fresh: windows, a new stream for each; frames: all
+    frames of the streamed recording against their own labels; delayed: against the label `delay` frames earlier.
+    """
+
+    streamed: float
+    fresh: float
+    frames: float
+    delayed: float
+    windows: int
+    confusion: NDArray[np.int64]  # of streamed windows: [truth, answer]
+
+    def document(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return {**dataclasses.asdict(self), "confusion": self.confusion.tolist()}
+
+    def __str__(self) -> str:
+        return (
+            f"windows streamed {self.streamed:.3f}, fresh {self.fresh:.3f} (of {self.windows}); "
+            f"frames {self.frames:.3f}, delayed {self.delayed:.3f}"
+        )
+
+
+def majority(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """The most frequent label of each row of labels [n, window]; of equals the smallest."""
+    counts = np.stack([(labels == c).sum(axis=1) for c in range(classes)], axis=1)
+    found: NDArray[np.int64] = counts.argmax(axis=1)
+    return found
+
+
+def expect_scorable(tracks: Sequence[Track], *, delay: int, warm_up: int, window: int = WINDOW) -> None:
+    """RecordingError, before anything is trained, where these recordings have no label that `score`, or `answers` after
+    `warm_up` frames, could compare with."""
+    first = max(0, warm_up - delay)
+    for track in tracks:
+        labels = np.asarray(track.labels)
+        whole = len(labels) // window * window
+        if (labels[:whole] >= 0).any() and (labels[first : max(0, len(labels) - delay)] >= 0).any():
+            return
+    names = ", ".join(track.title for track in tracks[:3]) + (" …" if len(tracks) > 3 else "")
+    raise RecordingError(
+        f"{names}: labels: expected some between frame {first} and {delay} frames before the end, and some in a whole "
+        f"window of {window} frames, to score by, found none; label these recordings, or leave them out"
+    )
+
+
+def score(
+    model: TemporalModel,
+    tracks: Sequence[Track],
+    *,
+    delay: int,
+    window: int = WINDOW,
+    context: int | None = None,
+) -> Scores:
+    """Windows of `window` frames, one after the other from a recording's first frame (the rest left out): the truth is
+    the window's most frequent label, the answer the model's largest logit after the window's last frame. Frames without
+    a label, and windows of none but such, do not count. ValueError: nothing counts."""
+    classes = model.n_classes
+    confusion = np.zeros((classes, classes), dtype=np.int64)
+    fresh = frames = delayed = frame_count = delayed_count = 0
+    for track in tracks:
+        answers = logits_of(model, track.frames, context).argmax(axis=1)
+        frames += int((answers == track.labels).sum())
+        frame_count += int((track.labels >= 0).sum())
+        late = track.labels[: max(0, len(answers) - delay)]
+        delayed += int((answers[delay:] == late).sum())
+        delayed_count += int((late >= 0).sum())
+        count = len(answers) // window
+        rows = track.labels[: count * window].reshape(count, window)
+        truth = majority(rows, classes)
+        known = np.flatnonzero((rows >= 0).any(axis=1))
+        np.add.at(confusion, (truth[known], answers[window - 1 :: window][known]), 1)
+        for index in known.tolist():
+            part = track.frames[index * window : (index + 1) * window]
+            fresh += int(model.forward(part, context)[-1].argmax() == truth[index])
+    windows = int(confusion.sum())
+    if not windows or not delayed_count:
+        raise ValueError(f"labels: expected at least one window of {window} frames with one, found none")
+    return Scores(
+        streamed=float(np.trace(confusion) / windows),
+        fresh=fresh / windows,
+        frames=frames / frame_count,
+        delayed=delayed / delayed_count,
+        windows=windows,
+        confusion=confusion,
+    )
+
+
+BINS = 15
+
+
+def probabilities(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float64]:
+    """Softmax of logits / temperature."""
+    scaled = logits.astype(np.float64) / temperature
+    weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    found: NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
+    return found
+
+
+def likelihood_loss(given: Answers, temperature: float = 1.0) -> float:
+    """Mean negative log likelihood of the truth."""
+    total = 0.0
+    for part in given.chunks():
+        scaled = part.logits.astype(np.float64) / temperature
+        scaled -= scaled.max(axis=1, keepdims=True)
+        right = scaled[np.arange(len(scaled)), part.truth]
+        total += float((np.log(np.exp(scaled).sum(axis=1)) - right).sum())
+    return total / len(given)
+
+
+class Confidence:
+    """How sure answers are at a temperature, and how often right then. Answers are added part by part; of them only
+    sums are kept."""
+
+    def __init__(self, temperature: float = 1.0) -> None:
+        self.temperature = temperature
+        self._sums = np.zeros((3, BINS))  # frames, confidence, right answers
+
+    def add(self, given: Answers) -> None:
+        """Counts these too."""
+        for part in given.chunks():
+            p = probabilities(part.logits, self.temperature)
+            sure, right = p.max(axis=1), p.argmax(axis=1) == part.truth
+            place = np.minimum((sure * BINS).astype(np.int64), BINS - 1)
+            for sums, values in zip(self._sums, (None, sure, right), strict=True):
+                sums += np.bincount(place, values, BINS)
+
+    @property
+    def reliability(self) -> NDArray[np.float64]:
+        """[BINS, 3]: frames, mean confidence and share of right answers in each bin of confidence."""
+        count, sure, right = self._sums
+        most = np.maximum(count, 1)
+        return np.stack([count, sure / most, right / most], axis=1)
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error: the mean distance of confidence and accuracy over 15 bins, weighted by their
+        frames."""
+        count, sure, right = self.reliability.T
+        return float((count * np.abs(sure - right)).sum() / count.sum())
+
+
+def confidence(parts: Iterable[Answers], temperatures: Sequence[float]) -> tuple[Confidence, ...]:
+    """Of all parts, at each of these temperatures; a part is let go before the next is asked for."""
+    found = tuple(map(Confidence, temperatures))
+    for part in parts:
+        for one in found:
+            one.add(part)
+    return found
+
+
+def calibration_error(given: Answers, temperature: float = 1.0) -> float:
+    """`Confidence.error` of these answers."""
+    return confidence([given], [temperature])[0].error
+
+
+def fit_temperature(given: Answers) -> float:
+    """The temperature of the least likelihood loss, between 1/20 and 20, by golden section: the loss has one minimum in
+    1 / temperature."""
+    low, high = np.log(1 / 20), np.log(20.0)
+    ratio = (np.sqrt(5) - 1) / 2
+    for _ in range(60):
+        a, b = high - ratio * (high - low), low + ratio * (high - low)
+        if likelihood_loss(given, float(np.exp(a))) <= likelihood_loss(given, float(np.exp(b))):
+            high = b
+        else:
+            low = a
+    return float(np.exp((low + high) / 2))
+
+
+def with_temperature(blob: WeightBlob, temperature: float) -> WeightBlob:
+    """The blob whose logits are this one's divided by `temperature`: classifier and its bias, nothing else."""
+    arrays = blob.arrays()
+    settings = blob.settings
+    layers = [{name: arrays[f"layers.{i}.{name}"] for name in CORE_NAMES} for i in range(blob.header.n_layers)]
+    if settings is not None and settings.bias is not None:
+        bias = np.asarray(settings.bias.classifier, dtype=np.float64) / temperature
+        settings = settings.replace(bias=dataclasses.replace(settings.bias, classifier=bias.astype(np.float32)))
+    classifier = arrays["classifier"].astype(np.float64) / temperature
+    return WeightBlob.from_arrays(blob.header, layers, classifier.astype(np.float32), settings)

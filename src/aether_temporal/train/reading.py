@@ -1,0 +1,206 @@
+"""From recordings to what training sees: checked, put on a grid, cut into segments, labelled. Rejects what no model can
+be trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from aether_temporal import crc32
+from aether_temporal.recordings import Drop, Recording, RecordingError, RecordingShapeError, resample
+
+from .dataset import Features, Track
+from .splits import marks
+
+MAX_GAP_US = 1_000_000
+"""The longest gap a grid bridges where nothing else is said."""
+LONGEST_GAP = 15.0
+"""Seconds without a packet from which on two frames are no neighbours."""
+LARGEST = 2.0**100
+"""The largest value a feature may have: sums over all frames of a training then stay within binary32."""
+_WRAP = 2**32 / 1e6
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How recordings become frames.
+
+    select: which features or I/Q pairs. period_us, max_gap_us: put frames on a grid (`recordings.resample`); a gap
+    begins a new segment. Without a grid, frames are taken as they come, and a gap of more than `longest_gap` seconds is
+    an error. gain: before the grid. damaged: leave out frames that are not finite instead of rejecting the recording.
+    """
+
+    select: tuple[int, ...] | None = None
+    period_us: int | None = None
+    max_gap_us: int | None = None
+    gain: str = "mean"
+    longest_gap: float = LONGEST_GAP
+    damaged: bool = False
+
+
+class Reporter:
+    """Takes down, recording by recording, what the frames are. RecordingShapeError: raw frames of another size."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._rates: list[float] = []
+        self._first: Recording | None = None
+
+    def of(self, recording: Recording) -> Recording:
+        """The recording itself."""
+        first = self._first = self._first or recording
+        if (first.is_raw, first.width if first.is_raw else 0) != (
+            recording.is_raw,
+            recording.width if first.is_raw else 0,
+        ):
+            what = [f"{r.width} I/Q pairs" if r.is_raw else "features" for r in (first, recording)]
+            raise RecordingShapeError(
+                f"{recording.title}: frames: expected {what[0]} a frame as {first.title} has them, found {what[1]}"
+            )
+        if recording.frame_rate:
+            self._rates.append(recording.frame_rate)
+        return recording
+
+    def features(self) -> Features:
+        """What was found."""
+        r = self._reading
+        rate = float(np.median(self._rates)) if self._rates else None
+        raw = self._first is not None and self._first.is_raw
+        return Features(
+            frame_rate=rate if r.period_us is None else 1e6 / r.period_us,
+            period_us=r.period_us,
+            max_gap_us=None if r.period_us is None else r.max_gap_us or MAX_GAP_US,
+            pairs=self._first.width if self._first is not None and raw else None,
+            select=r.select if raw else None,
+        )
+
+
+def stretches(recording: Recording, reading: Reading) -> Iterator[tuple[Recording, str]]:
+    """The recording, checked, with its identity; on a grid, each stretch between gaps."""
+    _refuse_damage(recording, reading)
+    _refuse_huge(recording)
+    identity = recording.title
+    if reading.period_us is not None:
+        made = resample(
+            recording,
+            reading.period_us,
+            reading.max_gap_us or MAX_GAP_US,
+            agc=reading.gain,
+            select=reading.select,
+        )
+        parts = made.segments()
+        for number, part in enumerate(parts):
+            whole = made.recording
+            assert whole.frames is not None
+            name = f"{whole.name}+{number}" if len(parts) > 1 else whole.name
+            yield (
+                dataclasses.replace(
+                    whole,
+                    name=name,
+                    frames=whole.frames[part],
+                    timestamps=None,
+                    labels=None if whole.labels is None else whole.labels[part],
+                ),
+                identity,
+            )
+        return
+    _refuse_gaps(recording, reading.longest_gap)
+    yield dataclasses.replace(recording, frames=recording.features(reading.select), iq=None), identity
+
+
+def _refuse_damage(recording: Recording, reading: Reading) -> None:
+    bad = recording.dropped.get(str(Drop.NOT_FINITE), 0)
+    if bad and not reading.damaged:
+        raise RecordingError(
+            f"{recording.title}: frames: expected finite numbers, found {bad} of {len(recording) + bad} frames with "
+            "NaN or "
+            "infinity; repair the recording, or leave those frames out (--leave-out-damaged)"
+        )
+
+
+def _refuse_huge(recording: Recording) -> None:
+    if recording.frames is None or not recording.frames.size:
+        return
+    most = np.maximum(recording.frames.max(axis=1), -recording.frames.min(axis=1))
+    worst = int(most.argmax())
+    if most[worst] > LARGEST:
+        raise RecordingError(
+            f"{recording.title}: frames: expected values of at most {LARGEST:.3g}, found {most[worst]:.3g} in frame "
+            f"{worst}: sums of such overflow; scale the recording, or leave it out"
+        )
+
+
+def _refuse_gaps(recording: Recording, longest: float) -> None:
+    stamps = recording.timestamps
+    if stamps is None or len(stamps) < 2:
+        return
+    steps = np.diff(stamps)
+    worst = int(steps.argmin())
+    if steps[worst] < 0:
+        why = (
+            "a 32-bit clock of microseconds wrapped"
+            if abs(steps[worst] + _WRAP) < _WRAP / 2
+            else "the sender restarted"
+        )
+        raise RecordingError(
+            f"{recording.title}: timestamps: expected ones that never go back, found {steps[worst]:.6g} s after frame "
+            f"{worst}: {why}; unwrap them, or put the frames on a grid (--grid), where a step back begins anew"
+        )
+    worst = int(steps.argmax())
+    if steps[worst] > longest:
+        raise RecordingError(
+            f"{recording.title}: timestamps: expected gaps of at most {longest:g} s, found {steps[worst]:.6g} s after "
+            "frame "
+            f"{worst}; split the recording there, or put the frames on a grid (--grid), where a gap begins anew"
+        )
+
+
+def classes_of(
+    found: Sequence[tuple[Recording, str]], rename: Callable[[str], str] | None, classes: Sequence[str] | None
+) -> tuple[str, ...]:
+    """All classes; RecordingError for a label that occurs and is none of the given ones."""
+    occurring: dict[str, Recording] = {}
+    for recording, _ in found:
+        if recording.labels is not None:
+            for label in np.unique(recording.labels[recording.labels >= 0]).tolist():
+                name = recording.label_names[label]
+                occurring.setdefault(rename(name) if rename else name, recording)
+    if classes is None:
+        return tuple(sorted(occurring))
+    for name, recording in occurring.items():
+        if name not in classes:
+            raise RecordingError(
+                f"{recording.title}: labels: expected {', '.join(classes)}; found {name!r}: rename it, or leave this "
+                "recording out"
+            )
+    return tuple(classes)
+
+
+def track_of(recording: Recording, identity: str, classes: Sequence[str], rename: Callable[[str], str] | None) -> Track:
+    assert recording.frames is not None
+    labels = np.full(len(recording), -1, dtype=np.int64)
+    if recording.labels is not None:
+        names = [rename(name) if rename else name for name in recording.label_names]
+        table = np.array([classes.index(name) if name in classes else -1 for name in names] + [-1], dtype=np.int64)
+        labels = table[recording.labels]
+    return Track(
+        name=recording.name,
+        session=recording.session or "",
+        frames=recording.frames,
+        labels=labels,
+        person=recording.subject,
+        source=recording.source,
+        recording=identity,
+        digest=crc32(np.ascontiguousarray(recording.frames)),
+        marks=marks(recording.frames),
+    )
+
+
+SIDES = ("_RX", "_TX")
+
+
+def without_side(name: str) -> str:
+    """The activity in a label that also says on which side of the room it was."""
+    return next((name.removesuffix(side) for side in SIDES if name.endswith(side)), name)
