@@ -8,7 +8,7 @@ import pickle
 import struct
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -31,9 +31,10 @@ from aether_temporal import (
     TemporalHeadConfig,
     TooLargeError,
 )
+from aether_temporal.cache_types import Dtype
 
 CONFIG = TemporalHeadConfig(q_heads=4, kv_heads=2, head_dim=3, window=4, block_size=4, global_tokens=(0, 5))
-DTYPES = ["float32", "float16", "float16-widened"]
+DTYPES = ["float32", "float16"]
 dtypes = pytest.mark.parametrize("dtype", DTYPES)
 
 
@@ -278,8 +279,7 @@ def test_a_stream_continues_from_saved_state(at: int, on_full: str, dtype: str, 
     steps(head, part(inputs, 0, at), cache)
     state = cache.to_bytes()
     rest = steps(head, part(inputs, at), cache)
-    assert KvCache.from_bytes(state).dtype == dtype.removesuffix("-widened")  # which is not saved
-    restored = KvCache.from_bytes(state, dtype=dtype)
+    restored = KvCache.from_bytes(state)
     assert (restored.capacity, restored.dtype, restored.on_full, restored.tokens) == (
         cache.capacity,
         dtype,
@@ -295,27 +295,18 @@ def test_a_stream_continues_from_saved_state(at: int, on_full: str, dtype: str, 
         assert twin.to_bytes() == cache.to_bytes()
 
 
-@pytest.mark.parametrize("at", [1, 4, 6, 17])
-def test_a_widened_window_changes_no_bit(at: int, variant: str, qkv: Callable[..., Inputs]) -> None:
-    """Both keep the same state, and each goes on from the other's."""
-    inputs = qkv(CONFIG, 40)
-    head = AetherTemporalHead(CONFIG, kernels=variant)
-    plain, widened = (head.make_cache(9, dtype, "ring") for dtype in ("float16", "float16-widened"))
-    for cache in (plain, widened):
-        steps(head, part(inputs, 0, at), cache)
-    state = plain.to_bytes()
-    assert widened.to_bytes() == state
-    rest = steps(head, part(inputs, at), plain)
-    for dtype in ("float16", "float16-widened"):
-        other = head.make_cache(9, dtype, "ring")
-        steps(head, part(inputs, 20, 33), other)
-        other.load(state)
-        assert_same_bits(steps(head, part(inputs, at), other), rest)
-    for dtype in ("float16", "float16-widened"):
-        with pytest.raises(CacheMismatchError):
-            head.make_cache(9, "float32", "ring").load(head.make_cache(9, dtype, "ring").to_bytes())
+@dtypes
+def test_load_rejects_a_state_of_the_other_dtype(dtype: str) -> None:
+    head = AetherTemporalHead(CONFIG)
+    (other,) = {*DTYPES} - {dtype}
     with pytest.raises(CacheMismatchError):
-        KvCache.from_bytes(state, dtype="float32")
+        head.make_cache(9, dtype, "ring").load(head.make_cache(9, other, "ring").to_bytes())
+
+
+def test_there_are_two_dtypes() -> None:
+    assert list(get_args(Dtype)) == DTYPES
+    with pytest.raises(InvalidConfigError, match="float16-widened"):
+        AetherTemporalHead(CONFIG).make_cache(9, "float16-widened")
 
 
 @dtypes

@@ -33,7 +33,7 @@ from aether_temporal import (
 from tools.reference import model as reference
 from tools.reference import rvne as reference_rvne
 
-DTYPES = ["float32", "float16", "float16-widened"]
+DTYPES = ["float32", "float16"]
 dtypes = pytest.mark.parametrize("dtype", DTYPES)
 
 

@@ -25,6 +25,7 @@ X86 = platform.machine() in ("x86_64", "AMD64")
 PORTABLE, MODEL_OPS, PATTERN = "src/kernels/portable.c", "src/model_ops.c", "src/pattern.c"
 RESAMPLE = "src/resample.c"
 CACHE, NUMERIC, EXP, FPENV = "src/cache.c", "src/numeric.c", "src/exp.h", "src/fpenv.h"
+CACHE_LAYOUT = "src/cache_layout.c"
 
 
 @dataclass(frozen=True)
@@ -141,13 +142,13 @@ MUTANTS = [
     # caches
     Mutant(
         "one-row-too-few",
-        CACHE,
+        CACHE_LAYOUT,
         "at->n_rows = aether_count(distance + 1)",
         "at->n_rows = aether_count(distance + (distance == 0))",
     ),
     Mutant(
         "one-block-too-few",
-        CACHE,
+        CACHE_LAYOUT,
         "at->n_blocks = aether_count(blocks)",
         "at->n_blocks = aether_count(blocks - (blocks > 1))",
     ),
@@ -158,15 +159,6 @@ MUTANTS = [
         "if (0) {\n        memset",
     ),
     Mutant("sums-of-the-other-turn", "src/cache_rows.h", "(int)(cache->length & 1) ==", "0 =="),
-    Mutant(
-        "window-not-widened",
-        CACHE,
-        "(uint16_t *)(void *)slot, near, at->row",
-        "(uint16_t *)(void *)slot, NULL, at->row",
-    ),
-    Mutant("global-not-widened", CACHE, "if (near != NULL) {", "if (0) {"),
-    Mutant("wrong-global-widened", "src/cache_attend.c", "2 * global * row", "global * row"),
-    Mutant("restored-window-not-widened", "src/cache_state.c", "        widen(cache);", "        (void)widen;"),
     Mutant("blocks-end-late", CACHE, "(uint32_t)size == size - 1", "(uint32_t)size == 0"),
     Mutant("reset-keeps-the-length", CACHE, "cache->length = 0;", ";"),
     # binary16, square root, CRC

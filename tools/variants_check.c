@@ -113,7 +113,7 @@ static void random_shape(shape *s) {
     uint32_t token = 0;
     size_t g;
     s->tokens = one_in(8) ? 1 + below(600) : 1 + below(200);
-    s->dtype = (aether_dtype)below(3);
+    s->dtype = (aether_dtype)below(2);
     s->kind = one_in(2) ? ORDINARY : (spread)below(PLAIN_SPREADS);
     c->backend = one_in(8) ? AETHER_DENSE : AETHER_SPARSE;
     c->kv_heads = one_in(2) ? 1 : 1 + below(4);

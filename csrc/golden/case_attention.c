@@ -1,6 +1,7 @@
 /* An attention case, computed in every way the core offers: whole, in rows, step by step, with a prefill, after a bulk append,
    after a reset, across saved state. All of them have to give the same rows. */
 #include "../src/bits.h"
+#include "../src/pattern.h"
 
 #include "cases.h"
 
@@ -173,11 +174,6 @@ static aether_status start(stream *s, const attention_case *a) {
     return aether_cache_init(&s->cache, &a->head, a->capacity, a->dtype, a->policy, s->memory, s->memory_bytes);
 }
 
-/* The name of a path; other names where the case runs again with a cache that keeps its window widened. */
-static const char *named(const attention_case *a, const char *plain, const char *widened) {
-    return a->dtype == AETHER_BINARY16_WIDENED ? widened : plain;
-}
-
 /* Takes the memory. Sizes are asked of a cache that has none yet: they depend on its head and capacity alone. */
 static aether_status take_stream(golden_run *run, const attention_case *a, size_t at_once, stream *s) {
     aether_status status;
@@ -192,10 +188,7 @@ static aether_status take_stream(golden_run *run, const attention_case *a, size_
     s->v = golden_take(&run->arena, a->kv_row, sizeof(float));
     s->out = golden_take(&run->arena, a->q_row, sizeof(float));
     if (run->arena.base == NULL) {
-        s->cache.head = a->head;
-        if (s->cache.head.config.history == 0 || s->cache.head.config.history > a->capacity) {
-            s->cache.head.config.history = a->capacity;
-        }
+        s->cache.head = aether_head_within(&a->head, a->capacity);
         s->cache.capacity = a->capacity;
         s->cache.length = a->tokens;
         s->cache.dtype = a->dtype;
@@ -296,7 +289,7 @@ static void run_step(golden_run *run, const attention_case *a, int reset) {
     if (reset && s.cache.memory != NULL) { /* none when this head has no cache */
         aether_cache_reset(&s.cache);
     }
-    run_steps(run, a, &s, reset ? named(a, "reset", "reset, widened") : named(a, "step", "step, widened"), 0, status);
+    run_steps(run, a, &s, reset ? "reset" : "step", 0, status);
 }
 
 static void run_append(golden_run *run, const attention_case *a) {
@@ -313,7 +306,7 @@ static void run_append(golden_run *run, const attention_case *a) {
         golden_fill(&a->v, 0, first * a->kv_row, v);
         status = aether_cache_append(&s.cache, k, v, first);
     }
-    run_steps(run, a, &s, named(a, "append", "append, widened"), first, status);
+    run_steps(run, a, &s, "append", first, status);
 }
 
 /* A third at once into the empty cache, then all but the last token at once, then a step. */
@@ -328,7 +321,7 @@ static void run_prefill(golden_run *run, const attention_case *a) {
         return;
     }
     fill_whole(a, &w);
-    golden_sink_open(&sink, &run->c, named(a, "prefill", "prefill, widened"), 0);
+    golden_sink_open(&sink, &run->c, "prefill", 0);
     for (part = 0; part < 3 && status == AETHER_OK; part++) {
         const size_t from = cuts[part], count = cuts[part + 1] - from;
         const float *q = w.q + from * a->q_row;
@@ -356,7 +349,7 @@ static void run_state(golden_run *run, const attention_case *a) {
     if (!golden_ready(run)) {
         return;
     }
-    golden_sink_open(&sink, &run->c, named(a, "saved", "saved, widened"), 0);
+    golden_sink_open(&sink, &run->c, "saved", 0);
     for (t = 0; t < a->tokens && status == AETHER_OK; t++) {
         status = step(&s, a, t);
     }
@@ -370,49 +363,40 @@ static void run_state(golden_run *run, const attention_case *a) {
     golden_close(run, &sink, status, 1);
 }
 
-static void run_modes(golden_run *run, const attention_case *a) {
+void golden_run_attention(golden_run *run) {
+    attention_case a;
     uint32_t mode;
+    if (!read_case(run, &a)) {
+        return;
+    }
     if (run->c.kernel == GOLDEN_CACHE_STATE) {
         run->arena.used = 0;
-        run_state(run, a);
+        run_state(run, &a);
         return;
     }
     for (mode = FORWARD; mode <= RESET && !run->arena.failed; mode <<= 1) {
         run->arena.used = 0;
-        switch (a->modes & mode) {
+        switch (a.modes & mode) {
         case FORWARD:
-            run_forward(run, a);
+            run_forward(run, &a);
             break;
         case SPLIT:
-            run_split(run, a);
+            run_split(run, &a);
             break;
         case STEP:
-            run_step(run, a, 0);
+            run_step(run, &a, 0);
             break;
         case PREFILL:
-            run_prefill(run, a);
+            run_prefill(run, &a);
             break;
         case APPEND:
-            run_append(run, a);
+            run_append(run, &a);
             break;
         case RESET:
-            run_step(run, a, 1);
+            run_step(run, &a, 1);
             break;
         default:
             break;
         }
-    }
-}
-
-void golden_run_attention(golden_run *run) {
-    attention_case a;
-    if (!read_case(run, &a)) {
-        return;
-    }
-    run_modes(run, &a);
-    if (a.dtype == AETHER_BINARY16) { /* must change nothing */
-        a.dtype = AETHER_BINARY16_WIDENED;
-        a.modes &= ~(uint32_t)(FORWARD | SPLIT);
-        run_modes(run, &a);
     }
 }

@@ -35,25 +35,10 @@ typedef struct way {
     aether_dtype dtype;
 } way;
 
-/* Run i of the case; `widened`: with binary16 caches that keep their window widened, which must change nothing. */
-static way way_of(const model_case *m, uint32_t i, int widened) {
-    way how;
-    how.context = m->runs[2 * i];
-    how.dtype = (aether_dtype)m->runs[2 * i + 1];
-    if (widened && how.dtype == AETHER_BINARY16) {
-        how.dtype = AETHER_BINARY16_WIDENED;
-    }
+/* Run i of the case. */
+static way way_of(const model_case *m, uint32_t i) {
+    const way how = {m->runs[2 * i], (aether_dtype)m->runs[2 * i + 1]};
     return how;
-}
-
-static int any_binary16(const model_case *m) {
-    uint32_t i;
-    for (i = 0; i < m->n_runs; i++) {
-        if (way_of(m, i, 0).dtype == AETHER_BINARY16) {
-            return 1;
-        }
-    }
-    return 0;
 }
 
 static aether_status save_and_load(aether_stream *stream, const model_case *m, const way *how, void *memory,
@@ -123,17 +108,14 @@ static aether_status push_all(golden_run *run, const model_case *m, const way *h
     return status;
 }
 
-static void run_streams(golden_run *run, const model_case *m, enum how saved, int widened) {
-    static const char *const paths[2][3] = {
-        {"stream", "saved stream", "saved"},
-        {"stream, widened", "saved stream, widened", "saved, widened"},
-    };
+static void run_streams(golden_run *run, const model_case *m, enum how saved) {
+    static const char *const paths[3] = {"stream", "saved stream", "saved"};
     golden_sink sink;
     aether_status status = AETHER_OK;
     uint32_t i;
-    golden_sink_open(&sink, &run->c, paths[widened][saved], 0);
+    golden_sink_open(&sink, &run->c, paths[saved], 0);
     for (i = 0; i < m->n_runs && status == AETHER_OK; i++) {
-        const way how = way_of(m, i, widened);
+        const way how = way_of(m, i);
         status = push_all(run, m, &how, saved, &sink);
     }
     if (golden_ready(run)) {
@@ -152,7 +134,7 @@ static void run_forward(golden_run *run, const model_case *m) {
     size_t t;
     golden_sink_open(&sink, &run->c, "forward", 0);
     for (i = 0; i < m->n_runs && status == AETHER_OK; i++) {
-        const way how = way_of(m, i, 0);
+        const way how = way_of(m, i);
         void *workspace;
         size_t bytes = 0;
         run->arena.used = mark;
@@ -179,7 +161,6 @@ static void run_model(golden_run *run) {
     const uint32_t *p = run->c.params;
     model_case m;
     size_t bytes;
-    int widened;
     const void *blob = blob_of(&run->c, &bytes);
     if (blob == NULL || run->c.n_params < 6 || (run->c.n_params - 6) / 2 != p[5] ||
         !golden_input_at(&run->c, 1, &m.frames) ||
@@ -196,20 +177,15 @@ static void run_model(golden_run *run) {
         m.model.embed_dim != m.embed_dim) {
         return;
     }
-    for (widened = 0; widened <= any_binary16(&m) && !run->arena.failed; widened++) {
-        run->arena.used = 0;
-        if (run->c.kernel == GOLDEN_STREAM_STATE) {
-            run_streams(run, &m, STATE, widened);
-            continue;
-        }
-        run_streams(run, &m, PLAIN, widened);
-        if (run->c.status == AETHER_OK && !run->arena.failed) {
-            run->arena.used = 0;
-            run_streams(run, &m, SAVED, widened);
-        }
-    }
+    run->arena.used = 0;
     if (run->c.kernel == GOLDEN_STREAM_STATE) {
+        run_streams(run, &m, STATE);
         return;
+    }
+    run_streams(run, &m, PLAIN);
+    if (run->c.status == AETHER_OK && !run->arena.failed) {
+        run->arena.used = 0;
+        run_streams(run, &m, SAVED);
     }
     if (!run->arena.failed) {
         run->arena.used = 0;

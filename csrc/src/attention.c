@@ -1,8 +1,8 @@
 #include "aether/attention.h"
 
+#include "dtype.h"
 #include "fpenv.h"
 #include "pattern.h"
-#include "rows_type.h"
 #include "sizes.h"
 
 /* Where the parts of a plan's workspace begin. */
@@ -113,10 +113,10 @@ static AETHER_NOINLINE aether_status prepare_here(aether_plan *plan, const layou
 aether_status aether_attention_plan_size(const aether_head *head, size_t tokens, aether_dtype dtype, size_t *bytes) {
     layout at;
     aether_status status;
-    if (head == NULL || !aether_is_cache_type(dtype) || bytes == NULL) {
+    if (head == NULL || !aether_is_dtype(dtype) || bytes == NULL) {
         return AETHER_E_ARGUMENT;
     }
-    status = lay_out(head, tokens, aether_rows_type(dtype), &at);
+    status = lay_out(head, tokens, dtype, &at);
     if (status == AETHER_OK) {
         *bytes = at.total;
     }
@@ -128,10 +128,10 @@ aether_status aether_attention_prepare(aether_plan *plan, const aether_head *hea
     layout at;
     aether_status status;
     aether_fpenv env;
-    if (plan == NULL || head == NULL || !aether_is_cache_type(dtype) || ((k == NULL || v == NULL || workspace == NULL) && tokens > 0)) {
+    if (plan == NULL || head == NULL || !aether_is_dtype(dtype) || ((k == NULL || v == NULL || workspace == NULL) && tokens > 0)) {
         return AETHER_E_ARGUMENT;
     }
-    status = lay_out(head, tokens, aether_rows_type(dtype), &at);
+    status = lay_out(head, tokens, dtype, &at);
     if (status != AETHER_OK) {
         return status;
     }
@@ -146,7 +146,7 @@ aether_status aether_attention_prepare(aether_plan *plan, const aether_head *hea
     plan->k = k;
     plan->v = v;
     plan->tokens = tokens;
-    plan->dtype = aether_rows_type(dtype);
+    plan->dtype = dtype;
     if (tokens == 0) {
         return AETHER_OK;
     }

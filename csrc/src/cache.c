@@ -1,50 +1,17 @@
-/* A query sees few rows, so a cache keeps few: the farthest visible distance plus one, the global tokens, and as many block
-   means. A staged token overwrites only rows that no query from now on can see, so not committing it undoes it. */
+/* Making, checking and stepping a cache. A staged token overwrites only rows that no later query can see, so a token that is not
+   committed leaves no trace. */
 #include "aether/cache.h"
 
 #include "bits.h"
 #include "cache_rows.h"
+#include "dtype.h"
 #include "fpenv.h"
 #include "pattern.h"
 #include "sizes.h"
 
-aether_status aether_cache_lay_out(const aether_head *head, aether_dtype dtype, aether_cache_layout *at) {
-    const aether_config *config = &head->config;
-    const uint64_t history = config->history; /* effective: never 0 here */
-    const size_t element = dtype == AETHER_BINARY32 ? sizeof(float) : sizeof(uint16_t);
-    uint64_t distance = config->window < history - 1 ? config->window : history - 1;
-    const uint64_t near = dtype == AETHER_BINARY16_WIDENED ? distance + 1 : 0;
-    uint64_t blocks = 0;
-    aether_bytes bytes = {0, 0};
-    if (config->use_log_stride) {
-        const uint64_t stride = aether_power_below(history - 1);
-        distance = stride > distance ? stride : distance;
-    }
-    if (aether_pattern_has_landmarks(config)) {
-        const uint64_t last = history / config->block_size - 1; /* distance of the oldest whole block from the newest */
-        blocks = 1 + (last == 0 ? 0 : config->use_log_stride ? aether_power_below(last) : 1);
-    }
-    at->n_rows = aether_count(distance + 1);
-    at->n_near = aether_count(near);
-    at->n_blocks = aether_count(blocks);
-    at->row = aether_mul(config->kv_heads, config->head_dim);
-    at->staged = aether_take(&bytes, aether_mul(2, at->row), sizeof(float));
-    at->near_k = aether_take(&bytes, aether_mul(at->n_near, at->row), sizeof(float));
-    at->near_v = aether_take(&bytes, aether_mul(at->n_near, at->row), sizeof(float));
-    at->near_globals = aether_take(&bytes, near > 0 ? aether_mul(2 * config->n_globals, at->row) : 0, sizeof(float));
-    at->sums = aether_take(&bytes, aether_mul(2, at->row), sizeof(float));
-    at->mean_k = aether_take(&bytes, aether_mul(at->n_blocks, at->row), sizeof(float));
-    at->mean_v = aether_take(&bytes, aether_mul(at->n_blocks, at->row), sizeof(float));
-    at->rows_k = aether_take(&bytes, aether_mul(at->n_rows, at->row), element);
-    at->rows_v = aether_take(&bytes, aether_mul(at->n_rows, at->row), element);
-    at->globals_k = aether_take(&bytes, aether_mul(config->n_globals, at->row), element);
-    at->globals_v = aether_take(&bytes, aether_mul(config->n_globals, at->row), element);
-    return aether_taken(&bytes, &at->total);
-}
-
 /* `head` as a cache of this capacity sees it. */
 static aether_status effective(const aether_head *head, uint64_t capacity, aether_dtype dtype, aether_head *own) {
-    if (head == NULL || !aether_is_cache_type(dtype)) {
+    if (head == NULL || !aether_is_dtype(dtype)) {
         return AETHER_E_ARGUMENT;
     }
     if (head->config.backend != AETHER_SPARSE || !head->config.causal) {
@@ -53,10 +20,7 @@ static aether_status effective(const aether_head *head, uint64_t capacity, aethe
     if (capacity == 0) {
         return AETHER_E_CONFIG;
     }
-    *own = *head;
-    if (own->config.history == 0 || own->config.history > capacity) {
-        own->config.history = capacity;
-    }
+    *own = aether_head_within(head, capacity);
     return AETHER_OK;
 }
 
@@ -113,7 +77,7 @@ void aether_cache_assemble(aether_cache *cache, const aether_head *own, uint64_t
     cache->memory = memory;
     cache->memory_bytes = at->total;
     cache->at = *at;
-    (void)aether_cache_lay_out_scratch(own, dtype, sizeof(void *), &cache->attending);
+    (void)aether_cache_lay_out_scratch(own, sizeof(void *), &cache->scratch);
 }
 
 void aether_cache_reset(aether_cache *cache) {
@@ -181,33 +145,23 @@ static AETHER_NOINLINE int add_rows(const float *a, const float *b, size_t n, fl
     return aether_all_finite(&total, 1) || aether_all_finite(all, n);
 }
 
-/* Where the rows of the staged token go: bytes from the first row of the ring, and of the widened one. */
-typedef struct place {
-    size_t slot, near;
-    size_t global; /* in the list */
-    int is_global;
-} place;
-
-/* One array (keys or values) of the staged token; `part` is 0 or 1. */
-static aether_status stage_row(aether_cache *cache, const place *to, const float *x, size_t part) {
+/* One array of the staged token, keys (part 0) or values (part 1), to row `slot` of the ring, and to row `global` of the list of
+   global tokens when it is less than their number. */
+static aether_status stage_row(aether_cache *cache, const float *x, size_t part, size_t slot, size_t global) {
     const aether_cache_layout *at = &cache->at;
     const size_t bytes = aether_row_bytes(cache);
-    unsigned char *slot = cache->memory + (part == 0 ? at->rows_k : at->rows_v) + to->slot;
-    float *near = at->n_near > 0 ? aether_floats_at(cache, (part == 0 ? at->near_k : at->near_v) + to->near) : NULL;
+    unsigned char *row = cache->memory + (part == 0 ? at->rows_k : at->rows_v) + slot * bytes;
     if (at->n_blocks > 0 && !add_rows(aether_block_sums(cache, 0) + part * at->row, x, at->row,
                                       aether_block_sums(cache, 1) + part * at->row)) {
         return AETHER_E_OVERFLOW;
     }
     if (cache->dtype == AETHER_BINARY32) {
-        memcpy(slot, x, bytes);
-    } else if (cache->head.kernels->narrow(x, (uint16_t *)(void *)slot, near, at->row)) {
+        memcpy(row, x, bytes);
+    } else if (cache->head.kernels->narrow(x, (uint16_t *)(void *)row, NULL, at->row)) {
         return AETHER_E_OVERFLOW;
     }
-    if (to->is_global) {
-        memcpy(cache->memory + (part == 0 ? at->globals_k : at->globals_v) + to->global * bytes, slot, bytes);
-        if (near != NULL) {
-            memcpy(aether_floats_at(cache, at->near_globals) + (2 * to->global + part) * at->row, near, at->row * sizeof(float));
-        }
+    if (global < cache->n_globals) {
+        memcpy(cache->memory + (part == 0 ? at->globals_k : at->globals_v) + global * bytes, row, bytes);
     }
     return AETHER_OK;
 }
@@ -223,18 +177,13 @@ static void stage_means(const aether_cache *cache) {
 }
 
 aether_status aether_cache_stage_finite(aether_cache *cache, const float *k, const float *v) {
-    const aether_cache_layout *at = &cache->at;
-    aether_status status;
-    place to;
-    to.slot = aether_ring(cache->length, at->n_rows) * aether_row_bytes(cache);
-    to.near = at->n_near > 0 ? aether_ring(cache->length, at->n_near) * at->row * sizeof(float) : 0;
-    to.global = aether_global_index(&cache->head.config, cache->length);
-    to.is_global = to.global < cache->n_globals;
-    status = stage_row(cache, &to, k, 0);
+    const size_t slot = aether_ring(cache->length, cache->at.n_rows);
+    const size_t global = aether_global_index(&cache->head.config, cache->length);
+    aether_status status = stage_row(cache, k, 0, slot, global);
     if (status == AETHER_OK) {
-        status = stage_row(cache, &to, v, 1);
+        status = stage_row(cache, v, 1, slot, global);
     }
-    if (status == AETHER_OK && at->n_blocks > 0 && is_last_of_block(cache)) {
+    if (status == AETHER_OK && cache->at.n_blocks > 0 && is_last_of_block(cache)) {
         stage_means(cache);
     }
     return status;

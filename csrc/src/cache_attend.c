@@ -1,37 +1,19 @@
-/* What a step computes with the rows of a cache: which the staged token sees, where they stand, and the attending itself. */
+/* Attending with the rows of a cache: which rows the staged token sees, where they stand, and the step around it. */
 #include "bits.h"
 #include "cache_rows.h"
-#include "candidates.h"
+#include "dtype.h"
 #include "fpenv.h"
 #include "pattern.h"
 #include "sizes.h"
 
-aether_status aether_cache_lay_out_scratch(const aether_head *own, aether_dtype dtype, size_t pointer_bytes,
-                                           aether_attending *at) {
-    const aether_config *config = &own->config;
-    const size_t below = dtype == AETHER_BINARY16_WIDENED ? aether_pattern_max_strides(config) : 0;
-    const size_t most = aether_candidates_max(config, UINT64_MAX);
-    const size_t floats = aether_gather_floats(most, config->q_heads / config->kv_heads, config->head_dim);
-    aether_bytes bytes = {0, 0};
-    at->singles = aether_take(&bytes, aether_pattern_max_singles(config), sizeof(uint64_t));
-    at->blocks = aether_take(&bytes, aether_pattern_max_blocks(config), sizeof(uint64_t));
-    at->keys = aether_take(&bytes, most, pointer_bytes);
-    at->values = aether_take(&bytes, most, pointer_bytes);
-    at->widened = aether_take(&bytes, aether_mul(2 * below, aether_mul(config->kv_heads, config->head_dim)), sizeof(float));
-    at->floats = aether_take(&bytes, floats != 0 ? floats : SIZE_MAX, sizeof(float));
-    at->out = aether_take(&bytes, aether_mul(config->q_heads, config->head_dim), sizeof(float));
-    at->total = 0;
-    return aether_taken(&bytes, &at->total);
-}
-
 aether_status aether_cache_scratch(const aether_cache *cache, size_t tokens, size_t *bytes) {
-    aether_attending at;
+    aether_attend_layout at;
     size_t whole;
     aether_status status;
     if (cache == NULL || bytes == NULL) {
         return AETHER_E_ARGUMENT;
     }
-    status = aether_cache_lay_out_scratch(&cache->head, cache->dtype, sizeof(void *), &at);
+    status = aether_cache_lay_out_scratch(&cache->head, sizeof(void *), &at);
     if (status != AETHER_OK) {
         return status;
     }
@@ -50,9 +32,9 @@ aether_status aether_cache_scratch(const aether_cache *cache, size_t tokens, siz
     return status;
 }
 
-void aether_cache_look(const aether_cache *cache, unsigned char *scratch, aether_row *row) {
-    row->singles = (uint64_t *)(void *)(scratch + cache->attending.singles);
-    row->blocks = (uint64_t *)(void *)(scratch + cache->attending.blocks);
+void aether_cache_candidates(const aether_cache *cache, unsigned char *scratch, aether_row *row) {
+    row->singles = (uint64_t *)(void *)(scratch + cache->scratch.singles);
+    row->blocks = (uint64_t *)(void *)(scratch + cache->scratch.blocks);
     aether_pattern_row(&cache->head.config, cache->length + 1, cache->length, row);
 }
 
@@ -64,24 +46,6 @@ static void point_at(const aether_cache *cache, uint64_t token, const void **key
     const size_t offset = index * aether_row_bytes(cache);
     *key = cache->memory + (stored ? at->rows_k : at->globals_k) + offset;
     *value = cache->memory + (stored ? at->rows_v : at->globals_v) + offset;
-}
-
-/* The same, widened: a global token's rows are kept so, another's are written to `room`; what is left of it. */
-static float *point_widened(const aether_cache *cache, uint64_t token, const void **key, const void **value, float *room) {
-    const aether_kernels *kernels = cache->head.kernels;
-    const size_t row = cache->at.row, global = aether_global_index(&cache->head.config, token);
-    if (global < cache->n_globals) {
-        const float *kept = aether_floats_at(cache, cache->at.near_globals) + 2 * global * row;
-        *key = kept;
-        *value = kept + row;
-        return room;
-    }
-    point_at(cache, token, key, value);
-    kernels->widen(*key, room, row);
-    kernels->widen(*value, room + row, row);
-    *key = room;
-    *value = room + row;
-    return room + 2 * row;
 }
 
 /* Pointers to rows that lie one behind the other. */
@@ -108,24 +72,16 @@ static void point_run(const unsigned char *ring, size_t n, size_t bytes, size_t 
 }
 
 /* Pointers to all that is seen, tokens and then blocks; the number of tokens. */
-static size_t point(const aether_cache *cache, const aether_row *row, unsigned char *scratch, const void **keys,
-                    const void **values) {
+static size_t point(const aether_cache *cache, const aether_row *row, const void **keys, const void **values) {
     const aether_cache_layout *at = &cache->at;
     const size_t run = (size_t)(row->hi - row->lo + 1), block = at->row * sizeof(float);
-    const int widened = cache->dtype == AETHER_BINARY16_WIDENED;
-    const size_t n_ring = widened ? at->n_near : at->n_rows, bytes = widened ? block : aether_row_bytes(cache);
-    float *room = (float *)(void *)(scratch + cache->attending.widened);
-    size_t n, j, slot;
+    const size_t slot = aether_ring(row->lo, at->n_rows), bytes = aether_row_bytes(cache);
+    size_t n, j;
     for (n = 0; n < row->n_below; n++) {
-        if (widened) {
-            room = point_widened(cache, row->singles[n], &keys[n], &values[n], room);
-        } else {
-            point_at(cache, row->singles[n], &keys[n], &values[n]);
-        }
+        point_at(cache, row->singles[n], &keys[n], &values[n]);
     }
-    slot = aether_ring(row->lo, n_ring);
-    point_run(cache->memory + (widened ? at->near_k : at->rows_k), n_ring, bytes, slot, run, keys + n);
-    point_run(cache->memory + (widened ? at->near_v : at->rows_v), n_ring, bytes, slot, run, values + n);
+    point_run(cache->memory + at->rows_k, at->n_rows, bytes, slot, run, keys + n);
+    point_run(cache->memory + at->rows_v, at->n_rows, bytes, slot, run, values + n);
     n += run;
     for (j = 0; j < row->n_blocks; j++) {
         const size_t offset = aether_ring(row->blocks[j], at->n_blocks) * block;
@@ -138,25 +94,25 @@ static size_t point(const aether_cache *cache, const aether_row *row, unsigned c
 void aether_cache_attend_row(const aether_cache *cache, const aether_row *row, const float *q, float *out,
                              unsigned char *scratch) {
     const aether_config *config = &cache->head.config;
-    const void **keys = (const void **)(void *)(scratch + cache->attending.keys);
-    const void **values = (const void **)(void *)(scratch + cache->attending.values);
+    const void **keys = (const void **)(void *)(scratch + cache->scratch.keys);
+    const void **values = (const void **)(void *)(scratch + cache->scratch.values);
     aether_gather job;
     size_t h, j;
     job.keys = keys;
     job.values = values;
-    job.n_stored = point(cache, row, scratch, keys, values);
+    job.n_stored = point(cache, row, keys, values);
     job.n = job.n_stored + row->n_blocks;
-    job.stored = cache->dtype == AETHER_BINARY16 ? AETHER_BINARY16 : AETHER_BINARY32;
+    job.stored = cache->dtype;
     job.group = config->q_heads / config->kv_heads;
     job.dim = config->head_dim;
     job.scale = cache->head.scale;
-    job.scores = (float *)(void *)(scratch + cache->attending.floats);
+    job.scores = (float *)(void *)(scratch + cache->scratch.floats);
     for (h = 0; h < config->kv_heads; h++) {
         job.q = q + h * job.group * job.dim;
         job.out = out + h * job.group * job.dim;
         cache->head.kernels->gather(&job);
         for (j = 0; j < job.n && h + 1 < config->kv_heads; j++) { /* the same rows of the next head */
-            const size_t element = j < job.n_stored && job.stored == AETHER_BINARY16 ? sizeof(uint16_t) : sizeof(float);
+            const size_t element = aether_element(j < job.n_stored ? job.stored : AETHER_BINARY32);
             keys[j] = (const unsigned char *)keys[j] + job.dim * element;
             values[j] = (const unsigned char *)values[j] + job.dim * element;
         }
@@ -166,12 +122,12 @@ void aether_cache_attend_row(const aether_cache *cache, const aether_row *row, c
 static AETHER_NOINLINE aether_status attend_here(const aether_cache *cache, const float *q, float *out,
                                                  unsigned char *scratch) {
     const size_t n_out = (size_t)cache->head.config.q_heads * cache->head.config.head_dim;
-    float *result = (float *)(void *)(scratch + cache->attending.out);
+    float *result = (float *)(void *)(scratch + cache->scratch.out);
     aether_row row;
     if (!cache->head.kernels->all_finite(q, n_out)) {
         return AETHER_E_NOT_FINITE;
     }
-    aether_cache_look(cache, scratch, &row);
+    aether_cache_candidates(cache, scratch, &row);
     aether_cache_attend_row(cache, &row, q, result, scratch);
     if (!cache->head.kernels->all_finite(result, n_out)) {
         return AETHER_E_OVERFLOW;
@@ -186,10 +142,10 @@ aether_status aether_cache_attend(const aether_cache *cache, const float *q, flo
     if (cache == NULL || q == NULL || out == NULL || scratch == NULL) {
         return AETHER_E_ARGUMENT;
     }
-    if (cache->attending.total == 0) {
+    if (cache->scratch.total == 0) {
         return AETHER_E_TOO_LARGE;
     }
-    if (bytes < cache->attending.total) {
+    if (bytes < cache->scratch.total) {
         return AETHER_E_MEMORY;
     }
     if (!aether_aligned(scratch, 8) || !aether_aligned(q, sizeof(float)) || !aether_aligned(out, sizeof(float))) {

@@ -3,14 +3,12 @@
 #define AETHER_CACHE_LAYOUT_H
 
 #include "aether/cache.h"
-#include "rows_type.h"
 
 /* `head` with the effective history. */
 aether_status aether_cache_lay_out(const aether_head *head, aether_dtype dtype, aether_cache_layout *at);
 
-/* Scratch of one attending of a head with the effective history, where pointers have pointer_bytes bytes. */
-aether_status aether_cache_lay_out_scratch(const aether_head *own, aether_dtype dtype, size_t pointer_bytes,
-                                           aether_attending *at);
+/* Scratch of one attending of a head with the effective history, where pointers have pointer_bytes bytes. AETHER_E_TOO_LARGE. */
+aether_status aether_cache_lay_out_scratch(const aether_head *own, size_t pointer_bytes, aether_attend_layout *at);
 
 /* A cache in `memory`, which is left as it is: `head` as configured, the parts laid out for its effective history. */
 void aether_cache_assemble(aether_cache *cache, const aether_head *own, uint64_t history, uint64_t capacity,
@@ -23,9 +21,9 @@ int aether_cache_fits(const aether_cache *cache, const aether_head *head);
 aether_status aether_cache_stage_finite(aether_cache *cache, const float *k, const float *v);
 
 /* What the staged token sees; the same for all caches of one pattern and length. The lists lie in scratch. */
-void aether_cache_look(const aether_cache *cache, unsigned char *scratch, aether_row *row);
+void aether_cache_candidates(const aether_cache *cache, unsigned char *scratch, aether_row *row);
 
-/* aether_cache_attend with finite q, in the scratch of aether_cache_look; needs no `out` there. Leaves it to the caller to see
+/* aether_cache_attend with finite q, in the scratch of aether_cache_candidates; needs no `out` there. Leaves it to the caller to see
    whether out is finite. */
 void aether_cache_attend_row(const aether_cache *cache, const aether_row *row, const float *q, float *out,
                              unsigned char *scratch);

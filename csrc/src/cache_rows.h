@@ -3,6 +3,7 @@
 #define AETHER_CACHE_ROWS_H
 
 #include "cache_layout.h"
+#include "dtype.h"
 
 static inline float *aether_floats_at(const aether_cache *cache, size_t offset) {
     return (float *)(void *)(cache->memory + offset);
@@ -15,7 +16,7 @@ static inline float *aether_block_sums(const aether_cache *cache, int staged) {
 
 /* Bytes of a stored row. */
 static inline size_t aether_row_bytes(const aether_cache *cache) {
-    return cache->at.row * (cache->dtype == AETHER_BINARY32 ? sizeof(float) : sizeof(uint16_t));
+    return cache->at.row * aether_element(cache->dtype);
 }
 
 /* token % n: 64-bit division costs a 32-bit processor a hundred instructions, and few tokens need it. */

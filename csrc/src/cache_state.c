@@ -1,8 +1,9 @@
 /* docs/spec/state.md: a cache's memory from `sums` on, with the block sums of the committed tokens there whichever place they have,
-   and dead rows as zeros. What stands before is staged, or follows from the rows. */
+   and dead rows as zeros. What stands before belongs to a token that is not committed. */
 #include "bits.h"
-#include "cache_rows.h"
 #include "cache_payload.h"
+#include "cache_rows.h"
+#include "pattern.h"
 
 #include "aether/crc32.h"
 
@@ -22,7 +23,7 @@ size_t aether_cache_payload_bytes(const aether_cache *cache) {
 void aether_cache_payload_save(const aether_cache *cache, unsigned char *payload) {
     const aether_cache_layout at = cache->at;
     const uint64_t size = cache->head.config.block_size;
-    const size_t element = cache->dtype == AETHER_BINARY32 ? sizeof(float) : sizeof(uint16_t);
+    const size_t element = aether_element(cache->dtype);
     const size_t row = (size_t)(cache->length % at.n_rows) * at.row * element;
     size_t g;
     memcpy(payload, cache->memory + at.sums, at.total - at.sums);
@@ -67,36 +68,12 @@ int aether_cache_payload_sound(const aether_cache *cache, const unsigned char *p
     return aether_payload_finite(payload, singles) && finite16(payload + singles, rows);
 }
 
-static void widen_row(const aether_cache *cache, size_t row, size_t widened) {
-    cache->head.kernels->widen((const uint16_t *)(const void *)(cache->memory + row), aether_floats_at(cache, widened), cache->at.row);
-}
-
-/* The rows that are kept widened as well, from those that are saved. */
-static void widen(const aether_cache *cache) {
-    const aether_cache_layout *at = &cache->at;
-    const size_t half = aether_row_bytes(cache), single = at->row * sizeof(float);
-    uint64_t t;
-    size_t g;
-    for (t = cache->length > at->n_near ? cache->length - at->n_near : 0; t < cache->length; t++) {
-        const size_t from = aether_ring(t, at->n_rows) * half, to = aether_ring(t, at->n_near) * single;
-        widen_row(cache, at->rows_k + from, at->near_k + to);
-        widen_row(cache, at->rows_v + from, at->near_v + to);
-    }
-    for (g = 0; g < cache->n_globals; g++) {
-        widen_row(cache, at->globals_k + g * half, at->near_globals + 2 * g * single);
-        widen_row(cache, at->globals_v + g * half, at->near_globals + (2 * g + 1) * single);
-    }
-}
-
 void aether_cache_payload_load(aether_cache *cache, const unsigned char *payload, uint64_t length) {
     const aether_cache_layout at = cache->at;
     memset(cache->memory, 0, at.sums);
     memcpy(cache->memory + at.sums, payload, at.total - at.sums);
     cache->length = length;
     memcpy(aether_block_sums(cache, 0), payload, 2 * at.row * sizeof(float));
-    if (cache->dtype == AETHER_BINARY16_WIDENED) {
-        widen(cache);
-    }
 }
 
 size_t aether_cache_saved_size(const aether_cache *cache) {
@@ -155,9 +132,7 @@ static uint64_t payload_of(const aether_saved *saved) {
         return UINT64_MAX;
     }
     head.config.n_globals = saved->config.n_globals;
-    if (head.config.history == 0 || head.config.history > saved->capacity) {
-        head.config.history = saved->capacity;
-    }
+    head = aether_head_within(&head, saved->capacity);
     return aether_cache_lay_out(&head, saved->dtype, &at) == AETHER_OK ? at.total - at.sums : UINT64_MAX;
 }
 
@@ -245,7 +220,7 @@ aether_status aether_cache_load(aether_cache *cache, const void *bytes, size_t s
         saved.config.block_size != config->block_size || saved.config.history != cache->history ||
         saved.config.use_log_stride != config->use_log_stride || saved.config.use_landmarks != config->use_landmarks ||
         saved.config.n_globals != cache->n_globals || saved.capacity != cache->capacity ||
-        saved.dtype != aether_rows_type(cache->dtype) || saved.policy != cache->policy) {
+        saved.dtype != cache->dtype || saved.policy != cache->policy) {
         return aether_fail(detail, AETHER_E_CACHE_MISMATCH, "saved state", "that of a cache like this one", 0, SIZE_MAX);
     }
     for (g = 0; g < cache->n_globals; g++) {

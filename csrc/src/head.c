@@ -1,6 +1,7 @@
 #include "aether/head.h"
 
 #include "fpenv.h"
+#include "pattern.h"
 #include "sizes.h"
 
 static const uint32_t FIRST_TOKEN[1] = {0};
@@ -90,4 +91,10 @@ aether_status aether_head_init(aether_head *head, const aether_config *config, c
         aether_fpenv_leave(env);
     }
     return status;
+}
+
+aether_head aether_head_within(const aether_head *head, uint64_t capacity) {
+    aether_head own = *head;
+    own.config.history = aether_history_within(head->config.history, capacity);
+    return own;
 }

@@ -2,7 +2,7 @@
 #include "bits.h"
 #include "fpenv.h"
 #include "model_pass.h"
-#include "rows_type.h"
+#include "pattern.h"
 #include "sizes.h"
 
 /* Where the buffers of a forward begin in the workspace. */
@@ -11,16 +11,8 @@ typedef struct layout {
     size_t zeros; /* rows of `past` after those of the tokens: the ones before time 0 */
 } layout;
 
-static aether_head head_of(const aether_model *m, uint64_t context) {
-    aether_head head = m->head;
-    if (context != 0 && (head.config.history == 0 || head.config.history > context)) {
-        head.config.history = context;
-    }
-    return head;
-}
-
 static aether_status lay_out(const aether_model *m, size_t tokens, uint64_t context, aether_dtype dtype, layout *at) {
-    const aether_head head = head_of(m, context);
+    const aether_head head = aether_head_within(&m->head, context);
     aether_bytes bytes = {0, 0};
     aether_status status = aether_attention_workspace(&head, tokens, dtype, &at->attention_bytes);
     if (status != AETHER_OK) {
@@ -45,7 +37,7 @@ aether_status aether_model_workspace(const aether_model *model, size_t tokens, u
                                      size_t *bytes) {
     layout at;
     aether_status status;
-    if (model == NULL || bytes == NULL || !aether_is_cache_type(dtype)) {
+    if (model == NULL || bytes == NULL || !aether_is_dtype(dtype)) {
         return AETHER_E_ARGUMENT;
     }
     status = lay_out(model, tokens, context, dtype, &at);
@@ -98,7 +90,7 @@ aether_status aether_model_trace(const aether_model *model, const float *frames,
     aether_pass pass = {0};
     aether_status status;
     aether_fpenv env;
-    if (model == NULL || !aether_is_cache_type(dtype) ||
+    if (model == NULL || !aether_is_dtype(dtype) ||
         (tokens > 0 && (frames == NULL || logits == NULL || workspace == NULL))) {
         return AETHER_E_ARGUMENT;
     }
@@ -122,7 +114,7 @@ aether_status aether_model_trace(const aether_model *model, const float *frames,
     if (!model->head.kernels->all_finite(frames, tokens * model->header.input_dim)) {
         return AETHER_E_NOT_FINITE;
     }
-    b.head = head_of(model, context);
+    b.head = aether_head_within(&model->head, context);
     b.dtype = dtype;
     b.workspace = (unsigned char *)workspace + at.attention;
     b.bytes = at.attention_bytes;

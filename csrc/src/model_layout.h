@@ -4,9 +4,7 @@
 
 #include "aether/model.h"
 
-static inline size_t aether_element(aether_dtype dtype) {
-    return dtype == AETHER_BINARY16 ? sizeof(uint16_t) : sizeof(float);
-}
+#include "dtype.h"
 
 static inline size_t aether_q_width(const aether_model *m) {
     return (size_t)m->header.n_q_heads * m->header.head_dim;

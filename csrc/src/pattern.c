@@ -133,11 +133,6 @@ size_t aether_pattern_max_singles(const aether_config *config) {
     return config->n_globals > SIZE_MAX - below - above ? SIZE_MAX : config->n_globals + below + above;
 }
 
-size_t aether_pattern_max_strides(const aether_config *config) {
-    const uint64_t last = farthest(config);
-    return config->use_log_stride && config->window < last ? powers(last) - powers(config->window) : 0;
-}
-
 size_t aether_pattern_max_blocks(const aether_config *config) {
     const uint64_t most = config->history != 0 ? config->history / config->block_size : UINT64_MAX;
     if (!aether_pattern_has_landmarks(config)) {

@@ -5,25 +5,17 @@
 #include "cache_layout.h"
 #include "fpenv.h"
 #include "model_pass.h"
+#include "pattern.h"
 #include "sizes.h"
 #include "stream_layout.h"
-
-/* The model's head as caches of this context see it. */
-static aether_head effective(const aether_model *m, uint64_t context) {
-    aether_head head = m->head;
-    if (head.config.history == 0 || head.config.history > context) {
-        head.config.history = context;
-    }
-    return head;
-}
 
 aether_status aether_stream_lay_out(const aether_model *m, uint64_t context, aether_dtype dtype, size_t pointer_bytes,
                                     aether_stream_layout *at, aether_cache_layout *cache) {
     const size_t layers = m->header.n_layers;
-    const aether_head head = effective(m, context);
+    const aether_head head = aether_head_within(&m->head, context);
     aether_bytes bytes = {0, 0};
     aether_cache_layout own;
-    aether_attending attending;
+    aether_attend_layout scratch;
     aether_status status = aether_cache_size(&m->head, context, dtype, &at->cache_bytes);
     if (status != AETHER_OK) {
         return status;
@@ -31,7 +23,7 @@ aether_status aether_stream_lay_out(const aether_model *m, uint64_t context, aet
     cache = cache != NULL ? cache : &own;
     status = aether_cache_lay_out(&head, dtype, cache);
     if (status == AETHER_OK) {
-        status = aether_cache_lay_out_scratch(&head, dtype, pointer_bytes, &attending);
+        status = aether_cache_lay_out_scratch(&head, pointer_bytes, &scratch);
     }
     if (status != AETHER_OK) {
         return status;
@@ -54,7 +46,7 @@ aether_status aether_stream_lay_out(const aether_model *m, uint64_t context, aet
     at->hidden = aether_take(&bytes, m->hidden, sizeof(float));
     at->new_logits = aether_take(&bytes, m->header.n_classes, sizeof(float));
     at->new_embedding = aether_take(&bytes, m->embed_dim, sizeof(float));
-    at->attend = aether_take(&bytes, attending.out, 1); /* all but its `out`: that is `a` */
+    at->attend = aether_take(&bytes, scratch.out, 1); /* all but its `out`: that is `a` */
     return aether_taken(&bytes, &at->total);
 }
 
@@ -103,7 +95,7 @@ aether_status aether_stream_init(aether_stream *stream, const aether_model *mode
     own.length = 0;
     own.memory = memory;
     own.memory_bytes = own.at.total;
-    head = effective(model, context);
+    head = aether_head_within(&model->head, context);
     aether_cache_assemble(&own.cache, &head, model->head.config.history, context, dtype, AETHER_ON_FULL_RING, &cache,
                           own.memory + own.at.cache);
     memset(own.memory, 0, own.at.total);
@@ -129,7 +121,7 @@ static aether_status attend(aether_pass *pass, size_t layer) {
     const aether_status status = aether_cache_stage_finite(cache, pass->k, pass->v);
     if (status == AETHER_OK) {
         if (layer == 0) {
-            aether_cache_look(cache, scratch, &now->row);
+            aether_cache_candidates(cache, scratch, &now->row);
         }
         aether_cache_attend_row(cache, &now->row, pass->q, pass->a, scratch); /* an overflow shows in x */
     }

@@ -100,7 +100,7 @@ class Cache:
 
     @property
     def dtype(self) -> str:
-        """How keys and values are kept: "float32", "float16" or "float16-widened"."""
+        """How keys and values are kept: "float32" or "float16"."""
 
     @property
     def on_full(self) -> str:
@@ -210,7 +210,7 @@ class Stream:
 
     @property
     def dtype(self) -> str:
-        """Type of the cache: "float32", "float16" or "float16-widened"."""
+        """Type of the cache: "float32" or "float16"."""
 
     @property
     def nbytes(self) -> int:

@@ -6,9 +6,8 @@ from typing import Literal, get_args
 
 __all__ = ["CACHE_DTYPES", "Dtype"]
 
-Dtype = Literal["float32", "float16", "float16-widened"]
-"""float16: rounded to binary16. float16-widened: the same, and the rows of the window kept as binary32 besides: same
-bits and saved states for more memory, with fewer instructions on chips that cannot convert binary16."""
+Dtype = Literal["float32", "float16"]
+"""float16: rounded to binary16, which halves the memory."""
 
 CACHE_DTYPES: tuple[str, ...] = get_args(Dtype)
 """In the order of aether_dtype."""

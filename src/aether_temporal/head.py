@@ -29,10 +29,9 @@ class KvCache(_core.Cache):
     __slots__ = ()
 
     @classmethod
-    def from_bytes(cls, state: Any, kernels: str | None = None, dtype: Dtype | None = None) -> KvCache:
-        """A cache from `to_bytes`. The bytes say everything but whether a "float16" cache keeps its window widened:
-        dtype "float16-widened" asks for that, None for what is saved. SavedStateError, CacheMismatchError (a state of
-        another dtype); memory is in proportion to what `state` fills."""
+    def from_bytes(cls, state: Any, kernels: str | None = None) -> KvCache:
+        """A cache from `to_bytes`; the state describes itself. SavedStateError. The memory is in proportion to the
+        length of `state`."""
         saved = _core.peek_state(state)
         try:
             head = AetherTemporalHead(TemporalHeadConfig(**saved["config"]), kernels)
@@ -44,12 +43,12 @@ class KvCache(_core.Cache):
         length = memoryview(state).nbytes
         if needed > 2 * length:  # a state holds all of a cache's memory but one of two equal sums
             raise SavedStateError.of("state", f"the bytes of a cache of {needed} bytes", f"{length} bytes")
-        cache = cls(head, saved["capacity"], saved["dtype"] if dtype is None else dtype, saved["on_full"])
+        cache = cls(head, saved["capacity"], saved["dtype"], saved["on_full"])
         cache.load(state)
         return cache
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore_cache, (type(self), self.to_bytes(), self.dtype)
+        return _restore_cache, (type(self), self.to_bytes())
 
     def __repr__(self) -> str:
         return (
@@ -58,8 +57,8 @@ class KvCache(_core.Cache):
         )
 
 
-def _restore_cache(cls: type[KvCache], state: bytes, dtype: Dtype | None = None) -> KvCache:
-    return cls.from_bytes(state, dtype=dtype)
+def _restore_cache(cls: type[KvCache], state: bytes) -> KvCache:
+    return cls.from_bytes(state)
 
 
 class AetherTemporalHead(_core.Head):

@@ -61,7 +61,6 @@ def _header(input_dim: int, kv_heads: int, head_dim: int, layers: int) -> Weight
 REFERENCE = _header(input_dim=16, kv_heads=1, head_dim=32, layers=2)
 DTYPES: dict[str, Dtype] = {
     "binary16 cache": "float16",
-    "binary16 cache, window widened": "float16-widened",
     "binary32 cache": "float32",
 }
 

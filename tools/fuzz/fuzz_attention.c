@@ -125,7 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     aether_detail detail = {0};
     configure(&config, globals, &r);
     const uint32_t kept = take(&r);
-    const aether_dtype dtype = !(kept & 1u) ? AETHER_BINARY32 : kept & 2u ? AETHER_BINARY16_WIDENED : AETHER_BINARY16;
+    const aether_dtype dtype = kept & 1u ? AETHER_BINARY16 : AETHER_BINARY32;
     const int wild = dtype == AETHER_BINARY32 && (take(&r) & 3u) == 0;
     const uint64_t capacity = 1 + take(&r);
     sequence s = {take(&r), NULL, NULL, NULL};

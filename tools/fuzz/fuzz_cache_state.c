@@ -69,8 +69,7 @@ static void open_known(session *x, uint32_t seed) {
     config.history = seed & 1u ? 9 : 0;
     config.globals = KNOWN_GLOBALS;
     config.n_globals = 2;
-    const aether_dtype half = seed & 2u ? AETHER_BINARY16_WIDENED : AETHER_BINARY16;
-    FUZZ_CHECK(open_session(x, &config, 8 + (seed >> 1 & 15u), seed & 32u ? half : AETHER_BINARY32,
+    FUZZ_CHECK(open_session(x, &config, 8 + (seed >> 1 & 15u), seed & 32u ? AETHER_BINARY16 : AETHER_BINARY32,
                             seed & 64u ? AETHER_ON_FULL_ERROR : AETHER_ON_FULL_RING));
     step(x, seed >> 7 & 31u, seed);
 }

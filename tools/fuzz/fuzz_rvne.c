@@ -71,9 +71,7 @@ static aether_status run_forward(const aether_model *model, uint64_t context, ae
 static void use(const aether_model *portable, const aether_model *fastest, uint32_t seed) {
     const size_t classes = portable->header.n_classes, features = portable->header.input_dim;
     const uint64_t context = 1 + seed % 12;
-    const aether_dtype dtype = !(seed & 0x100u)  ? AETHER_BINARY32
-                               : seed & 0x200u ? AETHER_BINARY16_WIDENED
-                                               : AETHER_BINARY16;
+    const aether_dtype dtype = seed & 0x100u ? AETHER_BINARY16 : AETHER_BINARY32;
     aether_memory memory;
     if (aether_model_memory(portable, context, dtype, &memory) != AETHER_OK) {
         return;

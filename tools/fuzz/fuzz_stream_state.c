@@ -90,8 +90,7 @@ static void open_session(session *x, uint32_t choice, size_t frames) {
     size_t bytes = 0;
     const size_t blob_bytes = build(blob, choice & 1u);
     const uint64_t context = 1 + (choice >> 2 & 15u);
-    const aether_dtype half = choice & 4u ? AETHER_BINARY16_WIDENED : AETHER_BINARY16;
-    const aether_dtype dtype = choice & 2u ? half : AETHER_BINARY32;
+    const aether_dtype dtype = choice & 2u ? AETHER_BINARY16 : AETHER_BINARY32;
     x->blob = fuzz_copy(blob, blob_bytes);
     FUZZ_CHECK(aether_model_open(&x->model, x->blob, blob_bytes, NULL, &detail) == AETHER_OK);
     FUZZ_CHECK(aether_stream_size(&x->model, context, dtype, &bytes) == AETHER_OK);

@@ -24,7 +24,7 @@ typedef struct aether_plan {
 /* Bytes of workspace for aether_attention_forward. AETHER_E_TOO_LARGE. */
 aether_status aether_attention_workspace(const aether_head *head, size_t tokens, aether_dtype dtype, size_t *bytes);
 
-/* out = attention(q, k, v). `dtype` is the type of the cache this must agree with: with AETHER_BINARY16, widened or not, token
+/* out = attention(q, k, v). `dtype` is the type of the cache this must agree with: with AETHER_BINARY16, token
    rows are rounded to binary16 first (block means are not). tokens 0: nothing is done. workspace: `bytes` bytes, 4-byte aligned.
    AETHER_E_ARGUMENT, AETHER_E_NOT_FINITE (out untouched), AETHER_E_OVERFLOW (out then holds rows of no meaning: a caller who
    needs it whole hands in a buffer of its own), AETHER_E_MEMORY, AETHER_E_ALIGNMENT, AETHER_E_TOO_LARGE. */

@@ -19,9 +19,6 @@ typedef struct aether_cache_layout {
     size_t n_rows, n_blocks;     /* physical token rows and block means */
     size_t row;                  /* elements a row */
     size_t staged;               /* binary32 [2][row]: block sums with the staged token; at odd lengths without it */
-    size_t n_near;               /* rows kept widened: those of the window, or none */
-    size_t near_k, near_v;       /* binary32 [n_near][row], token t in row t % n_near */
-    size_t near_globals;         /* binary32 [n_globals][2][row], where rows are kept widened */
     size_t sums;                 /* binary32 [2][row]: block sums of the committed tokens; at odd lengths with the staged one */
     size_t mean_k, mean_v;       /* binary32 [n_blocks][row] */
     size_t rows_k, rows_v;       /* [n_rows][row] of the cache's type, token t in row t % n_rows */
@@ -29,15 +26,14 @@ typedef struct aether_cache_layout {
     size_t total;
 } aether_cache_layout;
 
-/* Private: where the parts of an attending's scratch begin. */
-typedef struct aether_attending {
+/* Private: where the parts of the scratch of aether_cache_attend begin, in bytes. */
+typedef struct aether_attend_layout {
     size_t singles, blocks; /* of aether_row */
     size_t keys, values;    /* pointers to rows */
-    size_t widened;         /* rows below the window, of a cache that keeps those of the window widened */
     size_t floats;          /* of the kernel */
     size_t out;             /* the result until it is known to be finite */
     size_t total;           /* 0: larger than any memory */
-} aether_attending;
+} aether_attend_layout;
 
 /* Initialise with aether_cache_init; fields are private. One caller at a time. */
 typedef struct aether_cache {
@@ -51,7 +47,7 @@ typedef struct aether_cache {
     unsigned char *memory;
     size_t memory_bytes;
     aether_cache_layout at;
-    aether_attending attending;
+    aether_attend_layout scratch;
 } aether_cache;
 
 /* Bytes of memory for a cache. capacity > 0. AETHER_E_CONFIG, AETHER_E_NO_STREAMING (dense or non-causal), AETHER_E_TOO_LARGE. */
@@ -99,14 +95,14 @@ aether_status aether_cache_save(const aether_cache *cache, void *bytes, size_t s
 typedef struct aether_saved {
     aether_config config; /* globals NULL; n_globals set; history as configured (before the capacity's) */
     uint64_t capacity, length;
-    aether_dtype dtype; /* never AETHER_BINARY16_WIDENED: that is not saved */
+    aether_dtype dtype;
     aether_policy policy;
     size_t globals_offset;
 } aether_saved;
 aether_status aether_cache_peek(const void *bytes, size_t size, aether_saved *saved, aether_detail *detail);
 
-/* Restores into a cache made by aether_cache_init for the same head, capacity, policy and dtype (AETHER_BINARY16 and its widened
-   form take each other's); on any error the cache is as before. AETHER_E_STATE, AETHER_E_CACHE_MISMATCH. */
+/* Restores into a cache made by aether_cache_init for the same head, capacity, policy and dtype; on any error the cache is as
+   before. AETHER_E_STATE, AETHER_E_CACHE_MISMATCH. */
 aether_status aether_cache_load(aether_cache *cache, const void *bytes, size_t size, aether_detail *detail);
 
 #ifdef __cplusplus

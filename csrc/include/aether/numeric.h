@@ -8,9 +8,8 @@
 extern "C" {
 #endif
 
-/* AETHER_BINARY16_WIDENED, of caches only: binary16, and the rows of the window kept widened as well. The same bits, and the same
-   saved states, as AETHER_BINARY16, for more memory and fewer instructions where widening is not one of them. */
-typedef enum aether_dtype { AETHER_BINARY32 = 0, AETHER_BINARY16 = 1, AETHER_BINARY16_WIDENED = 2 } aether_dtype;
+/* Types of weights and of the rows of a cache. */
+typedef enum aether_dtype { AETHER_BINARY32 = 0, AETHER_BINARY16 = 1 } aether_dtype;
 
 /* exp(x) for x <= 0 and minus infinity, at most 1 ulp from the true value; +0 where the result would be subnormal.
    NaN gives NaN; x > 0 is outside the contract (no trap, no meaning). */

@@ -34,7 +34,6 @@ cdef extern from "aether/aether.h" nogil:
     ctypedef enum aether_dtype:
         AETHER_BINARY32
         AETHER_BINARY16
-        AETHER_BINARY16_WIDENED
 
     ctypedef struct aether_kernels:
         const char *name

@@ -86,7 +86,7 @@ cdef class Cache:
 
     @property
     def dtype(self):
-        """How keys and values are kept: "float32", "float16" or "float16-widened"."""
+        """How keys and values are kept: "float32" or "float16"."""
         return _CACHE_DTYPES[self.cache.dtype]
 
     @property

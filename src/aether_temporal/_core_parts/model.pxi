@@ -301,7 +301,7 @@ cdef class Stream:
 
     @property
     def dtype(self):
-        """Type of the cache: "float32", "float16" or "float16-widened"."""
+        """Type of the cache: "float32" or "float16"."""
         return _CACHE_DTYPES[self.stream.dtype]
 
     @property

@@ -18,9 +18,7 @@
 static const char TAG[] = "ruv_temporal";
 
 aether_dtype ruv_cache_dtype(void) {
-#if defined(CONFIG_RUV_TEMPORAL_CACHE_WIDENED)
-    return AETHER_BINARY16_WIDENED;
-#elif defined(CONFIG_RUV_TEMPORAL_CACHE_BINARY16)
+#if defined(CONFIG_RUV_TEMPORAL_CACHE_BINARY16)
     return AETHER_BINARY16;
 #else
     return AETHER_BINARY32;

@@ -1,0 +1,53 @@
+/* Where the parts of a cache, and of the scratch of one attending, begin. A query sees few rows, so a cache keeps few: the farthest
+   visible distance plus one, the global tokens, and as many block means. */
+#include "cache_layout.h"
+
+#include "bits.h"
+#include "candidates.h"
+#include "dtype.h"
+#include "pattern.h"
+#include "sizes.h"
+
+aether_status aether_cache_lay_out(const aether_head *head, aether_dtype dtype, aether_cache_layout *at) {
+    const aether_config *config = &head->config;
+    const uint64_t history = config->history; /* effective, so at least 1 */
+    const size_t element = aether_element(dtype);
+    uint64_t distance = config->window < history - 1 ? config->window : history - 1;
+    uint64_t blocks = 0;
+    aether_bytes bytes = {0, 0};
+    if (config->use_log_stride) {
+        const uint64_t stride = aether_power_below(history - 1);
+        distance = stride > distance ? stride : distance;
+    }
+    if (aether_pattern_has_landmarks(config)) {
+        const uint64_t last = history / config->block_size - 1; /* distance of the oldest whole block from the newest */
+        blocks = 1 + (last == 0 ? 0 : config->use_log_stride ? aether_power_below(last) : 1);
+    }
+    at->n_rows = aether_count(distance + 1);
+    at->n_blocks = aether_count(blocks);
+    at->row = aether_mul(config->kv_heads, config->head_dim);
+    at->staged = aether_take(&bytes, aether_mul(2, at->row), sizeof(float));
+    at->sums = aether_take(&bytes, aether_mul(2, at->row), sizeof(float));
+    at->mean_k = aether_take(&bytes, aether_mul(at->n_blocks, at->row), sizeof(float));
+    at->mean_v = aether_take(&bytes, aether_mul(at->n_blocks, at->row), sizeof(float));
+    at->rows_k = aether_take(&bytes, aether_mul(at->n_rows, at->row), element);
+    at->rows_v = aether_take(&bytes, aether_mul(at->n_rows, at->row), element);
+    at->globals_k = aether_take(&bytes, aether_mul(config->n_globals, at->row), element);
+    at->globals_v = aether_take(&bytes, aether_mul(config->n_globals, at->row), element);
+    return aether_taken(&bytes, &at->total);
+}
+
+aether_status aether_cache_lay_out_scratch(const aether_head *own, size_t pointer_bytes, aether_attend_layout *at) {
+    const aether_config *config = &own->config;
+    const size_t most = aether_candidates_max(config, UINT64_MAX);
+    const size_t floats = aether_gather_floats(most, config->q_heads / config->kv_heads, config->head_dim);
+    aether_bytes bytes = {0, 0};
+    at->singles = aether_take(&bytes, aether_pattern_max_singles(config), sizeof(uint64_t));
+    at->blocks = aether_take(&bytes, aether_pattern_max_blocks(config), sizeof(uint64_t));
+    at->keys = aether_take(&bytes, most, pointer_bytes);
+    at->values = aether_take(&bytes, most, pointer_bytes);
+    at->floats = aether_take(&bytes, floats != 0 ? floats : SIZE_MAX, sizeof(float));
+    at->out = aether_take(&bytes, aether_mul(config->q_heads, config->head_dim), sizeof(float));
+    at->total = 0;
+    return aether_taken(&bytes, &at->total);
+}
