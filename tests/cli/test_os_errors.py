@@ -39,8 +39,8 @@ OUTPUTS = {
     "device pack": ("device", "pack", "activity", "--out"),
     "device pack, a header": ("device", "pack", "activity", "--header"),
     "init": ("init",),
-    "listen --record": ("listen", "--bind", "127.0.0.1", "--port", 0, "--duration", 0.1, "--record"),
-    "listen --answers": ("listen", "--bind", "127.0.0.1", "--port", 0, "--duration", 0.1, "--answers"),
+    "listen --record": ("listen", "--bind", "127.0.0.1:0", "--duration", 0.1, "--record"),
+    "listen --predictions": ("listen", "--bind", "127.0.0.1:0", "--duration", 0.1, "--predictions"),
 }
 
 
@@ -99,7 +99,7 @@ def test_a_disk_that_is_full(name: str) -> None:
         ("parity",),
         ("run", "MODEL", "RECORDING", "--recording", "0"),
         ("device", "pack", "demo", "--out", "-"),
-        ("listen", "--bind", "127.0.0.1", "--port", "0", "--duration", "0.1", "--json"),
+        ("listen", "--bind", "127.0.0.1:0", "--duration", "0.1", "--json"),
     ],
 )
 def test_output_that_goes_nowhere(arguments: tuple[str, ...], tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ NAMELESS = {
     "enroll": ("enroll", "activity", "x.npz", "-o", "-"),
     "demo": ("demo", "--save", "-"),
     "listen --record": ("listen", "--record", "-"),
-    "listen --answers": ("listen", "--answers", "-"),
+    "listen --predictions": ("listen", "--predictions", "-"),
     "train": ("train", "demo", "--out", "-"),
 }
 
@@ -125,7 +125,7 @@ NAMELESS = {
 def test_no_file_is_called_as_standard_output_is(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     error = call(*NAMELESS[name], code=2).stderr
-    assert "expected the name of a file, found -; standard output cannot take it" in error
+    assert "expected the name of a file, found -; standard output is not supported" in error
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,7 +14,7 @@ from command import call, call_json, make_blob, save_model, save_recordings
 from rich.console import Console
 
 from aether_temporal import InvalidArgumentError, TemporalModel, WeightBlob
-from aether_temporal.cli.live import Panel
+from aether_temporal.cli.run_display import Panel
 from aether_temporal.recordings import Recording, RecordingShapeError, open_recording
 from aether_temporal.running import Gallery, enrol, match_labels, model_frames, run
 from aether_temporal.running.label_matching import match_subject
@@ -345,7 +345,7 @@ WRONG_USAGE = {
         ["set.npz", "--recording", "a", "--enroll-session", "0"],
         "--enroll-session: expected with --enroll, found alone",
     ),
-    "indices that go down": (["set.npz", "--select", "5-2"], "expected a range that goes up"),
+    "indices that go down": (["set.npz", "--select", "5-2"], "expected an ascending range"),
     "indices that are none": (["set.npz", "--select", "a"], "expected indices and ranges"),
     "standard input by name": (["-", "--recording", "a"], "standard input"),
     "an absent gallery": (["set.npz", "--recording", "a", "--enroll", "absent.npz"], "absent.npz"),

@@ -1,4 +1,4 @@
-"""`aether listen` as a user has it: a process, its terminal, its files, its end."""
+"""`aether listen` as a process: its terminal, its files, how it ends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from wire import classification, features, raw
 from aether_temporal import TemporalModel
 from aether_temporal.demo import demo_recording
 from aether_temporal.listening import RawFrame, parse
-from aether_temporal.listening.sending import send_recording
+from aether_temporal.listening.simulated_node import send_recording
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="signals and pseudo-terminals of POSIX")
 AETHER = [sys.executable, "-m", "aether_temporal"]
@@ -27,7 +27,7 @@ GREETING = re.compile(r"Listening at (\S+) port (\d+) ")
 
 
 def started(*arguments: object, **options: object) -> subprocess.Popen[bytes]:
-    command = [*AETHER, "listen", "--bind", "127.0.0.1", "--port", "0", *map(str, arguments)]
+    command = [*AETHER, "listen", "--bind", "127.0.0.1:0", *map(str, arguments)]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "30", "PYTHONUNBUFFERED": "1"}
     environment.pop("NO_COLOR", None)
     return subprocess.Popen(
@@ -67,8 +67,10 @@ def read_until(found: subprocess.Popen[bytes], text: str) -> str:
 
 @POSIX
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_lines_and_a_summary_at_the_end(tmp_path: Path, number: signal.Signals) -> None:
-    found = started("--model", save_model(tmp_path), "--answers", tmp_path / "a.jsonl", "--record", tmp_path / "x.pcap")
+def test_prints_lines_and_a_summary(tmp_path: Path, number: signal.Signals) -> None:
+    found = started(
+        "--model", save_model(tmp_path), "--predictions", tmp_path / "a.jsonl", "--record", tmp_path / "x.pcap"
+    )
     port = port_of(found)
     send(port, *(classification(3, i, argmax=1, classes=3, logit=2.5, margin=1.25) for i in range(4)), b"nonsense")
     assert "node   3  127.0.0.1  walk  logit 2.50  margin 1.25" in read_until(found, "walk")
@@ -79,7 +81,7 @@ def test_lines_and_a_summary_at_the_end(tmp_path: Path, number: signal.Signals) 
     assert (found.returncode, error.decode()) == (0, "")
     text = out.decode()
     assert "5 packets of 1 nodes" in text
-    assert "refused   1 magic" in text
+    assert "rejected  1 magic" in text
     assert f"recording {tmp_path / 'x.pcap'}: 5 packets" in text
     assert "\x1b" not in text
     lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
@@ -101,7 +103,7 @@ def test_lines_and_a_summary_at_the_end(tmp_path: Path, number: signal.Signals) 
 
 
 @POSIX
-def test_a_table_on_a_terminal(tmp_path: Path) -> None:
+def test_shows_a_table_on_a_terminal(tmp_path: Path) -> None:
     import pty
 
     leader, follower = pty.openpty()
@@ -133,9 +135,9 @@ def test_a_table_on_a_terminal(tmp_path: Path) -> None:
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1
 
 
-def test_json_lines_and_the_summary_as_the_last() -> None:
+def test_prints_json_lines_then_the_summary() -> None:
     port = free_port()
-    command = [*AETHER, "listen", "--bind", "127.0.0.1", "--port", str(port), "--jsonl", "--duration", "60"]
+    command = [*AETHER, "listen", "--bind", f"127.0.0.1:{port}", "--jsonl", "--duration", "60"]
     found = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert found.stdout is not None
     line = b""
@@ -170,21 +172,21 @@ def test_help() -> None:
     assert "prove nothing about who sent them" in " ".join(call("listen", "--help").stdout.split())
 
 
-def test_the_time_may_be_limited() -> None:
-    document = json.loads(call("listen", "--bind", "127.0.0.1", "--port", "0", "--duration", "0.2", "--json").stdout)
+def test_ends_after_the_duration() -> None:
+    document = json.loads(call("listen", "--bind", "127.0.0.1:0", "--duration", "0.2", "--json").stdout)
     assert document["received"] == 0
     assert document["nodes"] == []
     assert document["seconds"] >= 0.2
-    out = call("listen", "--bind", "127.0.0.1", "--port", "0", "--duration", "0.2").stdout
+    out = call("listen", "--bind", "127.0.0.1:0", "--duration", "0.2").stdout
     assert "0 packets of 0 nodes" in out
-    assert "refused   nothing" in out
+    assert "rejected  nothing" in out
 
 
 @POSIX
-def test_a_full_disk_is_said_and_listening_goes_on() -> None:
+def test_reports_a_full_disk_and_keeps_listening() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this computer has no /dev/full")
-    found = started("--answers", "/dev/full")
+    found = started("--predictions", "/dev/full")
     port = port_of(found)
     assert found.stderr is not None
     send(port, classification(3, 0))
@@ -201,7 +203,7 @@ def test_a_full_disk_is_said_and_listening_goes_on() -> None:
 
 
 @POSIX
-def test_a_reader_that_goes_away_is_no_error() -> None:
+def test_a_closed_standard_output_is_no_error() -> None:
     read, write = os.pipe()
     os.close(read)
     found = started("--duration", 20, stdout=write)
@@ -211,46 +213,49 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
 
 
 USAGE = {
-    "an address that is none": (("--bind", "nonsense"), "bind: expected an IPv4 or IPv6 address of this computer"),
-    "an address of others": (("--bind", "192.0.2.1"), "UDP 192.0.2.1 port "),
-    "a network that is none": (("--allow", "10.0.0.0/99"), "expected an address or a network such as 192.168.1.0/24"),
-    "a port that is none": (("--port", "70000"), "70000 is not in the range"),
-    "a model that is not there": (("--model", "absent"), "absent"),
-    "a folder that is not there": (("--record", "absent/x.pcap"), "absent/x.pcap: No such file or directory"),
+    "not an address": (("--bind", "nonsense"), "bind: expected an IPv4 or IPv6 address of this computer"),
+    "address of another computer": (("--bind", "192.0.2.1"), "UDP 192.0.2.1 port "),
+    "not a network": (("--allow", "10.0.0.0/99"), "expected an address or a network such as 192.168.1.0/24"),
+    "not a port": (("--bind", "127.0.0.1:70000"), "expected a port from 0 to 65535, found 70000"),
+    "port without a number": (("--bind", "127.0.0.1:http"), "bind: expected an IPv4 or IPv6 address"),
+    "missing model": (("--model", "absent"), "absent"),
+    "missing folder": (("--record", "absent/x.pcap"), "absent/x.pcap: No such file or directory"),
     "both kinds of JSON": (("--json", "--jsonl"), "expected one of them, found both"),
-    "one file for two things": (("--record", "x", "--answers", "./x"), "expected two files, found ./x for both"),
-    "answers where nothing can be": (("--record", "x", "--answers", "absent/y"), "absent/y: No such file or directory"),
-    "a rate that is no number": (("--rate", "nan"), "--rate': expected a finite number, found 'nan'"),
-    "a time without end": (("--duration", "inf"), "--duration': expected a finite number, found 'inf'"),
+    "one file for two options": (("--record", "x", "--predictions", "./x"), "expected two files, found x for both"),
+    "answers where nothing can be": (
+        ("--record", "x", "--predictions", "absent/y"),
+        "absent/y: No such file or directory",
+    ),
+    "infinite duration": (("--duration", "inf"), "--duration': expected a finite number, found 'inf'"),
     "force without a file": (("--force",), "expected together with --record"),
 }
 
 
 @pytest.mark.parametrize("name", USAGE)
-def test_what_cannot_be_used_is_said_at_once(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejects_wrong_usage_before_it_listens(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     arguments, message = USAGE[name]
-    bind = () if "--bind" in arguments else ("--bind", "127.0.0.1")
-    result = call("listen", *bind, "--port", 0, "--duration", 0.1, *arguments, code=2)
+    bind = () if "--bind" in arguments else ("--bind", "127.0.0.1:0")
+    result = call("listen", *bind, "--duration", 0.1, *arguments, code=2)
     assert message in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_port_that_is_taken(tmp_path: Path) -> None:
+def test_rejects_a_port_in_use(tmp_path: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", 0))
         port = other.getsockname()[1]
-        result = call("listen", "--bind", "127.0.0.1", "--port", port, "--record", tmp_path / "x", code=2)
+        result = call("listen", "--bind", f"127.0.0.1:{port}", "--record", tmp_path / "x", code=2)
     said = "Address already in use: another program has this port: end it, or choose another port"
     assert result.stderr == f"aether: UDP 127.0.0.1 port {port}: {said}\n"
     assert not (tmp_path / "x").exists()
 
 
-def test_a_recording_is_replaced_only_by_force(tmp_path: Path) -> None:
-    listen = ("listen", "--bind", "127.0.0.1", "--port", 0, "--duration", 0.1)
+def test_replaces_a_recording_only_with_force(tmp_path: Path) -> None:
+    listen = ("listen", "--bind", "127.0.0.1:0", "--duration", 0.1)
     (tmp_path / "x.pcap").write_bytes(b"precious")
     result = call(*listen, "--record", tmp_path / "x.pcap", code=2)
-    assert "x.pcap: expected a new file, found one that is there already (--force replaces it)" in result.stderr
+    assert "x.pcap: expected a new file, found an existing one; --force replaces it" in result.stderr
     assert (tmp_path / "x.pcap").read_bytes() == b"precious"
     call(*listen, "--record", tmp_path / "x.pcap", "--force")
     assert (tmp_path / "x.pcap").stat().st_size == 24
@@ -259,17 +264,15 @@ def test_a_recording_is_replaced_only_by_force(tmp_path: Path) -> None:
 
 
 @POSIX
-def test_the_simulated_node_is_heard_and_replayed(tmp_path: Path) -> None:
-    """What `aether demo --send` sends, to `aether listen --record`, to `aether run`: the answers of the demo itself."""
+def test_records_a_simulated_node_and_replays_it(tmp_path: Path) -> None:
+    """From `aether demo --send` to `aether listen --record` to `aether run`: the predictions of the demo itself."""
     pytest.importorskip("dpkt", reason="dpkt (extra pcap) is not installed")
     port = free_port()
     command = [
         *AETHER,
         "listen",
-        "--port",
-        str(port),
-        "--rate",
-        "1000000",
+        "--bind",
+        f":{port}",
         "--record",
         str(tmp_path / "x.pcap"),
         "--json",
@@ -307,7 +310,7 @@ def test_the_simulated_node_is_heard_and_replayed(tmp_path: Path) -> None:
 
 
 @POSIX
-def test_the_simulated_node_ends_on_request() -> None:
+def test_the_simulated_node_ends_on_ctrl_c() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as heard:
         heard.bind(("127.0.0.1", 0))
         heard.settimeout(30)
@@ -323,7 +326,7 @@ def test_the_simulated_node_ends_on_request() -> None:
     assert [packet.sequence for packet in packets if isinstance(packet, RawFrame)] == [0, 1, 2, 3, 4]
 
 
-def test_where_to_send_must_be_said() -> None:
+def test_rejects_wrong_usage_of_the_simulated_node() -> None:
     assert "--send goes in real time" in call("demo", "--send", "localhost:9", "--speed", "max", code=2).stderr
     for target in ("localhost", "localhost:0", "localhost:http", ":99999"):
         assert "send: expected HOST:PORT, found" in call("demo", "--send", target, code=2).stderr
@@ -332,14 +335,14 @@ def test_where_to_send_must_be_said() -> None:
 
 
 @POSIX
-def test_where_nothing_may_be_sent_is_named() -> None:
+def test_names_a_target_without_permission() -> None:
     result = call("demo", "--send", "255.255.255.255:9", code=2)
     said = "Permission denied: name one that you may use, or change who may"
     assert result.stderr == f"aether: 255.255.255.255:9: {said}\n"
 
 
 @POSIX
-def test_raw_frames_of_a_node_are_classified_here(tmp_path: Path) -> None:
+def test_classifies_raw_frames_of_a_node(tmp_path: Path) -> None:
     model = save_model(tmp_path, input_dim=6, n_pairs=12)
     found = started("--model", model)
     port = port_of(found)
@@ -351,7 +354,7 @@ def test_raw_frames_of_a_node_are_classified_here(tmp_path: Path) -> None:
 
 STORM = """
 import os, signal, threading, time
-from aether_temporal.cli.listen import _interruptible
+from aether_temporal.cli.listen_command import _interruptible
 
 with _interruptible() as stop:
     over = threading.Event()
@@ -374,7 +377,7 @@ with _interruptible() as stop:
 
 
 @POSIX
-def test_a_signal_never_meets_a_lock_that_is_held() -> None:
-    """A handler runs wherever its thread is, also within what waits for it."""
+def test_signals_do_not_deadlock() -> None:
+    """A handler may run while its thread waits for the event that it sets."""
     done = subprocess.run([sys.executable, "-c", STORM], capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, b"")

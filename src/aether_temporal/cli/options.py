@@ -1,22 +1,58 @@
-"""Options that several subcommands share."""
+"""Parameter types and options that several subcommands share, and opening the model that an argument names."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
+from aether_temporal import BlobError, TemporalModel
 from aether_temporal.cache_types import CACHE_DTYPES
 from aether_temporal.recordings import FORMATS
+from aether_temporal.shipped import model_path, shipped_models
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class ModelName(click.ParamType[str]):
+    """A blob's path or the name of a bundled model. Completes both."""
+
+    name = "MODEL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Bundled models and `*.rvne` files; the shell adds directories where neither matches."""
+        folder, prefix = os.path.split(incomplete)
+        try:
+            files = sorted(path.name for path in Path(folder or ".").iterdir() if path.suffix == ".rvne")
+        except OSError:
+            files = []
+        names = [name for name in shipped_models() if name.startswith(incomplete)]
+        names += [os.path.join(folder, name) for name in files if name.startswith(prefix)]
+        return [CompletionItem(incomplete, type="dir"), *map(CompletionItem, names)]
+
+
+class NewFile(click.Path):
+    """The path of a file to write. Not `-`: that would create a file of this name instead of using standard output."""
+
+    def __init__(self, *, dir_okay: bool = False) -> None:
+        super().__init__(dir_okay=dir_okay)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "-":
+            self.fail("expected the name of a file, found -; standard output is not supported", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class Indices(click.ParamType[list[int]]):
-    """'0-27,36,40-42': indices and ranges (both ends included), in the order given."""
+    """Indices and ranges (both ends included) in the order given, such as '0-27,36,40-42'."""
 
     name = "INDICES"
 
@@ -27,16 +63,16 @@ class Indices(click.ParamType[list[int]]):
         for part in value.split(","):
             first, dash, last = part.strip().partition("-")
             if not first.isdecimal() or (dash and not last.isdecimal()) or len(part) > 16:
-                self.fail(f"expected indices and ranges such as 0-27,36; found {part!r}", param, ctx)
+                self.fail(f"expected indices and ranges such as 0-27,36, found {part!r}", param, ctx)
             low, high = int(first), int(last or first)
             if not low <= high <= 0xFFFF:
-                self.fail(f"expected a range that goes up, to at most 65535; found {part!r}", param, ctx)
+                self.fail(f"expected an ascending range up to 65535, found {part!r}", param, ctx)
             found += range(low, high + 1)
         return found
 
 
 class FiniteRange(click.FloatRange):
-    """A number in a range: NaN compares as false with every end of one, and infinity is above an open one."""
+    """A finite number in a range. click.FloatRange alone accepts NaN, and infinity where the range is open."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number: float = super().convert(value, param, ctx)
@@ -46,12 +82,12 @@ class FiniteRange(click.FloatRange):
 
 
 def same_file(one: str, other: str) -> bool:
-    """Whether both name one file, be it there or not."""
+    """Whether both paths name one file, existing or not."""
     return os.path.realpath(one) == os.path.realpath(other)
 
 
 def model_argument(command: F) -> F:
-    return click.argument("model")(command)
+    return click.argument("model", type=ModelName())(command)
 
 
 def stream_options(command: F) -> F:
@@ -86,3 +122,13 @@ def select_option(command: F) -> F:
         type=Indices(),
         help="Which features or I/Q pairs make a frame, such as 0-27,36-63. [default: what the blob says, else all]",
     )(command)
+
+
+def open_model(name: str) -> TemporalModel:
+    """The model in a blob, or the bundled one of that name. BlobError with the file's name; InvalidArgumentError;
+    OSError."""
+    path = model_path(name)
+    try:
+        return TemporalModel.from_blob(path)
+    except BlobError as error:
+        raise BlobError(f"{path}: {error}") from None

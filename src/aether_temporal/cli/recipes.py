@@ -15,8 +15,7 @@ from aether_temporal.recordings import MissingExtraError, RecordingError
 from aether_temporal.settings import MAX_DUE, MAX_GAP
 from aether_temporal.train.splits import LeakError
 
-from .files import NewFile
-from .options import FiniteRange, Indices
+from .options import FiniteRange, Indices, NewFile
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -1,34 +1,31 @@
-"""Packets of many nodes over UDP: checked, counted, recorded, classified. What stands behind `aether listen`."""
+"""Packets of many nodes over UDP: checked, counted, recorded, classified. `aether listen` is built on it."""
 
-from .answering import Answering
-from .append_file import AppendFile
-from .nodes import Kind, Node, NodeKey, Said
-from .packets import Classification, Packet, RawFrame, parse
-from .recorder import Recorder
-from .refusal import Refusal, Refused
-from .server import Listener
-from .station import Arrival, Station
-from .table import NodeTable
-from .view import NodeView, View
+from .nodes import Kind, Node, NodeKey, NodePrediction, NodeTable
+from .packets import Classification, Packet, RawFrame, Rejected, Rejection, parse
+from .predictor import NodePredictor
+from .receiver import Arrival, PacketReceiver
+from .recorder import AppendFile, Recorder
+from .snapshot import NodeSnapshot, Snapshot
+from .udp_listener import UdpListener
 
 __all__ = [
-    "Answering",
     "AppendFile",
     "Arrival",
     "Classification",
     "Kind",
-    "Listener",
     "Node",
     "NodeKey",
+    "NodePrediction",
+    "NodePredictor",
+    "NodeSnapshot",
     "NodeTable",
-    "NodeView",
     "Packet",
+    "PacketReceiver",
     "RawFrame",
     "Recorder",
-    "Refusal",
-    "Refused",
-    "Said",
-    "Station",
-    "View",
+    "Rejected",
+    "Rejection",
+    "Snapshot",
+    "UdpListener",
     "parse",
 ]

@@ -1,4 +1,4 @@
-"""Answers and feature states as they come, for programs."""
+"""Classifications, feature states and predictions as JSON documents, for programs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from aether_temporal.recordings.feature_state import FEATURES, FeatureState
 from aether_temporal.running.stream import Prediction
 
 from .packets import Classification
-from .station import Arrival
+from .receiver import Arrival
 
 _WAITING = 8192
-"""Events that wait for a slow reader; more are dropped, the oldest first."""
+"""Events that may wait for a slow reader. More are dropped, the oldest first."""
 
 
 class Events:
-    """A bounded queue between those who listen and whoever prints."""
+    """A bounded queue between the threads that listen and predict, and the one that prints."""
 
     def __init__(self, model: TemporalModel | None = None) -> None:
         self._names = tuple(model.class_names or ()) if model is not None else ()
@@ -28,7 +28,7 @@ class Events:
         self.dropped = 0
 
     def of_arrival(self, arrival: Arrival) -> dict[str, Any] | None:
-        """Of a classification or feature state that came in order; None of others."""
+        """The event of a classification or feature state that came in order; None for other packets."""
         packet = arrival.packet
         if not arrival.order.in_order or not isinstance(packet, Classification | FeatureState):
             return None
@@ -48,18 +48,18 @@ class Events:
             "margin": packet.margin,
         }
 
-    def of_answer(self, arrival: Arrival, answer: Prediction) -> dict[str, Any]:
-        """Of what the model here says after a frame."""
-        return self._event("answer", arrival) | {
-            "frame": answer.index,
-            "class": answer.best,
-            "name": self.name(answer.best, len(answer.scores)),
-            "scores": [float(score) for score in answer.scores],
-            "margin": answer.margin,
+    def of_prediction(self, arrival: Arrival, prediction: Prediction) -> dict[str, Any]:
+        """The event of a prediction made on this computer."""
+        return self._event("prediction", arrival) | {
+            "frame": prediction.index,
+            "class": prediction.best,
+            "name": self.name(prediction.best, len(prediction.scores)),
+            "scores": [float(score) for score in prediction.scores],
+            "margin": prediction.margin,
         }
 
     def name(self, best: int, n_classes: int) -> str | None:
-        """The class's name where it is known: the model has names, and as many classes."""
+        """The class's name; None unless the model has names and as many classes."""
         return self._names[best] if len(self._names) == n_classes else None
 
     def _event(self, what: str, arrival: Arrival) -> dict[str, Any]:
@@ -74,17 +74,17 @@ class Events:
 
     @staticmethod
     def line(event: dict[str, Any]) -> bytes:
-        """As a line of JSON."""
+        """The event as a line of JSON."""
         return (json.dumps(event, allow_nan=False) + "\n").encode()
 
     def add(self, event: dict[str, Any]) -> None:
-        """Never waits."""
+        """Never blocks."""
         with self._lock:
             self.dropped += len(self._waiting) == _WAITING
             self._waiting.append(event)
 
     def take(self) -> list[dict[str, Any]]:
-        """All that wait."""
+        """Returns and removes all waiting events."""
         with self._lock:
             found = list(self._waiting)
             self._waiting.clear()

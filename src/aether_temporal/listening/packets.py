@@ -1,4 +1,4 @@
-"""What nodes send, out of datagrams: checked, or refused with the reason."""
+"""Packets of nodes: parsing, checks, and the reasons for which a datagram is rejected (docs/guide/listening.md)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import math
 import struct
 import zlib
 from dataclasses import dataclass
+from enum import StrEnum
 
 from aether_temporal.recordings import feature_state, raw_frame
 from aether_temporal.recordings.drops import Drop
 from aether_temporal.recordings.feature_state import FeatureState
 from aether_temporal.recordings.raw_frame import RawHeader
-
-from .refusal import Refusal, Refused
 
 CLASSIFICATION_MAGIC = 0xC5110007
 CLASSIFICATION_VERSION = 1
@@ -22,9 +21,50 @@ assert _CLASSIFICATION.size == CLASSIFICATION_SIZE
 _ZEROS = bytes(3)
 
 
+class Rejection(StrEnum):
+    """Why a datagram was rejected. The values are stable: they are keys of the JSON output."""
+
+    SHORT = "short"  # shorter than a magic number
+    MAGIC = "magic"  # an unknown magic number
+    LENGTH = "length"  # another length than the packet's kind, or its header, requires
+    VERSION = "version"  # an unknown version
+    CRC = "crc"
+    RESERVED = "reserved"  # reserved bytes that are not 0
+    HEADER = "header"  # a raw frame whose header declares impossible sizes
+    CLASSES = "classes"  # fewer than 2 classes
+    ARGMAX = "argmax"  # a class index outside the number of classes
+    NOT_FINITE = "not_finite"  # NaN or infinity
+    MARGIN = "margin"  # a negative margin
+    NOT_ALLOWED = "not_allowed"  # from an address that is not on the allow-list
+    NODE_RATE = "node_rate"  # a node above its rate limit
+    ADDRESS_RATE = "address_rate"  # unknown nodes or packets out of sequence, above the rate limit of their address
+    OUT_OF_SEQUENCE = "out_of_sequence"  # a number that does not continue a node's running sequence
+    TABLE_FULL = "table_full"  # from a new node, with no free row
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A rejected datagram: the reason, what was expected and what was found."""
+
+    reason: Rejection
+    expected: str
+    found: object
+
+    def __str__(self) -> str:
+        found = f"0x{self.found:08X}" if isinstance(self.found, int) and self.reason in _HEX else self.found
+        return f"{self.reason}: expected {self.expected}, found {found}"
+
+
+_HEX = (Rejection.MAGIC, Rejection.CRC)
+
+
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """A node's answer. `ts_us`: the node's microseconds; `sequence` has 32 bits; `margin` to the second class."""
+    """A classification packet: a node's own prediction.
+
+    `ts_us`: the node's clock in microseconds; `sequence` has 32 bits; `margin`: the largest logit minus the second
+    largest.
+    """
 
     node_id: int
     n_classes: int
@@ -55,7 +95,7 @@ class Classification:
 
 @dataclass(frozen=True, slots=True)
 class RawFrame:
-    """A raw CSI frame: `values` are its pairs of signed bytes, antenna by antenna."""
+    """A raw CSI frame. `values`: I/Q pairs of signed bytes, antenna by antenna."""
 
     header: RawHeader
     values: bytes
@@ -90,10 +130,10 @@ class RawFrame:
 Packet = Classification | FeatureState | RawFrame
 
 
-def parse(data: bytes) -> Packet | Refused:
-    """The packet that a datagram is, or why it is none. Work is bounded by the datagram's length."""
+def parse(data: bytes) -> Packet | Rejected:
+    """The packet in a datagram, or why it is rejected. Work is linear in the datagram's length."""
     if len(data) < 4:
-        return Refused(Refusal.SHORT, "at least 4 bytes", len(data))
+        return Rejected(Rejection.SHORT, "at least 4 bytes", len(data))
     magic = int.from_bytes(data[:4], "little")
     if magic == raw_frame.MAGIC:
         return _raw(data)
@@ -101,62 +141,62 @@ def parse(data: bytes) -> Packet | Refused:
         return _classification(data)
     if magic == feature_state.MAGIC:
         return _feature_state(data)
-    return Refused(Refusal.MAGIC, "0xC5110001, 0xC5110006 or 0xC5110007", magic)
+    return Rejected(Rejection.MAGIC, "0xC5110001, 0xC5110006 or 0xC5110007", magic)
 
 
-def _raw(data: bytes) -> RawFrame | Refused:
-    """Reserved bytes are left alone: the format does not say that they are 0, and newer nodes use them."""
+def _raw(data: bytes) -> RawFrame | Rejected:
+    """Ignores reserved bytes: the format does not require them to be 0, and newer nodes use them."""
     if len(data) < raw_frame.HEADER.size:
-        return Refused(Refusal.LENGTH, f"at least {raw_frame.HEADER.size} bytes", len(data))
+        return Rejected(Rejection.LENGTH, f"at least {raw_frame.HEADER.size} bytes", len(data))
     header = raw_frame.parse_header(data)
     if header is None:
         sizes = f"{data[5]} antennas of {int.from_bytes(data[6:8], 'little')} subcarriers"
         limits = f"1 … {raw_frame.MAX_ANTENNAS} antennas of 1 … {raw_frame.MAX_SUBCARRIERS} subcarriers"
-        return Refused(Refusal.HEADER, limits, sizes)
+        return Rejected(Rejection.HEADER, limits, sizes)
     if header.size != len(data):
-        return Refused(Refusal.LENGTH, f"{header.size} bytes, as its header says", len(data))
+        return Rejected(Rejection.LENGTH, f"{header.size} bytes, as its header declares", len(data))
     return RawFrame(header, data[raw_frame.HEADER.size :])
 
 
-def _feature_state(data: bytes) -> FeatureState | Refused:
+def _feature_state(data: bytes) -> FeatureState | Rejected:
     found = feature_state.parse_feature_state(data)
     if not isinstance(found, Drop):
         return found
     if found is Drop.LENGTH:
-        return Refused(Refusal.LENGTH, f"{feature_state.SIZE} bytes", len(data))
+        return Rejected(Rejection.LENGTH, f"{feature_state.SIZE} bytes", len(data))
     if found is Drop.CRC:
         return _wrong_crc(data)
-    return Refused(Refusal.NOT_FINITE, "nine finite features", "NaN or infinity")
+    return Rejected(Rejection.NOT_FINITE, "nine finite features", "NaN or infinity")
 
 
-def _classification(data: bytes) -> Classification | Refused:
+def _classification(data: bytes) -> Classification | Rejected:
     if len(data) != CLASSIFICATION_SIZE:
-        return Refused(Refusal.LENGTH, f"{CLASSIFICATION_SIZE} bytes", len(data))
+        return Rejected(Rejection.LENGTH, f"{CLASSIFICATION_SIZE} bytes", len(data))
     _, version, classes, node, zeros, ts_us, sequence, argmax, more, logit, margin, crc = _CLASSIFICATION.unpack(data)
     if version != CLASSIFICATION_VERSION:
-        return Refused(Refusal.VERSION, f"version {CLASSIFICATION_VERSION}", version)
+        return Rejected(Rejection.VERSION, f"version {CLASSIFICATION_VERSION}", version)
     if zlib.crc32(data[:-4]) != crc:
         return _wrong_crc(data)
     if zeros != _ZEROS or more != _ZEROS:
-        return Refused(Refusal.RESERVED, "zeros at 0x09 and 0x19", f"{zeros.hex(' ')} and {more.hex(' ')}")
+        return Rejected(Rejection.RESERVED, "zeros at 0x09 and 0x19", f"{zeros.hex(' ')} and {more.hex(' ')}")
     if classes < 2:
-        return Refused(Refusal.CLASSES, "at least 2 classes", classes)
+        return Rejected(Rejection.CLASSES, "at least 2 classes", classes)
     if argmax >= classes:
-        return Refused(Refusal.ARGMAX, f"a class below {classes}", argmax)
+        return Rejected(Rejection.ARGMAX, f"a class below {classes}", argmax)
     if not (math.isfinite(logit) and math.isfinite(margin)):
-        return Refused(Refusal.NOT_FINITE, "a finite logit and margin", f"{logit} and {margin}")
+        return Rejected(Rejection.NOT_FINITE, "a finite logit and margin", f"{logit} and {margin}")
     if margin < 0:
-        return Refused(Refusal.MARGIN, "a margin of at least 0", margin)
+        return Rejected(Rejection.MARGIN, "a margin of at least 0", margin)
     return Classification(node, classes, ts_us, sequence, argmax, logit, margin)
 
 
-def _wrong_crc(data: bytes) -> Refused:
+def _wrong_crc(data: bytes) -> Rejected:
     stored = int.from_bytes(data[-4:], "little")
-    return Refused(Refusal.CRC, f"0x{zlib.crc32(data[:-4]):08X}, as the bytes before it have", stored)
+    return Rejected(Rejection.CRC, f"0x{zlib.crc32(data[:-4]):08X}, computed over the bytes before it", stored)
 
 
 def claimed_node(data: bytes) -> int | None:
-    """The node id that a datagram claims, sound or not; None where it does not get that far."""
+    """The node id in a datagram, valid or not; None where it has none."""
     place = 8 if data[:4] == CLASSIFICATION_MAGIC.to_bytes(4, "little") else 4
     known = data[:4] in (b"\x01\x00\x11\xc5", b"\x06\x00\x11\xc5", b"\x07\x00\x11\xc5")
     return data[place] if known and len(data) > place else None

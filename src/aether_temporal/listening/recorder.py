@@ -1,24 +1,113 @@
-"""Writes beside those who listen, so that a slow disk costs no packets."""
+"""Files that grow while nodes are heard: packet captures (classic pcap of raw IP packets, which Wireshark and
+`aether run` open) and JSON lines, written by a thread so that a slow disk costs no packets."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import ipaddress
+import os
+import struct
 import threading
 import time
+from pathlib import Path
 
 from aether_temporal._os_errors import describe
-
-from .append_file import AppendFile
+from aether_temporal.errors import InvalidArgumentError
 
 _QUEUE = 16 << 20  # bytes
 _SYNC = 5.0  # seconds
+_LINK_RAW = 101
+_SNAP = 1 << 18
+_UDP = 17
+
+FILE_HEADER = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, _SNAP, _LINK_RAW)
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class AppendFile:
+    """A file that only grows. A write that fails is taken back, so that the file holds whole pieces."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._descriptor: int | None = descriptor
+        self._size = os.fstat(descriptor).st_size
+
+    @classmethod
+    def create(cls, path: Path, head: bytes, *, replace: bool = False) -> AppendFile:
+        """A new file that starts with `head`. FileExistsError where the file exists and `replace` is false; OSError."""
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | (os.O_TRUNC if replace else os.O_EXCL)
+        found = cls(path, os.open(path, flags, 0o666))
+        try:
+            found.write(head)
+        except OSError:
+            found.close()
+            raise
+        return found
+
+    @classmethod
+    def continue_lines(cls, path: Path) -> AppendFile:
+        """A file of JSON lines, existing or new. A truncated last line is ended, so that later lines stay valid.
+
+        OSError. InvalidArgumentError: a file of another kind, which is left unchanged.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        found = cls(path, os.open(path, flags, 0o666))
+        try:
+            if found._size:
+                first = os.read(found._fd, 1)
+                if first != b"{":
+                    raise InvalidArgumentError.of(
+                        str(path), "a new file or JSON lines", f"a file that starts with {first!r}"
+                    )
+                os.lseek(found._fd, -1, os.SEEK_END)
+                if os.read(found._fd, 1) != b"\n":
+                    found.write(b"\n")
+        except (OSError, InvalidArgumentError):
+            found.close()
+            raise
+        return found
+
+    @property
+    def _fd(self) -> int:
+        if self._descriptor is None:
+            raise ValueError(f"{self.path}: expected an open file, found a closed one")
+        return self._descriptor
+
+    def write(self, data: bytes) -> None:
+        """Writes all of `data` or nothing. OSError with the file's name."""
+        view, done = memoryview(data), 0
+        try:
+            while done < len(data):
+                done += os.write(self._fd, view[done:])
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self._size)
+                os.lseek(self._fd, self._size, os.SEEK_SET)
+            error.filename = os.fspath(self.path)
+            raise
+        self._size += len(data)
+
+    def sync(self) -> None:
+        """Forces what was written to disk. OSError with the file's name."""
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            error.filename = os.fspath(self.path)
+            raise
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 class Recorder:
-    """Appends pieces to a file, in a thread of its own.
+    """Appends pieces to a file in a thread.
 
-    Whatever ends the process, the file holds the pieces written so far, the last one possibly cut. The first error
-    (a full disk) ends the recording: `error` says so, and what was written stays as it is.
+    However the process ends, the file holds the pieces written so far; the last one may be truncated. The first error
+    (a full disk) ends the recording: `error` says so, and the file keeps what was written.
     """
 
     def __init__(self, file: AppendFile) -> None:
@@ -38,7 +127,7 @@ class Recorder:
         return str(self._file.path)
 
     def add(self, piece: bytes) -> None:
-        """Never waits. Counted as lost where the disk is 16 MiB behind; ignored after an error."""
+        """Never blocks. A piece is counted as lost when 16 MiB wait for the disk, and ignored after an error."""
         with self._changed:
             if not self._open or self.error is not None:
                 return
@@ -50,7 +139,7 @@ class Recorder:
             self._changed.notify()
 
     def close(self) -> None:
-        """Writes what is queued and forces it to disk."""
+        """Writes the queue, forces it to disk and ends the thread."""
         with self._changed:
             self._open = False
             self._changed.notify()
@@ -80,5 +169,39 @@ class Recorder:
         try:
             self._file.sync()
         except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a pipe or device, which has nothing to force
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a pipe or device cannot be synced
                 raise
+
+
+def packet_record(payload: bytes, source: tuple[str, int], destination: tuple[str, int], seconds: float) -> bytes:
+    """One packet of a capture: the datagram with IP and UDP headers built from its addresses and ports.
+
+    seconds: since 1970. A destination of the other address family is written as the unspecified address.
+    """
+    sender, receiver = _address(source[0]), _address(destination[0])
+    if receiver.version != sender.version:
+        receiver = _address("0.0.0.0" if sender.version == 4 else "::")
+    length = 8 + len(payload)
+    udp = struct.pack(">HHHH", source[1], destination[1], length, 0)
+    pseudo = sender.packed + receiver.packed + struct.pack(">II", length, _UDP)
+    check = _checksum(pseudo + udp + payload) or 0xFFFF
+    body = udp[:6] + check.to_bytes(2, "big") + payload
+    if sender.version == 4:
+        head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + length, 0, 0, 64, _UDP, 0) + sender.packed + receiver.packed
+        head = head[:10] + _checksum(head).to_bytes(2, "big") + head[12:]
+    else:
+        head = struct.pack(">IHBB", 6 << 28, length, _UDP, 64) + sender.packed + receiver.packed
+    whole, part = divmod(max(0, round(seconds * 1e6)), 1_000_000)
+    size = len(head) + len(body)
+    return struct.pack("<IIII", whole & 0xFFFFFFFF, part, size, size) + head + body
+
+
+def _address(text: str) -> _Address:
+    return ipaddress.ip_address(text.partition("%")[0])
+
+
+def _checksum(data: bytes) -> int:
+    """The checksum of IP and UDP: the sum of 16-bit words modulo 65535, inverted."""
+    words = int.from_bytes(data + bytes(len(data) % 2), "big")
+    rest = words % 0xFFFF
+    return 0xFFFF ^ (0xFFFF if rest == 0 and words else rest)

@@ -1,4 +1,4 @@
-"""Numbers that a sender gives its packets, one more for each: what is missing, late, repeated, or begun again."""
+"""Sequence numbers of a sender's packets: which are missing, late or repeated, and where the sender restarted."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _AGAIN = 4
 
 
 class Order(Enum):
-    """What a number says of its packet."""
+    """Where a packet stands in its sender's sequence."""
 
     NEW = "new"  # newer than all before
     LATE = "late"  # older than the newest, and not seen yet
     DUPLICATE = "duplicate"  # seen already
-    RESTART = "restart"  # the sender counts from somewhere else: it has started again
+    RESTART = "restart"  # the sender counts from another number: it has restarted
 
     @property
     def in_order(self) -> bool:
@@ -25,11 +25,11 @@ class Order(Enum):
 
 
 class Sequence:
-    """The numbers of one sender, `bits` wide; they wrap.
+    """The numbers of one sender, `bits` wide; they wrap. Constant memory.
 
-    A number up to 1024 back is late or a duplicate, one farther back is a start from somewhere else, and so is one that
-    leaves out 100 000 or (in a narrow number) half of all there are. A sender that starts again within those 1024
-    betrays itself by four old numbers that follow each other: the fourth one is the restart.
+    A number up to 1024 back is late or a duplicate. One farther back is a restart, and so is one that is more than
+    100 000 ahead or more than half of the number's range. Four old numbers that follow each other are a restart too,
+    counted at the fourth.
     """
 
     __slots__ = ("_again", "_mask", "_old", "_seen", "_span", "duplicates", "late", "missing", "newest", "restarts")
@@ -42,39 +42,45 @@ class Sequence:
         self._old, self._again = -1, 0
         self.missing = self.late = self.duplicates = self.restarts = 0
 
+    def order_of(self, number: int) -> Order:
+        """What `take` would say of this number. Changes nothing."""
+        if self.newest is None:
+            return Order.NEW
+        step = (number - self.newest) & self._mask
+        if 0 < step <= min(self._mask >> 1, _JUMP):
+            return Order.NEW
+        back = -step & self._mask
+        if back >= _LATE or self._old_run(number) == _AGAIN:
+            return Order.RESTART
+        return Order.DUPLICATE if self._seen >> back & 1 else Order.LATE
+
     def take(self, number: int) -> Order:
         """Counts one packet."""
-        newest = self.newest
-        if newest is None:
+        order = self.order_of(number)
+        if self.newest is None:
             self._begin(number)
-            return Order.NEW
-        step = (number - newest) & self._mask
-        if 0 < step <= min(self._mask >> 1, _JUMP):
+        elif order is Order.RESTART:
+            self.restarts += 1
+            self._begin(number)
+        elif order is Order.NEW:
+            step = (number - self.newest) & self._mask
             self.missing += step - 1
             self._seen = (self._seen << step | 1) & _SEEN if step < _LATE else 1
             self._span += step
             self.newest, self._again = number, 0
-            return Order.NEW
-        back = -step & self._mask
-        if back >= _LATE:
-            return self._restart(number)
-        self._again = self._again + 1 if number == (self._old + 1) & self._mask else 1
-        self._old = number
-        if self._again == _AGAIN:
-            return self._restart(number)
-        if self._seen >> back & 1:
-            self.duplicates += 1
-            return Order.DUPLICATE
-        self._seen |= 1 << back
-        self.late += 1
-        if back < self._span:
-            self.missing -= 1  # it was counted as such
-        return Order.LATE
+        else:
+            self._again, self._old = self._old_run(number), number
+            back = (self.newest - number) & self._mask
+            self.duplicates += order is Order.DUPLICATE
+            if order is Order.LATE:
+                self._seen |= 1 << back
+                self.late += 1
+                self.missing -= back < self._span  # it was counted as missing before
+        return order
 
-    def _restart(self, number: int) -> Order:
-        self.restarts += 1
-        self._begin(number)
-        return Order.RESTART
+    def _old_run(self, number: int) -> int:
+        """How many old numbers, with this one, have followed each other."""
+        return self._again + 1 if number == (self._old + 1) & self._mask else 1
 
     def _begin(self, number: int) -> None:
         self.newest, self._seen, self._span = number, 1, 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import ipaddress
 import queue
+import re
 import signal
 import sys
 import threading
@@ -17,19 +18,18 @@ from typing import Any
 
 import click
 
-from aether_temporal.listening import Answering, AppendFile, Arrival, Listener, NodeTable, Recorder, Station
-from aether_temporal.listening.capture_file import FILE_HEADER, packet_record
+from aether_temporal.listening import AppendFile, Arrival, NodePredictor, PacketReceiver, Recorder, UdpListener
 from aether_temporal.listening.events import Events
-from aether_temporal.listening.station import Network
+from aether_temporal.listening.receiver import Network
+from aether_temporal.listening.recorder import FILE_HEADER, packet_record
 
-from .files import NewFile
 from .listen_display import Display, JsonLines, Lines, NodesTable, Silent, Status, document, print_summary
-from .models import open_model
-from .options import FiniteRange, json_option, same_file
+from .options import FiniteRange, ModelName, NewFile, json_option, open_model, same_file
 from .output import console, print_json, print_json_line, printable
 
+_PORT = 5005
 _SMALL_BUFFER = 1 << 20
-_TURN = 0.0005  # seconds a thread may keep the interpreter while the one that listens wants it
+_SWITCH_INTERVAL = 0.0005  # seconds: the listening thread must not wait longer for the interpreter
 
 
 class _Cidr(click.ParamType[Network]):
@@ -43,52 +43,73 @@ class _Cidr(click.ParamType[Network]):
         try:
             return ipaddress.ip_network(value, strict=False)
         except ValueError:
-            self.fail(f"expected an address or a network such as 192.168.1.0/24; found {value!r}", param, ctx)
+            self.fail(f"expected an address or a network such as 192.168.1.0/24, found {value!r}", param, ctx)
+
+
+class _Endpoint(click.ParamType[tuple[str | None, int]]):
+    """ADDRESS:PORT, [IPv6]:PORT, ADDRESS or :PORT, as (address or None, port)."""
+
+    name = "ADDRESS:PORT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str | None, int]:
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]
+        match = re.fullmatch(r"(?:\[([^\]]+)\]|([^:]*))(?::(\d{1,5}))?", value)
+        address, port = (value, None) if match is None else (match[1] or match[2], match[3])
+        if port is not None and int(port) > 65535:
+            self.fail(f"expected a port from 0 to 65535, found {port}", param, ctx)
+        return address or None, _PORT if port is None else int(port)
 
 
 @click.command("listen")
-@click.option("--bind", metavar="ADDRESS", help="Listen at this address only. [default: all, IPv4 and IPv6]")
-@click.option("--port", type=click.IntRange(0, 65535), default=5005, show_default=True, help="0: any free one.")
+@click.option(
+    "--bind",
+    type=_Endpoint(),
+    default=f":{_PORT}",
+    show_default=True,
+    help="Where to listen: an address of this computer, a port (0: any free one), or both. Without an address: all of "
+    "them, IPv4 and IPv6.",
+)
 @click.option(
     "--allow",
     type=_Cidr(),
     multiple=True,
-    help="Take packets from these addresses only; may be repeated. [default: all]",
+    help="Accept packets from this address or network only; repeatable. [default: all]",
 )
-@click.option("--model", metavar="MODEL", help="Classify nodes' frames here too, and name classes as this blob does.")
+@click.option(
+    "--model", type=ModelName(), help="Classify the nodes' frames with this model, and show the names of its classes."
+)
 @click.option(
     "--record",
     type=NewFile(dir_okay=True),
     metavar="FILE",
-    help="Record accepted packets as a packet capture, for `aether run`; in a folder under the time's name.",
+    help="Record accepted packets as a packet capture, for `aether run`. In a folder: a new file named by the time.",
 )
-@click.option("--force", is_flag=True, help="With --record: replace the file when it is there.")
-@click.option("--answers", type=NewFile(), metavar="FILE", help="Append classifications to it, as JSON lines.")
+@click.option("--force", is_flag=True, help="With --record: replace an existing file.")
+@click.option(
+    "--predictions", type=NewFile(), metavar="FILE", help="Append classifications and predictions, as JSON lines."
+)
 @click.option("--duration", type=FiniteRange(min=0, min_open=True), help="Seconds. [default: until Ctrl-C]")
-@click.option(
-    "--max-nodes", type=click.IntRange(1, 65536), default=256, show_default=True, help="Of one address a quarter."
-)
-@click.option(
-    "--rate", type=FiniteRange(1, 1e6), default=400.0, show_default=True, help="Packets a second a node may send."
-)
 @json_option
-@click.option("--jsonl", is_flag=True, help="A JSON line for each classification and feature state; last the summary.")
+@click.option(
+    "--jsonl", is_flag=True, help="One JSON line per classification, prediction and feature state, then the summary."
+)
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
-    """Receive what nodes send over UDP: classifications, feature states, raw CSI frames.
+    """Receive classifications, feature states and raw CSI frames that nodes send over UDP.
 
-    Shows a table of the nodes; what is no sound packet is counted by reason and forgotten. Ctrl-C ends it with a
-    summary and status 0. UDP packets prove nothing about who sent them: use a network you trust, and --allow.
+    Shows a table of the nodes. Rejected packets are counted by reason. Ctrl-C ends with a summary and exit status 0.
+    UDP packets prove nothing about who sent them: use a network that you trust, and --allow.
     """
     if options["as_json"] and options["jsonl"]:
         raise click.UsageError("--json and --jsonl: expected one of them, found both")
     if options["force"] and not options["record"]:
         raise click.UsageError("--force: expected together with --record")
-    if options["record"] and options["answers"] and same_file(options["record"], options["answers"]):
-        raise click.UsageError(f"--record and --answers: expected two files, found {options['answers']} for both")
+    if options["record"] and options["predictions"] and same_file(options["record"], options["predictions"]):
+        raise click.UsageError(f"--record and --predictions: expected two files, found {options['record']} for both")
     with ExitStack() as cleanup:
         cleanup.callback(sys.setswitchinterval, sys.getswitchinterval())
-        sys.setswitchinterval(_TURN)
+        sys.setswitchinterval(_SWITCH_INTERVAL)
         ctx.exit(_Session(options, cleanup).listen())
 
 
@@ -101,21 +122,20 @@ class _Session:
         self.out = console()
         self.machine = bool(options["as_json"] or options["jsonl"])
         self.events = Events(self.model)
-        self.answering: Answering | None = None
+        self.predictor: NodePredictor | None = None
         self.recorders: list[Recorder] = []
-        table = NodeTable(options["max_nodes"], options["rate"])
-        self.station = Station(table, allow=options["allow"], on_arrival=self._arrived)
-        self.listener = cleanup.enter_context(Listener(self.station, options["bind"], options["port"]))
+        self.receiver = PacketReceiver(allow=options["allow"], on_arrival=self._arrived)
+        self.listener = cleanup.enter_context(UdpListener(self.receiver, *options["bind"]))
         self.capture, self.log = self._open_files(cleanup)
         if self.model is not None:
-            self.answering = Answering(self.model, on_answer=self._answered)
-            cleanup.callback(self.answering.close)
+            self.predictor = NodePredictor(self.model, on_prediction=self._predicted)
+            cleanup.callback(self.predictor.close)
         self.where = self.listener.address
 
     def _open_files(self, cleanup: ExitStack) -> tuple[Recorder | None, Recorder | None]:
         capture = log = None
-        if self.options["answers"]:  # first: what cannot be had must not leave a recording without packets behind
-            log = Recorder(AppendFile.continue_lines(Path(self.options["answers"])))
+        if self.options["predictions"]:  # first: when it cannot be opened, no empty recording is left behind
+            log = Recorder(AppendFile.continue_lines(Path(self.options["predictions"])))
             cleanup.callback(log.close)
             self.recorders.append(log)
         if self.options["record"]:
@@ -127,19 +147,19 @@ class _Session:
         return capture, log
 
     def _arrived(self, arrival: Arrival) -> None:
-        """In the listener's thread: nothing here waits."""
+        """Called in the listener's thread; must not block."""
         if self.capture is not None:
             source = (arrival.node.key.address, arrival.port)
             self.capture.add(packet_record(arrival.data, source, self.where, arrival.time))
-        if self.answering is not None:
-            self.answering.offer(arrival)
+        if self.predictor is not None:
+            self.predictor.offer(arrival)
         if self.log is not None or self.options["jsonl"]:
             self._event(self.events.of_arrival(arrival))
 
-    def _answered(self, arrival: Arrival, answer: Any) -> None:
-        """In the answering thread."""
+    def _predicted(self, arrival: Arrival, prediction: Any) -> None:
+        """Called in the predictor's thread."""
         if self.log is not None or self.options["jsonl"]:
-            self._event(self.events.of_answer(arrival, answer))
+            self._event(self.events.of_prediction(arrival, prediction))
 
     def _event(self, event: dict[str, Any] | None) -> None:
         if event is None:
@@ -150,7 +170,7 @@ class _Session:
             self.events.add(event)
 
     def listen(self) -> int:
-        """Until the time is up or the user says so. The exit status."""
+        """Listens until the duration is over or a signal arrives. Returns the exit status."""
         display = self._display()
         if not self.machine:
             self._greet()
@@ -180,10 +200,10 @@ class _Session:
         return 1 if any(recorder.error for recorder in self.recorders) else 0
 
     def _finish(self) -> None:
-        """Takes in what has arrived, then ends what works on it."""
+        """Takes the datagrams that have arrived, then ends the threads that work on them."""
         self.listener.close()
-        if self.answering is not None:
-            self.answering.close()
+        if self.predictor is not None:
+            self.predictor.close()
         for recorder in self.recorders:
             recorder.close()
 
@@ -198,10 +218,10 @@ class _Session:
     def _status(self) -> Status:
         capture = self.capture
         return Status(
-            view=self.listener.view,
+            snapshot=self.listener.snapshot,
             where=self.where,
             recorded=None if capture is None else (capture.path, capture.written, capture.lost, capture.error),
-            behind=0 if self.answering is None else self.answering.dropped,
+            unpredicted=0 if self.predictor is None else self.predictor.dropped,
         )
 
     def _greet(self) -> None:
@@ -209,14 +229,14 @@ class _Session:
         self.out.print(f"Listening at {host} port {port} (UDP). Ctrl-C ends.")
         if self.listener.buffer_bytes < _SMALL_BUFFER:
             self.out.print(
-                f"The system gives a buffer of {self.listener.buffer_bytes} bytes only; packets may be lost in a "
-                "flood (Linux: sysctl net.core.rmem_max)."
+                f"The receive buffer has {self.listener.buffer_bytes} bytes only; packets may be lost in a burst. "
+                "On Linux, raise net.core.rmem_max with sysctl."
             )
 
     def _report(self, seconds: float) -> None:
         names = () if self.model is None else tuple(self.model.class_names or ())
         found = document(self._status(), names, seconds)
-        found["unsuited_frames"] = 0 if self.answering is None else self.answering.unsuited
+        found["unsuitable_frames"] = 0 if self.predictor is None else self.predictor.unsuitable
         if self.options["jsonl"]:
             print_json_line({"summary": found})
         elif self.options["as_json"]:
@@ -236,9 +256,7 @@ def _capture_file(record: str, force: bool) -> AppendFile:
     try:
         return AppendFile.create(path, FILE_HEADER, replace=force)
     except FileExistsError:
-        raise click.UsageError(
-            f"{path}: expected a new file, found one that is there already (--force replaces it)"
-        ) from None
+        raise click.UsageError(f"{path}: expected a new file, found an existing one; --force replaces it") from None
 
 
 def _warn(text: str) -> None:
@@ -246,8 +264,7 @@ def _warn(text: str) -> None:
 
 
 class _Stop:
-    """An event that a signal's handler may set while the same thread waits for it: threading.Event would then wait for
-    its own lock, for ever."""
+    """An event that a signal handler may set while its own thread waits. threading.Event would deadlock there."""
 
     def __init__(self) -> None:
         self._asked = False
@@ -267,15 +284,15 @@ class _Stop:
 
 @contextmanager
 def _interruptible() -> Iterator[_Stop]:
-    """An event that Ctrl-C and a request to terminate set, so that either ends what runs where it is whole."""
+    """An event that SIGINT and SIGTERM set, so that files and threads are closed in order."""
     stop = _Stop()
-    if threading.current_thread() is not threading.main_thread():  # only there can signals be had
+    if threading.current_thread() is not threading.main_thread():  # signal handlers can be set there only
         yield stop
         return
 
     def ask(number: int, frame: FrameType | None) -> None:
         if stop.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt  # asked twice: at once
+            raise KeyboardInterrupt  # a second Ctrl-C ends at once
         stop.set()
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}

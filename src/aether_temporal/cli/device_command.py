@@ -19,8 +19,7 @@ from aether_temporal.device.slots import Slot, SlotHeader, first_choice, pack_sl
 from aether_temporal.device.update import ChipFlash, read_chip, update_model
 from aether_temporal.shipped import model_path
 
-from .models import open_model
-from .options import json_option, model_argument, same_file
+from .options import json_option, model_argument, open_model, same_file
 from .output import STANDARD_OUTPUT, bytes_text, console, print_json, printable, table, write_bytes
 
 

@@ -1,4 +1,4 @@
-"""The enrolled persons that --enroll and --enroll-session name."""
+"""aether enroll MODEL RECORDING… -o GALLERY, and the galleries that --enroll of other subcommands names."""
 
 from __future__ import annotations
 
@@ -8,10 +8,50 @@ from typing import Any, TypeVar
 import click
 
 from aether_temporal import TemporalModel
-from aether_temporal.running import Gallery
-from aether_temporal.running.gallery import enrol, is_gallery, recordings_to_enrol
+from aether_temporal.running import Gallery, default_context, enrol
+from aether_temporal.running.gallery import is_gallery, recordings_to_enrol
+
+from .options import NewFile, json_option, model_argument, open_model, select_option, stream_options
+from .output import print_json
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+@click.command("enroll")
+@model_argument
+@click.argument("sources", nargs=-1, required=True, metavar="RECORDING...")
+@click.option("-o", "--output", type=NewFile(), required=True, help="The gallery to write (.npz).")
+@click.option("--session", help="Of files with several recordings, only those of this session.")
+@stream_options
+@select_option
+@json_option
+def command(
+    model: str,
+    sources: tuple[str, ...],
+    output: str,
+    session: str | None,
+    context: int | None,
+    dtype: Any,
+    select: Any,
+    as_json: bool,
+) -> None:
+    """Enrol persons: write one embedding for each to a gallery that `aether run --enroll` takes.
+
+    RECORDING is NAME=FILE, or a file whose recordings know their person. MODEL needs an embedding.
+    """
+    opened = open_model(model)
+    gallery = enrol(
+        opened,
+        recordings_to_enrol(sources, session),
+        context=context or default_context(opened),
+        dtype=dtype,
+        select=select,
+    )
+    gallery.save(output)
+    if as_json:
+        print_json({"gallery": output, "persons": list(gallery.names), "embedding_dim": opened.embed_dim})
+    else:
+        click.echo(f"{output}: {len(gallery.names)} persons, embeddings of {opened.embed_dim} values")
 
 
 def enroll_options(function: F) -> F:

@@ -10,8 +10,7 @@ import click
 from aether_temporal import WeightBlobHeader, crc32
 from aether_temporal.initialising import random_blob
 
-from .files import NewFile
-from .options import json_option
+from .options import NewFile, json_option
 from .output import bytes_text, print_json
 
 _SIZE = click.IntRange(1, 65535)

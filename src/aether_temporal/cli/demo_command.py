@@ -15,13 +15,11 @@ from aether_temporal.running import default_context, run
 from aether_temporal.running.stream import prediction_names, real_time
 from aether_temporal.shipped import model_path
 
-from .files import NewFile
-from .live import Lines, Panel, Silent
-from .options import json_option
+from .options import NewFile, json_option
 from .output import console, print_json
-from .parity import document as parity_document
-from .parity import print_reports
-from .summary import draw, print_result
+from .parity_command import document as parity_document
+from .parity_command import print_reports
+from .run_display import Lines, Panel, Silent, draw, print_result
 
 _FASTER = 4.0
 _LATE = (
@@ -140,7 +138,7 @@ def _send(
     as_json: bool,
 ) -> None:
     """The simulated recording as packets, in its own time."""
-    from aether_temporal.listening.sending import resolve, send_recording
+    from aether_temporal.listening.simulated_node import resolve, send_recording
 
     resolve(target)
     if not as_json:

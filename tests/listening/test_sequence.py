@@ -24,19 +24,19 @@ def test_wraps(bits: int) -> None:
     assert (sequence.missing, sequence.restarts) == (3, 0)
 
 
-def test_a_late_number_was_not_missing() -> None:
+def test_a_late_number_is_not_missing() -> None:
     orders, sequence = taken([10, 13, 11, 11, 13, 12])
     assert orders == [NEW, NEW, LATE, DUPLICATE, DUPLICATE, LATE]
     assert (sequence.missing, sequence.late, sequence.duplicates, sequence.restarts) == (0, 2, 2, 0)
 
 
-def test_what_came_before_the_first_is_late_but_was_never_missing() -> None:
+def test_a_number_before_the_first_is_late_but_not_missing() -> None:
     orders, sequence = taken([10, 8, 11])
     assert orders == [NEW, LATE, NEW]
     assert sequence.missing == 0
 
 
-def test_starts_from_far_back_or_far_ahead() -> None:
+def test_restarts_far_back_or_far_ahead() -> None:
     orders, sequence = taken([5000, 5001, 0, 1, 3_000_000, 3_000_001])
     assert orders == [NEW, NEW, RESTART, NEW, RESTART, NEW]
     assert (sequence.missing, sequence.restarts) == (0, 2)
@@ -45,7 +45,7 @@ def test_starts_from_far_back_or_far_ahead() -> None:
     assert sequence.missing == 0
 
 
-def test_a_start_soon_after_the_last_is_known_by_its_fourth_number() -> None:
+def test_detects_an_early_restart_at_the_fourth_number() -> None:
     for joined in (0, 30):  # whether the first numbers were seen
         orders, sequence = taken([*range(joined, 60), 0, 1, 2, 3, 4, 5])
         assert orders[-3:] == [RESTART, NEW, NEW]
@@ -61,7 +61,7 @@ def test_every_packet_twice_is_no_restart() -> None:
 
 @pytest.mark.parametrize("bits", [16, 32])
 def test_shuffled_numbers_are_all_accounted_for(bits: int) -> None:
-    """Against a plain count of what a sender without restarts sent."""
+    """Compared with a plain count of what a sender without restarts sent."""
     random.seed(3)
     top = 1 << bits
     first = top - 700

@@ -1,4 +1,4 @@
-"""Recordings: what was heard is what `aether run` computes on, whatever ends the recording."""
+"""Recordings of received packets: `aether run` computes the same bits from them, however the recording ended."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from wire import classification, features, raw
 
 from aether_temporal import TemporalModel, csi_amplitude
 from aether_temporal.errors import InvalidArgumentError
-from aether_temporal.listening import Answering, AppendFile, Arrival, NodeTable, Recorder, Station
-from aether_temporal.listening.capture_file import FILE_HEADER, packet_record
+from aether_temporal.listening import AppendFile, Arrival, NodePredictor, NodeTable, PacketReceiver, Recorder
+from aether_temporal.listening.recorder import FILE_HEADER, packet_record
 from aether_temporal.recordings import RecordingSelectionError, list_recordings, open_recording
 from aether_temporal.running import run
 
@@ -33,27 +33,27 @@ def iq(seed: int, count: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(-128, 128, (count, PAIRS, 2), dtype=np.int8)
 
 
-def record(path: Path, sent: list[tuple[str, float, bytes]]) -> Station:
-    """Through a station to a file, as the command does it. Each: address, time, datagram."""
+def record(path: Path, sent: list[tuple[str, float, bytes]]) -> PacketReceiver:
+    """Records datagrams through a receiver, as the command does. Each: address, time, datagram."""
     recorder = Recorder(AppendFile.create(path, FILE_HEADER))
 
     def arrived(arrival: Arrival) -> None:
         recorder.add(packet_record(arrival.data, (arrival.node.key.address, arrival.port), HERE, arrival.time))
 
-    station = Station(NodeTable(), on_arrival=arrived)
+    receiver = PacketReceiver(NodeTable(), on_arrival=arrived)
     for address, seconds, data in sent:
-        station.take(data, address, 4000, 1_700_000_000 + seconds, seconds)
+        receiver.take(data, address, 4000, 1_700_000_000 + seconds, seconds)
     recorder.close()
     assert recorder.error is None
-    assert recorder.written == sum(station.accepted.values())
-    return station
+    assert recorder.written == sum(receiver.accepted.values())
+    return receiver
 
 
 def test_raw_frames_replay_bit_for_bit(tmp_path: Path) -> None:
     pytest.importorskip("dpkt", reason=DPKT)
     frames = iq(1, 90)
     sent = [("10.0.0.5", i / 50, raw(3, i, frame.tobytes())) for i, frame in enumerate(frames)]
-    sent.insert(40, ("10.0.0.5", 0.79, raw(3, 40, bytes(24))[:-1]))  # refused: not in the recording
+    sent.insert(40, ("10.0.0.5", 0.79, raw(3, 40, bytes(24))[:-1]))  # rejected: not in the recording
     sent.insert(60, sent[59])  # a duplicate
     sent[20:22] = sent[21:19:-1]  # frame 20 comes late
     record(tmp_path / "x.pcap", sent)
@@ -73,7 +73,7 @@ def test_raw_frames_replay_bit_for_bit(tmp_path: Path) -> None:
 
 
 def test_feature_states_replay_bit_for_bit(tmp_path: Path) -> None:
-    """Nine features, a model of nine: the very numbers that were sent, wraps of the 16-bit sequence included."""
+    """A model with nine features gets the numbers that were sent, across a wrap of the 16-bit sequence."""
     pytest.importorskip("dpkt", reason=DPKT)
     values = np.random.default_rng(5).uniform(-3, 90, (70, 9)).astype(np.float32)
     sent = [
@@ -114,8 +114,8 @@ def test_one_file_holds_every_node_and_kind(tmp_path: Path) -> None:
         open_recording(tmp_path / "x.pcap")
 
 
-def test_a_capture_is_one_to_other_programs(tmp_path: Path) -> None:
-    """Headers, lengths and checksums, by another implementation."""
+def test_capture_is_valid_for_another_implementation(tmp_path: Path) -> None:
+    """Headers, lengths and checksums, as dpkt reads them."""
     dpkt = pytest.importorskip("dpkt", reason=DPKT)
     payloads = [raw(1, 0), raw(1, 1, bytes(range(25))[:-1]), classification(), features(), raw(2, 0, b"\xff" * 1400)]
     for source, where in (("10.1.2.3", "10.0.0.1"), ("fd00::7", "::"), ("10.1.2.3", "::"), ("fe80::1%3", "fe80::2")):
@@ -132,7 +132,7 @@ def test_a_capture_is_one_to_other_programs(tmp_path: Path) -> None:
 
 
 def _checks(found: int, packet: bytes, ip: Any, payload: bytes) -> bool:
-    """The UDP checksum, word by word as its RFC words it."""
+    """The UDP checksum, word by word as in RFC 768."""
     udp = packet[-8 - len(payload) :]
     data = bytes(ip.src) + bytes(ip.dst) + len(udp).to_bytes(4, "big") + (17).to_bytes(4, "big") + udp
     data += bytes(len(data) % 2)
@@ -142,7 +142,7 @@ def _checks(found: int, packet: bytes, ip: Any, payload: bytes) -> bool:
     return total == 0xFFFF and found != 0
 
 
-def test_a_recording_cut_anywhere_keeps_what_is_whole(tmp_path: Path) -> None:
+def test_truncated_recording_keeps_whole_packets(tmp_path: Path) -> None:
     pytest.importorskip("dpkt", reason=DPKT)
     record(tmp_path / "x.pcap", [("10.0.0.5", i / 50, raw(3, i, bytes([i] * 24))) for i in range(4)])
     whole = (tmp_path / "x.pcap").read_bytes()
@@ -154,96 +154,95 @@ def test_a_recording_cut_anywhere_keeps_what_is_whole(tmp_path: Path) -> None:
         assert sum(recording.dropped.values()) == (1 if (length - 24) % size else 0)
 
 
-def test_live_answers_are_those_of_the_replay(tmp_path: Path) -> None:
-    """Nodes interleaved, restarts, gaps and late frames: live and replayed, the same bits."""
+def test_live_predictions_equal_those_of_the_replay(tmp_path: Path) -> None:
+    """Interleaved nodes, restarts, gaps and late frames give the same bits live and replayed."""
     pytest.importorskip("dpkt", reason=DPKT)
     model = TemporalModel.from_blob(make_blob(input_dim=6, n_pairs=PAIRS))
-    answers: dict[int, list[np.ndarray]] = {1: [], 2: []}
-    answering = Answering(
-        model, on_answer=lambda arrival, answer: answers[arrival.packet.node_id].append(answer.scores)
+    scores: dict[int, list[np.ndarray]] = {1: [], 2: []}
+    predictor = NodePredictor(
+        model, on_prediction=lambda arrival, prediction: scores[arrival.packet.node_id].append(prediction.scores)
     )
     recorder = Recorder(AppendFile.create(tmp_path / "x.pcap", FILE_HEADER))
-    gate = threading.Semaphore(0)
 
     def arrived(arrival: Arrival) -> None:
         recorder.add(packet_record(arrival.data, (arrival.node.key.address, arrival.port), HERE, arrival.time))
-        answering.offer(arrival)
-        gate.release()
+        predictor.offer(arrival)
 
-    station = Station(on_arrival=arrived)
+    receiver = PacketReceiver(on_arrival=arrived)
     pairs = iq(9, 120)
     numbers = [*range(50), 52, 51, 51, 53, *range(30)]
     for node in (1, 2):
         for i, number in enumerate(numbers):
-            station.take(raw(node, number, pairs[(i + node) % 120].tobytes()), "10.0.0.5", 1, i / 50, i / 50)
-            while len(answering._streams[station.table.nodes()[-1]].waiting) > 32:  # no more than it may fall behind
+            now = i / 50 + (6 if i >= 54 else 0)  # six seconds of silence before the restart
+            receiver.take(raw(node, number, pairs[(i + node) % 120].tobytes()), "10.0.0.5", 1, now, now)
+            while len(predictor._streams[receiver.table.nodes()[-1]].waiting) > 32:  # so that none is dropped
                 pass
-    station.take(raw(1, 900, bytes(10)), "10.0.0.5", 1, 9.0, 9.0)  # five pairs
-    station.take(features(1), "10.0.0.5", 1, 9.0, 9.0)
-    answering.close()
+    receiver.take(raw(1, 900, bytes(10)), "10.0.0.5", 1, 9.0, 9.0)  # five pairs
+    receiver.take(features(1), "10.0.0.5", 1, 9.0, 9.0)
+    predictor.close()
     recorder.close()
-    assert (answering.dropped, answering.unsuited) == (0, 2)
+    assert (predictor.dropped, predictor.unsuitable) == (0, 2)
     for node in (1, 2):
         replayed = run(model, open_recording(tmp_path / "x.pcap", recording=f"node{node}"))
         assert len(replayed.scores) == 50 + 2 + 27
-        assert_same_bits(np.stack(answers[node]), replayed.scores)
-        said = station.table.nodes()[node - 1].said
-        assert said is not None
-        assert said.here
-        assert said.best == int(replayed.scores[-1].argmax())
+        assert_same_bits(np.stack(scores[node]), replayed.scores)
+        prediction = receiver.table.nodes()[node - 1].prediction
+        assert prediction is not None
+        assert prediction.local
+        assert prediction.class_index == int(replayed.scores[-1].argmax())
 
 
-def test_a_node_that_floods_the_model_delays_no_other() -> None:
-    """Each node waits for its own frames only, 64 at most; the rest is counted."""
+def test_a_node_that_floods_the_model_does_not_delay_others() -> None:
+    """At most 64 frames of a node wait. More are dropped and counted."""
     model = TemporalModel.from_blob(make_blob(input_dim=6, n_pairs=PAIRS))
     inside, proceed = threading.Event(), threading.Event()
     order: list[int] = []
 
-    def answered(arrival: Arrival, answer: object) -> None:
+    def predicted(arrival: Arrival, prediction: object) -> None:
         order.append(arrival.packet.node_id)
         inside.set()
         proceed.wait(30)
 
-    answering = Answering(model, on_answer=answered)
-    station = Station(on_arrival=answering.offer)
+    predictor = NodePredictor(model, on_prediction=predicted)
+    receiver = PacketReceiver(on_arrival=predictor.offer)
     data = iq(1, 1)[0].tobytes()
-    for i in range(3):  # from then on it is no stranger
-        station.take(raw(1, i, data), "10.0.0.5", 1, 0.0, 0.0)
+    for i in range(3):  # then the node is known
+        receiver.take(raw(1, i, data), "10.0.0.5", 1, 0.0, 0.0)
     assert inside.wait(30)
     for i in range(3, 300):
-        station.take(raw(1, i, data), "10.0.0.5", 1, 0.0, 0.0)
+        receiver.take(raw(1, i, data), "10.0.0.5", 1, 0.0, 0.0)
     for i in range(3):
-        station.take(raw(2, i, data), "10.0.0.6", 1, 0.0, 0.0)
-    for i in range(200):  # made-up nodes wait for nothing
-        station.take(raw(3, i, data), f"10.1.0.{i}", 1, 0.0, 0.0)
+        receiver.take(raw(2, i, data), "10.0.0.6", 1, 0.0, 0.0)
+    for i in range(200):  # unknown nodes
+        receiver.take(raw(3, i, data), f"10.1.0.{i}", 1, 0.0, 0.0)
     proceed.set()
-    answering.close()
-    assert answering.dropped == 300 - 64
+    predictor.close()
+    assert predictor.dropped == 300 - 64
     assert order.count(1) == 64
     assert order[:7] == [1, 2, 1, 2, 1, 2, 1]
     assert set(order) == {1, 2}
 
 
-def test_frames_at_which_the_model_overflows_are_counted() -> None:
+def test_counts_frames_for_which_the_model_overflows() -> None:
     model = TemporalModel.from_blob(make_blob(input_dim=9))
-    answering = Answering(model)
-    station = Station(on_arrival=answering.offer)
+    predictor = NodePredictor(model)
+    receiver = PacketReceiver(on_arrival=predictor.offer)
     for i, value in enumerate((1.0, 3e38, 2.0)):
-        station.take(features(1, i, (value,) * 9), "10.0.0.5", 1, 0.0, 0.0)
-    answering.close()
-    assert answering.overflowed == 1
-    assert station.table.nodes()[0].said is not None
+        receiver.take(features(1, i, (value,) * 9), "10.0.0.5", 1, 0.0, 0.0)
+    predictor.close()
+    assert predictor.overflowed == 1
+    assert receiver.table.nodes()[0].prediction is not None
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file size limits of POSIX")
 def test_a_full_disk_ends_the_recording_at_a_whole_packet(tmp_path: Path) -> None:
-    """In a process of its own, whose files may not grow beyond a limit: the write stops in the middle of a packet."""
+    """A process with a file size limit: the write stops in the middle of a packet."""
     pytest.importorskip("dpkt", reason=DPKT)
     code = """
 import resource, sys
 from pathlib import Path
 from aether_temporal.listening import AppendFile, Recorder
-from aether_temporal.listening.capture_file import FILE_HEADER, packet_record
+from aether_temporal.listening.recorder import FILE_HEADER, packet_record
 sys.path.insert(0, sys.argv[2])
 from wire import raw
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
@@ -266,8 +265,8 @@ print(recorder.written, recorder.error)
     assert dict(recording.dropped) == {}
 
 
-def test_pieces_that_a_slow_disk_cannot_take_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The queue has a limit in bytes; nobody waits."""
+def test_counts_pieces_lost_because_the_disk_is_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The queue is limited in bytes, and `add` does not block."""
     writing, proceed = threading.Event(), threading.Event()
     write = AppendFile.write
 
@@ -289,7 +288,7 @@ def test_pieces_that_a_slow_disk_cannot_take_are_counted(tmp_path: Path, monkeyp
     assert (tmp_path / "x").stat().st_size == 1 + (16 << 20)
 
 
-def test_lines_are_continued_after_one_that_was_cut(tmp_path: Path) -> None:
+def test_continues_lines_after_a_truncated_one(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     for before, after in ((None, "{}\n"), ("", "{}\n"), ("{1}\n", "{1}\n{}\n"), ("{1}\n{", "{1}\n{\n{}\n")):
         path.unlink(missing_ok=True)
@@ -301,23 +300,23 @@ def test_lines_are_continued_after_one_that_was_cut(tmp_path: Path) -> None:
         assert path.read_text() == after
 
 
-def test_a_file_of_another_kind_stays_as_it_is(tmp_path: Path) -> None:
+def test_leaves_a_file_of_another_kind_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "x.pcap"
     path.write_bytes(FILE_HEADER)
-    with pytest.raises(InvalidArgumentError, match=r"x\.pcap: expected a new file or one of JSON lines, found one"):
+    with pytest.raises(InvalidArgumentError, match=r"x\.pcap: expected a new file or JSON lines, found a file"):
         AppendFile.continue_lines(path)
     assert path.read_bytes() == FILE_HEADER
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_a_killed_process_leaves_what_it_wrote(tmp_path: Path) -> None:
-    """SIGKILL at moments it does not choose, in the middle of writing: every packet but the last is whole."""
+def test_a_killed_process_leaves_whole_packets(tmp_path: Path) -> None:
+    """SIGKILL while it writes: every packet but the last is whole."""
     pytest.importorskip("dpkt", reason=DPKT)
     code = """
 import sys
 from pathlib import Path
 from aether_temporal.listening import AppendFile, Recorder
-from aether_temporal.listening.capture_file import FILE_HEADER, packet_record
+from aether_temporal.listening.recorder import FILE_HEADER, packet_record
 sys.path.insert(0, sys.argv[2])
 from wire import raw
 recorder = Recorder(AppendFile.create(Path(sys.argv[1]), FILE_HEADER))
@@ -347,8 +346,8 @@ while True:
         assert (recording.iq == recording.iq[:, :1, :1]).all()
 
 
-def test_amplitudes_are_the_cores(tmp_path: Path) -> None:
-    """What answers live is what the chip computes."""
+def test_amplitudes_equal_those_of_the_core(tmp_path: Path) -> None:
+    """Live predictions use the features that a chip computes."""
     model = TemporalModel.from_blob(make_blob(input_dim=6, n_pairs=PAIRS))
     frame = iq(4, 1)[0]
     assert_same_bits(model.csi_frame(frame), csi_amplitude(frame)[::2])

@@ -26,12 +26,10 @@ from aether_temporal.running.live_text import run_live
 from aether_temporal.running.result import WINDOW
 from aether_temporal.running.stream import prediction_names, real_time
 
-from .galleries import check_enroll, enroll_options, enrolled
-from .live import Display, JsonLines, Lines, Panel, Silent
-from .models import open_model
-from .options import format_option, json_option, model_argument, select_option, stream_options
+from .enroll_command import check_enroll, enroll_options, enrolled
+from .options import format_option, json_option, model_argument, open_model, select_option, stream_options
 from .output import console, print_json, print_json_line
-from .summary import draw, print_result, print_total
+from .run_display import Display, JsonLines, Lines, Panel, Silent, draw, print_result, print_total
 
 
 @click.command("run")

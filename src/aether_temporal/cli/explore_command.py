@@ -13,9 +13,8 @@ from aether_temporal.recordings import open_recording
 from aether_temporal.running import default_context
 from aether_temporal.running.result import WINDOW
 
-from .galleries import check_enroll, enroll_options, enrolled, stored_gallery
-from .models import open_model
-from .options import format_option, json_option, model_argument, select_option, stream_options
+from .enroll_command import check_enroll, enroll_options, enrolled, stored_gallery
+from .options import format_option, json_option, model_argument, open_model, select_option, stream_options
 from .output import console, print_json, table
 
 if TYPE_CHECKING:

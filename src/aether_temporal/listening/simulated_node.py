@@ -1,4 +1,4 @@
-"""A node that is not there: sends a recording as a node would send it, for trying `aether listen` without a board."""
+"""A simulated node: sends a recording over UDP as a node would, to try `aether listen` without a board."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aether_temporal.running.stream import Predictor, real_time
 
 from .packets import Classification, RawFrame
 
-_FREQUENCY, _RSSI, _NOISE = 2437, -45, -92  # what a node would have measured
+_FREQUENCY, _RSSI, _NOISE = 2437, -45, -92  # made up
 _EVERY = 1.0  # seconds between classifications
 
 
@@ -27,7 +27,7 @@ def resolve(target: str) -> tuple[int, tuple[object, ...]]:
     try:
         found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)
     except (socket.gaierror, UnicodeError) as error:
-        raise InvalidArgumentError.of("send", "a host that is known", f"{host!r} ({error})") from None
+        raise InvalidArgumentError.of("send", "a known host", f"{host!r} ({error})") from None
     family, _, _, _, where = found[0]
     return family, where
 
@@ -40,10 +40,10 @@ def send_recording(
     node_id: int = 1,
     pace: Callable[[int], None] | None = None,
 ) -> int:
-    """Sends the frames as raw CSI packets in the recording's own time, and once a second what the model says of them as
-    a classification packet. How many packets were sent; a KeyboardInterrupt ends it early.
+    """Sends the frames as raw CSI packets in the recording's own time, and once a second the model's prediction as a
+    classification packet. Returns the number of packets sent; a KeyboardInterrupt ends it early.
 
-    pace: called before frame t instead of waiting until its time. RecordingShapeError, InvalidArgumentError, OSError.
+    pace: called before frame t, instead of waiting until its time. RecordingShapeError, InvalidArgumentError, OSError.
     """
     if recording.iq is None or not 1 <= recording.width <= MAX_SUBCARRIERS:
         raise RecordingShapeError(
@@ -51,7 +51,7 @@ def send_recording(
             f"{'pairs' if recording.is_raw else 'features'}"
         )
     family, where = resolve(target)
-    answers, frames = Predictor(model), model_frames(model, recording)
+    predictor, frames = Predictor(model), model_frames(model, recording)
     wait = real_time(recording) if pace is None else pace
     period = max(1, round(_EVERY * (recording.frame_rate or 50)))
     begin, sent = time.monotonic(), 0
@@ -62,17 +62,17 @@ def send_recording(
                 header = RawHeader(node_id, 1, recording.width, _FREQUENCY, t, _RSSI, _NOISE)
                 out.sendto(RawFrame(header, recording.iq[t].tobytes()).to_bytes(), where)
                 sent += 1
-                answer = answers.push(frame)
+                prediction = predictor.push(frame)
                 if (t + 1) % period == 0:
                     out.sendto(
                         Classification(
                             node_id=node_id,
-                            n_classes=len(answer.scores),
+                            n_classes=len(prediction.scores),
                             ts_us=round((time.monotonic() - begin) * 1e6),
                             sequence=t // period,
-                            argmax=answer.best,
-                            top_logit=float(answer.scores[answer.best]),
-                            margin=answer.margin,
+                            argmax=prediction.best,
+                            top_logit=float(prediction.scores[prediction.best]),
+                            margin=prediction.margin,
                         ).to_bytes(),
                         where,
                     )
