@@ -145,7 +145,10 @@ def component(tmp_path_factory: pytest.TempPathFactory) -> Path:
     call([compote, *pack], folder, IDF_TOOLS_PATH=str(folder))
     (archive,) = folder.glob("*.tgz")
     with tarfile.open(archive) as packed:
-        packed.extractall(folder / "aether_temporal", filter="data")
+        if hasattr(tarfile, "data_filter"):  # Python 3.11.4
+            packed.extractall(folder / "aether_temporal", filter="data")
+        else:
+            packed.extractall(folder / "aether_temporal")
     return folder / "aether_temporal"
 
 

@@ -20,14 +20,14 @@ if name not in by_name:
     sys.stderr.write(f"Error: board: expected one of {', '.join(by_name)}, found {name or 'none'}\n")
     env.Exit(1)
 target = by_name[name]
-if target.missing():
-    needs = ", ".join(target.missing())
-    sys.stderr.write(f"Error: {name} needs {needs}. tools/install-emulators.sh installs what every target needs.\n")
-    env.Exit(1)
-
 level = env.GetProjectOption("custom_level", "-Os")
 if level not in targets.LEVELS:
     sys.stderr.write(f"Error: custom_level: expected one of {', '.join(targets.LEVELS)}, found {level}\n")
+    env.Exit(1)
+
+if target.missing():
+    needs = ", ".join(target.missing())
+    sys.stderr.write(f"Error: {name} needs {needs}. tools/install-emulators.sh installs what every target needs.\n")
     env.Exit(1)
 
 
