@@ -220,8 +220,6 @@ def esptool() -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
     if run("version").returncode != 0:
-        if os.environ.get("CI") == "true":
-            pytest.fail("esptool is missing (extra `device`)")
         pytest.skip("esptool is missing (extra `device`)")
     return run
 

@@ -14,8 +14,7 @@ import pytest
 
 if sys.platform == "win32":
     pytest.skip("pseudo-terminals: not on Windows", allow_module_level=True)
-if os.environ.get("CI") != "true":
-    pytest.importorskip("serial", reason="pyserial is missing (extra `serial`)")
+pytest.importorskip("serial", reason="pyserial is missing (extra `serial`)")
 
 import pty
 import tty

