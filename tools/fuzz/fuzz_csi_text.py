@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Any bytes as Espressif's CSI text, coverage-guided with atheris (Linux: `pip install atheris`).
+"""Reads any bytes as Espressif's CSI text, coverage-guided by atheris (Linux: `pip install atheris`).
 
-`tools/fuzz/fuzz_csi_text.py [-max_total_time=SECONDS] tests/fuzz/corpus/csi_text`. A file gives a recording or a
-RecordingError, never another exception, and every frame of a recording is whole.
+`tools/fuzz/corpus.py unpack FOLDER`, then `tools/fuzz/fuzz_csi_text.py [-max_total_time=SECONDS] FOLDER/csi_text`. A
+file gives a recording or a RecordingError, never another exception, and every frame of a recording is whole.
 """
 
 from __future__ import annotations
