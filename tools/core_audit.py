@@ -22,10 +22,6 @@ ROOT = Path(__file__).resolve().parent.parent
 OUTSIDE = {"memcpy", "memmove", "memset", "memcmp"}
 STACK_LIMIT = {"portable": 4096, "variants": 16384}
 FLAGS = ["-std=c99", "-O2", "-ffp-contract=off", "-ffreestanding", "-fno-pic", "-fno-pie", "-fno-stack-protector"]
-VARIANT_FLAGS = {  # as in CMakeLists.txt
-    "avx2.c": ["-mavx2", "-mf16c"],
-    "avx512.c": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"],
-}
 NODE = re.compile(r'node: \{ title: "([^"]+)" label: "([^"]*)"')
 EDGE = re.compile(r'edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"')
 FRAME = re.compile(r"(\d+) bytes \(([a-z,]+)\)")
@@ -115,8 +111,7 @@ def audit(compiler: str, part: str) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         for source in sorted((ROOT / "csrc/src").rglob("*.c")):
             target = Path(folder) / f"{source.stem}.o"
-            extra = VARIANT_FLAGS.get(source.name, []) if part == "variants" and machine.startswith("x86_64") else []
-            run([compiler, *flags, *extra, "-c", str(source), "-o", str(target)])
+            run([compiler, *flags, "-c", str(source), "-o", str(target)])
             objects.append(target)
             graph.read(target.with_suffix(".ci").read_text(), source.name)
         defined, undefined, writable = symbols(objects)

@@ -2,6 +2,8 @@
 #ifndef AETHER_BITS_H
 #define AETHER_BITS_H
 
+#include "contract.h"
+
 #include <stddef.h>
 #include <stdint.h>
 

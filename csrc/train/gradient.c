@@ -1,8 +1,8 @@
 #include "gradient.h"
 
-#include "bits.h"
-#include "candidates.h"
-#include "fpenv.h"
+#include "../src/bits.h"
+#include "../src/candidates.h"
+#include "../src/fpenv.h"
 #include "panel.h"
 
 #define VECTOR 64 /* bytes; parts of memory begin at multiples */

@@ -3,11 +3,19 @@
 
 #if defined(AETHER_GRADIENT_X86)
 
-#include "kernels/lane_avx2.h"
+#include "../src/kernels/lane.h"
+
+#include <immintrin.h>
+
+LANE_TARGET("avx2,f16c")
+
+#include "../src/kernels/lane_avx2.h"
 
 #include "lane_gradient.h"
 
 GRADIENT_KERNEL(avx2);
+
+LANE_TARGET_END
 
 #else
 typedef int aether_no_avx2; /* ISO C wants a declaration */

@@ -3,7 +3,7 @@
 
 #if defined(AETHER_GRADIENT_NEON)
 
-#include "kernels/lane_neon.h"
+#include "../src/kernels/lane_neon.h"
 
 #define LANE_MLA(a, b, c) vfmaq_f32((c), (a), (b))
 

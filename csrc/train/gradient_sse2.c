@@ -3,7 +3,7 @@
 
 #if defined(AETHER_GRADIENT_X86)
 
-#include "kernels/lane_sse2.h"
+#include "../src/kernels/lane_sse2.h"
 
 #include "lane_gradient.h"
 

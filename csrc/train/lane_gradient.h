@@ -4,8 +4,8 @@
    candidates, so that one vector holds LANES / heads candidates of all heads, and LANES dot products are added up by one
    transposition. Written for a query and head, with s the scores, p their softmax, o = sum of p*v and g = d_out:
    d_p = g.v, d_s = p * (d_p - sum of p*d_p), d_q = scale * sum of d_s*k, d_k += scale * d_s*q, d_v += p*g. */
-#include "candidates.h"
-#include "exp.h"
+#include "../src/candidates.h"
+#include "../src/exp.h"
 #include "panel.h"
 
 #ifndef LANE_MLA

@@ -2,9 +2,9 @@
 #ifndef AETHER_LANE_SCALAR_H
 #define AETHER_LANE_SCALAR_H
 
-#include "kernels/lane.h"
+#include "../src/kernels/lane.h"
 
-#include "bits.h"
+#include "../src/bits.h"
 
 #define LANES 1
 

@@ -1,8 +1,6 @@
 """What the environment `native` adds to PlatformIO's platform of that name: the flags for this computer."""
 
-import platform
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from SCons.Script import Import
@@ -16,8 +14,6 @@ from construction import compile_each  # noqa: E402
 from emulated_targets import commands, targets  # noqa: E402
 
 (target,) = (each for each in targets.all_targets() if each.hosted)
-if platform.machine() not in (target.machine, "AMD64"):
-    target = replace(target, file_flags={})  # they name instruction sets of that processor
 env.Append(
     CFLAGS=[flag for flag in commands.flags(target) if flag != "-Werror"],  # this computer's compiler may be any
     CCFLAGS=["-O2"],

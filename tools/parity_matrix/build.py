@@ -82,7 +82,7 @@ def _compile(target: Target, source: Path, level: str, out: Path, image: Path) -
         for command in assemble(target, [f'-DAETHER_VECTORS="{image}"'], str(source), str(out)):
             call(command)
         return
-    contraction = ["-ffp-contract=on"] if target.fused else []
+    contraction = ["-ffp-contract=on", "-DAETHER_CONTRACT_H"] if target.fused else []  # leaves contract.h empty
     includes = [f"-I{folder}" for folder in _includes(target)]
     chip = [f'-DAETHER_CHIP="{target.name}"'] if source.name == "bare.c" else []
     options = [*flags(target), level, *includes, *own_flags(target, source), *chip, *contraction]

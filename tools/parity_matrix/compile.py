@@ -34,7 +34,7 @@ def own_flags(target: Target, source: Path) -> list[str]:
             chosen.append("-fno-tree-loop-distribute-patterns")
     if source.parent == target.folder and target.recipe == "gcc":
         chosen.append("-std=gnu99")  # inline assembly
-    return chosen + target.file_flags.get(source.name, [])
+    return chosen
 
 
 def runtime_sources(target: Target) -> list[Path]:

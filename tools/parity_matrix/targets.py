@@ -63,7 +63,6 @@ class Target:
     backend: list[str] = field(default_factory=list)
     libraries: list[str] = field(default_factory=list)
     link: list[str] = field(default_factory=list)
-    file_flags: dict[str, list[str]] = field(default_factory=dict)
     portable_only: bool = True
     hosted: bool = False  # with a C library
     helpers: bool = False  # what the compiler calls comes from firmware/runtime
