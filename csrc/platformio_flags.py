@@ -1,4 +1,4 @@
-"""What library.json cannot say: a chip gets no vector kernels, whose code would only take flash. PlatformIO runs this."""
+"""Leaves the vector kernels out on a chip, which library.json cannot say. PlatformIO runs this."""
 
 from SCons.Script import Import
 

@@ -156,7 +156,8 @@ def test_self_test_bites(tmp_path: Path, change: str) -> None:
         info = Path("/proc/cpuinfo")
         if platform.machine() != "x86_64" or not info.exists() or " fma " not in info.read_text(encoding="utf-8"):
             pytest.skip("a processor with -mfma")
-        options = ("-O2", "-ffp-contract=fast", "-mfma", "-DAETHER_CONTRACT_H")  # leaves contract.h empty; GCC fuses from -O2 on
+        # The macro leaves contract.h empty. GCC fuses from -O2 on.
+        options = ("-O2", "-ffp-contract=fast", "-mfma", "-DAETHER_CONTRACT_H")
     else:
         shutil.copytree(CSRC, tmp_path / "csrc")
         header = tmp_path / "csrc" / "src" / "exp.h"
