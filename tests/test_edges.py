@@ -69,6 +69,16 @@ def test_mask_is_the_pattern(changes: dict[str, Any], tokens: int) -> None:
         assert set(np.flatnonzero(mask.blocks[i])) == seen_blocks(config, tokens, i)
 
 
+@pytest.mark.parametrize("first", [0, 1, 40, 70])
+def test_mask_of_the_last_queries(first: int) -> None:
+    config = TemporalHeadConfig(window=3, block_size=4, history=33)
+    whole, part = config.mask(70), config.mask(70, first)
+    np.testing.assert_array_equal(part.tokens, whole.tokens[first:])
+    np.testing.assert_array_equal(part.blocks, whole.blocks[first:])
+    with pytest.raises(InvalidArgumentError, match="first_query: expected at most the 70 tokens, found 71"):
+        config.mask(70, 71)
+
+
 @pytest.mark.parametrize("tokens", [-1, 2**64, 1.5, "3", 2**40])
 def test_mask_rejects_an_impossible_length(tokens: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="tokens"):

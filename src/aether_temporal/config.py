@@ -21,8 +21,8 @@ _BACKENDS = ("sparse_gqa", "dense")
 
 
 class PatternMask(NamedTuple):
-    """What each of T queries sees: booleans, `tokens` (T, T) and `blocks` (T, n_blocks); row i is query i. Block b
-    covers tokens b * block_size up to, not including, min((b + 1) * block_size, T)."""
+    """What queries see in a sequence of T tokens: booleans, `tokens` (queries, T) and `blocks` (queries, n_blocks).
+    Block b covers tokens b * block_size up to, not including, min((b + 1) * block_size, T)."""
 
     tokens: NDArray[np.bool_]
     blocks: NDArray[np.bool_]
@@ -81,14 +81,17 @@ class TemporalHeadConfig:
         """A copy with some fields changed, checked."""
         return dataclasses.replace(self, **changes)
 
-    def mask(self, tokens: int) -> PatternMask:
-        """What each query of a sequence of `tokens` tokens sees (docs/spec/pattern.md), as the core computes it.
-        Without landmarks n_blocks is 0. InvalidArgumentError (tokens)."""
-        n = _count(tokens, "tokens")
+    def mask(self, tokens: int, first_query: int = 0) -> PatternMask:
+        """What the queries from `first_query` on see in a sequence of `tokens` tokens (docs/spec/pattern.md), as the
+        core computes it. Row i is query first_query + i. Without landmarks n_blocks is 0. InvalidArgumentError
+        (tokens, first_query)."""
+        n, first = _count(tokens, "tokens"), _count(first_query, "first_query")
+        if first > n:
+            raise InvalidArgumentError.of("first_query", f"at most the {n} tokens", first)
         sparse = self.backend != "dense" and self.use_landmarks
         try:
-            seen = np.zeros((n, n), np.bool_)
-            blocks = np.zeros((n, -(-n // self.block_size) if sparse else 0), np.bool_)
+            seen = np.zeros((n - first, n), np.bool_)
+            blocks = np.zeros((n - first, -(-n // self.block_size) if sparse else 0), np.bool_)
         except (MemoryError, ValueError):
             raise InvalidArgumentError.of("tokens", "a sequence whose mask fits in memory", tokens) from None
         _core.Pattern(self).mask(seen.view(np.uint8), blocks.view(np.uint8))

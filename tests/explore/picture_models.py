@@ -1,4 +1,4 @@
-"""Models and recordings small enough to reason about, and one with every section a blob can have."""
+"""A small model with every section of a blob, and small recordings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NAMES = ("sit", "walk", "turn")
 def full_blob(
     pattern: PatternSettings, *, pool: int = 3, dtype: str = "float32", classifier: float = 0.4, seed: int = 3
 ) -> WeightBlob:
-    """Every section on. classifier: scale of its weights; 0: a model for persons."""
+    """A blob with every section. classifier: scale of its weights; 0 as in a re-identification model."""
     rng = np.random.default_rng(seed)
 
     def draw(*shape: int, scale: float = 0.4) -> np.ndarray:
@@ -72,7 +72,7 @@ def full_blob(
 
 
 def save_sessions(path: Path, *, frames: int = 60, **changes: object) -> Path:
-    """Two persons in two sessions, each with every class; `changes`: arrays to replace, None to leave out."""
+    """Saves two identities in two sessions, each with every class. changes: arrays to replace; None leaves one out."""
     rng = np.random.default_rng(5)
     who = np.repeat([2.0, 5.0, 2.0, 5.0], frames)
     shape = rng.uniform(1, 3, (8, F))

@@ -1,4 +1,4 @@
-"""What stands behind the pictures of persons, confusion and drift, counted by hand."""
+"""The figures behind the pictures of identities, confusion and drift, against sums by hand."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import pytest
 from explore.picture_models import NAMES, full_blob, save_sessions
 
 from aether_temporal import InvalidArgumentError, PatternSettings, TemporalModel
-from aether_temporal.explore.confusion import confuse, pairs
-from aether_temporal.explore.drift import drift, without_gain
-from aether_temporal.explore.embeddings import map_embeddings, principal
+from aether_temporal.explore.confusion import confusion_of, labelled_predictions
+from aether_temporal.explore.drift import drift_of, without_agc
+from aether_temporal.explore.embedding_map import map_embeddings, moved_apart, principal_components
 from aether_temporal.explore.sources import open_sources
-from aether_temporal.explore.style import apart
 from aether_temporal.recordings import RecordingError, open_recordings
 from aether_temporal.running import enrol, run
 
@@ -22,40 +21,40 @@ MODEL = TemporalModel.from_blob(full_blob(PatternSettings(window=5, block_size=3
 
 def test_confusion_frame_by_frame(tmp_path: Path) -> None:
     path = save_sessions(tmp_path / "a.npz")
-    found = confuse(MODEL, open_sources([str(path)]), context=40)
+    found = confusion_of(MODEL, open_sources([str(path)]), context=40)
     expected = np.zeros((3, 3), dtype=int)
     for recording in open_recordings(path):
-        answers = MODEL.forward(recording.frames, context=40).argmax(axis=1)
+        predictions = MODEL.forward(recording.frames, context=40).argmax(axis=1)
         assert recording.labels is not None
-        for t in range(2, len(answers)):  # the blob says that answers are 2 frames late
-            expected[recording.labels[t - 2], answers[t]] += 1
+        for t in range(2, len(predictions)):  # the blob states a label delay of 2 frames
+            expected[recording.labels[t - 2], predictions[t]] += 1
     np.testing.assert_array_equal(found.counts, expected)
-    assert (found.names, found.lag, found.recordings) == (NAMES, 2, 4)
+    assert (found.names, found.label_delay, found.recordings) == (NAMES, 2, 4)
     assert found.accuracy == pytest.approx(np.trace(expected) / expected.sum())
-    assert found.balanced == pytest.approx(np.mean([expected[c, c] / expected[c].sum() for c in range(3)]))
-    other = confuse(MODEL, open_sources([str(path)]), context=40, lag=0)
+    assert found.balanced_accuracy == pytest.approx(np.mean([expected[c, c] / expected[c].sum() for c in range(3)]))
+    other = confusion_of(MODEL, open_sources([str(path)]), context=40, label_delay=0)
     assert other.counts.sum() == expected.sum() + 8
-    assert confuse(MODEL, open_sources([str(path)], ["tue"]), context=40).counts.sum() * 2 == expected.sum()
+    assert confusion_of(MODEL, open_sources([str(path)], ["tue"]), context=40).counts.sum() * 2 == expected.sum()
 
 
 @pytest.mark.parametrize("window", [7, 20, 33])
-def test_windows_are_those_of_a_run(tmp_path: Path, window: int) -> None:
+def test_windows_agree_with_a_run(tmp_path: Path, window: int) -> None:
     recordings = list(open_recordings(save_sessions(tmp_path / "a.npz")))
     right = known = 0
     for recording in recordings:
         result = run(MODEL, recording, context=40)
-        truth, answer = pairs(result, window)
-        assert ((truth == answer).sum(), len(truth)) == result.windows(window)
-        right, known = right + int((truth == answer).sum()), known + len(truth)
-    found = confuse(MODEL, recordings, context=40, window=window)
+        labels, predictions = labelled_predictions(result, window)
+        assert ((labels == predictions).sum(), len(labels)) == result.windows(window)
+        right, known = right + int((labels == predictions).sum()), known + len(labels)
+    found = confusion_of(MODEL, recordings, context=40, window=window)
     assert (np.trace(found.counts), found.counts.sum()) == (right, known)
 
 
-def test_confusion_of_persons(tmp_path: Path) -> None:
+def test_confusion_of_identities(tmp_path: Path) -> None:
     path = save_sessions(tmp_path / "a.npz")
     recordings = list(open_recordings(path))
     gallery = enrol(MODEL, [(r.subject or "", r) for r in recordings[:2]], context=40)
-    found = confuse(MODEL, recordings[2:], context=40, gallery=gallery)
+    found = confusion_of(MODEL, recordings[2:], context=40, gallery=gallery)
     assert found.names == ("ann", "ben")
     assert found.counts.sum() == 120
     similar = MODEL.embeddings(recordings[3].frames, context=40) @ gallery.embeddings.T
@@ -72,21 +71,21 @@ def test_confusion_of_persons(tmp_path: Path) -> None:
 def test_confusion_needs_labels(tmp_path: Path, changes: dict[str, object], message: str) -> None:
     path = save_sessions(tmp_path / "a.npz", **changes)
     with pytest.raises(RecordingError, match=message) as error:
-        confuse(MODEL, open_sources([str(path)]), context=40)
+        confusion_of(MODEL, open_sources([str(path)]), context=40)
     assert str(path) in str(error.value)
 
 
-def test_unknown_persons(tmp_path: Path) -> None:
+def test_rejects_identities_that_are_not_enrolled(tmp_path: Path) -> None:
     recordings = list(open_recordings(save_sessions(tmp_path / "a.npz")))
     gallery = enrol(MODEL, [("cleo", recordings[0])], context=40)
-    with pytest.raises(RecordingError, match="expected persons that are enrolled, found none"):
-        confuse(MODEL, recordings, context=40, gallery=gallery)
+    with pytest.raises(RecordingError, match="expected enrolled identities, found none"):
+        confusion_of(MODEL, recordings, context=40, gallery=gallery)
 
 
 def test_principal_components() -> None:
     rng = np.random.default_rng(6)
     rows = rng.standard_normal((200, 5)) * [3, 1, 0.5, 0.2, 0.1] @ np.linalg.qr(rng.standard_normal((5, 5)))[0] + 7
-    found = principal(rows)
+    found = principal_components(rows)
     values, vectors = np.linalg.eigh(np.cov(rows.T))
     np.testing.assert_allclose(found.share, (values / values.sum())[::-1][:4], rtol=1e-9)
     for axis, vector in zip(found.axes, vectors.T[::-1], strict=False):
@@ -94,16 +93,16 @@ def test_principal_components() -> None:
         assert axis[np.abs(axis).argmax()] > 0
     np.testing.assert_allclose(found(rows).mean(axis=0), 0, atol=1e-12)
     assert found(rows).var(axis=0, ddof=1)[0] == pytest.approx(values[-1])
-    assert principal(rows[:1]).axes.shape == (2, 5)
-    assert principal(np.ones((9, 5)))(np.ones((2, 5))).tolist() == np.zeros((2, 4)).tolist()
+    assert principal_components(rows[:1]).axes.shape == (2, 5)
+    assert principal_components(np.ones((9, 5)))(np.ones((2, 5))).tolist() == np.zeros((2, 4)).tolist()
 
 
-def test_the_map_of_persons(tmp_path: Path) -> None:
+def test_embedding_map(tmp_path: Path) -> None:
     recordings = list(open_recordings(save_sessions(tmp_path / "a.npz")))
     found = map_embeddings(MODEL, recordings, window=25, context=40)
     assert found.names == ("ann", "ben")
-    assert found.gallery.person.tolist() == [0, 0, 1, 1]
-    assert found.probe.person.tolist() == [0, 0, 1, 1]
+    assert found.gallery.identity.tolist() == [0, 0, 1, 1]
+    assert found.probe.identity.tolist() == [0, 0, 1, 1]
     rows = MODEL.embeddings(recordings[3].frames, context=40).astype(np.float64)
     mean = rows[25:50].mean(axis=0)
     np.testing.assert_allclose(found.probe.rows[3], mean / np.linalg.norm(mean), rtol=1e-12)
@@ -115,34 +114,34 @@ def test_the_map_of_persons(tmp_path: Path) -> None:
     np.testing.assert_array_equal(other.gallery.rows, found.probe.rows)
     gallery = enrol(MODEL, [("ann", recordings[0])], context=40)
     stored = map_embeddings(MODEL, recordings, gallery=gallery, window=25, context=40)
-    assert stored.probe.person.tolist() == [0, 0, -1, -1, 0, 0, -1, -1]
+    assert stored.probe.identity.tolist() == [0, 0, -1, -1, 0, 0, -1, -1]
     assert stored.notes == ("not enrolled: ben",)
-    assert stored.rank1 == (4, 4)  # there is nobody else
+    assert stored.rank1 == (4, 4)  # one identity alone
 
 
-def test_the_map_refuses(tmp_path: Path) -> None:
+def test_embedding_map_rejects(tmp_path: Path) -> None:
     recordings = list(open_recordings(save_sessions(tmp_path / "a.npz")))
-    with pytest.raises(RecordingError, match=r"a.npz:a: expected at least 61 frames on end, a window, found 60"):
+    with pytest.raises(RecordingError, match=r"a.npz:a: expected at least 61 frames without a gap, found 60"):
         map_embeddings(MODEL, recordings, window=61, context=40)
     with pytest.raises(RecordingError, match="gallery session: expected recordings of session 'wed', found none"):
         map_embeddings(MODEL, recordings, gallery_session="wed", window=25, context=40)
-    with pytest.raises(RecordingError, match="expected at least two points to draw a map of, found one"):
+    with pytest.raises(RecordingError, match="expected at least two points for a map, found one"):
         map_embeddings(MODEL, recordings[:1], window=60, context=40)
-    nobody = open_recordings(save_sessions(tmp_path / "b.npz", rec_person=None))
-    with pytest.raises(RecordingError, match=r"b.npz:a: person: expected recordings that know their person"):
-        map_embeddings(MODEL, nobody, window=25, context=40)
-    with pytest.raises(InvalidArgumentError, match="expected one with an embedding, found one without"):
+    unknown = open_recordings(save_sessions(tmp_path / "b.npz", rec_person=None))
+    with pytest.raises(RecordingError, match=r"b.npz:a: subject: expected a subject for each recording, found none"):
+        map_embeddings(MODEL, unknown, window=25, context=40)
+    with pytest.raises(InvalidArgumentError, match="expected a model with an embedding, found one without"):
         map_embeddings(TemporalModel.from_blob("activity"), recordings, context=40)
     gallery = enrol(MODEL, [("ann", recordings[0])], context=40)
     other = type(gallery)(gallery.names, gallery.embeddings[:, :3])
-    with pytest.raises(InvalidArgumentError, match="expected embeddings of 5 values, as the model has them, found 3"):
+    with pytest.raises(InvalidArgumentError, match="expected embeddings of 5 values, found 3"):
         map_embeddings(MODEL, recordings, gallery=other, context=40)
 
 
 def test_drift_by_hand(tmp_path: Path) -> None:
     recordings = list(open_recordings(save_sessions(tmp_path / "a.npz")))
-    found = drift(MODEL, recordings, window=25, context=40)
-    assert ([s.name for s in found.sessions], found.unit, found.gain_removed) == (["mon", "tue"], "seconds", True)
+    found = drift_of(MODEL, recordings, window=25, context=40)
+    assert ([s.name for s in found.sessions], found.unit, found.model_removes_agc) == (["mon", "tue"], "seconds", True)
     parts = [r.frames.astype(np.float64) for r in recordings if r.frames is not None]
     shapes = [part / part.mean(axis=1, keepdims=True) for part in parts]
     first, second = np.concatenate(shapes[:2]), np.concatenate(shapes[2:])
@@ -150,7 +149,7 @@ def test_drift_by_hand(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.sessions[1].spread, second.std(axis=0), rtol=1e-12)
     shift = (second.mean(axis=0) - first.mean(axis=0)) / first.std(axis=0)
     np.testing.assert_allclose(found.sessions[1].shift(found.sessions[0]), shift, rtol=1e-9, atol=1e-12)
-    assert found.sessions[1].average("gain") == pytest.approx(np.concatenate(parts[2:]).mean())
+    assert found.sessions[1].average("amplitude") == pytest.approx(np.concatenate(parts[2:]).mean())
     logits = [MODEL.forward(r.frames, context=40).astype(np.float64) for r in recordings[2:]]
     powers = [np.exp(row) / np.exp(row).sum(axis=1, keepdims=True) for row in logits]
     assert found.sessions[1].average("confidence") == pytest.approx(np.concatenate(powers).max(axis=1).mean())
@@ -158,12 +157,12 @@ def test_drift_by_hand(tmp_path: Path) -> None:
     right = sum(entry[0] for result in results for entry in result.tally().values())
     assert found.sessions[1].accuracy == pytest.approx(right / 116)
     assert found.sessions[1].average("margin") == pytest.approx(np.mean([r.margins.mean() for r in results]), rel=1e-6)
-    (piece,) = found.sessions[0].parts[0].pieces[2:]
-    assert (piece.frames, piece.at) == (10, pytest.approx(54.5 / 50))
-    assert found.sessions[0].parts[0].length == pytest.approx(60 / 50)
+    (window,) = found.sessions[0].recordings[0].windows[2:]
+    assert (window.frames, window.at) == (10, pytest.approx(54.5 / 50))
+    assert found.sessions[0].recordings[0].length == pytest.approx(60 / 50)
 
 
-def test_a_shape_that_moves_is_seen_and_a_gain_is_not(tmp_path: Path) -> None:
+def test_shift_reveals_a_changed_shape_but_not_a_changed_gain(tmp_path: Path) -> None:
     path = save_sessions(tmp_path / "a.npz")
     with np.load(path) as archive:
         amp = archive["amp"]
@@ -175,32 +174,32 @@ def test_a_shape_that_moves_is_seen_and_a_gain_is_not(tmp_path: Path) -> None:
     shifts = []
     for values in (louder, moved):
         path = save_sessions(tmp_path / "b.npz", amp=values)
-        first, second = drift(MODEL, open_sources([str(path)]), context=40).sessions
-        assert second.average("gain") > 1.05 * first.average("gain")
+        first, second = drift_of(MODEL, open_sources([str(path)]), context=40).sessions
+        assert second.average("amplitude") > 1.05 * first.average("amplitude")
         shifts.append(np.abs(second.shift(first)))
     assert shifts[0].max() < 1e-5
     assert shifts[1].argmax() == 2
     assert shifts[1][2] > 1
 
 
-def test_features_that_are_no_amplitudes_are_compared_as_they_are(tmp_path: Path) -> None:
-    """Their mean may be next to nothing, or negative: a frame divided by it says nothing."""
+def test_negative_features_are_compared_as_they_are(tmp_path: Path) -> None:
+    """Their mean may be close to 0 or negative, so it cannot stand for the gain."""
     path = save_sessions(tmp_path / "a.npz")
     with np.load(path) as archive:
         amp = archive["amp"]
     moved = amp - amp.mean(axis=1, keepdims=True)
     moved[120:, 2] += 3.0
     assert (moved[:120] < 0).any()
-    found = drift(MODEL, open_sources([str(save_sessions(path, amp=moved))]), context=40)
+    found = drift_of(MODEL, open_sources([str(save_sessions(path, amp=moved))]), context=40)
     first, second = found.sessions
-    assert not found.amplitudes
+    assert not found.agc_removed
     np.testing.assert_allclose(first.mean, moved[:120].mean(axis=0, dtype=np.float64), rtol=1e-6)
     np.testing.assert_allclose(second.spread, moved[120:].std(axis=0, dtype=np.float64), rtol=1e-6)
     shift = (moved[120:].mean(axis=0) - moved[:120].mean(axis=0)) / moved[:120].std(axis=0)
     np.testing.assert_allclose(second.shift(first), shift, rtol=1e-4, atol=1e-6)
 
 
-def test_names_do_not_lie_on_one_another() -> None:
+def test_names_do_not_overlap() -> None:
     rng = np.random.default_rng(0)
     centres, sizes = rng.uniform(0, 6, (60, 2)), np.tile([0.4, 0.15], (60, 1))
     centres[1] = centres[0]
@@ -209,25 +208,25 @@ def test_names_do_not_lie_on_one_another() -> None:
         away = np.abs(places[:, None] - places[None])
         return int(((away < 0.9 * sizes[0]).all(axis=2).sum() - len(places)) // 2)
 
-    found = apart(centres, sizes)
+    found = moved_apart(centres, sizes)
     assert overlaps(centres) > 5
     assert overlaps(found) == 0
     assert np.abs(found - centres).max() < 0.5
     far = np.array([[0.0, 0.0], [3.0, 3.0]])
-    np.testing.assert_allclose(apart(far, sizes[:2]), far, atol=1e-5)
-    assert apart(centres[:1], sizes[:1]).shape == (1, 2)
+    np.testing.assert_allclose(moved_apart(far, sizes[:2]), far, atol=1e-5)
+    assert moved_apart(centres[:1], sizes[:1]).shape == (1, 2)
 
 
 def test_drift_needs_sessions(tmp_path: Path) -> None:
     path = save_sessions(tmp_path / "a.npz")
     with pytest.raises(RecordingError, match="expected recordings of at least two sessions, found mon alone"):
-        drift(MODEL, open_sources([str(path)], ["mon"]), context=40)
+        drift_of(MODEL, open_sources([str(path)], ["mon"]), context=40)
     path = save_sessions(tmp_path / "b.npz", rec_session=None)
-    with pytest.raises(RecordingError, match=r"b.npz:a: session: expected recordings that know their session"):
-        drift(MODEL, open_sources([str(path)]), context=40)
+    with pytest.raises(RecordingError, match=r"b.npz:a: session: expected a session for each recording, found none"):
+        drift_of(MODEL, open_sources([str(path)]), context=40)
 
 
 def test_frames_without_amplitude() -> None:
-    shape, gain = without_gain(np.array([[0, 0], [1, 3]], dtype=np.float32))
+    shape, gain = without_agc(np.array([[0, 0], [1, 3]], dtype=np.float32))
     assert shape.tolist() == [[0, 0], [0.5, 1.5]]
     assert gain.tolist() == [0, 2]

@@ -1,4 +1,4 @@
-"""The figures behind the pictures, against the scalar reference and against sums that share nothing with them."""
+"""The figures behind the pictures, against the scalar reference and independent sums."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 from explore.picture_models import HKV, HQ, F, full_blob, save_sessions
 
 from aether_temporal import PatternSettings, TemporalModel, WeightBlob
-from aether_temporal.explore.attention import attend
-from aether_temporal.explore.confusion import confuse
-from aether_temporal.explore.drift import drift
+from aether_temporal.explore.attention_weights import attention_of
+from aether_temporal.explore.confusion import confusion_of
+from aether_temporal.explore.drift import drift_of
 from aether_temporal.explore.sources import open_sources
 from aether_temporal.recordings import Recording, open_recordings
 from aether_temporal.running import enrol
@@ -27,8 +27,8 @@ from tools.reference.pattern import blocks, tokens
 PATTERN = PatternSettings(window=5, block_size=3, history=40, global_tokens=(0, 7))
 
 
-class Watched:
-    """The scalar reference as a stream, and its own softmax weights in the order of its candidates."""
+class RecordingReference:
+    """A stream of the scalar reference that records its softmax weights in the order of its candidates."""
 
     def __init__(self, blob: bytes, context: int, half: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         self.stream = reference_model.Stream(reference_rvne.parse(blob), context, half=half)
@@ -36,13 +36,13 @@ class Watched:
         self.calls: list[np.ndarray] = []
         real = reference_attention.attend
 
-        def watched(q: Any, keys: Any, values: Any, scale: np.float32) -> Any:
+        def recorded(q: Any, keys: Any, values: Any, scale: np.float32) -> Any:
             scores = [nm.dot(q, k) * scale for k in keys]
             powers = np.array([nm.exp(s - max(scores)) for s in scores], dtype=np.float64)
             self.calls.append(powers / powers.sum())
             return real(q, keys, values, scale)
 
-        monkeypatch.setattr(reference_attention, "attend", watched)
+        monkeypatch.setattr(reference_attention, "attend", recorded)
 
     def rows(self, frames: np.ndarray, heads: int) -> Iterator[tuple[int, int, int, np.ndarray]]:
         """(frame, layer, head, weights)."""
@@ -56,28 +56,28 @@ class Watched:
 def assert_weights(blob: WeightBlob, frames: np.ndarray, context: int, half: bool, patch: pytest.MonkeyPatch) -> None:
     model = TemporalModel.from_blob(blob)
     recording = Recording(source="made", name="", format="npy", frames=frames, frame_rate=50.0)
-    found = attend(model, recording, context=context, dtype="float16" if half else "float32")
-    watched = Watched(blob.serialize(), context, half, patch)
+    found = attention_of(model, recording, context=context, dtype="float16" if half else "float32")
+    reference = RecordingReference(blob.serialize(), context, half, patch)
     heads, compared = model.header.n_q_heads, 0
-    for t, layer, head, expected in watched.rows(frames, heads):
-        ours = found.stretches[0].attending[layer].weights(t, t + 1)
+    for t, layer, head, expected in reference.rows(frames, heads):
+        ours = found.segments[0].layers[layer].weights(t, t + 1)
         token = dict(zip(ours.tokens.tolist(), ours.of_tokens[head, 0].tolist(), strict=True))
         block = dict(zip(ours.blocks.tolist(), ours.of_blocks[head, 0].tolist(), strict=True))
-        seen, means = tokens(watched.pattern, t, t + 1), blocks(watched.pattern, t, t + 1)
+        seen, means = tokens(reference.pattern, t, t + 1), blocks(reference.pattern, t, t + 1)
         np.testing.assert_allclose([token[s] for s in seen] + [block[b] for b in means], expected, rtol=1e-3, atol=1e-6)
         compared += 1
     assert compared == len(frames) * model.header.n_layers * heads
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_attention_weights_are_those_of_the_scalar_reference(half: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attention_weights_match_the_scalar_reference(half: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     assert HQ != HKV
     frames = np.random.default_rng(7).uniform(1, 20, (55, F)).astype(np.float32)
     assert_weights(full_blob(PATTERN), frames, 33, half, monkeypatch)
 
 
 @pytest.mark.slow
-def test_attention_weights_of_the_shipped_model_on_a_recording(
+def test_attention_weights_of_a_bundled_model_on_a_recording(
     recordings_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recording = next(iter(open_recordings(recordings_dir / "geotec_sessions_1_3.npz")))
@@ -116,7 +116,7 @@ def own_counts(path: Path, session: int, window: int | None) -> np.ndarray:
 def test_confusion_of_a_recorded_session(recordings_dir: Path, window: int | None) -> None:
     path = recordings_dir / "geotec_sessions_1_3.npz"
     model = TemporalModel.from_blob("activity")
-    found = confuse(model, open_sources([str(path)], ["1"]), context=128, window=window)
+    found = confusion_of(model, open_sources([str(path)], ["1"]), context=128, window=window)
     np.testing.assert_array_equal(found.counts, own_counts(path, 1, window))
 
 
@@ -125,7 +125,7 @@ def test_drift_with_a_gallery_by_hand(tmp_path: Path) -> None:
     model = TemporalModel.from_blob(full_blob(PATTERN))
     recordings = list(open_recordings(save_sessions(tmp_path / "a.npz")))
     gallery = enrol(model, [(r.subject or "", r) for r in recordings[:2]], context=40)
-    found = drift(model, recordings, window=25, gallery=gallery, context=40)
+    found = drift_of(model, recordings, window=25, gallery=gallery, context=40)
 
     def embedded(recording: Recording) -> np.ndarray:
         stream, rows = model.stream(context=40), []
@@ -137,20 +137,20 @@ def test_drift_with_a_gallery_by_hand(tmp_path: Path) -> None:
 
     means = np.stack([embedded(recording).mean(axis=0) for recording in recordings[:2]])
     means /= np.linalg.norm(means, axis=1, keepdims=True)
-    assert [[part.title for part in session.parts] for session in found.sessions] == [
+    assert [[recording.title for recording in session.recordings] for session in found.sessions] == [
         [recordings[0].title, recordings[1].title],
         [recordings[2].title, recordings[3].title],
     ]
     for index, recording in enumerate(recordings):
         cosine = embedded(recording) @ means.T
         own = ("ann", "ben").index(recording.subject or "")
-        pieces = found.sessions[index // 2].parts[index % 2].pieces
-        assert [piece.frames for piece in pieces] == [25, 25, 10]
-        for piece, at in zip(pieces, (0, 25, 50), strict=True):
+        windows = found.sessions[index // 2].recordings[index % 2].windows
+        assert [window.frames for window in windows] == [25, 25, 10]
+        for window, at in zip(windows, (0, 25, 50), strict=True):
             rows = cosine[at : at + 25]
-            assert piece.confidence == pytest.approx(rows.max(axis=1).mean(), abs=1e-6)
-            assert piece.margin == pytest.approx(np.abs(rows[:, 0] - rows[:, 1]).mean(), abs=1e-6)
-            assert (piece.right, piece.known) == (int((rows.argmax(axis=1) == own).sum()), len(rows))
+            assert window.confidence == pytest.approx(rows.max(axis=1).mean(), abs=1e-6)
+            assert window.margin == pytest.approx(np.abs(rows[:, 0] - rows[:, 1]).mean(), abs=1e-6)
+            assert (window.correct, window.labelled) == (int((rows.argmax(axis=1) == own).sum()), len(rows))
     third = embedded(recordings[2]) @ means.T, embedded(recordings[3]) @ means.T
     margin = np.concatenate([np.abs(rows[:, 0] - rows[:, 1]) for rows in third])
     (document,) = found.document()["sessions"][1:]

@@ -1,21 +1,29 @@
-"""The weights that are drawn are the model's own: outputs as the core gives them, rows as the specification says."""
+"""The drawn weights are the core's: applied to its values they give its output, and they follow its pattern."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from explore.picture_models import HKV, HQ, D, F, full_blob
 from literal_pattern import seen_blocks, seen_tokens
 
-from aether_temporal import InvalidArgumentError, PatternSettings, TemporalHeadConfig, TemporalModel, WeightBlob
-from aether_temporal.explore.attending import Attending, block_means
-from aether_temporal.explore.attention import COLUMNS, ROWS, attend, by_frame
-from aether_temporal.explore.tracing import has_classes, trace
+from aether_temporal import InvalidArgumentError, NonFiniteError, PatternSettings, TemporalHeadConfig, TemporalModel
+from aether_temporal.blob import WeightBlob
+from aether_temporal.explore.attention_weights import (
+    COLUMNS,
+    ROWS,
+    Attention,
+    LayerAttention,
+    attention_of,
+    block_means,
+    by_distance,
+)
+from aether_temporal.model import LayerTrace
 from aether_temporal.recordings import Recording, open_recording
-from aether_temporal.running import model_input
 from aether_temporal.shipped import shipped_models
 
 PATTERNS = {
@@ -26,77 +34,78 @@ PATTERNS = {
     "no strides": PatternSettings(window=0, block_size=1, use_log_stride=False, global_tokens=(3,)),
     "one frame": PatternSettings(window=9, block_size=2, history=1, global_tokens=()),
 }
+CLOSE = 2e-6
+Cache = Literal["float32", "float16"]
 
 
 def frames_of(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).uniform(1, 20, (count, F)).astype(np.float32)
 
 
-def closeness(found: np.ndarray, core: np.ndarray) -> float:
-    return float(np.abs(found - core).max() / np.abs(core).max())
+def recording_of(frames: np.ndarray, **more: object) -> Recording:
+    return Recording(source="made", name="", format="npy", frames=frames, frame_rate=50.0, **more)  # type: ignore[arg-type]
+
+
+def attended(model: TemporalModel, frames: np.ndarray, context: int, dtype: Cache = "float32") -> Attention:
+    return attention_of(model, recording_of(frames), context=context, dtype=dtype)
 
 
 @pytest.mark.parametrize("name", PATTERNS)
 @pytest.mark.parametrize("context", [7, 64, 1000])
-def test_outputs_agree_with_the_core(name: str, context: int) -> None:
+def test_weights_give_the_output_of_the_core(name: str, context: int) -> None:
     model = TemporalModel.from_blob(full_blob(PATTERNS[name]))
-    frames = frames_of(130)
-    logits, embeddings = model.forward(frames, context=context, return_embeddings=True)
-    found = trace(model, frames, context)
-    assert found.embeddings is not None
-    assert closeness(found.logits, logits) < 1e-4
-    assert closeness(found.embeddings, embeddings) < 1e-4
+    assert attended(model, frames_of(130), context).difference < CLOSE
 
 
-def test_it_would_notice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bound above lies far below what one frame too few or a missing landmark does."""
+def test_difference_reveals_a_wrong_pattern() -> None:
+    """One frame less of history, missing landmarks or the other cache type are far outside the tolerance."""
     model = TemporalModel.from_blob(full_blob(PATTERNS["small"]))
-    frames = frames_of(130)
-    logits = model.forward(frames, context=64)
-    assert closeness(trace(model, frames, 32).logits, logits) > 1e-3  # 32 back is the farthest but block means
-    monkeypatch.setattr(Attending, "_sees_block", lambda self, query, block: (query < 0) & (block < 0))
-    assert closeness(trace(model, frames, 64).logits, logits) > 1e-3
+    for dtype in ("float32", "float16"):
+        (trace, _) = model.trace(frames_of(130), context=33, dtype=dtype)  # type: ignore[arg-type]
+        other = "float16" if dtype == "float32" else "float32"
+        config = model.config.replace(history=33)
+
+        def difference(config: TemporalHeadConfig, cache: str, trace: LayerTrace = trace) -> float:
+            layer = LayerAttention(config, trace, cache)  # type: ignore[arg-type]
+            return max(layer.difference(found) for found in layer.pieces()) / layer.largest
+
+        assert difference(config, dtype) < CLOSE
+        assert difference(config.replace(history=32), dtype) > 1e-3
+        assert difference(config.replace(use_landmarks=False), dtype) > 1e-3
+        assert difference(config.replace(global_tokens=()), dtype) > 1e-3
+        assert difference(config, other) > 10 * CLOSE
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("count", [1, 2, 40])
-def test_half_weights_half_caches_short_recordings(plain_blob: WeightBlob, dtype: str, count: int) -> None:
+def test_short_recordings_and_float16(plain_blob: WeightBlob, dtype: str, count: int) -> None:
     for blob in (full_blob(PATTERNS["small"], dtype=dtype), full_blob(PATTERNS["default"], pool=1), plain_blob):
         model = TemporalModel.from_blob(blob)
         frames = np.random.default_rng(1).uniform(0.5, 3, (count, model.input_dim)).astype(np.float32)
-        for cache in ("float32", "float16"):
-            logits = model.forward(frames, context=32, dtype=cache)  # type: ignore[arg-type]
-            assert closeness(trace(model, frames, 32, cache).logits, logits) < 1e-4  # type: ignore[arg-type]
+        assert attended(model, frames, 32).difference < CLOSE
+        assert attended(model, frames, 32, "float16").difference < CLOSE
 
 
 @pytest.mark.parametrize("name", sorted(shipped_models()))
-def test_shipped_models(name: str) -> None:
+def test_bundled_models(name: str) -> None:
     model = TemporalModel.from_blob(name)
     frames = np.random.default_rng(2).uniform(5, 40, (300, model.input_dim)).astype(np.float32)
-    assert closeness(trace(model, frames, 128).logits, model.forward(frames, context=128)) < 1e-4
-    assert has_classes(model)
+    found = attended(model, frames, 128)
+    assert found.difference < CLOSE
+    assert found.predictions is not None
+    np.testing.assert_array_equal(found.predictions, model.forward(frames, context=128).argmax(axis=1))
 
 
-def test_real_frames(recordings_dir: Path) -> None:
-    model = TemporalModel.from_blob("activity")
+def test_recorded_frames(recordings_dir: Path) -> None:
     recording = open_recording(recordings_dir / "geotec_sessions_1_3.npz", recording=2)
-    frames = model_input(model, recording).frames
-    assert closeness(trace(model, frames, 128).logits, model.forward(frames, context=128)) < 1e-4
+    assert attention_of(TemporalModel.from_blob("activity"), recording, context=128).difference < CLOSE
 
 
-def layer_of(pattern: PatternSettings, history: int, tokens: int, seed: int = 4) -> Attending:
-    rng = np.random.default_rng(seed)
-    q, k, v = (rng.standard_normal((tokens, heads, D)) for heads in (HQ, HKV, HKV))
-    means = block_means(k, pattern.block_size), block_means(v, pattern.block_size)
-    return Attending(pattern, history, q, k, v, *means)
-
-
-@pytest.mark.parametrize("name", PATTERNS)
-@pytest.mark.parametrize("history", [1, 5, 40, 1000])
-def test_a_row_looks_where_the_pattern_says(name: str, history: int) -> None:
-    pattern, tokens = PATTERNS[name], 97
-    history = min(history, pattern.history or history)
-    head = TemporalHeadConfig(
+def config_of(pattern: PatternSettings, history: int) -> TemporalHeadConfig:
+    return TemporalHeadConfig(
+        q_heads=HQ,
+        kv_heads=HKV,
+        head_dim=D,
         window=10**6 if pattern.window is None else pattern.window,
         block_size=pattern.block_size,
         global_tokens=pattern.global_tokens,
@@ -104,36 +113,56 @@ def test_a_row_looks_where_the_pattern_says(name: str, history: int) -> None:
         use_landmarks=pattern.use_landmarks,
         history=history,
     )
-    layer = layer_of(pattern, history, tokens)
-    seen = 0
-    for found in layer.walk():
+
+
+def random_trace(tokens: int) -> LayerTrace:
+    rng = np.random.default_rng(4)
+    q, k, v, out = (rng.standard_normal((tokens, h, D)).astype(np.float32) for h in (HQ, HKV, HKV, HQ))
+    return LayerTrace(q, k, v, out)
+
+
+def layer_of(pattern: PatternSettings, history: int, tokens: int) -> LayerAttention:
+    return LayerAttention(config_of(pattern, history), random_trace(tokens))
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+@pytest.mark.parametrize("history", [1, 5, 40, 1000])
+def test_weights_follow_the_pattern(name: str, history: int) -> None:
+    pattern, tokens = PATTERNS[name], 97
+    layer = layer_of(pattern, min(history, pattern.history or history), tokens)
+    count = 0
+    for found in layer.pieces():
         np.testing.assert_allclose(found.values.sum(axis=2), 1.0, rtol=1e-12)
-        for at in range(found.values.shape[1]):
-            query = found.begin + at
+        for at, query in enumerate(range(found.begin, found.end)):
             for h in range(HQ):
-                looked = {int(t) for t, w in zip(found.tokens, found.of_tokens[h, at], strict=True) if w > 0}
+                with_weight = {int(t) for t, w in zip(found.tokens, found.of_tokens[h, at], strict=True) if w > 0}
                 blocks = {int(b) for b, w in zip(found.blocks, found.of_blocks[h, at], strict=True) if w > 0}
-                assert looked == seen_tokens(head, tokens, query)
-                assert blocks == seen_blocks(head, tokens, query)
-            seen += 1
-    assert seen == tokens
+                assert with_weight == seen_tokens(layer.config, tokens, query)
+                assert blocks == seen_blocks(layer.config, tokens, query)
+            count += 1
+    assert count == tokens
 
 
-def test_weights_by_hand() -> None:
-    """Softmax of scaled dot products over tokens and block means, key heads shared by query heads."""
+def test_weights_match_a_softmax_by_hand() -> None:
+    """Scaled dot products over tokens and block means; query heads share key heads."""
     pattern = PatternSettings(window=2, block_size=2, use_log_stride=False, global_tokens=(0,))
-    layer = layer_of(pattern, 100, 7)
-    found = layer.weights(5, 6)
+    k, q = random_trace(7).k.astype(np.float64), random_trace(7).q.astype(np.float64)
+    found = layer_of(pattern, 100, 7).weights(5, 6)
     for head in range(HQ):
         key = head // (HQ // HKV)
-        rows = [layer.k[t, key] for t in (0, 3, 4, 5)] + [layer.k[2 * b : 2 * b + 2, key].mean(axis=0) for b in (1, 2)]
-        powers = [math.exp(float(layer.q[5, head] @ row) / math.sqrt(D)) for row in rows]
+        rows = [k[t, key] for t in (0, 3, 4, 5)] + [k[2 * b : 2 * b + 2, key].mean(axis=0) for b in (1, 2)]
+        powers = [math.exp(float(q[5, head] @ row) / math.sqrt(D)) for row in rows]
         expected = np.zeros(6 + 3)
         expected[[0, 3, 4, 5, 7, 8]] = np.array(powers) / sum(powers)
         np.testing.assert_allclose(found.values[head, 0], expected, rtol=1e-12)
 
 
-def test_pieces_do_not_matter() -> None:
+def test_block_means_ignore_an_incomplete_block() -> None:
+    rows = np.arange(14, dtype=np.float32).reshape(7, 2)
+    np.testing.assert_array_equal(block_means(rows, 3), [[2, 3], [8, 9]])
+
+
+def test_pieces_equal_the_whole() -> None:
     layer = layer_of(PATTERNS["small"], 40, 90)
     whole = layer.weights(0, 90)
     for begin, end in ((0, 1), (40, 90), (89, 90)):
@@ -144,10 +173,10 @@ def test_pieces_do_not_matter() -> None:
         assert not left.any()
 
 
-def test_by_frame_shares_block_means_out() -> None:
+def test_block_means_are_divided_among_their_frames() -> None:
     layer = layer_of(PATTERNS["small"], 40, 90)
     for found in (layer.weights(0, 20), layer.weights(60, 85)):
-        near, far = by_frame(found, 3, 40)
+        near, far = by_distance(found, 3, 40)
         for at in range(near.shape[1]):
             query = found.begin + at
             expected, beyond = np.zeros((HQ, 40)), np.zeros(HQ)
@@ -164,22 +193,18 @@ def test_by_frame_shares_block_means_out() -> None:
             np.testing.assert_allclose(far[:, at], beyond, atol=1e-9)
 
 
-def recording_of(frames: np.ndarray, **more: object) -> Recording:
-    return Recording(source="made", name="", format="npy", frames=frames, frame_rate=50.0, **more)  # type: ignore[arg-type]
-
-
-def test_maps_of_long_recordings_lose_nothing() -> None:
-    """More queries than columns, more history than rows: every column still adds up to 1."""
+def test_maps_of_long_recordings_add_up_to_one() -> None:
+    """Also with more queries than columns and more history than rows."""
     model = TemporalModel.from_blob(full_blob(PatternSettings(window=4, block_size=8, global_tokens=(0,))))
-    found = attend(model, recording_of(frames_of(COLUMNS + 301)), context=ROWS + 77)
-    (stretch,) = found.stretches
-    assert stretch.frames_a_row == 2
-    for layer in stretch.maps:
+    found = attended(model, frames_of(COLUMNS + 301), ROWS + 77)
+    (segment,) = found.segments
+    assert segment.frames_per_row == 2
+    for layer in segment.maps:
         assert layer.heads.shape[1:] == (-(-(ROWS + 77) // 2), COLUMNS)
         np.testing.assert_allclose(layer.heads.sum(axis=1) + layer.beyond, 1.0, rtol=1e-9)
         assert layer.beyond[:, -1].min() > 0
         assert not layer.beyond[:, 0].any()
-    assert found.difference < 1e-4
+    assert found.difference < CLOSE
     document = found.document()
     for heads in document["layers"]:
         for head in heads:
@@ -188,39 +213,38 @@ def test_maps_of_long_recordings_lose_nothing() -> None:
             assert {entry["frame"] for entry in head["tokens"]} >= {0, found.query}
 
 
-def test_the_chosen_query() -> None:
+def test_chosen_query() -> None:
     model = TemporalModel.from_blob(full_blob(PATTERNS["small"]))
-    frames = frames_of(50)
-    assert attend(model, recording_of(frames), context=64).query == 49
-    assert attend(model, recording_of(frames), context=64, query=-50).query == 0
-    found = attend(model, recording_of(frames), context=64, query=20)
-    logits = model.forward(frames, context=64)
-    assert found.answer == ("sit", "walk", "turn")[int(logits[20].argmax())]
+    recording = recording_of(frames_of(50))
+    assert attention_of(model, recording, context=64).query == 49
+    assert attention_of(model, recording, context=64, query=-50).query == 0
+    found = attention_of(model, recording, context=64, query=20)
+    logits = model.forward(recording.frames, context=64)
+    assert found.prediction == ("sit", "walk", "turn")[int(logits[20].argmax())]
     for wrong in (50, -51):
         with pytest.raises(InvalidArgumentError, match="query: expected a frame from 0 to 49 of made, found"):
-            attend(model, recording_of(frames), context=64, query=wrong)
+            attention_of(model, recording, context=64, query=wrong)
 
 
-def test_truth_is_that_of_the_frame() -> None:
-    """However late the answers are: the strip stands over the frames that are looked at."""
+def test_labels_are_those_of_the_frames() -> None:
+    """The model's label delay does not shift the strip above the maps."""
     model = TemporalModel.from_blob(full_blob(PATTERNS["small"]))
     labels = np.repeat([0, 1, 2], 10)
     recording = recording_of(frames_of(30), labels=labels, label_names=("sit", "walk", "turn"))
-    truth = attend(model, recording, context=64).truth
     assert model.delay == 2
-    np.testing.assert_array_equal(truth, labels)
+    np.testing.assert_array_equal(attention_of(model, recording, context=64).labels, labels)
 
 
-def test_a_model_for_persons_answers_nothing() -> None:
+def test_model_without_a_classifier_predicts_nothing() -> None:
     model = TemporalModel.from_blob(full_blob(PATTERNS["small"], classifier=0))
-    found = attend(model, recording_of(frames_of(50)), context=64)
-    assert (found.answers, found.answer, found.truth) == (None, None, None)
-    assert 0 < found.difference < 1e-4
+    found = attended(model, frames_of(50), 64)
+    assert (found.predictions, found.prediction, found.labels) == (None, None, None)
+    assert 0 < found.difference < CLOSE
 
 
-def test_frames_that_are_not_finite() -> None:
+def test_rejects_frames_that_are_not_finite() -> None:
     model = TemporalModel.from_blob(full_blob(PATTERNS["small"]))
     frames = frames_of(5)
     frames[2, 1] = np.nan
-    with pytest.raises(InvalidArgumentError, match="all of them finite"):
-        trace(model, frames, 8)
+    with pytest.raises(NonFiniteError):
+        attended(model, frames, 8)

@@ -64,10 +64,12 @@ cdef class Pattern:
         return n
 
     def mask(self, tokens_view, blocks_view):
-        """Sets what each query sees in two zeroed boolean arrays: tokens (T, T) and blocks (T, n_blocks)."""
+        """Sets what the last queries of T tokens see in two zeroed boolean arrays, tokens (queries, T) and blocks
+        (queries, n_blocks)."""
         cdef unsigned char[:, ::1] tokens = tokens_view
         cdef unsigned char[:, ::1] blocks = blocks_view
-        cdef size_t n = <size_t> tokens.shape[0]
+        cdef size_t n = <size_t> tokens.shape[1]
+        cdef size_t first = n - <size_t> tokens.shape[0]
         cdef size_t singles = min(aether_pattern_max_singles(&self.config), n)
         cdef size_t i, j
         cdef aether_row row
@@ -78,8 +80,8 @@ cdef class Pattern:
             free(row.blocks)
             raise _no_memory(singles * sizeof(uint64_t))
         with nogil:
-            for i in range(n):
-                aether_pattern_row(&self.config, n, i, &row)
+            for i in range(n - first):
+                aether_pattern_row(&self.config, n, first + i, &row)
                 for j in range(<size_t> row.lo, <size_t> row.hi + 1):
                     tokens[i, j] = 1
                 for j in range(row.n_below + row.n_above):

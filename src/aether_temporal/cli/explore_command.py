@@ -18,25 +18,29 @@ from .options import format_option, json_option, model_argument, open_model, sel
 from .output import console, print_json, table
 
 if TYPE_CHECKING:
-    from aether_temporal.explore.files import Picture
+    from aether_temporal.explore.picture_file import Picture
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_POINT = 100
-"""Frames a window, where a point or a line needs one."""
+_WINDOW = 100
+"""Default length of a window that is drawn as a point."""
 
 
 @click.group("explore")
 def command() -> None:
-    """Pictures: what a model looks at, where it puts persons, what it confuses, how sessions differ.
+    """Draw what a model attends to and confuses, where it places identities, and how sessions differ.
 
-    By the ending of --output: .png, .svg, or .html, one page that needs nothing else.
+    The ending of --output chooses the format: .png, .svg, or .html, a self-contained page with the figures in a table.
     """
 
 
 def _output(function: F) -> F:
     option = click.option(
-        "-o", "--output", type=click.Path(), required=True, help="The picture: a file ending in .png, .svg or .html."
+        "-o",
+        "--output",
+        type=click.Path(),
+        required=True,
+        help="Write the picture to this file, ending in .png, .svg or .html.",
     )
     return option(function)
 
@@ -47,7 +51,7 @@ def _recordings(function: F) -> F:
 
 def _sessions(function: F) -> F:
     return click.option(
-        "--session", "sessions", multiple=True, help="Only recordings of this session; may be repeated."
+        "--session", "sessions", multiple=True, help="Use only recordings of this session; may be repeated."
     )(function)
 
 
@@ -57,17 +61,17 @@ def _window(default: int | None, text: str) -> Callable[[F], F]:
     )
 
 
-def _lag(function: F) -> F:
+def _label_delay(function: F) -> F:
     return click.option(
-        "--lag",
+        "--label-delay",
         type=click.IntRange(0, 10**9),
-        help="Compare an answer with the label of so many frames before. [default: the delay the blob states, else 0]",
+        help="Compare a prediction with the label this many frames before it. [default: what the blob states, else 0]",
     )(function)
 
 
 def _begin(model: str, output: str, options: dict[str, Any]) -> tuple[TemporalModel, dict[str, Any]]:
-    """The model, and what all pictures take of the options. What is wrong with the output is said before any work."""
-    from aether_temporal.explore.files import check_output
+    """Checks the output before any work. Returns the model and the options that all pictures share."""
+    from aether_temporal.explore.picture_file import check_output
 
     check_output(output)
     opened = open_model(model)
@@ -76,17 +80,17 @@ def _begin(model: str, output: str, options: dict[str, Any]) -> tuple[TemporalMo
 
 
 def _finish(picture: Picture, output: str, document: dict[str, Any], as_json: bool) -> None:
-    from aether_temporal.explore.files import write
+    from aether_temporal.explore.picture_file import write
 
-    strange = write(picture, output)
+    remarks = write(picture, output)
     if as_json:
         print_json({"picture": output, **document})
         return
     out = console()
     _print_table(out, picture.table)
-    for line in (*picture.lines, *strange):
+    for line in (*picture.lines, *remarks):
         out.print(line)
-    out.print(f"drawn to {output}")
+    out.print(f"wrote {output}")
 
 
 def _print_table(out: Console, rows: Sequence[Sequence[str]]) -> None:
@@ -100,22 +104,26 @@ def _print_table(out: Console, rows: Sequence[Sequence[str]]) -> None:
 @command.command("attention")
 @model_argument
 @click.argument("recording", type=click.Path())
-@click.option("--recording", "choice", metavar="NAME", help="Which recording of the file, by name or index.")
-@click.option("--query", "--frame", type=int, help="The frame whose weights are shown one by one. [default: the last]")
-@click.option("--layer", "layers", type=click.IntRange(min=0), multiple=True, help="Only this layer; may be repeated.")
-@click.option("--head", "heads", type=click.IntRange(min=0), multiple=True, help="Only this head; may be repeated.")
+@click.option("--recording", "choice", metavar="NAME", help="Name or index of the recording in the file.")
+@click.option("--query", type=int, help="Show the weights of this frame; negative from the end. [default: the last]")
+@click.option(
+    "--layer", "layers", type=click.IntRange(min=0), multiple=True, help="Draw only this layer; may be repeated."
+)
+@click.option(
+    "--head", "heads", type=click.IntRange(min=0), multiple=True, help="Draw only this head; may be repeated."
+)
 @_output
 @stream_options
 @select_option
 @format_option
 @json_option
 def attention(model: str, recording: str, output: str, as_json: bool, **options: Any) -> None:
-    """Which frames each frame of RECORDING attends to, layer by layer and head by head."""
+    """Draw which frames each frame of RECORDING attends to, by layer and head."""
     opened, common = _begin(model, output, options)
-    from aether_temporal.explore.attention import attend
-    from aether_temporal.explore.attention_picture import attention_picture
+    from aether_temporal.explore.attention_figure import attention_picture
+    from aether_temporal.explore.attention_weights import attention_of
 
-    found = attend(
+    found = attention_of(
         opened,
         open_recording(recording, recording=options["choice"], format=options["format_"]),
         query=options["query"],
@@ -127,9 +135,11 @@ def attention(model: str, recording: str, output: str, as_json: bool, **options:
 @command.command("embeddings")
 @model_argument
 @_recordings
-@click.option("--gallery-session", help="Enrol the persons from this session. [default: that of the first recording]")
+@click.option(
+    "--gallery-session", help="Enrol the identities from this session. [default: the first recording's session]"
+)
 @_sessions
-@_window(_POINT, "Frames a window, a point in the map.")
+@_window(_WINDOW, "Frames in a window, which is a point of the map.")
 @_output
 @stream_options
 @select_option
@@ -137,18 +147,18 @@ def attention(model: str, recording: str, output: str, as_json: bool, **options:
 def embeddings(
     model: str, recordings: tuple[str, ...], output: str, as_json: bool, sessions: tuple[str, ...], **options: Any
 ) -> None:
-    """A map of persons by their embeddings: principal components, gallery and probe marked.
+    """Draw a map of identities by their embeddings: principal components of a gallery, and a probe.
 
-    RECORDINGS know their person; the first may be a gallery that `aether enroll` wrote. MODEL needs an embedding.
+    Each of RECORDINGS needs an identity. The first may be a gallery that `aether enroll` wrote. MODEL needs an
+    embedding.
     """
     opened, common = _begin(model, output, options)
-    from aether_temporal.explore.embeddings import map_embeddings
-    from aether_temporal.explore.embeddings_picture import embeddings_picture
+    from aether_temporal.explore.embedding_map import embedding_picture, map_embeddings
     from aether_temporal.explore.sources import open_sources
 
     gallery = stored_gallery(recordings[0])
     if gallery is not None and options["gallery_session"] is not None:
-        raise click.UsageError("--gallery-session: expected with recordings alone, found a gallery")
+        raise click.UsageError(f"--gallery-session: expected without a gallery file, found {recordings[0]}")
     files = recordings if gallery is None else recordings[1:]
     found = map_embeddings(
         opened,
@@ -158,12 +168,21 @@ def embeddings(
         window=options["window"],
         **common,
     )
-    _finish(embeddings_picture(found), output, found.document(), as_json)
+    _finish(embedding_picture(found), output, found.document(), as_json)
 
 
 def _scored(function: F) -> F:
-    """Options of the pictures that hold a model's answers against what is true."""
-    for option in (json_option, select_option, stream_options, _output, _lag, enroll_options, _sessions, _recordings):
+    """Adds the options of the pictures that compare predictions with labels."""
+    for option in (
+        json_option,
+        select_option,
+        stream_options,
+        _output,
+        _label_delay,
+        enroll_options,
+        _sessions,
+        _recordings,
+    ):
         function = option(function)
     return model_argument(function)
 
@@ -187,7 +206,7 @@ def _score(
         open_sources(recordings, sessions),
         window=options["window"],
         gallery=enrolled(opened, options["enroll"], options["enroll_session"], **common),
-        lag=options["lag"],
+        label_delay=options["label_delay"],
         **common,
     )
     _finish(drawn(found), output, found.document(), as_json)
@@ -195,21 +214,20 @@ def _score(
 
 @command.command("confusion")
 @_scored
-@_window(None, f"Count windows of so many frames, such as {WINDOW}. [default: frames]")
+@_window(None, f"Count windows of this many frames, such as {WINDOW}. [default: count frames]")
 def confusion(**options: Any) -> None:
-    """What MODEL answers where something else is true: the confusion matrix over RECORDINGS that have labels."""
-    from aether_temporal.explore.confusion import confuse
-    from aether_temporal.explore.confusion_picture import confusion_picture
+    """Draw the confusion matrix of MODEL over RECORDINGS that have labels."""
+    from aether_temporal.explore.confusion import confusion_of, confusion_picture
 
-    _score(confuse, confusion_picture, **options)
+    _score(confusion_of, confusion_picture, **options)
 
 
 @command.command("drift")
 @_scored
-@_window(_POINT, "Frames a window, a point over time.")
+@_window(_WINDOW, "Frames in a window, which is a point in time.")
 def drift(**options: Any) -> None:
-    """How RECORDINGS change from session to session: features, gain, confidence, margin, accuracy."""
-    from aether_temporal.explore.drift import drift as find_drift
-    from aether_temporal.explore.drift_picture import drift_picture
+    """Draw how RECORDINGS differ by session: features, amplitude, confidence, margin, accuracy."""
+    from aether_temporal.explore.drift import drift_of
+    from aether_temporal.explore.drift_figure import drift_picture
 
-    _score(find_drift, drift_picture, **options)
+    _score(drift_of, drift_picture, **options)

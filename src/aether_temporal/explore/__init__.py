@@ -1,2 +1,1 @@
-"""Pictures of models and recordings: attention, embeddings, confusion, drift. Needs matplotlib (extra `plot`), no
-torch."""
+"""Pictures of models and recordings: attention, embeddings, confusion, drift. Needs matplotlib (extra `plot`)."""

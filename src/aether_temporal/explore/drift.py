@@ -1,4 +1,4 @@
-"""How a channel, and what a model makes of it, changes from session to session."""
+"""How a channel, and a model's predictions on it, change from session to session."""
 
 from __future__ import annotations
 
@@ -10,113 +10,124 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from aether_temporal._figures import time_axis
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Recording, RecordingError
 from aether_temporal.running import Gallery, Result, model_frames, model_input, run
 from aether_temporal.running.label_matching import match_subject
 
-from .sources import Remarks, no_frames, session_of
-from .style import seconds
-from .tracing import has_classes
+from .sources import Remarks, has_classifier, no_frames, session_of
 
 Floats = NDArray[np.float64]
 _TINY = 2.0**-126
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
-    """A window of `frames` frames on end: seconds from its recording's begin to its middle, gain (mean amplitude of a
-    frame), what the model says of it (mean margin; mean confidence, the largest softmax probability, or with a gallery
-    the largest cosine), and the frames answered right among those with a label."""
+class Window:
+    """Figures of `frames` consecutive frames, centred `at` seconds after their recording's begin.
+
+    amplitude: mean over frames and features. margin, confidence: means over the frames; the confidence is the largest
+    softmax probability or, with a gallery, the largest cosine. correct: predictions among the `labelled` frames.
+    """
 
     frames: int
     at: float
-    gain: float
+    amplitude: float
     margin: float
     confidence: float
-    right: int
-    known: int
+    correct: int
+    labelled: int
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """One recording of a session: its pieces, its length in seconds (or frames, where time is unknown)."""
+class RecordingWindows:
+    """The windows of one recording, and its length in seconds (or frames, where time is unknown)."""
 
     title: str
     length: float
-    pieces: tuple[Piece, ...]
+    windows: tuple[Window, ...]
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of correct predictions; None without labels."""
+        return _accuracy(self.windows)
 
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """`mean`, `spread` [F]: of each feature (after the gain is removed, where `Drift.amplitudes`), over all frames;
-    `between` [F]: standard deviation of the recordings' means. `frames` counts them all."""
+    """`mean`, `spread` [F]: mean and standard deviation of each feature over all `frames` frames, without AGC if
+    `Drift.agc_removed`. `between` [F]: standard deviation of the recordings' means."""
 
     name: str
     frames: int
     mean: Floats
     spread: Floats
     between: Floats
-    parts: tuple[Part, ...]
+    recordings: tuple[RecordingWindows, ...]
 
     def shift(self, other: Session) -> Floats:
-        """[F]: how far the means have moved since `other`, in its standard deviations over frames; nan where it has
-        none."""
-        moved = np.full(len(self.mean), np.nan)
-        np.divide(self.mean - other.mean, other.spread, out=moved, where=other.spread > 0)
-        return moved
+        """[F]: difference of the means from `other`'s, in `other.spread`; nan where that is 0."""
+        shifted = np.full(len(self.mean), np.nan)
+        np.divide(self.mean - other.mean, other.spread, out=shifted, where=other.spread > 0)
+        return shifted
 
     @property
-    def pieces(self) -> list[Piece]:
-        return [piece for part in self.parts for piece in part.pieces]
+    def windows(self) -> list[Window]:
+        return [window for recording in self.recordings for window in recording.windows]
 
-    def average(self, what: str) -> float:
-        """Of gain, margin or confidence, over all frames."""
-        pieces = self.pieces
-        return float(np.average([getattr(piece, what) for piece in pieces], weights=[p.frames for p in pieces]))
+    def average(self, what: Literal["amplitude", "margin", "confidence"]) -> float:
+        """Mean over all frames."""
+        windows = self.windows
+        return float(np.average([getattr(w, what) for w in windows], weights=[w.frames for w in windows]))
 
     @property
     def accuracy(self) -> float | None:
-        """Frames answered right; None without labels."""
-        known = sum(piece.known for piece in self.pieces)
-        return sum(piece.right for piece in self.pieces) / known if known else None
+        """Share of correct predictions; None without labels."""
+        return _accuracy(self.windows)
+
+
+def _accuracy(windows: Sequence[Window]) -> float | None:
+    labelled = sum(window.labelled for window in windows)
+    return sum(window.correct for window in windows) / labelled if labelled else None
 
 
 @dataclass(frozen=True, eq=False)
 class Drift:
-    """Sessions in the order of the recordings; the first is what the others are compared with. amplitudes: nothing is
-    negative, and each frame was divided by its mean; otherwise features are compared as they are. gain_removed: by the
-    model itself. strangers: persons that are not enrolled. answers: what confidence and margin are of; None where the
-    model has no classifier and no gallery was given, and they mean nothing."""
+    """Sessions in the order of the recordings; all are compared with the first.
+
+    unit: of times. agc_removed: no feature is negative, so each frame was divided by its mean; else features are
+    compared as they are. model_removes_agc: the model divides by the mean too. predictions: what confidence and margin
+    refer to; None, and both mean nothing, for a model without a classifier and no gallery. not_enrolled: identities.
+    """
 
     sessions: tuple[Session, ...]
     unit: str
     window: int
-    amplitudes: bool
-    gain_removed: bool
-    answers: Literal["classes", "persons"] | None
-    strangers: tuple[str, ...]
+    agc_removed: bool
+    model_removes_agc: bool
+    predictions: Literal["classes", "identities"] | None
+    not_enrolled: tuple[str, ...]
     dropped: Counter[str]
     notes: tuple[str, ...]
 
     def document(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """The figures as JSON (docs/guide/explore.md)."""
         first = self.sessions[0]
         return {
             "window": self.window,
             "unit": self.unit,
-            "answers": self.answers,
-            "gain_divided_out": self.amplitudes,
-            "unmatched_persons": list(self.strangers),
+            "predictions": self.predictions,
+            "agc_removed": self.agc_removed,
+            "unmatched_identities": list(self.not_enrolled),
             "dropped": dict(self.dropped),
             "sessions": [
                 {
                     "session": session.name,
-                    "recordings": len(session.parts),
+                    "recordings": len(session.recordings),
                     "frames": session.frames,
-                    "gain": session.average("gain"),
-                    "margin": session.average("margin") if self.answers else None,
-                    "confidence": session.average("confidence") if self.answers else None,
+                    "amplitude": session.average("amplitude"),
+                    "margin": session.average("margin") if self.predictions else None,
+                    "confidence": session.average("confidence") if self.predictions else None,
                     "accuracy": session.accuracy,
                     "shift_rms": rms(session.shift(first)),
                     "mean": session.mean.tolist(),
@@ -129,27 +140,27 @@ class Drift:
 
 
 def rms(values: Floats) -> float:
-    """Root mean square of those that are not nan; 0 of none."""
+    """Root mean square of the values that are not nan; 0 if all are."""
     there = values[~np.isnan(values)]
     return float(np.sqrt((there**2).mean())) if len(there) else 0.0
 
 
-def without_gain(frames: NDArray[np.float32]) -> tuple[Floats, Floats]:
-    """(frames divided by their mean [T, F], the means [T]); a frame without amplitude stays as it is."""
+def without_agc(frames: NDArray[np.float32]) -> tuple[Floats, Floats]:
+    """(frames divided by their mean [T, F], the means [T]). A frame whose mean is 0 stays as it is."""
     wide = frames.astype(np.float64)
-    gain = wide.mean(axis=1)
-    return wide / np.where(gain >= _TINY, gain, 1.0)[:, None], gain
+    mean = wide.mean(axis=1)
+    return wide / np.where(mean >= _TINY, mean, 1.0)[:, None], mean
 
 
 def _confidence(result: Result) -> Floats:
-    """Largest softmax probability, or largest cosine, [T]."""
+    """[T]: largest softmax probability or, with a gallery, largest cosine."""
     scores = result.scores.astype(np.float64)
     largest = scores.max(axis=1, keepdims=True)
-    sure: Floats = largest[:, 0] if result.enrolled else 1.0 / np.exp(scores - largest).sum(axis=1)
-    return sure
+    confidence: Floats = largest[:, 0] if result.enrolled else 1.0 / np.exp(scores - largest).sum(axis=1)
+    return confidence
 
 
-def drift(
+def drift_of(
     model: TemporalModel,
     recordings: Iterable[Recording],
     *,
@@ -157,89 +168,91 @@ def drift(
     gallery: Gallery | None = None,
     context: int,
     dtype: Dtype = "float32",
-    lag: int | None = None,
+    label_delay: int | None = None,
     select: Sequence[int] | None = None,
 ) -> Drift:
-    """Each recording from its beginning, as `aether run` does. RecordingError for a recording without a session, or
-    without frames, or fewer than two sessions."""
-    gathered: dict[str, _Gathered] = {}
+    """Runs the model over each recording from its beginning, as `aether run` does, and compares the sessions.
+
+    RecordingError for a recording without a session or without frames, or for fewer than two sessions.
+    """
+    sums: dict[str, _SessionSums] = {}
     remarks = Remarks()
     units: set[str] = set()
-    strangers: set[str] = set()
+    not_enrolled: set[str] = set()
     for recording in recordings:
-        session = gathered.setdefault(session_of(recording), _Gathered())
+        session = sums.setdefault(session_of(recording), _SessionSums())
         given = model_input(model, recording, select)
-        result = run(model, given, context=context, dtype=dtype, gallery=gallery, label_delay=lag)
+        result = run(model, given, context=context, dtype=dtype, gallery=gallery, label_delay=label_delay)
         if not len(result):
             raise no_frames(result.recording)
         remarks.add(result.recording, result.notes)
-        taken = model_frames(model, result.recording, select if given.recording is recording else None)
-        gain = session.add(taken)
+        amplitude = session.add(model_frames(model, result.recording, select if given.recording is recording else None))
         if gallery is not None and recording.subject and match_subject(gallery.names, recording.subject) is None:
-            strangers.add(recording.subject)
-        time, unit, step = seconds(result.recording)
+            not_enrolled.add(recording.subject)
+        time, unit, step = time_axis(result.recording.timestamps, result.recording.frame_rate, len(result))
         units.add(unit)
-        sure = _confidence(result)
-        truth = np.full(len(result), -1) if result.labels is None else result.labels
-        pieces = []
-        for begin in range(0, len(result), window):
-            part = slice(begin, begin + window)
-            pieces.append(
-                Piece(
-                    frames=len(time[part]),
-                    at=float(time[part].mean()),
-                    gain=float(gain[part].mean()),
-                    margin=float(result.margins[part].mean()),
-                    confidence=float(sure[part].mean()),
-                    right=int(((result.predictions == truth) & (truth >= 0))[part].sum()),
-                    known=int((truth[part] >= 0).sum()),
-                )
-            )
-        session.parts.append(Part(recording.title, float(time[-1]) + step, tuple(pieces)))
-    if len(gathered) < 2:
-        raise RecordingError(
-            f"session: expected recordings of at least two sessions, found {', '.join(gathered)} alone"
-        )
+        windows = _windows(result, time, amplitude, window)
+        session.recordings.append(RecordingWindows(recording.title, float(time[-1]) + step, windows))
+    if len(sums) < 2:
+        raise RecordingError(f"session: expected recordings of at least two sessions, found {', '.join(sums)} alone")
     unit = "seconds" if units == {"seconds"} else "frames" if units == {"frames"} else "seconds or frames"
-    removed = model.settings is not None and model.settings.gain == "mean"
-    amplitudes = all(g.positive for g in gathered.values())
-    sessions = tuple(g.session(name, amplitudes) for name, g in gathered.items())
-    answers: Literal["classes", "persons"] | None = "persons" if gallery is not None else "classes"
-    if gallery is None and not has_classes(model):
-        answers = None
+    agc_removed = all(each.positive for each in sums.values())
+    predictions: Literal["classes", "identities"] | None = "identities" if gallery is not None else "classes"
+    if gallery is None and not has_classifier(model):
+        predictions = None
     return Drift(
-        sessions=sessions,
+        sessions=tuple(each.session(name, agc_removed) for name, each in sums.items()),
         unit=unit,
         window=window,
-        amplitudes=amplitudes,
-        gain_removed=removed,
-        answers=answers,
-        strangers=tuple(sorted(strangers)),
+        agc_removed=agc_removed,
+        model_removes_agc=model.settings is not None and model.settings.gain == "mean",
+        predictions=predictions,
+        not_enrolled=tuple(sorted(not_enrolled)),
         dropped=remarks.dropped,
         notes=remarks.notes(),
     )
 
 
-class _Gathered:
-    """Sums over a session's frames, a recording at a time; with and without the gain, since only the last frame says
-    whether all are amplitudes."""
+def _windows(result: Result, time: Floats, amplitude: Floats, length: int) -> tuple[Window, ...]:
+    confidence = _confidence(result)
+    labels = np.full(len(result), -1) if result.labels is None else result.labels
+    correct = (result.predictions == labels) & (labels >= 0)
+    windows = []
+    for begin in range(0, len(result), length):
+        part = slice(begin, begin + length)
+        windows.append(
+            Window(
+                frames=len(time[part]),
+                at=float(time[part].mean()),
+                amplitude=float(amplitude[part].mean()),
+                margin=float(result.margins[part].mean()),
+                confidence=float(confidence[part].mean()),
+                correct=int(correct[part].sum()),
+                labelled=int((labels[part] >= 0).sum()),
+            )
+        )
+    return tuple(windows)
+
+
+class _SessionSums:
+    """Moments of a session's frames, with and without AGC: only the last frame tells whether all are amplitudes."""
 
     def __init__(self) -> None:
-        self.parts: list[Part] = []
+        self.recordings: list[RecordingWindows] = []
         self.positive = True
-        self._plain, self._shapes = _Moments(), _Moments()
+        self._as_they_are, self._without_agc = _Moments(), _Moments()
 
-    def add(self, taken: NDArray[np.float32]) -> Floats:
-        """The frames' gain."""
-        frames, gain = without_gain(taken)
-        self.positive = self.positive and not bool((taken < 0).any())
-        self._plain.add(taken.astype(np.float64))
-        self._shapes.add(frames)
-        return gain
+    def add(self, frames: NDArray[np.float32]) -> Floats:
+        """Adds a recording's frames [T, F]. Returns the mean of each frame [T]."""
+        shapes, mean = without_agc(frames)
+        self.positive = self.positive and not bool((frames < 0).any())
+        self._as_they_are.add(frames.astype(np.float64))
+        self._without_agc.add(shapes)
+        return mean
 
-    def session(self, name: str, amplitudes: bool) -> Session:
-        moments = self._shapes if amplitudes else self._plain
-        return Session(name, sum(moments.counts), *moments.total(), tuple(self.parts))
+    def session(self, name: str, agc_removed: bool) -> Session:
+        moments = self._without_agc if agc_removed else self._as_they_are
+        return Session(name, sum(moments.counts), *moments.total(), tuple(self.recordings))
 
 
 class _Moments:
@@ -247,18 +260,18 @@ class _Moments:
 
     def __init__(self) -> None:
         self.means: list[Floats] = []
-        self.squares: list[Floats] = []
+        self.variances: list[Floats] = []
         self.counts: list[int] = []
 
     def add(self, frames: Floats) -> None:
         self.means.append(frames.mean(axis=0))
-        self.squares.append(frames.var(axis=0))
+        self.variances.append(frames.var(axis=0))
         self.counts.append(len(frames))
 
     def total(self) -> tuple[Floats, Floats, Floats]:
-        """Mean, standard deviation over frames, and of the recordings' means."""
+        """Mean and standard deviation over all frames, and standard deviation of the recordings' means."""
         weight = np.array(self.counts)[:, None] / sum(self.counts)
         means = np.stack(self.means)
         mean = (means * weight).sum(axis=0)
-        variance = ((np.stack(self.squares) + (means - mean) ** 2) * weight).sum(axis=0)
+        variance = ((np.stack(self.variances) + (means - mean) ** 2) * weight).sum(axis=0)
         return mean, np.sqrt(variance), means.std(axis=0)

@@ -1,4 +1,4 @@
-"""The recordings that a picture is made of, and what is to be said of them."""
+"""Opens the recordings of a picture, and collects what its text says about them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from aether_temporal.model import TemporalModel
 from aether_temporal.recordings import Recording, RecordingError, RecordingSelectionError, describe
 from aether_temporal.recordings.manifest import open_all
 
 
 def open_sources(paths: Sequence[str], sessions: Sequence[str] = ()) -> Iterator[Recording]:
-    """Every recording of the files (of any format, or tables that name some), one at a time; with `sessions`, only
-    theirs. RecordingError and its kinds: a file that is given twice; RecordingSelectionError when not one is left."""
+    """Yields every recording of the files, one at a time; with `sessions`, only theirs. A file has any of the formats,
+    or is a table that names recordings.
+
+    RecordingError: a file is given twice or cannot be read. RecordingSelectionError: no recording is left.
+    """
     files: set[Path] = set()
     for path in paths:
         file = Path(path).resolve()
@@ -32,38 +36,43 @@ def open_sources(paths: Sequence[str], sessions: Sequence[str] = ()) -> Iterator
     if not count:
         found = ", ".join(sorted(seen)) or "none"
         raise RecordingSelectionError(
-            f"{', '.join(paths)}: session: expected one of those there are ({found}), found none of them"
+            f"{', '.join(paths)}: session: expected one of {found}, found {', '.join(sessions) or 'none'}"
         )
 
 
 def session_of(recording: Recording) -> str:
-    """Its session. RecordingError where the file does not say, with what to do."""
+    """The recording's session. RecordingError if the file states none."""
     if not recording.session:
         raise RecordingError(
-            f"{recording.title}: session: expected recordings that know their session (rec_session, or a table with a "
-            "column session), found none"
+            f"{recording.title}: session: expected a session for each recording, found none; add rec_session to the "
+            "file, or name the recording in a table with a column session"
         )
     return recording.session
 
 
-def person_of(recording: Recording) -> str:
-    """Its person. RecordingError where the file does not say, with what to do."""
+def identity_of(recording: Recording) -> str:
+    """Whom the recording shows. RecordingError if the file does not say."""
     if not recording.subject:
         raise RecordingError(
-            f"{recording.title}: person: expected recordings that know their person (rec_person, or a table with a "
-            "column person), found none"
+            f"{recording.title}: subject: expected a subject for each recording, found none; add rec_person to the "
+            "file, or name the recording in a table with a column subject"
         )
     return recording.subject
 
 
 def no_frames(recording: Recording) -> RecordingError:
-    """What to raise where a picture needs frames of a recording that has none left."""
+    """The error for a recording from which no usable frame is left."""
     why = f"; dropped: {describe(recording.dropped)}" if any(recording.dropped.values()) else ""
     return RecordingError(f"{recording.title}: expected frames that a model can take, found none{why}")
 
 
+def has_classifier(model: TemporalModel) -> bool:
+    """Whether the logits mean anything. Every blob has a classifier; that of a re-identification model may be zero."""
+    return bool(model.arrays()["classifier"].any())
+
+
 class Remarks:
-    """What was dropped of many recordings, and their notes: those that differ in their figures alone are one."""
+    """Counts what was dropped from many recordings, and merges notes that differ only in their numbers."""
 
     def __init__(self) -> None:
         self.dropped: Counter[str] = Counter()
@@ -71,17 +80,17 @@ class Remarks:
         self._notes: dict[str, list[tuple[str, str]]] = {}
 
     def add(self, recording: Recording, notes: Iterable[str]) -> None:
-        """The recording as it was taken, and the notes that go with it."""
+        """Adds a recording and the notes about it."""
         self._recordings += 1
         self.dropped.update(recording.dropped)
         for note in dict.fromkeys(notes):
             self._notes.setdefault(re.sub(r"\d+(\.\d+)?", "0", note), []).append((recording.title, note))
 
     def notes(self) -> tuple[str, ...]:
-        """In the order of their coming: as they are where they hold of all, else with how many have one like it."""
-        return tuple(self._told(found) for found in self._notes.values())
+        """The notes in order of appearance; each names the recordings it applies to unless it applies to all."""
+        return tuple(self._attributed(found) for found in self._notes.values())
 
-    def _told(self, found: list[tuple[str, str]]) -> str:
+    def _attributed(self, found: list[tuple[str, str]]) -> str:
         title, note = found[0]
         if len(found) == self._recordings and all(other == note for _, other in found):
             return note
@@ -91,10 +100,15 @@ class Remarks:
 
 
 def dropped_line(dropped: Counter[str]) -> list[str]:
-    """What to say of what was dropped, if anything was."""
-    return [f"Dropped, since it could not be trusted: {describe(dropped)}."] if any(dropped.values()) else []
+    """One line about dropped frames, or none."""
+    return [f"Dropped as unusable: {describe(dropped)}."] if any(dropped.values()) else []
 
 
 def counted(count: int, what: str) -> str:
     """'1 recording', '2 recordings'."""
     return f"{count} {what}" + "s" * (count != 1)
+
+
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """'a, b, c, …'"""
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

@@ -1,4 +1,4 @@
-"""Attention over a recording as a picture: a map for each layer and head, and the chosen query's own weights."""
+"""The picture of attention over a recording: a map for each layer and head, and the weights of the chosen query."""
 
 from __future__ import annotations
 
@@ -11,66 +11,78 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aether_temporal._figures import (
+    COLOURS,
+    GREY,
+    colour,
+    new_figure,
+    plain,
+    runs_of_equal,
+    stacked,
+    text,
+    time_axis,
+    tinted,
+)
 from aether_temporal.errors import InvalidArgumentError
 
-from .attention import Attention, Stretch
-from .files import Picture
+from .attention_weights import Attention, Segment
+from .picture_file import Picture
 from .sources import dropped_line
-from .style import COLOURS, GREY, MAP, colour, new_figure, plain, seconds, stacked, stretches, text
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
 _PANELS = 12
-"""Maps of single heads at most; of more heads their mean is drawn."""
-_LEAST = 1e-4
-"""Weights below are drawn as this one; what is not looked at stays white."""
+"""Up to this many maps, each head has its own; of more, the mean over heads is drawn."""
+_LEAST, _MOST = 1e-3, 0.3
+"""Weights outside this range are drawn like its ends. What a query does not see stays white."""
+_QUERY = COLOURS[5]
 _TOKEN, _BLOCK = COLOURS[0], COLOURS[1]
 
 
 def attention_picture(
     found: Attention, layers: Sequence[int] | None = None, heads: Sequence[int] | None = None
 ) -> Picture:
-    """layers, heads: which ones (None: all layers; each head, or the mean where that were too many maps).
+    """layers, heads: which ones to draw. None: all layers; each head, or the mean over heads if there are too many.
 
-    InvalidArgumentError for one that is not there.
+    InvalidArgumentError for an index out of range.
     """
     shown = _chosen("layer", layers, found.layers)
     each = _chosen("head", heads, found.heads)
     mean = heads is None and len(shown) * len(each) > _PANELS
-    columns: list[tuple[str, list[int]]] = [("mean of heads", each)] if mean else [(f"head {h}", [h]) for h in each]
-    time, unit, step = seconds(found.recording)
+    columns: list[tuple[str, list[int]]] = [("mean over heads", each)] if mean else [(f"head {h}", [h]) for h in each]
+    time, unit, step = time_axis(found.recording.timestamps, found.recording.frame_rate, found.frames)
     back = _Distance.of(found, time, unit)
     width = max(11.0, 1.0 + 3.6 * len(columns))
     figure = new_figure(width, 0.9 + 2.3 * len(shown) + 0.5 + 2.4 * len(shown))
     top, bottom = stacked(figure, 0.5 + 2.3 * len(shown), 0.4 + 2.4 * len(shown))
-    strip = 0.02 if found.answers is None and found.truth is None else 0.16
+    strip = 0.02 if found.predictions is None and found.labels is None else 0.16
     ratios = [strip] + [1.0] * len(shown)
     grid = top.subplots(len(shown) + 1, len(columns), sharex=True, squeeze=False, height_ratios=ratios)
     maps = [_maps(found, layer, members) for layer in shown for _, members in columns]
     drawn: Any = None
     unnamed: set[int] = set()
-    largest = max(float(values.max()) for parts in maps for values in parts)
     for place, (title, _) in zip(grid[0], columns, strict=True):
         unnamed |= _strip(place, found, np.append(time, time[-1] + step), title, (width - 2.0) / len(columns))
     for place, parts, index in zip(grid[1:].flat, maps, range(len(maps)), strict=True):
-        drawn = _map(place, found, parts, time, step, back, largest)
+        drawn = _map(place, found, parts, time, step, back)
         row, column = divmod(index, len(columns))
         label = f"layer {shown[row]}\n{back.unit} back" if column == 0 else ""
         plain(place, "", unit if row == len(shown) - 1 else "", label)
-    top.colorbar(drawn, ax=list(grid[1:].flat), label="weight of a frame", shrink=0.9, pad=0.01, extend="min")
-    top.suptitle(f"{text(_title(found))}: how far back each frame looks", fontsize=11, x=0.01, ha="left")
+    top.colorbar(drawn, ax=list(grid[1:].flat), label="weight of a frame", shrink=0.9, pad=0.01, extend="both")
+    top.suptitle(f"{text(_title(found))}: attention weights by time and distance", fontsize=11, x=0.01, ha="left")
     _legend(top, found, unnamed)
     rows = bottom.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     for place, layer in zip(rows, shown, strict=True):
         _query(place, found, layer, each, back, last=layer == shown[-1])
     rows[0].legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0.0, 0.98), ncols=2, borderpad=0)
-    answer = "" if found.answer is None else f"; the model answers “{text(found.answer)}”"
-    which = "head " + ", ".join(map(str, each)) if len(each) < found.heads else "mean of heads"
-    at = f"{time[found.query]:.2f} s" if unit == "seconds" else "in all of the recording"
+    prediction = "" if found.prediction is None else f"; prediction: {text(found.prediction)}"
+    which = "head " + ", ".join(map(str, each)) if len(each) < found.heads else "mean over heads"
+    at = f" at {time[found.query]:.2f} s" if unit == "seconds" else ""
     bottom.suptitle(
-        f"What frame {found.query} ({at}) looks at, {which}{answer}",
+        f"Attention weights of frame {found.query}{at} ({which}){prediction}",
         fontsize=11,
         x=0.01,
         ha="left",
@@ -90,13 +102,13 @@ def _title(found: Attention) -> str:
 
 
 def _maps(found: Attention, layer: int, heads: list[int]) -> list[NDArray[np.float64]]:
-    return [stretch.maps[layer].heads[heads].mean(axis=0) for stretch in found.stretches]
+    return [segment.maps[layer].heads[heads].mean(axis=0) for segment in found.segments]
 
 
 @dataclass(frozen=True)
 class _Distance:
-    """How far frames lie from one another, where that is a time: `time` of each, `step` from one to the next, in
-    `unit`; where they come in bursts (or there is but one), in frames."""
+    """How distances between frames are drawn: `time` of each frame and the `step` between two, in `unit`. The unit is
+    a time only if the frames come evenly, else frames."""
 
     time: NDArray[np.float64]
     step: float
@@ -104,17 +116,17 @@ class _Distance:
 
     @classmethod
     def of(cls, found: Attention, time: NDArray[np.float64], unit: str) -> _Distance:
-        steps = np.concatenate([np.diff(time[part.begin : part.end]) for part in found.stretches])
+        steps = np.concatenate([np.diff(time[part.begin : part.end]) for part in found.segments])
         if len(steps) and np.abs(steps - steps.mean()).max() < 0.2 * steps.mean():
             return cls(time, float(steps.mean()), unit)
         return cls(np.arange(len(time), dtype=np.float64), 1.0, "frames")
 
 
-def _time_edges(stretch: Stretch, time: NDArray[np.float64], step: float) -> NDArray[np.float64]:
-    """When the columns of a stretch begin, and when the last one ends."""
-    inside = time[stretch.begin : stretch.end]
+def _time_edges(segment: Segment, time: NDArray[np.float64], step: float) -> NDArray[np.float64]:
+    """When the columns of a segment's maps begin, and when the last one ends."""
+    inside = time[segment.begin : segment.end]
     last = float(inside[-1] - inside[0]) / (len(inside) - 1) if len(inside) > 1 else step
-    return np.append(inside[stretch.edges[:-1]], inside[-1] + last)
+    return np.append(inside[segment.edges[:-1]], inside[-1] + last)
 
 
 def _map(
@@ -124,34 +136,37 @@ def _map(
     time: NDArray[np.float64],
     step: float,
     back: _Distance,
-    largest: float,
 ) -> Any:
     from matplotlib.colors import LogNorm
 
-    norm, drawn = LogNorm(_LEAST, max(largest, 10 * _LEAST)), None
-    for stretch, values in zip(found.stretches, parts, strict=True):
-        rows = np.arange(values.shape[0] + 1) * stretch.frames_a_row * back.step
-        clipped = np.ma.masked_where(values <= 0, np.maximum(values, _LEAST))
-        drawn = axes.pcolormesh(_time_edges(stretch, time, step), rows, clipped, norm=norm, cmap=MAP, rasterized=True)
-    axes.axvline(time[found.query], color=COLOURS[5], lw=0.8)
+    norm, drawn = LogNorm(_LEAST, _MOST), None
+    for segment, values in zip(found.segments, parts, strict=True):
+        rows = np.arange(values.shape[0] + 1) * segment.frames_per_row * back.step
+        seen = np.ma.masked_where(values <= 0, values)
+        drawn = axes.pcolormesh(
+            _time_edges(segment, time, step), rows, clipped, norm=norm, cmap=tinted(), rasterized=True
+        )
+    axes.axvline(time[found.query], color=_QUERY, lw=1.2)
     axes.set_xlim(time[0], time[-1] + step)
     axes.set_ylim(0, _farthest(found) * back.step)
     return drawn
 
 
 def _farthest(found: Attention) -> int:
-    """Frames back to the last one that anything looks at."""
+    """Distance of the farthest frame with a weight, in frames."""
     return max(
-        (int(np.flatnonzero(layer.heads.max(axis=(0, 2))).max()) + 1) * stretch.frames_a_row
-        for stretch in found.stretches
-        for layer in stretch.maps
+        (int(np.flatnonzero(layer.heads.max(axis=(0, 2))).max()) + 1) * segment.frames_per_row
+        for segment in found.segments
+        for layer in segment.maps
     )
 
 
 def _strip(axes: Axes, found: Attention, edges: NDArray[np.float64], title: str, inches: float) -> set[int]:
-    """Truth where it is known, else the model's answers, as coloured stretches between `edges` [T + 1]; their names
-    where there is room in a strip of so many inches. What has its name nowhere."""
-    values = found.answers if found.truth is None else found.truth
+    """Draws the labels, or predictions if there are no labels, as coloured spans between `edges` [T + 1].
+
+    A span has its class's name if the strip of this many inches has room for it. Returns the classes without a name.
+    """
+    values = found.predictions if found.labels is None else found.labels
     plain(axes, title)
     axes.set_ylim(0, 1)
     axes.tick_params(length=0, labelbottom=False)
@@ -159,9 +174,9 @@ def _strip(axes: Axes, found: Attention, edges: NDArray[np.float64], title: str,
     axes.set_yticks([])
     if values is None:
         return set()
-    axes.set_yticks([0.5], ["answer" if found.truth is None else "truth"], fontsize=7)
+    axes.set_yticks([0.5], ["prediction" if found.labels is None else "label"], fontsize=7)
     named: set[int] = set()
-    for start, stop, value in stretches(values):
+    for start, stop, value in runs_of_equal(values):
         if value < 0:
             continue
         left, right = edges[start], edges[stop]
@@ -174,14 +189,16 @@ def _strip(axes: Axes, found: Attention, edges: NDArray[np.float64], title: str,
 
 
 def _legend(part: SubFigure, found: Attention, unnamed: set[int]) -> None:
-    """The colours that have no name in a strip. Beyond eight they would repeat, and say nothing."""
+    """Names the line of the chosen frame, and the colours without a name in a strip (unless colours repeat)."""
+    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    if 0 < len(unnamed) <= len(COLOURS):
-        patches = [
+    handles: list[Artist] = [Line2D([], [], color=_QUERY, lw=1.2, label=f"frame {found.query}")]
+    if len(unnamed) <= len(COLOURS):
+        handles += [
             Patch(color=colour(value), alpha=0.55, label=_short(found.names[value])) for value in sorted(unnamed)
         ]
-        part.legend(handles=patches, loc="outside upper right", ncols=len(patches), frameon=False, fontsize=8)
+    part.legend(handles=handles, loc="outside upper right", ncols=len(handles), frameon=False, fontsize=8)
 
 
 def _short(name: str) -> str:
@@ -189,17 +206,17 @@ def _short(name: str) -> str:
 
 
 def _query(axes: Axes, found: Attention, layer: int, heads: list[int], back: _Distance, last: bool) -> None:
-    """Weights of frames as bars, of block means as spans over the frames they are the mean of."""
-    weights, stretch = found.weights(layer)
-    size = stretch.attending[layer].pattern.block_size
+    """Draws the weights of frames as bars, and those of block means as spans over their frames."""
+    weights, segment = found.weights(layer)
+    size = segment.layers[layer].config.block_size
     time, step = back.time, back.step
     tokens, blocks = weights.of_tokens[heads, 0].mean(axis=0), weights.of_blocks[heads, 0].mean(axis=0)
     seen = tokens > 0
-    frames = weights.tokens[seen] + stretch.begin
+    frames = weights.tokens[seen] + segment.begin
     now, label = time[found.query], f"block means, {size} frames each"
     for block, weight in zip(weights.blocks, blocks, strict=True):
         if weight > 0:
-            first = int(block) * size + stretch.begin
+            first = int(block) * size + segment.begin
             left, right = time[first] - now, time[first + size - 1] + step - now
             axes.fill_between([left, right], [weight, weight], color=_BLOCK, alpha=0.35, lw=0, label=label)
             axes.plot([left, left, right, right], [0, weight, weight, 0], color=_BLOCK, lw=1)
@@ -216,22 +233,22 @@ def _query(axes: Axes, found: Attention, layer: int, heads: list[int], back: _Di
 
 
 def _lines(found: Attention) -> list[str]:
-    beyond = [float(np.mean([s.maps[layer].beyond.mean() for s in found.stretches])) for layer in range(found.layers)]
+    beyond = [float(np.mean([s.maps[layer].beyond.mean() for s in found.segments])) for layer in range(found.layers)]
     lines = [
-        "Softmax weights of the model's own attention. In the maps a block mean's weight is shared out equally among "
-        "its frames; below, it is drawn over the frames it is the mean of. A layer looks at what the layer before made "
-        "of the frames, not at the frames themselves.",
-        f"Computed in binary64; what the model gives by them differs from the core's by {found.difference:.1e} of the "
-        "largest.",
+        "Softmax weights of the model's attention. In the maps, the weight of a block mean is divided equally among "
+        "its frames; below, it is drawn over its frames. A layer after the first attends to the output of the layer "
+        "before, not to the frames themselves.",
+        f"Applied to the values, the weights give the core's own attention output to within {found.difference:.1e} of "
+        "the largest.",
     ]
     if max(beyond) > 0:
-        told = ", ".join(f"layer {layer}: {share:.1%}" for layer, share in enumerate(beyond))
-        lines.append(f"Not in the maps, since they lie farther back: global frames, on average {told}.")
+        shares = ", ".join(f"layer {layer}: {share:.1%}" for layer, share in enumerate(beyond))
+        lines.append(f"Not in the maps: the mean weight of global frames farther back ({shares}).")
     return [*lines, *dropped_line(Counter(found.recording.dropped)), *found.notes]
 
 
 def _table(found: Attention) -> list[list[str]]:
-    """The chosen query by layer and head: where the weight goes."""
+    """Where the chosen query's weight goes, by layer and head."""
     rows = [["layer, head", "frames", "block means", "mean distance, frames", "largest weight of a frame"]]
     for layer in range(found.layers):
         weights, _ = found.weights(layer)

@@ -1,0 +1,141 @@
+"""What the pictures of all commands share: colours, plain axes, axes of time, reproducible files. Needs matplotlib
+(extra `plot`) only when something is drawn."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure, SubFigure
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#6B4C9A", "#8C6D31")
+"""Okabe and Ito's palette without black and yellow, and two more: colour-blind people can tell them apart."""
+
+SHARES = "Blues"
+"""Colour map of shares and weights: the darker, the larger."""
+
+GREY = "0.45"
+MISSING = "drawing needs matplotlib, which is not installed: pip install 'aether-temporal[plot]'"
+
+
+def can_draw() -> bool:
+    """Whether matplotlib is installed."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def colour(index: int) -> str:
+    """The colour of a class, subject or session, the same in every picture; colours repeat after eight."""
+    return COLOURS[index % len(COLOURS)]
+
+
+def tinted(least: float = 0.15) -> Colormap:
+    """`SHARES` without its lightest part, so that a small value differs from the white of a missing one."""
+    import matplotlib
+    from matplotlib.colors import ListedColormap
+
+    return ListedColormap(matplotlib.colormaps[SHARES](np.linspace(least, 1.0, 256)))
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of this size in inches. It does not use pyplot: no window opens, and no global state changes."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def row_of_axes(columns: int, width: float = 4.0, height: float = 3.8) -> tuple[Figure, list[Axes]]:
+    """A figure of one row of axes, each `width` by `height` inches."""
+    figure = new_figure(max(1, columns) * width, height)
+    axes = [figure.add_subplot(1, columns, index + 1) for index in range(columns)]
+    for place in axes:
+        place.set_prop_cycle(color=COLOURS)
+    return figure, axes
+
+
+def stacked(figure: Figure, *heights: float) -> list[SubFigure]:
+    """Parts of a figure, one above the other, with these relative heights."""
+    return list(figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0])
+
+
+def plain(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
+    """Sets the title and the labels, and removes the box around the axes."""
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_xlabel(x, fontsize=9)
+    axes.set_ylabel(y, fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def text(name: str) -> str:
+    """A name from a file or blob as plain text, without formulas or control characters."""
+    return printable(name).replace("$", r"\$")
+
+
+def printable(words: str) -> str:
+    """The words with a replacement character for each character that cannot be printed."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in words)
+
+
+def time_axis(
+    timestamps: NDArray[np.float64] | None, frame_rate: float | None, frames: int
+) -> tuple[NDArray[np.float64], str, float]:
+    """Time of each frame since the first one [frames], its unit ("seconds" or "frames"), and the mean step.
+
+    Uses the timestamps if they never go back, else the frame rate, else the frame's index.
+    """
+    if timestamps is not None and frames > 1 and timestamps[-1] > timestamps[0] and (np.diff(timestamps) >= 0).all():
+        return timestamps - timestamps[0], "seconds", float(timestamps[-1] - timestamps[0]) / (frames - 1)
+    index = np.arange(frames, dtype=np.float64)
+    return (index / frame_rate, "seconds", 1 / frame_rate) if frame_rate else (index, "frames", 1.0)
+
+
+def runs_of_equal(values: NDArray[np.int64]) -> list[tuple[int, int, int]]:
+    """(start, stop, value) of each run of equal values."""
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(values)) + 1])
+    stops = np.append(starts[1:], len(values))
+    return [(int(a), int(b), int(values[a])) for a, b in zip(starts, stops, strict=True)]
+
+
+def file_bytes(figure: Figure, kind: str, dpi: int = 130) -> bytes:
+    """The figure as a file of this kind ("png", "svg", "pdf", …) on white; the same figure gives the same bytes.
+
+    ValueError for a kind that matplotlib cannot write.
+    """
+    import matplotlib
+
+    _settle_layout(figure)
+    buffer = io.BytesIO()
+    metadata: dict[str, None] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}.get(kind, {})
+    with matplotlib.rc_context({"svg.hashsalt": "aether", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format=kind, dpi=dpi, facecolor="white", metadata=metadata or None)
+    return _with_numbered_clips(buffer.getvalue()) if kind == "svg" else buffer.getvalue()
+
+
+def _settle_layout(figure: Figure) -> None:
+    """Lays the figure out once and rounds all places: the solver's last digits vary from call to call."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for part in figure.subfigs:
+        part.bbox_relative.set_points(np.round(part.bbox_relative.get_points(), 4))
+    for place in figure.axes:
+        place.set_position(np.round(place.get_position().bounds, 4).tolist())
+    for title in [title for part in (figure, *figure.subfigs) for title in part.texts]:
+        x, y = title.get_position()
+        title.set_position((round(x, 4), round(y, 4)))
+
+
+def _with_numbered_clips(svg: bytes) -> bytes:
+    """The SVG with its clip paths numbered: matplotlib derives their names from memory addresses."""
+    found = dict.fromkeys(re.findall(rb"url\(#(p[0-9a-f]{10})\)", svg))
+    names = {name: b"clip%d" % number for number, name in enumerate(found)}
+    return re.sub(
+        rb'(url\(#|id=")(p[0-9a-f]{10})(\)|")', lambda match: match[1] + names.get(match[2], match[2]) + match[3], svg
+    )
