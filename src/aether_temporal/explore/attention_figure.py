@@ -143,9 +143,8 @@ def _map(
     for segment, values in zip(found.segments, parts, strict=True):
         rows = np.arange(values.shape[0] + 1) * segment.frames_per_row * back.step
         seen = np.ma.masked_where(values <= 0, values)
-        drawn = axes.pcolormesh(
-            _time_edges(segment, time, step), rows, clipped, norm=norm, cmap=tinted(), rasterized=True
-        )
+        edges = _time_edges(segment, time, step)
+        drawn = axes.pcolormesh(edges, rows, seen, norm=norm, cmap=tinted(), rasterized=True)
     axes.axvline(time[found.query], color=_QUERY, lw=1.2)
     axes.set_xlim(time[0], time[-1] + step)
     axes.set_ylim(0, _farthest(found) * back.step)
