@@ -1,5 +1,5 @@
-"""A small task that a kernel can fail: persons by their profile, each frame of which is mostly noise. Two frames tell
-next to nothing, many tell the person."""
+"""A small task that a kernel can fail: identities by their profile, each frame of which is mostly noise. Two frames
+tell next to nothing, many tell the identity."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ def with_pattern(pattern: PatternSettings, config: GateConfig = SMALL) -> GateCo
     return dataclasses.replace(config, pattern=pattern)
 
 
-def save_task(folder: Path, *, persons: int = PERSONS, sessions: int = 2) -> Path:
-    """Recordings of `persons` in `sessions` captures, gains that jump and all."""
+def save_task(folder: Path, *, identities: int = PERSONS, sessions: int = 2) -> Path:
+    """Recordings of `identities` in `sessions` captures, gains that jump and all."""
     rng = np.random.default_rng(5)
-    profiles = np.exp(0.4 * rng.standard_normal((persons, 1, 1, WIDTH)))
-    frames = profiles * np.exp(0.6 * rng.standard_normal((persons, sessions, FRAMES, WIDTH)))
-    frames *= 20 * np.exp(0.3 * rng.standard_normal((persons, sessions, FRAMES, 1)))
-    count = persons * sessions
+    profiles = np.exp(0.4 * rng.standard_normal((identities, 1, 1, WIDTH)))
+    frames = profiles * np.exp(0.6 * rng.standard_normal((identities, sessions, FRAMES, WIDTH)))
+    frames *= 20 * np.exp(0.3 * rng.standard_normal((identities, sessions, FRAMES, 1)))
+    count = identities * sessions
     path = folder / "task.npz"
     np.savez(
         path,
         amp=frames.reshape(-1, WIDTH).astype(np.float32),
         rec_name=np.array([f"p{i // sessions}-{i % sessions}" for i in range(count)]),
-        rec_person=np.repeat(np.arange(persons), sessions),
-        rec_session=np.tile(np.arange(sessions), persons),
+        rec_person=np.repeat(np.arange(identities), sessions),
+        rec_session=np.tile(np.arange(sessions), identities),
         rec_offset=np.arange(count + 1) * FRAMES,
         rate_hz=50.0,
     )

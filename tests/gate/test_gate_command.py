@@ -234,7 +234,7 @@ def test_the_documented_configuration_is_the_default(tmp_path: Path) -> None:
     written = tomllib.loads(path.read_text())
     for name, value in dataclasses.asdict(GateConfig()).items():
         missing = set(value) - set(written[name]) if isinstance(value, dict) else {name} - set(written)
-        assert missing <= {"averaging"}, name  # a running average that gates do not ask
+        assert missing <= {"ema_rate"}, name  # a running average that gates do not ask
 
 
 def test_no_limit_is_spelled_all(tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_what_recordings_cannot_answer_is_refused_before_anything_is_written(
         (
             "held_out = 12",
             "held_out = 23",
-            "task.npz: held_out: expected 2 to 22 of the 24 persons there are, found 23",
+            "task.npz: held_out: expected 2 to 22 of the 24 identities there are, found 23",
         ),
         ("window = 48", "window = 145", "frames: expected at least 145, one window, found 144"),
     ):
@@ -276,28 +276,28 @@ def test_damaged_or_unfit_recordings_are_named(tmp_path: Path, data: Path, setti
     whole = np.load(data)
     probe = whole["rec_session"].copy()
     probe[1] = 0
-    assert "noprobe.npz: person 0: expected a probe capture too" in refused("noprobe.npz", rec_session=probe)
+    assert "noprobe.npz: subject 0: expected a probe capture too" in refused("noprobe.npz", rec_session=probe)
     frames = whole["rec_offset"][6]
     cut = {name: whole[name][:6] for name in ("rec_name", "rec_person", "rec_session")}
     three = refused("three.npz", amp=whole["amp"][:frames], rec_offset=whole["rec_offset"][:7], **cut)
-    assert "three.npz: person: expected at least four, two to train on and two to ask about, found 3" in three
-    for person in (0, 12):  # of any one person, whether the first seed trains on it or not
+    assert "three.npz: subject: expected at least four, two to train on and two to ask about, found 3" in three
+    for identity in (0, 12):  # of any one identity, whether the first seed trains on it or not
         wild = whole["amp"].copy()
-        frames = wild[288 * person : 288 * (person + 1)]
+        frames = wild[288 * identity : 288 * (identity + 1)]
         frames[::7] = 0
         frames[::7, :3] = 1e25, -1e25, 1e-20
-        assert f"wild{person}.npz: frames: expected " in refused(f"wild{person}.npz", amp=wild)
+        assert f"wild{identity}.npz: frames: expected " in refused(f"wild{identity}.npz", amp=wild)
     nan = whole["amp"].copy()
     nan[700, 3] = np.nan
     assert "nan.npz" in refused("nan.npz", amp=nan)
-    assert "person: expected one, to tell apart, found none" in refused("nobody.npz", rec_person=None)
+    assert "subject: expected one, to tell apart, found none" in refused("nobody.npz", rec_person=None)
     assert "session: expected at least two" in refused("once.npz", rec_session=np.zeros(48, dtype=int))
 
 
 def test_a_training_that_leaves_finite_numbers_is_told_and_gives_no_verdict(
     tmp_path: Path, data: Path, settings: Path
 ) -> None:
-    wild = "[contrast]\nlearning_rate = 1000.0\nhead_learning_rate = 1000.0\nclip = 1e6\nrise = 0\nsteps = 40\n"
+    wild = "[contrast]\nlearning_rate = 1000.0\nhead_learning_rate = 1000.0\nclip = 1e6\nwarm_up_steps = 0\nsteps = 40\n"
     settings.write_text(SETTINGS.replace("[contrast]\n", wild, 1))
     arguments = ("gate", "--data", data, "--config", settings, "--out", tmp_path / "run", "--quiet", "--seeds", 1)
     result = call(*arguments, code=2)

@@ -129,15 +129,15 @@ def test_more_seeds_are_not_all_that_is_missing_where_a_broken_kernel_does_as_we
 def test_the_terms_of_views_are_the_loss_that_is_trained() -> None:
     torch.manual_seed(3)
     projected = torch.randn(24, 16)
-    persons = torch.arange(24) // 2
-    expected = contrastive_loss(projected, persons, ContrastConfig())[1]["contrast"]
+    identities = torch.arange(24) // 2
+    expected = contrastive_loss(projected, identities, ContrastConfig())[1]["contrast"]
     assert view_terms(projected, 0.07).mean() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.slow
 def test_a_broken_kernel_fails_on_real_recordings(recordings_dir: Path) -> None:
     dataset = read_dataset(recordings_dir / "wiper_persons_0_59.npz")
-    budget = ContrastConfig(steps=50, learning_rate=4e-3, head_learning_rate=4e-3, rise=10)
+    budget = ContrastConfig(steps=50, learning_rate=4e-3, head_learning_rate=4e-3, warm_up_steps=10)
     whole = GateConfig(window=60, batch=15, held_out_batches=4, contrast=budget)
     broken = dataclasses.replace(whole, pattern=BROKEN)
     run = Run(None, {})

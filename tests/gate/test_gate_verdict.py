@@ -13,13 +13,13 @@ from aether_temporal.gate.gate_config import GateConfig
 from aether_temporal.gate.latency import CACHED, PREFILL, STEP, Ratio, median_interval
 from aether_temporal.gate.verdict import (
     Gate,
-    by_person,
+    by_identity,
     decide,
     fast_enough,
+    identities_needed,
     judge,
     latency_gate,
     overall,
-    persons_needed,
     seeds_needed,
 )
 from aether_temporal.train.intervals import mean_of, student
@@ -45,8 +45,10 @@ def test_an_interval_on_one_side_decides(low: float, high: float, at_most: bool,
 
 def test_one_seed_never_decides() -> None:
     for value in (0.2, 1.0, 5.0):
-        gate = decide(1, "loss", [value], 1.01, at_most=True, persons=Interval(value, value, value), person_count=9)
-        assert (gate.outcome, gate.seeds, gate.persons) == ("undecided", 2, None)
+        gate = decide(
+            1, "loss", [value], 1.01, at_most=True, identities=Interval(value, value, value), identity_count=9
+        )
+        assert (gate.outcome, gate.seeds, gate.identities) == ("undecided", 2, None)
         assert gate.advice == "needs at least 2 seeds"
 
 
@@ -61,8 +63,8 @@ def test_the_number_of_seeds_is_the_smallest_that_would_decide() -> None:
     assert decide(1, "loss", values, 1.01, at_most=True).seeds == needed
     assert seeds_needed([1.0, 1.02], 0.0) is None  # on the limit: no number of seeds
     assert "more than 10000 seeds" in decide(1, "loss", [1.0, 1.02], 1.01, at_most=True).advice
-    far = decide(1, "loss", [1.0, 1.02], 1.01, at_most=True, persons=Interval(1.01, 0.9, 1.1), person_count=9)
-    assert far.advice == "needs more than 10000 seeds and more than 10000 persons"
+    far = decide(1, "loss", [1.0, 1.02], 1.01, at_most=True, identities=Interval(1.01, 0.9, 1.1), identity_count=9)
+    assert far.advice == "needs more than 10000 seeds and more than 10000 identities"
 
 
 def test_drawn_seeds_of_that_number_do_decide() -> None:
@@ -85,34 +87,34 @@ def test_drawn_seeds_of_that_number_do_decide() -> None:
 def test_persons_and_seeds_must_both_decide() -> None:
     values = [0.0, 0.001, -0.001, 0.0]
     sure, unsure = Interval(0.0, -0.004, 0.004), Interval(0.0, -0.03, 0.03)
-    assert decide(2, "rank", values, 0.01, at_most=True, persons=sure, person_count=30).outcome == "pass"
-    gate = decide(2, "rank", values, 0.01, at_most=True, persons=unsure, person_count=30)
+    assert decide(2, "rank", values, 0.01, at_most=True, identities=sure, identity_count=30).outcome == "pass"
+    gate = decide(2, "rank", values, 0.01, at_most=True, identities=unsure, identity_count=30)
     assert (gate.outcome, gate.seeds) == ("undecided", None)
     half = mean_of(values).high
     assert (gate.low, gate.high) == pytest.approx((-math.hypot(half, 0.03), math.hypot(half, 0.03)))
-    assert gate.persons == math.ceil(30 * 0.03**2 / (0.01**2 - half**2))  # what the seeds leave of the distance
-    assert gate.advice == f"needs about {gate.persons} persons; more seeds alone would not do"
-    assert persons_needed(0.01, 0.0, 30) is None
-    assert persons_needed(0.5, 0.001, 30) is None  # millions
-    assert persons_needed(0.004, 0.01, 30) == 31  # never fewer than there were
+    assert gate.identities == math.ceil(30 * 0.03**2 / (0.01**2 - half**2))  # what the seeds leave of the distance
+    assert gate.advice == f"needs about {gate.identities} identities; more seeds alone would not do"
+    assert identities_needed(0.01, 0.0, 30) is None
+    assert identities_needed(0.5, 0.001, 30) is None  # millions
+    assert identities_needed(0.004, 0.01, 30) == 31  # never fewer than there were
 
 
 def test_neither_seeds_nor_persons_alone_would_undecide_but_both_do() -> None:
-    values, persons = [0.0, 0.004, -0.004, 0.003, -0.003], Interval(0.0, -0.009, 0.009)
+    values, identities = [0.0, 0.004, -0.004, 0.003, -0.003], Interval(0.0, -0.009, 0.009)
     assert mean_of(values).high < 0.01
-    gate = decide(2, "rank", values, 0.01, at_most=True, persons=persons, person_count=30)
+    gate = decide(2, "rank", values, 0.01, at_most=True, identities=identities, identity_count=30)
     assert gate.outcome == "undecided"
-    assert "persons" in gate.advice
-    assert gate.persons is not None
-    renewed = Interval(0.0, *(x * math.sqrt(30 / gate.persons) for x in (-0.009, 0.009)))
-    assert decide(2, "rank", values, 0.01, at_most=True, persons=renewed, person_count=60).outcome == "pass"
+    assert "identities" in gate.advice
+    assert gate.identities is not None
+    renewed = Interval(0.0, *(x * math.sqrt(30 / gate.identities) for x in (-0.009, 0.009)))
+    assert decide(2, "rank", values, 0.01, at_most=True, identities=renewed, identity_count=60).outcome == "pass"
 
 
 def test_as_many_seeds_as_are_told_decide_where_they_are_what_is_missing() -> None:
-    values, persons = [0.0, 0.02, -0.02, 0.01, -0.01], Interval(0.0, -0.006, 0.006)
-    gate = decide(2, "rank", values, 0.01, at_most=True, persons=persons, person_count=30)
+    values, identities = [0.0, 0.02, -0.02, 0.01, -0.01], Interval(0.0, -0.006, 0.006)
+    gate = decide(2, "rank", values, 0.01, at_most=True, identities=identities, identity_count=30)
     assert gate.outcome == "undecided"
-    assert gate.persons is None
+    assert gate.identities is None
     assert gate.seeds is not None
     spread = float(np.std(values, ddof=1))
     for count, decides in ((gate.seeds, True), (gate.seeds - 1, False)):
@@ -120,23 +122,23 @@ def test_as_many_seeds_as_are_told_decide_where_they_are_what_is_missing() -> No
 
 
 def test_the_interval_covers_where_trainings_and_persons_differ() -> None:
-    """Sixty persons, of whom every training asks about thirty: what its interval says is to hold for other persons and
-    other trainings alike. Neither source alone does, nor an interval that just holds both."""
+    """Sixty identities, of whom every training asks about thirty: what its interval says is to hold for other
+    identities and other trainings alike. Neither source alone does, nor an interval that just holds both."""
     rng = np.random.default_rng(0)
-    covered = {"together": 0, "seeds": 0, "persons": 0, "both held": 0}
+    covered = {"together": 0, "seeds": 0, "identities": 0, "both held": 0}
     rounds = 600
     for _ in range(rounds):
-        person = rng.normal(0, 0.1, 60)
+        identity = rng.normal(0, 0.1, 60)
         values, owners = [], []
         for _ in range(10):
             chosen = rng.permutation(60)[:30]
-            values.append(rng.normal(0, 0.025) + np.repeat(person[chosen] + rng.normal(0, 0.05, 30), 4))
+            values.append(rng.normal(0, 0.025) + np.repeat(identity[chosen] + rng.normal(0, 0.05, 30), 4))
             owners.append([str(one) for one in chosen for _ in range(4)])
-        means, persons = [float(x.mean()) for x in values], by_person(values, owners)
-        gate, seeds = decide(2, "rank", means, 9.0, at_most=True, persons=persons), mean_of(means)
-        for name, found in (("together", gate), ("seeds", seeds), ("persons", persons)):
+        means, identities = [float(x.mean()) for x in values], by_identity(values, owners)
+        gate, seeds = decide(2, "rank", means, 9.0, at_most=True, identities=identities), mean_of(means)
+        for name, found in (("together", gate), ("seeds", seeds), ("identities", identities)):
             covered[name] += found.low <= 0 <= found.high
-        covered["both held"] += min(seeds.low, persons.low) <= 0 <= max(seeds.high, persons.high)
+        covered["both held"] += min(seeds.low, identities.low) <= 0 <= max(seeds.high, identities.high)
     assert covered.pop("together") / rounds > 0.932, covered  # 0.95 less two standard errors
     assert max(covered.values()) / rounds < 0.92, covered
 
@@ -151,22 +153,22 @@ def test_a_quotient_by_person_is_that_of_the_sums() -> None:
     rng = np.random.default_rng(7)
     below = rng.uniform(1, 3, 80)
     owners = [str(i // 4) for i in range(80)]
-    same = by_person([1.2 * below], [owners], over=[below])
+    same = by_identity([1.2 * below], [owners], over=[below])
     assert (same.low, same.high) == pytest.approx((1.2, 1.2))
-    found = by_person([1.2 * below + np.repeat(rng.normal(0, 0.5, 20), 4)], [owners], over=[below])
+    found = by_identity([1.2 * below + np.repeat(rng.normal(0, 0.5, 20), 4)], [owners], over=[below])
     assert found.low < found.value < found.high
     assert found.value == pytest.approx(1.2, abs=0.3)
 
 
 def test_persons_are_drawn_whole() -> None:
-    """Ten probes of a person are one piece of evidence: the interval is that of the persons' means."""
+    """Ten probes of an identity are one piece of evidence: the interval is that of the identities' means."""
     rng = np.random.default_rng(0)
     means = rng.uniform(0, 1, 25)
-    found = by_person([np.repeat(means, 10)], [[str(i) for i in range(25) for _ in range(10)]])
+    found = by_identity([np.repeat(means, 10)], [[str(i) for i in range(25) for _ in range(10)]])
     expected = 1.96 * means.std() / 5
     assert found.value == pytest.approx(means.mean())
     assert found.high - found.low == pytest.approx(2 * expected, rel=0.1)
-    twice = by_person([np.repeat(means, 10)] * 2, [[str(i) for i in range(25) for _ in range(10)]] * 2)
+    twice = by_identity([np.repeat(means, 10)] * 2, [[str(i) for i in range(25) for _ in range(10)]] * 2)
     assert twice.high - twice.low == pytest.approx(2 * expected, rel=0.1)  # a second training of them is no more
 
 

@@ -53,7 +53,7 @@ def test_recordings_of_any_format_get_person_session_and_label(folder: Path) -> 
     assert made.features == dataset.features
     for a, b in zip(dataset, made, strict=True):
         np.testing.assert_array_equal(a.frames, b.frames)
-        assert (a.person, a.session) == (b.person, b.session)
+        assert (a.subject, a.session) == (b.subject, b.session)
     assert len(list(open_all(folder / "ben.npy"))) == 1
 
 

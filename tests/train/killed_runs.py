@@ -19,7 +19,7 @@ import torch
 
 from aether_temporal.simulation import simulate
 from aether_temporal.torch import NetworkConfig
-from aether_temporal.train.dataset import Dataset, Track
+from aether_temporal.train.dataset import Dataset, LabelledRecording
 from aether_temporal.train.runs import Run
 from aether_temporal.train.supervised import Augmentation, Batch, Crops, FitConfig, fit
 
@@ -29,7 +29,7 @@ STEPS, EVERY = 40, 3
 def task() -> Dataset:
     """Two simulated recordings."""
     made = [simulate([("empty", 2.0), ("walking", 2.0)], seed) for seed in range(2)]
-    return Dataset([Track(f"s{i}", "0", m.frames, m.labels) for i, m in enumerate(made)], ("a", "b", "c"))
+    return Dataset([LabelledRecording(f"s{i}", "0", m.frames, m.labels) for i, m in enumerate(made)], ("a", "b", "c"))
 
 
 def train(folder: Path, dataset: Dataset, workers: int = 0) -> torch.nn.Module:

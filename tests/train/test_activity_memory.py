@@ -15,14 +15,14 @@ torch = pytest.importorskip("torch", reason="torch (extra train) is not installe
 
 from aether_temporal.torch import Description, NetworkConfig, TemporalClassifier, to_blob  # noqa: E402
 from aether_temporal.train import activity  # noqa: E402
-from aether_temporal.train.dataset import Dataset, Track  # noqa: E402
+from aether_temporal.train.dataset import Dataset, LabelledRecording  # noqa: E402
 from aether_temporal.train.runs import Run  # noqa: E402
 from aether_temporal.train.splits import Split  # noqa: E402
 
 CLASSES = tuple("abcde")
 FRAMES = 2000
 KEPT = 2**20
-"""Bytes that do not depend on how many recordings there are: a recording's answers, a chunk in binary64."""
+"""Bytes that do not depend on how many recordings there are: a recording's predictions, a chunk in binary64."""
 
 
 def blob() -> WeightBlob:
@@ -36,7 +36,7 @@ def dataset(recordings: int) -> Dataset:
     """Recordings of two sessions, every one of the same frames and labels: they take no memory of their own."""
     frames = np.random.default_rng(0).uniform(1, 9, (FRAMES, 4)).astype(np.float32)
     labels = np.arange(FRAMES) // 100 % len(CLASSES)
-    return Dataset([Track(f"r{i}", str(i % 2), frames, labels) for i in range(recordings)], CLASSES)
+    return Dataset([LabelledRecording(f"r{i}", str(i % 2), frames, labels) for i in range(recordings)], CLASSES)
 
 
 def peak(monkeypatch: pytest.MonkeyPatch, folder: Path, recordings: int) -> int:

@@ -15,15 +15,15 @@ import pytest
 
 from aether_temporal import TemporalModel, WeightBlob, WeightBlobHeader
 from aether_temporal.shipped import shipped_models
-from aether_temporal.train.dataset import Track
+from aether_temporal.train.dataset import LabelledRecording
 from aether_temporal.train.evaluation import (
     BINS,
-    Answers,
-    answers,
+    Predictions,
     calibration_error,
     confidence,
     fit_temperature,
     likelihood_loss,
+    predictions,
     probabilities,
     stored,
     with_temperature,
@@ -31,13 +31,13 @@ from aether_temporal.train.evaluation import (
 from aether_temporal.train.intervals import mean_of, share_of, student
 
 
-def drawn(temperature: float, n: int = 40_000) -> Answers:
+def drawn(temperature: float, n: int = 40_000) -> Predictions:
     """Truths drawn from the probabilities that logits / temperature say."""
     rng = np.random.default_rng(2)
     logits = rng.normal(0, 2, (n, 3)).astype(np.float32)
     edges = probabilities(logits, temperature).cumsum(axis=1)
-    truth = (rng.uniform(size=(n, 1)) > edges[:, :2]).sum(axis=1)
-    return Answers(logits, truth)
+    labels = (rng.uniform(size=(n, 1)) > edges[:, :2]).sum(axis=1)
+    return Predictions(logits, labels)
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
@@ -53,7 +53,7 @@ def test_the_temperature_that_made_the_truth_is_found(temperature: float) -> Non
 
 def test_errors_by_hand() -> None:
     logits = np.log(np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4]], np.float32))
-    given = Answers(logits, np.array([0, 1, 0]))
+    given = Predictions(logits, np.array([0, 1, 0]))
     assert calibration_error(given) == pytest.approx((2 * abs(0.9 - 0.5) + abs(0.6 - 1)) / 3, abs=1e-6)
     assert likelihood_loss(given) == pytest.approx(-np.log([0.9, 0.1, 0.6]).mean(), abs=1e-6)
 
@@ -62,16 +62,16 @@ def test_answers_in_parts_and_from_a_disk_give_the_same_figures(tmp_path: Path) 
     """Against the definitions, over all frames at once."""
     given = drawn(0.6)
     cuts = [0, 1, 900, 900, 20_011, len(given)]
-    parts = [Answers(given.logits[a:b], given.truth[a:b].astype(np.uint8)) for a, b in itertools.pairwise(cuts)]
+    parts = [Predictions(given.logits[a:b], given.labels[a:b].astype(np.uint8)) for a, b in itertools.pairwise(cuts)]
     kept = stored(iter(parts), tmp_path)
     assert not list(tmp_path.iterdir())
-    assert kept.truth.dtype == np.uint8
+    assert kept.labels.dtype == np.uint8
     assert kept.logits.tobytes() == given.logits.tobytes()
-    np.testing.assert_array_equal(kept.truth, given.truth)
+    np.testing.assert_array_equal(kept.labels, given.labels)
     p = probabilities(given.logits, 0.6)
     rows = np.arange(len(p))
-    assert likelihood_loss(kept, 0.6) == pytest.approx(-np.log(p[rows, given.truth]).mean(), rel=1e-13)
-    sure, right = p.max(axis=1), p.argmax(axis=1) == given.truth
+    assert likelihood_loss(kept, 0.6) == pytest.approx(-np.log(p[rows, given.labels]).mean(), rel=1e-13)
+    sure, right = p.max(axis=1), p.argmax(axis=1) == given.labels
     bins = [(sure >= low / BINS) & (sure < (low + 1) / BINS) for low in range(BINS)]
     there = [(one.sum(), sure[one].mean(), right[one].mean()) for one in bins if one.any()]
     plain, scaled = confidence(iter(parts), (1.0, 0.6))
@@ -117,7 +117,7 @@ print(after - before, most() - before, found.tobytes() == whole.tobytes())
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout
     streamed, at_once, same = said.split()
     assert same == "True"
-    assert int(streamed) < 4096  # KiB; the answers themselves are 800
+    assert int(streamed) < 4096  # KiB; the predictions themselves are 800
     assert int(at_once) > 4 * 4096
 
 
@@ -126,16 +126,18 @@ def test_answers_are_those_of_frames_with_a_label_recording_by_recording() -> No
     frames = np.random.default_rng(3).uniform(1, 20, (90, 56)).astype(np.float32)
     labels = np.arange(90) % 5
     some = np.where(np.arange(90) % 3 == 0, -1, labels)
-    tracks = [Track(name, "0", frames, its) for name, its in (("a", labels), ("b", some), ("c", np.full(90, -1)))]
-    tracks.append(Track("short", "0", frames[:49], labels[:49]))
+    recordings = [
+        LabelledRecording(name, "0", frames, its) for name, its in (("a", labels), ("b", some), ("c", np.full(90, -1)))
+    ]
+    recordings.append(LabelledRecording("short", "0", frames[:49], labels[:49]))
     expected = model.forward(frames, 128)[49:]
-    whole, part = answers(model, tracks, delay=25, warm_up=49, context=128)
-    np.testing.assert_array_equal(whole.truth, labels[24:65])
+    whole, part = predictions(model, recordings, label_delay=25, warm_up=49, context=128)
+    np.testing.assert_array_equal(whole.labels, labels[24:65])
     np.testing.assert_array_equal(whole.logits, expected)
-    np.testing.assert_array_equal(part.truth, some[24:65][some[24:65] >= 0])
+    np.testing.assert_array_equal(part.labels, some[24:65][some[24:65] >= 0])
     np.testing.assert_array_equal(part.logits, expected[some[24:65] >= 0])
     with pytest.raises(ValueError, match="expected frames with one after the first 49, found none"):
-        list(answers(model, tracks[2:], delay=25, warm_up=49))
+        list(predictions(model, recordings[2:], label_delay=25, warm_up=49))
 
 
 def test_a_blob_takes_the_temperature_and_nothing_else() -> None:

@@ -12,16 +12,18 @@ import pytest
 from numpy.typing import NDArray
 
 from aether_temporal.train import splits
-from aether_temporal.train.dataset import Track
+from aether_temporal.train.dataset import LabelledRecording
 from aether_temporal.train.prepared import read_dataset
-from aether_temporal.train.splits import LeakError, Split, marks
+from aether_temporal.train.splits import LeakError, Split, fingerprint
 
 Frames = NDArray[np.float32]
 
 
-def track(name: str, frames: NDArray[np.floating]) -> Track:
+def labelled(name: str, frames: NDArray[np.floating]) -> LabelledRecording:
     values = np.ascontiguousarray(frames, dtype=np.float32)
-    return Track(name, "0", values, np.zeros(len(values), np.int64), name, "file", marks=marks(values))
+    return LabelledRecording(
+        name, "0", values, np.zeros(len(values), np.int64), name, "file", fingerprints=fingerprint(values)
+    )
 
 
 def recording(seed: int, count: int = 400, width: int = 30) -> Frames:
@@ -47,22 +49,26 @@ CHANGES: dict[str, Callable[[Frames], NDArray[np.floating]]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_copy_is_found_out(change: str) -> None:
-    tracks = [track("a", recording(1)), track("b", recording(2)), track("copy", CHANGES[change](recording(1)))]
-    splits.check(tracks, Split((0,), (1,)))
-    with pytest.raises(LeakError, match=r"file:copy: .*its frames from \d+ on are those from \d+ on of file:a; remove"):
-        splits.check(tracks, Split((1, 0), (2,)))
-    with pytest.raises(LeakError, match=r"file:a: .* of file:copy; remove"):
-        splits.check(tracks, Split((2,), (1, 0)))
+    recordings = [
+        labelled("a", recording(1)),
+        labelled("b", recording(2)),
+        labelled("copy", CHANGES[change](recording(1))),
+    ]
+    splits.check(recordings, Split((0,), (1,)))
+    with pytest.raises(LeakError, match=r"file:copy: .*its frames from \d+ on are those of file:a from \d+ on; remove"):
+        splits.check(recordings, Split((1, 0), (2,)))
+    with pytest.raises(LeakError, match=r"file:a: .* of file:copy from \d+ on; remove"):
+        splits.check(recordings, Split((2,), (1, 0)))
 
 
 def test_frames_of_zeros_are_no_obstacle() -> None:
     lost = recording(1) * (np.arange(400) % 5 > 0)[:, None]
-    with pytest.raises(LeakError, match="of file:lost; remove"):
-        splits.check([track("lost", lost), track("copy", 2 * lost[30:])], Split((0,), (1,)))
+    with pytest.raises(LeakError, match=r"of file:lost from \d+ on; remove"):
+        splits.check([labelled("lost", lost), labelled("copy", 2 * lost[30:])], Split((0,), (1,)))
 
 
 def test_it_is_said_where_the_frames_are() -> None:
-    whole, part = track("whole", recording(1)), track("part", recording(1)[90:300])
+    whole, part = labelled("whole", recording(1)), labelled("part", recording(1)[90:300])
     with pytest.raises(LeakError) as error:
         splits.check([whole, part], Split((0,), (1,)))
     start, there = (int(word) for word in str(error.value).split() if word.isdecimal())
@@ -82,7 +88,7 @@ def test_what_only_looks_alike_is_no_copy() -> None:
         (np.zeros((100, 30)), np.zeros((90, 30))),
         (recording(1)[:7], recording(1)),
     ):
-        splits.check([track("one", one), track("other", other)], Split((0,), (1,)))
+        splits.check([labelled("one", one), labelled("other", other)], Split((0,), (1,)))
 
 
 @pytest.mark.parametrize("name", ["wiper_persons_0_59.npz", "geotec_sessions_1_3.npz"])
@@ -92,6 +98,8 @@ def test_no_real_recording_is_taken_for_a_copy_and_every_real_copy_is_found(reco
         splits.by_recording(dataset, [index])
     for index in range(0, len(dataset), 5):
         frames = (dataset[index].frames[100:220] / 4).astype(np.float16).astype(np.float32)
-        copy = dataclasses.replace(dataset[index], name="copy", recording="", frames=frames, marks=marks(frames))
+        copy = dataclasses.replace(
+            dataset[index], name="copy", recording_name="", frames=frames, fingerprints=fingerprint(frames)
+        )
         with pytest.raises(LeakError, match=rf"of .*:{dataset[index].name}; remove"):
             splits.check([*dataset, copy], Split(tuple(range(len(dataset))), (len(dataset),)))

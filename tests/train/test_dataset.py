@@ -14,7 +14,14 @@ import pytest
 
 from aether_temporal.recordings import RecordingError, RecordingShapeError
 from aether_temporal.train import splits
-from aether_temporal.train.dataset import Dataset, Track, class_counts, class_weights, expect_length, windows
+from aether_temporal.train.dataset import (
+    Dataset,
+    LabelledRecording,
+    class_counts,
+    class_weights,
+    expect_length,
+    windows,
+)
 from aether_temporal.train.prepared import INDEX, prepare, read_dataset
 from aether_temporal.train.reading import Reading, without_side
 from aether_temporal.train.reid_protocol import profiles, take
@@ -22,7 +29,7 @@ from aether_temporal.train.splits import LeakError, Split
 
 
 def save(path: Path, **changes: Any) -> Path:
-    """Four recordings of two persons in two sessions, 30 frames each."""
+    """Four recordings of two subjects in two sessions, 30 frames each."""
     rng = np.random.default_rng(3)
     arrays: dict[str, Any] = {
         "frames": rng.uniform(1, 9, (120, 5)).astype(np.float32),
@@ -39,15 +46,19 @@ def save(path: Path, **changes: Any) -> Path:
     return path
 
 
-def track(name: str, frames: int = 10, *, person: str | None = None, session: str = "0", seed: int = 0) -> Track:
+def recording(
+    name: str, frames: int = 10, *, subject: str | None = None, session: str = "0", seed: int = 0
+) -> LabelledRecording:
     values = np.random.default_rng([seed, sum(name.encode())]).uniform(1, 9, (frames, 3)).astype(np.float32)
-    return Track(name, session, values, np.zeros(frames, np.int64), person, "file", digest=hash(values.tobytes()))
+    return LabelledRecording(
+        name, session, values, np.zeros(frames, np.int64), subject, "file", digest=hash(values.tobytes())
+    )
 
 
 def test_a_recording_comes_with_all_that_is_known_of_it(tmp_path: Path) -> None:
     dataset = read_dataset(save(tmp_path / "set.npz"), rename=without_side)
     assert dataset.classes == ("SIT", "WALK")
-    assert [(t.name, t.person, t.session, len(t)) for t in dataset] == [
+    assert [(t.name, t.subject, t.session, len(t)) for t in dataset] == [
         ("a", "p", "0", 30), ("b", "q", "0", 30), ("c", "p", "1", 30), ("d", "q", "1", 30),
     ]  # fmt: skip
     assert [int(t.labels[0]) for t in dataset] == [1, 1, 0, 0]
@@ -70,7 +81,7 @@ def test_a_prepared_folder_is_mapped_and_holds_the_same(tmp_path: Path) -> None:
         for found, expected in zip(dataset, plain, strict=True):
             np.testing.assert_array_equal(found.frames, expected.frames)
             np.testing.assert_array_equal(found.labels, expected.labels)
-            for name in ("name", "person", "session", "source", "recording", "digest"):
+            for name in ("name", "subject", "session", "source", "recording_name", "digest"):
                 assert getattr(found, name) == getattr(expected, name), name
     base = again[0].frames
     while isinstance(base.base, np.ndarray):
@@ -126,12 +137,12 @@ def test_a_damaged_folder_is_named(tmp_path: Path, damage: str) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda index: index["tracks"][0].pop("rows"),
-        lambda index: index["tracks"][0].update(more=1),
-        lambda index: index["tracks"][0].update(rows=[0, 10**9]),
-        lambda index: index["tracks"][0].update(marks=[0, 10**9]),
-        lambda index: index["tracks"][0].update(rows=[0, 30, 60]),
-        lambda index: index["tracks"].__setitem__(0, 7),
+        lambda index: index["recordings"][0].pop("rows"),
+        lambda index: index["recordings"][0].update(more=1),
+        lambda index: index["recordings"][0].update(rows=[0, 10**9]),
+        lambda index: index["recordings"][0].update(fingerprints=[0, 10**9]),
+        lambda index: index["recordings"][0].update(rows=[0, 30, 60]),
+        lambda index: index["recordings"].__setitem__(0, 7),
         lambda index: index["features"].update(more=1),
         lambda index: index["features"].update(select=3),
     ],
@@ -142,7 +153,7 @@ def test_a_damaged_entry_of_the_index_is_named(tmp_path: Path, damage: Callable[
     index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     damage(index)
     (folder / INDEX).write_text(json.dumps(index), encoding="utf-8")
-    with pytest.raises(RecordingError, match=r"index.json: tracks, features: .* prepare the dataset again"):
+    with pytest.raises(RecordingError, match=r"index.json: recordings, features: .* prepare the dataset again"):
         read_dataset(folder)
 
 
@@ -179,7 +190,7 @@ def test_damaged_frames_can_be_left_out_and_gaps_begin_anew_on_a_grid(tmp_path: 
     gap = save(tmp_path / "gap.npz", **BAD["gap"][0])
     dataset = read_dataset(gap, reading=Reading(period_us=20_000, max_gap_us=100_000))
     assert [t.name for t in dataset] == ["a", "b", "c+0", "c+1", "d"]
-    assert dataset[2].identity == dataset[3].identity
+    assert dataset[2].recording_id == dataset[3].recording_id
     assert [len(t) for t in dataset] == [30, 30, 1, 29, 30]
     for t in dataset:
         np.testing.assert_allclose(t.frames.mean(axis=1), 1, rtol=1e-6)  # without gain, before it was put on the grid
@@ -195,9 +206,9 @@ def test_unknown_labels_are_named(tmp_path: Path) -> None:
 
 
 def test_widths_that_differ_are_named() -> None:
-    wide = Track("wide", "0", np.ones((4, 7), np.float32), np.zeros(4, np.int64))
+    wide = LabelledRecording("wide", "0", np.ones((4, 7), np.float32), np.zeros(4, np.int64))
     with pytest.raises(RecordingShapeError, match="wide: frame width: expected 3 features as file:a"):
-        Dataset([track("a"), wide], ("x",))
+        Dataset([recording("a"), wide], ("x",))
 
 
 def test_frames_wider_than_a_blob_can_state_are_named() -> None:
@@ -205,7 +216,7 @@ def test_frames_wider_than_a_blob_can_state_are_named() -> None:
         with pytest.raises(
             RecordingShapeError, match=f"wide: frame width: expected 1 to 65535 features, found {width}"
         ):
-            Dataset([Track("wide", "0", np.ones((4, width), np.float32), np.zeros(4, np.int64))], ())
+            Dataset([LabelledRecording("wide", "0", np.ones((4, width), np.float32), np.zeros(4, np.int64))], ())
 
 
 # -- splits ---------------------------------------------------------------------------------------------
@@ -214,60 +225,62 @@ def test_frames_wider_than_a_blob_can_state_are_named() -> None:
 def test_splits_by_session_person_and_recording(tmp_path: Path) -> None:
     dataset = read_dataset(save(tmp_path / "set.npz"))
     assert splits.by_session(dataset, ["0"]) == Split((0, 1), (2, 3))
-    assert splits.by_person(dataset, ["q"]) == Split((0, 2), (1, 3))
+    assert splits.by_subject(dataset, ["q"]) == Split((0, 2), (1, 3))
     assert splits.by_recording(dataset, [3]) == Split((0, 1, 2), (3,))
     assert [split.test for split in splits.folds(dataset, 2)] == [(0, 2), (1, 3)]
-    one = splits.held_out_persons(dataset, 0.5, seed=1)
-    assert one == splits.held_out_persons(dataset, 0.5, seed=1)
-    assert len({dataset[i].person for i in one.test}) == 1
+    one = splits.held_out_subjects(dataset, 0.5, seed=1)
+    assert one == splits.held_out_subjects(dataset, 0.5, seed=1)
+    assert len({dataset[i].subject for i in one.test}) == 1
     train, test = one.parts(dataset)
     assert len(train) == len(test) == 2
-    for wrong in (lambda: splits.by_session(dataset, ["7"]), lambda: splits.by_person(dataset, ["z"])):
+    for wrong in (lambda: splits.by_session(dataset, ["7"]), lambda: splits.by_subject(dataset, ["z"])):
         with pytest.raises(RecordingError, match="expected one of those there are"):
             wrong()
     with pytest.raises(RecordingError, match="folds: expected 2 to 4"):
         next(splits.folds(dataset, 5))
     with pytest.raises(RecordingError, match="test: expected at least one"):
         splits.check(dataset, Split((0,), ()))
-    with pytest.raises(RecordingError, match="person: expected more than 2"):
-        splits.held_out_persons(dataset, 0.99, seed=0)
+    with pytest.raises(RecordingError, match="subject: expected more than 2"):
+        splits.held_out_subjects(dataset, 0.99, seed=0)
 
 
 def test_what_would_leak_is_an_error_that_names_it() -> None:
-    tracks = [track("a", person="p"), track("b", person="q"), track("c", person="p", session="1")]
+    recordings = [recording("a", subject="p"), recording("b", subject="q"), recording("c", subject="p", session="1")]
     with pytest.raises(LeakError, match="file:a: .*in train and in test"):
-        splits.check(tracks, Split((0, 1), (0, 2)))
-    with pytest.raises(LeakError, match="person p: .*open-set"):
-        splits.check(tracks, Split((0, 1), (2,)), open_set=True)
-    splits.check(tracks, Split((0, 1), (2,)))
-    copy = Track("other name", "9", tracks[0].frames, tracks[0].labels, "z", "elsewhere", digest=tracks[0].digest)
+        splits.check(recordings, Split((0, 1), (0, 2)))
+    with pytest.raises(LeakError, match="subject p: .*open-set"):
+        splits.check(recordings, Split((0, 1), (2,)), open_set=True)
+    splits.check(recordings, Split((0, 1), (2,)))
+    copy = LabelledRecording(
+        "other name", "9", recordings[0].frames, recordings[0].labels, "z", "elsewhere", digest=recordings[0].digest
+    )
     with pytest.raises(LeakError, match="elsewhere:other name: .*same frames, in train as file:a"):
-        splits.check([*tracks, copy], Split((0, 1), (3,)))
-    with pytest.raises(RecordingError, match="d: person: expected one"):
-        splits.check([*tracks, track("d")], Split((0, 1), (3,)), open_set=True)
+        splits.check([*recordings, copy], Split((0, 1), (3,)))
+    with pytest.raises(RecordingError, match="d: subject: expected one"):
+        splits.check([*recordings, recording("d")], Split((0, 1), (3,)), open_set=True)
 
 
 # -- windows --------------------------------------------------------------------------------------------
 
 
 def test_windows_lie_within_their_tracks_and_short_ones_are_named() -> None:
-    tracks = [track("a", 25), track("b", 9), track("c", 10)]
+    recordings = [recording("a", 25), recording("b", 9), recording("c", 10)]
     with pytest.raises(RecordingError, match="file:b: frames: expected at least 10, one window, found 9"):
-        windows(tracks, 10)
-    found = windows(tracks, 10, 5, short="skip")
+        windows(recordings, 10)
+    found = windows(recordings, 10, 5, short="skip")
     assert found.places.tolist() == [[0, 0], [0, 5], [0, 10], [0, 15], [2, 0]]
     assert len(windows([], 10)) == 0
     with pytest.raises(RecordingError, match="one crop"):
-        expect_length(tracks[1], 10, "crop")
+        expect_length(recordings[1], 10, "crop")
 
 
 def test_windows_are_read_when_they_are_asked_for() -> None:
-    tracks = [track("a", 60_000), track("b", 60_000)]
-    found = take(Dataset(tracks, ()), 100, 10)[0]
+    recordings = [recording("a", 60_000), recording("b", 60_000)]
+    found = take(Dataset(recordings, ()), 100, 10)[0]
     assert len(found) == 2 * 5991
-    np.testing.assert_array_equal(found[5992], tracks[1].frames[10:110])
-    np.testing.assert_array_equal(found[5990:5992], [tracks[0].frames[59_900:], tracks[1].frames[:100]])
-    np.testing.assert_array_equal(next(iter(found)), tracks[0].frames[:100])
+    np.testing.assert_array_equal(found[5992], recordings[1].frames[10:110])
+    np.testing.assert_array_equal(found[5990:5992], [recordings[0].frames[59_900:], recordings[1].frames[:100]])
+    np.testing.assert_array_equal(next(iter(found)), recordings[0].frames[:100])
     tracemalloc.start()
     try:
         assert profiles(found).shape == (len(found), 3)

@@ -32,17 +32,17 @@ def flip(path: Path, place: int) -> None:
     path.write_bytes(raw)
 
 
-@pytest.mark.parametrize(("name", "row_bytes"), [("frames.f32", 80), ("labels.i64", 8), ("marks.i64", 16)])
+@pytest.mark.parametrize(("name", "row_bytes"), [("frames.f32", 80), ("labels.i64", 8), ("fingerprints.i64", 16)])
 def test_a_damaged_dataset_is_found_out(
     tmp_path: Path, name: str, row_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "dataset"
     first = prepare([data(tmp_path / "set.npz")], folder)[0]
-    assert first.marks is not None
-    assert len(first.marks) > 5
+    assert first.fingerprints is not None
+    assert len(first.fingerprints) > 5
     read_dataset(folder)
-    flip(folder / name, ((len(first.marks) if name == "marks.i64" else 200) + 2) * row_bytes)
-    message = rf"dataset/{name}: .*set\.npz:recording1: expected .*: damaged; prepare the dataset again"
+    flip(folder / name, ((len(first.fingerprints) if name == "fingerprints.i64" else 200) + 2) * row_bytes)
+    message = rf"dataset/{name}: .*set\.npz:recording1: expected .*; prepare the dataset again"
     with pytest.raises(RecordingError, match=message):
         read_dataset(folder)
     monkeypatch.setattr(prepared, "VERIFIED", 600 * 80 - 1)
@@ -102,7 +102,7 @@ def test_what_a_killed_process_left_is_cleared_away_and_a_living_one_is_left_alo
     made = prepare([source], folder)
     assert len(made) == 3
     assert [path.name for path in folder.parent.iterdir()] == ["dataset"]
-    assert {path.name for path in folder.iterdir()} == {"frames.f32", "labels.i64", "marks.i64", "index.json"}
+    assert {path.name for path in folder.iterdir()} == {"frames.f32", "labels.i64", "fingerprints.i64", "index.json"}
 
 
 def test_a_file_is_prepared_once(tmp_path: Path) -> None:

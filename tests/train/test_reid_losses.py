@@ -25,34 +25,34 @@ def unit(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
     return z / np.linalg.norm(z, axis=1, keepdims=True)
 
 
-def by_definition(z: np.ndarray, persons: list[int], temperature: float) -> float:
+def by_definition(z: np.ndarray, identities: list[int], temperature: float) -> float:
     losses = []
     for i in range(len(z)):
         others = [j for j in range(len(z)) if j != i]
         total = sum(math.exp(float(z[i] @ z[j]) / temperature) for j in others)
-        alike = [j for j in others if persons[j] == persons[i]]
+        alike = [j for j in others if identities[j] == identities[i]]
         losses.append(np.mean([-math.log(math.exp(float(z[i] @ z[j]) / temperature) / total) for j in alike]))
     return float(np.mean(losses))
 
 
-@pytest.mark.parametrize("persons", [[0, 1, 2, 0, 1, 2], [0, 0, 0, 1, 1, 1], [5, 5, 2, 2, 9, 9]])
+@pytest.mark.parametrize("identities", [[0, 1, 2, 0, 1, 2], [0, 0, 0, 1, 1, 1], [5, 5, 2, 2, 9, 9]])
 @pytest.mark.parametrize("temperature", [0.07, 0.5])
-def test_nt_xent_is_its_definition(persons: list[int], temperature: float, rng: np.random.Generator) -> None:
-    z = unit(rng, len(persons), 5)
-    found = nt_xent(torch.from_numpy(z), torch.tensor(persons), temperature)
-    assert found.item() == pytest.approx(by_definition(z, persons, temperature), rel=1e-9)
+def test_nt_xent_is_its_definition(identities: list[int], temperature: float, rng: np.random.Generator) -> None:
+    z = unit(rng, len(identities), 5)
+    found = nt_xent(torch.from_numpy(z), torch.tensor(identities), temperature)
+    assert found.item() == pytest.approx(by_definition(z, identities, temperature), rel=1e-9)
 
 
 def test_nt_xent_falls_where_views_of_a_person_meet(rng: np.random.Generator) -> None:
     z = torch.from_numpy(unit(rng, 8, 6)).requires_grad_()
-    persons = torch.arange(8) // 2
-    before = nt_xent(torch.nn.functional.normalize(z, dim=1), persons, 0.07)
+    identities = torch.arange(8) // 2
+    before = nt_xent(torch.nn.functional.normalize(z, dim=1), identities, 0.07)
     (gradient,) = torch.autograd.grad(before, z)
     assert torch.isfinite(gradient).all()
-    after = nt_xent(torch.nn.functional.normalize(z - 0.01 * gradient, dim=1), persons, 0.07)
+    after = nt_xent(torch.nn.functional.normalize(z - 0.01 * gradient, dim=1), identities, 0.07)
     assert after < before
-    together = torch.nn.functional.one_hot(persons, 8).double()
-    assert nt_xent(together, persons, 0.07).item() < 1e-5
+    together = torch.nn.functional.one_hot(identities, 8).double()
+    assert nt_xent(together, identities, 0.07).item() < 1e-5
 
 
 def test_vicreg_terms_are_their_definitions(rng: np.random.Generator) -> None:
@@ -65,11 +65,11 @@ def test_vicreg_terms_are_their_definitions(rng: np.random.Generator) -> None:
 
 
 def test_vicreg_terms_punish_collapse_and_repetition_alone() -> None:
-    signs = torch.tensor([[a, b, c] for a in (-1.0, 1.0) for b in (-1.0, 1.0) for c in (-1.0, 1.0)]).double()
-    assert variance_loss(signs).item() == 0.0
-    assert covariance_loss(signs).item() == pytest.approx(0.0, abs=1e-12)
+    prints = torch.tensor([[a, b, c] for a in (-1.0, 1.0) for b in (-1.0, 1.0) for c in (-1.0, 1.0)]).double()
+    assert variance_loss(prints).item() == 0.0
+    assert covariance_loss(prints).item() == pytest.approx(0.0, abs=1e-12)
     assert variance_loss(torch.ones(8, 3)).item() == pytest.approx(1.0, abs=0.02)
-    assert covariance_loss(signs[:, [0, 0, 1]]).item() > 0.5
+    assert covariance_loss(prints[:, [0, 0, 1]]).item() > 0.5
 
 
 def test_the_loss_is_the_weighted_sum_of_its_parts_on_a_projection_of_128(rng: np.random.Generator) -> None:
@@ -90,11 +90,11 @@ def test_the_loss_is_the_weighted_sum_of_its_parts_on_a_projection_of_128(rng: n
 # -- the closed form ---------------------------------------------------------------------------------------------------
 
 
-def some_persons(rng: np.random.Generator, persons: int = 9, rows: int = 30, width: int = 12) -> tuple:
+def some_persons(rng: np.random.Generator, identities: int = 9, rows: int = 30, width: int = 12) -> tuple:
     mixing = rng.standard_normal((width, width))
-    centres = rng.standard_normal((persons, width)) * 2
+    centres = rng.standard_normal((identities, width)) * 2
     x = np.concatenate([c + rng.standard_normal((rows, width)) @ mixing for c in centres]) * rng.uniform(0.1, 9, width)
-    return x, np.repeat(np.arange(persons), rows)
+    return x, np.repeat(np.arange(identities), rows)
 
 
 def test_within_a_person_the_spread_is_one_in_every_direction(rng: np.random.Generator) -> None:
@@ -110,12 +110,12 @@ def test_directions_are_in_order_of_how_much_persons_differ(rng: np.random.Gener
     y = fit_discriminant(x, of, dim=12, shrinkage=0.0)(x)
     between = np.stack([y[of == p].mean(axis=0) for p in range(9)]).var(axis=0)
     assert (np.diff(between) <= 1e-9).all()
-    np.testing.assert_allclose(between[8:], 0, atol=1e-9)  # nine persons differ in eight directions
+    np.testing.assert_allclose(between[8:], 0, atol=1e-9)  # nine identities differ in eight directions
     assert fit_discriminant(x, of).matrix.shape == (12, 8)
 
 
 def test_the_first_direction_is_the_best_there_is(rng: np.random.Generator) -> None:
-    x, of = some_persons(rng, persons=4, width=5)
+    x, of = some_persons(rng, identities=4, width=5)
     found = fit_discriminant(x, of, shrinkage=0.0)
 
     def ratio(direction: np.ndarray) -> float:
@@ -131,7 +131,7 @@ def test_the_first_direction_is_the_best_there_is(rng: np.random.Generator) -> N
 def test_a_person_with_more_windows_does_not_count_more(rng: np.random.Generator) -> None:
     x, of = some_persons(rng)
     one, more = fit_discriminant(x, of), fit_discriminant(x, of)
-    np.testing.assert_array_equal(one.matrix, more.matrix)  # the same twice, signs too
+    np.testing.assert_array_equal(one.matrix, more.matrix)  # the same twice, prints too
     doubled = np.concatenate([x, x[of == 0]]), np.concatenate([of, of[of == 0]])
     y, z = one(x), fit_discriminant(*doubled, shrinkage=0.02)(x)
     near = np.linalg.norm(y[:, None] - y[None], axis=2), np.linalg.norm(z[:, None] - z[None], axis=2)

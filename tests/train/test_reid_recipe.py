@@ -1,4 +1,5 @@
-"""Who is trained on, what the network begins with, that a killed run ends alike, and that it works on real persons."""
+"""Who is trained on, what the network begins with, that a killed run ends alike, and that it works on real
+identities."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from aether_temporal.torch import TemporalClassifier, from_blob  # noqa: E402
 from aether_temporal.train import reid  # noqa: E402
 from aether_temporal.train.checkpoints import CheckpointError  # noqa: E402
 from aether_temporal.train.contrastive import ContrastConfig, Contrasting  # noqa: E402
-from aether_temporal.train.dataset import Dataset, Track, without_short_stretches  # noqa: E402
+from aether_temporal.train.dataset import Dataset, LabelledRecording, without_short_segments  # noqa: E402
 from aether_temporal.train.prepared import (  # noqa: E402
     prepare,
     read_dataset,
@@ -37,22 +38,30 @@ SMALL = Shape(length=40, pool=36, components=6, changes=8, hidden=8, embedding=1
 """A network for the recordings of `some_persons`."""
 
 
-def some_persons(persons: int = 6, frames: int = 200, width: int = 8, seed: int = 5) -> Dataset:
+def some_persons(identities: int = 6, frames: int = 200, width: int = 8, seed: int = 5) -> Dataset:
     """Two captures of each: a profile of their own, motion of their own strength, a gain that jumps."""
     rng = np.random.default_rng(seed)
-    tracks = []
-    for person in range(persons):
+    recordings = []
+    for identity in range(identities):
         profile, strength = rng.uniform(0.5, 1.5, width), rng.uniform(0.02, 0.2)
         for session in range(2):
             moving = profile + strength * rng.standard_normal((frames, width)).cumsum(axis=0) / 8
             gain = rng.choice([5.0, 8.0, 13.0], (frames, 1))
             values = np.maximum(np.abs(moving) * gain, 0.1).astype(np.float32)
             labels = np.full(frames, -1, np.int64)
-            name = f"p{person}/s{session}"
-            tracks.append(
-                Track(name, str(session), values, labels, person=f"p{person}", recording=name, digest=len(tracks))
+            name = f"p{identity}/s{session}"
+            recordings.append(
+                LabelledRecording(
+                    name,
+                    str(session),
+                    values,
+                    labels,
+                    subject=f"p{identity}",
+                    recording_name=name,
+                    digest=len(recordings),
+                )
             )
-    return Dataset(tracks, ())
+    return Dataset(recordings, ())
 
 
 def small(**changes: object) -> Recipe:
@@ -60,7 +69,7 @@ def small(**changes: object) -> Recipe:
         held_out=2,
         shape=SMALL,
         stride=10,
-        contrast=ContrastConfig(steps=6, rise=2),
+        contrast=ContrastConfig(steps=6, warm_up_steps=2),
         batch=6,
         **changes,  # type: ignore[arg-type]
     )
@@ -82,12 +91,12 @@ def test_unseen_persons_are_nowhere_in_training_and_probes_are_not_either() -> N
         seen.add(found.held_out)
         assert len(found.held_out) == 3
         assert {t.session for t in found.train} == {"0"}
-        assert {t.person for t in found.train} == {f"p{i}" for i in range(10)} - set(found.held_out)
-        known, unseen = found.parts["trained persons"], found.parts["unseen persons"]
+        assert {t.subject for t in found.train} == {f"p{i}" for i in range(10)} - set(found.held_out)
+        known, unseen = found.parts["trained identities"], found.parts["unseen identities"]
         assert set(unseen.gallery_of) == set(unseen.probes_of) == set(found.held_out)
-        assert set(known.gallery_of) == set(known.probes_of) == {t.person for t in found.train}
+        assert set(known.gallery_of) == set(known.probes_of) == {t.subject for t in found.train}
         trained = {t.frames.tobytes() for t in found.train}
-        assert not trained & {t.frames.tobytes() for t in dataset if t.session == "1" or t.person in found.held_out}
+        assert not trained & {t.frames.tobytes() for t in dataset if t.session == "1" or t.subject in found.held_out}
     assert len(seen) > 4
     again = arrange(dataset, length=40, held_out=3, captures="gallery", seed=7)
     assert again.held_out == found.held_out
@@ -96,10 +105,10 @@ def test_unseen_persons_are_nowhere_in_training_and_probes_are_not_either() -> N
 def test_persons_whose_probes_were_trained_on_are_not_asked_for() -> None:
     dataset = some_persons(8)
     both = arrange(dataset, length=40, held_out=3, captures="all", seed=0)
-    assert list(both.parts) == ["unseen persons"]
+    assert list(both.parts) == ["unseen identities"]
     assert len(both.train) == 10
     none = arrange(dataset, length=40, held_out=0, captures="gallery", seed=0)
-    assert list(none.parts) == ["trained persons"]
+    assert list(none.parts) == ["trained identities"]
 
 
 def test_windows_do_not_overlap_and_come_from_the_right_capture() -> None:
@@ -119,29 +128,31 @@ def test_settings_can_be_chosen_without_a_look_at_any_probe() -> None:
         np.testing.assert_array_equal(first.frames, before.frames[:90])
         np.testing.assert_array_equal(last.frames, before.frames[110:])
     assert list(arrange(found, length=40, held_out=2, captures="gallery", seed=0).parts) == [
-        "trained persons",
-        "unseen persons",
+        "trained identities",
+        "unseen identities",
     ]
 
 
-def _copy_probe(tracks: list[Track]) -> None:
-    tracks[3] = dataclasses.replace(tracks[3], frames=tracks[2].frames, digest=tracks[2].digest)
+def _copy_probe(recordings: list[LabelledRecording]) -> None:
+    recordings[3] = dataclasses.replace(recordings[3], frames=recordings[2].frames, digest=recordings[2].digest)
 
 
-def _one_session(tracks: list[Track]) -> None:
-    tracks[:] = [t for t in tracks if t.session == "0"]
+def _one_session(recordings: list[LabelledRecording]) -> None:
+    recordings[:] = [t for t in recordings if t.session == "0"]
 
 
-def _no_probe(tracks: list[Track]) -> None:
-    del tracks[5]
+def _no_probe(recordings: list[LabelledRecording]) -> None:
+    del recordings[5]
 
 
-def _nameless(tracks: list[Track]) -> None:
-    tracks[4] = dataclasses.replace(tracks[4], person=None)
+def _nameless(recordings: list[LabelledRecording]) -> None:
+    recordings[4] = dataclasses.replace(recordings[4], subject=None)
 
 
-def _too_short(tracks: list[Track]) -> None:
-    tracks[1] = dataclasses.replace(tracks[1], frames=tracks[1].frames[:39], labels=tracks[1].labels[:39])
+def _too_short(recordings: list[LabelledRecording]) -> None:
+    recordings[1] = dataclasses.replace(
+        recordings[1], frames=recordings[1].frames[:39], labels=recordings[1].labels[:39]
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,18 +160,18 @@ def _too_short(tracks: list[Track]) -> None:
     [
         (_copy_probe, LeakError, r"p1/s1: .*the same frames"),
         (_one_session, RecordingError, "session: expected at least two, a gallery and a probe, found 0"),
-        (_no_probe, RecordingError, "person p2: expected a probe capture too, found none"),
-        (_nameless, RecordingError, "p2/s0: person: expected one"),
+        (_no_probe, RecordingError, "subject p2: expected a probe capture too, found none"),
+        (_nameless, RecordingError, "p2/s0: subject: expected one"),
         (_too_short, RecordingError, "p0/s1: frames: expected at least 40, one window, found 39"),
     ],
 )
 def test_what_cannot_be_judged_honestly_is_refused(
-    damage: Callable[[list[Track]], None], error: type[Exception], message: str
+    damage: Callable[[list[LabelledRecording]], None], error: type[Exception], message: str
 ) -> None:
-    tracks = list(some_persons(6))
-    damage(tracks)
+    recordings = list(some_persons(6))
+    damage(recordings)
     with pytest.raises(error, match=message):
-        arrange(Dataset(tracks, ()), length=40, held_out=0, captures="gallery", seed=0)
+        arrange(Dataset(recordings, ()), length=40, held_out=0, captures="gallery", seed=0)
 
 
 @pytest.mark.parametrize(("held_out", "captures"), [(1, "gallery"), (5, "gallery"), (0, "all")])
@@ -262,7 +273,7 @@ def test_a_model_beyond_the_chip_is_refused_before_it_is_trained() -> None:
         train(some_persons(3, width=400), recipe, show_progress=False)
 
 
-# -- the command and real persons --------------------------------------------------------------------------------------
+# -- the command and real identities ----------------------------------------------------------------------------------
 
 
 def write_npz(dataset: Dataset, path: Path) -> None:
@@ -270,7 +281,7 @@ def write_npz(dataset: Dataset, path: Path) -> None:
         path,
         frames=np.concatenate([t.frames for t in dataset]),
         rec_offset=np.cumsum([0, *map(len, dataset)]),
-        rec_person=np.array([t.person for t in dataset]),
+        rec_person=np.array([t.subject for t in dataset]),
         rec_session=np.array([t.session for t in dataset]),
     )
 
@@ -283,11 +294,18 @@ def test_the_command_trains_resumes_and_leaves_a_run_that_tells_all(tmp_path: Pa
     write_npz(some_persons(7, frames=220), data)
     options = ("--data", data, "--held-out", 3, "--steps", 4, "--quiet", "--checkpoint-every", 2)
     found = call("train", "reid", *options, "--out", out, "--run", run)
-    for text in ("trained persons (4 persons", "unseen persons (3 persons", "cosine", "LDA", "model - cosine", "mAP"):
+    for text in (
+        "trained identities (4 identities",
+        "unseen identities (3 identities",
+        "cosine",
+        "LDA",
+        "model - cosine",
+        "mAP",
+    ):
         assert text in found.output
     assert out.read_bytes() == (run / "model.rvne").read_bytes()
     result = json.loads((run / "result.json").read_text())
-    assert set(result["unseen persons"]["rows"]["model"]) >= {"rank1", "rank5", "map", "auc"}
+    assert set(result["unseen identities"]["rows"]["model"]) >= {"rank1", "rank5", "map", "auc"}
     assert 0 < result["ram"] <= 65536
     assert "expected a new run folder" in call("train", "reid", *options, "--run", run, code=2).output
     again = call("train", "reid", *options, "--run", run, "--resume", "--out", tmp_path / "again.rvne")
@@ -319,7 +337,7 @@ def test_frames_too_wide_for_the_chip_are_refused_by_the_files_name_and_leave_no
     assert (run / "model.rvne").exists()
 
 
-@pytest.mark.parametrize("alike", ["all but for their gain", "within a person"])
+@pytest.mark.parametrize("alike", ["all but for their gain", "within an identity"])
 def test_persons_that_nothing_tells_apart_are_refused_by_the_files_name_and_leave_no_run(
     tmp_path: Path, alike: str
 ) -> None:
@@ -327,9 +345,9 @@ def test_persons_that_nothing_tells_apart_are_refused_by_the_files_name_and_leav
     from command import call
 
     dataset = some_persons(5)
-    for index, track in enumerate(dataset):
-        gain = 1 + np.arange(len(track), dtype=np.float32)[:, None] + index
-        track.frames[:] = gain if alike.startswith("all") else track.frames[:1]
+    for index, recording in enumerate(dataset):
+        gain = 1 + np.arange(len(recording), dtype=np.float32)[:, None] + index
+        recording.frames[:] = gain if alike.startswith("all") else recording.frames[:1]
     data, run = tmp_path / "alike.npz", tmp_path / "run"
     write_npz(dataset, data)
     options = ("--data", data, "--held-out", 2, "--steps", 1, "--quiet", "--run", run)
@@ -342,9 +360,9 @@ def test_numbers_that_leave_their_range_in_training_name_the_file_and_leave_no_r
     from command import call
 
     dataset = some_persons(5)
-    for track in dataset:  # means of nearly zero: dividing by them leaves the range
-        track.frames[::7] = 0
-        track.frames[::7, :3] = 1e25, -1e25, 1e-20
+    for recording in dataset:  # means of nearly zero: dividing by them leaves the range
+        recording.frames[::7] = 0
+        recording.frames[::7, :3] = 1e25, -1e25, 1e-20
     data, run = tmp_path / "zero.npz", tmp_path / "run"
     write_npz(dataset, data)
     found = call("train", "reid", "--data", data, "--held-out", 2, "--steps", 2, "--quiet", "--run", run, code=2).output
@@ -354,12 +372,12 @@ def test_numbers_that_leave_their_range_in_training_name_the_file_and_leave_no_r
 
 @pytest.fixture(scope="module")
 def real_persons(recordings_dir: Path) -> Dataset:
-    """Sixty persons, two captures of 1000 frames each."""
+    """Sixty identities, two captures of 1000 frames each."""
     return read_dataset(recordings_dir / "wiper_persons_0_59.npz")
 
 
 def test_real_persons_are_told_apart_better_than_by_their_profiles(real_persons: Dataset) -> None:
-    """A handful of steps, fifteen persons never met: the smallest real task that can fail."""
+    """A handful of steps, fifteen identities never met: the smallest real task that can fail."""
     recipe = Recipe(held_out=15, contrast=ContrastConfig(steps=4))
     report = train_reid(real_persons, recipe, show_progress=False)
     assert report.ram <= 65536
@@ -373,7 +391,7 @@ def test_real_persons_are_told_apart_better_than_by_their_profiles(real_persons:
 
 def test_the_baselines_are_those_that_were_published_with_the_recordings(real_persons: Dataset) -> None:
     protocol = arrange(real_persons, length=100, held_out=0, captures="gallery", seed=0)
-    part = protocol.parts["trained persons"]
+    part = protocol.parts["trained identities"]
     baselines = Baselines.fit(protocol.train, 100, 50)
     assert float(figures(baselines.matches(part)["cosine"])["rank1"].mean()) == pytest.approx(0.758, abs=0.01)
     assert baselines.decisions(part) == pytest.approx(0.890, abs=0.005)
@@ -411,19 +429,21 @@ def test_the_blob_says_how_raw_frames_become_its_own_also_from_a_prepared_folder
         main(str(tmp_path / "folder"), grid, print, inside_galleries=False, out=None)
 
 
-def test_stretches_too_short_for_a_window_are_left_out_where_their_recording_has_others() -> None:
-    def stretch(name: str, recording: str, frames: int) -> Track:
-        return Track(name, "0", np.ones((frames, 3), np.float32), np.zeros(frames, np.int64), recording=recording)
+def test_segments_too_short_for_a_window_are_left_out_where_their_recording_has_others() -> None:
+    def segment(name: str, recording: str, frames: int) -> LabelledRecording:
+        return LabelledRecording(
+            name, "0", np.ones((frames, 3), np.float32), np.zeros(frames, np.int64), recording_name=recording
+        )
 
     parts = [("a+0", "a", 1), ("a+1", "a", 60), ("b+0", "b", 39), ("b+1", "b", 7), ("c", "c", 40)]
-    kept = without_short_stretches(Dataset([stretch(*part) for part in parts], ()), 40)
-    assert [track.name for track in kept] == ["a+1", "b+0", "b+1", "c"]  # b: to be refused by name
+    kept = without_short_segments(Dataset([segment(*part) for part in parts], ()), 40)
+    assert [recording.name for recording in kept] == ["a+1", "b+0", "b+1", "c"]  # b: to be refused by name
 
 
 def test_real_bursty_captures_on_a_grid_have_windows_for_everybody(recordings_dir: Path) -> None:
-    """Gaps of a second and more leave stretches of a few frames; the others suffice."""
+    """Gaps of a second and more leave segments of a few frames; the others suffice."""
     dataset = read_dataset(recordings_dir / "wiper_persons_0_59.npz", reading=Reading(period_us=20_000))
     with pytest.raises(RecordingError, match="frames: expected at least 100, one window"):
         arrange(dataset, length=100, held_out=15, captures="gallery", seed=0)
-    protocol = arrange(without_short_stretches(dataset, 100), length=100, held_out=15, captures="gallery", seed=0)
+    protocol = arrange(without_short_segments(dataset, 100), length=100, held_out=15, captures="gallery", seed=0)
     assert {len(set(part.probes_of)) for part in protocol.parts.values()} == {45, 15}

@@ -8,14 +8,14 @@ import pytest
 from aether_temporal.train.retrieval import FIGURES, Matches, compare, evaluate, figures, match, roc
 
 
-def windows(rng: np.random.Generator, persons: int, each: int, noise: float) -> tuple[np.ndarray, list[str]]:
-    centres = np.random.default_rng(11).standard_normal((persons, 6))
-    x = np.repeat(centres, each, axis=0) + noise * rng.standard_normal((persons * each, 6))
-    return x, [f"p{i}" for i in range(persons) for _ in range(each)]
+def windows(rng: np.random.Generator, identities: int, each: int, noise: float) -> tuple[np.ndarray, list[str]]:
+    centres = np.random.default_rng(11).standard_normal((identities, 6))
+    x = np.repeat(centres, each, axis=0) + noise * rng.standard_normal((identities * each, 6))
+    return x, [f"p{i}" for i in range(identities) for _ in range(each)]
 
 
-def some_matches(rng: np.random.Generator, noise: float = 1.0, persons: int = 12) -> Matches:
-    return match(*windows(rng, persons, 4, noise), *windows(rng, persons, 5, noise))
+def some_matches(rng: np.random.Generator, noise: float = 1.0, identities: int = 12) -> Matches:
+    return match(*windows(rng, identities, 4, noise), *windows(rng, identities, 5, noise))
 
 
 def test_ranks_precision_and_area_are_what_counting_gives(rng: np.random.Generator) -> None:
@@ -45,7 +45,7 @@ def test_ranks_precision_and_area_are_what_counting_gives(rng: np.random.Generat
     assert values["rank1"].value == np.mean(np.array(ranks) == 1)
     assert values["rank5"].value == np.mean(np.array(ranks) <= 5)
     assert values["map"].value == pytest.approx(np.mean(precisions))
-    strangers, right = roc(found.near, found.truth)
+    strangers, right = roc(found.near, found.labels)
     steps = np.diff(strangers, prepend=0.0)
     assert (steps * right).sum() == pytest.approx(area, abs=1e-3)
 
@@ -81,11 +81,12 @@ def test_a_perfect_model_is_certain() -> None:
 def test_intervals_are_over_persons_not_windows(rng: np.random.Generator) -> None:
     found = some_matches(rng)
     repeated = Matches(
-        found.persons, *(np.repeat(x, 6, axis=0) for x in (found.truth, found.near, found.enrolled, found.precision))
+        found.identities,
+        *(np.repeat(x, 6, axis=0) for x in (found.labels, found.near, found.enrolled, found.precision)),
     )
     once, often = (evaluate([m], draws=400)["rank1"] for m in (found, repeated))
     assert (once.value, once.low, once.high) == pytest.approx((often.value, often.low, often.high))
-    shares = np.array([figures(found)["rank1"][found.truth == p].mean() for p in range(12)])
+    shares = np.array([figures(found)["rank1"][found.labels == p].mean() for p in range(12)])
     error = shares.std(ddof=1) / np.sqrt(12)
     assert once.high - once.low == pytest.approx(2 * 1.96 * error, rel=0.25)
     assert once.low < once.value < once.high
@@ -110,9 +111,9 @@ def test_a_comparison_is_paired(rng: np.random.Generator) -> None:
     found = compare([x], [y], draws=100)["rank1"]
     assert found.value == pytest.approx(evaluate([x], draws=2)["rank1"].value - evaluate([y], draws=2)["rank1"].value)
     with pytest.raises(ValueError, match="expected the same probes"):
-        compare([x], [some_matches(rng, persons=11)])
+        compare([x], [some_matches(rng, identities=11)])
 
 
 def test_a_probe_of_nobody_enrolled_is_named() -> None:
-    with pytest.raises(ValueError, match="expected persons of the gallery, found eve"):
+    with pytest.raises(ValueError, match="expected identities of the gallery, found eve"):
         match(np.eye(2), ["a", "b"], np.eye(2), ["a", "eve"])

@@ -11,13 +11,13 @@ import pytest
 from aether_temporal import TemporalModel, WeightBlob
 from aether_temporal.shipped import shipped_models
 from aether_temporal.simulation import ACTIVITIES, demo_script, random_script, simulate
-from aether_temporal.train.dataset import Track
+from aether_temporal.train.dataset import LabelledRecording
 from aether_temporal.train.evaluation import Scores, score
 from aether_temporal.train.prepared import read_dataset
 from aether_temporal.train.reading import without_side
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "training.md"
-DELAY, CONTEXT = 25, 128
+LABEL_DELAY, CONTEXT = 25, 128
 BASELINE = {"session 2": 0.758, "session 3": 0.632}  # extra trees on window statistics, trained on session 1
 UNSEEN = 1_000_000  # simulated recordings from this seed on were not trained on
 
@@ -63,7 +63,7 @@ def activity_scores(recordings_dir: Path) -> dict[str, Scores]:
     assert tuple(model.settings.class_names or ()) == dataset.classes
     return {
         f"session {number + 1}": score(
-            model, [e for e in dataset if e.session == str(number)], delay=DELAY, context=CONTEXT
+            model, [e for e in dataset if e.session == str(number)], label_delay=LABEL_DELAY, context=CONTEXT
         )
         for number in range(3)
     }
@@ -90,6 +90,6 @@ def test_demo_knows_simulated_rooms_it_has_not_met() -> None:
     unseen = []
     for seed in range(UNSEEN, UNSEEN + 20):
         made = simulate(random_script(np.random.Generator(np.random.PCG64([seed, 1]))), seed)
-        unseen.append(Track(f"seed{seed}", "simulated", made.frames, made.labels))
-    found = score(model, unseen, delay=DELAY, context=CONTEXT)
+        unseen.append(LabelledRecording(f"seed{seed}", "simulated", made.frames, made.labels))
+    found = score(model, unseen, label_delay=LABEL_DELAY, context=CONTEXT)
     assert found.streamed > 0.75  # five classes

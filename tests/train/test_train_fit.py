@@ -19,7 +19,7 @@ from aether_temporal.simulation import simulate
 torch = pytest.importorskip("torch", reason="torch (extra train) is not installed")
 
 from aether_temporal.train import activity, demo_recipe, splits  # noqa: E402
-from aether_temporal.train.dataset import Dataset, Track  # noqa: E402
+from aether_temporal.train.dataset import Dataset, LabelledRecording  # noqa: E402
 from aether_temporal.train.evaluation import score  # noqa: E402
 from aether_temporal.train.prepared import read_dataset  # noqa: E402
 from aether_temporal.train.reading import Reading, without_side  # noqa: E402
@@ -31,12 +31,12 @@ def _two_threads_at_most() -> None:
     torch.set_num_threads(1)
 
 
-def two_class_task(seeds: range) -> list[Track]:
+def two_class_task(seeds: range) -> list[LabelledRecording]:
     """Somebody walks, or nobody is there: half of each recording."""
     found = []
     for seed in seeds:
         made = simulate([("empty", 4.0), ("walking", 4.0)], seed)
-        found.append(Track(f"seed{seed}", "simulated", made.frames, made.labels))
+        found.append(LabelledRecording(f"seed{seed}", "simulated", made.frames, made.labels))
     return found
 
 
@@ -44,7 +44,7 @@ def test_a_short_training_learns_a_simulated_task() -> None:
     blob = demo_recipe.train(
         two_class_task(range(12)), "a test", seed=1, config=FitConfig(steps=60), show_progress=False
     )
-    found = score(TemporalModel.from_blob(blob), two_class_task(range(500, 512)), delay=demo_recipe.DELAY)
+    found = score(TemporalModel.from_blob(blob), two_class_task(range(500, 512)), label_delay=demo_recipe.LABEL_DELAY)
     assert found.windows == 96
     assert found.streamed > 0.85  # chance is 0.5
 
@@ -71,14 +71,14 @@ def test_targets_are_the_labels_of_earlier_frames() -> None:
     labels = np.arange(300, dtype=np.int64)
     frames = np.tile(labels[:, None].astype(np.float32) + 1, (1, 8))
     crops = Crops(100, 5, 25, 49, Augmentation(0, 0, 0, 0))
-    drawn, targets = crops.draw([Track("ramp", "0", frames, labels)], np.random.default_rng(0))
+    drawn, targets = crops.draw([LabelledRecording("ramp", "0", frames, labels)], np.random.default_rng(0))
     assert drawn.shape == (5, 100, 8)
     assert (targets[:, :49] == -1).all()
     np.testing.assert_array_equal(targets[:, 49:], drawn[:, 49:, 0] - 1 - 25)
 
 
 def test_a_recording_shorter_than_a_crop_is_named() -> None:
-    short = Track("short", "0", np.ones((20, 8), np.float32), np.zeros(20, np.int64))
+    short = LabelledRecording("short", "0", np.ones((20, 8), np.float32), np.zeros(20, np.int64))
     crops = Crops(100, 1, 0, 0, Augmentation())
     with pytest.raises(RecordingError, match="short: frames: expected at least 100, one crop, found 20"):
         Mixture((crops,), (1.0,)).check([short])
@@ -86,19 +86,19 @@ def test_a_recording_shorter_than_a_crop_is_named() -> None:
 
 def test_balanced_crops_end_in_every_class_equally_often() -> None:
     labels = np.repeat([0, 1, 0, 2], [400, 40, 400, 100])
-    track = Track("uneven", "0", np.ones((940, 4), np.float32), labels)
-    delay, rng = 5, np.random.default_rng(0)
+    recording = LabelledRecording("uneven", "0", np.ones((940, 4), np.float32), labels)
+    label_delay, rng = 5, np.random.default_rng(0)
 
     def shares(balance: tuple[int, ...]) -> np.ndarray:
-        _, targets = Crops(20, 1500, delay, 10, Augmentation(0, 0, 0, 0), balance).draw([track], rng)
+        _, targets = Crops(20, 1500, label_delay, 10, Augmentation(0, 0, 0, 0), balance).draw([recording], rng)
         return np.bincount(targets[:, -1], minlength=3) / len(targets)
 
     np.testing.assert_allclose(shares(()), [0.85, 0.05, 0.1], atol=0.05)
     np.testing.assert_allclose(shares((800, 40, 100)), [1 / 3] * 3, atol=0.05)
-    bare = Track("bare", "0", np.ones((50, 4), np.float32), np.full(50, -1))
+    bare = LabelledRecording("bare", "0", np.ones((50, 4), np.float32), np.full(50, -1))
     with pytest.raises(RecordingError, match="labels: expected some"):
         Crops(20, 1, 0, 0, Augmentation(), (1, 2)).check([bare])
-    early = Track("early", "0", np.ones((50, 4), np.float32), np.repeat([0, -1], [15, 35]))
+    early = LabelledRecording("early", "0", np.ones((50, 4), np.float32), np.repeat([0, -1], [15, 35]))
     Crops(20, 1, 5, 5, Augmentation(), (15,)).check([early])
     with pytest.raises(RecordingError, match="labels: expected some from frame 15 of a recording on"):
         Crops(20, 1, 4, 5, Augmentation(), (15,)).check([early])
@@ -106,27 +106,29 @@ def test_balanced_crops_end_in_every_class_equally_often() -> None:
 
 def test_sessions_are_in_order_of_their_numbers() -> None:
     names = ("10", "9", "fr", "2", "di")
-    tracks = [Track(name, name, np.ones((9, 4), np.float32), np.zeros(9, np.int64)) for name in names]
-    assert splits.sessions(tracks) == ["2", "9", "10", "di", "fr"]
+    recordings = [LabelledRecording(name, name, np.ones((9, 4), np.float32), np.zeros(9, np.int64)) for name in names]
+    assert splits.sessions(recordings) == ["2", "9", "10", "di", "fr"]
 
 
 def test_kinds_of_crops_come_in_their_shares() -> None:
-    track = Track("one", "0", np.ones((300, 4), np.float32), np.zeros(300, np.int64))
+    recording = LabelledRecording("one", "0", np.ones((300, 4), np.float32), np.zeros(300, np.int64))
     kinds = tuple(Crops(length, 1, 0, 5, Augmentation(0, 0, 0, 0)) for length in (10, 20))
     rng = np.random.default_rng(0)
-    lengths = [Mixture(kinds, (0.25, 0.75)).draw([track], rng)[0].shape[1] for _ in range(800)]
+    lengths = [Mixture(kinds, (0.25, 0.75)).draw([recording], rng)[0].shape[1] for _ in range(800)]
     assert 0.2 < lengths.count(10) / 800 < 0.3
 
 
 def test_some_frames_are_spread_over_all_tracks() -> None:
-    tracks = [Track(str(i), "0", np.full((100, 2), i, np.float32), np.zeros(100, np.int64)) for i in range(4)]
-    assert len(some_frames(tracks)) == 400
-    few = some_frames(tracks, 40)
+    recordings = [
+        LabelledRecording(str(i), "0", np.full((100, 2), i, np.float32), np.zeros(100, np.int64)) for i in range(4)
+    ]
+    assert len(some_frames(recordings)) == 400
+    few = some_frames(recordings, 40)
     assert np.unique(few[:, 0], return_counts=True)[1].tolist() == [10, 10, 10, 10]
 
 
 def test_frames_that_are_all_the_same_are_refused() -> None:
-    dataset = Dataset([Track("flat", "0", np.ones((200, 4), np.float32), np.arange(200) % 2)], ("a", "b"))
+    dataset = Dataset([LabelledRecording("flat", "0", np.ones((200, 4), np.float32), np.arange(200) % 2)], ("a", "b"))
     with pytest.raises(RecordingError, match="expected some that differ"):
         activity.train(dataset, activity.Recipe(fit=FitConfig(steps=1)), show_progress=False)
 
@@ -135,7 +137,7 @@ def test_class_weights_move_the_answers_to_rare_classes() -> None:
     """The two classes look the same; what decides is how often each occurs, or what it counts."""
     labels = np.tile(np.repeat([0, 1], [90, 10]), 4)
     frames = np.random.default_rng(0).uniform(1, 2, (400, 56)).astype(np.float32)
-    dataset = Dataset([Track("one", "0", frames, labels)], ("often", "rarely"))
+    dataset = Dataset([LabelledRecording("one", "0", frames, labels)], ("often", "rarely"))
 
     def share_of_rare(balance: activity.Balance) -> float:
         recipe = activity.Recipe(fit=FitConfig(steps=25), balance=balance)
@@ -159,11 +161,11 @@ def test_augmentation_varies_a_copy_and_can_be_off() -> None:
 
 
 def activity_set(
-    path: Path, sessions: int = 2, *, persons: tuple[str, ...] = (), seconds: float = 2.0, timed: bool = False
+    path: Path, sessions: int = 2, *, subjects: tuple[str, ...] = (), seconds: float = 2.0, timed: bool = False
 ) -> Path:
     """A simulated set in the layout of the activity recordings."""
     made = [simulate([("still", seconds), ("walking", seconds)], seed) for seed in range(2 * sessions)]
-    more = {"rec_person": np.array(persons)} if persons else {}
+    more = {"rec_person": np.array(subjects)} if subjects else {}
     if timed:  # faster than the grid that is asked for: 25 frames a second of grid need 64 frames for a crop
         more["t"] = np.tile(np.arange(len(made[0].frames)) * 0.04, len(made))
     np.savez(
@@ -193,9 +195,9 @@ def test_the_activity_command_trains_on_the_first_session_only(tmp_path: Path, m
     seen: list[str] = []
     draw = Crops.draw
 
-    def spy(self: Crops, tracks: list[Track], generator: np.random.Generator) -> Batch:
-        seen.extend(track.session for track in tracks)
-        return draw(self, tracks, generator)
+    def spy(self: Crops, recordings: list[LabelledRecording], generator: np.random.Generator) -> Batch:
+        seen.extend(recording.session for recording in recordings)
+        return draw(self, recordings, generator)
 
     monkeypatch.setattr(Crops, "draw", spy)
     out, run = tmp_path / "out.rvne", tmp_path / "run"
@@ -229,16 +231,18 @@ def test_the_activity_command_trains_on_the_first_session_only(tmp_path: Path, m
 
 
 def test_persons_are_held_out_and_leaks_are_errors(tmp_path: Path) -> None:
-    data = activity_set(tmp_path / "set.npz", persons=("p", "q", "p", "q"))
+    data = activity_set(tmp_path / "set.npz", subjects=("p", "q", "p", "q"))
     quick = ("activity", "--data", data, "--steps", 2, "--quiet", "--no-calibrate", "--run", tmp_path / "run")
-    printed = command(*quick, "--test-person", "q")
-    assert "person q: windows streamed" in printed
+    printed = command(*quick, "--test-subject", "q")
+    assert "subject q: windows streamed" in printed
     assert "calibrat" not in printed.replace("calibration error", "")
-    assert "person: expected one of those there are (p, q), found 'z'" in command(*quick, "--test-person", "z", code=2)
+    assert "subject: expected one of those there are (p, q), found 'z'" in command(
+        *quick, "--test-subject", "z", code=2
+    )
     leak = command(*quick, "--train-session", "0", "--test-session", "0", code=2)
     assert "expected on one side of the split, found in train and in test" in leak
-    both = command(*quick, "--test-person", "q", "--test-session", "1", code=2)
-    assert "hold out persons or sessions" in both
+    both = command(*quick, "--test-subject", "q", "--test-session", "1", code=2)
+    assert "hold out subjects or sessions" in both
 
 
 def test_several_seeds_and_cross_validation(tmp_path: Path) -> None:
@@ -288,7 +292,7 @@ def test_a_grid_is_trained_on_and_stands_in_the_blob(tmp_path: Path) -> None:
 
 
 def test_raw_frames_are_trained_on_and_their_subcarriers_stand_in_the_blob(tmp_path: Path) -> None:
-    """From raw I/Q to the blob's answer is one chain: what training saw is what the blob makes of a raw frame."""
+    """From raw I/Q to the blob's prediction is one chain: what training saw is what the blob makes of a raw frame."""
     iq = np.random.default_rng(0).integers(-90, 90, (800, 12, 2)).astype(np.int8)
     np.savez(
         tmp_path / "raw.npz",
@@ -317,7 +321,7 @@ def test_raw_frames_are_trained_on_and_their_subcarriers_stand_in_the_blob(tmp_p
 def test_one_session_cannot_be_split(tmp_path: Path) -> None:
     data = activity_set(tmp_path / "set.npz", sessions=1)
     printed = command("activity", "--data", data, "--out", tmp_path / "a.rvne", code=2)
-    assert "session: expected at least two sessions, found 0; hold out persons (--test-person)" in printed
+    assert "session: expected at least two sessions, found 0; hold out subjects (--test-subject)" in printed
     assert not (tmp_path / "a.rvne").exists()
 
 
@@ -332,8 +336,8 @@ def test_recordings_that_cannot_be_trained_on_are_named(tmp_path: Path) -> None:
 
 
 def test_a_single_recording_cannot_be_held_out_of_itself(tmp_path: Path) -> None:
-    data, run = activity_set(tmp_path / "set.npz", persons=("p", "q", "q", "q")), tmp_path / "run"
-    quick = ("activity", "--data", data, "--steps", 1, "--quiet", "--run", run, "--test-person", "q")
+    data, run = activity_set(tmp_path / "set.npz", subjects=("p", "q", "q", "q")), tmp_path / "run"
+    quick = ("activity", "--data", data, "--steps", 1, "--quiet", "--run", run, "--test-subject", "q")
     printed = command(*quick, code=2)
     assert "set.npz:e0 alone; add another, or do not calibrate (--no-calibrate)" in printed
     printed = command(*quick, "--cross-validate", 2, code=2)
@@ -350,7 +354,7 @@ def test_labels_that_nothing_can_be_scored_by_are_refused_before_training(tmp_pa
     with np.load(data) as found:
         arrays = dict(found)
     arrays["frame_activity"][400:] = -1
-    arrays["frame_activity"][405] = 1  # of session 2 one frame, too early for any answer
+    arrays["frame_activity"][405] = 1  # of session 2 one frame, too early for any prediction
     np.savez(data, **arrays)
     quick = ("activity", "--data", data, "--steps", 1, "--quiet", "--no-calibrate", "--run", tmp_path / "run")
     printed = command(*quick, code=2)

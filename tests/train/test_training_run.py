@@ -104,9 +104,9 @@ def test_windows_are_the_same_from_any_number_of_workers() -> None:
     places = windows(dataset, 30)
     data = WindowDataset(dataset, places)
     frames, labels = data[len(data) - 1]
-    track, start = places.places[-1]
-    np.testing.assert_array_equal(frames, dataset[int(track)].frames[start : start + 30])
-    np.testing.assert_array_equal(labels, dataset[int(track)].labels[start : start + 30])
+    recording, start = places.places[-1]
+    np.testing.assert_array_equal(frames, dataset[int(recording)].frames[start : start + 30])
+    np.testing.assert_array_equal(labels, dataset[int(recording)].labels[start : start + 30])
     alone = [part for batch in window_loader(dataset, places, 4) for part in batch]
     both = [part for batch in window_loader(dataset, places, 4, workers=2) for part in batch]
     assert len(alone) == len(both) > 2
@@ -315,23 +315,24 @@ print(dataset.frames * dataset.width * 4, (resource.getrusage(resource.RUSAGE_SE
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is measured in Linux's units")
 def test_a_dataset_far_larger_than_what_is_kept_of_it_trains(tmp_path: Path) -> None:
     """3 GB of frames in a file with holes; not a fifth of that is ever in memory, mapped pages included."""
-    tracks, length, width = 300, 50_000, 50
+    recordings, length, width = 300, 50_000, 50
     with (tmp_path / "frames.f32").open("wb") as file:
-        file.truncate(tracks * length * width * 4)
+        file.truncate(recordings * length * width * 4)
         file.write(np.random.default_rng(0).uniform(1, 9, (length // 10, width)).astype("<f4").data)
-    np.tile(np.repeat([0, 1], length // 2), tracks).astype("<i8").tofile(tmp_path / "labels.i64")
-    (tmp_path / "marks.i64").touch()
+    np.tile(np.repeat([0, 1], length // 2), recordings).astype("<i8").tofile(tmp_path / "labels.i64")
+    (tmp_path / "fingerprints.i64").touch()
     entries = [
-        {"name": str(i), "session": "0", "rows": [i * length, (i + 1) * length], "marks": [0, 0]} for i in range(tracks)
+        {"name": str(i), "session": "0", "rows": [i * length, (i + 1) * length], "fingerprints": [0, 0]}
+        for i in range(recordings)
     ]
     index = {
         "version": 2,
-        "marks": 0,
+        "fingerprints": 0,
         "classes": ["a", "b"],
         "width": width,
-        "frames": tracks * length,
+        "frames": recordings * length,
         "features": {},
-        "tracks": entries,
+        "recordings": entries,
     }
     (tmp_path / "index.json").write_text(json.dumps(index))
     done = subprocess.run([sys.executable, "-c", LARGE, str(tmp_path)], capture_output=True, text=True, timeout=300)

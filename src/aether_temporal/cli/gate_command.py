@@ -20,7 +20,7 @@ _STATUS = {"pass": 0, "fail": 1, "undecided": 3}
     "--data",
     type=click.Path(exists=True),
     required=True,
-    help="Recordings that know their person and session: a file, or what `train prepare` made.",
+    help="Recordings with subject and session: a file, or what `train prepare` made.",
 )
 @click.option("--out", type=click.Path(file_okay=False), required=True, help="Folder for trainings, verdict and page.")
 @click.option(

@@ -24,7 +24,7 @@ def command() -> None:
 @click.option("--train-session", "train_sessions", multiple=True, help="Train on this session. [default: the first]")
 @click.option("--test-session", "test_sessions", multiple=True, help="Test on this session. [default: all others]")
 @click.option(
-    "--test-person", "test_persons", multiple=True, help="Hold this person out instead, and train on all others."
+    "--test-subject", "test_subjects", multiple=True, help="Hold this subject out instead, and train on all others."
 )
 @click.option(
     "--cross-validate",
@@ -49,7 +49,7 @@ def command() -> None:
 @reading_options
 @recipe_options
 def activity(data: str, **options: Any) -> None:
-    """Activities: trained on one session (or all persons but those held out), scored on the others."""
+    """Activities: trained on one session (or all subjects but those held out), scored on the others."""
     train = recipe("activity_command", options, "cross_validate")
     if options["cross_validate"] is not None and (options["out"] is not None or options["seeds"] > 1):
         raise click.UsageError("--cross-validate: expected without --out and --seeds, for it makes no blob")
@@ -63,14 +63,14 @@ def activity(data: str, **options: Any) -> None:
     "--data",
     type=click.Path(exists=True),
     required=True,
-    help="Recordings that know their person and session: a file, or what `prepare` made.",
+    help="Recordings with subject and session: a file, or what `prepare` made.",
 )
 @click.option(
     "--held-out",
     type=click.IntRange(0),
     default=15,
     show_default=True,
-    help="Persons, drawn by the seed, that training does not meet. 0: train on all.",
+    help="Identities, drawn by the seed, that training does not meet. 0: train on all.",
 )
 @click.option(
     "--train-on",
@@ -78,7 +78,7 @@ def activity(data: str, **options: Any) -> None:
     type=click.Choice(["gallery", "all"]),
     default="gallery",
     show_default=True,
-    help="Captures of the other persons: those of the first session, or all.",
+    help="Captures of the other identities: those of the first session, or all.",
 )
 @click.option(
     "--inside-galleries",
@@ -89,7 +89,7 @@ def activity(data: str, **options: Any) -> None:
 @reading_options
 @recipe_options
 def reid(data: str, **options: Any) -> None:
-    """Persons told apart by windows of frames: gallery against probe, persons trained on and persons unseen."""
+    """Identities told apart by windows of frames: gallery against probe, identities trained on and unseen."""
     train = recipe("reid_command", options)
     reading = reading_of(train, options)
     with about(data):
@@ -103,7 +103,7 @@ def reid(data: str, **options: Any) -> None:
 @click.option("--test-recordings", type=click.IntRange(1), default=100, show_default=True, help="Unseen ones to score.")
 @recipe_options
 def demo(**options: Any) -> None:
-    """The demo's classes: trained on simulated recordings, scored on simulated rooms and persons it has not met."""
+    """The demo's classes: trained on simulated recordings, scored on simulated rooms and subjects it has not met."""
     recipe("demo_recipe", options).main(click.echo, **options)
 
 

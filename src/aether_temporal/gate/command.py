@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aether_temporal.head import AetherTemporalHead
-from aether_temporal.train.dataset import Dataset, without_short_stretches
+from aether_temporal.train.dataset import Dataset, without_short_segments
 from aether_temporal.train.prepared import read_dataset
 from aether_temporal.train.reading import Reading
 from aether_temporal.train.reid import Pairing, arrange_for
@@ -20,7 +20,7 @@ from .gate_config import GateConfig
 from .latency import measure_latency
 from .page import NO_PICTURES, page
 from .pictures import draw
-from .study import check, check_blob, check_persons, recipe, study
+from .study import check, check_blob, check_identities, recipe, study
 from .verdict import Verdict, verdict
 
 __all__ = ["Reading", "gate"]
@@ -45,8 +45,8 @@ def gate(
     Killed at any moment, it goes on with `resume`: trainings that are done are kept, also where more seeds are asked
     for than before. RecordingError, LeakError, GateError, CheckpointError, RunError, OSError.
     """
-    dataset = without_short_stretches(read_dataset(data, reading=reading), config.window)
-    check_persons(config, dataset, data)
+    dataset = without_short_segments(read_dataset(data, reading=reading), config.window)
+    check_identities(config, dataset, data)
     first = recipe(config, seeds[0])
     check(config, arrange_for(dataset, first))
     Pairing(dataset, first)  # all of them are frames that views can be made of
@@ -67,7 +67,7 @@ def configuration(dataset: Dataset, config: GateConfig, source: str) -> dict[str
     return {
         "recipe": "gate",
         "data": source,
-        "recordings": [entry(track) for track in dataset],
+        "recordings": [entry(recording) for recording in dataset],
         "features": dataclasses.asdict(dataset.features),
         **config.training(),
         "environment": environment(),

@@ -52,10 +52,10 @@ class NetworkSettings:
 class GateConfig:
     """All that is asked and how; `pattern` is the sparse kernel that would replace dense.
 
-    window: frames of the windows that are trained on and matched. held_out: persons, drawn by the seed, that training
-    does not meet and everything is asked about. captures: of the others, trained on. batch: persons in a batch, two
-    views of each. held_out_batches: over which the held-out loss is a mean. neighbours: how many are put in order.
-    deployed: frames of the window whose latency decides. lengths: those measured beside. rounds: turns of each
+    window: frames of the windows that are trained on and matched. held_out: identities, drawn by the seed, that
+    training does not meet and everything is asked about. captures: of the others, trained on. batch: identities in a
+    batch, two views of each. held_out_batches: over which the held-out loss is a mean. neighbours: how many are put in
+    order. deployed: frames of the window whose latency decides. lengths: those measured beside. rounds: turns of each
     candidate. GateError names a field out of range, InvalidConfigError one of the pattern.
     """
 
@@ -147,9 +147,9 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "contrast.projection": (2, LONGEST),
     "contrast.learning_rate": (0, 1e3),
     "contrast.head_learning_rate": (0, 1e3),
-    "contrast.rise": (0, 10**9),
+    "contrast.warm_up_steps": (0, 10**9),
     "contrast.weight_decay": (0, 1e3),
-    "contrast.averaging": (0, 1),
+    "contrast.ema_rate": (0, 1),
     "contrast.clip": (1e-6, 1e6),
     "views.share": (0, 1),
     "views.changes": (0, 5),

@@ -14,7 +14,7 @@ MEANINGS = {
 }
 
 CAPTIONS = {
-    "loss": "The contrastive loss of both, a thin line a seed, the mean over seeds thick; dotted: on persons that "
+    "loss": "The contrastive loss of both, a thin line a seed, the mean over seeds thick; dotted: on identities that "
     "training has not met, at the end.",
     "neighbours": "Where the sparse kernel puts the gallery windows that the dense kernel finds nearest, under the "
     "same weights (200 probes, each point shifted a little); right: how well one probe's order agrees.",
@@ -123,7 +123,8 @@ def page(document: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         f"<p>{escape(MEANINGS[outcome])}</p>",
         f"<p class='note'>{escape(document['data'])}; {seeds_text(document)}; "
         f"{document['configuration']['contrast']['steps']} steps a training; windows of "
-        f"{document['configuration']['window']} frames; {document['configuration']['held_out']} persons held out.</p>",
+        f"{document['configuration']['window']} frames; "
+        f"{document['configuration']['held_out']} identities held out.</p>",
         "<h2>The four gates</h2>",
         _table(("gate", "measured (95 % interval)", "limit", "margin", "verdict"), map(gate_row, document["gates"])),
         *(

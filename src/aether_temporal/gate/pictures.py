@@ -60,7 +60,9 @@ def losses(found: Verdict, metrics: Sequence[Mapping[str, Any]]) -> Figure:
         mean = np.mean([curve[:shortest] for curve in curves], axis=0)
         axes.plot(steps[:shortest], mean, color=COLOURS[backend], lw=1.8, label=f"{backend}, training")
         held_out = float(np.mean([result.loss[backend] for result in found.seeds]))
-        axes.axhline(held_out, color=COLOURS[backend], lw=1.2, ls=":", label=f"{backend}, held-out persons at the end")
+        axes.axhline(
+            held_out, color=COLOURS[backend], lw=1.2, ls=":", label=f"{backend}, held-out identities at the end"
+        )
     axes.set_xlabel("step")
     axes.set_ylabel("contrastive loss (NT-Xent)")
     axes.grid(alpha=0.3)

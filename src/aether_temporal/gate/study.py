@@ -23,7 +23,7 @@ from aether_temporal.train.checkpoints import step_generator
 from aether_temporal.train.contrastive import Contrasting, contrastive_loss
 from aether_temporal.train.dataset import Dataset, Stack
 from aether_temporal.train.reid import Pairing, Recipe, Shape, arrange_for
-from aether_temporal.train.reid_protocol import Part, Protocol, persons_of
+from aether_temporal.train.reid_protocol import Part, Protocol, identities_of
 from aether_temporal.train.retrieval import Matches, match
 from aether_temporal.train.runs import Run
 from aether_temporal.train.supervised import some_frames
@@ -35,7 +35,7 @@ BACKENDS: tuple[Backend, ...] = ("dense", "sparse")
 
 
 def recipe(config: GateConfig, seed: int) -> Recipe:
-    """What persons are held out and batches are drawn by."""
+    """What identities are held out and batches are drawn by."""
     return Recipe(
         seed=seed,
         held_out=config.held_out,
@@ -121,7 +121,7 @@ def embeddings(network: TemporalClassifier, windows: Stack, batch: int = 64) -> 
     return torch.cat(found).double().numpy()
 
 
-ASKED = "unseen persons"
+ASKED = "unseen identities"
 """The part of the protocol that everything is asked about."""
 
 _BROKEN = "broken"
@@ -133,7 +133,7 @@ _HELD_OUT = 1 << 40
 @dataclasses.dataclass(frozen=True, eq=False)
 class Control:
     """What a kernel that is broken on purpose gives in the place of the one that was trained, under the weights trained
-    dense: the held-out contrastive loss, and by probe whether it found its person; the neighbours' order against
+    dense: the held-out contrastive loss, and by probe whether it found its identity; the neighbours' order against
     dense."""
 
     loss: float
@@ -169,7 +169,7 @@ class SeedResult:
 
     @property
     def hits(self) -> dict[str, NDArray[np.float64]]:
-        """By backend and probe: 1 where the nearest window is the right person's."""
+        """By backend and probe: 1 where the nearest window is the right identity's."""
         return {backend: _hits(found) for backend, found in self.matches.items()}
 
 
@@ -187,7 +187,9 @@ def study(
     protocol = arrange_for(dataset, recipe(config, seed))
     check(config, protocol)
     part = protocol.parts[ASKED]
-    strangers = dataset.subset([i for i, track in enumerate(dataset) if track.person in set(protocol.held_out)])
+    strangers = dataset.subset(
+        [i for i, recording in enumerate(dataset) if recording.subject in set(protocol.held_out)]
+    )
     tasks: dict[str, Contrasting] = {
         backend: train_one(
             config,
@@ -228,26 +230,25 @@ def study(
 
 
 def check(config: GateConfig, protocol: Protocol) -> None:
-    """GateError for a configuration that these recordings cannot answer, before anything is trained."""
+    """GateError for a configuration that these recordings cannot be evaluated with, before anything is trained."""
     windows = len(protocol.parts[ASKED].gallery)
     if windows <= config.neighbours:
         raise GateError(
             f"neighbours: expected fewer than the gallery has windows ({windows}, of {config.held_out} "
-            f"held-out persons), found {config.neighbours}; hold out more persons, or use shorter windows or fewer "
-            "neighbours"
+            f"held-out identities), found {config.neighbours}; hold out more identities"
         )
 
 
-def check_persons(config: GateConfig, dataset: Dataset, data: str) -> None:
-    """GateError, which names `data`, for more or fewer persons held out than there can be. RecordingError."""
-    most = len(persons_of(dataset)) - 2
+def check_identities(config: GateConfig, dataset: Dataset, data: str) -> None:
+    """GateError, which names `data`, for more or fewer identities held out than there can be. RecordingError."""
+    most = len(identities_of(dataset)) - 2
     if most < 2:
         raise GateError(
-            f"{data}: person: expected at least four, two to train on and two to ask about, found {most + 2}"
+            f"{data}: subject: expected at least four, two to train on and two to ask about, found {most + 2}"
         )
     if config.held_out > most:
         raise GateError(
-            f"{data}: held_out: expected 2 to {most} of the {most + 2} persons there are, found {config.held_out}; "
+            f"{data}: held_out: expected 2 to {most} of the {most + 2} identities there are, found {config.held_out}; "
             "set it in the configuration (--config)"
         )
 
@@ -262,21 +263,23 @@ def check_blob(config: GateConfig, width: int) -> None:
 def _held_out_losses(
     asked: Mapping[str, tuple[TemporalClassifier, nn.Module]], config: GateConfig, strangers: Dataset, seed: int
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, float], tuple[str, ...]]:
-    """By name: the contrastive term of each view of persons that training has not met, and the mean of the whole loss;
-    whose the views are. All see the same views."""
+    """By name: the contrastive term of each view of identities that training has not met, and the mean of the whole
+    loss; whose the views are. All see the same views."""
     draw = Pairing(strangers, recipe(config, seed))
-    names = [str(strangers[tracks[0]].person) for tracks in draw.tracks]
+    names = [str(strangers[recordings[0]].subject) for recordings in draw.recordings]
     terms: dict[str, list[NDArray[np.float64]]] = {name: [] for name in asked}
     total: dict[str, list[float]] = {name: [] for name in asked}
     viewed: list[str] = []
     with torch.no_grad():
         for index in range(config.held_out_batches):
-            frames, persons = draw(step_generator(seed, _HELD_OUT + index))
-            viewed += [names[person] for person in persons.tolist()]
+            frames, identities = draw(step_generator(seed, _HELD_OUT + index))
+            viewed += [names[identity] for identity in identities.tolist()]
             for name, (network, head) in asked.items():
                 projected = head(embed(network, torch.from_numpy(frames)))
                 terms[name].append(view_terms(projected, config.contrast.temperature))
-                total[name].append(contrastive_loss(projected, torch.from_numpy(persons), config.contrast)[1]["loss"])
+                total[name].append(
+                    contrastive_loss(projected, torch.from_numpy(identities), config.contrast)[1]["loss"]
+                )
     return (
         {name: np.concatenate(found) for name, found in terms.items()},
         {name: float(np.mean(found)) for name, found in total.items()},
@@ -285,8 +288,8 @@ def _held_out_losses(
 
 
 def view_terms(projected: torch.Tensor, temperature: float) -> NDArray[np.float64]:
-    """NT-Xent of each view alone, of projections [2 n, E] in which a person's two views follow each other: how surely
-    the view finds its twin among all others."""
+    """NT-Xent of each view alone, of projections [2 n, E] in which an identity's two views follow each other: how
+    surely the view finds its twin among all others."""
     z = F.normalize(projected.double(), dim=1)
     similarity = (z @ z.t() / temperature).fill_diagonal_(-math.inf)
     twins = torch.arange(len(z)) ^ 1
@@ -304,7 +307,7 @@ def _match(network: TemporalClassifier, part: Part) -> Matches:
 
 
 def _hits(found: Matches) -> NDArray[np.float64]:
-    """By probe: 1 where the nearest window is the right person's."""
+    """By probe: 1 where the nearest window is the right identity's."""
     return (found.ranks <= 1).astype(np.float64)
 
 

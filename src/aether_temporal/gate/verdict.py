@@ -21,7 +21,7 @@ from .study import BACKENDS, SeedResult
 Outcome = Literal["pass", "fail", "undecided"]
 
 MOST = 10_000
-"""Seeds, or persons, beyond which nobody is told a number."""
+"""Seeds, or identities, beyond which nobody is told a number."""
 
 DRAWS = 2000
 
@@ -30,7 +30,7 @@ DRAWS = 2000
 class Gate:
     """One gate. low, high: 95 % interval of `value` (nan: one seed says nothing of it). at_most: `value` is to be at
     most `limit`, else at least. margin: how far inside the limit `value` is, negative where outside, in its own units.
-    seeds, persons: how many would decide, where more of them could; None where that is not what is missing. beside:
+    seeds, identities: how many would decide, where more of them could; None where that is not what is missing. beside:
     figures that decide nothing."""
 
     number: int
@@ -42,7 +42,7 @@ class Gate:
     at_most: bool
     outcome: Outcome
     seeds: int | None = None
-    persons: int | None = None
+    identities: int | None = None
     advice: str = ""
     beside: dict[str, float] = dataclasses.field(default_factory=dict)
 
@@ -57,7 +57,7 @@ def judge(low: float, high: float, limit: float, *, at_most: bool) -> Outcome:
     return "pass" if inside else "fail" if outside else "undecided"
 
 
-def by_person(
+def by_identity(
     values: Sequence[NDArray[np.float64]],
     owners: Sequence[Sequence[str]],
     *,
@@ -65,8 +65,8 @@ def by_person(
     seed: int = 0,
 ) -> Interval:
     """The mean of per-probe values over all seeds (with `over`, the quotient of both sums), with a bootstrap over
-    persons: what is drawn with replacement is whom probes belong to, with all probes of a person and all seeds in which
-    the person is one."""
+    identities: what is drawn with replacement is whom probes belong to, with all probes of an identity and all seeds in
+    which the identity is one."""
     names = sorted({name for owner in owners for name in owner})
     place = {name: index for index, name in enumerate(names)}
     who = np.concatenate([[place[name] for name in owner] for owner in owners])
@@ -78,13 +78,13 @@ def by_person(
     return Interval(float(sums.sum() / counts.sum()), float(low), float(high))
 
 
-def together(seeds: Mean, persons: Interval | None) -> tuple[float, float]:
-    """The interval of a mean that other seeds and other persons would both change. The two sources are independent, so
-    that distances from the mean add as squares do; nan for one seed."""
-    if persons is None or seeds.count < 2:
+def together(seeds: Mean, identities: Interval | None) -> tuple[float, float]:
+    """The interval of a mean that other seeds and other identities would both change. The two sources are independent,
+    so that distances from the mean add as squares do; nan for one seed."""
+    if identities is None or seeds.count < 2:
         return seeds.low, seeds.high
-    below = math.hypot(seeds.mean - seeds.low, persons.value - persons.low)
-    above = math.hypot(seeds.high - seeds.mean, persons.high - persons.value)
+    below = math.hypot(seeds.mean - seeds.low, identities.value - identities.low)
+    above = math.hypot(seeds.high - seeds.mean, identities.high - identities.value)
     return seeds.mean - below, seeds.mean + above
 
 
@@ -100,9 +100,9 @@ def seeds_needed(values: Sequence[float], distance: float) -> int | None:
     return None
 
 
-def persons_needed(half: float, distance: float, count: int) -> int | None:
-    """How many persons would bring an interval that reaches `half` with `count` of them within `distance`: it shrinks
-    with their square root. None beyond MOST."""
+def identities_needed(half: float, distance: float, count: int) -> int | None:
+    """How many identities would bring an interval that reaches `half` with `count` of them within `distance`: it
+    shrinks with their square root. None beyond MOST."""
     needed = math.inf if distance == 0 else count * (half / distance) ** 2
     return None if needed > MOST else max(count + 1, math.ceil(needed))
 
@@ -115,28 +115,29 @@ def decide(
     *,
     at_most: bool,
     bounds: tuple[float, float] = (-math.inf, math.inf),
-    persons: Interval | None = None,
-    person_count: int = 0,
+    identities: Interval | None = None,
+    identity_count: int = 0,
     beside: dict[str, float] | None = None,
 ) -> Gate:
-    """A gate of one value a seed. Its interval is Student's over seeds and, where given, the bootstrap's over persons
-    together: trainings differ, and so do persons, and a verdict has to stand both. bounds: what no value is beyond."""
+    """A gate of one value a seed. Its interval is Student's over seeds and, where given, the bootstrap's over
+    identities together: trainings differ, and so do identities, and a verdict has to stand both. bounds: the
+    range of possible values."""
     seeds = mean_of(values)
-    low, high = (float(x) for x in np.clip(together(seeds, persons), *bounds))
+    low, high = (float(x) for x in np.clip(together(seeds, identities), *bounds))
     outcome = judge(low, high, limit, at_most=at_most)
     gate = Gate(number, name, seeds.mean, low, high, limit, at_most, outcome, beside=beside or {})
     if outcome != "undecided":
         return gate
-    more_seeds, more_persons, advice = _needed(values, limit, persons, person_count)
-    return dataclasses.replace(gate, seeds=more_seeds, persons=more_persons, advice=advice)
+    more_seeds, more_identities, advice = _needed(values, limit, identities, identity_count)
+    return dataclasses.replace(gate, seeds=more_seeds, identities=more_identities, advice=advice)
 
 
 def _needed(
-    values: Sequence[float], limit: float, persons: Interval | None, count: int
+    values: Sequence[float], limit: float, identities: Interval | None, count: int
 ) -> tuple[int | None, int | None, str]:
-    """Seeds, persons (each where more of them are missing), and the words.
+    """Seeds, identities (each where more of them are missing), and the words.
 
-    Seeds and persons may each take up sqrt(1/2) of the distance from the mean to the limit; what one leaves of its
+    Seeds and identities may each take up sqrt(1/2) of the distance from the mean to the limit; what one leaves of its
     share, the other may use.
     """
     seeds = mean_of(values)
@@ -144,9 +145,9 @@ def _needed(
     share = distance / math.sqrt(2)
     half = math.inf if seeds.count < 2 else seeds.high - seeds.mean
     reach = 0.0
-    if persons is not None:
-        reach = persons.high - persons.value if seeds.mean < limit else persons.value - persons.low
-    more_seeds = more_persons = None
+    if identities is not None:
+        reach = identities.high - identities.value if seeds.mean < limit else identities.value - identities.low
+    more_seeds = more_identities = None
     parts = []
     if half > share or reach <= share:
         left = math.sqrt(distance**2 - min(reach, share) ** 2)
@@ -155,10 +156,12 @@ def _needed(
         parts.append(f"{word} seeds" if isinstance(word, str) else f"about {word} seeds")
     if reach > share:
         left = math.sqrt(distance**2 - min(half, share) ** 2)
-        more_persons = persons_needed(reach, left, count)
+        more_identities = identities_needed(reach, left, count)
         alone = "" if parts else "; more seeds alone would not do"
-        parts.append((f"more than {MOST}" if more_persons is None else f"about {more_persons}") + f" persons{alone}")
-    return more_seeds, more_persons, "needs " + " and ".join(parts)
+        parts.append(
+            (f"more than {MOST}" if more_identities is None else f"about {more_identities}") + f" identities{alone}"
+        )
+    return more_seeds, more_identities, "needs " + " and ".join(parts)
 
 
 def overall(gates: Sequence[Gate]) -> Outcome:
@@ -225,8 +228,8 @@ def loss_gate(config: GateConfig, seeds: Sequence[SeedResult]) -> Gate:
         LOSS_LIMIT,
         at_most=True,
         bounds=(0.0, math.inf),
-        persons=by_person(sparse, [found.viewed for found in seeds], over=dense),
-        person_count=_persons([found.viewed for found in seeds]),
+        identities=by_identity(sparse, [found.viewed for found in seeds], over=dense),
+        identity_count=_identities([found.viewed for found in seeds]),
         beside={**means, "guessing": guessing, "with the VICReg terms": whole, "a broken kernel": control},
     )
     if gate.outcome == "pass" and means["dense"] >= guessing:
@@ -237,7 +240,7 @@ def loss_gate(config: GateConfig, seeds: Sequence[SeedResult]) -> Gate:
 
 
 def rank_gate(seeds: Sequence[SeedResult]) -> Gate:
-    """2: rank-1 on persons not met, dense less sparse. Undecided as `order_gate`."""
+    """2: rank-1 on identities not met, dense less sparse. Undecided as `order_gate`."""
     lost = [found.hits["dense"] - found.hits["sparse"] for found in seeds]
     owners = [found.owners for found in seeds]
     dense, sparse = (float(np.mean([found.hits[backend].mean() for found in seeds])) for backend in BACKENDS)
@@ -249,8 +252,8 @@ def rank_gate(seeds: Sequence[SeedResult]) -> Gate:
         RANK_LIMIT,
         at_most=True,
         bounds=(-1.0, 1.0),
-        persons=by_person(lost, owners),
-        person_count=_persons(owners),
+        identities=by_identity(lost, owners),
+        identity_count=_identities(owners),
         beside={"rank-1 dense": dense, "rank-1 sparse": sparse, "rank-1 of a broken kernel": broken},
     )
     return _tried(gate, dense - broken)
@@ -280,8 +283,8 @@ def order_gate(config: GateConfig, seeds: Sequence[SeedResult]) -> Gate:
         ORDER_LIMIT,
         at_most=False,
         bounds=(-1.0, 1.0),
-        persons=by_person(agreed, owners),
-        person_count=_persons(owners),
+        identities=by_identity(agreed, owners),
+        identity_count=_identities(owners),
         beside=beside,
     )
     return _tried(gate, control)
@@ -324,7 +327,7 @@ def _tried(gate: Gate, control: float) -> Gate:
     return dataclasses.replace(gate, outcome="undecided", advice=advice)
 
 
-def _persons(owners: Sequence[Sequence[str]]) -> int:
+def _identities(owners: Sequence[Sequence[str]]) -> int:
     return len({name for owner in owners for name in owner})
 
 

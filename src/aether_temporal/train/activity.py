@@ -1,4 +1,4 @@
-"""`aether train activity`: supervised activities, tested on sessions, persons or recordings that were not trained
+"""`aether train activity`: supervised activities, tested on sessions, subjects or recordings that were not trained
 on."""
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from aether_temporal.settings import PatternSettings
 from aether_temporal.torch import Description, NetworkConfig, to_blob
 
 from . import splits
-from .dataset import Dataset, Track, class_counts, class_weights, without_short_stretches
+from .dataset import Dataset, LabelledRecording, class_counts, class_weights, without_short_segments
 from .evaluation import (
     Confidence,
     Scores,
-    answers,
     calibration_error,
     confidence,
     expect_scorable,
     fit_temperature,
     likelihood_loss,
+    predictions,
     score,
     stored,
     with_temperature,
@@ -39,8 +39,8 @@ from .runs import Run, environment
 from .splits import Split
 from .supervised import Augmentation, Crops, FitConfig, Mixture, fit, some_frames
 
-DELAY = 25
-"""The answer after a frame describes the middle of the 50 frames that end with it."""
+LABEL_DELAY = 25
+"""The prediction after a frame describes the middle of the 50 frames that end with it."""
 
 WARM_UP = 49
 CONTEXT = 128
@@ -117,10 +117,10 @@ def read_activities(
     recordings without labels."""
     prepared = os.path.isdir(path)
     dataset = read_dataset(path, rename=None if prepared else without_side, classes=classes, reading=reading)
-    labelled = {track.identity for track in dataset if (np.asarray(track.labels) >= 0).any()}
-    for track in dataset:
-        if track.identity not in labelled:
-            raise RecordingShapeError(f"{track.title}: labels: expected some to train by, found none; leave it out")
+    labelled = {recording.recording_id for recording in dataset if (np.asarray(recording.labels) >= 0).any()}
+    for recording in dataset:
+        if recording.recording_id not in labelled:
+            raise RecordingShapeError(f"{recording.title}: labels: expected some to train by, found none; leave it out")
     if len(dataset.classes) < 2:
         raise RecordingError(f"{path}: labels: expected at least two classes, found {', '.join(dataset.classes)}")
     return dataset
@@ -149,8 +149,8 @@ def crops_of(dataset: Dataset, balance: Balance) -> Mixture:
     counts = tuple(class_counts(dataset, len(dataset.classes)).tolist()) if balance == "sampling" else ()
     crops = Mixture(
         (
-            Crops(64, 24, DELAY, WARM_UP, Augmentation(), counts),
-            Crops(LONG_CROP, 16, DELAY, WARM_UP, Augmentation(), counts),
+            Crops(64, 24, LABEL_DELAY, WARM_UP, Augmentation(), counts),
+            Crops(LONG_CROP, 16, LABEL_DELAY, WARM_UP, Augmentation(), counts),
         ),
         (0.33, 0.67),
     )
@@ -170,7 +170,7 @@ def train(
     show_progress: bool = True,
 ) -> WeightBlob:
     """A blob trained on all of this dataset, not calibrated. RecordingError for recordings that are too short."""
-    dataset = without_short_stretches(dataset, LONG_CROP)
+    dataset = without_short_segments(dataset, LONG_CROP)
     counts = class_counts(dataset, len(dataset.classes))
     crops = crops_of(dataset, recipe.balance)
     network = fit(
@@ -189,7 +189,7 @@ def train(
     )
     about = dataset.features
     sessions = ", ".join(splits.sessions(dataset))
-    sources = ", ".join(sorted({Path(track.source).name for track in dataset}))
+    sources = ", ".join(sorted({Path(recording.source).name for recording in dataset}))
     text = (
         f"{recipe.provenance} Trained on {len(dataset)} recordings (session {sessions} of {sources}), "
         f"{dataset.width} features a frame; seed {recipe.seed}."
@@ -197,7 +197,7 @@ def train(
     return to_blob(
         network,
         Description(
-            dataset.classes, about.frame_rate, text, subcarriers=about.subcarriers(), timing=about.timing(DELAY)
+            dataset.classes, about.frame_rate, text, subcarriers=about.subcarriers(), timing=about.timing(LABEL_DELAY)
         ),
     )
 
@@ -207,26 +207,26 @@ def choose_split(
     *,
     train_sessions: Sequence[str] = (),
     test_sessions: Sequence[str] = (),
-    test_persons: Sequence[str] = (),
+    test_subjects: Sequence[str] = (),
 ) -> Split:
-    """Persons held out where some are named, else sessions: trained on those named (none: the first). RecordingError,
+    """Subjects held out where some are named, else sessions: trained on those named (none: the first). RecordingError,
     LeakError."""
-    if test_persons:
+    if test_subjects:
         if train_sessions or test_sessions:
-            raise RecordingError("hold out persons or sessions: expected one of them, found both")
-        return splits.by_person(dataset, test_persons)
+            raise RecordingError("hold out subjects or sessions: expected one of them, found both")
+        return splits.by_subject(dataset, test_subjects)
     names = splits.sessions(dataset)
     if len(names) < 2:
         raise RecordingError(
-            f"session: expected at least two sessions, found {', '.join(names) or 'none'}; hold out persons "
-            "(--test-person), or recordings (--cross-validate)"
+            f"session: expected at least two sessions, found {', '.join(names) or 'none'}; hold out subjects "
+            "(--test-subject), or recordings (--cross-validate)"
         )
     return splits.by_session(dataset, train_sessions or names[:1], test_sessions or None)
 
 
 def held_to_calibrate(dataset: Dataset) -> tuple[Dataset, Dataset]:
     """What is trained on to calibrate, and every fifth recording, to calibrate by. RecordingError for a single one."""
-    names = list(dict.fromkeys(track.identity for track in dataset))
+    names = list(dict.fromkeys(recording.recording_id for recording in dataset))
     if len(names) < 2:
         raise RecordingError(
             f"recordings to train on: expected at least two, one of them to calibrate by, found {', '.join(names)} "
@@ -239,26 +239,26 @@ def expect_trainable(dataset: Dataset, split: Split, recipe: Recipe) -> None:
     """RecordingError, LeakError for what else would stop a training on this split halfway."""
     splits.check(dataset, split)
     trained, _ = split.parts(dataset)
-    crops_of(without_short_stretches(trained, LONG_CROP), recipe.balance)
+    crops_of(without_short_segments(trained, LONG_CROP), recipe.balance)
     parts = list(parts_of(dataset, split).values())
     if recipe.calibrate:
         rest, held = held_to_calibrate(trained)
-        crops_of(without_short_stretches(rest, LONG_CROP), recipe.balance)
+        crops_of(without_short_segments(rest, LONG_CROP), recipe.balance)
         parts.append(held)
     for part in parts:
-        expect_scorable(part, delay=DELAY, warm_up=WARM_UP)
+        expect_scorable(part, label_delay=LABEL_DELAY, warm_up=WARM_UP)
 
 
 def expect_known_labels(dataset: Dataset, split: Split) -> None:
     """RecordingError for a tested recording with a class that nothing that is trained on has."""
     trained, tested = split.parts(dataset)
     known = class_counts(trained, len(dataset.classes)) > 0
-    for track in tested:
-        strange = (class_counts([track], len(dataset.classes)) > 0) & ~known
+    for recording in tested:
+        strange = (class_counts([recording], len(dataset.classes)) > 0) & ~known
         if strange.any():
             have, lacks = (", ".join(np.array(dataset.classes)[which].tolist()) for which in (known, strange))
             raise RecordingError(
-                f"{track.title}: labels: expected classes that are trained on ({have}), found {lacks}; train on a "
+                f"{recording.title}: labels: expected classes that are trained on ({have}), found {lacks}; train on a "
                 "recording that has it too, or leave this one out"
             )
 
@@ -269,7 +269,7 @@ def calibrate(dataset: Dataset, recipe: Recipe, *, run: Run, **training: Any) ->
     blob = train(rest, recipe, checkpoint="calibration.pt", title="to calibrate", run=run, **training)
     model = TemporalModel.from_blob(blob)
     with run.writing():
-        given = stored(answers(model, held, delay=DELAY, warm_up=WARM_UP, context=CONTEXT), run.folder)
+        given = stored(predictions(model, held, label_delay=LABEL_DELAY, warm_up=WARM_UP, context=CONTEXT), run.folder)
     found = fit_temperature(given)
     return (
         Calibration(
@@ -280,25 +280,25 @@ def calibrate(dataset: Dataset, recipe: Recipe, *, run: Run, **training: Any) ->
             calibration_error(given, found),
             len(given),
         ),
-        score(model, held, delay=DELAY, context=CONTEXT),
+        score(model, held, label_delay=LABEL_DELAY, context=CONTEXT),
     )
 
 
 def parts_of(dataset: Dataset, split: Split) -> dict[str, Dataset]:
-    """What is scored, by name: each session (or person) that is tested, and what was trained on."""
+    """What is scored, by name: each session (or subject) that is tested, and what was trained on."""
     trained, tested = split.parts(dataset)
-    persons = {track.person for track in tested} - {track.person for track in trained}
-    by_person = bool(persons) and None not in persons
-    groups: dict[str, list[Track]] = {}
-    for track in tested:
-        groups.setdefault(f"person {track.person}" if by_person else f"session {_number(track.session)}", []).append(
-            track
-        )
+    subjects = {recording.subject for recording in tested} - {recording.subject for recording in trained}
+    by_subject = bool(subjects) and None not in subjects
+    groups: dict[str, list[LabelledRecording]] = {}
+    for recording in tested:
+        groups.setdefault(
+            f"subject {recording.subject}" if by_subject else f"session {_number(recording.session)}", []
+        ).append(recording)
     sessions = splits.sessions(trained)
-    name = "trained on" if by_person else f"session {' + '.join(map(_number, sessions))} (trained on)"
+    name = "trained on" if by_subject else f"session {' + '.join(map(_number, sessions))} (trained on)"
     return {
         name: trained,
-        **{key: Dataset(tracks, dataset.classes, dataset.features) for key, tracks in sorted(groups.items())},
+        **{key: Dataset(recordings, dataset.classes, dataset.features) for key, recordings in sorted(groups.items())},
     }
 
 
@@ -337,10 +337,12 @@ def train_activity(
         blob = with_temperature(blob, calibration.temperature)
     model = TemporalModel.from_blob(blob)
     parts = parts_of(dataset, split)
-    scores = {name: score(model, part, delay=DELAY, context=CONTEXT) for name, part in parts.items()}
+    scores = {name: score(model, part, label_delay=LABEL_DELAY, context=CONTEXT) for name, part in parts.items()}
     temperatures = (1.0,) if calibration is None else (1.0, calibration.temperature)
     sure = {
-        name: confidence(answers(plain, part, delay=DELAY, warm_up=WARM_UP, context=CONTEXT), temperatures)
+        name: confidence(
+            predictions(plain, part, label_delay=LABEL_DELAY, warm_up=WARM_UP, context=CONTEXT), temperatures
+        )
         for name, part in parts.items()
     }
     uncalibrated = {name: found[0].error for name, found in sure.items()}
@@ -376,8 +378,8 @@ def configuration(dataset: Dataset, split: Split, recipe: Recipe, source: str) -
     }
 
 
-def _entry(track: Track) -> list[Any]:
-    return [track.name, track.digest]
+def _entry(recording: LabelledRecording) -> list[Any]:
+    return [recording.name, recording.digest]
 
 
 def cross_validate(
@@ -390,7 +392,7 @@ def cross_validate(
         rest, held = split.parts(dataset)
         title = f"fold {number + 1} of {folds}"
         blob = train(rest, recipe, checkpoint=f"fold{number + 1}.pt", title=title, **training)
-        scores = score(TemporalModel.from_blob(blob), held, delay=DELAY, context=CONTEXT)
+        scores = score(TemporalModel.from_blob(blob), held, label_delay=LABEL_DELAY, context=CONTEXT)
         found.append((scores, held))
         if on_fold is not None:
             on_fold(number, scores)

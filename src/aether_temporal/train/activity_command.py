@@ -32,7 +32,7 @@ def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
         dataset,
         train_sessions=options["train_sessions"],
         test_sessions=options["test_sessions"],
-        test_persons=options["test_persons"],
+        test_subjects=options["test_subjects"],
     )
     recipe = _recipe(dataset, options)
     job = _Job(data, dataset, split, recipe, options, say)
@@ -49,7 +49,7 @@ def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
 
 def _recipe(dataset: Dataset, options: dict[str, Any]) -> Recipe:
     steps = options["steps"]
-    geotec = any("geotec" in Path(track.source).name for track in dataset)  # also in a prepared folder, or a table
+    geotec = any("geotec" in Path(recording.source).name for recording in dataset)
     return Recipe(
         seed=options["seed"],
         fit=FitConfig(steps=steps) if steps else FitConfig(),

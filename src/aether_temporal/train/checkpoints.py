@@ -147,9 +147,9 @@ class WindowDataset(torch_data.Dataset[tuple[NDArray[np.float32], NDArray[np.int
         return len(self.places)
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        track, start = self.places.places[index].tolist()
+        recording, start = self.places.places[index].tolist()
         rows = slice(start, start + self.places.length)
-        return np.array(self.dataset[track].frames[rows]), np.array(self.dataset[track].labels[rows])
+        return np.array(self.dataset[recording].frames[rows]), np.array(self.dataset[recording].labels[rows])
 
 
 def window_loader(dataset: Dataset, places: Windows, batch: int, *, workers: int = 0) -> DataLoader[Any]:

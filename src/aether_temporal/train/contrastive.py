@@ -122,13 +122,13 @@ Pairs = tuple[NDArray[np.float32], NDArray[np.int64]]
 """A batch: views [N, T, F], and whose each is [N]."""
 
 
-def nt_xent(z: torch.Tensor, persons: torch.Tensor, temperature: float) -> torch.Tensor:
+def nt_xent(z: torch.Tensor, identities: torch.Tensor, temperature: float) -> torch.Tensor:
     """The normalised, temperature-scaled cross-entropy of z [N, E] of length 1: each view is to find the views of its
-    own person among all others. With two views a person this is NT-Xent; with more, the mean over them."""
+    own identity among all others. With two views an identity this is NT-Xent; with more, the mean over them."""
     own = torch.eye(len(z), dtype=torch.bool)
     similarity = (z @ z.t() / temperature).masked_fill(own, -math.inf)
     likelihood = (similarity - torch.logsumexp(similarity, dim=1, keepdim=True)).masked_fill(own, 0.0)
-    alike = (persons[:, None] == persons[None, :]) & ~own
+    alike = (identities[:, None] == identities[None, :]) & ~own
     return -((likelihood * alike).sum(1) / alike.sum(1).clamp(min=1)).mean()
 
 
@@ -149,7 +149,7 @@ def covariance_loss(z: torch.Tensor) -> torch.Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class ContrastConfig:
-    """Settings of loss and optimiser. The learning rate rises for `rise` steps and falls along a half cosine.
+    """Settings of loss and optimiser. The learning rate rises for `warm_up_steps` steps and falls along a half cosine.
 
     The VICReg terms see the projection on the sphere of radius sqrt(dim): of radius 1 no column could have the standard
     deviation 1 they ask for.
@@ -162,18 +162,18 @@ class ContrastConfig:
     projection: int = 128
     learning_rate: float = 1e-4
     head_learning_rate: float = 1e-3
-    rise: int = 20
+    warm_up_steps: int = 20
     weight_decay: float = 0.02
-    averaging: float = 0.02  # share of the newest weights in their running average
+    ema_rate: float = 0.02  # share of the newest weights in their running average
     clip: float = 1.0
 
 
 def contrastive_loss(
-    projected: torch.Tensor, persons: torch.Tensor, config: ContrastConfig
+    projected: torch.Tensor, identities: torch.Tensor, config: ContrastConfig
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """The loss of projections [N, E], not yet normalised, and its parts."""
     z = F.normalize(projected, dim=1)
-    contrast = nt_xent(z, persons, config.temperature)
+    contrast = nt_xent(z, identities, config.temperature)
     wide = z * math.sqrt(z.shape[1])
     variance, covariance = variance_loss(wide), covariance_loss(wide)
     loss = contrast + config.variance * variance + config.covariance * covariance
@@ -212,21 +212,23 @@ class Contrasting:
         self.head.train()
 
     def step(self, step: int, batch: Pairs) -> Mapping[str, float]:
-        """One step on views [N, T, F] of persons [N]."""
+        """One step on views [N, T, F] of identities [N]."""
         config, network = self.config, self.network
         assert network.embed is not None
-        frames, persons = (torch.from_numpy(np.asarray(part)) for part in batch)
-        factor = min(1.0, (step + 1) / max(1, config.rise)) * 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
+        frames, identities = (torch.from_numpy(np.asarray(part)) for part in batch)
+        factor = (
+            min(1.0, (step + 1) / max(1, config.warm_up_steps)) * 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
+        )
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
         embedded = F.linear(network.hidden(frames)[:, -1], network.embed.t(), network.embed_bias)
-        loss, numbers = contrastive_loss(self.head(embedded * self.scale), persons, config)
+        loss, numbers = contrastive_loss(self.head(embedded * self.scale), identities, config)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
         for group in self.optimiser.param_groups:
             torch.nn.utils.clip_grad_norm_(group["params"], config.clip)
         self.optimiser.step()
-        share = max(config.averaging, 1.0 / (step + 1))  # young averages forget where they began
+        share = max(config.ema_rate, 1.0 / (step + 1))  # young averages forget where they began
         with torch.no_grad():
             for kept, new in zip(self.average.parameters(), network.parameters(), strict=True):
                 kept.lerp_(new, share)

@@ -20,24 +20,23 @@ WIDEST = 0xFFFF
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Track:
+class LabelledRecording:
     """One recording as training sees it: frames float32 [T, F] (perhaps mapped: do not write), labels int64 [T] into
     the dataset's classes, -1 where there is none.
 
-    `recording` tells recordings apart: the stretches of one, where a grid began anew, have it in common. `digest` is
-    the CRC of the frames, so that a copy under another name is found out; `marks` find out one that is not the same to
-    the last bit.
+    recording_name: shared by the segments of one recording that a grid was cut into. digest: CRC of the frames, which
+    finds a copy under another name. fingerprints: find a copy that differs in gain, rounding or ends (`splits`).
     """
 
     name: str
     session: str
     frames: NDArray[np.float32]
     labels: NDArray[np.int64]
-    person: str | None = None
+    subject: str | None = None
     source: str = ""
-    recording: str = ""
+    recording_name: str = ""
     digest: int | None = None
-    marks: NDArray[np.int64] | None = None
+    fingerprints: NDArray[np.int64] | None = None
 
     @property
     def title(self) -> str:
@@ -45,9 +44,9 @@ class Track:
         return f"{self.source}:{self.name}" if self.source else self.name
 
     @property
-    def identity(self) -> str:
-        """What is the same for all stretches of one recording."""
-        return self.recording or self.title
+    def recording_id(self) -> str:
+        """The same for all segments of one recording."""
+        return self.recording_name or self.title
 
     def __len__(self) -> int:
         return int(self.frames.shape[0])
@@ -67,9 +66,9 @@ class Features:
     pairs: int | None = None
     select: tuple[int, ...] | None = None
 
-    def timing(self, delay: int) -> TimingSettings:
-        """The blob's timing section for answers that are `delay` frames late."""
-        return TimingSettings(delay, self.period_us, self.max_gap_us)
+    def timing(self, label_delay: int) -> TimingSettings:
+        """The blob's timing section for predictions that are `label_delay` frames late."""
+        return TimingSettings(label_delay, self.period_us, self.max_gap_us)
 
     def subcarriers(self) -> SubcarrierSettings | None:
         """The blob's subcarriers section; None where recordings hold features."""
@@ -78,14 +77,16 @@ class Features:
         return SubcarrierSettings(self.pairs, np.array(self.select if self.select is not None else range(self.pairs)))
 
 
-class Dataset(Sequence[Track]):
+class Dataset(Sequence[LabelledRecording]):
     """Tracks of one width, the classes their labels index, and what their frames are."""
 
-    def __init__(self, tracks: Sequence[Track], classes: Sequence[str], features: Features | None = None) -> None:
-        self._tracks = list(tracks)
+    def __init__(
+        self, recordings: Sequence[LabelledRecording], classes: Sequence[str], features: Features | None = None
+    ) -> None:
+        self._recordings = list(recordings)
         self.classes = tuple(classes)
         self.features = features or Features()
-        widths = {track.frames.shape[1]: track for track in self._tracks}
+        widths = {recording.frames.shape[1]: recording for recording in self._recordings}
         if len(widths) > 1:
             (a, first), (b, second) = list(widths.items())[:2]
             raise RecordingShapeError(
@@ -94,60 +95,61 @@ class Dataset(Sequence[Track]):
             )
         if widths and not 1 <= self.width <= WIDEST:
             raise RecordingShapeError(
-                f"{self._tracks[0].title}: frame width: expected 1 to {WIDEST} features, found {self.width}; choose "
-                "some of them (--select)"
+                f"{self._recordings[0].title}: frame width: expected 1 to {WIDEST} features, found {self.width}; "
+                "choose some of them (--select)"
             )
 
     @overload
-    def __getitem__(self, index: int) -> Track: ...
+    def __getitem__(self, index: int) -> LabelledRecording: ...
 
     @overload
-    def __getitem__(self, index: slice) -> list[Track]: ...
+    def __getitem__(self, index: slice) -> list[LabelledRecording]: ...
 
-    def __getitem__(self, index: int | slice) -> Track | list[Track]:
-        return self._tracks[index]
+    def __getitem__(self, index: int | slice) -> LabelledRecording | list[LabelledRecording]:
+        return self._recordings[index]
 
     def __len__(self) -> int:
-        return len(self._tracks)
+        return len(self._recordings)
 
     @property
     def width(self) -> int:
         """Features a frame."""
-        return int(self._tracks[0].frames.shape[1])
+        return int(self._recordings[0].frames.shape[1])
 
     @property
     def frames(self) -> int:
-        """Frames of all tracks."""
-        return sum(map(len, self._tracks))
+        """Frames of all recordings."""
+        return sum(map(len, self._recordings))
 
     def subset(self, indices: Iterable[int]) -> Dataset:
-        """These tracks, in this order."""
-        return Dataset([self._tracks[index] for index in indices], self.classes, self.features)
+        """These recordings, in this order."""
+        return Dataset([self._recordings[index] for index in indices], self.classes, self.features)
 
 
 _CHUNK = 1 << 16
 
 
-def expect_length(track: Track, length: int, what: str = "window") -> None:
-    """RecordingError for a track with fewer frames than one window has."""
-    if len(track) < length:
+def expect_length(recording: LabelledRecording, length: int, what: str = "window") -> None:
+    """RecordingError for a recording with fewer frames than one window has."""
+    if len(recording) < length:
         raise RecordingError(
-            f"{track.title}: frames: expected at least {length}, one {what}, found {len(track)}; leave this recording "
-            "out, or "
-            "use shorter ones"
+            f"{recording.title}: frames: expected at least {length}, one {what}, found {len(recording)}; "
+            "leave this recording out"
         )
 
 
-def without_short_stretches(dataset: Dataset, length: int) -> Dataset:
-    """The dataset without stretches of fewer than `length` frames, where the same recording has a longer one: a grid
+def without_short_segments(dataset: Dataset, length: int) -> Dataset:
+    """The dataset without segments of fewer than `length` frames, where the same recording has a longer one: a grid
     leaves such between gaps. A recording with none that is long enough stays as it is, to be refused by name."""
-    enough = {track.identity for track in dataset if len(track) >= length}
-    return dataset.subset(i for i, track in enumerate(dataset) if len(track) >= length or track.identity not in enough)
+    enough = {recording.recording_id for recording in dataset if len(recording) >= length}
+    return dataset.subset(
+        i for i, recording in enumerate(dataset) if len(recording) >= length or recording.recording_id not in enough
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Windows:
-    """Windows of `length` frames: `places` int64 [n, 2] are (track, first frame), in the order of the dataset."""
+    """Windows of `length` frames: `places` int64 [n, 2] are (recording, first frame), in the order of the dataset."""
 
     length: int
     places: NDArray[np.int64]
@@ -160,7 +162,7 @@ class Stack:
     """Windows of a dataset, float32 [length, F], read when asked for: one by its index, several at once [n, length, F]
     by a slice that is not empty. `batches` goes through all of them; no more than a batch is in memory."""
 
-    def __init__(self, dataset: Sequence[Track], places: Windows) -> None:
+    def __init__(self, dataset: Sequence[LabelledRecording], places: Windows) -> None:
         self._dataset, self._length, self._places = dataset, places.length, places.places.tolist()
 
     def __len__(self) -> int:
@@ -172,8 +174,8 @@ class Stack:
     def __getitem__(self, index: int | slice) -> NDArray[np.float32]:
         if isinstance(index, slice):
             return np.stack([self[i] for i in range(*index.indices(len(self)))])
-        track, start = self._places[index]
-        return np.array(self._dataset[track].frames[start : start + self._length])
+        recording, start = self._places[index]
+        return np.array(self._dataset[recording].frames[start : start + self._length])
 
     def batches(self, count: int) -> Iterator[NDArray[np.float32]]:
         """All, `count` at a time."""
@@ -181,28 +183,30 @@ class Stack:
             yield self[start : start + count]
 
 
-def windows(dataset: Sequence[Track], length: int, stride: int | None = None, *, short: str = "error") -> Windows:
-    """All windows of `length` frames, each `stride` (None: length) after the one before in its track.
+def windows(
+    dataset: Sequence[LabelledRecording], length: int, stride: int | None = None, *, short: str = "error"
+) -> Windows:
+    """All windows of `length` frames, each `stride` (None: length) after the one before in its recording.
 
-    A track shorter than a window is an error, or, with short="skip", has none. RecordingError.
+    A recording shorter than a window is an error, or, with short="skip", has none. RecordingError.
     """
     step = length if stride is None else stride
     if length < 1 or step < 1:
         raise ValueError(f"length, stride: expected at least 1, found {length}, {step}")
     found = []
-    for index, track in enumerate(dataset):
+    for index, recording in enumerate(dataset):
         if short != "skip":
-            expect_length(track, length)
-        found += [(index, start) for start in range(0, len(track) - length + 1, step)]
+            expect_length(recording, length)
+        found += [(index, start) for start in range(0, len(recording) - length + 1, step)]
     return Windows(length, np.array(found, dtype=np.int64).reshape(-1, 2))
 
 
-def class_counts(dataset: Sequence[Track], classes: int) -> NDArray[np.int64]:
+def class_counts(dataset: Sequence[LabelledRecording], classes: int) -> NDArray[np.int64]:
     """Frames of each class."""
     counts = np.zeros(classes, dtype=np.int64)
-    for track in dataset:
-        for start in range(0, len(track), _CHUNK):
-            labels = np.asarray(track.labels[start : start + _CHUNK])
+    for recording in dataset:
+        for start in range(0, len(recording), _CHUNK):
+            labels = np.asarray(recording.labels[start : start + _CHUNK])
             counts += np.bincount(labels[labels >= 0], minlength=classes)[:classes]
     return counts
 

@@ -1,4 +1,4 @@
-"""`aether train demo`: simulated recordings; scored on simulated rooms and persons that were not trained on."""
+"""`aether train demo`: simulated recordings; scored on simulated rooms and subjects that were not trained on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from rich.progress import track
+from rich.progress import track as progress
 
 from aether_temporal.blob import WeightBlob
 from aether_temporal.model import TemporalModel
@@ -19,14 +19,14 @@ from aether_temporal.simulation.simulated import FRAME_RATE
 from aether_temporal.torch.exchange import to_blob
 from aether_temporal.torch.network import Description, NetworkConfig
 
-from .dataset import Track
-from .evaluation import Scores, answers, confidence, score
+from .dataset import LabelledRecording
+from .evaluation import Scores, confidence, predictions, score
 from .plots import NO_PLOTS, can_draw, draw_run
 from .runs import Run, environment, expect_place
 from .supervised import Augmentation, Crops, FitConfig, fit, some_frames
 
 SUBCARRIERS = 52
-DELAY = 25
+LABEL_DELAY = 25
 WARM_UP = 49
 CONTEXT = 128
 STEPS = 3000
@@ -67,24 +67,26 @@ def network_shape() -> NetworkConfig:
     )
 
 
-def simulated_executions(first: int, count: int, *, show_progress: bool = False) -> list[Track]:
-    """Recordings of seeds first … first + count - 1, each with a room, a person and a script of its own."""
+def simulated_executions(first: int, count: int, *, show_progress: bool = False) -> list[LabelledRecording]:
+    """Recordings of seeds first … first + count - 1, each with a room, a subject and a script of its own."""
     found = []
-    for seed in track(range(first, first + count), "simulating", disable=not show_progress):
+    for seed in progress(range(first, first + count), "simulating", disable=not show_progress):
         script = random_script(np.random.Generator(np.random.PCG64([seed, 1])))
         recording = simulate(script, seed)
-        found.append(Track(f"seed{seed}", "simulated", recording.frames, recording.labels))
+        found.append(LabelledRecording(f"seed{seed}", "simulated", recording.frames, recording.labels))
     return found
 
 
-def train(executions: Sequence[Track], provenance: str, *, seed: int, config: FitConfig, **training: Any) -> WeightBlob:
+def train(
+    executions: Sequence[LabelledRecording], provenance: str, *, seed: int, config: FitConfig, **training: Any
+) -> WeightBlob:
     """A blob trained on these simulated executions, its subcarriers set for the simulation's raw frames. training: as
     `fit` takes it (run, workers, show_progress …)."""
-    crops = Crops(160, 16, DELAY, WARM_UP, Augmentation(profile=0.0, jitter=0.0, noise=0.0, masked=0))
+    crops = Crops(160, 16, LABEL_DELAY, WARM_UP, Augmentation(profile=0.0, jitter=0.0, noise=0.0, masked=0))
     draw = functools.partial(crops.draw, executions)
     network = fit(network_shape(), some_frames(executions), draw, config, seed=seed, title="demo", **training)
     subcarriers = SubcarrierSettings(SUBCARRIERS, np.arange(SUBCARRIERS))
-    return to_blob(network, Description(ACTIVITIES, FRAME_RATE, provenance, subcarriers, TimingSettings(delay=DELAY)))
+    return to_blob(network, Description(ACTIVITIES, FRAME_RATE, provenance, subcarriers, TimingSettings(LABEL_DELAY)))
 
 
 def train_demo(
@@ -103,11 +105,11 @@ def train_demo(
     blob = train(executions, text, seed=recipe.seed, config=recipe.fit, **training)
     model = TemporalModel.from_blob(blob)
     unseen = simulated_executions(TEST_SEED, recipe.test_recordings, show_progress=show_progress)
-    scores = score(model, unseen, delay=DELAY, context=CONTEXT)
+    scores = score(model, unseen, label_delay=LABEL_DELAY, context=CONTEXT)
     if run is not None:
         run.write("model.rvne", blob.serialize())
         run.write("result.json", {"bytes": len(blob.serialize()), "scores": {UNSEEN: scores.document()}})
-        given = answers(model, unseen, delay=DELAY, warm_up=WARM_UP, context=CONTEXT)
+        given = predictions(model, unseen, label_delay=LABEL_DELAY, warm_up=WARM_UP, context=CONTEXT)
         draw_run(run, ACTIVITIES, {UNSEEN: scores}, {UNSEEN: confidence(given, [1.0])})
     if out is not None:
         blob.save(out)

@@ -16,7 +16,7 @@ from aether_temporal.blob import CORE_NAMES, WeightBlob
 from aether_temporal.model import TemporalModel
 from aether_temporal.recordings import RecordingError
 
-from .dataset import Track
+from .dataset import LabelledRecording
 
 _CHUNK = 1 << 14
 """Logits at a time, where something is computed from them in binary64."""
@@ -26,26 +26,26 @@ _AT_ONCE = 1 << 14
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Answers:
+class Predictions:
     """Logits float32 [n, classes] and the true classes [n], of any integer type, of frames with a label. Both may be
     mapped: do not write."""
 
     logits: NDArray[np.float32]
-    truth: NDArray[np.integer[Any]]
+    labels: NDArray[np.integer[Any]]
 
     def __len__(self) -> int:
-        return len(self.truth)
+        return len(self.labels)
 
-    def chunks(self) -> Iterator[Answers]:
+    def chunks(self) -> Iterator[Predictions]:
         """All of them, a few at a time."""
         rows = max(1, _CHUNK // max(1, self.logits.shape[1]))
         for start in range(0, len(self), rows):
-            yield Answers(self.logits[start : start + rows], self.truth[start : start + rows])
+            yield Predictions(self.logits[start : start + rows], self.labels[start : start + rows])
 
 
 def logits_of(model: TemporalModel, frames: NDArray[np.float32], context: int | None) -> NDArray[np.float32]:
-    """`model.forward` of a recording that may be long: where a context bounds what is seen, by a stream, whose answers
-    are the same bits."""
+    """`model.forward` of a recording that may be long: where a context bounds what is seen, by a stream, whose
+    predictions are the same bits."""
     if context is None or len(frames) <= _AT_ONCE:
         return model.forward(frames, context)
     stream, found = model.stream(context), np.empty((len(frames), model.n_classes), np.float32)
@@ -54,36 +54,41 @@ def logits_of(model: TemporalModel, frames: NDArray[np.float32], context: int | 
     return found
 
 
-def answers(
-    model: TemporalModel, tracks: Sequence[Track], *, delay: int, warm_up: int, context: int | None = None
-) -> Iterator[Answers]:
-    """Recording by recording, what the core answers after every frame from `warm_up` on, against the label `delay`
-    frames before. ValueError, at the end: no frame with a label."""
-    begin, count = max(warm_up, delay), 0
+def predictions(
+    model: TemporalModel,
+    recordings: Sequence[LabelledRecording],
+    *,
+    label_delay: int,
+    warm_up: int,
+    context: int | None = None,
+) -> Iterator[Predictions]:
+    """Recording by recording, what the core predicts after every frame from `warm_up` on, against the label
+    `label_delay` frames before. ValueError, at the end: no frame with a label."""
+    begin, count = max(warm_up, label_delay), 0
     kind = np.min_scalar_type(max(0, model.n_classes - 1))
-    for track in tracks:
-        labels = np.asarray(track.labels[begin - delay : max(0, len(track) - delay)])
+    for recording in recordings:
+        labels = np.asarray(recording.labels[begin - label_delay : max(0, len(recording) - label_delay)])
         known = labels >= 0
         if known.any():
-            found = logits_of(model, track.frames, context)[begin:]
+            found = logits_of(model, recording.frames, context)[begin:]
             count += int(known.sum())
-            yield Answers(found if known.all() else found[known], labels[known].astype(kind))
+            yield Predictions(found if known.all() else found[known], labels[known].astype(kind))
     if not count:
         raise ValueError(f"labels: expected frames with one after the first {warm_up}, found none")
 
 
-def stored(parts: Iterable[Answers], folder: str | os.PathLike[str] | None = None) -> Answers:
+def stored(parts: Iterable[Predictions], folder: str | os.PathLike[str] | None = None) -> Predictions:
     """All parts as one, in files without a name in `folder` (None: where the system keeps such), mapped: to be gone
     through again and again, whatever their size. OSError for a full disk."""
-    with tempfile.TemporaryFile(dir=folder) as logits, tempfile.TemporaryFile(dir=folder) as truth:
+    with tempfile.TemporaryFile(dir=folder) as logits, tempfile.TemporaryFile(dir=folder) as labels:
         rows, width = 0, 0
         kind: np.dtype[np.integer[Any]] = np.dtype(np.int64)
         try:
             for part in parts:
-                rows, width, kind = rows + len(part), part.logits.shape[1], np.dtype(part.truth.dtype)
+                rows, width, kind = rows + len(part), part.logits.shape[1], np.dtype(part.labels.dtype)
                 logits.write(np.ascontiguousarray(part.logits).data)
-                truth.write(np.ascontiguousarray(part.truth).data)
-            return Answers(_mapped(logits, np.dtype(np.float32), (rows, width)), _mapped(truth, kind, (rows,)))
+                labels.write(np.ascontiguousarray(part.labels).data)
+            return Predictions(_mapped(logits, np.dtype(np.float32), (rows, width)), _mapped(labels, kind, (rows,)))
         except OSError as error:
             error.filename = error.filename or os.fspath(folder or tempfile.gettempdir())
             raise
@@ -102,10 +107,10 @@ WINDOW = 50
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """Shares of right answers.
+    """Shares of correct predictions.
 
     streamed: windows, the stream running over the whole recording; fresh: windows, a new stream for each; frames: all
-    frames of the streamed recording against their own labels; delayed: against the label `delay` frames earlier.
+    frames of the streamed recording against their own labels; delayed: against the label `label_delay` frames earlier.
     """
 
     streamed: float
@@ -113,7 +118,7 @@ class Scores:
     frames: float
     delayed: float
     windows: int
-    confusion: NDArray[np.int64]  # of streamed windows: [truth, answer]
+    confusion: NDArray[np.int64]  # of streamed windows: [label, prediction]
 
     def document(self) -> dict[str, Any]:
         """As JSON takes it."""
@@ -133,51 +138,53 @@ def majority(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
     return found
 
 
-def expect_scorable(tracks: Sequence[Track], *, delay: int, warm_up: int, window: int = WINDOW) -> None:
-    """RecordingError, before anything is trained, where these recordings have no label that `score`, or `answers` after
-    `warm_up` frames, could compare with."""
-    first = max(0, warm_up - delay)
-    for track in tracks:
-        labels = np.asarray(track.labels)
+def expect_scorable(
+    recordings: Sequence[LabelledRecording], *, label_delay: int, warm_up: int, window: int = WINDOW
+) -> None:
+    """RecordingError, before anything is trained, where these recordings have no label that `score`, or `predictions`
+    after `warm_up` frames, could compare with."""
+    first = max(0, warm_up - label_delay)
+    for recording in recordings:
+        labels = np.asarray(recording.labels)
         whole = len(labels) // window * window
-        if (labels[:whole] >= 0).any() and (labels[first : max(0, len(labels) - delay)] >= 0).any():
+        if (labels[:whole] >= 0).any() and (labels[first : max(0, len(labels) - label_delay)] >= 0).any():
             return
-    names = ", ".join(track.title for track in tracks[:3]) + (" …" if len(tracks) > 3 else "")
+    names = ", ".join(recording.title for recording in recordings[:3]) + (" …" if len(recordings) > 3 else "")
     raise RecordingError(
-        f"{names}: labels: expected some between frame {first} and {delay} frames before the end, and some in a whole "
-        f"window of {window} frames, to score by, found none; label these recordings, or leave them out"
+        f"{names}: labels: expected some between frame {first} and {label_delay} frames before the end, and some "
+        f"in a whole window of {window} frames, to score by, found none; label these recordings, or leave them out"
     )
 
 
 def score(
     model: TemporalModel,
-    tracks: Sequence[Track],
+    recordings: Sequence[LabelledRecording],
     *,
-    delay: int,
+    label_delay: int,
     window: int = WINDOW,
     context: int | None = None,
 ) -> Scores:
-    """Windows of `window` frames, one after the other from a recording's first frame (the rest left out): the truth is
-    the window's most frequent label, the answer the model's largest logit after the window's last frame. Frames without
-    a label, and windows of none but such, do not count. ValueError: nothing counts."""
+    """Windows of `window` frames, one after the other from a recording's first frame (the rest left out): the label is
+    the window's most frequent one, the prediction the model's largest logit after the window's last frame. Frames
+    without a label, and windows of none but such, do not count. ValueError: nothing counts."""
     classes = model.n_classes
     confusion = np.zeros((classes, classes), dtype=np.int64)
     fresh = frames = delayed = frame_count = delayed_count = 0
-    for track in tracks:
-        answers = logits_of(model, track.frames, context).argmax(axis=1)
-        frames += int((answers == track.labels).sum())
-        frame_count += int((track.labels >= 0).sum())
-        late = track.labels[: max(0, len(answers) - delay)]
-        delayed += int((answers[delay:] == late).sum())
+    for recording in recordings:
+        predictions = logits_of(model, recording.frames, context).argmax(axis=1)
+        frames += int((predictions == recording.labels).sum())
+        frame_count += int((recording.labels >= 0).sum())
+        late = recording.labels[: max(0, len(predictions) - label_delay)]
+        delayed += int((predictions[label_delay:] == late).sum())
         delayed_count += int((late >= 0).sum())
-        count = len(answers) // window
-        rows = track.labels[: count * window].reshape(count, window)
-        truth = majority(rows, classes)
+        count = len(predictions) // window
+        rows = recording.labels[: count * window].reshape(count, window)
+        labels = majority(rows, classes)
         known = np.flatnonzero((rows >= 0).any(axis=1))
-        np.add.at(confusion, (truth[known], answers[window - 1 :: window][known]), 1)
+        np.add.at(confusion, (labels[known], predictions[window - 1 :: window][known]), 1)
         for index in known.tolist():
-            part = track.frames[index * window : (index + 1) * window]
-            fresh += int(model.forward(part, context)[-1].argmax() == truth[index])
+            part = recording.frames[index * window : (index + 1) * window]
+            fresh += int(model.forward(part, context)[-1].argmax() == labels[index])
     windows = int(confusion.sum())
     if not windows or not delayed_count:
         raise ValueError(f"labels: expected at least one window of {window} frames with one, found none")
@@ -202,37 +209,37 @@ def probabilities(logits: NDArray[np.float32], temperature: float = 1.0) -> NDAr
     return found
 
 
-def likelihood_loss(given: Answers, temperature: float = 1.0) -> float:
-    """Mean negative log likelihood of the truth."""
+def likelihood_loss(given: Predictions, temperature: float = 1.0) -> float:
+    """Mean negative log likelihood of the labels."""
     total = 0.0
     for part in given.chunks():
         scaled = part.logits.astype(np.float64) / temperature
         scaled -= scaled.max(axis=1, keepdims=True)
-        right = scaled[np.arange(len(scaled)), part.truth]
+        right = scaled[np.arange(len(scaled)), part.labels]
         total += float((np.log(np.exp(scaled).sum(axis=1)) - right).sum())
     return total / len(given)
 
 
 class Confidence:
-    """How sure answers are at a temperature, and how often right then. Answers are added part by part; of them only
-    sums are kept."""
+    """How sure predictions are at a temperature, and how often right then. Predictions are added part by part; of them
+    only sums are kept."""
 
     def __init__(self, temperature: float = 1.0) -> None:
         self.temperature = temperature
-        self._sums = np.zeros((3, BINS))  # frames, confidence, right answers
+        self._sums = np.zeros((3, BINS))  # frames, confidence, correct predictions
 
-    def add(self, given: Answers) -> None:
+    def add(self, given: Predictions) -> None:
         """Counts these too."""
         for part in given.chunks():
             p = probabilities(part.logits, self.temperature)
-            sure, right = p.max(axis=1), p.argmax(axis=1) == part.truth
+            sure, right = p.max(axis=1), p.argmax(axis=1) == part.labels
             place = np.minimum((sure * BINS).astype(np.int64), BINS - 1)
             for sums, values in zip(self._sums, (None, sure, right), strict=True):
                 sums += np.bincount(place, values, BINS)
 
     @property
     def reliability(self) -> NDArray[np.float64]:
-        """[BINS, 3]: frames, mean confidence and share of right answers in each bin of confidence."""
+        """[BINS, 3]: frames, mean confidence and share of correct predictions in each bin of confidence."""
         count, sure, right = self._sums
         most = np.maximum(count, 1)
         return np.stack([count, sure / most, right / most], axis=1)
@@ -245,7 +252,7 @@ class Confidence:
         return float((count * np.abs(sure - right)).sum() / count.sum())
 
 
-def confidence(parts: Iterable[Answers], temperatures: Sequence[float]) -> tuple[Confidence, ...]:
+def confidence(parts: Iterable[Predictions], temperatures: Sequence[float]) -> tuple[Confidence, ...]:
     """Of all parts, at each of these temperatures; a part is let go before the next is asked for."""
     found = tuple(map(Confidence, temperatures))
     for part in parts:
@@ -254,12 +261,12 @@ def confidence(parts: Iterable[Answers], temperatures: Sequence[float]) -> tuple
     return found
 
 
-def calibration_error(given: Answers, temperature: float = 1.0) -> float:
-    """`Confidence.error` of these answers."""
+def calibration_error(given: Predictions, temperature: float = 1.0) -> float:
+    """`Confidence.error` of these predictions."""
     return confidence([given], [temperature])[0].error
 
 
-def fit_temperature(given: Answers) -> float:
+def fit_temperature(given: Predictions) -> float:
     """The temperature of the least likelihood loss, between 1/20 and 20, by golden section: the loss has one minimum in
     1 / temperature."""
     low, high = np.log(1 / 20), np.log(20.0)

@@ -86,8 +86,8 @@ def _confusions(classes: Sequence[str], scores: Mapping[str, Scores]) -> Figure:
         place.set_xticks(range(len(classes)), [name.lower() for name in classes], rotation=40, ha="right", fontsize=8)
         place.set_yticks(range(len(classes)), [name.lower() for name in classes], fontsize=8)
         place.set_title(f"{name}: {found.streamed:.3f}", fontsize=9)
-        place.set_xlabel("answer")
-    axes[0].set_ylabel("truth")
+        place.set_xlabel("prediction")
+    axes[0].set_ylabel("label")
     return figure
 
 
@@ -104,5 +104,5 @@ def _confidence(sure: Mapping[str, Sequence[Confidence]]) -> Figure:
         place.set_xlim(0, 1)
         place.set_ylim(0, 1)
         place.legend(frameon=False, fontsize=8)
-    axes[0].set_ylabel("share of right answers")
+    axes[0].set_ylabel("share of correct predictions")
     return figure

@@ -19,12 +19,12 @@ from aether_temporal._files import claim, make_folders, remove_empty, write_atom
 from aether_temporal.recordings import RecordingError, RecordingShapeError
 from aether_temporal.recordings.manifest import open_all
 
-from .dataset import Dataset, Features, Track
-from .reading import Reading, Reporter, classes_of, stretches, track_of
-from .splits import marks
+from .dataset import Dataset, Features, LabelledRecording
+from .reading import Reading, Reporter, classes_of, label_recording, segments
+from .splits import fingerprint
 
 INDEX = "index.json"
-_FRAMES, _LABELS, _MARKS = "frames.f32", "labels.i64", "marks.i64"
+_FRAMES, _LABELS, _FINGERPRINTS = "frames.f32", "labels.i64", "fingerprints.i64"
 _VERSION = 2
 _AGAIN = "prepare the dataset again"
 
@@ -39,26 +39,26 @@ class Prepared(Dataset):
     def __init__(
         self,
         folder: Path,
-        tracks: Sequence[Track],
+        recordings: Sequence[LabelledRecording],
         classes: Sequence[str],
         features: Features,
         label_digests: Sequence[int | None],
         numbers: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(tracks, classes, features)
+        super().__init__(recordings, classes, features)
         self.folder = folder
         self._label_digests = list(label_digests)
-        self._numbers = list(range(len(tracks)) if numbers is None else numbers)
+        self._numbers = list(range(len(recordings)) if numbers is None else numbers)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self.folder, self._numbers)
 
     def subset(self, indices: Iterable[int]) -> Prepared:
-        """These tracks, in this order."""
+        """These recordings, in this order."""
         chosen = list(indices)
         return Prepared(
             self.folder,
-            [self._tracks[i] for i in chosen],
+            [self._recordings[i] for i in chosen],
             self.classes,
             self.features,
             [self._label_digests[i] for i in chosen],
@@ -69,43 +69,47 @@ class Prepared(Dataset):
     def open(cls, folder: Path, classes: Sequence[str] | None = None) -> Self:
         """The dataset, mapped; nothing but the index is read. RecordingError naming the file that does not fit."""
         index = _index(folder)
-        names, width, total, marked = (index[key] for key in ("classes", "width", "frames", "marks"))
+        names, width, total, fingerprint_count = (index[key] for key in ("classes", "width", "frames", "fingerprints"))
         frames = _map(folder / _FRAMES, np.dtype("<f4"), (total, width))
         labels = _map(folder / _LABELS, np.dtype("<i8"), (total,))
-        signs = _map(folder / _MARKS, np.dtype("<i8"), (marked, 2))
+        prints = _map(folder / _FINGERPRINTS, np.dtype("<i8"), (fingerprint_count, 2))
         if classes is not None and list(classes) != names:
             raise RecordingError(f"{folder}: classes: expected {', '.join(classes)}; found {', '.join(names)}")
         try:
             features = Features(**index["features"] | {"select": _tuple_or_none(index["features"].get("select"))})
-            tracks, digests = [], []
-            for entry in index["tracks"]:
-                rows, its = _slice(entry.pop("rows"), total), _slice(entry.pop("marks"), marked)
+            recordings, digests = [], []
+            for entry in index["recordings"]:
+                rows, its = _slice(entry.pop("rows"), total), _slice(entry.pop("fingerprints"), fingerprint_count)
                 digests.append(entry.pop("labels_digest", None))
-                tracks.append(Track(frames=frames[rows], labels=labels[rows], marks=signs[its], **entry))
+                recordings.append(
+                    LabelledRecording(frames=frames[rows], labels=labels[rows], fingerprints=prints[its], **entry)
+                )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RecordingError(
-                f"{folder / INDEX}: tracks, features: expected what `aether train prepare` writes, found another entry "
-                f"({error}): {_AGAIN}"
+                f"{folder / INDEX}: recordings, features: expected the entries that `aether train prepare` writes, "
+                f"found others ({error}); {_AGAIN}"
             ) from None
-        return cls(folder, tracks, names, features, digests)
+        return cls(folder, recordings, names, features, digests)
 
     def verify(self) -> None:
         """Reads all of it. RecordingError naming the file and the first recording that is not as it was prepared."""
-        for track, labels_digest in zip(self, self._label_digests, strict=True):
+        for labelled, labels_digest in zip(self, self._label_digests, strict=True):
             for name, values, expected in (
-                (_FRAMES, track.frames, track.digest),
-                (_LABELS, track.labels, labels_digest),
+                (_FRAMES, labelled.frames, labelled.digest),
+                (_LABELS, labelled.labels, labels_digest),
             ):
                 found = crc32(np.ascontiguousarray(values))
                 if expected is not None and found != expected:
                     raise RecordingError(
-                        f"{self.folder / name}: {track.title}: expected CRC 0x{expected:08X}, as when it was prepared, "
-                        f"found 0x{found:08X}: damaged; {_AGAIN}"
+                        f"{self.folder / name}: {labelled.title}: expected CRC 0x{expected:08X}, "
+                        f"found 0x{found:08X}; {_AGAIN}"
                     )
-            if track.digest is not None and not np.array_equal(marks(track.frames), _given(track.marks)):
+            if labelled.digest is not None and not np.array_equal(
+                fingerprint(labelled.frames), _given(labelled.fingerprints)
+            ):
                 raise RecordingError(
-                    f"{self.folder / _MARKS}: {track.title}: expected the marks of its frames, found others: damaged; "
-                    f"{_AGAIN}"
+                    f"{self.folder / _FINGERPRINTS}: {labelled.title}: expected the fingerprints of its frames, "
+                    f"found others; {_AGAIN}"
                 )
 
 
@@ -140,12 +144,12 @@ def read_dataset(
         return open_prepared(place, classes)
     how = reading or Reading()
     about = Reporter(how)
-    found = [part for recording in open_all(place) for part in stretches(about.of(recording), how)]
+    found = [part for recording in open_all(place) for part in segments(about.of(recording), how)]
     if not found:
         raise RecordingError(f"{place}: expected recordings with frames, found none")
     names = classes_of(found, rename, classes)
-    tracks = [track_of(recording, identity, names, rename) for recording, identity in found]
-    return Dataset(tracks, names, about.features())
+    recordings = [label_recording(recording, recording_id, names, rename) for recording, recording_id in found]
+    return Dataset(recordings, names, about.features())
 
 
 def _tuple_or_none(value: Any) -> tuple[Any, ...] | None:
@@ -167,14 +171,14 @@ def _map(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[An
     wanted = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     found = path.stat().st_size if path.is_file() else None
     if found != wanted:
-        raise RecordingError(f"{path}: expected {wanted} bytes, found {found}: {_AGAIN}")
+        raise RecordingError(f"{path}: expected {wanted} bytes, found {found}; {_AGAIN}")
     if wanted == 0:
         return np.zeros(shape, dtype)
     return np.asarray(np.memmap(path, dtype, "r", shape=shape))
 
 
 def _index(folder: Path) -> dict[str, Any]:
-    kinds = {"classes": list, "width": int, "frames": int, "marks": int, "tracks": list, "features": dict}
+    kinds = {"classes": list, "width": int, "frames": int, "fingerprints": int, "recordings": list, "features": dict}
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         if index["version"] != _VERSION:
@@ -281,43 +285,43 @@ def _fill(
     entries: list[dict[str, Any]] = []
     about = Reporter(reading)
     width, first = 0, ""
-    with (work / _FRAMES).open("wb") as f, (work / _LABELS).open("wb") as g, (work / _MARKS).open("wb") as h:
-        frames, labels, signs = _Writer(f, "<f4"), _Writer(g, "<i8"), _Writer(h, "<i8")
+    with (work / _FRAMES).open("wb") as f, (work / _LABELS).open("wb") as g, (work / _FINGERPRINTS).open("wb") as h:
+        frames, labels, prints = _Writer(f, "<f4"), _Writer(g, "<i8"), _Writer(h, "<i8")
         for path in paths:
             for recording in open_all(Path(path)):
-                for part, identity in stretches(about.of(recording), reading):
-                    classes_of([(part, identity)], rename, classes)
-                    track = track_of(part, identity, classes, rename)
-                    first = first or track.title
-                    width = width or track.frames.shape[1]
-                    if track.frames.shape[1] != width:
+                for part, recording_id in segments(about.of(recording), reading):
+                    classes_of([(part, recording_id)], rename, classes)
+                    labelled = label_recording(part, recording_id, classes, rename)
+                    first = first or labelled.title
+                    width = width or labelled.frames.shape[1]
+                    if labelled.frames.shape[1] != width:
                         raise RecordingShapeError(
-                            f"{track.title}: frame width: expected {width} features as {first} has them, "
-                            f"found {track.frames.shape[1]}"
+                            f"{labelled.title}: frame width: expected {width} features as {first} has them, "
+                            f"found {labelled.frames.shape[1]}"
                         )
-                    labels.add(track.labels)
-                    kept = ("name", "session", "person", "source", "recording", "digest")
+                    labels.add(labelled.labels)
+                    kept = ("name", "session", "subject", "source", "recording_name", "digest")
                     entries.append(
                         {
-                            **{key: getattr(track, key) for key in kept},
-                            "labels_digest": crc32(track.labels),
-                            "rows": frames.add(track.frames),
-                            "marks": signs.add(_given(track.marks)),
+                            **{key: getattr(labelled, key) for key in kept},
+                            "labels_digest": crc32(labelled.labels),
+                            "rows": frames.add(labelled.frames),
+                            "fingerprints": prints.add(_given(labelled.fingerprints)),
                         }
                     )
                 if on_recording is not None:
                     on_recording(recording.title)
         if not entries:
             raise RecordingError(f"{', '.join(map(str, paths))}: expected recordings with frames, found none")
-        for writer in (frames, labels, signs):
+        for writer in (frames, labels, prints):
             writer.done()
     document = {
         "version": _VERSION,
         "classes": list(classes),
         "width": width,
         "frames": frames.rows,
-        "marks": signs.rows,
+        "fingerprints": prints.rows,
         "features": dataclasses.asdict(about.features()),
-        "tracks": entries,
+        "recordings": entries,
     }
     write_atomic(work / INDEX, json.dumps(document, indent=1).encode())

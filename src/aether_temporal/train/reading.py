@@ -11,8 +11,8 @@ import numpy as np
 from aether_temporal import crc32
 from aether_temporal.recordings import Drop, Recording, RecordingError, RecordingShapeError, resample
 
-from .dataset import Features, Track
-from .splits import marks
+from .dataset import Features, LabelledRecording
+from .splits import fingerprint
 
 MAX_GAP_US = 1_000_000
 """The longest gap a grid bridges where nothing else is said."""
@@ -77,11 +77,11 @@ class Reporter:
         )
 
 
-def stretches(recording: Recording, reading: Reading) -> Iterator[tuple[Recording, str]]:
-    """The recording, checked, with its identity; on a grid, each stretch between gaps."""
+def segments(recording: Recording, reading: Reading) -> Iterator[tuple[Recording, str]]:
+    """The recording, checked, with its recording_id; on a grid, each segment between gaps."""
     _refuse_damage(recording, reading)
     _refuse_huge(recording)
-    identity = recording.title
+    recording_id = recording.title
     if reading.period_us is not None:
         made = resample(
             recording,
@@ -103,11 +103,11 @@ def stretches(recording: Recording, reading: Reading) -> Iterator[tuple[Recordin
                     timestamps=None,
                     labels=None if whole.labels is None else whole.labels[part],
                 ),
-                identity,
+                recording_id,
             )
         return
     _refuse_gaps(recording, reading.longest_gap)
-    yield dataclasses.replace(recording, frames=recording.features(reading.select), iq=None), identity
+    yield dataclasses.replace(recording, frames=recording.features(reading.select), iq=None), recording_id
 
 
 def _refuse_damage(recording: Recording, reading: Reading) -> None:
@@ -178,23 +178,25 @@ def classes_of(
     return tuple(classes)
 
 
-def track_of(recording: Recording, identity: str, classes: Sequence[str], rename: Callable[[str], str] | None) -> Track:
+def label_recording(
+    recording: Recording, recording_id: str, classes: Sequence[str], rename: Callable[[str], str] | None
+) -> LabelledRecording:
     assert recording.frames is not None
     labels = np.full(len(recording), -1, dtype=np.int64)
     if recording.labels is not None:
         names = [rename(name) if rename else name for name in recording.label_names]
         table = np.array([classes.index(name) if name in classes else -1 for name in names] + [-1], dtype=np.int64)
         labels = table[recording.labels]
-    return Track(
+    return LabelledRecording(
         name=recording.name,
         session=recording.session or "",
         frames=recording.frames,
         labels=labels,
-        person=recording.subject,
+        subject=recording.subject,
         source=recording.source,
-        recording=identity,
+        recording_name=recording_id,
         digest=crc32(np.ascontiguousarray(recording.frames)),
-        marks=marks(recording.frames),
+        fingerprints=fingerprint(recording.frames),
     )
 
 

@@ -82,7 +82,7 @@ def changes(input_dim: int, shape: Shape) -> int:
 
 def warm_start(network: TemporalClassifier, train: Dataset, shape: Shape, stride: int) -> None:
     """Weights to begin with: the window's mean of (principal directions of the subcarriers, changes of subcarriers by
-    frame), the layer adding little yet. Both are what persons were found to differ in; training goes on from there.
+    frame), the layer adding little yet. Both are what identities were found to differ in; training goes on from there.
     ValueError for frames that are all the same."""
     c = network.config
     first, length = components(c.input_dim, shape), shape.length
@@ -93,7 +93,7 @@ def warm_start(network: TemporalClassifier, train: Dataset, shape: Shape, stride
         if not (spread > 1e-6).any():
             raise ValueError(
                 "frames: expected some that differ by more than their gain, found none: there is nothing to tell "
-                "persons apart by"
+                "identities apart by"
             )
         network.scale.copy_(1.0 / torch.where(spread > 1e-6, spread, torch.ones_like(spread)))
         still = take(train, length, max(stride, length // 2))[0]
@@ -139,8 +139,8 @@ def pooled(network: TemporalClassifier, frames: Stack, batch: int = 64) -> Array
 
 
 def fit_embedding(network: TemporalClassifier, train: Dataset, shape: Shape, stride: int, shrinkage: float) -> float:
-    """Sets the embedding in closed form: directions in which the training's persons differ, in units of one person's
-    own spread. Returns the mean length of an embedding before it is normalised."""
+    """Sets the embedding in closed form: directions in which the training's identities differ, in units of one
+    identity's own spread. Returns the mean length of an embedding before it is normalised."""
     frames, of = take(train, shape.length, stride)
     features = pooled(network, frames)
     index = np.unique(np.array(of), return_inverse=True)[1].astype(np.int64)
@@ -170,8 +170,8 @@ ATTRIBUTION = (
 class Recipe:
     """What decides the result, beside the recordings.
 
-    held_out: persons kept from training, drawn by seed. captures: of the others. stride: between the windows that the
-    closed forms are fitted on. shrinkage: `fit_discriminant`. batch: persons in a batch, two views of each.
+    held_out: identities kept from training, drawn by seed. captures: of the others. stride: between the windows that
+    the closed forms are fitted on. shrinkage: `fit_discriminant`. batch: identities in a batch, two views of each.
     """
 
     seed: int = 0
@@ -188,9 +188,9 @@ class Recipe:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Report:
-    """The blob; what each method found in each part ("trained persons", "unseen persons"); sizes in bytes.
+    """The blob; what each method found in each part ("trained identities", "unseen identities"); sizes in bytes.
 
-    start: the same model before contrastive training. lda_decisions: LDA as a classifier, on trained persons.
+    start: the same model before contrastive training. lda_decisions: LDA as a classifier, on trained identities.
     """
 
     blob: WeightBlob
@@ -201,14 +201,14 @@ class Report:
 
 
 class Pairing:
-    """Batches of views: `batch` persons, two views each, from anywhere in that person's captures. Picklable."""
+    """Batches of views: `batch` identities, two views each, from anywhere in that identity's captures. Picklable."""
 
     def __init__(self, train: Dataset, recipe: Recipe) -> None:
-        for track in train:
-            expect_length(track, recipe.shape.length)
+        for recording in train:
+            expect_length(recording, recipe.shape.length)
         self.train, self.recipe = train, recipe
-        names = sorted({str(track.person) for track in train})
-        self.tracks = [[i for i, track in enumerate(train) if track.person == name] for name in names]
+        names = sorted({str(recording.subject) for recording in train})
+        self.recordings = [[i for i, recording in enumerate(train) if recording.subject == name] for name in names]
         frames = some_frames(train).astype(np.float64)
         mean = frames.mean(axis=1, keepdims=True)
         profile = (frames / np.where(mean > 0, mean, 1.0)).mean(axis=0)
@@ -222,15 +222,15 @@ class Pairing:
 
     def __call__(self, generator: np.random.Generator) -> Pairs:
         length, views = self.recipe.shape.length, self.recipe.views
-        found, persons = [], []
-        for person in generator.permutation(len(self.tracks))[: self.recipe.batch].tolist():
+        found, identities = [], []
+        for identity in generator.permutation(len(self.recordings))[: self.recipe.batch].tolist():
             for _ in range(2):
-                mine = self.tracks[person]
+                mine = self.recordings[identity]
                 frames = self.train[mine[int(generator.integers(len(mine)))]].frames
                 start = int(generator.integers(0, len(frames) - length + 1))
                 found.append(views.view(frames, start, length, self.profile, generator))
-                persons.append(person)
-        return np.stack(found), np.array(persons, dtype=np.int64)
+                identities.append(identity)
+        return np.stack(found), np.array(identities, dtype=np.int64)
 
 
 def train(
@@ -327,7 +327,7 @@ def train_reid(
     for name, part in protocol.parts.items():
         found = {"model": model_matches(model, part), "start": model_matches(before, part)}
         matches[name] = {**found, **baselines.matches(part)}
-    known = protocol.parts.get("trained persons")
+    known = protocol.parts.get("trained identities")
     decisions = None if known is None else baselines.decisions(known)
     if out is not None:
         blob.save(out)

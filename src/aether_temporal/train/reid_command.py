@@ -11,7 +11,7 @@ from typing import Any
 
 from . import reid
 from .contrastive import ContrastConfig
-from .dataset import Dataset, without_short_stretches
+from .dataset import Dataset, without_short_segments
 from .intervals import Mean, mean_of
 from .plots import NO_PLOTS, can_draw, figure_of, loss_figure
 from .prepared import read_dataset
@@ -39,7 +39,7 @@ class Summary:
     the model, the mean over seeds with Student's interval; lda_decisions: LDA as a classifier, its mean."""
 
     name: str
-    persons: int
+    identities: int
     probes: int
     rows: dict[str, dict[str, Interval]]
     gains: dict[str, dict[str, Interval]]
@@ -48,14 +48,14 @@ class Summary:
 
     def lines(self) -> list[str]:
         """As text."""
-        where = f"{self.persons} persons" + (f", {self.seeds.count} seeds" if self.seeds.count > 1 else "")
+        where = f"{self.identities} identities" + (f", {self.seeds.count} seeds" if self.seeds.count > 1 else "")
         head = f"{self.name} ({where}, {self.probes} probe windows)"
         found = [head, " " * 26 + "".join(f"{TITLES[name]:<25}" for name in SHOWN)]
         rows = [(METHODS[method], row) for method, row in self.rows.items()]
         rows += [(f"model - {METHODS[method]}", row) for method, row in self.gains.items()]
         found += [f"  {title:<24}" + "".join(f"{row[name]!s:<25}" for name in SHOWN) for title, row in rows]
         if self.lda_decisions is not None:
-            found.append(f"  LDA as a classifier of the persons it was fitted on: {self.lda_decisions:.3f}")
+            found.append(f"  LDA as a classifier of the identities it was fitted on: {self.lda_decisions:.3f}")
         if self.seeds.count > 1:
             found.append(f"  rank-1 of the model over seeds: {self.seeds}")
         return [line.rstrip() for line in found]
@@ -66,7 +66,7 @@ class Summary:
 
 
 def summarise(reports: Sequence[Report]) -> list[Summary]:
-    """Each part that all reports have: means over the reports (one a seed), intervals over persons."""
+    """Each part that all reports have: means over the reports (one a seed), intervals over identities."""
     found = []
     for name in reports[0].matches:
         by_method: Mapping[str, list[Matches]] = {
@@ -74,12 +74,12 @@ def summarise(reports: Sequence[Report]) -> list[Summary]:
         }
         model = by_method["model"]
         decided = [report.lda_decisions for report in reports if report.lda_decisions is not None]
-        persons = len({person for matches in model for person in matches.persons})
+        identities = len({identity for matches in model for identity in matches.identities})
         found.append(
             Summary(
                 name,
-                persons,
-                sum(len(matches.truth) for matches in model),
+                identities,
+                sum(len(matches.labels) for matches in model),
                 {method: evaluate(matches, draws=DRAWS) for method, matches in by_method.items()},
                 {
                     method: compare(model, matches, draws=DRAWS)
@@ -87,7 +87,7 @@ def summarise(reports: Sequence[Report]) -> list[Summary]:
                     if method != "model"
                 },
                 mean_of([float(figures(matches)["rank1"].mean()) for matches in model]),
-                sum(decided) / len(decided) if name == "trained persons" and decided else None,
+                sum(decided) / len(decided) if name == "trained identities" and decided else None,
             )
         )
     return found
@@ -113,12 +113,12 @@ def _retrieval(parts: Mapping[str, Mapping[str, Matches]]):  # type: ignore[no-u
     for index, (name, methods) in enumerate(parts.items()):
         found, verified = axes[2 * index], axes[2 * index + 1]
         for method, matches in methods.items():
-            most = min(MOST, len(matches.persons))
+            most = min(MOST, len(matches.identities))
             found.plot(range(1, most + 1), matches.cumulative(most), marker="o", ms=3, lw=1, label=METHODS[method])
-            strangers, right = roc(matches.near, matches.truth)
+            strangers, right = roc(matches.near, matches.labels)
             verified.plot(strangers, right, lw=1, label=METHODS[method])
         found.set_title(name, fontsize=9)
-        found.set_xlabel("person among the first")
+        found.set_xlabel("identity among the first")
         found.locator_params(axis="x", integer=True)
         found.set_ylabel("share of probe windows")
         found.set_ylim(None, 1.005)
@@ -126,7 +126,7 @@ def _retrieval(parts: Mapping[str, Mapping[str, Matches]]):  # type: ignore[no-u
         verified.set_xlim(1e-4, 1)
         verified.set_title(f"verification, {name}", fontsize=9)
         verified.set_xlabel("strangers let in")
-        verified.set_ylabel("right persons let in")
+        verified.set_ylabel("right identities let in")
         for place in (found, verified):
             place.grid(alpha=0.3)
             place.legend(frameon=False, fontsize=8)
@@ -141,7 +141,7 @@ Say = Callable[[str], None]
 def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
     """The command; `options` by the names of its switches. All errors are the package's."""
     expect_place(options["out"])
-    dataset = without_short_stretches(read_dataset(data, reading=reading), Recipe().shape.length)
+    dataset = without_short_segments(read_dataset(data, reading=reading), Recipe().shape.length)
     if options["inside_galleries"]:
         dataset = inside_galleries(dataset)
     recipe = _recipe(data, dataset, options)
@@ -166,7 +166,7 @@ def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
 
 def _recipe(data: str, dataset: Dataset, options: dict[str, Any]) -> Recipe:
     steps = options["steps"]
-    wiper = any("wiper" in Path(track.source).name for track in dataset)  # also in a prepared folder, or a table
+    wiper = any("wiper" in Path(recording.source).name for recording in dataset)
     return Recipe(
         held_out=options["held_out"],
         captures=options["captures"],

@@ -15,15 +15,15 @@ from aether_temporal.model import TemporalModel
 from aether_temporal.recordings import RecordingError
 
 from . import splits
-from .dataset import Dataset, Stack, Track, windows
+from .dataset import Dataset, LabelledRecording, Stack, windows
 from .retrieval import Array, Matches, match
-from .splits import Split, marks
+from .splits import Split, fingerprint
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Discriminant:
-    """`x @ matrix + bias`: features [n, w] to directions [n, E], the mean of the persons at 0, spread within a person
-    1."""
+    """`x @ matrix + bias`: features [n, w] to directions [n, E], the mean of the identities at 0, spread within an
+    identity 1."""
 
     matrix: Array
     bias: Array
@@ -33,23 +33,23 @@ class Discriminant:
 
 
 _STILL = 1e-12
-"""Of the spread of all, what the spread within persons must exceed."""
+"""Of the spread of all, what the spread within identities must exceed."""
 
 
 def fit_discriminant(
-    features: Array, persons: NDArray[np.int64], *, dim: int | None = None, shrinkage: float = 0.02
+    features: Array, identities: NDArray[np.int64], *, dim: int | None = None, shrinkage: float = 0.02
 ) -> Discriminant:
-    """Of features [n, w] and whose each row is [n]; the `dim` most telling directions (None: as many as persons can
+    """Of features [n, w] and whose each row is [n]; the `dim` most telling directions (None: as many as identities can
     span).
 
-    More directions than persons - 1 are whitened all the same: among persons not met they tell as well, and where few
-    were met that matters. shrinkage: share of an equal spread in all (standardised) features. ValueError: fewer than
-    two persons, or no spread within any.
+    More directions than identities - 1 are whitened all the same: among identities not met they tell as well, and where
+    few were met that matters. shrinkage: share of an equal spread in all (standardised) features. ValueError: fewer
+    than two identities, or no spread within any.
     """
-    names, index = np.unique(persons, return_inverse=True)
+    names, index = np.unique(identities, return_inverse=True)
     width = features.shape[1]
     if len(names) < 2:
-        raise ValueError(f"persons: expected at least two to tell apart, found {len(names)}")
+        raise ValueError(f"identities: expected at least two to tell apart, found {len(names)}")
     if dim is None:
         dim = len(names) - 1
     dim = min(dim, width)
@@ -58,13 +58,13 @@ def fit_discriminant(
     x = (features - features.mean(axis=0)) / scale
     count = np.bincount(index)
     centres = np.stack([np.bincount(index, x[:, c]) for c in range(width)], axis=1) / count[:, None]
-    weight = (1.0 / count)[index][:, None]  # every person counts the same, however long the captures
+    weight = (1.0 / count)[index][:, None]  # every identity counts the same, however long the captures
     inside = x - centres[index]
     within = (inside * weight).T @ inside / len(names)
     if not np.trace(within) / width > _STILL:
         raise ValueError(
-            "frames: expected windows of one person that differ, found all the same but for their gain: there is no "
-            "spread to tell persons apart by"
+            "frames: expected windows of one identity that differ, found all the same but for their gain: there is no "
+            "spread to tell identities apart by"
         )
     middle = centres.mean(axis=0)
     between = (centres - middle).T @ (centres - middle) / len(names)
@@ -97,8 +97,8 @@ class Part:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Protocol:
-    """`train`: what is trained on. parts: what is asked for, by name: "trained persons" (their probes, unless those
-    were trained on too) and "unseen persons", of whom training has met nothing. held_out: their names."""
+    """`train`: what is trained on. parts: what is asked for, by name: "trained identities" (their probes, unless those
+    were trained on too) and "unseen identities", of whom training has met nothing. held_out: their names."""
 
     train: Dataset
     parts: dict[str, Part]
@@ -106,48 +106,48 @@ class Protocol:
     split: Split
 
 
-def persons_of(dataset: Sequence[Track]) -> list[str]:
-    """All persons. RecordingError for a recording without one, or fewer than three persons."""
-    nameless = next((track for track in dataset if track.person is None), None)
+def identities_of(dataset: Sequence[LabelledRecording]) -> list[str]:
+    """All identities. RecordingError for a recording without one, or fewer than three identities."""
+    nameless = next((recording for recording in dataset if recording.subject is None), None)
     if nameless is not None:
-        raise RecordingError(f"{nameless.title}: person: expected one, to tell apart, found none")
-    persons = sorted({str(track.person) for track in dataset})
-    if len(persons) < 3:
-        raise RecordingError(f"person: expected at least three to tell apart, found {', '.join(persons)}")
-    return persons
+        raise RecordingError(f"{nameless.title}: subject: expected one, to tell apart, found none")
+    identities = sorted({str(recording.subject) for recording in dataset})
+    if len(identities) < 3:
+        raise RecordingError(f"subject: expected at least three to tell apart, found {', '.join(identities)}")
+    return identities
 
 
-def sessions_of(dataset: Sequence[Track]) -> tuple[str, list[str]]:
+def sessions_of(dataset: Sequence[LabelledRecording]) -> tuple[str, list[str]]:
     """The gallery session (the first) and the probe sessions (all others). RecordingError for one session only."""
     first, *others = splits.sessions(dataset)
     if not others:
         raise RecordingError(
             f"session: expected at least two, a gallery and a probe, found {first or 'none'}: windows of one capture "
-            "cannot tell whether a person is known again"
+            "cannot tell whether an identity is known again"
         )
     return first, others
 
 
 def arrange(dataset: Dataset, *, length: int, held_out: int, captures: Captures, seed: int) -> Protocol:
-    """The protocol: `held_out` persons, drawn by `seed`, are left out of training entirely; of the others the gallery
-    captures are trained on, or with captures="all" the probes too (then only the unseen are asked for).
+    """The protocol: `held_out` identities, drawn by `seed`, are left out of training entirely; of the others the
+    gallery captures are trained on, or with captures="all" the probes too (then only the unseen are asked for).
 
     RecordingError, LeakError (a recording on both sides, under whatever name).
     """
-    persons = persons_of(dataset)
+    identities = identities_of(dataset)
     gallery, _ = sessions_of(dataset)
     if held_out == 0 and captures == "all":
-        raise RecordingError("held out: expected at least two persons where all captures are trained on, found 0")
-    if held_out and not 2 <= held_out <= len(persons) - 2:
+        raise RecordingError("held out: expected at least two identities where all captures are trained on, found 0")
+    if held_out and not 2 <= held_out <= len(identities) - 2:
         raise RecordingError(
-            f"held out: expected 0 or 2 to {len(persons) - 2} of {len(persons)} persons, found {held_out}"
+            f"held out: expected 0 or 2 to {len(identities) - 2} of {len(identities)} identities, found {held_out}"
         )
     unseen: set[str] = set()
     if held_out:
-        drawn = splits.held_out_persons(dataset, held_out / len(persons), seed)
-        unseen = {str(dataset[index].person) for index in drawn.test}
-    known = [i for i, track in enumerate(dataset) if track.person not in unseen]
-    strange = [i for i, track in enumerate(dataset) if track.person in unseen]
+        drawn = splits.held_out_subjects(dataset, held_out / len(identities), seed)
+        unseen = {str(dataset[index].subject) for index in drawn.test}
+    known = [i for i, recording in enumerate(dataset) if recording.subject not in unseen]
+    strange = [i for i, recording in enumerate(dataset) if recording.subject in unseen]
     train = [i for i in known if captures == "all" or dataset[i].session == gallery]
     probes = [i for i in known if i not in set(train)]
     if strange:
@@ -156,9 +156,9 @@ def arrange(dataset: Dataset, *, length: int, held_out: int, captures: Captures,
         splits.check(dataset, Split(tuple(train), tuple(probes)))
     parts = {}
     if probes:
-        parts["trained persons"] = cut(dataset.subset(known), length)
+        parts["trained identities"] = cut(dataset.subset(known), length)
     if strange:
-        parts["unseen persons"] = cut(dataset.subset(strange), length)
+        parts["unseen identities"] = cut(dataset.subset(strange), length)
     split = Split(tuple(train), (*probes, *strange))
     return Protocol(dataset.subset(train), parts, tuple(sorted(unseen)), split)
 
@@ -166,23 +166,23 @@ def arrange(dataset: Dataset, *, length: int, held_out: int, captures: Captures,
 def inside_galleries(dataset: Dataset) -> Dataset:
     """The gallery captures alone, the first 45 % of each as the gallery and the last 45 % as its probe: what settings
     are to be chosen by, since it looks at no probe capture."""
-    persons_of(dataset)
+    identities_of(dataset)
     first = splits.sessions(dataset)[0]
     found = []
-    for track in dataset:
-        if track.session == first:
-            size = len(track) * 45 // 100
-            for session, part in (("first", slice(0, size)), ("last", slice(len(track) - size, len(track)))):
+    for recording in dataset:
+        if recording.session == first:
+            size = len(recording) * 45 // 100
+            for session, part in (("first", slice(0, size)), ("last", slice(len(recording) - size, len(recording)))):
                 found.append(
                     dataclasses.replace(
-                        track,
-                        name=f"{track.name} ({session})",
+                        recording,
+                        name=f"{recording.name} ({session})",
                         session=session,
-                        frames=track.frames[part],
-                        labels=track.labels[part],
-                        recording=f"{track.identity} ({session})",
-                        digest=crc32(np.ascontiguousarray(track.frames[part])),
-                        marks=marks(track.frames[part]),
+                        frames=recording.frames[part],
+                        labels=recording.labels[part],
+                        recording_name=f"{recording.recording_id} ({session})",
+                        digest=crc32(np.ascontiguousarray(recording.frames[part])),
+                        fingerprints=fingerprint(recording.frames[part]),
                     )
                 )
     return Dataset(found, dataset.classes, dataset.features)
@@ -192,19 +192,22 @@ def take(dataset: Dataset, length: int, stride: int) -> tuple[Stack, list[str]]:
     """All windows, each `stride` frames after the one before, and whose they are. RecordingError for a recording
     shorter than a window."""
     found = windows(dataset, length, stride)
-    return Stack(dataset, found), [str(dataset[track].person) for track in found.places[:, 0].tolist()]
+    return Stack(dataset, found), [str(dataset[recording].subject) for recording in found.places[:, 0].tolist()]
 
 
 def cut(dataset: Dataset, length: int) -> Part:
-    """The gallery and probe windows of these persons. RecordingError for a person without one of the two captures."""
+    """The gallery and probe windows of these identities. RecordingError for an identity without one of the two
+    captures."""
     gallery, _ = sessions_of(dataset)
-    first = [i for i, track in enumerate(dataset) if track.session == gallery]
-    later = [i for i, track in enumerate(dataset) if track.session != gallery]
+    first = [i for i, recording in enumerate(dataset) if recording.session == gallery]
+    later = [i for i, recording in enumerate(dataset) if recording.session != gallery]
     for what, has, other in (("gallery", first, later), ("probe", later, first)):
-        lacking = {dataset[i].person for i in other} - {dataset[i].person for i in has}
+        lacking = {dataset[i].subject for i in other} - {dataset[i].subject for i in has}
         if lacking:
             names = ", ".join(sorted(map(str, lacking))[:12])
-            raise RecordingError(f"person {names}: expected a {what} capture too, found none; leave these persons out")
+            raise RecordingError(
+                f"subject {names}: expected a {what} capture too, found none; leave these identities out"
+            )
     return Part(*take(dataset.subset(first), length, length), *take(dataset.subset(later), length, length))
 
 
@@ -256,13 +259,13 @@ class Baselines:
         }
 
     def decisions(self, part: Part) -> float:
-        """Share of probes of trained persons that LDA decides rightly, as the classifier it is (equal priors)."""
+        """Share of probes of trained identities that LDA decides rightly, as the classifier it is (equal priors)."""
         y = self.discriminant(profiles(part.probes))
         distance = ((y[:, None, :] - self.centres[None]) ** 2).sum(axis=2)
-        answers = np.array(self.names)[distance.argmin(axis=1)]
-        return float((answers == np.array(part.probes_of)).mean())
+        predictions = np.array(self.names)[distance.argmin(axis=1)]
+        return float((predictions == np.array(part.probes_of)).mean())
 
 
-def entry(track: Track) -> list[Any]:
+def entry(recording: LabelledRecording) -> list[Any]:
     """A recording in a run's configuration: by name and contents."""
-    return [track.name, track.person, track.session, track.digest]
+    return [recording.name, recording.subject, recording.session, recording.digest]

@@ -1,6 +1,6 @@
-"""Re-identification, measured: probe windows against a gallery of windows, with confidence intervals over persons.
+"""Re-identification, measured: probe windows against a gallery of windows, with confidence intervals over identities.
 
-Windows are vectors; alike is a large cosine. A person is as near as the nearest of that person's gallery windows
+Windows are vectors; alike is a large cosine. An identity is as near as the nearest of that identity's gallery windows
 (`nearest`), or as the mean of them (`enrolled`, what `aether enroll` keeps).
 """
 
@@ -30,53 +30,53 @@ def normalised(x: NDArray[Any]) -> Array:
 class Matches:
     """What each of Q probe windows found.
 
-    persons: names of the P persons in the gallery. truth [Q]: index of the probe's person. near, enrolled [Q, P]:
-    cosine to each person's nearest window, and to each person's mean. precision [Q]: average precision over all
+    identities: names of the P identities in the gallery. labels [Q]: index of the probe's identity. near, enrolled [Q,
+    P]: cosine to each identity's nearest window, and to each identity's mean. precision [Q]: average precision over all
     gallery windows.
     """
 
-    persons: tuple[str, ...]
-    truth: Whose
+    identities: tuple[str, ...]
+    labels: Whose
     near: Array
     enrolled: Array
     precision: Array
 
     @property
     def ranks(self) -> Whose:
-        """Rank [Q] of the right person by nearest windows; 1 is best. Of equals the right one comes last."""
-        return _ranks(self.near, self.truth)
+        """Rank [Q] of the right identity by nearest windows; 1 is best. Of equals the right one comes last."""
+        return _ranks(self.near, self.labels)
 
     @property
     def enrolled_ranks(self) -> Whose:
-        """The same by the persons' means."""
-        return _ranks(self.enrolled, self.truth)
+        """The same by the identities' means."""
+        return _ranks(self.enrolled, self.labels)
 
     def cumulative(self, most: int) -> Array:
-        """Share of probes whose person is among the first 1 … most."""
+        """Share of probes whose identity is among the first 1 … most."""
         ranks = self.ranks
         return np.array([(ranks <= k).mean() for k in range(1, most + 1)])
 
 
-def _ranks(scores: Array, truth: Whose) -> Whose:
-    own = scores[np.arange(len(truth)), truth][:, None]
+def _ranks(scores: Array, labels: Whose) -> Whose:
+    own = scores[np.arange(len(labels)), labels][:, None]
     found: Whose = (scores >= own).sum(axis=1)
     return found
 
 
 def match(gallery: Array, gallery_of: Sequence[str], probes: Array, probes_of: Sequence[str]) -> Matches:
     """Windows [G, E] and [Q, E], and whose each is. ValueError: a probe of nobody in the gallery."""
-    persons = tuple(dict.fromkeys(gallery_of))
-    strangers = set(probes_of) - set(persons)
+    identities = tuple(dict.fromkeys(gallery_of))
+    strangers = set(probes_of) - set(identities)
     if strangers:
-        raise ValueError(f"probe: expected persons of the gallery, found {', '.join(sorted(strangers))}")
-    index = {name: place for place, name in enumerate(persons)}
+        raise ValueError(f"probe: expected identities of the gallery, found {', '.join(sorted(strangers))}")
+    index = {name: place for place, name in enumerate(identities)}
     owner = np.array([index[name] for name in gallery_of], dtype=np.int64)
-    truth = np.array([index[name] for name in probes_of], dtype=np.int64)
+    labels = np.array([index[name] for name in probes_of], dtype=np.int64)
     g, q = normalised(gallery), normalised(probes)
     cosine = q @ g.T
-    near = np.stack([cosine[:, owner == p].max(axis=1) for p in range(len(persons))], axis=1)
-    means = normalised(np.stack([g[owner == p].mean(axis=0) for p in range(len(persons))]))
-    return Matches(persons, truth, near, q @ means.T, _average_precision(cosine, owner[None, :] == truth[:, None]))
+    near = np.stack([cosine[:, owner == p].max(axis=1) for p in range(len(identities))], axis=1)
+    means = normalised(np.stack([g[owner == p].mean(axis=0) for p in range(len(identities))]))
+    return Matches(identities, labels, near, q @ means.T, _average_precision(cosine, owner[None, :] == labels[:, None]))
 
 
 def _average_precision(scores: Array, right: NDArray[np.bool_]) -> Array:
@@ -88,16 +88,16 @@ def _average_precision(scores: Array, right: NDArray[np.bool_]) -> Array:
 
 
 class _Verification:
-    """The area under the ROC curve of "is this that person?", for any weights of the probe persons."""
+    """The area under the ROC curve of "is this that identity?", for any weights of the probe identities."""
 
-    def __init__(self, scores: Array, truth: Whose) -> None:
-        probes, persons = scores.shape
-        genuine = np.zeros((probes, persons), dtype=bool)
-        genuine[np.arange(probes), truth] = True
+    def __init__(self, scores: Array, labels: Whose) -> None:
+        probes, identities = scores.shape
+        genuine = np.zeros((probes, identities), dtype=bool)
+        genuine[np.arange(probes), labels] = True
         flat = scores.ravel()
         order = np.argsort(flat, kind="stable")
         self.genuine = genuine.ravel()[order]
-        self.probe = np.repeat(np.arange(probes), persons)[order]
+        self.probe = np.repeat(np.arange(probes), identities)[order]
         _, self.level = np.unique(flat[order], return_inverse=True)
 
     def area(self, weights: Array) -> float:
@@ -110,10 +110,10 @@ class _Verification:
         return float((right * (below + wrong / 2)).sum() / (right.sum() * wrong.sum()))
 
 
-def roc(scores: Array, truth: Whose) -> tuple[Array, Array]:
-    """Shares of strangers let in and of right persons let in, at every threshold."""
+def roc(scores: Array, labels: Whose) -> tuple[Array, Array]:
+    """Shares of strangers let in and of right identities let in, at every threshold."""
     genuine = np.zeros(scores.shape, dtype=bool)
-    genuine[np.arange(len(truth)), truth] = True
+    genuine[np.arange(len(labels)), labels] = True
     order = np.argsort(-scores.ravel(), kind="stable")
     hit = genuine.ravel()[order]
     return np.cumsum(~hit) / (~hit).sum(), np.cumsum(hit) / hit.sum()
@@ -144,10 +144,10 @@ def figures(matches: Matches) -> dict[str, Array]:
 
 
 def evaluate(matches: Sequence[Matches], *, draws: int = 1000, seed: int = 0) -> dict[str, Interval]:
-    """All FIGURES, the mean over `matches` (one a training seed), with bootstrap intervals over persons.
+    """All FIGURES, the mean over `matches` (one a training seed), with bootstrap intervals over identities.
 
-    What is drawn with replacement is whom probes belong to, with all windows of a person and all seeds in which the
-    person is a probe: windows of one person, and one person in several trainings, are no independent evidence.
+    What is drawn with replacement is whom probes belong to, with all windows of an identity and all seeds in which the
+    identity is a probe: windows of one identity, and one identity in several trainings, are no independent evidence.
     Galleries stay.
     """
     return _bootstrap([matches], draws, seed)[0]
@@ -158,8 +158,8 @@ def compare(
 ) -> dict[str, Interval]:
     """How much larger every figure is in `first` than in `second`, on the same probes, drawn together."""
     for a, b in zip(first, second, strict=True):
-        if a.persons != b.persons or not np.array_equal(a.truth, b.truth):
-            raise ValueError("compare: expected the same probes of the same persons, found others")
+        if a.identities != b.identities or not np.array_equal(a.labels, b.labels):
+            raise ValueError("compare: expected the same probes of the same identities, found others")
     return _bootstrap([first, second], draws, seed)[1]
 
 
@@ -167,9 +167,9 @@ def _bootstrap(
     methods: Sequence[Sequence[Matches]], draws: int, seed: int
 ) -> tuple[dict[str, Interval], dict[str, Interval]]:
     """Intervals of the first method, and of the first less the last."""
-    names = sorted({name for found in methods[0] for name in found.persons})
+    names = sorted({name for found in methods[0] for name in found.identities})
     place = {name: index for index, name in enumerate(names)}
-    owners = [np.array([place[found.persons[p]] for p in found.truth]) for found in methods[0]]
+    owners = [np.array([place[found.identities[p]] for p in found.labels]) for found in methods[0]]
     drawn = np.random.Generator(np.random.PCG64(seed)).multinomial(
         len(names), np.full(len(names), 1.0 / len(names)), draws
     )
@@ -179,7 +179,7 @@ def _bootstrap(
 
 
 def _table(method: Sequence[Matches], owners: Sequence[Whose], counts: Array) -> dict[str, Array]:
-    """Each figure [1 + draws], for every row of person counts."""
+    """Each figure [1 + draws], for every row of identity counts."""
     sums: dict[str, Array] = {}
     totals = np.zeros(len(counts))
     areas: dict[str, list[Array]] = {"auc": [], "enrolled_auc": []}
@@ -189,7 +189,7 @@ def _table(method: Sequence[Matches], owners: Sequence[Whose], counts: Array) ->
         for name, values in figures(found).items():
             sums[name] = sums.get(name, 0.0) + weights @ values
         for name, scores in (("auc", found.near), ("enrolled_auc", found.enrolled)):
-            verification = _Verification(scores, found.truth)
+            verification = _Verification(scores, found.labels)
             areas[name].append(np.array([verification.area(row) if row.any() else np.nan for row in weights]))
     table = {name: total / totals for name, total in sums.items()}
     table |= {name: np.nanmean(np.stack(rows), axis=0) for name, rows in areas.items()}

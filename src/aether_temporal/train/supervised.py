@@ -18,7 +18,7 @@ from aether_temporal.recordings import RecordingError
 from aether_temporal.torch.network import NetworkConfig, TemporalClassifier
 
 from .checkpoints import State, load_into
-from .dataset import Track, expect_length
+from .dataset import LabelledRecording, expect_length
 from .runs import Run
 
 Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
@@ -54,53 +54,57 @@ class Augmentation:
 
 @dataclasses.dataclass(frozen=True)
 class Crops:
-    """Random crops: each `length` frames long, the target of frame t being the label of frame t - delay.
+    """Random crops: each `length` frames long, the target of frame t being the label of frame t - label_delay.
 
-    The first `warm_up` frames of a crop, in which a new stream has seen too little, have no target (-1). delay must not
-    exceed warm_up. balance: frames of each class (`class_counts`): crops then end in each class equally often; empty:
-    crops lie anywhere.
+    The first `warm_up` frames of a crop, in which a new stream has seen too little, have no target (-1). label_delay
+    must not exceed warm_up. balance: frames of each class (`class_counts`): crops then end in each class equally often;
+    empty: crops lie anywhere.
     """
 
     length: int
     count: int
-    delay: int
+    label_delay: int
     warm_up: int
     augmentation: Augmentation
     balance: tuple[int, ...] = ()
 
-    def check(self, tracks: Sequence[Track]) -> None:
-        """RecordingError for a track shorter than a crop, or, where classes are to be balanced, when none of the frames
-        that can be a crop's newest target has a label."""
-        for track in tracks:
-            expect_length(track, self.length, "crop")
-        newest = self.length - 1 - self.delay
-        if self.balance and not any((track.labels[newest : len(track) - self.delay] >= 0).any() for track in tracks):
+    def check(self, recordings: Sequence[LabelledRecording]) -> None:
+        """RecordingError for a recording shorter than a crop, or, where classes are to be balanced, when none of the
+        frames that can be a crop's newest target has a label."""
+        for recording in recordings:
+            expect_length(recording, self.length, "crop")
+        newest = self.length - 1 - self.label_delay
+        if self.balance and not any(
+            (recording.labels[newest : len(recording) - self.label_delay] >= 0).any() for recording in recordings
+        ):
             raise RecordingError(
                 f"labels: expected some from frame {newest} of a recording on, to balance classes by, found none"
             )
 
-    def draw(self, tracks: Sequence[Track], generator: np.random.Generator) -> Batch:
+    def draw(self, recordings: Sequence[LabelledRecording], generator: np.random.Generator) -> Batch:
         """Frames [count, length, F] and targets [count, length]."""
         frames, targets = [], []
         for _ in range(self.count):
-            track, start = self._place(tracks, generator)
+            recording, start = self._place(recordings, generator)
             stop = start + self.length
-            frames.append(self.augmentation.apply(track.frames[start:stop], generator))
+            frames.append(self.augmentation.apply(recording.frames[start:stop], generator))
             target = np.full(self.length, -1, dtype=np.int64)
-            target[self.warm_up :] = track.labels[start + self.warm_up - self.delay : stop - self.delay]
+            target[self.warm_up :] = recording.labels[start + self.warm_up - self.label_delay : stop - self.label_delay]
             targets.append(target)
         return np.stack(frames), np.stack(targets)
 
-    def _place(self, tracks: Sequence[Track], generator: np.random.Generator) -> tuple[Track, int]:
+    def _place(
+        self, recordings: Sequence[LabelledRecording], generator: np.random.Generator
+    ) -> tuple[LabelledRecording, int]:
         """Uniform; balanced by turning down places in proportion to how frequent the newest target's class is."""
         while True:
-            track = tracks[int(generator.integers(0, len(tracks)))]
-            start = int(generator.integers(0, len(track) - self.length + 1))
+            recording = recordings[int(generator.integers(0, len(recordings)))]
+            start = int(generator.integers(0, len(recording) - self.length + 1))
             if not self.balance:
-                return track, start
-            label = int(track.labels[start + self.length - 1 - self.delay])
+                return recording, start
+            label = int(recording.labels[start + self.length - 1 - self.label_delay])
             if label >= 0 and generator.random() * self.balance[label] < min(n for n in self.balance if n > 0):
-                return track, start
+                return recording, start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,34 +114,34 @@ class Mixture:
     kinds: tuple[Crops, ...]
     shares: tuple[float, ...]
 
-    def check(self, tracks: Sequence[Track]) -> None:
-        """RecordingError for a track shorter than a crop."""
+    def check(self, recordings: Sequence[LabelledRecording]) -> None:
+        """RecordingError for a recording shorter than a crop."""
         for kind in self.kinds:
-            kind.check(tracks)
+            kind.check(recordings)
 
-    def draw(self, tracks: Sequence[Track], generator: np.random.Generator) -> Batch:
+    def draw(self, recordings: Sequence[LabelledRecording], generator: np.random.Generator) -> Batch:
         """A batch of one kind."""
         edges = np.cumsum(self.shares) / sum(self.shares)
         kind = self.kinds[min(int(np.searchsorted(edges, generator.random(), side="right")), len(self.kinds) - 1)]
-        return kind.draw(tracks, generator)
+        return kind.draw(recordings, generator)
 
 
 @dataclasses.dataclass(frozen=True)
 class FitConfig:
-    """Settings of the optimiser. The learning rate rises for `rise` steps and falls along a half cosine."""
+    """Settings of the optimiser. The learning rate rises for `warm_up_steps` steps and falls along a half cosine."""
 
     steps: int = 1000
     learning_rate: float = 3e-3
-    rise: int = 50
+    warm_up_steps: int = 50
     weight_decay: float = 0.02
     label_smoothing: float = 0.1
-    averaging: float = 0.01  # share of the newest weights in their running average
+    ema_rate: float = 0.01  # share of the newest weights in their running average
     clip: float = 1.0
 
 
 def _rate(config: FitConfig, step: int) -> float:
-    rise = min(1.0, (step + 1) / max(1, config.rise))
-    return config.learning_rate * rise * 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
+    warm_up = min(1.0, (step + 1) / max(1, config.warm_up_steps))
+    return config.learning_rate * warm_up * 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
 
 
 class Fitting:
@@ -172,7 +176,7 @@ class Fitting:
         loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.clip)
         self.optimiser.step()
-        share = max(config.averaging, 1.0 / (step + 1))  # young averages forget the random start
+        share = max(config.ema_rate, 1.0 / (step + 1))  # young averages forget the random start
         with torch.no_grad():
             for kept, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
                 kept.lerp_(new, share)
@@ -193,11 +197,11 @@ class Fitting:
         self.optimiser.load_state_dict(state["optimiser"])
 
 
-def some_frames(tracks: Sequence[Track], most: int = 1 << 16) -> NDArray[np.float32]:
-    """At most so many frames, evenly spread over the tracks: enough to measure mean and spread by."""
-    total = sum(map(len, tracks))
+def some_frames(recordings: Sequence[LabelledRecording], most: int = 1 << 16) -> NDArray[np.float32]:
+    """At most so many frames, evenly spread over the recordings: enough to measure mean and spread by."""
+    total = sum(map(len, recordings))
     stride = max(1, -(-total // most))
-    return np.concatenate([np.asarray(track.frames[::stride]) for track in tracks])
+    return np.concatenate([np.asarray(recording.frames[::stride]) for recording in recordings])
 
 
 def fit(
