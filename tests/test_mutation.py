@@ -135,7 +135,7 @@ MUTANTS = [
     ),
     Mutant(
         "token-of-another-head",
-        "src/kernels/rows.h",
+        "src/kernels/sequence.c",
         "aether_candidates_token(&list, j) * config->kv_heads + h)",
         "aether_candidates_token(&list, j) * config->kv_heads + config->kv_heads - 1 - h)",
     ),
@@ -223,7 +223,7 @@ if X86:
     ]
 
 
-LANE_SLOTS, LANE_GATHER = "src/kernels/lane_slots.h", "src/kernels/lane_gather.h"
+LANE_SLOTS, LANE_QUERY = "src/kernels/lane_slots.h", "src/kernels/lane_query.h"
 LANE_ATTENTION, LANE_LINEAR = "src/kernels/lane_attention.h", "src/kernels/lane_linear.h"
 LANE_MUTANTS = [
     Mutant("lane-history-one-more", LANE_SLOTS, "(int64_t)c->history - 1;", "(int64_t)c->history;"),
@@ -248,25 +248,25 @@ LANE_MUTANTS = [
         "v_div(v_load(from + (d + e) * TILE_ROW), v_div(v_set1(1.0f), r))",
     ),
     Mutant("lane-blocks-forget", LANE_ATTENTION, "from == 0 ? v_zero()", "from < 2 * TILE_BLOCK ? v_zero()"),
-    Mutant("lane-halves-one-less", LANE_GATHER, "(1u << (n_half - first)) - 1u", "(1u << (n_half - first - 1)) - 1u"),
-    Mutant("lane-largest-of-first-vector", LANE_GATHER, "m = part[l] > m ? part[l] : m;", "m = part[0];"),
+    Mutant("lane-halves-one-less", LANE_QUERY, "(1u << (n_half - first)) - 1u", "(1u << (n_half - first - 1)) - 1u"),
+    Mutant("lane-largest-of-first-vector", LANE_QUERY, "m = part[l] > m ? part[l] : m;", "m = part[0];"),
     Mutant("lane-bias-of-first-columns", LANE_LINEAR, "v_load(m->bias + o + LANES * v)", "v_load(m->bias + o)"),
 ]
 
 
-SCALAR_GATHER, SCALAR_LINEAR = "src/kernels/scalar_gather.h", "src/kernels/scalar_linear.h"
+SCALAR_QUERY, SCALAR_LINEAR = "src/kernels/scalar_query.h", "src/kernels/scalar_linear.h"
 SCALAR_MUTANTS = [
-    Mutant("scalar-odd-row", SCALAR_GATHER, "if ((n & 1) != 0) {", "if ((n & 3) == 3) {"),
-    Mutant("scalar-halves-not-scaled-back", SCALAR_GATHER, "0.0f) * 0x1p-112f", "0.0f)"),
-    Mutant("scalar-six-dims-begin-with-a-zero", SCALAR_GATHER, "((a) + 0.0f)", "(a)"),
+    Mutant("scalar-odd-row", SCALAR_QUERY, "if ((n & 1) != 0) {", "if ((n & 3) == 3) {"),
+    Mutant("scalar-halves-not-scaled-back", SCALAR_QUERY, "0.0f) * 0x1p-112f", "0.0f)"),
+    Mutant("scalar-six-dims-begin-with-a-zero", SCALAR_QUERY, "((a) + 0.0f)", "(a)"),
     Mutant("scalar-rounded-is-not-rounded", "src/kernels/scalar.c", "nearest & mask", "bits"),
     Mutant("scalar-eight-columns", SCALAR_LINEAR, "left -= 8, column += 8", "left -= 8, column += 7"),
-    Mutant("scalar-six-dims", SCALAR_GATHER, "sum(a5, w * x)", "sum(a5, v * x)"),
+    Mutant("scalar-six-dims", SCALAR_QUERY, "sum(a5, w * x)", "sum(a5, v * x)"),
     Mutant("scalar-sum-overflows", "src/kernels/scalar.c", " || aether_all_finite(x, n)", ""),
     Mutant("scalar-limit", "src/kernels/scalar_half.h", "0x47800000u", "0x7F800000u"),
     Mutant("scalar-sign-of-halves", "src/kernels/scalar_half.h", "0x8FFFE000u", "0x0FFFE000u"),
     Mutant(
-        "scalar-last-dims", SCALAR_GATHER, "end = query + HEADS * dim;", "end = query + HEADS * (dim & ~(size_t)7);"
+        "scalar-last-dims", SCALAR_QUERY, "end = query + HEADS * dim;", "end = query + HEADS * (dim & ~(size_t)7);"
     ),
     Mutant("scalar-last-inputs", SCALAR_LINEAR, "ONE(0, add); ", "each = 0.0f, w += stride; "),
     Mutant("scalar-bias-of-first-columns", SCALAR_LINEAR, "b += 12 * step", "b += 0 * step"),
@@ -406,12 +406,14 @@ SSE2_ONLY = [
     "-UAETHER_PORTABLE_ONLY",
     "-Daether_kernels_avx2=aether_kernels_sse2",
     "-Daether_kernels_avx512=aether_kernels_sse2",
+    "-Daether_sequence_avx2=aether_sequence_sse2",
+    "-Daether_sequence_avx512=aether_sequence_sse2",
 ]
 
 
 def _link_lanes(tree: Path, original: Path) -> Path:
     kernels = tree / "csrc/src/kernels"
-    own = [kernels / "select.c", kernels / "sse2.c"]
+    own = [kernels / "select.c", kernels / "sequence.c", kernels / "sse2.c"]
     others = [_object(tree, source, original) for source in _sources(tree) if source not in own]
     return _link(tree, [*others, *(_compile(tree, source, SSE2_ONLY) for source in own)])
 

@@ -102,24 +102,24 @@ static double bench_forward(const aether_kernels *kernels, const aether_config *
     return us;
 }
 
-typedef struct gather {
+typedef struct query_bench {
     const aether_kernels *kernels;
-    aether_gather job;
-} gather;
+    aether_query job;
+} query_bench;
 
-static void run_gather(void *context) {
-    const gather *g = context;
-    g->kernels->gather(&g->job);
+static void run_attend_query(void *context) {
+    const query_bench *g = context;
+    g->kernels->attend_query(&g->job);
 }
 
-static double bench_gather(const aether_kernels *kernels, size_t n, aether_dtype stored) {
+static double bench_attend_query(const aether_kernels *kernels, size_t n, aether_dtype stored) {
     enum { GROUP = 4, DIM = 32 };
     const void *keys[256], *rows[256];
     float *x = values(2 * n * DIM), *q = values(GROUP * DIM), *out = values(GROUP * DIM);
     uint16_t *half = malloc(2 * n * DIM * sizeof *half);
-    float *scores = malloc(aether_gather_floats(n, GROUP, DIM) * sizeof *scores);
+    float *scores = malloc(aether_query_floats(n, GROUP, DIM) * sizeof *scores);
     const size_t n_stored = n - n / 8;
-    gather g;
+    query_bench g;
     double us;
     size_t j;
     kernels->narrow(x, half, NULL, 2 * n * DIM);
@@ -129,8 +129,8 @@ static double bench_gather(const aether_kernels *kernels, size_t n, aether_dtype
         rows[j] = is_half ? (const void *)(half + (n + j) * DIM) : (const void *)(x + (n + j) * DIM);
     }
     g.kernels = kernels;
-    g.job = (aether_gather){q, keys, rows, n, n_stored, stored, GROUP, DIM, 0.17677669f, scores, out};
-    us = median(run_gather, &g, 1000);
+    g.job = (aether_query){q, keys, rows, n, n_stored, stored, GROUP, DIM, 0.17677669f, scores, out};
+    us = median(run_attend_query, &g, 1000);
     free(x);
     free(q);
     free(out);
@@ -195,8 +195,8 @@ int main(int argc, char **argv) {
             config.kv_heads = 1;
         }
         for (n = 16; n <= 64; n += 24) {
-            printf("  gather n=%-3zu group 4 dim 32: %.3f  binary16 %.3f\n", n, bench_gather(kernels, n, AETHER_BINARY32),
-                   bench_gather(kernels, n, AETHER_BINARY16));
+            printf("  attend_query n=%-3zu group 4 dim 32: %.3f  binary16 %.3f\n", n, bench_attend_query(kernels, n, AETHER_BINARY32),
+                   bench_attend_query(kernels, n, AETHER_BINARY16));
         }
         printf("  linear 1x16x128: %.3f  1x128x16: %.3f  1x64x64: %.3f  binary16 %.3f\n",
                bench_linear(kernels, 1, 16, 128, AETHER_BINARY32), bench_linear(kernels, 1, 128, 16, AETHER_BINARY32),

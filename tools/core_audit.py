@@ -26,6 +26,12 @@ NODE = re.compile(r'node: \{ title: "([^"]+)" label: "([^"]*)"')
 EDGE = re.compile(r'edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"')
 FRAME = re.compile(r"(\d+) bytes \(([a-z,]+)\)")
 INDIRECT = "__indirect_call"
+STEP_KERNELS = {"portable.c", "scalar.c", "sse2.c", "avx2.c", "avx512.c", "neon.c"}
+KERNELS = {*STEP_KERNELS, "sequence.c"}
+TABLES = {  # units whose calls through pointers do not go to any kernel
+    "sequence.c": STEP_KERNELS,  # forward_rows, one query at a time
+    "model_pass.c": {"model_forward.c", "stream.c"},  # the attention of a pass
+}
 
 
 @dataclass
@@ -48,13 +54,19 @@ class Graph:
                 if "dynamic" in frame[2] and "bounded" not in frame[2]:
                     self.unbounded.append(f"{key(title)} ({frame[2]})")
         for source, target in EDGE.findall(text):
-            self.calls[key(source)].add(key(target))
+            to = f"{unit}:{INDIRECT}" if target == INDIRECT else key(target)
+            self.calls[key(source)].add(to)
+            self.calls[to].update()
 
     def resolve_indirect(self) -> None:
-        """A call through a kernel table may reach every kernel that nobody calls by name."""
+        """A call through a pointer may reach every static function that nobody calls by name, of the units that TABLES
+        names for the caller's unit."""
         called = {target for targets in self.calls.values() for target in targets}
-        self.calls[INDIRECT] = {name for name in self.frames if ":" in name and name not in called}
-        self.frames[INDIRECT] = 0
+        uncalled = {name for name in self.frames if ":" in name and name not in called}
+        for caller in [name for name in self.calls if name.endswith(INDIRECT)]:
+            reached = TABLES.get(caller.partition(":")[0], KERNELS)
+            self.calls[caller] = {name for name in uncalled if name.partition(":")[0] in reached}
+            self.frames[caller] = 0
 
     def deepest(self) -> tuple[int, list[str]]:
         """Bytes and path of the deepest stack; RecursionError where a function can reach itself."""

@@ -220,14 +220,14 @@ static uint16_t *halves(const float *x, size_t n) {
     return half;
 }
 
-static void check_gather(const aether_kernels *const *variants, size_t n_variants) {
+static void check_attend_query(const aether_kernels *const *variants, size_t n_variants) {
     const size_t group = 1 + below(9), dim = one_in(2) ? 32 : 1 + below(80), n = 1 + below(one_in(4) ? 200 : 70);
     const size_t n_stored = below((uint32_t)n + 1);
     const spread kind = (spread)below(PLAIN_SPREADS);
     const aether_dtype stored = one_in(2) ? AETHER_BINARY16 : AETHER_BINARY32;
     float *q = values(group * dim, kind), *want = room(group * dim * sizeof(float));
     const void **keys = room(n * sizeof *keys), **rows = room(n * sizeof *rows);
-    aether_gather job;
+    aether_query job;
     char text[160];
     size_t i, j;
     for (j = 0; j < n; j++) { /* each row in memory of its own, so that nothing may be read past it */
@@ -252,14 +252,14 @@ static void check_gather(const aether_kernels *const *variants, size_t n_variant
     job.group = group;
     job.dim = dim;
     job.scale = 0.1767766952f;
-    job.scores = room(aether_gather_floats(n, group, dim) * sizeof(float));
+    job.scores = room(aether_query_floats(n, group, dim) * sizeof(float));
     job.out = want;
-    variants[0]->gather(&job);
+    variants[0]->attend_query(&job);
     for (i = 1; i < n_variants; i++) {
         job.out = room(group * dim * sizeof(float));
-        variants[i]->gather(&job);
+        variants[i]->attend_query(&job);
         if (differs(job.out, want, group * dim) < group * dim) {
-            snprintf(text, sizeof text, "gather: n %zu stored %zu half %d group %zu dim %zu spread %d", n, n_stored,
+            snprintf(text, sizeof text, "attend_query: n %zu stored %zu half %d group %zu dim %zu spread %d", n, n_stored,
                      (int)stored, group, dim, (int)kind);
             report(variants[i]->name, text);
         }
@@ -282,7 +282,7 @@ static void check_exp(const aether_kernels *const *variants, size_t n_variants) 
     enum { N = 33 };
     float q[N] = {1.0f}, keys[N][N] = {{0.0f}}, rows[N][N] = {{0.0f}}, want[N], out[N];
     const void *key_at[N], *row_at[N];
-    aether_gather job;
+    aether_query job;
     size_t i, j;
     for (j = 0; j < N; j++) {
         key_at[j] = keys[j];
@@ -302,12 +302,12 @@ static void check_exp(const aether_kernels *const *variants, size_t n_variants) 
     job.group = 1;
     job.dim = N;
     job.scale = 1.0f;
-    job.scores = room(aether_gather_floats(N, 1, N) * sizeof(float));
+    job.scores = room(aether_query_floats(N, 1, N) * sizeof(float));
     job.out = want;
-    variants[0]->gather(&job);
+    variants[0]->attend_query(&job);
     job.out = out;
     for (i = 1; i < n_variants; i++) {
-        variants[i]->gather(&job);
+        variants[i]->attend_query(&job);
         if (differs(out, want, N) < N) {
             report(variants[i]->name, "exp");
         }
@@ -388,6 +388,24 @@ static void check_arrays(const aether_kernels *const *variants, size_t n_variant
     free(got);
 }
 
+/* NULL is the fastest variant that this processor can run, wherever kernels are asked for. */
+static void check_null(const aether_kernels *fastest) {
+    const aether_kernels *found = NULL;
+    aether_config config;
+    aether_head head;
+    aether_config_default(&config);
+    if (aether_kernels_find(NULL, &found) != AETHER_OK || found != fastest) {
+        report(fastest->name, "aether_kernels_find(NULL) finds another variant");
+    }
+    if (aether_head_init(&head, &config, NULL, NULL) != AETHER_OK || head.kernels != fastest) {
+        report(fastest->name, "aether_head_init with NULL takes another variant");
+    }
+    if (aether_head_init(&head, &config, aether_kernels_portable(), NULL) != AETHER_OK ||
+        head.kernels != aether_kernels_portable()) {
+        report("portable", "aether_head_init does not take it when asked for");
+    }
+}
+
 int main(int argc, char **argv) {
     const unsigned long cases = argc > 1 ? strtoul(argv[1], NULL, 10) : 1000;
     const aether_kernels *variants[8], *each;
@@ -399,9 +417,10 @@ int main(int argc, char **argv) {
             variants[n_variants++] = each;
         }
     }
+    check_null(variants[n_variants - 1]);
     for (done = 0; done < cases; done++) {
         check_attention(variants, n_variants);
-        check_gather(variants, n_variants);
+        check_attend_query(variants, n_variants);
         check_exp(variants, n_variants);
         check_linear(variants, n_variants);
         check_arrays(variants, n_variants);

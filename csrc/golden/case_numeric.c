@@ -329,22 +329,22 @@ static void run_block_mean(golden_run *run) {
     golden_close(run, &sink, status, 1);
 }
 
-typedef struct gather_call {
+typedef struct query_call {
     const aether_kernels *kernels;
-    const aether_gather *job;
-} gather_call;
+    const aether_query *job;
+} query_call;
 
-static void gather_direct(const void *p) {
-    const gather_call *call = p;
-    call->kernels->gather(call->job);
+static void attend_query_direct(const void *p) {
+    const query_call *call = p;
+    call->kernels->attend_query(call->job);
 }
 
 /* Rows lie in reverse order in memory, each but the last after a gap of one element, so that nothing can lean on their place. */
-static void run_gather(golden_run *run) {
+static void run_attend_query(golden_run *run) {
     const uint32_t *p = run->c.params;
     golden_input q, in[2];
-    aether_gather job;
-    gather_call call;
+    aether_query job;
+    query_call call;
     golden_sink sink;
     float *qs, *row;
     const void **pointers[2];
@@ -366,7 +366,7 @@ static void run_gather(golden_run *run) {
         pointers[a] = golden_take(&run->arena, n, sizeof(void *));
         rows[a] = golden_take(&run->arena, n, pitch);
     }
-    job.scores = golden_take(&run->arena, aether_gather_floats(n, p[3], dim), sizeof(float));
+    job.scores = golden_take(&run->arena, aether_query_floats(n, p[3], dim), sizeof(float));
     job.out = golden_take(&run->arena, (size_t)p[3] * dim, sizeof(float));
     if (!golden_ready(run)) {
         return;
@@ -398,7 +398,7 @@ static void run_gather(golden_run *run) {
     job.scale = float_of(p[5]);
     call.kernels = run->kernels;
     call.job = &job;
-    call_standard(gather_direct, &call);
+    call_standard(attend_query_direct, &call);
     golden_sink_open(&sink, &run->c, "kernel", 0);
     golden_put_floats(&sink, job.out, (size_t)p[3] * dim);
     golden_close(run, &sink, AETHER_OK, 1);
@@ -483,7 +483,7 @@ void golden_run_numeric(golden_run *run) {
         run_block_mean(run);
         break;
     case GOLDEN_GATHER:
-        run_gather(run);
+        run_attend_query(run);
         break;
     case GOLDEN_AMPLITUDE:
         run_amplitude(run);

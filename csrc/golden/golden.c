@@ -1,6 +1,7 @@
 #include "golden.h"
 
 #include "../src/bits.h"
+#include "../src/kernels/variants.h"
 
 #include "cases.h"
 
@@ -90,7 +91,7 @@ aether_status aether_golden_scratch(const void *file, size_t bytes, const aether
         return status != AETHER_OK ? status : AETHER_E_ARGUMENT;
     }
     memset(&run, 0, sizeof run);
-    run.kernels = kernels != NULL ? kernels : aether_kernels_portable();
+    run.kernels = kernels != NULL ? kernels : aether_kernels_fastest();
     walk(&run, file, bytes / 4 - 1);
     *need = run.arena.peak != 0 ? run.arena.peak : 8;
     return run.too_large ? AETHER_E_TOO_LARGE : AETHER_OK;
@@ -111,7 +112,7 @@ aether_status aether_golden_run(const void *file, size_t bytes, const aether_ker
         return AETHER_E_ALIGNMENT;
     }
     memset(&run, 0, sizeof run);
-    run.kernels = kernels != NULL ? kernels : aether_kernels_portable();
+    run.kernels = kernels != NULL ? kernels : aether_kernels_fastest();
     run.arena.base = scratch;
     run.arena.size = scratch_bytes;
     run.report = report;

@@ -37,11 +37,11 @@ typedef struct aether_golden_totals {
    AETHER_E_GOLDEN, AETHER_E_ALIGNMENT, AETHER_E_ARGUMENT. */
 aether_status aether_golden_check(const void *file, size_t bytes, size_t *cases);
 
-/* Scratch that aether_golden_run needs for the hungriest case of this file with these kernels (NULL: portable).
+/* Scratch that aether_golden_run needs for the hungriest case of this file with these kernels (NULL: the fastest usable).
    The codes of aether_golden_check, AETHER_E_TOO_LARGE. */
 aether_status aether_golden_scratch(const void *file, size_t bytes, const aether_kernels *kernels, size_t *need);
 
-/* Runs every case with `kernels` (NULL: portable). scratch: 8-byte aligned. report and totals may be NULL. AETHER_OK says that the
+/* Runs every case with `kernels` (NULL: the fastest usable). scratch: 8-byte aligned. report and totals may be NULL. AETHER_OK says that the
    file was walked, not that everything passed: totals->failed does. Codes of aether_golden_check. */
 aether_status aether_golden_run(const void *file, size_t bytes, const aether_kernels *kernels, void *scratch,
                                 size_t scratch_bytes, aether_golden_report report, void *user,

@@ -2,6 +2,7 @@
 
 #include "dtype.h"
 #include "fpenv.h"
+#include "kernels/sequence.h"
 #include "pattern.h"
 #include "sizes.h"
 
@@ -14,7 +15,7 @@ static aether_status lay_out(const aether_head *head, size_t tokens, aether_dtyp
     const aether_config *config = &head->config;
     const size_t row = aether_mul(config->kv_heads, config->head_dim);
     const size_t copied = dtype == AETHER_BINARY16 ? aether_mul(tokens, row) : 0;
-    const size_t variant = head->kernels->plan_bytes(head, tokens, dtype);
+    const size_t variant = aether_sequence_kernels_of(head->kernels)->plan_bytes(head, tokens);
     aether_bytes bytes = {0, 0};
     at->n_blocks = 0;
     if (aether_pattern_has_landmarks(config) && tokens > 0) {
@@ -106,7 +107,7 @@ static AETHER_NOINLINE aether_status prepare_here(aether_plan *plan, const layou
         plan->rows_k = rows_k;
         plan->rows_v = rows_v;
     }
-    head->kernels->prepare(plan, memory + at->variant);
+    aether_sequence_kernels_of(head->kernels)->prepare(plan, memory + at->variant);
     return AETHER_OK;
 }
 
@@ -161,7 +162,7 @@ aether_status aether_attention_rows_size(const aether_head *head, size_t tokens,
     if (head == NULL || bytes == NULL) {
         return AETHER_E_ARGUMENT;
     }
-    need = head->kernels->rows_bytes(head, tokens);
+    need = aether_sequence_kernels_of(head->kernels)->rows_bytes(head, tokens);
     if (need == 0) {
         return AETHER_E_TOO_LARGE;
     }
@@ -176,7 +177,7 @@ static AETHER_NOINLINE aether_status rows_here(const aether_plan *plan, const fl
     if (!kernels->all_finite(q + first * width, count * width)) {
         return AETHER_E_NOT_FINITE;
     }
-    kernels->rows(plan, q, first, count, out, scratch);
+    aether_sequence_kernels_of(kernels)->forward_rows(plan, q, first, count, out, scratch);
     return kernels->all_finite(out + first * width, count * width) ? AETHER_OK : AETHER_E_OVERFLOW;
 }
 

@@ -96,7 +96,7 @@ void aether_cache_attend_row(const aether_cache *cache, const aether_row *row, c
     const aether_config *config = &cache->head.config;
     const void **keys = (const void **)(void *)(scratch + cache->scratch.keys);
     const void **values = (const void **)(void *)(scratch + cache->scratch.values);
-    aether_gather job;
+    aether_query job;
     size_t h, j;
     job.keys = keys;
     job.values = values;
@@ -110,7 +110,7 @@ void aether_cache_attend_row(const aether_cache *cache, const aether_row *row, c
     for (h = 0; h < config->kv_heads; h++) {
         job.q = q + h * job.group * job.dim;
         job.out = out + h * job.group * job.dim;
-        cache->head.kernels->gather(&job);
+        cache->head.kernels->attend_query(&job);
         for (j = 0; j < job.n && h + 1 < config->kv_heads; j++) { /* the same rows of the next head */
             const size_t element = aether_element(j < job.n_stored ? job.stored : AETHER_BINARY32);
             keys[j] = (const unsigned char *)keys[j] + job.dim * element;

@@ -40,7 +40,7 @@ aether_status aether_cache_lay_out(const aether_head *head, aether_dtype dtype, 
 aether_status aether_cache_lay_out_scratch(const aether_head *own, size_t pointer_bytes, aether_attend_layout *at) {
     const aether_config *config = &own->config;
     const size_t most = aether_candidates_max(config, UINT64_MAX);
-    const size_t floats = aether_gather_floats(most, config->q_heads / config->kv_heads, config->head_dim);
+    const size_t floats = aether_query_floats(most, config->q_heads / config->kv_heads, config->head_dim);
     aether_bytes bytes = {0, 0};
     at->singles = aether_take(&bytes, aether_pattern_max_singles(config), sizeof(uint64_t));
     at->blocks = aether_take(&bytes, aether_pattern_max_blocks(config), sizeof(uint64_t));

@@ -1,6 +1,7 @@
 #include "aether/head.h"
 
 #include "fpenv.h"
+#include "kernels/variants.h"
 #include "pattern.h"
 #include "sizes.h"
 
@@ -85,7 +86,7 @@ aether_status aether_head_init(aether_head *head, const aether_config *config, c
     status = check(config, detail);
     if (status == AETHER_OK) {
         head->config = *config;
-        head->kernels = kernels != NULL ? kernels : aether_kernels_portable();
+        head->kernels = kernels != NULL ? kernels : aether_kernels_fastest();
         env = aether_fpenv_enter();
         head->scale = scale_of(config->head_dim);
         aether_fpenv_leave(env);

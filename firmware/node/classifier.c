@@ -44,11 +44,7 @@ static aether_status fits(const aether_model *model, const node_wanted *wanted, 
 
 static aether_status open_model(const void *blob, size_t bytes, const node_wanted *wanted, aether_model *model,
                                 layout *at, aether_detail *detail) {
-    const aether_kernels *kernels = NULL;
-    aether_status status = aether_kernels_find(NULL, &kernels); /* the fastest that this chip can run */
-    if (status == AETHER_OK) {
-        status = aether_model_open(model, blob, bytes, kernels, detail);
-    }
+    aether_status status = aether_model_open(model, blob, bytes, NULL, detail);
     if (status == AETHER_OK) {
         status = fits(model, wanted, detail);
     }

@@ -71,15 +71,12 @@ static void next_frame(uint32_t *state, float *frame, size_t n) {
 }
 
 static NOINLINE aether_status run_open(const budget_case *c, aether_model *model) {
-    const aether_kernels *kernels;
-    aether_status status = aether_kernels_find(NULL, &kernels);
-    if (status == AETHER_OK) {
-        stack_clear();
-        budget_begin();
-        status = aether_model_open(model, c->blob, c->bytes, kernels, NULL);
-        budget_end();
-        say("stack", stack_depth(top_of_stack()));
-    }
+    aether_status status;
+    stack_clear();
+    budget_begin();
+    status = aether_model_open(model, c->blob, c->bytes, NULL, NULL);
+    budget_end();
+    say("stack", stack_depth(top_of_stack()));
     return status;
 }
 
@@ -162,20 +159,16 @@ static aether_status run_case(const budget_case *c) {
 
 #if defined(BUDGET_SELF_TEST)
 static NOINLINE aether_status run_self_test(void) {
-    const aether_kernels *kernels;
     aether_golden_totals totals = {0, 0, 0, 0};
     size_t need = 0;
-    aether_status status = aether_kernels_find(NULL, &kernels);
-    if (status == AETHER_OK) {
-        status = aether_golden_scratch(ruv_self_test_vectors, ruv_self_test_bytes, kernels, &need);
-    }
+    aether_status status = aether_golden_scratch(ruv_self_test_vectors, ruv_self_test_bytes, NULL, &need);
     if (status != AETHER_OK) {
         return status;
     }
     say("scratch", (uint32_t)need);
     stack_clear();
     budget_begin();
-    status = aether_golden_run(ruv_self_test_vectors, ruv_self_test_bytes, kernels, room, sizeof room, NULL, NULL, &totals);
+    status = aether_golden_run(ruv_self_test_vectors, ruv_self_test_bytes, NULL, room, sizeof room, NULL, NULL, &totals);
     budget_end();
     say("stack", stack_depth(top_of_stack()));
     say("cases", (uint32_t)totals.cases);

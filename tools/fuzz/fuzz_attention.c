@@ -131,7 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     sequence s = {take(&r), NULL, NULL, NULL};
     const size_t split = s.tokens != 0 ? take(&r) % s.tokens : 0;
     uint32_t seed = take(&r) << 8 | take(&r);
-    const aether_status status = aether_head_init(&head, &config, NULL, &detail);
+    const aether_status status = aether_head_init(&head, &config, aether_kernels_portable(), &detail);
     fuzz_named(status, &detail);
     if (status != AETHER_OK) {
         FUZZ_CHECK(config.block_size == 0);

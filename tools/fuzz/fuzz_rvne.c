@@ -94,7 +94,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     aether_rvne_header header;
     aether_model portable, fastest;
     aether_detail detail = {0};
-    const aether_kernels *kernels = NULL;
     uint8_t *unaligned = fuzz_exact(size + 1);
     memcpy(unaligned + 1, data, size);
     const aether_status parsed = aether_rvne_parse(unaligned + 1, size, &header, &detail);
@@ -102,12 +101,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     free(unaligned);
 
     uint8_t *blob = fuzz_copy(data, size);
-    const aether_status opened = aether_model_open(&portable, blob, size, NULL, &detail);
+    const aether_status opened = aether_model_open(&portable, blob, size, aether_kernels_portable(), &detail);
     fuzz_named(opened, &detail);
     FUZZ_CHECK(opened != AETHER_OK || parsed == AETHER_OK);
     if (opened == AETHER_OK) {
-        FUZZ_CHECK(aether_kernels_find(NULL, &kernels) == AETHER_OK);
-        FUZZ_CHECK(aether_model_open(&fastest, blob, size, kernels, NULL) == AETHER_OK);
+        FUZZ_CHECK(aether_model_open(&fastest, blob, size, NULL, NULL) == AETHER_OK);
         walk_arrays(&portable);
         check_texts(&portable);
         use(&portable, &fastest, fuzz_u32(blob + size - 4));

@@ -57,7 +57,7 @@ def finish(jobs: Sequence[Future[None]]) -> None:
 def core_sources(target: Target) -> list[Path]:
     kernels = sorted((CSRC / "src" / "kernels").glob("*.c"))
     if target.portable_only:
-        kernels = [path for path in kernels if path.name in ("portable.c", "scalar.c", "select.c")]
+        kernels = [path for path in kernels if path.name in ("portable.c", "scalar.c", "select.c", "sequence.c")]
     return sorted((CSRC / "src").glob("*.c")) + kernels
 
 

@@ -37,7 +37,7 @@ typedef struct aether_head {
 /* The reference head: 4 query heads, 1 key/value head, dim 32, window 32, block 16, token 0 global, both switches on, causal. */
 void aether_config_default(aether_config *config);
 
-/* Checks `config` and fills `head`. kernels NULL means the portable ones.
+/* Checks `config` and fills `head`. kernels NULL: the fastest usable.
    AETHER_E_ARGUMENT, AETHER_E_CONFIG (detail names the field), AETHER_E_TOO_LARGE. */
 aether_status aether_head_init(aether_head *head, const aether_config *config, const aether_kernels *kernels,
                                aether_detail *detail);

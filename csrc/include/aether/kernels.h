@@ -1,5 +1,6 @@
-/* The hot loops, one table a variant. `portable` is the definition; every other variant gives the same bits.
-   Which one runs is a pointer in the head or model: nothing is chosen behind the caller's back. */
+/* The hot loops (docs/spec/numerics.md), one table a variant. `portable` is the definition; every other variant gives the same bits.
+   A function that takes `const aether_kernels *` uses that variant. NULL means the fastest one that this processor can run. The
+   definition, which is slow, is asked for by name: aether_kernels_portable(). */
 #ifndef AETHER_KERNELS_H
 #define AETHER_KERNELS_H
 
@@ -9,12 +10,9 @@
 extern "C" {
 #endif
 
-struct aether_head;
-struct aether_plan;
-
 /* One query position and one key/value head: `group` query heads attend to `n` rows.
    score = dot(q, key) * scale; softmax; weighted sum of the value rows, all in the order of the rows. */
-typedef struct aether_gather {
+typedef struct aether_query {
     const float *q;             /* [group][dim] */
     const void *const *keys;    /* n pointers to rows of dim elements */
     const void *const *values;
@@ -23,9 +21,9 @@ typedef struct aether_gather {
     aether_dtype stored;
     size_t group, dim;
     float scale;
-    float *scores;              /* scratch: aether_gather_floats(n, group, dim) floats, 4-byte aligned */
+    float *scores;              /* scratch: aether_query_floats(n, group, dim) floats, 4-byte aligned */
     float *out;                 /* [group][dim] */
-} aether_gather;
+} aether_query;
 
 typedef struct aether_kernels {
     const char *name;
@@ -43,20 +41,13 @@ typedef struct aether_kernels {
     void (*widen)(const uint16_t *half, float *x, size_t n);
     int (*narrow)(const float *x, uint16_t *half, float *rounded, size_t n);
 
-    void (*gather)(const aether_gather *job);
-
-    /* Forward over a whole sequence (attention.h): memory and work of preparing the keys and values once, and of computing
-       rows [first, first+count) from that. rows() may be called from several threads on one plan with scratch of their own.
-       Sizes are overflow-checked: 0 means "cannot be expressed". */
-    size_t (*plan_bytes)(const struct aether_head *head, size_t tokens, aether_dtype dtype);
-    void (*prepare)(struct aether_plan *plan, void *memory);
-    size_t (*rows_bytes)(const struct aether_head *head, size_t tokens);
-    void (*rows)(const struct aether_plan *plan, const float *q, size_t first, size_t count, float *out, void *scratch);
+    /* Attends with one query position to rows given by pointers. */
+    void (*attend_query)(const aether_query *job);
 } aether_kernels;
 
-/* Scratch floats a gather needs, every variant the same: (n + 15) scores a query head, because variants write whole vectors, and
-   room for widened rows. 0: cannot be expressed. */
-size_t aether_gather_floats(size_t n, size_t group, size_t dim);
+/* Floats of scratch for attend_query, the same for every variant: (n + 15) scores a query head, because variants write whole
+   vectors, and two widened rows. 0: the size cannot be expressed. */
+size_t aether_query_floats(size_t n, size_t group, size_t dim);
 
 /* The definition. Never NULL. */
 const aether_kernels *aether_kernels_portable(void);
@@ -64,10 +55,11 @@ const aether_kernels *aether_kernels_portable(void);
 /* The variants compiled in, fastest last; index 0 is portable. NULL past the end. */
 const aether_kernels *aether_kernels_at(size_t index);
 
-/* 1 when this processor (and operating system) can run the variant. */
+/* 1 when this processor (and operating system) can run the variant; 0 for NULL. */
 int aether_kernels_usable(const aether_kernels *kernels);
 
-/* By name; name NULL: the fastest usable. AETHER_E_KERNELS when unknown or not usable here. */
+/* A variant by its name. name NULL: the fastest usable, as kernels NULL elsewhere. AETHER_E_ARGUMENT; AETHER_E_KERNELS when the
+   name is unknown or this processor cannot run the variant. */
 aether_status aether_kernels_find(const char *name, const aether_kernels **kernels);
 
 #ifdef __cplusplus

@@ -49,7 +49,7 @@ typedef struct aether_model {
     size_t provenance_bytes;
 } aether_model;
 
-/* Parses `blob` (4-byte aligned) and checks everything, weights included. kernels NULL: portable. The codes of
+/* Parses `blob` (4-byte aligned) and checks everything, weights included. kernels NULL: the fastest usable. The codes of
    aether_rvne_parse, AETHER_E_BLOB_HEADER for sections and weights, AETHER_E_ALIGNMENT. */
 aether_status aether_model_open(aether_model *model, const void *blob, size_t bytes, const aether_kernels *kernels,
                                 aether_detail *detail);

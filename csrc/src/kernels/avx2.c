@@ -13,7 +13,7 @@ LANE_TARGET("avx2,f16c")
 
 #include "lane_kernels.h"
 
-LANE_TABLE(avx2);
+LANE_TABLES(avx2);
 
 LANE_TARGET_END
 

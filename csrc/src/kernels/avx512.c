@@ -13,7 +13,7 @@ LANE_TARGET("avx512f,avx512bw,avx512dq,avx512vl")
 
 #include "lane_kernels.h"
 
-LANE_TABLE(avx512);
+LANE_TABLES(avx512);
 
 LANE_TARGET_END
 

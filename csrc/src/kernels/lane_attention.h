@@ -30,8 +30,7 @@ static size_t lane_chunks(size_t tokens) {
     return (tokens + LANES - 1) / LANE_CHUNK + 1;
 }
 
-static size_t lane_plan_bytes(const aether_head *head, size_t tokens, aether_dtype dtype) {
-    (void)dtype;
+static size_t lane_plan_bytes(const aether_head *head, size_t tokens) {
     if (tokens > LANE_MAX_TOKENS) {
         return 0;
     }
@@ -333,7 +332,7 @@ static void tile_heads(tile *t, const float *q, float *out, size_t row, int head
     }
 }
 
-static void lane_rows(const aether_plan *plan, const float *q, size_t first, size_t count, float *out, void *scratch) {
+static void lane_forward_rows(const aether_plan *plan, const float *q, size_t first, size_t count, float *out, void *scratch) {
     const aether_config *c = &plan->head->config;
     const lane_plan *own = plan->variant;
     const size_t group = c->q_heads / c->kv_heads, row = (size_t)c->q_heads * c->head_dim;

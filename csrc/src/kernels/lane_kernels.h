@@ -1,4 +1,4 @@
-/* The one lane algorithm, compiled for one instruction set: include after a lane_<instruction set>.h, then LANE_TABLE(name). */
+/* The one lane algorithm, compiled for one instruction set: include after a lane_<instruction set>.h, then LANE_TABLES(name). */
 #include "aether/attention.h"
 
 #include "../bits.h"
@@ -11,13 +11,14 @@
 
 #include "lane_linear.h"
 
-#include "lane_gather.h"
+#include "lane_query.h"
 
 #include "lane_slots.h"
 
 #include "lane_attention.h"
 
-#define LANE_TABLE(NAME)                                                                                               \
-    const aether_kernels aether_kernels_##NAME = {#NAME,           lane_linear, lane_all_finite, lane_widen,           \
-                                                  lane_narrow,     lane_gather, lane_plan_bytes, lane_prepare,         \
-                                                  lane_rows_bytes, lane_rows}
+#define LANE_TABLES(NAME)                                                                                   \
+    const aether_kernels aether_kernels_##NAME = {#NAME,      lane_linear, lane_all_finite,                 \
+                                                  lane_widen, lane_narrow, lane_attend_query};              \
+    const aether_sequence_kernels aether_sequence_##NAME = {lane_plan_bytes, lane_prepare, lane_rows_bytes, \
+                                                            lane_forward_rows}

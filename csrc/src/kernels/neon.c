@@ -7,7 +7,7 @@
 
 #include "lane_kernels.h"
 
-LANE_TABLE(neon);
+LANE_TABLES(neon);
 
 #else
 typedef int aether_no_neon; /* ISO C wants a declaration */

@@ -51,14 +51,14 @@ static float dot(const float *a, const float *b, size_t n) {
     return sum;
 }
 
-size_t aether_gather_floats(size_t n, size_t group, size_t dim) {
+size_t aether_query_floats(size_t n, size_t group, size_t dim) {
     const size_t scores = n > SIZE_MAX - 15 ? SIZE_MAX : aether_mul(n + 15, group);
     const size_t row = aether_mul(dim, 2);
     return scores > SIZE_MAX - row || scores + row >= SIZE_MAX / sizeof(float) ? 0 : scores + row;
 }
 
 /* Row j as binary32: itself, or widened into `room`. */
-static const float *row_at(const aether_gather *job, const void *const *rows, size_t j, float *room) {
+static const float *row_at(const aether_query *job, const void *const *rows, size_t j, float *room) {
     if (job->stored == AETHER_BINARY16 && j < job->n_stored) {
         widen((const uint16_t *)rows[j], room, job->dim);
         return room;
@@ -66,7 +66,7 @@ static const float *row_at(const aether_gather *job, const void *const *rows, si
     return (const float *)rows[j];
 }
 
-void aether_portable_gather(const aether_gather *job) {
+void aether_portable_attend_query(const aether_query *job) {
     float *scores = job->scores;
     float *room = job->scores + job->n;
     size_t h, j, d;
@@ -100,11 +100,8 @@ void aether_portable_gather(const aether_gather *job) {
     }
 }
 
-#define GATHER aether_portable_gather
-#include "rows.h"
-
 static const aether_kernels PORTABLE = {
-    "portable", aether_portable_linear, aether_all_finite, widen, narrow, aether_portable_gather, plan_bytes, prepare, rows_bytes, rows,
+    "portable", aether_portable_linear, aether_all_finite, widen, narrow, aether_portable_attend_query,
 };
 
 const aether_kernels *aether_kernels_portable(void) {

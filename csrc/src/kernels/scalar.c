@@ -1,10 +1,7 @@
 /* The loops for processors without vectors: several outputs at a time, each held in a register, so that what they share is
    loaded once. Eight or twelve sums, their operands and a product fit the sixteen registers of a small FPU. The order inside one
    output is that of portable.c. Sums have names of their own, because a compiler that saves bytes would keep an array in memory. */
-#include "scalar_gather.h"
-
-#define GATHER gather
-#include "rows.h"
+#include "scalar_query.h"
 
 /* 1 when all n values are finite. A sum of finite values may overflow, but once one term is not finite no sum is: only then do they
    need another look. */
@@ -126,5 +123,5 @@ static int narrow(const float *x, uint16_t *half, float *rounded, size_t n) {
 }
 
 const aether_kernels aether_kernels_scalar = {
-    "scalar", linear, all_finite, widen, narrow, gather, plan_bytes, prepare, rows_bytes, rows,
+    "scalar", linear, all_finite, widen, narrow, attend_query,
 };

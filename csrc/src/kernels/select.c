@@ -1,4 +1,4 @@
-/* Which variants there are, and which of them this processor can run. Nothing is remembered: no mutable state. */
+/* Which variants there are, and which of them this processor can run. There is no mutable state, so nothing is remembered. */
 #include "variants.h"
 
 #if defined(AETHER_VARIANTS_X86)
@@ -94,6 +94,17 @@ int aether_kernels_usable(const aether_kernels *kernels) {
     return kernels == aether_kernels_portable() || kernels == &aether_kernels_scalar;
 }
 
+const aether_kernels *aether_kernels_fastest(void) {
+#if defined(AETHER_VARIANTS_X86)
+    const int level = x86_level();
+    return level == 2 ? &aether_kernels_avx512 : level == 1 ? &aether_kernels_avx2 : &aether_kernels_sse2;
+#elif defined(AETHER_VARIANTS_NEON)
+    return &aether_kernels_neon;
+#else
+    return &aether_kernels_scalar;
+#endif
+}
+
 static int same_name(const char *a, const char *b) {
     while (*a != '\0' && *a == *b) {
         a++;
@@ -103,18 +114,19 @@ static int same_name(const char *a, const char *b) {
 }
 
 aether_status aether_kernels_find(const char *name, const aether_kernels **kernels) {
-    const aether_kernels *found = NULL, *each;
+    const aether_kernels *each;
     if (kernels == NULL) {
         return AETHER_E_ARGUMENT;
     }
+    if (name == NULL) {
+        *kernels = aether_kernels_fastest();
+        return AETHER_OK;
+    }
     for (size_t i = 0; (each = aether_kernels_at(i)) != NULL; ++i) {
-        if ((name == NULL || same_name(name, each->name)) && aether_kernels_usable(each)) {
-            found = each;
+        if (same_name(name, each->name) && aether_kernels_usable(each)) {
+            *kernels = each;
+            return AETHER_OK;
         }
     }
-    if (found == NULL) {
-        return AETHER_E_KERNELS;
-    }
-    *kernels = found;
-    return AETHER_OK;
+    return AETHER_E_KERNELS;
 }

@@ -7,7 +7,7 @@
 
 #include "lane_kernels.h"
 
-LANE_TABLE(sse2);
+LANE_TABLES(sse2);
 
 #else
 typedef int aether_no_sse2; /* ISO C wants a declaration */

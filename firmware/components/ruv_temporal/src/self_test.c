@@ -20,15 +20,11 @@ static void report(void *user, const aether_golden_result *result) {
 }
 
 esp_err_t ruv_temporal_kernel_self_test(void) {
-    const aether_kernels *kernels = NULL;
     aether_golden_totals totals = {0};
     aether_status status;
     size_t need = 0;
     void *scratch;
-    status = aether_kernels_find(NULL, &kernels); /* those that the node uses */
-    if (status == AETHER_OK) {
-        status = aether_golden_scratch(ruv_self_test_vectors, ruv_self_test_bytes, kernels, &need);
-    }
+    status = aether_golden_scratch(ruv_self_test_vectors, ruv_self_test_bytes, NULL, &need); /* NULL: as the node opens models */
     if (status != AETHER_OK) {
         ESP_LOGE(TAG, "%s", aether_status_text(status));
         return status == AETHER_E_GOLDEN ? ESP_ERR_INVALID_CRC : ruv_error(status);
@@ -38,7 +34,7 @@ esp_err_t ruv_temporal_kernel_self_test(void) {
         ESP_LOGE(TAG, "no %u bytes of memory", (unsigned)need);
         return ESP_ERR_NO_MEM;
     }
-    status = aether_golden_run(ruv_self_test_vectors, ruv_self_test_bytes, kernels, scratch, need, report, NULL, &totals);
+    status = aether_golden_run(ruv_self_test_vectors, ruv_self_test_bytes, NULL, scratch, need, report, NULL, &totals);
     heap_caps_free(scratch);
     if (status != AETHER_OK || totals.failed != 0 || totals.checks == 0) {
         ESP_LOGE(TAG, "%u of %u checks failed: this chip does not compute what the model was made with",

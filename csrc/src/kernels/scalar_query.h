@@ -185,7 +185,7 @@ static float softmax(float *s, size_t step, size_t n, size_t n_half, float most)
     VALUES_ROW(7, type, widened)
 
 /* Dims d and d+1 of four heads: out [HEADS][dim]. */
-static void values_2(const aether_gather *job, size_t n_half, size_t d, const float scale[HEADS], float *out) {
+static void values_2(const aether_query *job, size_t n_half, size_t d, const float scale[HEADS], float *out) {
     const void *const *rows = job->values;
     const void *const *const end_8 = rows + (n_half & ~(size_t)7);
     const void *const *const end_half = rows + n_half;
@@ -233,7 +233,7 @@ static void values_2(const aether_gather *job, size_t n_half, size_t d, const fl
 #define FROM_ZERO(a) ((a) + 0.0f)
 
 /* Dims d .. d+5 of heads h and h+1 of the four, all rows binary32. */
-static void values_6(const aether_gather *job, size_t h, size_t d, const float scale[HEADS], float *out) {
+static void values_6(const aether_query *job, size_t h, size_t d, const float scale[HEADS], float *out) {
     const void *const *rows = job->values;
     const void *const *const end = rows + job->n, *const *const end_8 = rows + 1 + ((job->n - 1) & ~(size_t)7);
     const float *weight = job->scores + h;
@@ -262,7 +262,7 @@ static void values_6(const aether_gather *job, size_t h, size_t d, const float s
 }
 
 /* One dim of one head whose weights stand `step` apart. */
-static float value_1(const aether_gather *job, size_t n_half, const float *weight, size_t step, size_t d) {
+static float value_1(const aether_query *job, size_t n_half, const float *weight, size_t step, size_t d) {
     float a = 0.0f;
     size_t j;
     for (j = 0; j < n_half; j++, weight += step) {
@@ -299,7 +299,7 @@ INTERLEAVE(interleave_half, SCALED)
 INTERLEAVE(interleave_single, SINGLE)
 
 /* Heads h .. h+3. Until their scores are made, their output holds their query. */
-static void gather_4(const aether_gather *job, size_t h, size_t n_half) {
+static void attend_4(const aether_query *job, size_t h, size_t n_half) {
     const float *q = job->q + h * job->dim;
     float *out = job->out + h * job->dim;
     float most[HEADS], scale[HEADS];
@@ -347,7 +347,7 @@ static float dot_single(const float *q, const float *k, size_t n) {
     return a;
 }
 
-static void gather_1(const aether_gather *job, size_t h, size_t n_half) {
+static void attend_1(const aether_query *job, size_t h, size_t n_half) {
     const float *q = job->q + h * job->dim;
     float *out = job->out + h * job->dim;
     float scale;
@@ -364,17 +364,17 @@ static void gather_1(const aether_gather *job, size_t h, size_t n_half) {
     }
 }
 
-static void gather(const aether_gather *job) {
+static void attend_query(const aether_query *job) {
     const size_t n_half = job->stored == AETHER_BINARY16 ? job->n_stored : 0;
     size_t h = 0;
     if (n_half > 0 && (n_half > MOST_SCALED || !scalar_can_scale(job->q, job->group * job->dim))) {
-        aether_portable_gather(job);
+        aether_portable_attend_query(job);
         return;
     }
     for (; h + HEADS <= job->group; h += HEADS) {
-        gather_4(job, h, n_half);
+        attend_4(job, h, n_half);
     }
     for (; h < job->group; h++) {
-        gather_1(job, h, n_half);
+        attend_1(job, h, n_half);
     }
 }

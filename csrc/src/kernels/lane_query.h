@@ -1,7 +1,7 @@
 /* One query position over rows given by pointers: a step of a stream. Scores have keys in lanes (rows are transposed in
    registers), sums have output dims in lanes. Include after lane_numeric.h. */
 
-#define GATHER_HEADS 4 /* query heads worked on together */
+#define QUERY_HEADS 4 /* query heads worked on together */
 
 /* `part` (1 .. LANES) elements of a row; the other lanes +0. */
 LANE_INLINE lane lane_row(const void *row, size_t d, size_t part, int half) {
@@ -15,8 +15,8 @@ LANE_INLINE lane lane_row(const void *row, size_t d, size_t part, int half) {
 
 /* Adds dims d .. d+part-1 of rows first .. first+LANES-1, kept inside begin..end-1, to the dot products of `heads` heads.
    Constants where called: heads, half, and part when it is LANES. */
-LANE_INLINE void lane_gather_dims(const aether_gather *job, const float *q, size_t first, size_t begin, size_t end,
-                                  size_t d, size_t part, int heads, int half, lane acc[GATHER_HEADS]) {
+LANE_INLINE void lane_query_dims(const aether_query *job, const float *q, size_t first, size_t begin, size_t end,
+                                  size_t d, size_t part, int heads, int half, lane acc[QUERY_HEADS]) {
     lane x[LANES];
     LANE_UNROLL
     for (size_t l = 0; l < LANES; ++l) {
@@ -37,39 +37,39 @@ LANE_INLINE void lane_gather_dims(const aether_gather *job, const float *q, size
 }
 
 /* Dot products with LANES rows of one type, added to acc. */
-LANE_INLINE void lane_gather_dots(const aether_gather *job, const float *q, size_t first, size_t begin, size_t end,
-                                  int heads, int half, lane acc[GATHER_HEADS]) {
+LANE_INLINE void lane_query_dots(const aether_query *job, const float *q, size_t first, size_t begin, size_t end,
+                                  int heads, int half, lane acc[QUERY_HEADS]) {
     size_t d = 0;
     for (; d + LANES <= job->dim; d += LANES) {
-        lane_gather_dims(job, q, first, begin, end, d, LANES, heads, half, acc);
+        lane_query_dims(job, q, first, begin, end, d, LANES, heads, half, acc);
     }
     if (d < job->dim) {
-        lane_gather_dims(job, q, first, begin, end, d, job->dim - d, heads, half, acc);
+        lane_query_dims(job, q, first, begin, end, d, job->dim - d, heads, half, acc);
     }
 }
 
 /* Room for the scores of one head, in whole vectors. */
-LANE_INLINE float *lane_gather_room(const aether_gather *job, size_t h) {
+LANE_INLINE float *lane_query_scores_at(const aether_query *job, size_t h) {
     return job->scores + h * ((job->n + LANES - 1) / LANES * LANES);
 }
 
 /* Scores of `heads` query heads from h on; the first n_half rows are halves. What is left of the last vector repeats the last
    score. */
-LANE_INLINE void lane_gather_scores(const aether_gather *job, size_t h, int heads, size_t n_half) {
+LANE_INLINE void lane_query_scores(const aether_query *job, size_t h, int heads, size_t n_half) {
     const lane scale = v_set1(job->scale);
     const float *q = job->q + h * job->dim;
     for (size_t first = 0; first < job->n; first += LANES) {
-        lane acc[GATHER_HEADS], wide[GATHER_HEADS];
+        lane acc[QUERY_HEADS], wide[QUERY_HEADS];
         LANE_UNROLL
         for (int g = 0; g < heads; ++g) {
             acc[g] = wide[g] = v_zero();
         }
         if (first < n_half) {
-            lane_gather_dots(job, q, first, 0, n_half, heads, 1, acc);
+            lane_query_dots(job, q, first, 0, n_half, heads, 1, acc);
         }
         if (n_half < job->n && first + LANES > n_half) {
             const uint32_t halves = first < n_half ? (1u << (n_half - first)) - 1u : 0;
-            lane_gather_dots(job, q, first, n_half, job->n, heads, 0, wide);
+            lane_query_dots(job, q, first, n_half, job->n, heads, 0, wide);
             LANE_UNROLL
             for (int g = 0; g < heads; ++g) {
                 acc[g] = v_choose(halves, acc[g], wide[g]);
@@ -77,13 +77,13 @@ LANE_INLINE void lane_gather_scores(const aether_gather *job, size_t h, int head
         }
         LANE_UNROLL
         for (int g = 0; g < heads; ++g) {
-            v_store(lane_gather_room(job, h + (size_t)g) + first, v_mul(acc[g], scale));
+            v_store(lane_query_scores_at(job, h + (size_t)g) + first, v_mul(acc[g], scale));
         }
     }
 }
 
 /* Scores of one head to weights; what stands past n is the last score again. */
-LANE_INLINE void lane_gather_weights(float *s, size_t n) {
+LANE_INLINE void lane_query_weights(float *s, size_t n) {
     float part[LANES];
     lane most = v_load(s);
     for (size_t j = LANES; j < n; j += LANES) {
@@ -102,11 +102,11 @@ LANE_INLINE void lane_gather_weights(float *s, size_t n) {
 }
 
 /* Output dims d .. of `heads` heads: `vectors` whole vectors, or the last `part` dims. */
-LANE_INLINE void lane_gather_values(const aether_gather *job, size_t h, const float *r, size_t d, int heads,
+LANE_INLINE void lane_query_values(const aether_query *job, size_t h, const float *r, size_t d, int heads,
                                     int vectors, size_t part, size_t n_half) {
-    const float *weights = lane_gather_room(job, h);
-    const size_t stride = (size_t)(lane_gather_room(job, h + 1) - weights);
-    lane acc[2 * GATHER_HEADS];
+    const float *weights = lane_query_scores_at(job, h);
+    const size_t stride = (size_t)(lane_query_scores_at(job, h + 1) - weights);
+    lane acc[2 * QUERY_HEADS];
     LANE_UNROLL
     for (int a = 0; a < heads * vectors; ++a) {
         acc[a] = v_zero();
@@ -142,13 +142,13 @@ LANE_INLINE void lane_gather_values(const aether_gather *job, size_t h, const fl
     }
 }
 
-LANE_INLINE void lane_gather_heads(const aether_gather *job, size_t h, int heads) {
+LANE_INLINE void lane_query_heads(const aether_query *job, size_t h, int heads) {
     const size_t n_half = job->stored == AETHER_BINARY16 ? job->n_stored : 0;
-    float r[GATHER_HEADS];
-    lane_gather_scores(job, h, heads, n_half);
+    float r[QUERY_HEADS];
+    lane_query_scores(job, h, heads, n_half);
     LANE_UNROLL
     for (int g = 0; g < heads; ++g) {
-        lane_gather_weights(lane_gather_room(job, h + (size_t)g), job->n);
+        lane_query_weights(lane_query_scores_at(job, h + (size_t)g), job->n);
     }
     LANE_UNROLL
     for (int g = 0; g < heads; ++g) {
@@ -157,7 +157,7 @@ LANE_INLINE void lane_gather_heads(const aether_gather *job, size_t h, int heads
     for (size_t j = 0; j < job->n; ++j) {
         LANE_UNROLL
         for (int g = 0; g < heads; ++g) {
-            r[g] += lane_gather_room(job, h + (size_t)g)[j];
+            r[g] += lane_query_scores_at(job, h + (size_t)g)[j];
         }
     }
     LANE_UNROLL
@@ -166,22 +166,22 @@ LANE_INLINE void lane_gather_heads(const aether_gather *job, size_t h, int heads
     }
     size_t d = 0;
     for (; d + 2 * LANES <= job->dim; d += 2 * LANES) {
-        lane_gather_values(job, h, r, d, heads, 2, LANES, n_half);
+        lane_query_values(job, h, r, d, heads, 2, LANES, n_half);
     }
     for (; d + LANES <= job->dim; d += LANES) {
-        lane_gather_values(job, h, r, d, heads, 1, LANES, n_half);
+        lane_query_values(job, h, r, d, heads, 1, LANES, n_half);
     }
     if (d < job->dim) {
-        lane_gather_values(job, h, r, d, heads, 1, job->dim - d, n_half);
+        lane_query_values(job, h, r, d, heads, 1, job->dim - d, n_half);
     }
 }
 
-static void lane_gather(const aether_gather *job) {
+static void lane_attend_query(const aether_query *job) {
     size_t h = 0;
-    for (; h + GATHER_HEADS <= job->group; h += GATHER_HEADS) {
-        lane_gather_heads(job, h, GATHER_HEADS);
+    for (; h + QUERY_HEADS <= job->group; h += QUERY_HEADS) {
+        lane_query_heads(job, h, QUERY_HEADS);
     }
     for (; h < job->group; ++h) {
-        lane_gather_heads(job, h, 1);
+        lane_query_heads(job, h, 1);
     }
 }

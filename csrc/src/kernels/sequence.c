@@ -1,14 +1,13 @@
-/* Forward over a whole sequence, one query position at a time by GATHER, the gather of the file that includes this. A call by
-   name: a compiler, and tools/core_audit.py, can see that nothing recurses. */
+/* Which sequence kernels belong to a variant, and those of the variants without vectors: one query position at a time. */
+#include "sequence.h"
 
 #include "../candidates.h"
 #include "../sizes.h"
-#include "aether/attention.h"
+#include "variants.h"
 
-static size_t plan_bytes(const aether_head *head, size_t tokens, aether_dtype dtype) {
+static size_t plan_bytes(const aether_head *head, size_t tokens) {
     (void)head;
     (void)tokens;
-    (void)dtype;
     return sizeof(float); /* nothing to prepare; 0 would mean "too large" */
 }
 
@@ -17,22 +16,22 @@ static void prepare(aether_plan *plan, void *memory) {
 }
 
 static size_t rows_bytes(const aether_head *head, size_t tokens) {
-    const size_t most = aether_candidates_max(&head->config, tokens);
-    const size_t floats = aether_gather_floats(most, head->config.q_heads / head->config.kv_heads,
-                                               head->config.head_dim);
+    const aether_config *config = &head->config;
+    const size_t most = aether_candidates_max(config, tokens);
+    const size_t floats = aether_query_floats(most, config->q_heads / config->kv_heads, config->head_dim);
     aether_bytes bytes = {0, 0};
     size_t total;
-    aether_candidates_take(&bytes, &head->config, tokens, sizeof(void *));
+    aether_candidates_take(&bytes, config, tokens, sizeof(void *));
     aether_take(&bytes, floats != 0 ? floats : SIZE_MAX, sizeof(float));
     return aether_taken(&bytes, &total) == AETHER_OK ? total : 0;
 }
 
-static void rows(const aether_plan *plan, const float *q, size_t first, size_t count, float *out, void *scratch) {
+static void forward_rows(const aether_plan *plan, const float *q, size_t first, size_t count, float *out, void *scratch) {
     const aether_config *config = &plan->head->config;
     const size_t dim = config->head_dim;
     const size_t group = config->q_heads / config->kv_heads;
     aether_candidates list;
-    aether_gather job;
+    aether_query job;
     size_t i, h, j;
     float *floats = aether_candidates_place(&list, config, plan->tokens, scratch);
 
@@ -61,9 +60,29 @@ static void rows(const aether_plan *plan, const float *q, size_t first, size_t c
             job.scale = plan->head->scale;
             job.scores = floats;
             job.out = out + (i * config->q_heads + h * group) * dim;
-            GATHER(&job);
+            plan->head->kernels->attend_query(&job);
         }
     }
 }
 
-#undef GATHER
+static const aether_sequence_kernels BY_QUERY = {plan_bytes, prepare, rows_bytes, forward_rows};
+
+const aether_sequence_kernels *aether_sequence_kernels_of(const aether_kernels *kernels) {
+#if defined(AETHER_VARIANTS_X86)
+    if (kernels == &aether_kernels_sse2) {
+        return &aether_sequence_sse2;
+    }
+    if (kernels == &aether_kernels_avx2) {
+        return &aether_sequence_avx2;
+    }
+    if (kernels == &aether_kernels_avx512) {
+        return &aether_sequence_avx512;
+    }
+#elif defined(AETHER_VARIANTS_NEON)
+    if (kernels == &aether_kernels_neon) {
+        return &aether_sequence_neon;
+    }
+#endif
+    (void)kernels;
+    return &BY_QUERY;
+}
