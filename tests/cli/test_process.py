@@ -36,7 +36,7 @@ def process(*arguments: object, encoding: str = "utf-8", **options: object) -> s
 
 def finished(*arguments: object, stdin: bytes | None = None) -> tuple[int, str, str]:
     found = process(*arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    out, error = found.communicate(stdin, timeout=60)
+    out, error = found.communicate(stdin, timeout=300)
     return found.returncode, out.decode(), error.decode()
 
 
@@ -52,7 +52,7 @@ def test_version_and_help() -> None:
 def test_help_imports_nothing_heavy() -> None:
     code = "import sys; from aether_temporal.cli import aether as a; a(['--help'], standalone_mode=False); "
     code += "print(sorted(sys.modules))"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300).stdout
     for name in ("'torch'", "'matplotlib'", "'dpkt'", "'scipy'"):
         assert name not in out
 
@@ -68,7 +68,7 @@ class Interrupted:
 sys.meta_path.insert(0, Interrupted())
 main()
 """
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=60)
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=300)
     assert (found.returncode, found.stdout, found.stderr) == (130, b"", b"")
 
 
@@ -110,7 +110,7 @@ def test_csi_text_on_standard_input(tmp_path: Path) -> None:
 
 def test_an_encoding_that_lacks_characters_is_no_error(tmp_path: Path) -> None:
     found = process("inspect", save_model(tmp_path), encoding="ascii", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    out, error = found.communicate(timeout=60)
+    out, error = found.communicate(timeout=300)
     assert (found.returncode, error) == (0, b"")
     assert b"6 ? 8" in out
 
@@ -126,25 +126,25 @@ def test_answers_come_while_the_input_is_open(tmp_path: Path) -> None:
         assert json.loads(found.stdout.readline())["frame"] == i
     found.stdin.close()
     assert "summary" in json.loads(found.stdout.readline())
-    assert found.wait(30) == 0
+    assert found.wait(300) == 0
     found.stdout.close()
 
 
 @POSIX
 @pytest.mark.parametrize("source", ["file", "standard input"])
 def test_interrupt_ends_with_the_summary_so_far(tmp_path: Path, source: str) -> None:
-    model = save_model(tmp_path)
-    arguments = ["-"] if source != "file" else [str(save_recordings(tmp_path)), "--recording", "a", "--speed", "real"]
+    model, long = save_model(tmp_path), tmp_path / "long.csv"
+    long.write_bytes(b"".join(map(csi_line, range(30_000))))  # ten minutes: the signal never comes after the end
+    arguments = ["-"] if source != "file" else [str(long), "--speed", "real"]
     found = process("run", model, *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert found.stdin is not None
     assert found.stdout is not None
     if source != "file":
         found.stdin.write(csi_line(0))
         found.stdin.flush()
-    found.stdout.peek() if hasattr(found.stdout, "peek") else time.sleep(0.5)
-    time.sleep(0.2)
+    assert b"frame" in found.stdout.readline()  # of the first frame: it is streaming
     found.send_signal(signal.SIGINT)
-    out, error = found.communicate(timeout=30)
+    out, error = found.communicate(timeout=300)
     assert found.returncode == 130
     assert error == b""
     assert b"latency" in out
@@ -159,7 +159,7 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
         os.close(read)
         found = process("run", model, recordings, "--all", *arguments, stdout=write, stderr=subprocess.PIPE)
         os.close(write)
-        _, error = found.communicate(timeout=60)
+        _, error = found.communicate(timeout=300)
         assert found.returncode == 141
         assert error == b""
 
@@ -182,8 +182,8 @@ def test_on_a_terminal_the_display_is_live_and_leaves_the_summary(tmp_path: Path
         if not piece:
             break
         out += piece
-    assert found.wait(30) == 0
-    assert time.monotonic() - begin > 69 / 50  # in its own time: 70 frames at 50 a second
+    assert found.wait(300) == 0
+    assert time.monotonic() - begin > 69 / 50  # a lower bound, which load cannot break: 70 frames at 50 a second
     text = out.decode()
     assert text.count("\x1b[2K") > 10  # redrawn in place
     assert "█" in text

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,14 @@ def send(port: int, *datagrams: bytes) -> None:
             out.sendto(data, ("127.0.0.1", port))
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    """The time limit is for a process that hangs."""
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def read_until(found: subprocess.Popen[bytes], text: str) -> str:
     assert found.stdout is not None
     seen = ""
@@ -77,7 +86,7 @@ def test_prints_lines_and_a_summary(tmp_path: Path, number: signal.Signals) -> N
     send(port, classification(3, 4, argmax=7, classes=9))
     read_until(found, "class 7")
     found.send_signal(number)
-    out, error = found.communicate(timeout=30)
+    out, error = found.communicate(timeout=300)
     assert (found.returncode, error.decode()) == (0, "")
     text = out.decode()
     assert "5 packets of 1 nodes" in text
@@ -126,7 +135,7 @@ def test_shows_a_table_on_a_terminal(tmp_path: Path) -> None:
             asked = True
             found.send_signal(signal.SIGINT)
     os.close(leader)
-    assert found.wait(30) == 0
+    assert found.wait(300) == 0
     text = seen.decode()
     shown, summary = text.split("\x1b[?25h")
     for wanted in ("node", "address", "margin", "a second", "127.0.0.1", "turn", "2.50", "1.25", "1 length"):
@@ -137,21 +146,21 @@ def test_shows_a_table_on_a_terminal(tmp_path: Path) -> None:
 
 def test_prints_json_lines_then_the_summary() -> None:
     port = free_port()
-    command = [*AETHER, "listen", "--bind", f"127.0.0.1:{port}", "--jsonl", "--duration", "60"]
+    command = [*AETHER, "listen", "--bind", f"127.0.0.1:{port}", "--jsonl", "--duration", "600"]
     found = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert found.stdout is not None
-    line = b""
-    for _ in range(200):  # until it listens
+
+    def heard() -> bool:  # until it listens, packets are lost
         send(port, features(8, 1))
-        time.sleep(0.05)
-        if os.name != "posix" or _readable(found):
-            line = found.stdout.readline()
-            break
+        return os.name != "posix" or _readable(found)
+
+    wait_until(heard)
+    line = found.stdout.readline()
     first = json.loads(line)
     assert (first["event"], first["node"], first["respiration_bpm"]) == ("features", 8, 2.0)
     if os.name == "posix":
         found.send_signal(signal.SIGINT)
-        out, error = found.communicate(timeout=30)
+        out, error = found.communicate(timeout=300)
         assert (found.returncode, error) == (0, b"")
         summary = json.loads(out.splitlines()[-1])["summary"]
         assert summary["nodes"][0]["accepted"]["features"] >= 1
@@ -197,7 +206,7 @@ def test_reports_a_full_disk_and_keeps_listening() -> None:
     send(port, classification(3, 1, argmax=3))
     read_until(found, "class 3")
     found.send_signal(signal.SIGINT)
-    out, error = found.communicate(timeout=30)
+    out, error = found.communicate(timeout=300)
     assert (found.returncode, error) == (1, b"")
     assert b"2 packets of 1 nodes" in out
 
@@ -206,9 +215,9 @@ def test_reports_a_full_disk_and_keeps_listening() -> None:
 def test_a_closed_standard_output_is_no_error() -> None:
     read, write = os.pipe()
     os.close(read)
-    found = started("--duration", 20, stdout=write)
+    found = started("--duration", 600, stdout=write)
     os.close(write)
-    _, error = found.communicate(timeout=30)
+    _, error = found.communicate(timeout=300)
     assert (found.returncode, error) == (141, b"")
 
 
@@ -278,22 +287,21 @@ def test_records_a_simulated_node_and_replays_it(tmp_path: Path) -> None:
         "--json",
     ]
     found = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    for _ in range(400):
-        if (tmp_path / "x.pcap").exists():  # it is made when the socket is there
-            break
-        time.sleep(0.05)
+    file = tmp_path / "x.pcap"
+    wait_until(file.exists)  # created once the socket is open
     recording = demo_recording()
-    sent = send_recording(
-        recording, TemporalModel.from_blob("demo"), f"127.0.0.1:{port}", node_id=9, pace=lambda t: time.sleep(0.0005)
-    )
+    packet = 16 + 28 + 20 + 2 * recording.width
+
+    def pace(t: int) -> None:
+        """At most 32 frames ahead of the file, so that the system's buffer never overflows."""
+        wait_until(lambda: file.stat().st_size >= (t - 32) * packet)
+        time.sleep(0.0005)
+
+    sent = send_recording(recording, TemporalModel.from_blob("demo"), f"127.0.0.1:{port}", node_id=9, pace=pace)
     assert sent == 1224
-    size = 24 + 1200 * (16 + 28 + 20 + 2 * recording.width) + 24 * (16 + 28 + 40)
-    for _ in range(400):
-        if (tmp_path / "x.pcap").stat().st_size == size:
-            break
-        time.sleep(0.05)
+    wait_until(lambda: file.stat().st_size == 24 + 1200 * packet + 24 * (16 + 28 + 40))
     found.send_signal(signal.SIGINT)
-    text, error = found.communicate(timeout=30)
+    text, error = found.communicate(timeout=300)
     assert (found.returncode, error) == (0, b"")
     document = json.loads(text)
     node = document["nodes"][0]
@@ -313,12 +321,12 @@ def test_records_a_simulated_node_and_replays_it(tmp_path: Path) -> None:
 def test_the_simulated_node_ends_on_ctrl_c() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as heard:
         heard.bind(("127.0.0.1", 0))
-        heard.settimeout(30)
+        heard.settimeout(300)
         target = f"127.0.0.1:{heard.getsockname()[1]}"
         found = subprocess.Popen([*AETHER, "demo", "--send", target, "--node", "200"], stdout=-1, stderr=-1)
         packets = [parse(heard.recv(65536)) for _ in range(5)]
         found.send_signal(signal.SIGINT)
-        out, error = found.communicate(timeout=30)
+        out, error = found.communicate(timeout=300)
     assert (found.returncode, error) == (0, b"")
     assert b"SIMULATED" in out
     assert b"packets sent" in out
@@ -349,7 +357,7 @@ def test_classifies_raw_frames_of_a_node(tmp_path: Path) -> None:
     send(port, *(raw(2, i, bytes(range(i, i + 24))) for i in range(10)))
     assert re.search(r"node   2  127\.0\.0\.1  (sit|walk|turn) \(here\)", read_until(found, "(here)"))
     found.send_signal(signal.SIGINT)
-    assert b"10 packets" in found.communicate(timeout=30)[0]
+    assert b"10 packets" in found.communicate(timeout=300)[0]
 
 
 STORM = """
