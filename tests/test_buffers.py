@@ -176,7 +176,7 @@ def test_torch_tensors_are_used_where_they_lie(inputs: Inputs, head: AetherTempo
     cache = head.make_cache(20)
     rows = [head.step(*(x[t : t + 1] for x in tensors), cache) for t in range(20)]
     assert_same_bits(np.concatenate(rows), head.forward(*inputs))
-    from aether_temporal._convert import as_float32
+    from aether_temporal._internal.convert import as_float32
 
     for tensor in tensors:
         assert as_float32(tensor, "q").ctypes.data == tensor.data_ptr()

@@ -29,7 +29,7 @@ from reference.golden_file import Case, Kernel, Words, decode, encode
 
 import aether_temporal as at
 from aether_temporal import errors
-from aether_temporal.golden import GoldenReport, run_golden
+from aether_temporal.host.golden import GoldenReport, run_golden
 
 HERE = Path(__file__).resolve().parent
 FILES = {path.stem: path.read_bytes() for path in sorted((HERE / "golden").glob("*.agv"))}

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from literal_pattern import seen_blocks, seen_tokens
 
-from aether_temporal import AetherTemporalHead, ShapeError, TemporalHeadConfig, _core, _threads
+from aether_temporal import AetherTemporalHead, ShapeError, TemporalHeadConfig, _core
+from aether_temporal._internal import threads as core_threads
 
 SMALL = TemporalHeadConfig(q_heads=4, kv_heads=2, head_dim=5, window=3, block_size=4, global_tokens=(0, 9))
 CONFIGS = {
@@ -59,7 +60,7 @@ def draw(c: TemporalHeadConfig, batch: int, tokens: int) -> list[Array]:
 
 def gradient(head: AetherTemporalHead, inputs: list[Array], threads: int = 1) -> tuple[Array, ...]:
     job = _core.AttentionGradient(head, *inputs)
-    _threads.run_gradient(job, threads)
+    core_threads.run_gradient(job, threads)
     return job.result()
 
 

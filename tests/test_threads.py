@@ -22,8 +22,8 @@ from aether_temporal import (
     TemporalHeadConfig,
     TemporalModel,
     WeightBlob,
-    _threads,
 )
+from aether_temporal._internal import threads as core_threads
 
 CONFIG = TemporalHeadConfig(q_heads=4, kv_heads=2, head_dim=8, window=9, block_size=4)
 KINDS: dict[str, dict[str, Any]] = {
@@ -62,16 +62,16 @@ def test_pieces_cover_everything_once() -> None:
     for total in [*range(1, 200), 1024, 8191]:
         for threads in (2, 3, 5, 16):
             for unit in (1, 64):
-                pieces = _threads._split(total, unit, threads)
+                pieces = core_threads._split(total, unit, threads)
                 assert [t for first, count in pieces for t in range(first, first + count)] == list(range(total))
                 assert max(count for _, count in pieces) <= max(unit, -(-total // threads))
 
 
 def test_large_problems_use_every_processor_and_small_ones_do_not() -> None:
-    choose = _threads.choose_threads
+    choose = core_threads.choose_threads
     config = TemporalHeadConfig()
     assert choose(None, config, 1, 64) == 1
-    assert choose(None, config, 1, 10**6) == _threads._processors()
+    assert choose(None, config, 1, 10**6) == core_threads._processors()
     assert choose(None, config.replace(window=2**64 - 1), 1, 16) == 1
     assert choose(3, config, 1, 4) == 3
     for bad in (0, -1, 1.5, True, "2"):

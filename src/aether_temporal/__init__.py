@@ -8,7 +8,7 @@ for frame in frames:
 
 from ._core import VERSION as __version__
 from ._core import Clock, Resampler, crc32
-from ._kernels import kernels
+from ._internal.kernels import kernels
 from .blob import WeightBlob, WeightBlobHeader
 from .config import PatternMask, TemporalHeadConfig, estimate_sparse_edges
 from .errors import (

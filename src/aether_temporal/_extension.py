@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._convert import expect_type
+from ._internal.convert import expect_type
 from .errors import InvalidConfigError, ResultOverflowError, ShapeError
 from .header import Shape, WeightBlobHeader
 from .settings import (

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core, _extension
-from ._convert import as_bytes, expect_type
-from ._files import write_atomic
+from ._internal.atomic_files import write_atomic
+from ._internal.convert import as_bytes, expect_type
 from .errors import BlobHeaderError, ShapeError
 from .header import Shape, WeightBlobHeader
 from .settings import ModelSettings

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from ._convert import as_flag, as_index, expect_choice, expect_type
+from ._internal.convert import as_flag, as_index, expect_choice, expect_type
 from .errors import InvalidArgumentError, InvalidConfigError
 
 __all__ = ["PatternMask", "TemporalHeadConfig", "estimate_sparse_edges"]

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from ._convert import expect_choice, expect_type
-from ._kernels import choose
-from ._threads import choose_threads, run
+from ._internal.convert import expect_choice, expect_type
+from ._internal.kernels import choose
+from ._internal.threads import choose_threads, run
 from .cache_types import CACHE_DTYPES, Dtype
 from .config import TemporalHeadConfig
 from .errors import InvalidArgumentError, InvalidConfigError, SavedStateError, ShapeError

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any, Literal
 
 from . import _core
-from ._convert import as_flag, as_index, expect_choice
+from ._internal.convert import as_flag, as_index, expect_choice
 from .errors import BlobHeaderError
 
 __all__ = ["Shape", "WeightBlobHeader"]

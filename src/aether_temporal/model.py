@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
-from ._convert import as_array, as_bytes, as_int8
-from ._kernels import choose
+from ._internal.convert import as_array, as_bytes, as_int8
+from ._internal.kernels import choose
 from .blob import WeightBlob, WeightBlobHeader
+from .bundled import bundled_or_path
 from .cache_types import Dtype as Dtype
 from .config import TemporalHeadConfig
 from .errors import InvalidArgumentError, ShapeError
 from .settings import ModelSettings
-from .shipped import shipped_or_path
 
 __all__ = ["ArrayInfo", "LayerTrace", "ModelMemory", "TemporalModel", "TemporalStream", "csi_amplitude"]
 
@@ -101,15 +101,15 @@ class TemporalModel(_core.Model):
     def from_blob(
         cls, blob: WeightBlob | bytes | bytearray | memoryview | str | os.PathLike[str], kernels: str | None = None
     ) -> TemporalModel:
-        """From a WeightBlob, its bytes, a path, or the name of a shipped model where no such file is ("activity",
+        """From a WeightBlob, its bytes, a path, or the name of a bundled model where no such file is ("activity",
         "demo"). kernels: as for AetherTemporalHead.
         BlobError (each defect its own), InputTypeError, OSError, KernelsError."""
         if isinstance(blob, WeightBlob):
             raw = blob.serialize()
         elif isinstance(blob, str | os.PathLike):
-            raw = shipped_or_path(blob).read_bytes()
+            raw = bundled_or_path(blob).read_bytes()
         else:
-            raw = as_bytes(blob, "blob", "a WeightBlob, its bytes, a path or the name of a shipped model")
+            raw = as_bytes(blob, "blob", "a WeightBlob, its bytes, a path or the name of a bundled model")
         return cls(raw, choose(kernels))
 
     def _weight_blob(self) -> WeightBlob:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._convert import as_array
+from ._internal.convert import as_array
 from .errors import InvalidConfigError, ShapeError
 
 __all__ = [

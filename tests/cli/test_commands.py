@@ -10,11 +10,11 @@ import pytest
 from command import call, call_json
 
 from aether_temporal import kernels
-from aether_temporal.bench import measure
-from aether_temporal.demo import DEMO_SEED, demo_recording, save_recording
-from aether_temporal.golden import golden_files
-from aether_temporal.recordings import RecordingError, open_recording
-from aether_temporal.shipped import shipped_models
+from aether_temporal.bundled import bundled_models
+from aether_temporal.host.benchmark import measure
+from aether_temporal.host.golden import golden_files
+from aether_temporal.recordings import RecordingError, open_recording, save_recording
+from aether_temporal.simulation import DEMO_SEED, demo_recording
 
 
 def test_parity_of_every_variant_on_this_host() -> None:
@@ -88,7 +88,7 @@ def test_demo_recording_is_simulated_and_always_the_same(tmp_path: Path) -> None
 
 def test_demo(tmp_path: Path) -> None:
     """What a newcomer sees first: it says that it is simulated, and everything is right."""
-    assert "demo" in shipped_models()
+    assert "demo" in bundled_models()
     document = call_json("demo", "--save", tmp_path / "demo.npz")
     assert document["simulated"] is True
     assert document["parity"]["passed"] is True
@@ -138,7 +138,7 @@ def test_bench_without_torch_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_reference_that_bench_compares_with_is_attention(monkeypatch: pytest.MonkeyPatch) -> None:
     """A comparison with something that computes something else would be worth nothing."""
     from aether_temporal import AetherTemporalHead, TemporalHeadConfig
-    from aether_temporal.bench import _dense, _inputs, _reference_dense, _torch
+    from aether_temporal.host.benchmark import _dense, _inputs, _reference_dense, _torch
 
     config = TemporalHeadConfig.default_aether()
     q, k, v = _inputs(config, 40)

@@ -10,8 +10,7 @@ import pytest
 from command import call, call_json, make_blob, save_model, save_recordings
 
 from aether_temporal import InvalidArgumentError, TemporalModel, WeightBlob, WeightBlobHeader, crc32
-from aether_temporal.initialising import random_blob
-from aether_temporal.inspecting import check_blob
+from aether_temporal.blob_tools import check_blob, random_blob
 
 
 def test_inspect_says_everything(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from cli.command import call, save_model, save_recordings
 
-from aether_temporal._files import write_atomic
-from aether_temporal._os_errors import describe
+from aether_temporal._internal.atomic_files import write_atomic
+from aether_temporal._internal.os_errors import describe
 
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="/dev/full")

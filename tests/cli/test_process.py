@@ -191,8 +191,8 @@ def test_on_a_terminal_the_display_is_live_and_leaves_the_summary(tmp_path: Path
     assert "a: 70 frames" in text.rsplit("\x1b[?25h", 1)[1]
 
 
-def test_a_shipped_name_and_a_file_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file comes before a shipped model of the same name."""
+def test_a_bundled_name_and_a_file_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file comes before a bundled model of the same name."""
     monkeypatch.chdir(tmp_path)
     make_blob().save("activity")
     assert "made for a test" in call("inspect", "activity").stdout

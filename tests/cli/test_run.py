@@ -369,7 +369,7 @@ def test_wrong_usage_is_status_2_and_never_a_traceback(
 def test_wrong_models(tmp_path: Path) -> None:
     recordings = save_recordings(tmp_path)
     error = call("run", tmp_path / "absent.rvne", recordings, code=2).stderr
-    assert "expected a blob file or the name of a shipped model" in error
+    assert "expected a blob file or the name of a bundled model" in error
     model = save_model(tmp_path)
     raw = bytearray(model.read_bytes())
     raw[40] ^= 1

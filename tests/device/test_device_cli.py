@@ -17,16 +17,16 @@ import pytest
 from click.testing import CliRunner, Result
 from device.chip_flash import ENTRIES, SLOT_A, SLOT_B, blank, table_of
 
+from aether_temporal.bundled import bundled_models
 from aether_temporal.cli import aether
 from aether_temporal.device.flashtool import FlashTool
 from aether_temporal.device.slots import SlotHeader, pack_slot
 from aether_temporal.errors import FlashToolError
-from aether_temporal.shipped import shipped_models
 
 pytestmark = pytest.mark.slow  # a program for every command
 
 FAKE = Path(__file__).with_name("fake_esptool.py")
-BLOB = shipped_models()["activity"].read_bytes()
+BLOB = bundled_models()["activity"].read_bytes()
 
 
 def call(*arguments: object, code: int = 0) -> Result:
@@ -202,7 +202,7 @@ def test_a_terminal_gets_no_image() -> None:
         (("activity", "--out", "{}/x", "--name", "a"), "--name: expected with --header"),
         (("activity", "--header", "{}/x", "--name", "a b"), "name: expected a C identifier"),
         (("activity", "--out", "{}/x", "--header", "{}/x"), "expected two files, found"),
-        (("nothing", "--out", "{}/x"), "expected a blob file or the name of a shipped model"),
+        (("nothing", "--out", "{}/x"), "expected a blob file or the name of a bundled model"),
         (("{}/damaged", "--out", "{}/x"), "crc32: expected"),
         (("activity", "--out", "{}/no/x"), "No such file or directory: there is no folder {}/no"),
     ],

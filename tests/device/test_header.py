@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from aether_temporal import TemporalModel, WeightBlob
+from aether_temporal.bundled import bundled_models
 from aether_temporal.device.header import c_header
 from aether_temporal.errors import BlobCrcError, InvalidArgumentError
-from aether_temporal.shipped import shipped_models
 
 MAIN = """
 #include <stdio.h>
@@ -39,7 +39,7 @@ def test_a_compiler_gives_the_bytes_back(
 ) -> None:
     if shutil.which(compiler) is None:
         pytest.skip(f"{compiler} is missing")
-    blob = shipped_models()["activity"].read_bytes() if name == "activity" else plain_blob.serialize()
+    blob = bundled_models()["activity"].read_bytes() if name == "activity" else plain_blob.serialize()
     (tmp_path / "model.h").write_text(c_header(blob, "model", "a.rvne"), encoding="ascii")
     (tmp_path / "main.c").write_text(MAIN, encoding="ascii")
     command = [compiler, *options, "-Wall", "-Wextra", "-Werror", "main.c", "-o", "program"]
@@ -50,7 +50,7 @@ def test_a_compiler_gives_the_bytes_back(
 
 
 def test_what_it_says() -> None:
-    text = c_header(shipped_models()["activity"].read_bytes(), "walk", "activity.rvne")
+    text = c_header(bundled_models()["activity"].read_bytes(), "walk", "activity.rvne")
     assert "RVNE weight blob activity.rvne: " in text
     assert "56 features in, 5 classes out, 2 layers" in text
     assert "Classes: SEATED, SITTING_DOWN, STANDING_UP, TURN, WALKING." in text
@@ -62,18 +62,18 @@ def test_what_it_says() -> None:
 @pytest.mark.parametrize("name", ["", "9a", "a-b", "a b", "a;int b", "ä", "int", "class"])
 def test_names_are_identifiers(name: str) -> None:
     with pytest.raises(InvalidArgumentError, match="name: expected a C identifier"):
-        c_header(shipped_models()["demo"].read_bytes(), name)
+        c_header(bundled_models()["demo"].read_bytes(), name)
 
 
 def test_a_name_cannot_leave_the_comment() -> None:
-    text = c_header(shipped_models()["demo"].read_bytes(), "m", "x*/int y;/*\n#error\\")
+    text = c_header(bundled_models()["demo"].read_bytes(), "m", "x*/int y;/*\n#error\\")
     head = text.split("#ifndef")[0]
     assert head.count("*/") == 1
     assert "\n#error" not in head
 
 
 def test_a_damaged_blob_is_refused() -> None:
-    blob = bytearray(shipped_models()["demo"].read_bytes())
+    blob = bytearray(bundled_models()["demo"].read_bytes())
     blob[100] ^= 1
     with pytest.raises(BlobCrcError):
         c_header(bytes(blob), "m")

@@ -9,13 +9,12 @@ import pytest
 from click.testing import CliRunner, Result
 from device.report_text import file_line, line
 
-from aether_temporal import checkout
-from aether_temporal.checkout import find_checkout
-from aether_temporal.cli import aether
+from aether_temporal.cli import aether, parity_command
+from aether_temporal.cli.parity_command import find_checkout
 from aether_temporal.device.compare import FileCounts, HostRun, compare, host_run
 from aether_temporal.device.report import Report, parse
 from aether_temporal.errors import InvalidArgumentError
-from aether_temporal.golden import golden_files
+from aether_temporal.host.golden import golden_files
 
 TOOL = """import json, sys
 print(sys.argv[1:])
@@ -59,11 +58,13 @@ def test_the_matrix_as_json(source: Path) -> None:
 
 
 def test_without_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkout, "__file__", str(tmp_path / "site-packages" / "aether_temporal" / "checkout.py"))
+    monkeypatch.setattr(
+        parity_command, "__file__", str(tmp_path / "site-packages" / "aether_temporal" / "cli" / "parity_command.py")
+    )
     monkeypatch.chdir(tmp_path)
     stderr = call("--target", "all", code=2).stderr
     assert "expected a source checkout" in stderr
-    assert "Unpack the source distribution" in stderr
+    assert "a clone of the repository" in stderr
     with pytest.raises(InvalidArgumentError):
         find_checkout(tmp_path)
 

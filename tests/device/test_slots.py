@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aether_temporal import TemporalModel, crc32
+from aether_temporal.bundled import bundled_models
 from aether_temporal.device.check import check_answer, check_frames
 from aether_temporal.device.slots import (
     Slot,
@@ -25,9 +26,8 @@ from aether_temporal.device.slots import (
     without_commit,
 )
 from aether_temporal.errors import BlobCrcError, SlotError
-from aether_temporal.shipped import shipped_models
 
-BLOB = shipped_models()["activity"].read_bytes()
+BLOB = bundled_models()["activity"].read_bytes()
 IMAGE = pack_slot(BLOB, 7)
 
 
@@ -74,7 +74,7 @@ def test_frames_of_the_check() -> None:
         assert value == (h >> 8) / 2**18
 
 
-@pytest.mark.parametrize("name", list(shipped_models()))
+@pytest.mark.parametrize("name", list(bundled_models()))
 def test_the_check_is_what_a_stream_answers(name: str) -> None:
     model = TemporalModel.from_blob(name)
     stream, parts = model.stream(256, "float16"), []

@@ -11,6 +11,7 @@ import pytest
 from parity_matrix.build import core_sources
 from parity_matrix.targets import all_targets
 
+from aether_temporal.bundled import bundled_models
 from aether_temporal.device.slots import (
     choose_target,
     first_choice,
@@ -19,14 +20,13 @@ from aether_temporal.device.slots import (
     read_slot,
     without_commit,
 )
-from aether_temporal.shipped import shipped_models
 
 pytestmark = pytest.mark.slow  # compiles
 
 ROOT = Path(__file__).resolve().parents[2]
 CSRC, NODE = ROOT / "csrc", ROOT / "firmware" / "node"
 SLOT = 0x20000
-BLOBS = {name: path.read_bytes() for name, path in shipped_models().items() if path.stat().st_size < SLOT - 256}
+BLOBS = {name: path.read_bytes() for name, path in bundled_models().items() if path.stat().st_size < SLOT - 256}
 OPTIONS = ["-std=c11", "-O1", "-ffp-contract=off", "-DAETHER_PORTABLE_ONLY", "-Wall", "-Wextra", "-Werror"]
 
 

@@ -6,10 +6,10 @@ import pytest
 from device.chip_flash import ENTRIES, SLOT_A, SLOT_B, MemoryFlash, blank, table_of
 
 from aether_temporal import WeightBlobHeader
+from aether_temporal.blob_tools import random_blob
 from aether_temporal.device.slots import first_choice, pack_slot, read_slot
 from aether_temporal.device.update import read_chip, update_model
 from aether_temporal.errors import BlobCrcError, PartitionError, SlotError
-from aether_temporal.initialising import random_blob
 
 HEADER = WeightBlobHeader(
     dtype="float32", input_dim=16, n_q_heads=2, n_kv_heads=1, head_dim=16, n_layers=2, n_classes=3

@@ -164,7 +164,7 @@ def test_full_disk_leaves_the_old_picture(setup: Setup, kind: str, monkeypatch: 
             ["attention", "MODEL", "DATA", "--recording", "a", "--head", 4],
             "head: expected 0 to 3, as the model has them",
         ),
-        (["attention", "nothing", "DATA"], "expected a blob file or the name of a shipped model"),
+        (["attention", "nothing", "DATA"], "expected a blob file or the name of a bundled model"),
         (["attention", "activity", "DATA", "--recording", "a"], "frame width: expected 56 features"),
         (["embeddings", "activity", "DATA"], "model: expected a model with an embedding, found one without"),
         (["embeddings", "MODEL", "DATA", "--session", "wed"], "session: expected one of mon, tue, found wed"),

@@ -11,13 +11,13 @@ import pytest
 from explore.picture_models import HKV, HQ, F, full_blob, save_sessions
 
 from aether_temporal import PatternSettings, TemporalModel, WeightBlob
+from aether_temporal.bundled import bundled_or_path
 from aether_temporal.explore.attention_weights import attention_of
 from aether_temporal.explore.confusion import confusion_of
 from aether_temporal.explore.drift import drift_of
 from aether_temporal.explore.sources import open_sources
 from aether_temporal.recordings import Recording, open_recordings
 from aether_temporal.running import enrol
-from aether_temporal.shipped import shipped_or_path
 from tools.reference import attention as reference_attention
 from tools.reference import model as reference_model
 from tools.reference import numeric as nm
@@ -82,12 +82,12 @@ def test_attention_weights_of_a_bundled_model_on_a_recording(
 ) -> None:
     recording = next(iter(open_recordings(recordings_dir / "geotec_sessions_1_3.npz")))
     assert recording.frames is not None
-    blob = WeightBlob.load(shipped_or_path("activity"))
+    blob = WeightBlob.load(bundled_or_path("activity"))
     assert_weights(blob, recording.frames[200:250], 128, False, monkeypatch)
 
 
 def own_counts(path: Path, session: int, window: int | None) -> np.ndarray:
-    """Counted from the file's own arrays, frame by frame through a stream; the shipped model is 25 frames late."""
+    """Counted from the file's own arrays, frame by frame through a stream; the bundled model is 25 frames late."""
     model = TemporalModel.from_blob("activity")
     names = [name.lower() for name in model.class_names]
     with np.load(path) as archive:

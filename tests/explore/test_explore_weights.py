@@ -13,6 +13,7 @@ from literal_pattern import seen_blocks, seen_tokens
 
 from aether_temporal import InvalidArgumentError, NonFiniteError, PatternSettings, TemporalHeadConfig, TemporalModel
 from aether_temporal.blob import WeightBlob
+from aether_temporal.bundled import bundled_models
 from aether_temporal.explore.attention_weights import (
     COLUMNS,
     ROWS,
@@ -24,7 +25,6 @@ from aether_temporal.explore.attention_weights import (
 )
 from aether_temporal.model import LayerTrace
 from aether_temporal.recordings import Recording, open_recording
-from aether_temporal.shipped import shipped_models
 
 PATTERNS = {
     "default": PatternSettings(),
@@ -86,7 +86,7 @@ def test_short_recordings_and_float16(plain_blob: WeightBlob, dtype: str, count:
         assert attended(model, frames, 32, "float16").difference < CLOSE
 
 
-@pytest.mark.parametrize("name", sorted(shipped_models()))
+@pytest.mark.parametrize("name", sorted(bundled_models()))
 def test_bundled_models(name: str) -> None:
     model = TemporalModel.from_blob(name)
     frames = np.random.default_rng(2).uniform(5, 40, (300, model.input_dim)).astype(np.float32)

@@ -15,7 +15,7 @@ import pytest
 from node_build import COMPONENT, CSRC, component_program, core_sources, run
 
 from aether_temporal import TemporalModel, WeightBlob
-from aether_temporal.shipped import model_path
+from aether_temporal.bundled import model_path
 
 
 @pytest.fixture(scope="module")

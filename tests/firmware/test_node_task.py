@@ -17,8 +17,8 @@ from node_build import SANITIZERS, component_program, run
 from slot_image import Image
 
 from aether_temporal import TemporalModel, WeightBlob
+from aether_temporal.bundled import model_path
 from aether_temporal.device.slots import pack_slot
-from aether_temporal.shipped import model_path
 
 crc32 = crcmod.predefined.mkPredefinedCrcFun("crc-32")
 

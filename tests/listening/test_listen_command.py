@@ -18,9 +18,9 @@ from cli.command import call, save_model
 from wire import classification, features, raw
 
 from aether_temporal import TemporalModel
-from aether_temporal.demo import demo_recording
 from aether_temporal.listening import RawFrame, parse
 from aether_temporal.listening.simulated_node import send_recording
+from aether_temporal.simulation import demo_recording
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="signals and pseudo-terminals of POSIX")
 AETHER = [sys.executable, "-m", "aether_temporal"]

@@ -20,8 +20,8 @@ from aether_temporal import (
     ShapeError,
     TemporalHeadConfig,
     _core,
-    _threads,
 )
+from aether_temporal._internal import threads as core_threads
 
 torch = pytest.importorskip("torch", reason="torch (extra train) is not installed")
 
@@ -180,7 +180,7 @@ def test_bits_do_not_depend_on_threads(batch: int, tokens: int) -> None:
     found = []
     for count in (1, 1, 2, 3, 8):
         job = _core.AttentionGradient(head, *inputs)
-        _threads.run_gradient(job, count)
+        core_threads.run_gradient(job, count)
         found.append([x.tobytes() for x in job.result()])
     assert all(each == found[0] for each in found)
 
@@ -190,9 +190,9 @@ def test_torch_says_how_many_threads(threads: Callable[[int], None], monkeypatch
     inputs = draw(config, 2000, 8)
     used: list[int] = []
     for name in ("run", "run_gradient"):
-        real = getattr(_threads, name)
-        monkeypatch.setattr(_threads, name, lambda job, n, real=real: (used.append(n), real(job, n)))
-    monkeypatch.setattr(_threads, "_processors", lambda: 8)
+        real = getattr(core_threads, name)
+        monkeypatch.setattr(core_threads, name, lambda job, n, real=real: (used.append(n), real(job, n)))
+    monkeypatch.setattr(core_threads, "_processors", lambda: 8)
     found = []
     for count in (1, 3):
         threads(count)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from aether_temporal import ShapeError, TemporalModel, WeightBlob
+from aether_temporal.bundled import bundled_models
 from aether_temporal.recordings import list_recordings, open_recording
 from aether_temporal.settings import ModelSettings, PatternSettings, PoolingSettings, SubcarrierSettings, TimingSettings
-from aether_temporal.shipped import shipped_models
 from aether_temporal.simulation import demo_script, simulate
 
 torch = pytest.importorskip("torch", reason="torch (extra train) is not installed")
@@ -172,8 +172,8 @@ def test_a_blob_comes_back_as_it_was(name: str, plain_blob: WeightBlob, tmp_path
 
 
 @pytest.mark.parametrize("name", ["activity", "demo"])
-def test_the_shipped_blobs_come_back_as_they_were(name: str, tmp_path: Path) -> None:
-    path = shipped_models()[name]
+def test_the_bundled_blobs_come_back_as_they_were(name: str, tmp_path: Path) -> None:
+    path = bundled_models()[name]
     export(load(path), tmp_path / "again.rvne")
     assert (tmp_path / "again.rvne").read_bytes() == path.read_bytes()
     half = export(load(path), tmp_path / "half.rvne", dtype="float16")
@@ -187,7 +187,7 @@ def agree(ours: np.ndarray, theirs: np.ndarray) -> bool:
 
 def test_torch_and_the_core_agree_on_real_frames(recordings_dir: Path) -> None:
     path = recordings_dir / "geotec_sessions_1_3.npz"
-    made, model = load(shipped_models()["activity"]).eval(), TemporalModel.from_blob("activity")
+    made, model = load(bundled_models()["activity"]).eval(), TemporalModel.from_blob("activity")
     for info in list_recordings(path)[::7]:
         recorded = open_recording(path, recording=info.name).features()
         assert len(recorded) > 300

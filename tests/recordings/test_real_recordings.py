@@ -45,11 +45,11 @@ def test_person_set(recordings_dir: Path) -> None:
         assert np.array_equal(recording.features([51, 0]), exact[:, [51, 0]])
 
 
-def test_shipped_activity_model_beats_the_published_baseline(recordings_dir: Path) -> None:
+def test_bundled_activity_model_beats_the_published_baseline(recordings_dir: Path) -> None:
     """Sessions 2 and 3, which the model was not trained on; windows of 50 frames; the set's own baselines."""
     from aether_temporal import TemporalModel
+    from aether_temporal.bundled import model_path
     from aether_temporal.running import Total, run
-    from aether_temporal.shipped import model_path
 
     model = TemporalModel.from_blob(model_path("activity"))
     path = recordings_dir / "geotec_sessions_1_3.npz"

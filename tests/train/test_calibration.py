@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from aether_temporal import TemporalModel, WeightBlob, WeightBlobHeader
-from aether_temporal.shipped import shipped_models
+from aether_temporal.bundled import bundled_models
 from aether_temporal.train.dataset import LabelledRecording
 from aether_temporal.train.evaluation import (
     BINS,
@@ -122,7 +122,7 @@ print(after - before, most() - before, found.tobytes() == whole.tobytes())
 
 
 def test_answers_are_those_of_frames_with_a_label_recording_by_recording() -> None:
-    model = TemporalModel.from_blob(shipped_models()["activity"])
+    model = TemporalModel.from_blob(bundled_models()["activity"])
     frames = np.random.default_rng(3).uniform(1, 20, (90, 56)).astype(np.float32)
     labels = np.arange(90) % 5
     some = np.where(np.arange(90) % 3 == 0, -1, labels)
@@ -141,7 +141,7 @@ def test_answers_are_those_of_frames_with_a_label_recording_by_recording() -> No
 
 
 def test_a_blob_takes_the_temperature_and_nothing_else() -> None:
-    blob = WeightBlob.load(shipped_models()["activity"])
+    blob = WeightBlob.load(bundled_models()["activity"])
     cooler = with_temperature(blob, 1.7)
     before, after = blob.arrays(), cooler.arrays()
     assert before.keys() == after.keys()

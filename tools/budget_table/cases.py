@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal import TemporalModel, WeightBlob, WeightBlobHeader
+from aether_temporal.blob_tools import random_blob
 from aether_temporal.cache_types import Dtype
-from aether_temporal.initialising import random_blob
 
 POINTER_BYTES = 4
 

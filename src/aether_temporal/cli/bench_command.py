@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from aether_temporal.bench import FORWARD_LENGTHS, STEP_LENGTHS, bench
+from aether_temporal.host.benchmark import FORWARD_LENGTHS, STEP_LENGTHS, bench
 from aether_temporal.recordings import MissingExtraError
 
 from .options import json_option

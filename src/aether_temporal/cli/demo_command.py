@@ -8,12 +8,12 @@ import click
 from rich.console import Console
 
 from aether_temporal import TemporalModel, kernels
-from aether_temporal.demo import DEMO_SEED, demo_recording, save_recording
-from aether_temporal.golden import golden_files, run_golden
-from aether_temporal.recordings import Recording
+from aether_temporal.bundled import model_path
+from aether_temporal.host.golden import golden_files, run_golden
+from aether_temporal.recordings import Recording, save_recording
 from aether_temporal.running import default_context, run
 from aether_temporal.running.stream import prediction_names, real_time
-from aether_temporal.shipped import model_path
+from aether_temporal.simulation import DEMO_SEED, demo_recording
 
 from .options import NewFile, json_option
 from .output import console, print_json

@@ -12,12 +12,12 @@ from typing import Any
 
 import click
 
-from aether_temporal._files import write_atomic
+from aether_temporal._internal.atomic_files import write_atomic
+from aether_temporal.bundled import model_path
 from aether_temporal.device.flashtool import FlashTool
 from aether_temporal.device.header import c_header
 from aether_temporal.device.slots import Slot, SlotHeader, first_choice, pack_slot
 from aether_temporal.device.update import ChipFlash, read_chip, update_model
-from aether_temporal.shipped import model_path
 
 from .options import json_option, model_argument, open_model, same_file
 from .output import STANDARD_OUTPUT, bytes_text, console, print_json, printable, table, write_bytes

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from aether_temporal import TemporalError, __version__
-from aether_temporal._os_errors import describe
+from aether_temporal._internal.os_errors import describe
 
 from .output import STANDARD_OUTPUT, NamedOutput, printable
 

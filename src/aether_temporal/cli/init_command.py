@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from aether_temporal import WeightBlobHeader, crc32
-from aether_temporal.initialising import random_blob
+from aether_temporal.blob_tools import random_blob
 
 from .options import NewFile, json_option
 from .output import bytes_text, print_json

@@ -9,11 +9,10 @@ from typing import Any
 import click
 
 from aether_temporal import TemporalModel, WeightBlob
-from aether_temporal.halving import half_cost
-from aether_temporal.inspecting import check_blob, describe_model
+from aether_temporal.blob_tools import check_blob, describe_model, float16_error
+from aether_temporal.bundled import model_path
 from aether_temporal.recordings import open_recording
 from aether_temporal.running.inputs import model_input
-from aether_temporal.shipped import model_path
 
 from .options import json_option, model_argument, stream_options
 from .output import bytes_text, console, print_json, printable, quantity, table
@@ -33,7 +32,7 @@ from .output import bytes_text, console, print_json, printable, quantity, table
 def command(ctx: click.Context, model: str, context: int | None, dtype: Any, half: str | None, as_json: bool) -> None:
     """What the blob MODEL is: header, settings, arrays with shapes and offsets, memory and multiply-adds, CRC.
 
-    MODEL is a file or the name of a shipped blob (activity, demo). Of a damaged blob: which check failed, what was
+    MODEL is a file or the name of a bundled blob (activity, demo). Of a damaged blob: which check failed, what was
     expected and what was found; the exit status is then 1.
     """
     path = model_path(model)
@@ -52,7 +51,7 @@ def command(ctx: click.Context, model: str, context: int | None, dtype: Any, hal
     document = {"file": str(path), "whole": True, **describe_model(raw, context=context, dtype=dtype)}
     if half is not None:
         frames = model_input(TemporalModel.from_blob(raw), open_recording(half)).frames
-        document["half"] = {"recording": half, **asdict(half_cost(WeightBlob.parse(raw), frames))}
+        document["half"] = {"recording": half, **asdict(float16_error(WeightBlob.parse(raw), frames))}
     if as_json:
         print_json(document)
     else:

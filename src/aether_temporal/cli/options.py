@@ -12,9 +12,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from aether_temporal import BlobError, TemporalModel
+from aether_temporal.bundled import bundled_models, model_path
 from aether_temporal.cache_types import CACHE_DTYPES
 from aether_temporal.recordings import FORMATS
-from aether_temporal.shipped import model_path, shipped_models
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,7 +34,7 @@ class ModelName(click.ParamType[str]):
             files = sorted(path.name for path in Path(folder or ".").iterdir() if path.suffix == ".rvne")
         except OSError:
             files = []
-        names = [name for name in shipped_models() if name.startswith(incomplete)]
+        names = [name for name in bundled_models() if name.startswith(incomplete)]
         names += [os.path.join(folder, name) for name in files if name.startswith(prefix)]
         return [CompletionItem(incomplete, type="dir"), *map(CompletionItem, names)]
 

@@ -13,12 +13,12 @@ from typing import Any
 import click
 
 from aether_temporal import kernels
-from aether_temporal._kernels import choose
-from aether_temporal.checkout import find_checkout
+from aether_temporal._internal.kernels import choose
 from aether_temporal.device.compare import Comparison, compare, host_run
 from aether_temporal.device.conversation import Patience, fetch_report
 from aether_temporal.device.port import SerialPort
-from aether_temporal.golden import GoldenReport, golden_files, run_golden
+from aether_temporal.errors import InvalidArgumentError
+from aether_temporal.host.golden import GoldenReport, golden_files, run_golden
 
 from .options import FiniteRange, json_option
 from .output import console, print_json, printable, quantity, table
@@ -94,8 +94,23 @@ def _only_with(ctx: click.Context, needed: str, value: object, names: tuple[str,
             raise click.UsageError(f"{_flag(ctx, name)}: expected with {_flag(ctx, needed)}, found without it")
 
 
+def find_checkout(start: Path | None = None) -> Path:
+    """The source checkout around `start` (None: the working directory), else the one that this package runs from.
+
+    InvalidArgumentError when there is none.
+    """
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents, *Path(__file__).resolve().parents):
+        if (folder / "tools" / "parity").is_file() and (folder / "firmware" / "targets").is_dir():
+            return folder
+    raise InvalidArgumentError(
+        f"--target: expected a source checkout, which holds the emulated targets, in {here} or above it, found none; "
+        "run this command in a clone of the repository"
+    )
+
+
 def _run_matrix(targets: tuple[str, ...], as_json: bool) -> int:
-    """tools/parity of the checkout, with its own output and its own answer."""
+    """Runs tools/parity of the source checkout; its output and exit status are passed on."""
     command = [sys.executable, str(find_checkout() / "tools" / "parity")]
     for name in targets:
         command += ["--target", name]

@@ -64,7 +64,7 @@ from .run_display import Display, JsonLines, Lines, Panel, Silent, draw, print_r
 def command(ctx: click.Context, /, model: str, recording: str, **options: Any) -> None:
     """Stream RECORDING frame by frame through MODEL; show the class, or the nearest enrolled person, with its margin.
 
-    MODEL is a blob or the name of a shipped one (activity, demo). RECORDING is an .npz or .npy file, Espressif's CSI
+    MODEL is a blob or the name of a bundled one (activity, demo). RECORDING is an .npz or .npy file, Espressif's CSI
     text, raw CSI frames or a packet capture; '-' reads CSI text from standard input as it comes. Then: frames, latency
     a frame, what was dropped, and accuracy where the recording has labels.
     """

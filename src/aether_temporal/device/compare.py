@@ -8,7 +8,7 @@ from typing import Any
 
 from aether_temporal import __version__
 from aether_temporal._core import crc32
-from aether_temporal.golden import run_golden
+from aether_temporal.host.golden import run_golden
 
 from .report import Report
 

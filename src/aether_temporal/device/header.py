@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from aether_temporal.blob_tools import describe_model
 from aether_temporal.errors import InvalidArgumentError
-from aether_temporal.inspecting import describe_model
 from aether_temporal.model import TemporalModel
 
 __all__ = ["c_header"]

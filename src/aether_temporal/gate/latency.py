@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aether_temporal.bench import turns
 from aether_temporal.head import AetherTemporalHead, KvCache
+from aether_temporal.host.benchmark import turns
 from aether_temporal.model import TemporalModel
 from aether_temporal.torch import TemporalClassifier, to_blob
 

@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from aether_temporal._os_errors import describe
+from aether_temporal._internal.os_errors import describe
 from aether_temporal.errors import InvalidArgumentError
 
 _QUEUE = 16 << 20  # bytes

@@ -9,6 +9,7 @@ from .errors import (
     RecordingSelectionError,
     RecordingShapeError,
 )
+from .npz import save_recording
 from .opening import FORMATS, list_recordings, open_recording, open_recordings, recognise
 from .recording import Recording, RecordingInfo
 from .resampling import Resampled, resample
@@ -32,4 +33,5 @@ __all__ = [
     "open_recordings",
     "recognise",
     "resample",
+    "save_recording",
 ]

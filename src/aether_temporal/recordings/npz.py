@@ -8,14 +8,18 @@ Keys (the first of each row that is there counts; docs/recordings.md has the tab
 
 from __future__ import annotations
 
+import io
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aether_temporal._internal.atomic_files import write_atomic
+
 from .drops import Drop
-from .errors import RecordingFormatError
+from .errors import RecordingError, RecordingFormatError
 from .features import as_features, finite_rows
 from .npy_stream import NpzArchive
 from .recording import Recording, RecordingInfo, rate_of
@@ -217,3 +221,19 @@ def _labels(
     if not names:
         names = tuple(str(i) for i in range(int(labels.max(initial=-1)) + 1)) if labels.max(initial=-1) < 65536 else ()
     return labels, names
+
+
+def save_recording(recording: Recording, path: str | os.PathLike[str]) -> None:
+    """Writes an .npz file that `open_recording` reads. RecordingError for a recording without frames; OSError."""
+    if not len(recording):
+        raise RecordingError(f"{recording.title}: expected frames to save, found none")
+    arrays: dict[str, Any] = {"iq": recording.iq} if recording.iq is not None else {"frames": recording.frames}
+    if recording.timestamps is not None:
+        arrays["timestamps"] = recording.timestamps
+    if recording.labels is not None:
+        arrays |= {"labels": recording.labels, "label_names": np.array(recording.label_names)}
+    if recording.frame_rate is not None:
+        arrays["frame_rate"] = recording.frame_rate
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    write_atomic(path, buffer.getvalue())

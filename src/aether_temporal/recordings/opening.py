@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from aether_temporal._os_errors import describe
+from aether_temporal._internal.os_errors import describe
 
 from . import capture, csi_text, npy, npz, payloads
 from .errors import RecordingError, RecordingFormatError

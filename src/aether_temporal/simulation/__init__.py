@@ -12,15 +12,17 @@ seed.
 from .receiver import Receiver
 from .room import Room
 from .script import ACTIVITIES, demo_script, random_script
-from .simulated import SimulatedRecording, simulate
+from .simulated import DEMO_SEED, SimulatedRecording, demo_recording, simulate
 from .subcarriers import Subcarriers
 
 __all__ = [
     "ACTIVITIES",
+    "DEMO_SEED",
     "Receiver",
     "Room",
     "SimulatedRecording",
     "Subcarriers",
+    "demo_recording",
     "demo_script",
     "random_script",
     "simulate",

@@ -6,7 +6,7 @@ torch.
 
 from .aggregator import AetherTemporalAggregator, AggregatorStream
 from .attention_operator import attention, visible
-from .exchange import describe, export, from_blob, half_cost, load, to_blob
+from .exchange import describe, export, float16_error, from_blob, load, to_blob
 from .network import Description, NetworkConfig, TemporalClassifier
 
 __all__ = [
@@ -18,8 +18,8 @@ __all__ = [
     "attention",
     "describe",
     "export",
+    "float16_error",
     "from_blob",
-    "half_cost",
     "load",
     "to_blob",
     "visible",

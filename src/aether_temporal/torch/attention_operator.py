@@ -16,7 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch.autograd import forward_ad
 
-from aether_temporal import _core, _kernels, _threads
+from aether_temporal import _core
+from aether_temporal._internal import threads
+from aether_temporal._internal.kernels import choose
 from aether_temporal.config import TemporalHeadConfig
 from aether_temporal.errors import InputTypeError, ShapeError
 from aether_temporal.head import AetherTemporalHead
@@ -102,7 +104,7 @@ def _cached_head(shape: tuple[int, int, int], settings: tuple[Any, ...], kernels
 
 def _head(q: torch.Tensor, k: torch.Tensor, settings: Sequence[Any]) -> AetherTemporalHead:
     flat = tuple(tuple(value) if isinstance(value, list) else value for value in settings)
-    return _cached_head((q.shape[2], k.shape[2], q.shape[3]), flat, _kernels.choose(None))
+    return _cached_head((q.shape[2], k.shape[2], q.shape[3]), flat, choose(None))
 
 
 def _expect(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, d_out: torch.Tensor | None = None) -> None:
@@ -125,7 +127,7 @@ def _expect(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, d_out: torch.Tens
 
 def _thread_count(config: TemporalHeadConfig, batch: int, tokens: int) -> int:
     """torch's number of threads; one for problems too small to be split."""
-    return 1 if _threads.choose_threads(None, config, batch, tokens) == 1 else torch.get_num_threads()
+    return 1 if threads.choose_threads(None, config, batch, tokens) == 1 else torch.get_num_threads()
 
 
 def _array(x: torch.Tensor) -> NDArray[np.float32]:
@@ -147,7 +149,7 @@ def _attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *settings: Any
     if q.numel() == 0:
         return _empty(q)
     job = _core.Attention(head, _array(q), _array(k), _array(v), False)
-    _threads.run(job, _thread_count(head.config, job.batch, job.tokens))
+    threads.run(job, _thread_count(head.config, job.batch, job.tokens))
     return torch.from_numpy(job.result())
 
 
@@ -170,7 +172,7 @@ def _attention_backward(
     if q.numel() == 0:
         return _empty(q), _empty(k), _empty(v)
     job = _core.AttentionGradient(head, _array(q), _array(k), _array(v), _array(d_out))
-    _threads.run_gradient(job, _thread_count(head.config, q.shape[0], q.shape[1]))
+    threads.run_gradient(job, _thread_count(head.config, q.shape[0], q.shape[1]))
     d_q, d_k, d_v = map(torch.from_numpy, job.result())
     return d_q, d_k, d_v
 

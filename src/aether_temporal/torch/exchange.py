@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from aether_temporal import halving
+from aether_temporal import blob_tools
 from aether_temporal.blob import WeightBlob
 from aether_temporal.header import WeightBlobHeader
 from aether_temporal.settings import (
@@ -97,7 +97,7 @@ def to_blob(
 ) -> WeightBlob:
     """The network as a blob, with its own description where none is given.
 
-    float32: without losing a bit. float16: matrices rounded to nearest even (`half_cost` says what that costs).
+    float32: without losing a bit. float16: matrices rounded to nearest even (`float16_error` says what that costs).
     InvalidConfigError (weights that are not finite), ResultOverflowError (beyond binary16).
     """
     c = network.config
@@ -210,11 +210,11 @@ def load(path: str | os.PathLike[str]) -> TemporalClassifier:
     return from_blob(WeightBlob.load(path))
 
 
-__all__ = ["half_cost"]
+__all__ = ["float16_error"]
 
 
-def half_cost(network: TemporalClassifier, frames: Any) -> halving.HalfReport:
+def float16_error(network: TemporalClassifier, frames: Any) -> blob_tools.Float16ErrorReport:
     """What `export(..., dtype="float16")` would cost, matrix by matrix, over frames (T, input_dim), a tensor or array.
-    The errors of `aether_temporal.halving.half_cost` and of `to_blob`."""
+    The errors of `aether_temporal.blob_tools.float16_error.float16_error` and of `to_blob`."""
     rows = frames.detach() if isinstance(frames, torch.Tensor) else frames
-    return halving.half_cost(to_blob(network), rows)
+    return blob_tools.float16_error(to_blob(network), rows)

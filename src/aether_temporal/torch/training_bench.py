@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from aether_temporal.bench import Group, described, measure
 from aether_temporal.config import TemporalHeadConfig
+from aether_temporal.host.benchmark import Group, described, measure
 
 from .attention_operator import attention
 

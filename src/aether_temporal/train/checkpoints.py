@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from aether_temporal import crc32
-from aether_temporal._files import write_atomic
+from aether_temporal._internal.atomic_files import write_atomic
 from aether_temporal.errors import TemporalError
 
 from .dataset import Dataset, Windows

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal import crc32
-from aether_temporal._files import claim, make_folders, remove_empty, write_atomic
+from aether_temporal._internal.atomic_files import claim, make_folders, remove_empty, write_atomic
 from aether_temporal.recordings import RecordingError, RecordingShapeError
 from aether_temporal.recordings.manifest import open_all
 

@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from aether_temporal import __version__
-from aether_temporal._files import lock, make_folders, remove_empty, write_atomic
+from aether_temporal._internal.atomic_files import lock, make_folders, remove_empty, write_atomic
 from aether_temporal.errors import TemporalError
 
 from .checkpoints import CheckpointError, State, batches, load_checkpoint, save_checkpoint

@@ -9,8 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-from . import _core
-from ._kernels import choose
+from aether_temporal import _core
+from aether_temporal._internal.kernels import choose
 
 __all__ = ["GoldenCheck", "GoldenReport", "golden_files", "run_golden", "run_golden_files"]
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 import functools
 import os
 
-from . import _core
-from .errors import KernelsError
+from aether_temporal import _core
+from aether_temporal.errors import KernelsError
 
 __all__ = ["ENVIRONMENT", "choose", "kernels"]
 

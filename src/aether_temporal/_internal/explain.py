@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from ._convert import as_array, as_float32
-from .errors import (
+from aether_temporal._internal.convert import as_array, as_float32
+from aether_temporal.errors import (
     BY_STATUS_NAME,
     BackendDoesNotSupportStreamingError,
     CacheFullError,
@@ -19,7 +19,7 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from .config import TemporalHeadConfig
+    from aether_temporal.config import TemporalHeadConfig
 
 __all__ = [
     "raise_cache_error",

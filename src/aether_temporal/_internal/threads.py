@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from . import _core
-from .config import TemporalHeadConfig
-from .errors import InvalidArgumentError
+from aether_temporal import _core
+from aether_temporal.config import TemporalHeadConfig
+from aether_temporal.errors import InvalidArgumentError
 
 __all__ = ["choose_threads", "run", "run_gradient"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputTypeError, InvalidConfigError
+from aether_temporal.errors import InputTypeError, InvalidConfigError
 
 __all__ = ["as_array", "as_bytes", "as_flag", "as_float32", "as_index", "as_int8", "expect_choice", "expect_type"]
 

@@ -17,9 +17,9 @@ from aether_temporal import (
     WeightBlob,
     WeightBlobHeader,
 )
-from aether_temporal.halving import half_cost
+from aether_temporal.blob_tools import float16_error
+from aether_temporal.bundled import bundled_models
 from aether_temporal.recordings import open_recordings
-from aether_temporal.shipped import shipped_models
 from aether_temporal.simulation import demo_script, simulate
 
 
@@ -29,8 +29,8 @@ def frames() -> np.ndarray:
 
 
 def test_together_it_is_what_the_binary16_blob_computes(frames: np.ndarray) -> None:
-    blob = WeightBlob.load(shipped_models()["demo"])
-    report = half_cost(blob, frames)
+    blob = WeightBlob.load(bundled_models()["demo"])
+    report = float16_error(blob, frames)
     exact, half = (TemporalModel.from_blob(b).forward(frames) for b in (blob, blob.to_dtype("float16")))
     assert report.together.logits == pytest.approx(np.abs(half - exact).max() / np.abs(exact).max(), rel=1e-6)
     assert report.together.changed == float((half.argmax(1) != exact.argmax(1)).mean())
@@ -42,8 +42,8 @@ def test_together_it_is_what_the_binary16_blob_computes(frames: np.ndarray) -> N
 
 
 def test_each_matrix_stands_there_once_with_its_own_rounding(frames: np.ndarray) -> None:
-    blob = WeightBlob.load(shipped_models()["demo"])
-    report, arrays = half_cost(blob, frames), blob.arrays()
+    blob = WeightBlob.load(bundled_models()["demo"])
+    report, arrays = float16_error(blob, frames), blob.arrays()
     matrices = [name for name, array in blob.to_dtype("float16").arrays().items() if array.dtype == np.float16]
     assert [cost.name for cost in report.arrays] == matrices
     assert {"layers.0.Wq", "layers.1.Wo", "classifier"} < set(matrices)
@@ -62,9 +62,9 @@ def test_what_binary16_holds_exactly_costs_nothing(plain_blob: WeightBlob) -> No
     one = exact.copy()
     one[100] = 1 + 2**-11 + 2**-20  # in layers.0.Wq
     frames = np.random.default_rng(3).standard_normal((50, 16)).astype(np.float32)
-    nothing = half_cost(WeightBlob(plain_blob.header, exact.tobytes()), frames)
+    nothing = float16_error(WeightBlob(plain_blob.header, exact.tobytes()), frames)
     assert all(cost.max_relative == cost.logits == cost.changed == 0 for cost in (*nothing.arrays, nothing.together))
-    found = half_cost(WeightBlob(plain_blob.header, one.tobytes()), frames)
+    found = float16_error(WeightBlob(plain_blob.header, one.tobytes()), frames)
     assert [cost.name for cost in found.arrays if cost.max_relative > 0] == ["layers.0.Wq"]
     assert [cost.name for cost in found.arrays if cost.logits > 0] == ["layers.0.Wq"]
     assert found.together.max_relative == pytest.approx(2**-11, rel=0.01)
@@ -74,24 +74,24 @@ def test_what_binary16_holds_exactly_costs_nothing(plain_blob: WeightBlob) -> No
 def test_what_cannot_be_measured_is_refused_by_name(plain_blob: WeightBlob, frames: np.ndarray) -> None:
     good = np.random.default_rng(3).standard_normal((5, 16)).astype(np.float32)
     with pytest.raises(InvalidConfigError, match="float16"):
-        half_cost(plain_blob.to_dtype("float16"), good)
+        float16_error(plain_blob.to_dtype("float16"), good)
     with pytest.raises(ShapeError, match="at least one frame"):
-        half_cost(plain_blob, good[:0])
+        float16_error(plain_blob, good[:0])
     with pytest.raises(ShapeError, match="frames"):
-        half_cost(plain_blob, frames)
+        float16_error(plain_blob, frames)
     with pytest.raises(NonFiniteError, match="frames"):
-        half_cost(plain_blob, good * np.float32("nan"))
+        float16_error(plain_blob, good * np.float32("nan"))
     weights = np.frombuffer(plain_blob.weights, "<f4").copy()
     weights[-1] = 1e5
     header: WeightBlobHeader = plain_blob.header
     with pytest.raises(ResultOverflowError, match="classifier"):
-        half_cost(WeightBlob(header, weights.tobytes()), good)
+        float16_error(WeightBlob(header, weights.tobytes()), good)
 
 
 def test_the_documented_figures_are_what_is_measured(recordings_dir: Path) -> None:
-    blob = WeightBlob.load(shipped_models()["activity"])
+    blob = WeightBlob.load(bundled_models()["activity"])
     recordings = list(open_recordings(recordings_dir / "geotec_sessions_1_3.npz"))
-    reports = [half_cost(blob, recording.features()) for recording in recordings]
+    reports = [float16_error(blob, recording.features()) for recording in recordings]
     worst = {cost.name: max(r.arrays[i].logits for r in reports) for i, cost in enumerate(reports[0].arrays)}
     page = (Path(__file__).resolve().parent.parent / "docs" / "guide" / "pytorch.md").read_text(encoding="utf-8")
     stated = {}

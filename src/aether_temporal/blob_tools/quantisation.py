@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core
-from .blob import WeightBlob
-from .errors import InvalidConfigError, ShapeError
-from .model import TemporalModel
+from aether_temporal import _core
+from aether_temporal.blob import WeightBlob
+from aether_temporal.errors import InvalidConfigError, ShapeError
+from aether_temporal.model import TemporalModel
 
-__all__ = ["HalfCost", "HalfReport", "half_cost"]
+__all__ = ["Float16Error", "Float16ErrorReport", "float16_error"]
 
 
 @dataclasses.dataclass(frozen=True)
-class HalfCost:
+class Float16Error:
     """Rounding one array (or all) to binary16.
 
     max_relative, mean_relative: of the rounding of a value, over the value, zeros left out; 2^-11 is the most a value
@@ -35,17 +35,17 @@ class HalfCost:
 
 
 @dataclasses.dataclass(frozen=True)
-class HalfReport:
+class Float16ErrorReport:
     """Each matrix rounded alone, in the blob's order; and all together, which is what a binary16 blob computes."""
 
-    arrays: tuple[HalfCost, ...]
-    together: HalfCost
+    arrays: tuple[Float16Error, ...]
+    together: Float16Error
     frames: int
     bytes_before: int
     bytes_after: int
 
 
-def half_cost(blob: WeightBlob, frames: Any) -> HalfReport:
+def float16_error(blob: WeightBlob, frames: Any) -> Float16ErrorReport:
     """Runs the model over frames (T, input_dim), once for each matrix.
 
     InvalidConfigError (a blob whose matrices are binary16 already), ShapeError (T of 0 among them), ResultOverflowError
@@ -74,7 +74,7 @@ def half_cost(blob: WeightBlob, frames: Any) -> HalfReport:
     exact = model.arrays()
     pairs = [(exact[cost.name], rounded[cost.name]) for cost in costs]
     together = _cost("all", pairs, before, _answers(_with(blob, everything), frames))
-    return HalfReport(
+    return Float16ErrorReport(
         tuple(costs), together, len(frames), bytes_before=len(blob.serialize()), bytes_after=len(half.serialize())
     )
 
@@ -92,14 +92,14 @@ def _answers(model: TemporalModel, frames: Any) -> Answers:
 
 def _cost(
     name: str, pairs: list[tuple[NDArray[np.float32], NDArray[np.float16]]], before: Answers, after: Answers
-) -> HalfCost:
+) -> Float16Error:
     exact = np.concatenate([pair[0].ravel() for pair in pairs]).astype(np.float64)
     error = np.abs(np.concatenate([pair[1].ravel() for pair in pairs]).astype(np.float64) - exact)
     some = exact != 0
     relative = error[some] / np.abs(exact[some])
     largest = float(np.abs(before[0]).max())
     change = float(np.abs(after[0] - before[0]).max())
-    return HalfCost(
+    return Float16Error(
         name=name,
         values=exact.size,
         max_relative=float(relative.max(initial=0.0)),

@@ -9,7 +9,7 @@ import numpy as np
 from command import call, call_json, save_model
 
 from aether_temporal import WeightBlob
-from aether_temporal.halving import half_cost
+from aether_temporal.blob_tools import float16_error
 
 
 def save_frames(path: Path, width: int) -> Path:
@@ -21,7 +21,7 @@ def save_frames(path: Path, width: int) -> Path:
 def test_half_prints_what_is_measured(tmp_path: Path) -> None:
     model, frames = save_model(tmp_path), save_frames(tmp_path / "frames.npz", 6)
     document = call_json("inspect", model, "--half", frames)["half"]
-    report = half_cost(WeightBlob.load(model), np.load(frames)["amp"])
+    report = float16_error(WeightBlob.load(model), np.load(frames)["amp"])
     assert document["recording"] == str(frames)
     assert document["together"] == asdict(report.together)
     assert document["arrays"] == [asdict(cost) for cost in report.arrays]

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .blob import WeightBlob, WeightBlobHeader
-from .errors import InvalidArgumentError
+from aether_temporal.blob import WeightBlob, WeightBlobHeader
+from aether_temporal.errors import InvalidArgumentError
 
 __all__ = ["random_blob"]
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import __version__
-from ._core import crc32
-from .config import TemporalHeadConfig
-from .head import AetherTemporalHead, KvCache
+from aether_temporal import __version__
+from aether_temporal._core import crc32
+from aether_temporal.config import TemporalHeadConfig
+from aether_temporal.head import AetherTemporalHead, KvCache
 
 __all__ = ["FORWARD_LENGTHS", "STEP_LENGTHS", "Group", "Timing", "bench", "described", "measure", "turns"]
 

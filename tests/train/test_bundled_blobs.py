@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from aether_temporal import TemporalModel, WeightBlob
-from aether_temporal.shipped import shipped_models
+from aether_temporal.bundled import bundled_models
 from aether_temporal.simulation import ACTIVITIES, demo_script, random_script, simulate
 from aether_temporal.train.dataset import LabelledRecording
 from aether_temporal.train.evaluation import Scores, score
@@ -24,7 +24,7 @@ UNSEEN = 1_000_000  # simulated recordings from this seed on were not trained on
 
 @pytest.mark.parametrize("name", ["activity", "demo"])
 def test_a_chip_can_hold_it(name: str) -> None:
-    model = TemporalModel.from_blob(shipped_models()[name])
+    model = TemporalModel.from_blob(bundled_models()[name])
     for context in (128, 256):
         memory = model.memory(context=context)
         assert memory.flash < 128 * 1024
@@ -34,7 +34,7 @@ def test_a_chip_can_hold_it(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["activity", "demo"])
 def test_it_says_what_it_is(name: str) -> None:
-    blob = WeightBlob.load(shipped_models()[name])
+    blob = WeightBlob.load(bundled_models()[name])
     settings = blob.settings
     assert settings is not None
     assert settings.frame_rate == {"activity": 100.0, "demo": 50.0}[name]
@@ -51,14 +51,14 @@ def test_it_says_what_it_is(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["activity", "demo"])
 def test_a_context_beyond_the_history_changes_no_bit(name: str) -> None:
-    model = TemporalModel.from_blob(shipped_models()[name])
+    model = TemporalModel.from_blob(bundled_models()[name])
     frames = simulate(demo_script(), 9).frames[:, np.arange(model.input_dim) % 52]
     np.testing.assert_array_equal(model.forward(frames, CONTEXT), model.forward(frames))
 
 
 def activity_scores(recordings_dir: Path) -> dict[str, Scores]:
     dataset = read_dataset(recordings_dir / "geotec_sessions_1_3.npz", rename=without_side)
-    model = TemporalModel.from_blob(shipped_models()["activity"])
+    model = TemporalModel.from_blob(bundled_models()["activity"])
     assert model.settings is not None
     assert tuple(model.settings.class_names or ()) == dataset.classes
     return {
@@ -86,7 +86,7 @@ def test_activity_beats_the_baselines_and_the_page_tells_its_figures(recordings_
 
 
 def test_demo_knows_simulated_rooms_it_has_not_met() -> None:
-    model = TemporalModel.from_blob(shipped_models()["demo"])
+    model = TemporalModel.from_blob(bundled_models()["demo"])
     unseen = []
     for seed in range(UNSEEN, UNSEEN + 20):
         made = simulate(random_script(np.random.Generator(np.random.PCG64([seed, 1]))), seed)

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ._core import crc32
-from .blob import WeightBlob
-from .errors import BlobError
-from .model import ArrayInfo, Dtype, TemporalModel
-from .running.inputs import default_context
-from .settings import ModelSettings
+from aether_temporal._core import crc32
+from aether_temporal.blob import WeightBlob
+from aether_temporal.errors import BlobError
+from aether_temporal.model import ArrayInfo, Dtype, TemporalModel
+from aether_temporal.running.inputs import default_context
+from aether_temporal.settings import ModelSettings
 
 __all__ = ["Check", "check_blob", "describe_model"]
 
