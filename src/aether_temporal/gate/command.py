@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from aether_temporal._figures import NO_PLOTS
 from aether_temporal.head import AetherTemporalHead
 from aether_temporal.train.dataset import Dataset, without_short_segments
 from aether_temporal.train.prepared import read_dataset
@@ -18,7 +19,7 @@ from aether_temporal.train.runs import Run, environment
 
 from .gate_config import GateConfig
 from .latency import measure_latency
-from .page import NO_PICTURES, page
+from .page import page
 from .pictures import draw
 from .study import check, check_blob, check_identities, recipe, study
 from .verdict import Verdict, verdict
@@ -86,7 +87,7 @@ def _write(run: Run, config: GateConfig, found: Verdict, source: str, say: Calla
     }
     pictures = draw(config, found, run.metrics())
     if not pictures:
-        say(NO_PICTURES)
+        say(NO_PLOTS)
     for name, picture in pictures.items():
         run.write(f"plots/{name}.svg", picture)
     text = json.dumps({"configuration": settings, "environment": where}, indent=1)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from aether_temporal._figures import NO_PLOTS
+
 MEANINGS = {
     "pass": "All four gates pass: sparse may be the default.",
     "fail": "A gate fails: dense stays the default.",
@@ -102,8 +104,6 @@ def _seconds(value: float) -> str:
     return f"{value * 1e6:.3g} µs" if value < 1e-3 else f"{value * 1e3:.3g} ms"
 
 
-NO_PICTURES = "plots: none; they need matplotlib: pip install 'aether-temporal[plot]'"
-
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:66rem;margin:2rem auto;padding:0 1rem;color:#1f2937;background:#fff}
 h1{font-size:1.6rem;margin-bottom:.3rem} h2{font-size:1.15rem;margin-top:2.2rem}
@@ -139,7 +139,7 @@ def page(document: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         for name, picture in pictures.items()
     ]
     if not pictures:
-        parts.append(f"<p class='note'>{escape(NO_PICTURES)}</p>")
+        parts.append(f"<p class='note'>{escape(NO_PLOTS)}</p>")
     heads = ("seed", "loss dense", "loss sparse", "rank-1 dense", "rank-1 sparse", "Spearman", "worst decile")
     parts += [
         "<h2>Seeds</h2>",

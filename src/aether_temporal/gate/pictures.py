@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aether_temporal.train.plots import can_draw, figure_of
+from aether_temporal._figures import COLOURS as PALETTE
+from aether_temporal._figures import can_draw, file_bytes, row_of_axes, tinted
 
 from .gate_config import GateConfig
 from .kernel_comparison import attention_map
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = {"dense": "#b45309", "sparse": "#1d4ed8"}
+COLOURS = {"dense": PALETTE[5], "sparse": PALETTE[0]}
 
 
 def draw(config: GateConfig, found: Verdict, metrics: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
@@ -33,21 +33,12 @@ def draw(config: GateConfig, found: Verdict, metrics: Sequence[Mapping[str, Any]
         "latency": latencies(config, found),
         "attention": attention(config, found),
     }
-    return {name: _svg(figure) for name, figure in figures.items()}
-
-
-def _svg(figure: Figure) -> bytes:
-    import matplotlib
-
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "aether", "svg.fonttype": "path"}):
-        figure.savefig(buffer, format="svg", dpi=144, metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+    return {name: file_bytes(figure, "svg", 144) for name, figure in figures.items()}
 
 
 def losses(found: Verdict, metrics: Sequence[Mapping[str, Any]]) -> Figure:
     """The contrastive term by step, a thin line a seed, and the mean over seeds."""
-    figure, (axes,) = figure_of(1, 7.5, 3.6)
+    figure, (axes,) = row_of_axes(1, 7.5, 3.6)
     for backend in BACKENDS:
         curves = []
         for result in found.seeds:
@@ -72,7 +63,7 @@ def losses(found: Verdict, metrics: Sequence[Mapping[str, Any]]) -> Figure:
 
 def neighbours(config: GateConfig, found: Verdict) -> Figure:
     """Where the sparse kernel puts the dense kernel's nearest, and how far each probe's order agrees."""
-    figure, axes = figure_of(3, 3.7, 3.7)
+    figure, axes = row_of_axes(3, 3.7, 3.7)
     for place, weights in zip(axes[:2], BACKENDS, strict=True):
         ranks = np.concatenate([result.orders[weights].ranks for result in found.seeds])
         chosen = np.random.default_rng(0).permutation(len(ranks))[:200]
@@ -103,7 +94,7 @@ def neighbours(config: GateConfig, found: Verdict) -> Figure:
 
 def latencies(config: GateConfig, found: Verdict) -> Figure:
     """Seconds, and the ratio with the limit, against the window."""
-    figure, (seconds, ratios) = figure_of(2, 4.6, 3.7)
+    figure, (seconds, ratios) = row_of_axes(2, 4.6, 3.7)
     frames = sorted({ratio.frames for ratio in found.latency})
     by = {(ratio.job, ratio.frames): ratio for ratio in found.latency}
     for name, job, backend, style in (
@@ -134,7 +125,7 @@ def latencies(config: GateConfig, found: Verdict) -> Figure:
 
 def attention(config: GateConfig, found: Verdict) -> Figure:
     """The first layer on one held-out window, under the weights trained dense: by both kernels."""
-    figure, axes = figure_of(2, 4.9, 4.2)
+    figure, axes = row_of_axes(2, 4.9, 4.2)
     result = found.seeds[0]
     for place, backend in zip(axes, BACKENDS, strict=True):
         weights = attention_map(exchanged(result.networks["dense"], config.head(backend)), result.window).numpy()
@@ -149,7 +140,7 @@ def _show(axes: Axes, weights: Any, tokens: int) -> None:
     from matplotlib.colors import LogNorm
 
     shown = np.ma.masked_where(weights <= 0, weights)
-    picture = axes.imshow(shown, cmap="viridis", norm=LogNorm(1e-3, 1), aspect="auto", interpolation="nearest")
+    picture = axes.imshow(shown, cmap=tinted(), norm=LogNorm(1e-3, 1), aspect="auto", interpolation="nearest")
     if weights.shape[1] > tokens:
         axes.axvline(tokens - 0.5, color="black", lw=1)
         axes.text(tokens + 0.5, -1, "block means", fontsize=7, va="bottom", ha="center")

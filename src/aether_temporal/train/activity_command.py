@@ -8,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from aether_temporal._figures import NO_PLOTS, can_draw
+
 from . import activity, splits
 from .activity import Recipe, Report
 from .dataset import Dataset
 from .evaluation import Scores
 from .intervals import Mean, mean_of, share_of
-from .plots import NO_PLOTS, can_draw
 from .reading import Reading
 from .runs import Run, expect_place
 from .splits import Split

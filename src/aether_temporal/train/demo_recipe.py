@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from rich.progress import track as progress
 
+from aether_temporal._figures import NO_PLOTS, can_draw
 from aether_temporal.blob import WeightBlob
 from aether_temporal.model import TemporalModel
 from aether_temporal.settings import PatternSettings, SubcarrierSettings, TimingSettings
@@ -21,7 +22,7 @@ from aether_temporal.torch.network import Description, NetworkConfig
 
 from .dataset import LabelledRecording
 from .evaluation import Scores, confidence, predictions, score
-from .plots import NO_PLOTS, can_draw, draw_run
+from .plots import draw_run
 from .runs import Run, environment, expect_place
 from .supervised import Augmentation, Crops, FitConfig, fit, some_frames
 

@@ -3,27 +3,18 @@ so."""
 
 from __future__ import annotations
 
-import importlib.util
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from aether_temporal._figures import SHARES, can_draw, file_bytes, row_of_axes
+
 from .evaluation import Confidence, Scores
 from .runs import Run
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-
-NO_PLOTS = "plots: none; they need matplotlib: pip install 'aether-temporal[plot]'"
-
-
-def can_draw() -> bool:
-    """Whether matplotlib is there."""
-    return importlib.util.find_spec("matplotlib") is not None
 
 
 def draw_run(
@@ -39,24 +30,13 @@ def draw_run(
         "plots/confidence.png": _confidence(sure),
     }
     for name, figure in figures.items():
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=110)
-        run.write(name, buffer.getvalue())
+        run.write(name, file_bytes(figure, "png", 110))
     return list(figures)
-
-
-def figure_of(columns: int, width: float = 4.0, height: float = 3.8) -> tuple[Figure, list[Axes]]:
-    """A figure of one row of axes."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(max(1, columns) * width, height), layout="constrained")
-    axes = [figure.add_subplot(1, columns, index + 1) for index in range(columns)]
-    return figure, axes
 
 
 def loss_figure(run: Run) -> Figure:
     """The loss that the run logged, by step."""
-    figure, (axes,) = figure_of(1, 7.0)
+    figure, (axes,) = row_of_axes(1, 7.0)
     parts: dict[str, list[tuple[int, float]]] = {}
     for line in run.metrics():
         if line.get("loss") is not None:
@@ -74,10 +54,10 @@ def loss_figure(run: Run) -> Figure:
 
 
 def _confusions(classes: Sequence[str], scores: Mapping[str, Scores]) -> Figure:
-    figure, axes = figure_of(len(scores), 4.6, 4.4)
+    figure, axes = row_of_axes(len(scores), 4.6, 4.4)
     for place, (name, found) in zip(axes, scores.items(), strict=True):
         shares = found.confusion / np.maximum(found.confusion.sum(axis=1, keepdims=True), 1)
-        place.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        place.imshow(shares, cmap=SHARES, vmin=0, vmax=1)
         for (row, column), count in np.ndenumerate(found.confusion):
             dark = shares[row, column] > 0.5
             place.text(
@@ -92,7 +72,7 @@ def _confusions(classes: Sequence[str], scores: Mapping[str, Scores]) -> Figure:
 
 
 def _confidence(sure: Mapping[str, Sequence[Confidence]]) -> Figure:
-    figure, axes = figure_of(len(sure), 3.8)
+    figure, axes = row_of_axes(len(sure), 3.8)
     for place, (name, found) in zip(axes, sure.items(), strict=True):
         place.plot([0, 1], [0, 1], color="0.7", lw=1)
         labels = ("before", "after") if len(found) == 2 else ("not calibrated",)

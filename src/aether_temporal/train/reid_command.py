@@ -4,22 +4,26 @@ text, JSON and pictures (extra `plot`)."""
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from aether_temporal._figures import NO_PLOTS, can_draw, file_bytes, row_of_axes
 
 from . import reid
 from .contrastive import ContrastConfig
 from .dataset import Dataset, without_short_segments
 from .intervals import Mean, mean_of
-from .plots import NO_PLOTS, can_draw, figure_of, loss_figure
+from .plots import loss_figure
 from .prepared import read_dataset
 from .reading import Reading
 from .reid import ATTRIBUTION, Recipe, Report
 from .reid_protocol import inside_galleries
 from .retrieval import Interval, Matches, compare, evaluate, figures, roc
 from .runs import Run, expect_place
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 METHODS = {"model": "model", "start": "before contrast", "LDA": "LDA", "cosine": "cosine"}
 TITLES = {
@@ -103,13 +107,11 @@ def draw_reid(run: Run, report: Report) -> None:
         return
     pictures = {"plots/loss.png": loss_figure(run), "plots/retrieval.png": _retrieval(report.matches)}
     for name, figure in pictures.items():
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=110)
-        run.write(name, buffer.getvalue())
+        run.write(name, file_bytes(figure, "png", 110))
 
 
-def _retrieval(parts: Mapping[str, Mapping[str, Matches]]):  # type: ignore[no-untyped-def]
-    figure, axes = figure_of(2 * len(parts), 4.0)
+def _retrieval(parts: Mapping[str, Mapping[str, Matches]]) -> Figure:
+    figure, axes = row_of_axes(2 * len(parts), 4.0)
     for index, (name, methods) in enumerate(parts.items()):
         found, verified = axes[2 * index], axes[2 * index + 1]
         for method, matches in methods.items():
