@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""Makes the pictures of the documentation from the package itself: `tools/make_figures.py [NAME ...]`, into docs/figures.
+
+Needs the extra `plot`. The same version of matplotlib makes the same files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from rich.console import Console
+
+from aether_temporal import TemporalHeadConfig, TemporalModel
+from aether_temporal.cli.listen_display import NodesTable, Status
+from aether_temporal.explore.style import COLOURS
+from aether_temporal.listening import Classification, PacketReceiver
+from aether_temporal.listening.snapshot import take_snapshot
+
+OUT = Path(__file__).resolve().parent.parent / "docs" / "figures"
+FILLS = {"window": COLOURS[0], "log-stride": COLOURS[1], "global": COLOURS[3], "block mean": COLOURS[2]}
+
+
+def save(figure: Figure, name: str) -> None:
+    """As SVG without a date, so that the same picture is the same file."""
+    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "path", "font.size": 9}):
+        figure.savefig(OUT / f"{name}.svg", metadata={"Date": None})
+
+
+def pattern() -> None:
+    """What each query of 128 tokens sees, by the core; kinds are told apart by switching primitives off."""
+    tokens = 128
+    config = TemporalHeadConfig.default_aether()
+    window = config.replace(global_tokens=(), use_log_stride=False, use_landmarks=False).mask(tokens).tokens
+    with_global = config.replace(use_log_stride=False, use_landmarks=False).mask(tokens).tokens
+    whole = config.mask(tokens)
+    kinds = [window, whole.tokens & ~with_global, with_global & ~window]
+    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    picture = np.ones((tokens, tokens, 3))
+    for seen, colour in zip(kinds, list(FILLS.values())[:3], strict=True):
+        picture[seen] = mpl.colors.to_rgb(colour)
+    left.imshow(picture, interpolation="nearest")
+    left.set(xlabel="token", ylabel="query", title="single tokens")
+    blocks = np.ones((tokens, tokens, 3))
+    spread = np.repeat(whole.blocks, config.block_size, axis=1)[:, :tokens]
+    blocks[spread] = mpl.colors.to_rgb(FILLS["block mean"])
+    right.imshow(blocks, interpolation="nearest")
+    right.set(xlabel="token, in blocks of 16", title="block means (landmarks)")
+    handles = [Patch(color=colour, label=name) for name, colour in FILLS.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+    save(figure, "pattern")
+
+
+def memory() -> None:
+    """The memory of a stream of the bundled model `activity` on a 32-bit chip, over the context."""
+    model = TemporalModel.from_blob("activity")
+    contexts = [2**n for n in range(4, 11)]
+    figure = Figure(figsize=(7.2, 3.0), layout="constrained")
+    axes = figure.subplots()
+    for place, dtype in enumerate(("float32", "float16")):
+        found = [model.memory(context=n, dtype=dtype, pointer_bytes=4) for n in contexts]
+        x = np.arange(len(contexts)) + 0.4 * place - 0.2
+        state, scratch = ([getattr(each, part) / 1024 for each in found] for part in ("state", "scratch"))
+        axes.bar(x, state, 0.36, color=COLOURS[place], label=f"state, {dtype} cache")
+        axes.bar(x, scratch, 0.36, bottom=state, color="0.75", label="scratch" if place else None)
+        for at, each in zip(x, found, strict=True):
+            axes.annotate(f"{each.cache_rows}", (at, 0.3), ha="center", va="bottom", color="white", fontsize=8)
+    axes.set_xticks(range(len(contexts)), [str(n) for n in contexts])
+    axes.set(xlabel="context, frames (in the bars: rows that each layer keeps)", ylabel="RAM, KiB")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="upper left")
+    save(figure, "memory")
+
+
+def listen() -> None:
+    """The table of `aether listen` after ten seconds of four simulated nodes, one of which has fallen silent."""
+    model = TemporalModel.from_blob("activity")
+    receiver = PacketReceiver()
+    start, seconds = 1_700_000_000.0, 10
+    draw = np.random.default_rng(1)
+    for second in range(seconds):
+        for node in range(1, 5):
+            if node == 4 and second > 2:
+                continue
+            sequence = second + (2 if node == 3 and second > 5 else 0)  # two packets of node 3 are lost
+            packet = Classification(
+                node_id=node,
+                n_classes=model.n_classes,
+                ts_us=second * 1_000_000,
+                sequence=sequence,
+                argmax=(node + second // 5) % model.n_classes,
+                top_logit=float(draw.uniform(2, 9)),
+                margin=float(draw.uniform(0.5, 6)),
+            )
+            now = second + node / 10
+            receiver.take(packet.to_bytes(), f"192.168.1.{20 + node}", 5005, start + now, now)
+    receiver.take(b"not a packet", "192.168.1.77", 5005, start + seconds, seconds)
+    out = Console(record=True, width=100, height=16, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    status = Status(take_snapshot(receiver, seconds + 0.5, 0), ("0.0.0.0", 5005), None, 0)
+    out.print(NodesTable(out, tuple(model.class_names or ())).render(status))
+    out.save_svg(str(OUT / "listen.svg"), title="aether listen --model activity", unique_id="listen")
+
+
+def aether(folder: Path, *arguments: str) -> None:
+    """Runs a command of the package; its messages are shown when it fails."""
+    command = [sys.executable, "-m", "aether_temporal", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"make_figures: {' '.join(arguments)}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
+
+
+FIGURES: dict[str, Callable[[], None]] = {"pattern": pattern, "memory": memory, "listen": listen}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(FIGURES)}; default: all")
+    names = parser.parse_args().names
+    if unknown := set(names) - set(FIGURES):
+        parser.error(f"expected names of {', '.join(FIGURES)}, found {', '.join(sorted(unknown))}")
+    OUT.mkdir(exist_ok=True)
+    for name in names or FIGURES:
+        FIGURES[name]()
+        print(f"{name}: {(OUT / name).with_suffix('.svg').stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()
