@@ -8,8 +8,11 @@ what it prints with the lines below, `...` standing for anything. Blocks that ar
 from __future__ import annotations
 
 import doctest
+import inspect
 import os
+import pydoc
 import re
+import runpy
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from aether_temporal import AetherTemporalHead
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
@@ -116,3 +121,48 @@ def test_the_guide_has_blocks() -> None:
     """The check above would pass on pages without a block: the guide has some."""
     kinds = {block.kind for page in PAGES if page.parent.name == "guide" for block in blocks(page)}
     assert kinds == {"python", "console"}
+
+
+def test_each_page_has_a_title_of_its_own() -> None:
+    titles: dict[str, list[str]] = {}
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for title in re.findall(r"^# (.+)$", text, re.MULTILINE):
+            titles.setdefault(title.lower(), []).append(name(page))
+    assert len(titles) > 30
+    assert not {title: pages for title, pages in titles.items() if len(pages) > 1}
+
+
+def documented(page: Path) -> list[str]:
+    """The full names of what an API page shows."""
+    found, module = [], "aether_temporal"
+    directive = re.compile(
+        r"^\.\. (currentmodule|autoclass|autofunction|automodule):: (\S+)(?:\n +:members: (.+))?", re.MULTILINE
+    )
+    for kind, target, members in directive.findall(page.read_text(encoding="utf-8")):
+        if kind == "currentmodule":
+            module = target
+            continue
+        full = target if target.startswith("aether_temporal.") else f"{module}.{target}"
+        found += [full, *(f"{full}.{member}" for member in members.split(", ") if member)]
+    return found
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "api").glob("*.md")), ids=name)
+def test_api_pages_name_what_exists(page: Path) -> None:
+    if any(full.startswith(("aether_temporal.torch", "aether_temporal.train")) for full in documented(page)):
+        pytest.importorskip("torch", reason="torch (extra train) is not installed")
+    assert not [full for full in documented(page) if pydoc.locate(full) is None]
+
+
+def test_api_pages_list_parameters() -> None:
+    """The sentences of a docstring about parameters, results and exceptions become fields, the others stay."""
+    pytest.importorskip("sphinx", reason="sphinx (extra docs) is not installed")
+    lines = (inspect.getdoc(AetherTemporalHead.forward) or "").split("\n")
+    runpy.run_path(str(ROOT / "docs" / "conf.py"))["list_parameters"](
+        None, "method", "forward", AetherTemporalHead.forward, None, lines
+    )
+    fields = [re.match(r":(param|raises) (\w+): |:(returns): ", line) for line in lines]
+    names = {found[2] or found[3] for found in fields if found}
+    assert names >= {"q", "k", "v", "out", "threads", "dtype", "returns", "ShapeError", "NonFiniteError"}
+    assert not lines[0].startswith(":")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Makes the pictures of the documentation from the package itself: `tools/make_figures.py [NAME ...]`, into docs/figures.
+"""Makes the pictures of the documentation with the package itself: `tools/make_figures.py [NAME ...]`.
 
-Needs the extra `plot`. The same version of matplotlib makes the same files.
+They go to docs/figures. Needs the extra `plot`. The same version of matplotlib makes the same files.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import argparse
 import io
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,8 +20,8 @@ from matplotlib.patches import Patch
 from rich.console import Console
 
 from aether_temporal import TemporalHeadConfig, TemporalModel
+from aether_temporal._figures import COLOURS
 from aether_temporal.cli.listen_display import NodesTable, Status
-from aether_temporal.explore.style import COLOURS
 from aether_temporal.listening import Classification, PacketReceiver
 from aether_temporal.listening.snapshot import take_snapshot
 
