@@ -1,5 +1,5 @@
 """Makes firmware/test/node_blobs.h: small blobs, and what the reference implementation, which shares no code with the
-core, says that a chip must answer for them. Running this writes it; test_node_logic.py compares."""
+core, says that a chip must answer for them. Running this writes it; test_node_component.py compares."""
 
 from __future__ import annotations
 

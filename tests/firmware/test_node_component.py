@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shutil
@@ -10,9 +11,11 @@ import sys
 from pathlib import Path
 
 import blob_bytes
+import make_node_blobs
 import numpy as np
 import pytest
-from node_build import COMPONENT, CSRC, component_program, core_sources, run
+from node_build import COMPONENT, CSRC, FIRMWARE, NODE, build, component_program, core_sources, run
+from parity_matrix.report import read_lines
 
 from aether_temporal import TemporalModel, WeightBlob
 from aether_temporal.bundled import model_path
@@ -170,3 +173,63 @@ def test_self_test_bites(tmp_path: Path, change: str) -> None:
     assert done.returncode == 1
     assert "expected ESP_OK, got ESP_ERR_INVALID_STATE" in done.stdout
     assert "words differ, the first is" in done.stdout
+
+
+# -- the node's plain C: the programs that `pio test` runs on emulated chips ----------------------------------
+
+
+TESTS = sorted(path.name for path in (FIRMWARE / "test").glob("test_node_*"))
+
+
+def program_of(folder: Path, name: str) -> Path:
+    sources = [FIRMWARE / "test" / name / "main.c", FIRMWARE / "test" / "check.c", FIRMWARE / "app" / "report.c"]
+    sources += [FIRMWARE / "targets" / "x86-64" / "platform.c", *sorted(NODE.glob("*.c")), *core_sources()]
+    includes = [FIRMWARE / "test", FIRMWARE / "app", FIRMWARE / "runtime", NODE, CSRC / "include"]
+    return build(folder, name, sources, includes)
+
+
+def test_there_are_tests() -> None:
+    assert TESTS == ["test_node_head", "test_node_logic", "test_node_slots"]
+
+
+@pytest.mark.parametrize("name", TESTS)
+def test_node(name: str, tmp_path: Path) -> None:
+    lines = read_lines(run(program_of(tmp_path, name)))
+    tests = [line.values for line in lines if line.kind == "test"]
+    assert len(tests) >= 8
+    assert all(test["failed"] == "0" and int(test["checks"]) > 0 for test in tests)
+    assert lines[-1].kind == "end"
+    assert lines[-1].values["failed_tests"] == "0"
+
+
+def test_blobs_are_what_the_reference_says() -> None:
+    assert make_node_blobs.OUT.read_text(encoding="utf-8") == make_node_blobs.source()
+
+
+# -- against a real ESP-IDF: IDF_PATH, and IDF_LIBC (headers of a newlib) for clang ---------------------------
+
+
+CHECK = Path(__file__).resolve().parents[2] / "tools" / "idf-check"
+
+
+def check(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {key: value for key, value in os.environ.items() if key != "IDF_PATH"}
+    return subprocess.run(
+        [sys.executable, CHECK, *arguments], capture_output=True, text=True, check=False, env=kept | environment
+    )
+
+
+def test_without_esp_idf_it_says_so() -> None:
+    done = check()
+    assert done.returncode == 2
+    assert "IDF_PATH" in done.stderr
+
+
+def test_against_esp_idf() -> None:
+    idf = os.environ.get("IDF_PATH")
+    if idf is None:
+        pytest.skip("no ESP-IDF: set IDF_PATH")
+    libc = ["--libc", os.environ["IDF_LIBC"]] if "IDF_LIBC" in os.environ else []
+    done = check(*libc, IDF_PATH=idf)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "nothing differs" in done.stdout

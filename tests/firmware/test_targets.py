@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,6 +13,11 @@ from parity_matrix.table import BEGIN, END, write
 from parity_matrix.targets import all_targets, load
 
 LEAST = 'processor = "p"\nstands_for = "s"\nrecipe = "gcc"\nemulator = ["{image}"]\nsources = []\n'
+ROOT = Path(__file__).resolve().parents[2]
+RUNTIME = ROOT / "firmware" / "runtime"
+CASES = 2_000_000
+OPTIONS = ["-std=c99", "-O2", "-ffp-contract=off", "-fno-builtin", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
+GCC = ["-fno-tree-loop-distribute-patterns"]
 
 
 def target_file(folder: Path, text: str) -> Path:
@@ -85,3 +91,34 @@ def test_the_page_keeps_its_words(tmp_path: Path) -> None:
     page.write_text("no marks\n", encoding="utf-8")
     with pytest.raises(ValueError, match="marks"):
         write(page, [])
+
+
+# -- functions that compilers call by themselves (division, softfloat), against this computer's arithmetic -------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("compiler", "own"),
+    [("gcc", GCC), ("gcc", [*GCC, "-D__XTENSA_CALL0_ABI__"]), ("clang-22", [])],
+    ids=["gcc", "gcc-as-without-a-divider", "clang"],
+)
+def test_helpers_against_the_host(tmp_path: Path, compiler: str, own: list[str]) -> None:
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is missing")
+    sources = [path for path in sorted(RUNTIME.glob("*.c")) if path.name != "stack.c"]
+    program = tmp_path / "helpers_check"
+    names = ["-DHELPER(name)=helper_##name", f"-I{RUNTIME}"]
+    files = [str(path) for path in [*sources, Path(__file__).parent / "helpers_check.c"]]
+    subprocess.run([compiler, *OPTIONS, *own, *names, *files, "-o", str(program)], check=True)
+    done = subprocess.run([program, str(CASES)], capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stdout
+    assert re.search(rf"{CASES} random cases, \d+ checks, 0 wrong", done.stdout)
+
+
+def test_every_helper_is_checked() -> None:
+    declared = set(re.findall(r"HELPER\((\w+)\)\(", (RUNTIME / "compiler_calls.h").read_text(encoding="utf-8")))
+    checked = set(
+        re.findall(r"helper_(\w+)\(", (Path(__file__).parent / "helpers_check.c").read_text(encoding="utf-8"))
+    )
+    assert declared == checked & declared
+    assert len(declared) > 30

@@ -1,5 +1,4 @@
-"""Every kernel variant gives the portable definition's bits, over random cases (tools/variants_check.c; CI runs more of
-them, and under sanitizers)."""
+"""C programs around the core: kernel variants give the portable bits; the resampler reports what callers do wrong."""
 
 from __future__ import annotations
 
@@ -56,3 +55,22 @@ def test_same_bits_on_aarch64(tmp_path: Path) -> None:
         pytest.skip("variants: no aarch64-linux-gnu-gcc and qemu-aarch64")
     program = build(cross, ["-O1", "-static"], tmp_path)
     assert run([emulator, str(program), "20"]) == ["scalar", "neon"]
+
+
+# -- the resampler's C interface, under both sanitizers -------------------------------------------------------
+
+
+def test_resampler_rejects_mistakes_and_changes_nothing(tmp_path: Path) -> None:
+    compiler = shutil.which("gcc") or shutil.which("clang") or shutil.which("cc")
+    if compiler is None or sys.platform == "win32":
+        pytest.skip("resampler in C: no C compiler here that takes these flags")
+    sources = [*(ROOT / "csrc" / "src").glob("*.c"), *(ROOT / "csrc" / "src" / "kernels").glob("*.c")]
+    flags = ["-std=c99", "-O1", "-g", "-ffp-contract=off", "-DAETHER_PORTABLE_ONLY", "-Wall", "-Wextra", "-Werror"]
+    if sys.platform == "linux":
+        flags += ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    program = tmp_path / "check"
+    sources.append(ROOT / "tests" / "resample_check.c")
+    command = [compiler, *flags, f"-I{ROOT}/csrc/include", *map(str, sources), "-o", str(program)]
+    subprocess.run(command, check=True)
+    done = subprocess.run([program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
