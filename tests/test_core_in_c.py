@@ -42,6 +42,7 @@ def compiler() -> str:
     return found
 
 
+@pytest.mark.slow
 def test_same_bits_as_portable(compiler: str, tmp_path: Path) -> None:
     x86 = platform.machine() in ("x86_64", "AMD64")
     names = run([str(build(compiler, ["-O1"], tmp_path)), "200"])
@@ -49,6 +50,7 @@ def test_same_bits_as_portable(compiler: str, tmp_path: Path) -> None:
     assert names[:2] == ["scalar", *vectors]
 
 
+@pytest.mark.slow
 def test_same_bits_on_aarch64(tmp_path: Path) -> None:
     cross, emulator = shutil.which("aarch64-linux-gnu-gcc"), shutil.which("qemu-aarch64")
     if cross is None or emulator is None:
@@ -60,6 +62,7 @@ def test_same_bits_on_aarch64(tmp_path: Path) -> None:
 # -- the resampler's C interface, under both sanitizers -------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_resampler_rejects_mistakes_and_changes_nothing(tmp_path: Path) -> None:
     compiler = shutil.which("gcc") or shutil.which("clang") or shutil.which("cc")
     if compiler is None or sys.platform == "win32":

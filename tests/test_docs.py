@@ -95,7 +95,18 @@ def run_console(block: Block, page: Path, cwd: Path) -> None:
 
 
 # The tutorial needs a chip: tests/test_tutorial.py has one.
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p) and p.name != "tutorial.md"], ids=name)
+SLOW_PAGES = {"benchmarks.md", "explore.md"}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(p, marks=[pytest.mark.slow] if p.name in SLOW_PAGES else [])
+        for p in PAGES
+        if blocks(p) and p.name != "tutorial.md"
+    ],
+    ids=name,
+)
 def test_blocks(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every block of a page runs, one after the other in one folder."""
     if any("import torch" in block.text for block in blocks(page)):

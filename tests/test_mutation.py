@@ -265,9 +265,7 @@ SCALAR_MUTANTS = [
     Mutant("scalar-sum-overflows", "src/kernels/scalar.c", " || aether_all_finite(x, n)", ""),
     Mutant("scalar-limit", "src/kernels/scalar_half.h", "0x47800000u", "0x7F800000u"),
     Mutant("scalar-sign-of-halves", "src/kernels/scalar_half.h", "0x8FFFE000u", "0x0FFFE000u"),
-    Mutant(
-        "scalar-last-dims", SCALAR_QUERY, "end = query + HEADS * dim;", "end = query + HEADS * (dim & ~(size_t)7);"
-    ),
+    Mutant("scalar-last-dims", SCALAR_QUERY, "end = query + HEADS * dim;", "end = query + HEADS * (dim & ~(size_t)7);"),
     Mutant("scalar-last-inputs", SCALAR_LINEAR, "ONE(0, add); ", "each = 0.0f, w += stride; "),
     Mutant("scalar-bias-of-first-columns", SCALAR_LINEAR, "b += 12 * step", "b += 0 * step"),
     Mutant("scalar-normal-limit", "src/kernels/scalar.c", "code - 0x01000000u >=", "code - 0x00800000u >="),
@@ -396,6 +394,7 @@ def test_mutant_fails(mutant: Mutant, original: Path, tmp_path: Path) -> None:
     _assert_fails(_mutate(tmp_path, mutant, original), "-k", "portable")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", SCALAR_MUTANTS, ids=lambda m: m.name)
 def test_scalar_mutant_fails(mutant: Mutant, original: Path, tmp_path: Path) -> None:
     _assert_fails(_mutate(tmp_path, mutant, original), "-k", "scalar")
@@ -418,6 +417,7 @@ def _link_lanes(tree: Path, original: Path) -> Path:
     return _link(tree, [*others, *(_compile(tree, source, SSE2_ONLY) for source in own)])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not X86, reason="lane mutants: they are tried with sse2")
 def test_unchanged_lanes_pass(original: Path, tmp_path: Path) -> None:
     done = _run(_link_lanes(_copy(tmp_path), original), "-k", "sse2")
@@ -425,6 +425,7 @@ def test_unchanged_lanes_pass(original: Path, tmp_path: Path) -> None:
     assert ": sse2: " in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not X86, reason="lane mutants: they are tried with sse2")
 @pytest.mark.parametrize("mutant", LANE_MUTANTS, ids=lambda m: m.name)
 def test_lane_mutant_fails(mutant: Mutant, original: Path, tmp_path: Path) -> None:
@@ -438,6 +439,7 @@ def _has_fma() -> bool:
     return X86 and info.exists() and " fma " in info.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not _has_fma(), reason="contraction: this processor has no fused multiply-add to contract into")
 @pytest.mark.parametrize("file", [PORTABLE, "src/kernels/scalar.c", MODEL_OPS])
 def test_contraction_fails(file: str, original: Path, tmp_path: Path) -> None:

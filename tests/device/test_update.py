@@ -83,6 +83,7 @@ def test_nothing_outside_the_slot_is_touched() -> None:
     assert flash.data[SLOT_B + 0x20000 :] == before[SLOT_B + 0x20000 :]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", ["nothing", "a model"])
 def test_power_fails_at_any_byte(other: str) -> None:
     """Whatever the moment: the model that worked is used, or the new one, whole; and the next update succeeds."""

@@ -52,12 +52,14 @@ CODES = {
 }
 
 
+@pytest.mark.slow
 def test_every_status_has_a_code(program: Path) -> None:
     pairs = [line.split()[1:] for line in run(program, "codes").splitlines() if line.startswith("code ")]
     assert dict(pairs) == CODES
     assert len(pairs) == len(CODES)
 
 
+@pytest.mark.slow
 def test_switched_off(tmp_path: Path) -> None:
     assert "ok off" in run(component_program(tmp_path, "off", switched_off=True), "off")
 
@@ -114,6 +116,7 @@ def blobs(plain_blob: WeightBlob) -> dict[str, bytes]:
 MODELS = [(name, "float16") for name in ("reference", "small", "every", "activity")] + [("reference", "float32")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "cache"), MODELS)
 def test_drop_in_interface(tmp_path: Path, program: Path, plain_blob: WeightBlob, name: str, cache: str) -> None:
     if cache == "float32":
@@ -138,6 +141,7 @@ def test_drop_in_interface(tmp_path: Path, program: Path, plain_blob: WeightBlob
     assert words(said["csi"]) == model.csi_frame(iq).view(np.uint32).tolist()
 
 
+@pytest.mark.slow
 def test_self_test_runs(program: Path) -> None:
     out = run(program, "self-test")
     assert "every bit is the same" in out
@@ -150,6 +154,7 @@ def test_self_test_vectors_are_golden() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["constant", "fused"])
 def test_self_test_bites(tmp_path: Path, change: str) -> None:
     """A core that computes other bits fails it: one with a constant one ulp off, and one that fuses."""
@@ -192,6 +197,7 @@ def test_there_are_tests() -> None:
     assert TESTS == ["test_node_head", "test_node_logic", "test_node_slots"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TESTS)
 def test_node(name: str, tmp_path: Path) -> None:
     lines = read_lines(run(program_of(tmp_path, name)))

@@ -20,6 +20,8 @@ from aether_temporal import TemporalModel, WeightBlob
 from aether_temporal.bundled import model_path
 from aether_temporal.device.slots import pack_slot
 
+pytestmark = pytest.mark.slow  # compiles the component with sanitizers
+
 crc32 = crcmod.predefined.mkPredefinedCrcFun("crc-32")
 
 PLAIN = blob_bytes.plain()

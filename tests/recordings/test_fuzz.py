@@ -111,6 +111,7 @@ def test_any_file_gives_a_recording_or_a_typed_error(tmp_path: Path, data: bytes
             assert recording.timestamps is None or (np.diff(recording.timestamps) >= 0).all()
 
 
+@pytest.mark.slow
 @FUZZ
 @given(st.data())
 def test_any_capture_gives_a_recording_or_a_typed_error(tmp_path: Path, data: st.DataObject) -> None:
@@ -126,6 +127,7 @@ def test_any_capture_gives_a_recording_or_a_typed_error(tmp_path: Path, data: st
     assert 1 <= len(recording) <= 8 * len(_FRAMES)
 
 
+@pytest.mark.slow
 @FUZZ
 @given(st.data())
 def test_any_archive_gives_a_recording_or_a_typed_error(tmp_path: Path, data: st.DataObject) -> None:
