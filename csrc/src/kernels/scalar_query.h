@@ -1,129 +1,116 @@
 /* One query position over rows given by pointers: four query heads at a time, so that a row is loaded, and widened, once for all
-   of them. Their scores, later weights, stand together: [n][HEADS]. Included by scalar.c. */
+   of them. Their scores, later weights, stand together: [n][HEADS]. */
+#ifndef AETHER_SCALAR_QUERY_H
+#define AETHER_SCALAR_QUERY_H
 
 #include "../exp.h"
 #include "../fpenv.h"
 #include "scalar_half.h"
-#include "scalar_hints.h"
 #include "variants.h"
 
-#define HEADS 4u
+#define HEADS 4
 #define MOST_SCALED 65535u /* rows whose weights, none above 1, have a finite sum when each is times 2^112 */
 
-/* A sum begins with its first product: what +0 and it would give, but for the sign of a zero, which no weight notices. */
-#define FIRST(a, product) a = product
-#define NEXT(a, product) a = a + product
-
-/* One dim of one row (x) and four heads (q). */
-#define SCORES_1(sum, d, widened)                       \
-    do {                                                \
-        const float k = widened(x[d]);                  \
-        sum(a0, q[HEADS * (d)] * k);                    \
-        sum(a1, q[HEADS * (d) + 1] * k);                \
-        sum(a2, q[HEADS * (d) + 2] * k);                \
-        sum(a3, q[HEADS * (d) + 3] * k);                \
-    } while (0)
-
-/* The same of two rows (x, y). */
-#define SCORES_2(sum, d, widened)             \
-    do {                                      \
-        const float k = widened(x[d]);        \
-        const float l = widened(y[d]);        \
-        float each = q[HEADS * (d)];          \
-        sum(a0, each * k);                    \
-        sum(b0, each * l);                    \
-        each = q[HEADS * (d) + 1];            \
-        sum(a1, each * k);                    \
-        sum(b1, each * l);                    \
-        each = q[HEADS * (d) + 2];            \
-        sum(a2, each * k);                    \
-        sum(b2, each * l);                    \
-        each = q[HEADS * (d) + 3];            \
-        sum(a3, each * k);                    \
-        sum(b3, each * l);                    \
-    } while (0)
-
-#define SCORES_8(sum, widened)      \
-    do {                            \
-        SCORES_2(sum, 0, widened);  \
-        SCORES_2(NEXT, 1, widened); \
-        SCORES_2(NEXT, 2, widened); \
-        SCORES_2(NEXT, 3, widened); \
-        SCORES_2(NEXT, 4, widened); \
-        SCORES_2(NEXT, 5, widened); \
-        SCORES_2(NEXT, 6, widened); \
-        SCORES_2(NEXT, 7, widened); \
-    } while (0)
-
-/* Scores of n rows with the heads whose query stands in query [dim][HEADS], two rows at a time. Sums begin with a product where
-   rows are binary32 and have eight dims: for binary16 that would be more code than it saves. */
-#define SCORES(name, type, widened)                                                                                \
-    static void name(const float *query, size_t dim, const void *const *rows, size_t n, float scale, float *s) {   \
-        const float *const end = query + HEADS * dim;                                                              \
-        const float *const end_8 = query + HEADS * (dim & ~(size_t)7);                                             \
-        const void *const *const end_rows = rows + (n & ~(size_t)1);                                               \
-        for (; rows != end_rows; rows += 2, s += 2 * HEADS) {                                                      \
-            const type *x = rows[0], *y = rows[1];                                                                 \
-            const float *q = query;                                                                                \
-            float a0, a1, a2, a3, b0, b1, b2, b3;                                                                  \
-            if (sizeof(type) == sizeof(float) && q != end_8) {                                                     \
-                SCORES_8(FIRST, widened);                                                                          \
-                q += 8 * HEADS, x += 8, y += 8;                                                                    \
-            } else {                                                                                               \
-                a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = 0.0f;                                                      \
-            }                                                                                                      \
-            for (; q != end_8; q += 8 * HEADS, x += 8, y += 8) {                                                   \
-                SCORES_8(NEXT, widened);                                                                           \
-            }                                                                                                      \
-            for (; q != end; q += HEADS, x++, y++) {                                                               \
-                SCORES_2(NEXT, 0, widened);                                                                        \
-            }                                                                                                      \
-            s[0] = a0 * scale, s[1] = a1 * scale, s[2] = a2 * scale, s[3] = a3 * scale;                            \
-            s[4] = b0 * scale, s[5] = b1 * scale, s[6] = b2 * scale, s[7] = b3 * scale;                            \
-        }                                                                                                          \
-        if ((n & 1) != 0) {                                                                                        \
-            const type *x = *rows;                                                                                 \
-            const float *q = query;                                                                                \
-            float a0 = 0.0f, a1 = 0.0f, a2 = 0.0f, a3 = 0.0f;                                                      \
-            for (; q != end_8; q += 2 * HEADS, x += 2) {                                                           \
-                SCORES_1(NEXT, 0, widened);                                                                        \
-                SCORES_1(NEXT, 1, widened);                                                                        \
-            }                                                                                                      \
-            for (; q != end; q += HEADS, x++) {                                                                    \
-                SCORES_1(NEXT, 0, widened);                                                                        \
-            }                                                                                                      \
-            s[0] = a0 * scale, s[1] = a1 * scale, s[2] = a2 * scale, s[3] = a3 * scale;                            \
-        }                                                                                                          \
+/* Adds the products of `dims` dims of `rows` rows with the queries q [dims][HEADS] to sum [rows][HEADS]. `first`: the sums begin
+   with their first product, which is what +0 and it would give, but for the sign of a zero, which no weight notices. Constants where
+   called: dims, rows (1 or 2), half, first. */
+INLINE void add_scores(float *sum, const float *q, const void *x, const void *y, size_t dims, size_t rows, int half,
+                       int first) {
+    size_t d, h;
+    UNROLL
+    for (d = 0; d < dims; d++) {
+        const float k = element(x, d, half);
+        const float l = rows == 2 ? element(y, d, half) : 0.0f;
+        UNROLL
+        for (h = 0; h < HEADS; h++) {
+            const float each = q[HEADS * d + h];
+            const int begins = first && d == 0;
+            sum[h] = begins ? each * k : sum[h] + each * k;
+            if (rows == 2) {
+                sum[HEADS + h] = begins ? each * l : sum[HEADS + h] + each * l;
+            }
+        }
     }
+}
 
-SCORES(scores_half, int16_t, HALF)
-SCORES(scores_single, float, SINGLE)
-
-#define LARGER_SCORE(most, x)    \
-    do {                         \
-        if (RARELY((x) > most)) { \
-            most = (x);          \
-        }                        \
-    } while (0)
+/* Scores of n rows with the heads whose query stands in query [dim][HEADS], two rows at a time. Sums begin with a product where rows
+   are binary32 and have eight dims: for binary16 that would be more code than it saves. Constant where called: half. */
+INLINE void scores(const float *query, size_t dim, const void *const *rows, size_t n, float scale, float *s, int half) {
+    const float *const end = query + HEADS * dim;
+    const float *const end_8 = query + HEADS * (dim & ~(size_t)7);
+    const void *const *const end_rows = rows + (n & ~(size_t)1);
+    size_t i;
+    for (; rows != end_rows; rows += 2, s += 2 * HEADS) {
+        const void *x = rows[0], *y = rows[1];
+        const float *q = query;
+        float sum[2 * HEADS];
+        if (!half && q != end_8) {
+            add_scores(sum, q, x, y, 8, 2, half, 1);
+            q += 8 * HEADS, x = later(x, 8, half), y = later(y, 8, half);
+        } else {
+            UNROLL
+            for (i = 0; i < 2 * HEADS; i++) {
+                sum[i] = 0.0f;
+            }
+        }
+        for (; q != end_8; q += 8 * HEADS, x = later(x, 8, half), y = later(y, 8, half)) {
+            add_scores(sum, q, x, y, 8, 2, half, 0);
+        }
+        for (; q != end; q += HEADS, x = later(x, 1, half), y = later(y, 1, half)) {
+            add_scores(sum, q, x, y, 1, 2, half, 0);
+        }
+        UNROLL
+        for (i = 0; i < 2 * HEADS; i++) {
+            s[i] = sum[i] * scale;
+        }
+    }
+    if ((n & 1) != 0) {
+        const void *x = *rows;
+        const float *q = query;
+        float sum[HEADS] = {0.0f, 0.0f, 0.0f, 0.0f};
+        for (; q != end_8; q += 2 * HEADS, x = later(x, 2, half)) {
+            add_scores(sum, q, x, NULL, 2, 1, half, 0);
+        }
+        for (; q != end; q += HEADS, x = later(x, 1, half)) {
+            add_scores(sum, q, x, NULL, 1, 1, half, 0);
+        }
+        UNROLL
+        for (i = 0; i < HEADS; i++) {
+            s[i] = sum[i] * scale;
+        }
+    }
+}
 
 /* The largest score of each of four heads. */
 static AETHER_NOINLINE void greatest_4(const float *s, size_t n, float most[HEADS]) {
     const float *const end = s + HEADS * n;
-    float a = s[0], b = s[1], c = s[2], d = s[3];
-    for (s += HEADS; s != end; s += HEADS) {
-        LARGER_SCORE(a, s[0]);
-        LARGER_SCORE(b, s[1]);
-        LARGER_SCORE(c, s[2]);
-        LARGER_SCORE(d, s[3]);
+    float a[HEADS];
+    size_t h;
+    UNROLL
+    for (h = 0; h < HEADS; h++) {
+        a[h] = s[h];
     }
-    most[0] = a, most[1] = b, most[2] = c, most[3] = d;
+    for (s += HEADS; s != end; s += HEADS) {
+        UNROLL
+        for (h = 0; h < HEADS; h++) {
+            if (EXPECT(s[h] > a[h], 0)) {
+                a[h] = s[h];
+            }
+        }
+    }
+    UNROLL
+    for (h = 0; h < HEADS; h++) {
+        most[h] = a[h];
+    }
 }
 
 static float greatest(const float *s, size_t n) {
     float most = *s;
     for (; n > 1; n--) {
         s++;
-        LARGER_SCORE(most, *s);
+        if (EXPECT(*s > most, 0)) {
+            most = *s;
+        }
     }
     return most;
 }
@@ -133,7 +120,7 @@ static AETHER_NOINLINE float weights(float *s, size_t step, size_t n, float most
     for (; n > 0; n--, s += step) {
         const float x = *s - most;
         aether_word w = {0.0f}; /* which no sum notices */
-        if (!RARELY(x < AETHER_EXP_CUT)) {
+        if (!EXPECT(x < AETHER_EXP_CUT, 0)) {
             w.value = aether_exp_scaled(x, magic);
             sum = sum + w.value;
         }
@@ -155,34 +142,26 @@ static float softmax(float *s, size_t step, size_t n, size_t n_half, float most)
     return 1.0f / sum;
 }
 
-/* Two dims of one row, with the weights of four heads. */
-#define VALUES_ROW(i, type, widened)                          \
-    do {                                                      \
-        const type *const p = (const type *)rows[i] + d;      \
-        const float x = widened(p[0]), y = widened(p[1]);     \
-        float w = weight[HEADS * (i)];                        \
-        a0 = a0 + w * x;                                      \
-        b0 = b0 + w * y;                                      \
-        w = weight[HEADS * (i) + 1];                          \
-        a1 = a1 + w * x;                                      \
-        b1 = b1 + w * y;                                      \
-        w = weight[HEADS * (i) + 2];                          \
-        a2 = a2 + w * x;                                      \
-        b2 = b2 + w * y;                                      \
-        w = weight[HEADS * (i) + 3];                          \
-        a3 = a3 + w * x;                                      \
-        b3 = b3 + w * y;                                      \
-    } while (0)
-
-#define VALUES_ROW_8(type, widened) \
-    VALUES_ROW(0, type, widened);   \
-    VALUES_ROW(1, type, widened);   \
-    VALUES_ROW(2, type, widened);   \
-    VALUES_ROW(3, type, widened);   \
-    VALUES_ROW(4, type, widened);   \
-    VALUES_ROW(5, type, widened);   \
-    VALUES_ROW(6, type, widened);   \
-    VALUES_ROW(7, type, widened)
+/* Adds one row's share of dims d .. d+dims-1 to sum [heads][dims]; weight [heads]. `first` as above. Constants where called: dims,
+   heads, half, first. */
+INLINE void add_values(float *sum, const void *row, size_t d, const float *weight, size_t dims, size_t heads, int half,
+                       int first) {
+    const void *const p = later(row, d, half);
+    float w[HEADS];
+    size_t h, e;
+    UNROLL
+    for (h = 0; h < heads; h++) {
+        w[h] = weight[h];
+    }
+    UNROLL
+    for (e = 0; e < dims; e++) {
+        const float x = element(p, e, half);
+        UNROLL
+        for (h = 0; h < heads; h++) {
+            sum[h * dims + e] = first ? w[h] * x : sum[h * dims + e] + w[h] * x;
+        }
+    }
+}
 
 /* Dims d and d+1 of four heads: out [HEADS][dim]. */
 static void values_2(const aether_query *job, size_t n_half, size_t d, const float scale[HEADS], float *out) {
@@ -191,74 +170,61 @@ static void values_2(const aether_query *job, size_t n_half, size_t d, const flo
     const void *const *const end_half = rows + n_half;
     const void *const *const end = rows + job->n;
     const float *weight = job->scores;
-    float a0 = 0.0f, a1 = 0.0f, a2 = 0.0f, a3 = 0.0f, b0 = 0.0f, b1 = 0.0f, b2 = 0.0f, b3 = 0.0f;
+    float sum[2 * HEADS];
+    size_t i;
+    UNROLL
+    for (i = 0; i < 2 * HEADS; i++) {
+        sum[i] = 0.0f;
+    }
     for (; rows != end_8; rows += 8, weight += 8 * HEADS) {
-        VALUES_ROW_8(int16_t, HALF);
+        UNROLL
+        for (i = 0; i < 8; i++) {
+            add_values(sum, rows[i], d, weight + HEADS * i, 2, HEADS, 1, 0);
+        }
     }
     for (; rows != end_half; rows++, weight += HEADS) {
-        VALUES_ROW(0, int16_t, HALF);
+        add_values(sum, *rows, d, weight, 2, HEADS, 1, 0);
     }
     for (; end - rows >= 2; rows += 2, weight += 2 * HEADS) { /* block means, or what values_6 leaves */
-        VALUES_ROW(0, float, SINGLE);
-        VALUES_ROW(1, float, SINGLE);
+        add_values(sum, rows[0], d, weight, 2, HEADS, 0, 0);
+        add_values(sum, rows[1], d, weight + HEADS, 2, HEADS, 0, 0);
     }
     if (rows != end) {
-        VALUES_ROW(0, float, SINGLE);
+        add_values(sum, *rows, d, weight, 2, HEADS, 0, 0);
     }
     out += d;
-    out[0] = a0 * scale[0], out[1] = b0 * scale[0];
-    out += job->dim;
-    out[0] = a1 * scale[1], out[1] = b1 * scale[1];
-    out += job->dim;
-    out[0] = a2 * scale[2], out[1] = b2 * scale[2];
-    out += job->dim;
-    out[0] = a3 * scale[3], out[1] = b3 * scale[3];
+    UNROLL
+    for (i = 0; i < HEADS; i++, out += job->dim) {
+        out[0] = sum[2 * i] * scale[i];
+        out[1] = sum[2 * i + 1] * scale[i];
+    }
 }
-
-/* One row's share of dims d .. d+5 of two heads: each value is needed no longer than it takes both to use it. */
-#define VALUES_6(sum, i)                                                      \
-    do {                                                                      \
-        const float *const p = (const float *)rows[i] + d;                    \
-        const float w = weight[HEADS * (i)], v = weight[HEADS * (i) + 1];     \
-        float x = p[0];                                                       \
-        sum(a0, w * x), sum(b0, v * x), x = p[1];                             \
-        sum(a1, w * x), sum(b1, v * x), x = p[2];                             \
-        sum(a2, w * x), sum(b2, v * x), x = p[3];                             \
-        sum(a3, w * x), sum(b3, v * x), x = p[4];                             \
-        sum(a4, w * x), sum(b4, v * x), x = p[5];                             \
-        sum(a5, w * x), sum(b5, v * x);                                       \
-    } while (0)
-
-/* A sum that began with a product, as if it had begun with +0: where all products are -0 it is not. */
-#define FROM_ZERO(a) ((a) + 0.0f)
 
 /* Dims d .. d+5 of heads h and h+1 of the four, all rows binary32. */
 static void values_6(const aether_query *job, size_t h, size_t d, const float scale[HEADS], float *out) {
     const void *const *rows = job->values;
     const void *const *const end = rows + job->n, *const *const end_8 = rows + 1 + ((job->n - 1) & ~(size_t)7);
     const float *weight = job->scores + h;
-    float a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5;
-    VALUES_6(FIRST, 0);
+    float sum[2 * 6];
+    size_t i, e;
+    add_values(sum, *rows, d, weight, 6, 2, 0, 1);
     for (rows++, weight += HEADS; rows != end_8; rows += 8, weight += 8 * HEADS) {
-        VALUES_6(NEXT, 0);
-        VALUES_6(NEXT, 1);
-        VALUES_6(NEXT, 2);
-        VALUES_6(NEXT, 3);
-        VALUES_6(NEXT, 4);
-        VALUES_6(NEXT, 5);
-        VALUES_6(NEXT, 6);
-        VALUES_6(NEXT, 7);
+        UNROLL
+        for (i = 0; i < 8; i++) {
+            add_values(sum, rows[i], d, weight + HEADS * i, 6, 2, 0, 0);
+        }
     }
     for (; rows != end; rows++, weight += HEADS) {
-        VALUES_6(NEXT, 0);
+        add_values(sum, *rows, d, weight, 6, 2, 0, 0);
     }
     out += h * job->dim + d;
-    out[0] = FROM_ZERO(a0) * scale[h], out[1] = FROM_ZERO(a1) * scale[h], out[2] = FROM_ZERO(a2) * scale[h];
-    out[3] = FROM_ZERO(a3) * scale[h], out[4] = FROM_ZERO(a4) * scale[h], out[5] = FROM_ZERO(a5) * scale[h];
-    out += job->dim;
-    h++;
-    out[0] = FROM_ZERO(b0) * scale[h], out[1] = FROM_ZERO(b1) * scale[h], out[2] = FROM_ZERO(b2) * scale[h];
-    out[3] = FROM_ZERO(b3) * scale[h], out[4] = FROM_ZERO(b4) * scale[h], out[5] = FROM_ZERO(b5) * scale[h];
+    UNROLL
+    for (i = 0; i < 2; i++, out += job->dim) {
+        UNROLL
+        for (e = 0; e < 6; e++) {
+            out[e] = (sum[6 * i + e] + 0.0f) * scale[h + i]; /* + 0: as if the sum had begun with +0, where all products are -0 */
+        }
+    }
 }
 
 /* One dim of one head whose weights stand `step` apart. */
@@ -266,37 +232,34 @@ static float value_1(const aether_query *job, size_t n_half, const float *weight
     float a = 0.0f;
     size_t j;
     for (j = 0; j < n_half; j++, weight += step) {
-        a = a + *weight * HALF(((const int16_t *)job->values[j])[d]);
+        a = a + *weight * element(job->values[j], d, 1);
     }
     for (; j < job->n; j++, weight += step) {
-        a = a + *weight * ((const float *)job->values[j])[d];
+        a = a + *weight * element(job->values[j], d, 0);
     }
     return a;
 }
 
-/* q [HEADS][dim] as query [dim][HEADS], each value as it is multiplied; they do not overlap. */
-#define INTERLEAVE_ROW(i, input)                                                          \
-    to[HEADS * (i)] = input(a[i]), to[HEADS * (i) + 1] = input(b[i]);                     \
-    to[HEADS * (i) + 2] = input(c[i]), to[HEADS * (i) + 3] = input(d[i])
-
-#define INTERLEAVE(name, input)                                                                     \
-    static void name(const float *q, size_t dim, float *to) {                     \
-        const float *a = q, *b = q + dim, *c = b + dim, *d = c + dim;                               \
-        const float *const end = b, *const end_4 = q + (dim & ~(size_t)3);                          \
-        for (; a != end_4; a += 4, b += 4, c += 4, d += 4, to += 4 * HEADS) {                       \
-            INTERLEAVE_ROW(0, input);                                                               \
-            INTERLEAVE_ROW(1, input);                                                               \
-            INTERLEAVE_ROW(2, input);                                                               \
-            INTERLEAVE_ROW(3, input);                                                               \
-        }                                                                                           \
-        for (; a != end; a++, b++, c++, d++, to += HEADS) {                                         \
-            INTERLEAVE_ROW(0, input);                                                               \
-        }                                                                                           \
+/* q [HEADS][dim] as query [dim][HEADS], each value as it is multiplied; they do not overlap. Constant where called: half. */
+INLINE void interleave(const float *q, size_t dim, float *to, int half) {
+    const float *const end = q + dim, *const end_4 = q + (dim & ~(size_t)3);
+    size_t i, h;
+    for (; q != end_4; q += 4) {
+        UNROLL
+        for (i = 0; i < 4; i++, to += HEADS) {
+            UNROLL
+            for (h = 0; h < HEADS; h++) {
+                to[h] = factor(q[h * dim + i], half);
+            }
+        }
     }
-
-#define SCALED(x) ((x) * HALF_SCALE)
-INTERLEAVE(interleave_half, SCALED)
-INTERLEAVE(interleave_single, SINGLE)
+    for (; q != end; q++, to += HEADS) {
+        UNROLL
+        for (h = 0; h < HEADS; h++) {
+            to[h] = factor(q[h * dim], half);
+        }
+    }
+}
 
 /* Heads h .. h+3. Until their scores are made, their output holds their query. */
 static void attend_4(const aether_query *job, size_t h, size_t n_half) {
@@ -305,13 +268,12 @@ static void attend_4(const aether_query *job, size_t h, size_t n_half) {
     float most[HEADS], scale[HEADS];
     size_t i, d;
     if (n_half > 0) {
-        interleave_half(q, job->dim, out);
-        scores_half(out, job->dim, job->keys, n_half, job->scale, job->scores);
+        interleave(q, job->dim, out, 1);
+        scores(out, job->dim, job->keys, n_half, job->scale, job->scores, 1);
     }
     if (n_half < job->n) {
-        interleave_single(q, job->dim, out);
-        scores_single(out, job->dim, job->keys + n_half, job->n - n_half, job->scale,
-                      job->scores + n_half * HEADS);
+        interleave(q, job->dim, out, 0);
+        scores(out, job->dim, job->keys + n_half, job->n - n_half, job->scale, job->scores + n_half * HEADS, 0);
     }
     greatest_4(job->scores, job->n, most);
     for (i = 0; i < HEADS; i++) {
@@ -329,20 +291,12 @@ static void attend_4(const aether_query *job, size_t h, size_t n_half) {
     }
 }
 
-static float dot_half(const float *q, const int16_t *k, size_t n) {
+/* Constant where called: half. */
+INLINE float dot(const float *q, const void *k, size_t n, int half) {
     float a = 0.0f;
     size_t d;
     for (d = 0; d < n; d++) {
-        a = a + q[d] * HALF_SCALE * HALF(k[d]);
-    }
-    return a;
-}
-
-static float dot_single(const float *q, const float *k, size_t n) {
-    float a = 0.0f;
-    size_t d;
-    for (d = 0; d < n; d++) {
-        a = a + q[d] * k[d];
+        a = a + factor(q[d], half) * element(k, d, half);
     }
     return a;
 }
@@ -353,10 +307,10 @@ static void attend_1(const aether_query *job, size_t h, size_t n_half) {
     float scale;
     size_t j, d;
     for (j = 0; j < n_half; j++) {
-        job->scores[j] = dot_half(q, job->keys[j], job->dim) * job->scale;
+        job->scores[j] = dot(q, job->keys[j], job->dim, 1) * job->scale;
     }
     for (; j < job->n; j++) {
-        job->scores[j] = dot_single(q, job->keys[j], job->dim) * job->scale;
+        job->scores[j] = dot(q, job->keys[j], job->dim, 0) * job->scale;
     }
     scale = softmax(job->scores, 1, job->n, n_half, greatest(job->scores, job->n));
     for (d = 0; d < job->dim; d++) {
@@ -378,3 +332,5 @@ static void attend_query(const aether_query *job) {
         attend_1(job, h, n_half);
     }
 }
+
+#endif
