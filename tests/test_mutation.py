@@ -258,15 +258,22 @@ SCALAR_QUERY, SCALAR_LINEAR = "src/kernels/scalar_query.h", "src/kernels/scalar_
 SCALAR_MUTANTS = [
     Mutant("scalar-odd-row", SCALAR_QUERY, "if ((n & 1) != 0) {", "if ((n & 3) == 3) {"),
     Mutant("scalar-halves-not-scaled-back", SCALAR_QUERY, "0.0f) * 0x1p-112f", "0.0f)"),
-    Mutant("scalar-six-dims-begin-with-a-zero", SCALAR_QUERY, "((a) + 0.0f)", "(a)"),
-    Mutant("scalar-rounded-is-not-rounded", "src/kernels/scalar.c", "nearest & mask", "bits"),
-    Mutant("scalar-eight-columns", SCALAR_LINEAR, "left -= 8, column += 8", "left -= 8, column += 7"),
-    Mutant("scalar-six-dims", SCALAR_QUERY, "sum(a5, w * x)", "sum(a5, v * x)"),
+    Mutant("scalar-six-dims-begin-with-a-zero", SCALAR_QUERY, "(sum[6 * i + e] + 0.0f)", "sum[6 * i + e]"),
+    Mutant("scalar-rounded-is-not-rounded", "src/kernels/scalar.c", "nearest & by->mask", "bits"),
+    Mutant("scalar-eight-columns", SCALAR_LINEAR, "later(column, 8, half)", "later(column, 7, half)"),
+    Mutant(
+        "scalar-six-dims",
+        SCALAR_QUERY,
+        "const float x = element(p, e, half);",
+        "const float x = element(p, e - e / 5, half);",
+    ),
     Mutant("scalar-sum-overflows", "src/kernels/scalar.c", " || aether_all_finite(x, n)", ""),
     Mutant("scalar-limit", "src/kernels/scalar_half.h", "0x47800000u", "0x7F800000u"),
     Mutant("scalar-sign-of-halves", "src/kernels/scalar_half.h", "0x8FFFE000u", "0x0FFFE000u"),
     Mutant("scalar-last-dims", SCALAR_QUERY, "end = query + HEADS * dim;", "end = query + HEADS * (dim & ~(size_t)7);"),
-    Mutant("scalar-last-inputs", SCALAR_LINEAR, "ONE(0, add); ", "each = 0.0f, w += stride; "),
+    Mutant(
+        "scalar-last-inputs", SCALAR_LINEAR, "const float each = factor(*x, half);", "const float each = 0.0f * *x;"
+    ),
     Mutant("scalar-bias-of-first-columns", SCALAR_LINEAR, "b += 12 * step", "b += 0 * step"),
     Mutant("scalar-normal-limit", "src/kernels/scalar.c", "code - 0x01000000u >=", "code - 0x00800000u >="),
 ]

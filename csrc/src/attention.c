@@ -26,7 +26,7 @@ static aether_status lay_out(const aether_head *head, size_t tokens, aether_dtyp
     at->mean_v = aether_take(&bytes, aether_mul(at->n_blocks, row), sizeof(float));
     at->rows_k = aether_take(&bytes, copied, sizeof(float));
     at->rows_v = aether_take(&bytes, copied, sizeof(float));
-    at->variant = aether_take(&bytes, variant != 0 ? variant : SIZE_MAX, 1);
+    at->variant = aether_take(&bytes, variant, 1);
     return aether_taken(&bytes, &at->total);
 }
 
@@ -163,7 +163,7 @@ aether_status aether_attention_rows_size(const aether_head *head, size_t tokens,
         return AETHER_E_ARGUMENT;
     }
     need = aether_sequence_kernels_of(head->kernels)->rows_bytes(head, tokens);
-    if (need == 0) {
+    if (need == SIZE_MAX) {
         return AETHER_E_TOO_LARGE;
     }
     *bytes = need;
@@ -224,7 +224,7 @@ aether_status aether_attention_workspace(const aether_head *head, size_t tokens,
         status = aether_attention_rows_size(head, tokens, &rows);
     }
     if (status == AETHER_OK) {
-        if (rows > SIZE_MAX - plan) {
+        if (aether_add(plan, rows) == SIZE_MAX) {
             return AETHER_E_TOO_LARGE;
         }
         *bytes = plan + rows;

@@ -46,7 +46,7 @@ aether_status aether_cache_lay_out_scratch(const aether_head *own, size_t pointe
     at->blocks = aether_take(&bytes, aether_pattern_max_blocks(config), sizeof(uint64_t));
     at->keys = aether_take(&bytes, most, pointer_bytes);
     at->values = aether_take(&bytes, most, pointer_bytes);
-    at->floats = aether_take(&bytes, floats != 0 ? floats : SIZE_MAX, sizeof(float));
+    at->floats = aether_take(&bytes, floats, sizeof(float));
     at->out = aether_take(&bytes, aether_mul(config->q_heads, config->head_dim), sizeof(float));
     at->total = 0;
     return aether_taken(&bytes, &at->total);

@@ -2,31 +2,21 @@
 
 #include "fpenv.h"
 
-/* Tokens the run around a query can hold. */
+static uint64_t least(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+/* The most tokens in the run around a query. */
 static uint64_t run_max(const aether_config *config, uint64_t tokens) {
-    const uint64_t back = config->history != 0 && config->history < tokens ? config->history : tokens;
-    uint64_t run = back;
-    if (config->backend == AETHER_SPARSE && config->window < back) {
-        run = config->window + 1 < back ? config->window + 1 : back;
-    }
-    if (!config->causal) {
-        uint64_t ahead = tokens;
-        if (config->backend == AETHER_SPARSE && config->window < ahead) {
-            ahead = config->window;
-        }
-        run = ahead > tokens - (run < tokens ? run : tokens) ? tokens : run + ahead;
-    }
-    return run;
+    const uint64_t window = config->backend == AETHER_SPARSE ? config->window : AETHER_UNLIMITED;
+    const uint64_t back = config->history != 0 ? least(config->history, tokens) : tokens;
+    const uint64_t run = window < back ? window + 1 : back;
+    return config->causal ? run : run + least(window, tokens - run);
 }
 
 AETHER_NOINLINE size_t aether_candidates_max(const aether_config *config, uint64_t tokens) {
-    const size_t run = aether_count(run_max(config, tokens));
-    const size_t singles = aether_pattern_max_singles(config);
-    const size_t blocks = aether_pattern_max_blocks(config);
-    if (run == SIZE_MAX || singles > SIZE_MAX - run || blocks > SIZE_MAX - run - singles) {
-        return SIZE_MAX;
-    }
-    return run + singles + blocks;
+    const size_t singles = aether_pattern_max_singles(config), blocks = aether_pattern_max_blocks(config);
+    return aether_add(aether_count(run_max(config, tokens)), aether_add(singles, blocks));
 }
 
 void aether_candidates_take(aether_bytes *bytes, const aether_config *config, uint64_t tokens, size_t pointer_bytes) {

@@ -21,8 +21,7 @@ static aether_status lay_out(const aether_model *m, size_t tokens, uint64_t cont
     at->zeros = m->taps > m->stem_taps ? m->taps : m->stem_taps;
     at->input = aether_take(&bytes, aether_mul(tokens, m->header.input_dim), sizeof(float));
     at->x = aether_take(&bytes, aether_mul(tokens, m->width), sizeof(float));
-    at->past = aether_take(&bytes, aether_mul(tokens < SIZE_MAX - at->zeros ? tokens + at->zeros : SIZE_MAX, m->width),
-                           sizeof(float));
+    at->past = aether_take(&bytes, aether_mul(aether_add(tokens, at->zeros), m->width), sizeof(float));
     at->h = aether_take(&bytes, aether_mul(tokens, m->width), sizeof(float));
     at->q = aether_take(&bytes, aether_mul(tokens, aether_q_width(m)), sizeof(float));
     at->a = aether_take(&bytes, aether_mul(tokens, aether_q_width(m)), sizeof(float));

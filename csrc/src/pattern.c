@@ -2,6 +2,7 @@
 #include "bits.h"
 #include "fpenv.h"
 #include "pattern.h"
+#include "sizes.h"
 
 /* Farthest distance back a token that is not global may have from query i. */
 static uint64_t reach(const aether_config *config, uint64_t i) {
@@ -130,7 +131,7 @@ static uint64_t farthest(const aether_config *config) {
 size_t aether_pattern_max_singles(const aether_config *config) {
     const size_t below = config->use_log_stride ? powers(farthest(config)) : 0;
     const size_t above = config->use_log_stride && !config->causal ? 64 : 0;
-    return config->n_globals > SIZE_MAX - below - above ? SIZE_MAX : config->n_globals + below + above;
+    return aether_add(config->n_globals, below + above);
 }
 
 size_t aether_pattern_max_blocks(const aether_config *config) {

@@ -1,4 +1,4 @@
-/* Sizes that cannot wrap: a sum that left size_t stays "too large" until it is asked for. */
+/* The one idiom for sizes that may not fit: SIZE_MAX stands for "too large", which no memory has, and stays so in sums and products. */
 #ifndef AETHER_SIZES_H
 #define AETHER_SIZES_H
 
@@ -9,8 +9,9 @@ typedef struct aether_bytes {
     int too_large;
 } aether_bytes;
 
-/* a*b, or SIZE_MAX when that does not fit (a size nobody can have, so sums with it fail too). */
+/* a*b and a+b, SIZE_MAX when they do not fit. */
 size_t aether_mul(size_t a, size_t b);
+size_t aether_add(size_t a, size_t b);
 
 /* Adds count elements of `size` bytes, rounded up to 8, and returns where they begin. */
 size_t aether_take(aether_bytes *bytes, size_t count, size_t size);

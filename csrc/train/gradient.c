@@ -37,13 +37,10 @@ static const aether_gradient_kernel *kernel_of(const aether_head *head) {
     return all[0];
 }
 
-static size_t plus(size_t a, size_t b) {
-    return a > SIZE_MAX - b ? SIZE_MAX : a + b;
-}
-
 /* n rounded up to a multiple of `unit`, or SIZE_MAX. */
 static size_t whole(size_t n, size_t unit) {
-    return n > SIZE_MAX - (unit - 1) ? SIZE_MAX : (n + unit - 1) / unit * unit;
+    const size_t most = aether_add(n, unit - 1);
+    return most != SIZE_MAX ? most / unit * unit : SIZE_MAX;
 }
 
 static size_t take(aether_bytes *bytes, size_t count, size_t size) {
@@ -61,7 +58,7 @@ static aether_status lay_out(const aether_head *head, size_t tokens, size_t lane
         at->blocks = aether_count(config->causal ? tokens / config->block_size : (tokens - 1) / config->block_size + 1);
     }
     at->dim = whole(config->head_dim, lanes);
-    at->rows = plus(tokens, at->blocks);
+    at->rows = aether_add(tokens, at->blocks);
     at->most = whole(aether_candidates_max(config, tokens), lanes);
     take(&panel, aether_mul(at->rows, at->dim), sizeof(float));
     at->values = take(&panel, aether_mul(at->rows, at->dim), sizeof(float)) / sizeof(float);

@@ -46,7 +46,7 @@ typedef struct aether_kernels {
 } aether_kernels;
 
 /* Floats of scratch for attend_query, the same for every variant: (n + 15) scores a query head, because variants write whole
-   vectors, and two widened rows. 0: the size cannot be expressed. */
+   vectors, and two widened rows. SIZE_MAX: more than can be expressed. */
 size_t aether_query_floats(size_t n, size_t group, size_t dim);
 
 /* The definition. Never NULL. */

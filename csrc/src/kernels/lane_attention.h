@@ -16,29 +16,19 @@ static void *lane_align(void *p) {
     return (void *)(((uintptr_t)p + (LANE_ALIGN - 1)) & ~(uintptr_t)(LANE_ALIGN - 1));
 }
 
-/* a * b, or 0 when that overflows or a factor is 0. */
-static size_t lane_times(size_t a, size_t b) {
-    return b != 0 && a > SIZE_MAX / b ? 0 : a * b;
-}
-
-/* a + b where 0 stands for "cannot be expressed" in a, b and the result. */
-static size_t lane_plus(size_t a, size_t b) {
-    return a == 0 || b == 0 || a > SIZE_MAX - b ? 0 : a + b;
-}
-
 static size_t lane_chunks(size_t tokens) {
     return (tokens + LANES - 1) / LANE_CHUNK + 1;
 }
 
 static size_t lane_plan_bytes(const aether_head *head, size_t tokens) {
     if (tokens > LANE_MAX_TOKENS) {
-        return 0;
+        return SIZE_MAX;
     }
-    size_t bytes = lane_times(lane_chunks(tokens), LANE_STRIDE * sizeof(float));
-    bytes = lane_times(bytes, head->config.head_dim);
-    bytes = lane_times(bytes, head->config.kv_heads);
-    bytes = lane_times(bytes, 2);
-    return lane_plus(bytes, sizeof(lane_plan) + 2 * LANE_ALIGN);
+    size_t bytes = aether_mul(lane_chunks(tokens), LANE_STRIDE * sizeof(float));
+    bytes = aether_mul(bytes, head->config.head_dim);
+    bytes = aether_mul(bytes, head->config.kv_heads);
+    bytes = aether_mul(bytes, 2);
+    return aether_add(bytes, sizeof(lane_plan) + 2 * LANE_ALIGN);
 }
 
 /* One plane: rows [tokens][row] of binary32, `dim` of them, to chunks [dim][LANE_STRIDE]; +0 where there is no token. */
@@ -101,15 +91,15 @@ typedef struct tile {
 
 static size_t lane_rows_bytes(const aether_head *head, size_t tokens) {
     if (tokens > LANE_MAX_TOKENS) {
-        return 0;
+        return SIZE_MAX;
     }
     const size_t slots = slots_max(&head->config, tokens);
     if (slots > UINT32_MAX) {
-        return 0;
+        return SIZE_MAX;
     }
-    const size_t a = lane_times(slots, TILE_ROW * sizeof(float) + sizeof(lane_slot) + 2 * sizeof(uint32_t));
-    const size_t b = lane_times(head->config.head_dim, 2 * TILE_ROW * sizeof(float));
-    return lane_plus(lane_plus(a, b), sizeof(tile) + 7 * LANE_ALIGN);
+    const size_t a = aether_mul(slots, TILE_ROW * sizeof(float) + sizeof(lane_slot) + 2 * sizeof(uint32_t));
+    const size_t b = aether_mul(head->config.head_dim, 2 * TILE_ROW * sizeof(float));
+    return aether_add(aether_add(a, b), sizeof(tile) + 7 * LANE_ALIGN);
 }
 
 static tile *tile_in(void *scratch, const aether_plan *plan) {

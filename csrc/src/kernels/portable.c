@@ -52,9 +52,7 @@ static float dot(const float *a, const float *b, size_t n) {
 }
 
 size_t aether_query_floats(size_t n, size_t group, size_t dim) {
-    const size_t scores = n > SIZE_MAX - 15 ? SIZE_MAX : aether_mul(n + 15, group);
-    const size_t row = aether_mul(dim, 2);
-    return scores > SIZE_MAX - row || scores + row >= SIZE_MAX / sizeof(float) ? 0 : scores + row;
+    return aether_add(aether_mul(aether_add(n, 15), group), aether_mul(dim, 2));
 }
 
 /* Row j as binary32: itself, or widened into `room`. */

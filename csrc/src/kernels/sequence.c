@@ -8,7 +8,7 @@
 static size_t plan_bytes(const aether_head *head, size_t tokens) {
     (void)head;
     (void)tokens;
-    return sizeof(float); /* nothing to prepare; 0 would mean "too large" */
+    return 0; /* nothing to prepare */
 }
 
 static void prepare(aether_plan *plan, void *memory) {
@@ -22,8 +22,8 @@ static size_t rows_bytes(const aether_head *head, size_t tokens) {
     aether_bytes bytes = {0, 0};
     size_t total;
     aether_candidates_take(&bytes, config, tokens, sizeof(void *));
-    aether_take(&bytes, floats != 0 ? floats : SIZE_MAX, sizeof(float));
-    return aether_taken(&bytes, &total) == AETHER_OK ? total : 0;
+    aether_take(&bytes, floats, sizeof(float));
+    return aether_taken(&bytes, &total) == AETHER_OK ? total : SIZE_MAX;
 }
 
 static void forward_rows(const aether_plan *plan, const float *q, size_t first, size_t count, float *out, void *scratch) {

@@ -6,13 +6,13 @@
 #include "aether/attention.h"
 
 typedef struct aether_sequence_kernels {
-    /* Bytes of memory for `prepare`, any alignment. 0: the size cannot be expressed. */
+    /* Bytes of memory for `prepare`, any alignment. SIZE_MAX: more than can be expressed. */
     size_t (*plan_bytes)(const aether_head *head, size_t tokens);
 
     /* Makes the keys and values of a plan ready for forward_rows; `memory` becomes plan->variant or holds it. */
     void (*prepare)(aether_plan *plan, void *memory);
 
-    /* Bytes of scratch for forward_rows, 4-byte aligned. 0: the size cannot be expressed. */
+    /* Bytes of scratch for forward_rows, 4-byte aligned. SIZE_MAX: more than can be expressed. */
     size_t (*rows_bytes)(const aether_head *head, size_t tokens);
 
     /* Computes rows [first, first+count). Several threads may use one plan, each with its own scratch. */
