@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Reads the compiled core and checks what the documentation promises of it: `tools/core_audit.py [COMPILER ...]`
+"""Checks the compiled core against what the documentation promises: `tools/core_audit.py [COMPILER ...]`
 (gcc 10 or newer; default: gcc).
 
-- It needs nothing from outside but memcpy, memmove, memset and memcmp: no libm, no allocation, no C library's header.
+- It needs no external symbol but memcpy, memmove, memset and memcmp: no libm, no allocation.
 - It has no writable data.
 - Every global symbol begins with `aether_`.
-- No function recurses, every frame is bounded, and the deepest stack stays below a limit.
+- No function is recursive, every frame is bounded, and the deepest stack stays below a limit.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ TABLES = {  # units whose calls through pointers do not go to any kernel
 
 @dataclass
 class Graph:
-    """Who calls whom, and each function's own frame."""
+    """The call graph, with the frame size of each function."""
 
     frames: dict[str, int] = field(default_factory=dict)
     calls: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     unbounded: list[str] = field(default_factory=list)
 
     def read(self, text: str, unit: str) -> None:
-        """Add one translation unit; static functions are told apart by its name."""
+        """Adds a translation unit. Static functions are prefixed with its name."""
 
         def key(title: str) -> str:
             return f"{unit}:{title.rsplit(':', 1)[-1]}" if ":" in title else title
@@ -69,7 +69,7 @@ class Graph:
             self.frames[caller] = 0
 
     def deepest(self) -> tuple[int, list[str]]:
-        """Bytes and path of the deepest stack; RecursionError where a function can reach itself."""
+        """Bytes and path of the deepest stack. RecursionError if a function can reach itself."""
         known: dict[str, tuple[int, list[str]]] = {}
 
         def visit(name: str, path: tuple[str, ...]) -> tuple[int, list[str]]:
@@ -101,18 +101,18 @@ def symbols(objects: list[Path]) -> tuple[set[str], set[str], set[str]]:
 
 
 def run(command: list[str]) -> str:
-    """A command's output; its errors end the audit."""
+    """The command's output. A failure ends the audit."""
     try:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
     except FileNotFoundError:
         sys.exit(f"core_audit: expected a program {command[0]!r}, found none")
     except subprocess.CalledProcessError as error:
-        said = error.stderr.strip()[-2000:]
-        sys.exit(f"core_audit: {' '.join(command)[:200]}: exit status {error.returncode}\n{said}")
+        output = error.stderr.strip()[-2000:]
+        sys.exit(f"core_audit: {' '.join(command)[:200]}: exit status {error.returncode}\n{output}")
 
 
 def audit(compiler: str, part: str) -> list[str]:
-    """What is wrong with the core as this compiler makes it; `part` is portable or variants."""
+    """The broken promises of the core compiled with this compiler. part: "portable" or "variants"."""
     flags = [*FLAGS, "-fcallgraph-info=su", "-I", str(ROOT / "csrc/include"), "-I", str(ROOT / "csrc/src")]
     if part == "portable":
         flags.append("-DAETHER_PORTABLE_ONLY")

@@ -1,6 +1,6 @@
-/* Tries aether_exp on every binary32 argument of its domain (or every STEP-th: exp_exhaustive [STEP]) and prints the largest
-   error in units of the last place of the true value, and where. Exit code 1 when it exceeds 1 ulp, when an argument below the cut
-   does not give +0, or when the cut does not stand exactly where the true result becomes subnormal.
+/* Evaluates aether_exp for every binary32 argument of its domain (exp_exhaustive [STEP]: for every STEP-th) and prints the largest
+   error, in units of the last place of the exact value, and its argument. Exit status 1: the error exceeds 1 ulp, an argument below
+   the cut does not give +0, or the cut is not where the exact result becomes subnormal.
 
    cc -O2 -std=c99 -ffp-contract=off -Icsrc/include tools/exp_exhaustive.c csrc/src/numeric.c csrc/src/status.c -lm */
 #include <float.h>
@@ -28,18 +28,18 @@ static uint32_t to_bits(float x) {
 
 /* |y - e^x| in units of the last binary32 place of e^x. */
 static long double error_of(float x, float y) {
-    const long double truth = expl((long double)x);
+    const long double exact = expl((long double)x);
     int exponent;
-    (void)frexpl(truth, &exponent); /* truth = f * 2^exponent, f in [1/2, 1) */
-    return fabsl((long double)y - truth) / ldexpl(1.0L, exponent - 24);
+    (void)frexpl(exact, &exponent); /* exact = f * 2^exponent, f in [1/2, 1) */
+    return fabsl((long double)y - exact) / ldexpl(1.0L, exponent - 24);
 }
 
-/* The same in binary64, wrong by less than 1e-6 ulp: tells which arguments are worth the long way. */
+/* The same in binary64, with an error below 1e-6 ulp: selects the arguments for the slow computation. */
 static double quick_error_of(float x, float y) {
-    const double truth = exp((double)x);
+    const double exact = exp((double)x);
     int exponent;
-    (void)frexp(truth, &exponent);
-    return fabs((double)y - truth) / ldexp(1.0, exponent - 24);
+    (void)frexp(exact, &exponent);
+    return fabs((double)y - exact) / ldexp(1.0, exponent - 24);
 }
 
 int main(int argc, char **argv) {
@@ -72,9 +72,9 @@ int main(int argc, char **argv) {
     not_zero += to_bits(aether_exp(from_bits(MINUS_INFINITY))) != 0;
     cut_right = to_bits(aether_exp(0.0f)) == 0x3F800000u && expl((long double)from_bits(CUT)) >= smallest_normal &&
                 expl((long double)from_bits(CUT + 1u)) < smallest_normal && aether_exp(from_bits(CUT)) >= FLT_MIN;
-    printf("%llu arguments tried\n", (unsigned long long)tried);
+    printf("%llu arguments\n", (unsigned long long)tried);
     printf("largest error %.6Lf ulp at %.9g (%08lX)\n", worst, (double)worst_at, (unsigned long)to_bits(worst_at));
-    printf("below the cut: %llu not +0; the cut stands where results become subnormal: %s\n", (unsigned long long)not_zero,
+    printf("below the cut: %llu results other than +0; the cut is where results become subnormal: %s\n", (unsigned long long)not_zero,
            cut_right ? "yes" : "NO");
     return worst > 1.0L || not_zero != 0 || !cut_right;
 }

@@ -1,4 +1,4 @@
-"""What the environment `native` adds to PlatformIO's platform of that name: the flags for this computer."""
+"""Adds this project's flags to PlatformIO's environment `native`, which builds for the host."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from SCons.Script import Import
 
 Import("env")
-env = globals()["env"]  # where SCons put it
+env = globals()["env"]  # set by SCons
 
 sys.path.insert(0, str(Path(env.subst("$PROJECT_DIR"), "platform", "modules")))
 
@@ -15,7 +15,7 @@ from emulated_targets import commands, targets  # noqa: E402
 
 (target,) = (each for each in targets.all_targets() if each.hosted)
 env.Append(
-    CFLAGS=[flag for flag in commands.flags(target) if flag != "-Werror"],  # this computer's compiler may be any
+    CFLAGS=[flag for flag in commands.flags(target) if flag != "-Werror"],  # the host may have any compiler
     CCFLAGS=["-O2"],
     CPPPATH=[str(folder) for folder in commands.runtime_includes(target)],
 )

@@ -10,18 +10,18 @@ from platformio.platform.board import PlatformBoardConfig
 from platformio.platform.exception import UnknownBoard
 from platformio.public import PlatformBase
 
-# Not beside this file: Python's own library has a module of its name.
+# In a folder of their own, because a module of the standard library has the name of this file.
 MODULES = str(Path(__file__).resolve().parent / "modules")
 if MODULES not in sys.path:
     sys.path.insert(0, MODULES)
 
 from emulated_targets import targets  # noqa: E402
 
-EMULATED_MEMORY = 4 << 20  # bytes; what the linker scripts take of it at most
+EMULATED_MEMORY = 4 << 20  # bytes; the most that a linker script uses
 
 
 class TargetBoard(PlatformBoardConfig):  # type: ignore[misc]
-    """What PlatformIO wants to know of a board, told by a target."""
+    """A target as a PlatformIO board."""
 
     def __init__(self, target: targets.Target, platform: str) -> None:
         self._id = target.name
@@ -37,13 +37,13 @@ class TargetBoard(PlatformBoardConfig):  # type: ignore[misc]
 
 class AetheremulatedPlatform(PlatformBase):  # type: ignore[misc]
     def is_embedded(self) -> bool:
-        return False  # no uploader and no port: a program that is built can be run
+        return False  # no uploader and no port: programs run as soon as they are built
 
     def get_boards(self, id_: str | None = None) -> Any:
         boards = {target.name: target for target in targets.all_targets() if not target.hosted}
         for name in boards if id_ is None else [id_]:
             if name not in boards:
-                raise UnknownBoard(f"{name}, known are {', '.join(boards)}")
-            if name not in self._BOARDS_CACHE:  # PlatformIO writes options of the environment into what it was given
+                raise UnknownBoard(f"{name} (expected one of {', '.join(boards)})")
+            if name not in self._BOARDS_CACHE:  # PlatformIO writes options of the environment into the board
                 self._BOARDS_CACHE[name] = TargetBoard(boards[name], self.name)
         return self._BOARDS_CACHE if id_ is None else self._BOARDS_CACHE[id_]

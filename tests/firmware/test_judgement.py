@@ -1,4 +1,4 @@
-"""What counts as parity, as a control that failed, and as neither."""
+"""Judges reports as parity, as a failed control, or as neither."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ def ran(code: int | None = 0) -> Run:
     return Run(code, "", "", 0.1)
 
 
-def test_good() -> None:
+def test_accepts_parity() -> None:
     assert judge(row(GOOD), ran()) == ""
 
 
 @pytest.mark.parametrize(
     ("text", "code", "problem"),
     [
-        ("", 0, "breaks off: exit code 0"),
-        (GOOD[: -len(END)], 100, "breaks off: exit code 100"),
-        (GOOD[: -len(END)], None, "breaks off: no end after"),
+        ("", 0, "is incomplete: exit code 0"),
+        (GOOD[: -len(END)], 100, "is incomplete: exit code 100"),
+        (GOOD[: -len(END)], None, "is incomplete: still running after"),
         (GOOD, 1, "exit code 1"),
         (
             BEGIN + fail() + file(0, CASES, failed=1) + end(1, lines=4),
@@ -67,11 +67,11 @@ def test_good() -> None:
         (BEGIN + file(0, CASES, status="GOLDEN") + end(1), 1, "file 0 with portable: GOLDEN"),
         (BEGIN + file(0, CASES) + end(), 0, f"1 files and {CASES} cases, expected {FILES}"),
         (GOOD.replace(file(0, CASES), file(0, CASES - 1)), 0, f"{CASES - 1} cases, expected"),
-        (GOOD.replace(END, end(stack=16384, lines=FILES + 2)), 1, "stack of 16384 bytes is used up"),
+        (GOOD.replace(END, end(stack=16384, lines=FILES + 2)), 1, "stack of 16384 bytes is exhausted"),
         (BEGIN + end(lines=2), 0, "lines for"),
     ],
 )
-def test_bad(text: str, code: int | None, problem: str) -> None:
+def test_names_the_problem(text: str, code: int | None, problem: str) -> None:
     with pytest.raises(AssertionError, match=problem):
         raise AssertionError(judge(row(text), ran(code)))
 
@@ -96,7 +96,7 @@ def test_bad(text: str, code: int | None, problem: str) -> None:
         BEGIN.replace("bytes=4", "bytes=-4") + GOOD[len(BEGIN) :],
     ],
 )
-def test_a_report_that_is_not_whole_is_refused(text: str) -> None:
+def test_rejects_a_damaged_report(text: str) -> None:
     with pytest.raises(ReportError):
         parse(text)
 
@@ -110,14 +110,14 @@ def control(expect: str) -> Control:
     return Control("c", "w", expect)
 
 
-def test_trap() -> None:
+def test_control_expects_a_trap() -> None:
     assert judge_control(row(BEGIN), ran(100), control("trap")) == ""
-    assert "found a whole report" in judge_control(row(GOOD), ran(0), control("trap"))
-    assert "no end after" in judge_control(row(BEGIN), ran(None), control("trap"))
+    assert "found a complete report" in judge_control(row(GOOD), ran(0), control("trap"))
+    assert "still running after" in judge_control(row(BEGIN), ran(None), control("trap"))
     assert "exit code 1" in judge_control(row(BEGIN), ran(1), control("trap"))
 
 
-def test_mismatch() -> None:
+def test_control_expects_a_mismatch() -> None:
     bad = row(BEGIN + fail() + file(0, CASES, failed=1) + end(1, lines=4))
     assert judge_control(bad, ran(1), control("mismatch")) == ""
     assert judge_control(row(GOOD), ran(0), control("mismatch")) != ""
@@ -127,13 +127,13 @@ def test_mismatch() -> None:
     assert judge_control(wrong_status, ran(1), control("mismatch")) != ""
 
 
-def test_refused() -> None:
+def test_control_expects_a_rejected_file() -> None:
     damaged = row(BEGIN + file(0, 0, status="GOLDEN") + end(1))
-    assert judge_control(damaged, ran(1), control("refused")) == ""
-    assert judge_control(row(GOOD), ran(1), control("refused")) != ""
+    assert judge_control(damaged, ran(1), control("rejected")) == ""
+    assert judge_control(row(GOOD), ran(1), control("rejected")) != ""
 
 
-def test_one_case() -> None:
+def test_control_expects_one_case() -> None:
     changed = vectors.flipped_under_crc()
     right = fail(changed.changed_case, str(changed.changed_element))
     tail = file(0, CASES, failed=1) + end(1, lines=4)
@@ -142,13 +142,13 @@ def test_one_case() -> None:
     assert judge_control(row(BEGIN + fail(changed.changed_case, "crc") + tail), ran(1), control("one-case")) != ""
 
 
-def test_targets_that_compare_different_things() -> None:
+def test_targets_must_compare_the_same() -> None:
     other = row(GOOD.replace(file(0, CASES), line(file(0, CASES)[7:-11].replace("compared=100", "compared=101"))))
     assert agreement([row(GOOD), row(GOOD)]) == ""
-    assert "compared different things" in agreement([row(GOOD), other])
+    assert "expected equal counts" in agreement([row(GOOD), other])
 
 
-def test_flipped_vectors() -> None:
+def test_flipped_vectors_differ_as_stated() -> None:
     good = vectors.whole().data
     for damaged, bits in ((vectors.flipped().data, 1), (vectors.flipped_under_crc().data, None)):
         assert len(damaged) == len(good)
@@ -159,5 +159,5 @@ def test_flipped_vectors() -> None:
     assert zlib.crc32(body[:-4]) == int.from_bytes(body[-4:], "little")
 
 
-def test_an_empty_report_is_no_parity() -> None:
+def test_empty_report_has_not_ended() -> None:
     assert not Report().ended

@@ -1,4 +1,4 @@
-"""The core as others take it: packed, unpacked, and used by a project that has nothing else of this one."""
+"""The packed core, used by projects that contain nothing else of this one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from packaging_helpers import ROOT, call, need_module, need_platformio, need_program, pio
-from parity_matrix import compile as commands
+from parity_matrix import commands
 from parity_matrix.targets import all_targets
 
 from aether_temporal import TemporalModel, __version__
@@ -34,15 +34,15 @@ def listed(name: str) -> list[str]:
     return found[1].split()
 
 
-def test_every_source_is_in_the_one_list() -> None:
+def test_source_list_is_complete() -> None:
     sources = [path.relative_to(CSRC).as_posix() for path in sorted((CSRC / "src").rglob("*.c"))]
     golden = [path.relative_to(CSRC).as_posix() for path in sorted((CSRC / "golden").rglob("*.c"))]
     assert listed("AETHER_SOURCES") == sources
     assert listed("AETHER_GOLDEN_SOURCES") == golden
 
 
-def test_sources_are_told_apart_by_their_names_alone() -> None:
-    """PlatformIO puts the objects of an ESP-IDF component outside the project into one folder."""
+def test_source_names_are_unique() -> None:
+    """PlatformIO puts the objects of an external ESP-IDF component into one folder."""
     names = [Path(name).name for name in listed("AETHER_SOURCES") + listed("AETHER_GOLDEN_SOURCES")]
     assert len(names) == len(set(names))
 
@@ -57,7 +57,7 @@ def test_platformio_builds_the_same_sources() -> None:
     assert sorted(Path(name).as_posix() for name in found) == listed("AETHER_GOLDEN_SOURCES") + listed("AETHER_SOURCES")
 
 
-def test_the_packages_have_the_version_and_the_licence_of_the_core() -> None:
+def test_packages_state_version_and_licence_of_the_core() -> None:
     assert json.loads((CSRC / "library.json").read_text(encoding="utf-8"))["version"] == __version__
     assert f'version: "{__version__}"' in (CSRC / "idf_component.yml").read_text(encoding="utf-8")
     assert (CSRC / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
@@ -65,7 +65,7 @@ def test_the_packages_have_the_version_and_the_licence_of_the_core() -> None:
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The consumer's program and its data."""
+    """Copies the consumer's program and its data."""
     folder = tmp_path_factory.mktemp("consumer")
     call([sys.executable, CONSUMERS / "make_sources.py", folder], folder)
     return folder
@@ -73,7 +73,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def expected() -> str:
-    """What the consumer prints, by Python."""
+    """The lines that the consumer must print, computed in Python."""
     model = TemporalModel.from_blob(BLOB)
     stream = model.stream(64)
     t, i = np.mgrid[:FRAMES, : model.input_dim]
@@ -106,7 +106,7 @@ def library(core: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return archive
 
 
-def test_the_library_holds_the_core_and_no_more(library: Path) -> None:
+def test_library_contains_exactly_the_core(library: Path) -> None:
     with tarfile.open(library) as archive:
         names = {name for name in archive.getnames() if name != "."}
     assert {"library.json", "LICENSE", "README.md", "include/aether/aether.h", "golden/golden.h"} <= names
@@ -118,7 +118,7 @@ def test_the_library_holds_the_core_and_no_more(library: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("env", ["native", "chip"])
-def test_the_library_serves_a_platformio_project(
+def test_library_works_in_a_platformio_project(
     env: str, core: Path, library: Path, sources: Path, expected: str, tmp_path: Path
 ) -> None:
     if env == "chip" and CHIP.missing():
@@ -152,7 +152,7 @@ def component(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "aether_temporal"
 
 
-def test_the_component_holds_the_core_and_no_more(component: Path) -> None:
+def test_component_contains_exactly_the_core(component: Path) -> None:
     assert {path.name for path in component.iterdir()} >= {"CMakeLists.txt", "Kconfig", "idf_component.yml", "LICENSE"}
     assert not (component / "train").exists()
     assert not (component / "library.json").exists()
@@ -160,7 +160,7 @@ def test_the_component_holds_the_core_and_no_more(component: Path) -> None:
 
 
 def configuration(folder: Path, kconfigs: list[Path], defaults: list[Path]) -> Path:
-    """What ESP-IDF's own tool makes of Kconfig files and defaults, for CMake."""
+    """The CMake file that ESP-IDF's own tool generates from Kconfig files and defaults."""
     need_module("kconfgen", "esp-idf-kconfig")
     root = folder / "Kconfig"
     lines = [
@@ -210,7 +210,7 @@ def idf_project(component: Path, sources: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_the_component_serves_an_idf_project_on_this_computer(idf_project: Path, tmp_path: Path, expected: str) -> None:
+def test_component_works_in_an_idf_project_on_the_host(idf_project: Path, tmp_path: Path, expected: str) -> None:
     sdkconfig = configuration(tmp_path, [idf_project / "components" / "aether_temporal" / "Kconfig"], [])
     out = tmp_path / "build"
     configure(
@@ -227,7 +227,7 @@ def test_the_component_serves_an_idf_project_on_this_computer(idf_project: Path,
 
 
 @pytest.mark.slow
-def test_the_component_serves_an_idf_project_on_a_chip(idf_project: Path, tmp_path: Path, expected: str) -> None:
+def test_component_works_in_an_idf_project_on_a_chip(idf_project: Path, tmp_path: Path, expected: str) -> None:
     if CHIP.missing():
         need_program(CHIP.programs()[0], "see tools/install-emulators.sh")
     (tmp_path / "defaults").write_text("CONFIG_AETHER_FOR_SPEED=n\n", encoding="utf-8")
@@ -258,15 +258,15 @@ def test_the_component_serves_an_idf_project_on_a_chip(idf_project: Path, tmp_pa
     check_answer(call([sys.executable, emulate, CHIP.name, out / "consumer.elf"], out).stdout, expected)
 
 
-def test_a_component_that_lacks_a_source_is_refused(idf_project: Path, tmp_path: Path) -> None:
-    """The stand-in for ESP-IDF can say no."""
+def test_rejects_a_component_without_a_source(idf_project: Path, tmp_path: Path) -> None:
+    """Shows that the stand-in for ESP-IDF can fail."""
     sdkconfig = configuration(tmp_path, [], [])
     (idf_project / "components" / "aether_temporal" / "src" / "edges.c").unlink()
     assert "no file" in configure(idf_project, tmp_path / "build", sdkconfig, good=False)
 
 
 @pytest.mark.slow
-def test_the_component_serves_a_plain_cmake_project(
+def test_component_works_in_a_plain_cmake_project(
     component: Path, sources: Path, tmp_path: Path, expected: str
 ) -> None:
     project = shutil.copytree(CONSUMERS / "cmake", tmp_path / "project")
@@ -289,7 +289,7 @@ def partitions() -> dict[str, tuple[str, str, int, int]]:
     return rows
 
 
-def test_partitions_fit_the_flash_and_the_slots_are_mapped_page_by_page() -> None:
+def test_partitions_fit_the_flash_and_slots_are_page_aligned() -> None:
     rows = partitions()
     end = 0x9000  # behind the table itself
     for kind, _, offset, size in rows.values():
@@ -308,7 +308,7 @@ def test_partitions_fit_the_flash_and_the_slots_are_mapped_page_by_page() -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize("application", ["board", "node"])
-def test_the_firmware_is_an_idf_project(application: str, tmp_path: Path) -> None:
+def test_firmware_is_an_idf_project(application: str, tmp_path: Path) -> None:
     """Its components find their sources and each other; the core and the golden vectors are built.
 
     tools/idf-check compiles the rest against ESP-IDF's headers.

@@ -1,4 +1,4 @@
-"""The PlatformIO project of firmware/, without its registry: every emulated target is built, run and tested."""
+"""Builds, runs and tests every emulated target of the PlatformIO project firmware/, without the registry."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def settings() -> configparser.ConfigParser:
     return ini
 
 
-def test_every_target_is_an_environment() -> None:
+def test_every_target_has_an_environment() -> None:
     ini = settings()
     environments = {section.removeprefix("env:") for section in ini.sections() if section.startswith("env:")}
     assert environments == {"native", *BOARDS, *EMULATED}
@@ -40,11 +40,11 @@ def test_every_target_is_an_environment() -> None:
         assert ini[f"env:{name}"]["extends"] == "emulated"
 
 
-def test_nothing_is_downloaded_by_accident() -> None:
+def test_environments_download_nothing_by_default() -> None:
     assert settings()["platformio"]["default_envs"] == "native"
 
 
-def test_the_boards_are_pinned() -> None:
+def test_board_versions_are_pinned() -> None:
     ini = settings()
     pinned = ini["esp32-s3"]["platform"]
     assert re.fullmatch(r"platformio/espressif32@\d+\.\d+\.\d+", pinned)
@@ -56,7 +56,7 @@ def test_the_boards_are_pinned() -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one environment gave."""
+    """Outcome of one environment."""
 
     log: str
     suites: dict[str, dict[str, object]]
@@ -64,7 +64,7 @@ class Outcome:
 
 
 def work_on(env: str, core: Path, folder: Path) -> Outcome:
-    """Tests, then runs the application; objects of the first serve the second."""
+    """Runs the tests and then the application, which reuses their objects."""
     workspace = {"PLATFORMIO_WORKSPACE_DIR": str(folder), "PLATFORMIO_RUN_JOBS": "1"}
     found = folder / "tests.json"
     log = pio(core, FIRMWARE, "test", "-e", env, "--json-output-path", found, **workspace)
@@ -86,7 +86,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def outcomes(
     request: pytest.FixtureRequest, core: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Future[Outcome]]]:
-    """All environments that selected tests ask for, two at a time."""
+    """The environments of the selected tests, two at a time."""
     asked = [item.callspec.params["env"] for item in request.session.items if "outcomes" in item.fixturenames]
     present = [env for env in dict.fromkeys(asked) if env == "native" or not EMULATED[env].missing()]
     pio(core, FIRMWARE, "pkg", "list", "-e", "native")  # fills the core folder, once
@@ -101,7 +101,7 @@ def have(target: Target) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("env", ["native", *EMULATED])
-def test_an_environment_is_built_tested_and_run(env: str, outcomes: dict[str, Future[Outcome]]) -> None:
+def test_environment_builds_tests_and_runs(env: str, outcomes: dict[str, Future[Outcome]]) -> None:
     if env in EMULATED:
         have(EMULATED[env])
     outcome = outcomes[env].result()
@@ -204,7 +204,7 @@ custom_level = -Ofast
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project's platform and runner, around programs of these tests."""
+    """A project with firmware/'s platform and test runner, and test programs of this file."""
     root = tmp_path_factory.mktemp("project")
     firmware = root / "firmware"
     for name in ("platform", "app", "targets", "runtime"):
@@ -227,7 +227,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("env", ["native", "chip"])
-def test_the_runner_passes_nothing_but_what_passed(env: str, core: Path, project: Path, tmp_path: Path) -> None:
+def test_runner_passes_only_complete_successful_reports(env: str, core: Path, project: Path, tmp_path: Path) -> None:
     if env == "chip":
         have(EMULATED["cortex-m4f"])
     found = tmp_path / "tests.json"
@@ -243,7 +243,7 @@ def test_the_runner_passes_nothing_but_what_passed(env: str, core: Path, project
     assert "comes after the closing line" in log
     assert "the program ran no test" in log
     assert "3 lines; 1, 0, 2 arrived" in log
-    assert "no end after 5 s" in log
+    assert "still running after 5 s" in log
     assert re.search(
         "file=main.c line=[0-9]+ what=7u expected=(1099511627776 got=7|00000000 above=00000100 got=7);", log
     )
@@ -252,7 +252,7 @@ def test_the_runner_passes_nothing_but_what_passed(env: str, core: Path, project
 
 
 @pytest.mark.slow
-def test_what_is_wrong_is_named(core: Path, project: Path) -> None:
+def test_names_wrong_options_and_missing_compilers(core: Path, project: Path) -> None:
     assert "cortex-m4f" in pio(core, project, "run", "-e", "unknown", good=False)
     assert "custom_level: expected one of -O2, -O3, -Os, found -Ofast" in pio(
         core, project, "run", "-e", "level", good=False
@@ -261,19 +261,19 @@ def test_what_is_wrong_is_named(core: Path, project: Path) -> None:
     assert "arm-none-eabi-gcc (package gcc-arm-none-eabi)" in nothing
 
 
-def test_the_core_folder_of_others_is_left_alone(tmp_path: Path) -> None:
+def test_leaves_a_foreign_core_folder_alone(tmp_path: Path) -> None:
     need_platformio()
     (tmp_path / "packages").mkdir()
     done = call([sys.executable, OFFLINE, "system", "info"], tmp_path, good=False, PLATFORMIO_CORE_DIR=str(tmp_path))
-    assert "expected a folder that is empty or this program's own" in done.stderr
+    assert "expected an empty folder or one made by tools/pio-offline" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["packages"]
 
 
-def test_the_time_of_an_emulator_is_limited(tmp_path: Path) -> None:
+def test_emulator_has_a_time_limit(tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_text("#!/bin/sh\nexec sleep 60\n", encoding="utf-8")
     program.chmod(0o755)
     emulate = FIRMWARE / "platform" / "modules" / "emulate.py"
     done = call([sys.executable, emulate, "x86-64", program, "--seconds", "0.5"], tmp_path, good=False)
     assert done.returncode == 124
-    assert "no end after 0.5 s" in done.stderr
+    assert "still running after 0.5 s" in done.stderr

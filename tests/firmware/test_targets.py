@@ -1,4 +1,4 @@
-"""Target files are read strictly; sizes are what compilers say they are."""
+"""Reads target files strictly, and measures sizes as compilers state them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from parity_matrix.sizes import measure
 from parity_matrix.table import BEGIN, END, write
 from parity_matrix.targets import all_targets, load
 
-LEAST = 'processor = "p"\nstands_for = "s"\nrecipe = "gcc"\nemulator = ["{image}"]\nsources = []\n'
+SMALLEST = 'processor = "p"\nstands_for = "s"\nrecipe = "gcc"\nemulator = ["{image}"]\nsources = []\n'
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIME = ROOT / "firmware" / "runtime"
 CASES = 2_000_000
@@ -26,15 +26,15 @@ def target_file(folder: Path, text: str) -> Path:
     return path
 
 
-def test_all_are_read() -> None:
+def test_reads_all_target_files() -> None:
     targets = all_targets()
     assert len({target.name for target in targets}) == len(targets)
     for target in targets:
         assert all((target.folder / source).exists() for source in target.sources)
 
 
-def test_least(tmp_path: Path) -> None:
-    target = load(target_file(tmp_path, LEAST))
+def test_reads_the_smallest_target_file(tmp_path: Path) -> None:
+    target = load(target_file(tmp_path, SMALLEST))
     assert target.name == "some"
     assert target.portable_only
     assert not target.control
@@ -43,15 +43,15 @@ def test_least(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ("flag = []\n", "unknown flag"),
+        ("flag = []\n", "expected keys of Target, found flag"),
         ('[[control]]\nname = "n"\nwhat = "w"\nexpect = "success"\n', "expect success"),
         ('[[control]]\nname = "n"\nwhat = "w"\nexpect = "trap"\nvectors = "none"\n', "vectors none"),
-        ('[[control]]\nname = "n"\nwhat = "w"\nexpect = "trap"\nspeed = 1\n', "unknown speed"),
+        ('[[control]]\nname = "n"\nwhat = "w"\nexpect = "trap"\nspeed = 1\n', "expected keys of Control, found speed"),
     ],
 )
-def test_mistakes_are_named(tmp_path: Path, more: str, message: str) -> None:
+def test_rejects_unknown_keys_and_values(tmp_path: Path, more: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        load(target_file(tmp_path, LEAST + more))
+        load(target_file(tmp_path, SMALLEST + more))
 
 
 SOURCE = """
@@ -62,7 +62,7 @@ unsigned char zeros[7000];
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "arm-none-eabi-gcc", "aarch64-linux-gnu-gcc"])
-def test_sizes_of_an_object(tmp_path: Path, compiler: str) -> None:
+def test_measures_an_object(tmp_path: Path, compiler: str) -> None:
     if shutil.which(compiler) is None:
         pytest.skip(f"{compiler} is missing")
     (tmp_path / "s.c").write_text(SOURCE, encoding="utf-8")
@@ -73,14 +73,14 @@ def test_sizes_of_an_object(tmp_path: Path, compiler: str) -> None:
     assert 1000 <= sizes.constants < 1100
 
 
-def test_sizes_of_something_else(tmp_path: Path) -> None:
+def test_rejects_other_files(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"MZ" * 20)
-    with pytest.raises(ValueError, match="neither ELF nor WebAssembly"):
+    with pytest.raises(ValueError, match="expected ELF or WebAssembly, found neither"):
         measure(path)
 
 
-def test_the_page_keeps_its_words(tmp_path: Path) -> None:
+def test_writing_tables_keeps_the_rest_of_the_page(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
     write(page, [])
@@ -88,8 +88,8 @@ def test_the_page_keeps_its_words(tmp_path: Path) -> None:
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
     assert "old" not in text
-    page.write_text("no marks\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="marks"):
+    page.write_text("no markers\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="markers"):
         write(page, [])
 
 

@@ -1,4 +1,4 @@
-"""The programs of `tools/` as they are called: what cannot be is said in a line, before any long work."""
+"""The programs of `tools/` reject wrong arguments in one line, before any long work."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def tool(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def bare(name: str, *arguments: str, folders: tuple[Path, ...] = ()) -> subprocess.CompletedProcess[str]:
-    """The tool in this Python without what is installed into it; `folders` stand for packages that are."""
+    """Runs the tool in this Python without installed packages, except those in `folders`."""
     paths = [str(path) for path in (TOOLS, *folders)]
     code = f"import runpy, sys; sys.path[:0] = {paths!r}; sys.argv = {[name, *arguments]!r}; "
     code += f"runpy.run_path({str(TOOLS / name)!r}, run_name='__main__')"
@@ -32,25 +32,25 @@ def bare(name: str, *arguments: str, folders: tuple[Path, ...] = ()) -> subproce
 
 
 @pytest.mark.parametrize("name", ["aarch64", "wasm32", "wasm32-simd", "x86-64", "nonsense"])
-def test_the_budget_refuses_what_it_cannot_count(name: str) -> None:
+def test_budget_rejects_targets_it_cannot_count(name: str) -> None:
     done = tool("budget", "--target", name)
     assert done.returncode == 2
     known = [t.name for t in all_targets() if t.name not in ("aarch64", "wasm32", "wasm32-simd", "x86-64")]
     assert done.stderr == f"--target: expected one of {', '.join(known)}, found {name}\n"
 
 
-def test_a_missing_package_is_said_in_a_line(tmp_path: Path) -> None:
+def test_names_a_missing_package_in_one_line(tmp_path: Path) -> None:
     done = bare("make_golden.py")
-    said = (
+    message = (
         "tools/make_golden.py: expected the Python package numpy to be installed (pip install numpy), found no numpy\n"
     )
-    assert (done.returncode, done.stderr) == (1, said)
+    assert (done.returncode, done.stderr) == (1, message)
     (tmp_path / "numpy").mkdir()  # numpy alone is there
     (tmp_path / "numpy" / "__init__.py").touch()
     (tmp_path / "numpy" / "typing.py").write_text("NDArray = list\n", encoding="utf-8")
     done = bare("budget", folders=(tmp_path,))
-    said = "tools/budget: expected this checkout's Python package to be installed (pip install .), found no "
-    assert (done.returncode, done.stderr) == (1, f"{said}aether_temporal\n")
+    message = "tools/budget: expected this checkout's Python package to be installed (pip install .), found no "
+    assert (done.returncode, done.stderr) == (1, f"{message}aether_temporal\n")
 
 
 @pytest.mark.parametrize("argument", ["--list", "--help"])
@@ -66,19 +66,19 @@ def unwritable(folder: Path) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("what", ["a folder", "below a file", "in /proc"])
-def test_results_that_cannot_be_written_are_refused_at_once(what: str, tmp_path: Path) -> None:
+def test_rejects_unwritable_results_at_once(what: str, tmp_path: Path) -> None:
     path = unwritable(tmp_path)[what]
     if what == "in /proc" and not Path("/proc/self").exists():
         pytest.skip("/proc")
     work = tmp_path / "work"
     done = tool("parity", "--work", work, "--json", path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"--json: expected a file that can be written, found {path} (")
+    assert done.stderr.startswith(f"--json: expected a writable file, found {path} (")
     assert len(done.stderr.splitlines()) == 1
     assert not work.exists(), "something was built before the output was checked"
 
 
-def test_a_page_that_is_made_of_a_part_is_refused_at_once() -> None:
+def test_rejects_writing_a_partial_page_at_once() -> None:
     done = tool("parity", "--write", "--quick")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("--write: expected every target, level and control")
@@ -86,20 +86,20 @@ def test_a_page_that_is_made_of_a_part_is_refused_at_once() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="os.mkfifo")
-def test_looking_at_an_output_changes_nothing(tmp_path: Path) -> None:
+def test_checking_an_output_changes_nothing(tmp_path: Path) -> None:
     from parity_matrix.outputs import need_writable
 
     old, new, pipe = tmp_path / "old", tmp_path / "made" / "new", tmp_path / "pipe"
     old.write_text("old")
     os.mkfifo(pipe)
     for path in (old, new, pipe, Path("/dev/null")):
-        need_writable("--json", path)  # a pipe nobody reads would wait for ever
+        need_writable("--json", path)  # opening a pipe without a reader would wait for ever
     assert old.read_text() == "old"
     assert not new.exists()
 
 
-def test_after_an_error_no_further_job_begins() -> None:
-    """What is running is waited for: a later build may write the same files."""
+def test_no_job_begins_after_an_error() -> None:
+    """Running jobs are waited for, since a later build may write the same files."""
     submitted = threading.Event()
     jobs: list[Future[None]] = []
     ended: list[str] = []

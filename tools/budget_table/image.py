@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from parity_matrix import compile as recipes
+from parity_matrix import commands as recipes
 from parity_matrix.build import CSRC, call, core_sources, finish
 from parity_matrix.targets import ROOT, Target
 

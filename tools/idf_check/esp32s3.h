@@ -1,4 +1,4 @@
-/* What Kconfig says by default for an ESP32-S3, as far as the headers ask that tools/idf-check reads. Ours comes from our own Kconfig files. */
+/* Kconfig defaults for an ESP32-S3, as far as the headers need them. tools/idf-check adds those of our Kconfig files. */
 #define CONFIG_IDF_TARGET "esp32s3"
 #define CONFIG_IDF_TARGET_ESP32S3 1
 #define CONFIG_IDF_TARGET_ARCH_XTENSA 1

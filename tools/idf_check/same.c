@@ -1,4 +1,4 @@
-/* The prototypes that the tests' computer plays, behind the real ones: a compiler refuses what differs. */
+/* Declares the prototypes of the test doubles after the real ones; the compiler reports any difference. */
 #include "esp_err.h"
 #include "esp_heap_caps.h"
 #include "esp_netif.h"

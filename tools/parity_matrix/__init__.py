@@ -1,1 +1,1 @@
-"""Build and run the golden vectors on every target of firmware/targets. Standard library only."""
+"""Builds and runs the golden vectors on every target of firmware/targets. Needs the standard library alone."""

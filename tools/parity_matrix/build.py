@@ -1,4 +1,4 @@
-"""One image: the core at one optimisation level, around it what does not vary."""
+"""Builds an image: the core at a given optimisation level, everything else at a fixed one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import vectors
-from .compile import assemble, compile_c, flags, link, own_flags, runtime_includes, runtime_sources
+from .commands import assemble, compile_c, flags, link, own_flags, runtime_includes, runtime_sources
 from .sizes import Sizes, measure
 from .targets import ROOT, Target
 
-OTHERS = "-O2"  # golden runner, application, runtime
+OTHERS = "-O2"  # level of the golden runner, application and runtime
 SECONDS = 300
 
 CSRC = ROOT / "csrc"
@@ -23,7 +23,7 @@ VECTORS = APP / "vectors.S"
 
 
 class BuildError(RuntimeError):
-    """A compiler, assembler or linker refused; the message is its own."""
+    """A compiler, assembler or linker failed; the message is its output."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ def call(command: list[str], seconds: int = SECONDS) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired as late:
-        raise BuildError(f"{command[0]} ... {command[-1]}: no end after {seconds} s") from late
+        raise BuildError(f"{command[0]} ... {command[-1]}: still running after {seconds} s") from late
     if done.returncode != 0:
         raise BuildError(f"{command[0]} ... {command[-1]}: {(done.stdout + done.stderr).strip()[-2000:]}")
 
 
 def finish(jobs: Sequence[Future[None]]) -> None:
-    """Waits for all. After an error, or an interrupt, no further one begins and none is left running."""
+    """Waits for all jobs. After an error or an interrupt it cancels those not yet begun and waits for the rest."""
     try:
         for job in jobs:
             job.result()
@@ -72,7 +72,7 @@ def _includes(target: Target) -> list[Path]:
 
 
 def _fuse(path: Path) -> None:
-    """Every a * b + c that the front end marks as contractible becomes one fused operation."""
+    """Fuses every a * b + c that the front end marks as contractible, in LLVM's intermediate code."""
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace("llvm.fmuladd.f32", "llvm.fma.f32"), encoding="utf-8")
 
@@ -93,7 +93,7 @@ def _compile(target: Target, source: Path, level: str, out: Path, image: Path) -
 
 
 class Builder:
-    """Builds under `work` with `jobs` compilers at a time; an object that several images share is compiled once."""
+    """Builds in the folder `work`, `jobs` compilers at a time. Objects that images share are compiled once."""
 
     def __init__(self, work: Path, jobs: int) -> None:
         self.work = work
@@ -108,7 +108,7 @@ class Builder:
             suffix = f"-{target.vectors}" if source == VECTORS else ""
             out = folder / f"{source.stem}{suffix}.o"
             if out in objects:
-                raise BuildError(f"{target.name}: two sources called {source.stem}")
+                raise BuildError(f"{target.name}: expected sources of different names, found {source.stem} twice")
             objects.append(out)
             if out not in self.done:
                 jobs.append(self.pool.submit(_compile, target, source, level, out, data))
@@ -117,7 +117,7 @@ class Builder:
         return objects
 
     def build(self, target: Target, level: str, control: str = "") -> Image:
-        """`control` names a change that the core's own objects must not share with others; empty when there is none."""
+        """The image of a target at a level. control: name of a control, whose core is built apart; "" for none."""
         folder = self.work / target.name
         changed = level + (f".{control}" if target.core_flags or target.fused else "")
         with_core_flags = replace(target, flags=target.flags + target.core_flags)

@@ -1,4 +1,4 @@
-"""Run an image in its emulator, with a time limit."""
+"""Runs an image in its emulator, with a time limit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SECONDS = 300
 
 @dataclass(frozen=True)
 class Run:
-    code: int | None  # None: the time was up
+    code: int | None  # None: stopped at the time limit
     output: str
     errors: str
     seconds: float

@@ -1,4 +1,4 @@
-"""Every target at every level, and the controls that must fail."""
+"""Runs every target at every level, and the controls that must fail."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .report import Report, ReportError, parse
 from .sizes import Sizes
 from .targets import Control, Target
 
-TRAP = 100  # exit codes from here on: the processor trapped
+TRAP = 100  # exit codes from this one on mean that the processor trapped
 
 
 @dataclass
 class Row:
-    """What one image did. `problem` is empty when everything was as it must be."""
+    """Outcome of one image. `problem` is empty if it is as expected."""
 
     target: str
     level: str
@@ -39,21 +39,21 @@ class Row:
 
 def _stopped(run: execute.Run) -> str:
     if run.code is None:
-        return f"no end after {execute.SECONDS} s"
+        return f"still running after {execute.SECONDS} s"
     return f"exit code {run.code}; {run.errors.strip()[-300:]}" if run.errors.strip() else f"exit code {run.code}"
 
 
 def judge(row: Row, run: execute.Run) -> str:
-    """Why this run does not show parity; empty when it does."""
+    """Why the run does not show parity; empty if it does."""
     if not row.report.ended:
-        return f"the report breaks off: {_stopped(run)}"
+        return f"the report is incomplete: {_stopped(run)}"
     if row.report.failures:
         return f"{len(row.report.failures)} failed checks, first {row.report.failures[0]}"
     for file in row.report.files:
         if file.status != "OK":
             return f"file {file.index} with {file.kernels}: {file.status}"
     if row.report.stack and row.report.stack == row.report.stack_size:
-        return f"the stack of {row.report.stack_size} bytes is used up"
+        return f"the stack of {row.report.stack_size} bytes is exhausted"
     if run.code != 0:
         return _stopped(run)
     good = vectors.whole()
@@ -67,17 +67,17 @@ def judge(row: Row, run: execute.Run) -> str:
 
 
 def judge_control(row: Row, run: execute.Run, control: Control) -> str:
-    """Why this control did not fail as it must; empty when it did."""
+    """Why the control did not fail as expected; empty if it did."""
     report = row.report
     if control.expect == "trap":
         if report.ended or run.code is None or run.code < TRAP:
-            return f"expected a trap, found {'a whole report' if report.ended else _stopped(run)}"
+            return f"expected a trap, found {'a complete report' if report.ended else _stopped(run)}"
         return ""
     if not report.ended or run.code != 1:
-        return f"expected a whole report and exit code 1, found {_stopped(run)}"
-    if control.expect == "refused":
+        return f"expected a complete report and exit code 1, found {_stopped(run)}"
+    if control.expect == "rejected":
         states = [f.status for f in report.files]
-        return "" if "GOLDEN" in states and not report.failures else f"expected a refused file, found {states}"
+        return "" if "GOLDEN" in states and not report.failures else f"expected a rejected file, found {states}"
     if any(f.status != "OK" for f in report.files):
         return f"expected readable files, found {[f.status for f in report.files]}"
     cases = {failure.case for failure in report.failures}
@@ -91,7 +91,7 @@ def judge_control(row: Row, run: execute.Run, control: Control) -> str:
 
 
 class Matrix:
-    """Builds under `work`, with `jobs` compilers at a time."""
+    """Builds in the folder `work`, `jobs` compilers at a time, and runs."""
 
     def __init__(self, work: Path, jobs: int) -> None:
         self.builder = Builder(work, jobs)
@@ -110,7 +110,7 @@ class Matrix:
         except (BuildError, ReportError) as error:
             row.problem = str(error)
         if not row.problem and target.portable_only and row.core.variables and target.recipe != "llvm-wasm":
-            row.problem = f"the core has {row.core.variables} bytes of variables of its own"
+            row.problem = f"the core has {row.core.variables} bytes of variables, expected none"
         return row
 
     def rows(self, target: Target, levels: list[str], controls: bool) -> Iterator[Row]:
@@ -122,10 +122,10 @@ class Matrix:
 
 
 def agreement(rows: list[Row]) -> str:
-    """All targets must have compared the same; empty when they did."""
+    """Why the targets do not agree on what they compared; empty if they do."""
     counts = {
         tuple(row.report.total(what, "portable") for what in ("cases", "checks", "compared")): row.target
         for row in rows
         if not row.control and not row.problem
     }
-    return "" if len(counts) < 2 else f"targets compared different things (cases, checks, words): {counts}"
+    return "" if len(counts) < 2 else f"expected equal counts of cases, checks and words on all targets, found {counts}"

@@ -1,4 +1,4 @@
-"""Where results go, looked at before the long work begins."""
+"""Checks, before the long work, that the results can be written."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 
 def need_writable(option: str, path: Path) -> None:
-    """Ends the program with 2 unless `path` can be written, which stays as it is; its folder is made."""
+    """Ends the program with status 2 unless `path` can be written. Makes its folder; leaves the file as it is."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _try(path)
     except OSError as problem:
-        said = f"expected a file that can be written, found {path} ({problem.strerror or problem})"
+        said = f"expected a writable file, found {path} ({problem.strerror or problem})"
         print(f"{option}: {said}", file=sys.stderr)
         sys.exit(2)
 
@@ -28,5 +28,5 @@ def _try(path: Path) -> None:
         return
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         os.close(os.open(path, os.O_WRONLY))
-    elif not os.access(path, os.W_OK):  # opening a pipe would wait for whoever reads it
+    elif not os.access(path, os.W_OK):  # opening a pipe would wait for a reader
         raise PermissionError(13, "Permission denied")

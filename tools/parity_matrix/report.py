@@ -1,4 +1,4 @@
-"""The package's reader of reports, from this checkout: taken by its path, so that nothing need be installed."""
+"""The package's reader of reports, loaded from this checkout by path, so that the package need not be installed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ else:
         f"{__name__}.read", ROOT / "src" / "aether_temporal" / "device" / "report.py"
     )
     _module = importlib.util.module_from_spec(_spec)
-    sys.modules[_spec.name] = _module  # dataclasses look themselves up there
+    sys.modules[_spec.name] = _module  # dataclasses look up their module there
     _spec.loader.exec_module(_module)
     Failure, FileResult, Line = _module.Failure, _module.FileResult, _module.Line
     Report, ReportError = _module.Report, _module.ReportError

@@ -1,4 +1,4 @@
-"""How many bytes of code and data a program or object file holds: ELF (32 and 64 bit) and WebAssembly."""
+"""Counts the bytes of code and data in a program or object file: ELF (32 and 64 bit) or WebAssembly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NOBITS = 8
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes: instructions; constants; variables, those that begin as zero included (WebAssembly: not told apart)."""
+    """Bytes of instructions, constants, and variables including zeroed ones. WebAssembly counts no variables."""
 
     code: int = 0
     constants: int = 0
@@ -28,7 +28,7 @@ def measure(path: Path) -> Sizes:
         return _elf(data)
     if data[:4] == b"\0asm":
         return _wasm(data)
-    raise ValueError(f"{path}: neither ELF nor WebAssembly")
+    raise ValueError(f"{path}: expected ELF or WebAssembly, found neither")
 
 
 def _elf(data: bytes) -> Sizes:

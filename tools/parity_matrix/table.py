@@ -1,4 +1,4 @@
-"""The matrix as tables in Markdown."""
+"""Formats the matrix as Markdown tables and as lines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _problem(row: Row) -> str:
 
 
 def parity(rows: list[Row]) -> str:
-    """What must be identical."""
+    """The table of images whose results must be identical."""
     lines = []
     for row in rows:
         if row.control:
@@ -49,24 +49,24 @@ def parity(rows: list[Row]) -> str:
 
 
 def outcome(row: Row) -> str:
-    """How a control failed, in words."""
+    """How a control failed."""
     report = row.report
     if not report.ended:
         return f"trapped, exit code {row.code}"
     if not report.failures:
-        return "refused: " + ", ".join(f"file {f.index} {f.status}" for f in report.files if f.status != "OK")
+        return "rejected: " + ", ".join(f"file {f.index} {f.status}" for f in report.files if f.status != "OK")
     cases = len({(failure.kernels, failure.case) for failure in report.failures})
     words = sum(failure.mismatches for failure in report.failures)
     return f"{_number(words)} mismatches in {cases} of {_number(report.total('cases'))} cases"
 
 
 def controls(rows: list[Row]) -> str:
-    """What must fail."""
+    """The table of controls, which must fail."""
     lines = []
     for row in rows:
         if row.control:
             lines.append([f"`{row.target}`", row.what, outcome(row), _problem(row) if row.problem else "yes"])
-    return _grid(["target", "changed", "outcome", "as it must"], lines)
+    return _grid(["target", "changed", "outcome", "as expected"], lines)
 
 
 def line(row: Row) -> str:
@@ -75,7 +75,7 @@ def line(row: Row) -> str:
     if row.problem:
         return f"{name:<34} WRONG {row.problem}"
     if row.control:
-        return f"{name:<34} fails as it must: {outcome(row)}"
+        return f"{name:<34} fails as expected: {outcome(row)}"
     report = row.report
     return (
         f"{name:<34} identical: {report.total('cases')} cases, {report.total('compared')} elements, "
@@ -84,11 +84,11 @@ def line(row: Row) -> str:
 
 
 def write(path: Path, rows: list[Row]) -> None:
-    """Replace what lies between the two marks of the page."""
+    """Replaces the text between the two markers of the page."""
     text = path.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, found, after = rest.partition(END)
     if not found:
-        raise ValueError(f"{path}: the marks {BEGIN} and {END} are missing")
+        raise ValueError(f"{path}: expected the markers {BEGIN} and {END}, found none")
     body = f"{BEGIN}\n\n{parity(rows)}\n\nControls, which must fail:\n\n{controls(rows)}\n\n{END}"
     path.write_text(before + body + after, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What the target files say."""
+"""Reads the target files of firmware/targets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent.parent
 TARGETS = ROOT / "firmware" / "targets"
 LEVELS = ("-O2", "-O3", "-Os")
-EXPECTATIONS = ("mismatch", "trap", "refused", "one-case")
+EXPECTATIONS = ("mismatch", "trap", "rejected", "one-case")
 VECTORS = ("whole", "flipped", "flipped-under-crc")
 
 PACKAGES = {
@@ -36,7 +36,7 @@ PACKAGES = {
 
 @dataclass(frozen=True)
 class Control:
-    """A build or a machine on which the vectors must fail."""
+    """A changed build or machine on which the vectors must fail."""
 
     name: str
     what: str
@@ -65,17 +65,17 @@ class Target:
     link: list[str] = field(default_factory=list)
     portable_only: bool = True
     hosted: bool = False  # with a C library
-    helpers: bool = False  # what the compiler calls comes from firmware/runtime
-    serial: bool = False  # the board has platform_read: `-serial stdio` of the emulator goes both ways
+    helpers: bool = False  # firmware/runtime defines the functions that the compiler calls
+    serial: bool = False  # the board has platform_read: the emulator's `-serial stdio` works in both directions
     machine: str = ""
-    application: str = "parity_main"  # of firmware/app; serial_main: as a board does it
-    core_flags: list[str] = field(default_factory=list)  # of a control
+    application: str = "parity_main"  # a file of firmware/app; serial_main takes commands, as a board does
+    core_flags: list[str] = field(default_factory=list)  # options of the core alone, in a control
     fused: bool = False
     vectors: str = "whole"
     control: list[Control] = field(default_factory=list)
 
     def programs(self) -> list[str]:
-        """What has to be installed to build and run it."""
+        """The programs that build and run it."""
         tools = {
             "gcc": [self.compiler],
             "llvm-xtensa": ["clang-22", "llc-22", "llvm-mc-22", "xtensa-lx106-elf-ld"],
@@ -84,7 +84,7 @@ class Target:
         return tools if self.emulator[0] == "{image}" else [*tools, self.emulator[0]]
 
     def missing(self) -> list[str]:
-        """What keeps this computer from it, in words; empty when nothing does."""
+        """What this computer lacks to build and run it; empty if nothing."""
         reasons = [
             f"{program} (package {PACKAGES.get(program, 'unknown')})"
             for program in self.programs()
@@ -95,7 +95,7 @@ class Target:
         return reasons
 
     def under(self, control: Control) -> Target:
-        """The target as a control changes it."""
+        """The target with a control's changes."""
         return replace(
             self,
             core_flags=control.flags,
@@ -110,12 +110,12 @@ def _checked(kind: type, values: dict[str, Any], path: Path) -> dict[str, Any]:
     known = {f.name for f in fields(kind)}
     unknown = sorted(set(values) - known)
     if unknown:
-        raise ValueError(f"{path}: unknown {', '.join(unknown)}")
+        raise ValueError(f"{path}: expected keys of {kind.__name__}, found {', '.join(unknown)}")
     return values
 
 
 def load(path: Path) -> Target:
-    """One target file."""
+    """Reads a target file. ValueError: an unknown key or value."""
     values = tomllib.loads(path.read_text(encoding="utf-8"))
     controls = [Control(**_checked(Control, control, path)) for control in values.pop("control", [])]
     for control in controls:
@@ -126,5 +126,5 @@ def load(path: Path) -> Target:
 
 
 def all_targets() -> list[Target]:
-    """Every target file, by family and name."""
+    """All targets, ordered by family and name."""
     return [load(path) for path in sorted(TARGETS.glob("*/*.toml"))]

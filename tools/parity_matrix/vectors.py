@@ -1,4 +1,4 @@
-"""The golden files as one image, whole or damaged on purpose (layout: docs/spec/golden.md)."""
+"""The golden files as one image, intact or damaged on purpose (docs/spec/golden.md)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ CASE_WORDS = 20
 
 @dataclass(frozen=True)
 class Vectors:
-    """All files in a row. The changed case and element say what flipped_under_crc touched."""
+    """All files, one after another. flipped_under_crc sets changed_case and changed_element to what it changed."""
 
     data: bytes
     files: list[str]
     cases: int
-    last: bytes  # the last file by itself
+    last: bytes  # bytes of the last file
     changed_case: str = ""
     changed_element: int = -1
 
@@ -34,17 +34,17 @@ def _words(data: bytes) -> list[int]:
 
 @cache
 def whole() -> Vectors:
-    """Read once: one run compares one set of vectors."""
+    """The intact files, read once."""
     paths = sorted(GOLDEN.glob("*.agv"))
     if not paths:
-        raise FileNotFoundError(f"no golden files in {GOLDEN}")
+        raise FileNotFoundError(f"expected golden files in {GOLDEN}, found none")
     blocks = [path.read_bytes() for path in paths]
     cases = sum(_words(block)[3] for block in blocks)
     return Vectors(b"".join(blocks), [path.name for path in paths], cases, blocks[-1])
 
 
 def flipped() -> Vectors:
-    """One bit in the middle of the last file."""
+    """With one bit flipped in the middle of the last file."""
     good = whole()
     data = bytearray(good.data)
     data[len(data) - len(good.last) // 2] ^= 0x10
@@ -52,7 +52,7 @@ def flipped() -> Vectors:
 
 
 def flipped_under_crc() -> Vectors:
-    """The lowest bit of the last expected word of the last case that has any, under a CRC that is right."""
+    """With the lowest bit of the last expected word flipped, and a correct CRC."""
     good = whole()
     block = good.last
     words = _words(block)
@@ -65,7 +65,7 @@ def flipped_under_crc() -> Vectors:
             found = (name, end - 1, (outputs - 1) // stride * stride)
         at = end
     if found is None:
-        raise ValueError(f"{good.files[-1]}: no case with outputs")
+        raise ValueError(f"{good.files[-1]}: expected a case with outputs, found none")
     name, place, element = found
     words[place] ^= 1
     body = struct.pack(f"<{len(words) - 1}I", *words[:-1])
@@ -74,7 +74,7 @@ def flipped_under_crc() -> Vectors:
 
 
 def small() -> Vectors:
-    """Without the largest file: for tests of what is around the vectors."""
+    """Without the largest file, for tests of the programs around the vectors."""
     paths = sorted(GOLDEN.glob("*.agv"))
     largest = max(paths, key=lambda path: path.stat().st_size)
     kept = [path for path in paths if path != largest]
@@ -91,7 +91,7 @@ MAKERS: dict[str, Callable[[], Vectors]] = {
 
 
 def write(kind: str, folder: Path) -> Path:
-    """The image as a file; written only when it changed."""
+    """Writes the image to a file, if it differs from what is there. Returns its path."""
     path = folder / f"vectors-{kind}.bin"
     data = MAKERS[kind]().data
     if not path.exists() or path.read_bytes() != data:

@@ -1,4 +1,4 @@
-"""Builds with the compiler of a target and runs in its emulator. SCons runs this file."""
+"""Builds with the compiler of a target and runs in its emulator. SCons executes this file."""
 
 import subprocess
 import sys
@@ -27,12 +27,12 @@ if level not in targets.LEVELS:
 
 if target.missing():
     needs = ", ".join(target.missing())
-    sys.stderr.write(f"Error: {name} needs {needs}. tools/install-emulators.sh installs what every target needs.\n")
+    sys.stderr.write(f"Error: {name} needs {needs}; run tools/install-emulators.sh.\n")
     env.Exit(1)
 
 
 def steps(lines: list[commands.Command]) -> list[object]:
-    """Several commands that PlatformIO shows as one."""
+    """Several commands that PlatformIO displays as one."""
     if env.get("CCCOMSTR"):
         return [Action([line], "Compiling $TARGET" if not i else None) for i, line in enumerate(lines)]
     return [Action([line]) for line in lines]

@@ -1,4 +1,4 @@
-"""How SCons builds a program for a target: the flags, the commands and the golden vectors of tools/parity_matrix."""
+"""Builds a program for a target in SCons, with the flags, commands and golden vectors of tools/parity_matrix."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 from emulated_targets import commands, targets, vectors
 from SCons.Subst import Literal
 
-Environment = Any  # SCons makes its own up at run time
+Environment = Any  # SCons creates the class at run time
 TEST_MACROS = ("UNIT_TEST", "PIO_UNIT_TESTING")
 
 
 def words(flags: list[str]) -> list[Any]:
-    """Flags as they are: SCons would leave quotes to the shell."""
+    """Flags as literals if they contain quotes, which SCons would pass to the shell."""
     return [Literal(flag) if '"' in flag else flag for flag in flags]
 
 
 def compile_each(env: Environment, target: targets.Target) -> None:
-    """Give every file the flags that are its own, and the golden vectors to the one that includes them."""
+    """Gives each file its own flags, and vectors.S the golden vectors."""
     folder = Path(env.subst("$BUILD_DIR"))
     folder.mkdir(parents=True, exist_ok=True)
     golden = vectors.write("whole", folder)
@@ -29,9 +29,9 @@ def compile_each(env: Environment, target: targets.Target) -> None:
     def with_own_flags(env: Environment, node: Any) -> Any:
         source = Path(node.srcnode().get_abspath())
         if testing and source.name.endswith("_main.c") and tests not in source.parents:
-            return None  # a test is an application of its own
+            return None  # a test has its own main function
         changed: dict[str, Any] = {}
-        if tests not in source.parents:  # what is no test is the same for tests: compiled once
+        if tests not in source.parents:  # compiled once for the application and the tests
             changed["CPPDEFINES"] = [name for name in env.get("CPPDEFINES", []) if name not in TEST_MACROS]
         if source.suffix == ".c":
             changed["CFLAGS"] = [*env["CFLAGS"], *words(commands.own_flags(target, source))]

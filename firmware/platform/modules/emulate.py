@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Run a program in the emulator of its target: `emulate.py TARGET PROGRAM`.
 
-Ends as the program ends, with 124 when the time is up.
+The exit status is the program's; 124 at the time limit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("target")
     parser.add_argument("program", type=Path)
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="limit (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="time limit (default: %(default)s)")
     options = parser.parse_args()
     known = {target.name: target for target in targets.all_targets()}
     if options.target not in known:
@@ -32,7 +32,7 @@ def main() -> int:
     try:
         return subprocess.run(command, stdin=subprocess.DEVNULL, timeout=options.seconds, check=False).returncode
     except subprocess.TimeoutExpired:
-        print(f"{options.target}: no end after {options.seconds:g} s", file=sys.stderr)
+        print(f"{options.target}: still running after {options.seconds:g} s", file=sys.stderr)
         return 124
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aether_temporal._figures import (
+from aether_temporal._internal.figures import (
     COLOURS,
     GREY,
     colour,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aether_temporal._figures import SHARES, new_figure, text
+from aether_temporal._internal.figures import SHARES, new_figure, text
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Recording, RecordingError
 from aether_temporal.running import Gallery, Result, run

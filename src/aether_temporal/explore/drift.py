@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from aether_temporal._figures import time_axis
+from aether_temporal._internal.figures import time_axis
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Recording, RecordingError
 from aether_temporal.running import Gallery, Result, model_frames, model_input, run

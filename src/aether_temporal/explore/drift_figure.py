@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from aether_temporal._figures import GREY, colour, new_figure, plain, stacked, text
+from aether_temporal._internal.figures import GREY, colour, new_figure, plain, stacked, text
 
 from .drift import Drift, rms
 from .picture_file import Picture

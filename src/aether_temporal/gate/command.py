@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from aether_temporal._figures import NO_PLOTS
+from aether_temporal._internal.figures import NO_PLOTS
 from aether_temporal.head import AetherTemporalHead
 from aether_temporal.train.dataset import Dataset, without_short_segments
 from aether_temporal.train.prepared import read_dataset

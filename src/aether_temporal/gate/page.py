@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from aether_temporal._figures import NO_PLOTS
+from aether_temporal._internal.figures import NO_PLOTS
 
 MEANINGS = {
     "pass": "All four gates pass: sparse may be the default.",

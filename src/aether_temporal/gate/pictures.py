@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aether_temporal._figures import COLOURS as PALETTE
-from aether_temporal._figures import can_draw, file_bytes, row_of_axes, tinted
+from aether_temporal._internal.figures import COLOURS as PALETTE
+from aether_temporal._internal.figures import can_draw, file_bytes, row_of_axes, tinted
 
 from .gate_config import GateConfig
 from .kernel_comparison import attention_map

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from aether_temporal._figures import (
+from aether_temporal._internal.atomic_files import write_atomic
+from aether_temporal._internal.figures import (
     COLOURS,
     MISSING,
     can_draw,
@@ -21,7 +22,6 @@ from aether_temporal._figures import (
     text,
     time_axis,
 )
-from aether_temporal._files import write_atomic
 from aether_temporal.errors import InvalidArgumentError
 from aether_temporal.recordings import MissingExtraError
 

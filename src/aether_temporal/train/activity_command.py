@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from aether_temporal._figures import NO_PLOTS, can_draw
+from aether_temporal._internal.figures import NO_PLOTS, can_draw
 
 from . import activity, splits
 from .activity import Recipe, Report

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from rich.progress import track as progress
 
-from aether_temporal._figures import NO_PLOTS, can_draw
+from aether_temporal._internal.figures import NO_PLOTS, can_draw
 from aether_temporal.blob import WeightBlob
 from aether_temporal.model import TemporalModel
 from aether_temporal.settings import PatternSettings, SubcarrierSettings, TimingSettings

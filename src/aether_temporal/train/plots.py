@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aether_temporal._figures import SHARES, can_draw, file_bytes, row_of_axes
+from aether_temporal._internal.figures import SHARES, can_draw, file_bytes, row_of_axes
 
 from .evaluation import Confidence, Scores
 from .runs import Run

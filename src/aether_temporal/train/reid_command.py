@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aether_temporal._figures import NO_PLOTS, can_draw, file_bytes, row_of_axes
+from aether_temporal._internal.figures import NO_PLOTS, can_draw, file_bytes, row_of_axes
 
 from . import reid
 from .contrastive import ContrastConfig

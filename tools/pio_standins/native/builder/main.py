@@ -1,4 +1,4 @@
-"""Builds with this computer's compiler and runs the program. SCons runs this file."""
+"""Builds with the host's compiler and runs the program. SCons executes this file."""
 
 from SCons.Script import AlwaysBuild, Default, DefaultEnvironment
 

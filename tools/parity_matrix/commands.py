@@ -1,4 +1,4 @@
-"""What compiles a file and links an image for a target, as commands: for the parity matrix and for PlatformIO."""
+"""The commands that compile a file and link an image for a target, for the parity matrix and for PlatformIO."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Command = list[str]
 
 
 def flags(target: Target) -> list[str]:
-    """For every C file, whatever its level of optimisation."""
+    """Options for every C file, without its level of optimisation."""
     chosen = [*CONTRACT, *WARNINGS]
     if target.portable_only:
         chosen.append("-DAETHER_PORTABLE_ONLY")
@@ -24,12 +24,12 @@ def flags(target: Target) -> list[str]:
 
 
 def own_flags(target: Target, source: Path) -> list[str]:
-    """For this C file, behind those."""
+    """Options for this C file alone, to follow `flags`."""
     chosen = []
     if source.name == "bare.c":
         chosen.append(f'-DAETHER_CHIP="{target.name}"')
     if source == RUNTIME / "memory.c":
-        chosen.append("-fno-builtin")  # or its loops become calls of themselves
+        chosen.append("-fno-builtin")  # else its loops become calls to themselves
         if target.recipe == "gcc":
             chosen.append("-fno-tree-loop-distribute-patterns")
     if source.parent == target.folder and target.recipe == "gcc":
@@ -38,7 +38,7 @@ def own_flags(target: Target, source: Path) -> list[str]:
 
 
 def runtime_sources(target: Target) -> list[Path]:
-    """Beside the application: start code, and what there is no C library for."""
+    """Start code, and the replacements of C library functions."""
     if target.helpers:
         runtime = sorted(RUNTIME.glob("*.c"))
     else:
@@ -51,7 +51,7 @@ def runtime_includes(target: Target) -> list[Path]:
 
 
 def compiler(target: Target) -> Command:
-    """The C compiler as a command: itself, and what makes it one for the target."""
+    """The C compiler with the options that select the target."""
     return {
         "gcc": [target.compiler],
         "llvm-wasm": ["clang-22", "--target=wasm32"],
@@ -64,11 +64,11 @@ def _assemble(source: str, out: str) -> Command:
 
 
 def compile_c(target: Target, options: list[str], source: str, out: str, level: str) -> list[Command]:
-    """One C file to an object, step by step, by way of files beside it (of several steps, the first makes `out`.ll)."""
+    """Commands from a C file to an object. Of several, the first writes `out`.ll."""
     if target.recipe != "llvm-xtensa":
         return [[*compiler(target), *options, "-c", source, "-o", out]]
     # Clang, llc to assembly, llvm-mc to an object: llc's own object writer fails on some functions.
-    speed = "-O3" if level == "-O3" else "-O2"  # llc knows no -Os: it obeys the functions' own attributes
+    speed = "-O3" if level == "-O3" else "-O2"  # llc has no -Os: it follows the attributes of the functions
     return [
         [*compiler(target), *options, "-S", "-emit-llvm", source, "-o", f"{out}.ll"],
         ["llc-22", *target.backend, speed, f"{out}.ll", "-o", f"{out}.s"],
@@ -77,14 +77,14 @@ def compile_c(target: Target, options: list[str], source: str, out: str, level: 
 
 
 def assemble(target: Target, options: list[str], source: str, out: str) -> list[Command]:
-    """One assembly file with directives of the preprocessor to an object, step by step."""
+    """Commands from an assembly file with preprocessor directives to an object."""
     if target.recipe != "llvm-xtensa":
         return [[*compiler(target), *target.flags, *target.assembler_flags, *options, "-c", source, "-o", out]]
     return [[*compiler(target), "-E", "-P", *options, source, "-o", f"{out}.s"], _assemble(f"{out}.s", out)]
 
 
 def link(target: Target, files: list[str], out: str) -> Command:
-    """Objects and archives to an image."""
+    """The command from objects and archives to an image."""
     script = target.folder / "link.ld"
     placed = ["-T", str(script)] if script.exists() else []
     if target.recipe == "llvm-wasm":
