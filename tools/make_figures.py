@@ -20,7 +20,7 @@ from matplotlib.patches import Patch
 from rich.console import Console
 
 from aether_temporal import TemporalHeadConfig, TemporalModel
-from aether_temporal._figures import COLOURS
+from aether_temporal._internal.figures import COLOURS
 from aether_temporal.cli.listen_display import NodesTable, Status
 from aether_temporal.listening import Classification, PacketReceiver
 from aether_temporal.listening.snapshot import take_snapshot
