@@ -30,10 +30,15 @@ __all__ = [
     "InvalidArgumentError",
     "InvalidConfigError",
     "KernelsError",
+    "MissingExtraError",
     "NonFiniteError",
     "OutOfMemoryError",
     "PartitionError",
     "PortError",
+    "RecordingError",
+    "RecordingFormatError",
+    "RecordingSelectionError",
+    "RecordingShapeError",
     "ResultOverflowError",
     "SavedStateError",
     "ShapeError",
@@ -208,6 +213,26 @@ class SlotError(DeviceError):
 
 class FlashToolError(DeviceError):
     """The program that reads and writes flash is missing, or failed."""
+
+
+class RecordingError(TemporalError, ValueError):
+    """A recording cannot be used; the message names the file and what was expected and found."""
+
+
+class RecordingFormatError(RecordingError):
+    """The file has no known format, or is damaged where nothing can be dropped."""
+
+
+class RecordingSelectionError(RecordingError):
+    """A file holds several recordings and none was chosen, or one that it does not hold."""
+
+
+class RecordingShapeError(RecordingError):
+    """A recording's frames have another width than the one asked for."""
+
+
+class MissingExtraError(TemporalError, RuntimeError):
+    """An optional dependency is not installed; the message says which one."""
 
 
 # One class a code, one code a class. Keys are the names the core gives its codes.

@@ -12,7 +12,7 @@ import pytest
 from listening.wire import features
 
 from aether_temporal.listening import Classification, RawFrame, parse
-from aether_temporal.recordings.feature_state import FeatureState
+from aether_temporal.recordings.node_packets import FeatureState
 
 ROOT = Path(__file__).resolve().parents[2]
 NODE, CORE = ROOT / "firmware" / "node", ROOT / "csrc"

@@ -12,7 +12,7 @@ from wire import classification, features, raw, sealed
 
 from aether_temporal.listening import Classification, RawFrame, Rejected, Rejection, parse
 from aether_temporal.listening.packets import claimed_node
-from aether_temporal.recordings.feature_state import FeatureState
+from aether_temporal.recordings.node_packets import FeatureState
 
 
 def changed(data: bytes, offset: int, new: bytes, *, crc: bool = True) -> bytes:

@@ -17,7 +17,7 @@ from aether_temporal.recordings import (
     list_recordings,
     open_recording,
 )
-from aether_temporal.recordings.lines import MAX_LINE
+from aether_temporal.recordings.csi_parser import MAX_LINE
 
 N = 128
 
@@ -244,7 +244,7 @@ def test_nothing_to_trust_is_an_error_that_says_why(tmp_path: Path) -> None:
         read(tmp_path, "hello\n" + frames(1)[0][:-1].replace("]", "") + "\n" + "CSI_DATA,1\n")
     with pytest.raises(RecordingFormatError, match="an empty file"):
         read(tmp_path, "")
-    with pytest.raises(RecordingFormatError, match="begins with b'hello"):
+    with pytest.raises(RecordingFormatError, match="starts with b'hello"):
         read(tmp_path, "hello")
     with pytest.raises(RecordingError, match="format: expected one of"):
         read(tmp_path, "hello", format="mp3")

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from making import C6_HEADER, CLASSIC_HEADER, c6, classic, ethernet, ipv4_packet, pcap, pcapng, raw_frame, values_of
 
 from aether_temporal.recordings import CsiParser, RecordingError, list_recordings, open_recording
+from aether_temporal.recordings.csi_parser import bounded_lines
 from aether_temporal.recordings.drops import Drops
-from aether_temporal.recordings.lines import bounded_lines
-from aether_temporal.recordings.payloads import read_frames
+from aether_temporal.recordings.raw_frames import read_frames
 
 FUZZ = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from aether_temporal.recordings.amplitude import amplitude
+from aether_temporal.recordings.recording import amplitude
 from aether_temporal.train.contrastive import Views, add_noise, drop_frames, jittered_start, mask_features, scale
 
 Frames = NDArray[np.float32]

@@ -8,7 +8,7 @@ from collections import deque
 from typing import Any
 
 from aether_temporal.model import TemporalModel
-from aether_temporal.recordings.feature_state import FEATURES, FeatureState
+from aether_temporal.recordings.node_packets import FEATURES, FeatureState
 from aether_temporal.running.stream import Prediction
 
 from .packets import Classification

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from aether_temporal.recordings.feature_state import FeatureState
+from aether_temporal.recordings.node_packets import FeatureState
 from aether_temporal.recordings.sequence import Order, Sequence
 
 from .packets import Classification, Packet, RawFrame, Rejected, Rejection

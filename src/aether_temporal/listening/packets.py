@@ -8,10 +8,9 @@ import zlib
 from dataclasses import dataclass
 from enum import StrEnum
 
-from aether_temporal.recordings import feature_state, raw_frame
+from aether_temporal.recordings import node_packets
 from aether_temporal.recordings.drops import Drop
-from aether_temporal.recordings.feature_state import FeatureState
-from aether_temporal.recordings.raw_frame import RawHeader
+from aether_temporal.recordings.node_packets import FeatureState, RawHeader
 
 CLASSIFICATION_MAGIC = 0xC5110007
 CLASSIFICATION_VERSION = 1
@@ -112,8 +111,8 @@ class RawFrame:
         """The packet, 20 bytes and the pairs."""
         h = self.header
         return (
-            raw_frame.HEADER.pack(
-                raw_frame.MAGIC,
+            node_packets.RAW_HEADER.pack(
+                node_packets.RAW_MAGIC,
                 h.node_id,
                 h.n_antennas,
                 h.n_subcarriers,
@@ -135,35 +134,35 @@ def parse(data: bytes) -> Packet | Rejected:
     if len(data) < 4:
         return Rejected(Rejection.SHORT, "at least 4 bytes", len(data))
     magic = int.from_bytes(data[:4], "little")
-    if magic == raw_frame.MAGIC:
+    if magic == node_packets.RAW_MAGIC:
         return _raw(data)
     if magic == CLASSIFICATION_MAGIC:
         return _classification(data)
-    if magic == feature_state.MAGIC:
+    if magic == node_packets.FEATURE_MAGIC:
         return _feature_state(data)
     return Rejected(Rejection.MAGIC, "0xC5110001, 0xC5110006 or 0xC5110007", magic)
 
 
 def _raw(data: bytes) -> RawFrame | Rejected:
     """Ignores reserved bytes: the format does not require them to be 0, and newer nodes use them."""
-    if len(data) < raw_frame.HEADER.size:
-        return Rejected(Rejection.LENGTH, f"at least {raw_frame.HEADER.size} bytes", len(data))
-    header = raw_frame.parse_header(data)
+    if len(data) < node_packets.RAW_HEADER.size:
+        return Rejected(Rejection.LENGTH, f"at least {node_packets.RAW_HEADER.size} bytes", len(data))
+    header = node_packets.parse_raw_header(data)
     if header is None:
         sizes = f"{data[5]} antennas of {int.from_bytes(data[6:8], 'little')} subcarriers"
-        limits = f"1 … {raw_frame.MAX_ANTENNAS} antennas of 1 … {raw_frame.MAX_SUBCARRIERS} subcarriers"
+        limits = f"1 … {node_packets.MAX_ANTENNAS} antennas of 1 … {node_packets.MAX_SUBCARRIERS} subcarriers"
         return Rejected(Rejection.HEADER, limits, sizes)
     if header.size != len(data):
         return Rejected(Rejection.LENGTH, f"{header.size} bytes, as its header declares", len(data))
-    return RawFrame(header, data[raw_frame.HEADER.size :])
+    return RawFrame(header, data[node_packets.RAW_HEADER.size :])
 
 
 def _feature_state(data: bytes) -> FeatureState | Rejected:
-    found = feature_state.parse_feature_state(data)
+    found = node_packets.parse_feature_state(data)
     if not isinstance(found, Drop):
         return found
     if found is Drop.LENGTH:
-        return Rejected(Rejection.LENGTH, f"{feature_state.SIZE} bytes", len(data))
+        return Rejected(Rejection.LENGTH, f"{node_packets.FEATURE_STATE_BYTES} bytes", len(data))
     if found is Drop.CRC:
         return _wrong_crc(data)
     return Rejected(Rejection.NOT_FINITE, "nine finite features", "NaN or infinity")

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from aether_temporal.errors import ResultOverflowError
 from aether_temporal.model import TemporalModel
-from aether_temporal.recordings.amplitude import amplitude
-from aether_temporal.recordings.feature_state import FEATURES, FeatureState
+from aether_temporal.recordings.node_packets import FEATURES, FeatureState
+from aether_temporal.recordings.recording import amplitude
 from aether_temporal.running.inputs import subcarriers_of
 from aether_temporal.running.stream import Prediction, Predictor
 

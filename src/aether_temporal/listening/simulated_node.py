@@ -9,7 +9,7 @@ from collections.abc import Callable
 from aether_temporal.errors import InvalidArgumentError
 from aether_temporal.model import TemporalModel
 from aether_temporal.recordings import Recording, RecordingShapeError
-from aether_temporal.recordings.raw_frame import MAX_SUBCARRIERS, RawHeader
+from aether_temporal.recordings.node_packets import MAX_SUBCARRIERS, RawHeader
 from aether_temporal.running.inputs import model_frames
 from aether_temporal.running.stream import Predictor, real_time
 

@@ -1,14 +1,15 @@
 """Recordings of channel state information: readers, each of which gives one `Recording`."""
 
-from .csi_record import CsiParser, CsiRecord
-from .drops import Drop, describe
-from .errors import (
+from aether_temporal.errors import (
     MissingExtraError,
     RecordingError,
     RecordingFormatError,
     RecordingSelectionError,
     RecordingShapeError,
 )
+
+from .csi_parser import CsiParser, CsiRecord
+from .drops import Drop, describe
 from .npz import save_recording
 from .opening import FORMATS, list_recordings, open_recording, open_recordings, recognise
 from .recording import Recording, RecordingInfo

@@ -1,5 +1,5 @@
-"""Raw CSI frames and feature states in a packet capture (pcap or pcapng): UDP datagrams that begin with the magic of
-either, on any port."""
+"""Reads raw CSI frames and feature states from packet captures (pcap, pcapng): UDP datagrams that start with the magic
+of either, on any port."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .drops import Drop, Drops
-from .errors import MissingExtraError, RecordingFormatError
-from .feature_state import MAGIC_BYTES as FEATURE_STATE
-from .feature_state import parse_feature_state
-from .raw_collect import RawCollector
-from .raw_frame import HEADER, MAGIC_BYTES, parse_header
-from .recording import Recording, RecordingInfo
+from aether_temporal.errors import MissingExtraError, RecordingFormatError
 
-FORMAT = "udp-capture"
+from .drops import Drop, Drops
+from .node_packets import FEATURE_MAGIC_BYTES, RAW_HEADER, RAW_MAGIC_BYTES, parse_feature_state, parse_raw_header
+from .raw_frames import RawCollector
+from .recording import Recording, RecordingFormat, RecordingInfo
 
 
 class _BoundedFile:
@@ -42,7 +39,7 @@ def _dpkt() -> Any:
         import dpkt
     except ImportError:
         raise MissingExtraError(
-            "packet captures need dpkt, which is not installed: pip install 'aether-temporal[pcap]'"
+            "packet captures: expected dpkt, found it not installed; run `pip install dpkt`"
         ) from None
     return dpkt
 
@@ -74,7 +71,7 @@ def _udp_payload(dpkt: Any, reader: Any, packet: bytes, dropped: Drops) -> tuple
         dropped[Drop.OTHER_PACKET] += 1
         return None
     payload = bytes(udp.data)
-    if not payload.startswith((MAGIC_BYTES, FEATURE_STATE)):
+    if not payload.startswith((RAW_MAGIC_BYTES, FEATURE_MAGIC_BYTES)):
         dropped[Drop.OTHER_PACKET] += 1
         return None
     if len(payload) < udp.ulen - 8:
@@ -106,7 +103,7 @@ def _packets(dpkt: Any, path: Path, file: BinaryIO, dropped: Drops) -> Iterator[
 def _collect(path: Path) -> RawCollector:
     dpkt = _dpkt()
     unreadable = (dpkt.Error, struct.error, ValueError, IndexError, KeyError, TypeError, AttributeError)
-    collector = RawCollector(path, FORMAT)
+    collector = RawCollector(path, FORMAT.name)
     dropped = collector.dropped
     with path.open("rb") as file:
         for seconds, reader, packet in _packets(dpkt, path, file, dropped):
@@ -124,20 +121,20 @@ def _collect(path: Path) -> RawCollector:
 
 def _add(collector: RawCollector, source: str, payload: bytes, seconds: float) -> None:
     """One payload, or why it is none, to the collector."""
-    if payload.startswith(FEATURE_STATE):
+    if payload.startswith(FEATURE_MAGIC_BYTES):
         state = parse_feature_state(payload)
         if isinstance(state, Drop):
             collector.dropped[state] += 1
         else:
             collector.add_state(state, seconds, source)
         return
-    header = parse_header(payload)
+    header = parse_raw_header(payload)
     if header is None:
-        collector.dropped[Drop.CUT if len(payload) < HEADER.size else Drop.HEADER] += 1
+        collector.dropped[Drop.CUT if len(payload) < RAW_HEADER.size else Drop.HEADER] += 1
     elif header.size != len(payload):
         collector.dropped[Drop.LENGTH] += 1
     else:
-        collector.add(header, payload[HEADER.size :], seconds, source)
+        collector.add(header, payload[RAW_HEADER.size :], seconds, source)
 
 
 def list_capture(path: Path) -> list[RecordingInfo]:
@@ -149,3 +146,19 @@ def open_capture(path: Path, recording: int | str | None = None) -> Recording:
     """The frames or feature states of one node, with the time at which each was captured. MissingExtraError without
     dpkt."""
     return _collect(path).recording(recording)
+
+
+_MAGICS = (
+    b"\xa1\xb2\xc3\xd4",
+    b"\xd4\xc3\xb2\xa1",
+    b"\xa1\xb2\x3c\x4d",
+    b"\x4d\x3c\xb2\xa1",
+    b"\x0a\x0d\x0d\x0a",
+)
+
+
+def _find(head: bytes) -> int:
+    return 0 if head.startswith(_MAGICS) else -1
+
+
+FORMAT = RecordingFormat("udp-capture", "a packet capture", _find, list_capture, open_capture)

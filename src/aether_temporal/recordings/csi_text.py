@@ -1,7 +1,8 @@
-"""Recordings of Espressif's CSI text: a serial console's lines in a file."""
+"""Reads Espressif's CSI text: the lines of a serial console in a file."""
 
 from __future__ import annotations
 
+import codecs
 from array import array
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,15 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .clock import Clock
-from .csi_record import CsiParser, CsiRecord
-from .drops import Drop, Drops, describe
-from .errors import RecordingFormatError
-from .lines import bounded_lines
-from .recording import Recording, RecordingInfo, rate_of
-from .selection import choose
+from aether_temporal.errors import RecordingFormatError
 
-FORMAT = "csi-text"
+from .csi_parser import Clock, CsiParser, CsiRecord, bounded_lines
+from .drops import Drop, Drops, describe
+from .recording import Recording, RecordingFormat, RecordingInfo, choose, rate_of
 
 
 @dataclass
@@ -108,7 +105,7 @@ def open_csi_text(path: Path, recording: int | str | None = None) -> Recording:
     return Recording(
         source=str(path),
         name=chosen.name,
-        format=FORMAT,
+        format=FORMAT.name,
         iq=np.frombuffer(bytes(frames.values), dtype=np.int8).reshape(len(frames), size // 2, 2),
         timestamps=timestamps,
         labels=labels,
@@ -139,3 +136,13 @@ def _notes(frames: _Frames, restarts: int, infos: list[RecordingInfo]) -> list[s
         senders = Counter({info.name or "(no address)": info.frames for info in infos})
         notes.append("senders: " + ", ".join(f"{mac} {count}" for mac, count in senders.most_common(8)))
     return notes
+
+
+def _find(head: bytes) -> int:
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        head = head.replace(b"\x00", b"")
+    places = [head.find(text) for text in (b"CSI_DATA", b"first_word", b"local_timestamp")]
+    return min((place for place in places if place >= 0), default=-1)
+
+
+FORMAT = RecordingFormat("csi-text", "CSI text lines (CSI_DATA,…)", _find, list_csi_text, open_csi_text)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import RecordingError, RecordingFormatError
+from aether_temporal.errors import RecordingError, RecordingFormatError
+
 from .opening import list_recordings, open_recording, open_recordings
 from .recording import Recording
 

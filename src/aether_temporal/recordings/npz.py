@@ -1,45 +1,136 @@
-"""Recordings in an .npz file: several, one after the other along time, or one.
+"""Reads and writes .npz files, which hold one recording, or several one after the other along time.
 
-Keys (the first of each row that is there counts; docs/recordings.md has the table):
-`iq`, `frames`, `features`, `amp`, `csi`: int8 [N, pairs, 2] is I/Q, [N, F] is features; `t`, `timestamps`;
-`frame_activity`, `labels`; `activity_names`, `label_names`; `rec_offset` and one value a recording in `rec_name`,
-`rec_person`, `rec_session`, `rec_label`; `rate_hz`, `frame_rate`.
+Keys, of which the first that is present counts (docs/recordings.md has the table): `iq`, `frames`, `features`, `amp`,
+`csi`: int8 [N, pairs, 2] is I/Q, [N, F] is features; `t`, `timestamps`; `frame_activity`, `labels`; `activity_names`,
+`label_names`; `rate_hz`, `frame_rate`; `rec_offset` and one value for each recording in `rec_name`, `rec_subject` or
+`rec_person`, `rec_session`, `rec_label`.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal._internal.atomic_files import write_atomic
+from aether_temporal.errors import RecordingError, RecordingFormatError
 
 from .drops import Drop
-from .errors import RecordingError, RecordingFormatError
-from .features import as_features, finite_rows
-from .npy_stream import NpzArchive
-from .recording import Recording, RecordingInfo, rate_of
-from .selection import choose
-
-FORMAT = "npz"
+from .npy import ArrayHeader, as_features, finite_rows, first_line, read_header
+from .recording import Recording, RecordingFormat, RecordingInfo, choose, rate_of
 
 _FRAMES = ("iq", "frames", "features", "amp", "csi")
 _TIMES = ("t", "timestamps")
 _LABELS = ("frame_activity", "labels")
 _NAMES = ("activity_names", "label_names")
 _RATE = ("rate_hz", "frame_rate")
+_SUBJECTS = ("rec_subject", "rec_person")
 _MAX_VALUES = 1 << 16
-"""Recordings in a file, or names of labels: far more than anyone has, few enough to list."""
+"""Recordings in a file, or names of labels."""
 _MAX_BYTES = 1 << 12
 """Of one name."""
+_UNSUSPICIOUS = 1 << 28
+"""Bytes up to which an array is unpacked, however small its packed size is."""
+_MAX_RATIO = 200
+"""A larger array may unpack to this many times its packed size; measurements stay far below."""
+
+_T = TypeVar("_T")
+
+
+class NpzArchive:
+    """The arrays of an .npz file, read by rows and never unpickled. Close it, or use it in `with`."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError, OverflowError) as error:
+            raise RecordingFormatError(
+                f"{path}: expected an .npz archive, found a damaged one ({first_line(error)})"
+            ) from None
+        self.keys = tuple(name.removesuffix(".npy") for name in self._zip.namelist() if name.endswith(".npy"))
+
+    def __enter__(self) -> NpzArchive:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._zip.close()
+
+    def header(self, key: str) -> ArrayHeader:
+        """Shape and type of an array, of which nothing else is unpacked."""
+        return self._with(key, lambda file, header: header)
+
+    def rows(self, key: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+        """Rows [start, stop) of the array; only these are kept in memory (an array in Fortran order is read whole).
+
+        RecordingFormatError for an array that unpacks to more than 256 MiB and more than 200 times its packed size.
+        """
+
+        def read(file: BinaryIO, header: ArrayHeader) -> NDArray[Any]:
+            self._reject_bomb(key, header)
+            return _read_rows(file, header, start, stop, f"{self._path}: {key}")
+
+        return self._with(key, read)
+
+    def _reject_bomb(self, key: str, header: ArrayHeader) -> None:
+        """Checks the size of the whole array, since rows are reached by unpacking those before them."""
+        member = self._zip.getinfo(f"{key}.npy")
+        size = min(header.data_bytes, member.file_size)
+        packed = min(member.compress_size, os.path.getsize(self._path))
+        if size > max(_UNSUSPICIOUS, _MAX_RATIO * packed):
+            raise RecordingFormatError(
+                f"{self._path}: {key}: expected at most {_MAX_RATIO} times its {packed} packed bytes (or "
+                f"{_UNSUSPICIOUS} bytes), found an array that unpacks to {size}"
+            )
+
+    def _with(self, key: str, use: Callable[[BinaryIO, ArrayHeader], _T]) -> _T:
+        what = f"{self._path}: {key}"
+        try:
+            with self._zip.open(f"{key}.npy") as member:
+                file = cast(BinaryIO, member)
+                return use(file, read_header(file, what))
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OverflowError, RuntimeError) as error:
+            raise RecordingFormatError(
+                f"{what}: expected a whole archive member, found a damaged one ({first_line(error)})"
+            ) from None
+        except OSError as error:
+            raise RecordingFormatError(f"{what}: cannot be read ({first_line(error)})") from None
+
+
+def _read_rows(file: BinaryIO, header: ArrayHeader, start: int, stop: int | None, what: str) -> NDArray[Any]:
+    """`file` stands behind the header. Reading takes memory for what the file holds, not for what a header declares."""
+    if not header.shape:
+        return np.frombuffer(_take(file, header.data_bytes, what), dtype=header.dtype).reshape(())
+    total = header.shape[0]
+    stop = total if stop is None else stop
+    if not 0 <= start <= stop <= total:
+        raise RecordingFormatError(f"{what}: expected at least {stop} rows, found {total}")
+    if header.fortran_order and len(header.shape) > 1:
+        data = _take(file, header.data_bytes, what)
+        return np.ascontiguousarray(np.frombuffer(data, header.dtype).reshape(header.shape, order="F")[start:stop])
+    if header.row_bytes == 0:
+        raise RecordingFormatError(f"{what}: expected values, found shape {list(header.shape)}")
+    file.seek(start * header.row_bytes, os.SEEK_CUR)
+    data = _take(file, (stop - start) * header.row_bytes, what)
+    return np.frombuffer(data, header.dtype).reshape(stop - start, *header.shape[1:])
+
+
+def _take(file: BinaryIO, count: int, what: str) -> bytes:
+    data = file.read(count)
+    if len(data) != count:
+        raise RecordingFormatError(f"{what}: expected {count} bytes, found {len(data)}")
+    return data
 
 
 class _Set:
-    """One .npz file's tables; frames are read by recording."""
+    """The tables of an .npz file; frames are read one recording at a time."""
 
     def __init__(self, path: Path, archive: NpzArchive) -> None:
         self.path, self.archive = path, archive
@@ -74,31 +165,32 @@ class _Set:
         return offset
 
     def of_recording(self, key: str, index: int) -> Any:
-        """The value of a `rec_*` array for one recording; None where the array is not there."""
+        """The value of a `rec_*` array for one recording; None without that array."""
         table = self._table(key)
         return None if table is None else table[index]
 
     def infos(self) -> list[RecordingInfo]:
-        tables = {key: self._table(key) for key in ("rec_name", "rec_person", "rec_session")}
+        subjects = self._first(_SUBJECTS) or _SUBJECTS[0]
+        tables = {key: self._table(key) for key in ("rec_name", subjects, "rec_session")}
         infos: list[RecordingInfo] = []
         taken: set[str] = set()
         for index in range(len(self.offset) - 1):
-            name, person, session = (None if table is None else str(table[index]) for table in tables.values())
+            name, subject, session = (None if table is None else str(table[index]) for table in tables.values())
             if name is None:
-                parts = [f"person{person}"] if person is not None else []
+                parts = [f"person{subject}"] if subject is not None else []
                 parts += [f"session{session}"] if session is not None else []
                 name = "/".join(parts) or (self.path.stem if len(self.offset) == 2 else f"recording{index}")
                 name = name if name not in taken else f"{name}/recording{index}"
                 taken.add(name)
             infos.append(
                 RecordingInfo(
-                    index, name, int(self.offset[index + 1] - self.offset[index]), subject=person, session=session
+                    index, name, int(self.offset[index + 1] - self.offset[index]), subject=subject, session=session
                 )
             )
         return infos
 
     def _table(self, key: str) -> list[Any] | None:
-        """A `rec_*` array; its shape is compared before anything is unpacked."""
+        """A `rec_*` array; its shape is checked before anything is unpacked."""
         if key not in self.archive.keys:
             return None
         shape = self.archive.header(key).shape
@@ -110,7 +202,7 @@ class _Set:
         return list(self._small(key).tolist())
 
     def _small(self, key: str) -> NDArray[Any]:
-        """A table beside the frames: at most 65 536 values of at most 4 KiB."""
+        """A table: at most 65 536 values of at most 4 KiB each."""
         header = self.archive.header(key)
         if np.prod(header.shape, dtype=object) > _MAX_VALUES or header.dtype.itemsize > _MAX_BYTES:
             raise RecordingFormatError(
@@ -158,7 +250,7 @@ def list_npz(path: Path) -> list[RecordingInfo]:
 
 
 def open_npz(path: Path, recording: int | str | None = None) -> Recording:
-    """One recording; of the big arrays only its rows are read into memory. Frames with NaN or infinity are dropped."""
+    """One recording; only its rows are read into memory. Frames with NaN or infinity are dropped."""
     with NpzArchive(str(path)) as archive:
         found = _Set(path, archive)
         info = choose(str(path), found.infos(), recording)
@@ -189,7 +281,7 @@ def _open(found: _Set, info: RecordingInfo) -> Recording:
     return Recording(
         source=str(found.path),
         name=info.name,
-        format=FORMAT,
+        format=FORMAT.name,
         frames=frames,
         iq=iq,
         timestamps=timestamps,
@@ -237,3 +329,10 @@ def save_recording(recording: Recording, path: str | os.PathLike[str]) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     write_atomic(path, buffer.getvalue())
+
+
+def _find(head: bytes) -> int:
+    return 0 if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) else -1
+
+
+FORMAT = RecordingFormat("npz", ".npz", _find, list_npz, open_npz)

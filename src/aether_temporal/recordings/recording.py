@@ -1,30 +1,43 @@
-"""The one type that every reader gives."""
+"""`Recording`, the type that every reader returns, and `RecordingFormat`, the description of a reader."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import builtins
+import html
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .amplitude import amplitude
-from .errors import RecordingError, RecordingShapeError
+from aether_temporal import _core
+from aether_temporal.errors import RecordingError, RecordingSelectionError, RecordingShapeError
+
+from .drops import describe
 
 
-@dataclass(frozen=True, eq=False)
+def amplitude(iq: NDArray[np.int8]) -> NDArray[np.float32]:
+    """int8 [T, pairs, 2] to float32 [T, pairs]: sqrt(I*I + Q*Q), correctly rounded; either byte may come first.
+
+    The core computes it, so the bits are the same as on a chip.
+    """
+    flat: NDArray[np.float32] = _core.csi_amplitude(np.ascontiguousarray(iq), None)
+    return flat.reshape(iq.shape[:2])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Recording:
     """Frames in time order, as features or as raw I/Q pairs.
 
-    Exactly one of `frames` (binary32 [T, F]) and `iq` (int8 [T, pairs, 2], the two bytes in the source's order) is
-    given.
+    Exactly one of `frames` (float32 [T, F]) and `iq` (int8 [T, pairs, 2], the bytes in the source's order) is given.
     Both may be memory-mapped: do not write to them.
     """
 
     source: str  # the file
     name: str  # the recording in that file
-    format: str  # "npz", "npy", "csi-text", "raw-frames", "udp-capture", "simulation"
+    format: str  # one of FORMATS, or "simulation"
     frames: NDArray[np.float32] | None = None
     iq: NDArray[np.int8] | None = None
     timestamps: NDArray[np.float64] | None = None  # seconds, [T]
@@ -34,7 +47,7 @@ class Recording:
     session: str | None = None
     frame_rate: float | None = None  # frames a second: over the timestamps, else declared
     dropped: Mapping[str, int] = field(default_factory=dict)  # by reason (drops.Drop)
-    notes: tuple[str, ...] = ()  # what else a reader had to decide, for people
+    notes: tuple[str, ...] = ()  # other decisions of the reader, for people
 
     def __post_init__(self) -> None:
         if (self.frames is None) == (self.iq is None):
@@ -63,6 +76,33 @@ class Recording:
                     f"{self.source}: labels: expected -1 … {len(self.label_names) - 1}, found {low} … {high}"
                 )
 
+    def __repr__(self) -> str:
+        facts = self._facts()
+        plain = [facts.pop(name) for name in ("format", "shape", "rate") if name in facts]
+        return f"<Recording {self.title}: {', '.join(plain + [f'{name} {value}' for name, value in facts.items()])}>"
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{name}</th><td style='text-align:left'>{html.escape(value)}</td></tr>"
+            for name, value in self._facts().items()
+        )
+        return f"<table><caption>{html.escape(self.title)}</caption>{rows}</table>"
+
+    def _facts(self) -> dict[str, str]:
+        """What describes the recording in a few words."""
+        width = f"{self.width} I/Q pairs" if self.is_raw else f"{self.width} features"
+        found = {
+            "format": self.format,
+            "shape": f"{len(self)} frames of {width}",
+            "rate": f"{self.frame_rate:.4g} Hz" if self.frame_rate is not None else None,
+            "labels": ", ".join(self.label_names),
+            "subject": self.subject,
+            "session": self.session,
+            "dropped": describe(self.dropped) if sum(self.dropped.values()) else None,
+        }
+        return {name: value for name, value in found.items() if value}
+
     def __len__(self) -> int:
         array = self.frames if self.frames is not None else self.iq
         assert array is not None
@@ -70,7 +110,7 @@ class Recording:
 
     @property
     def is_raw(self) -> bool:
-        """Whether the frames are I/Q pairs, of which features are still to be made."""
+        """Whether the frames are I/Q pairs rather than features."""
         return self.iq is not None
 
     @property
@@ -91,12 +131,13 @@ class Recording:
 
     @property
     def title(self) -> str:
+        """Where the recording comes from: its file, and its name in that file."""
         return f"{self.source}:{self.name}" if self.name else self.source
 
     def features(self, select: Sequence[int] | None = None) -> NDArray[np.float32]:
-        """Features binary32 [T, F]: the frames themselves, or the amplitudes of the I/Q pairs.
+        """Features float32 [T, F]: the frames themselves, or the amplitudes of the I/Q pairs.
 
-        `select`: which columns or pairs, in which order (None: all). RecordingShapeError: not there.
+        `select`: which columns or pairs, in which order (None: all). RecordingShapeError: an index is out of range.
         """
         if select is not None and not all(0 <= index < self.width for index in select):
             what = "pairs" if self.is_raw else "features"
@@ -111,7 +152,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class RecordingInfo:
-    """What a file says of one of its recordings without reading it."""
+    """What a file states about one of its recordings; the frames are not read."""
 
     index: int
     name: str
@@ -120,9 +161,67 @@ class RecordingInfo:
     session: str | None = None
 
 
+@dataclass(frozen=True)
+class RecordingFormat:
+    """A file format and its reader.
+
+    `find` takes the first bytes of a file and returns where the format's content starts, -1 where there is none;
+    `list` and `open` take a path, `open` also the index or name of a recording.
+    """
+
+    name: str  # in --format, FORMATS and Recording.format
+    description: str  # in the error about a file that no format recognises
+    find: Callable[[bytes], int]
+    list: Callable[[Path], builtins.list[RecordingInfo]]
+    open: Callable[[Path, int | str | None], Recording]
+
+
 def rate_of(timestamps: NDArray[np.float64] | None) -> float | None:
     """Frames a second over the whole recording; None where time does not pass."""
     if timestamps is None or len(timestamps) < 2:
         return None
     span = float(timestamps[-1] - timestamps[0])
     return (len(timestamps) - 1) / span if span > 0 else None
+
+
+_SHOWN = 12
+
+
+def _listing(infos: Sequence[RecordingInfo]) -> str:
+    shown = ", ".join(f"{info.index} ({info.name})" for info in infos[:_SHOWN])
+    return shown + (f", … {infos[-1].index} ({infos[-1].name})" if len(infos) > _SHOWN else "")
+
+
+def choose(source: str, infos: Sequence[RecordingInfo], recording: int | str | None) -> RecordingInfo:
+    """The recording with that index (negative: from the end) or name; None chooses a file's only recording.
+
+    Text is taken as a name, else as a name in another case, else as an index. RecordingSelectionError lists the
+    recordings.
+    """
+    if recording is None:
+        if len(infos) == 1:
+            return infos[0]
+        raise RecordingSelectionError(
+            f"{source}: holds {len(infos)} recordings, expected a choice by index or name: {_listing(infos)}"
+        )
+    if isinstance(recording, str):
+        named = [info for info in infos if info.name == recording]
+        named = named or [info for info in infos if info.name.casefold() == recording.casefold()]
+        if len(named) == 1:
+            return named[0]
+        if len(named) > 1:
+            raise RecordingSelectionError(
+                f"{source}: recording: {len(named)} are named {recording!r}, choose by index: {_listing(named)}"
+            )
+        try:
+            index = int(recording)
+        except ValueError:
+            index = len(infos)
+    else:
+        index = int(recording)
+    if not -len(infos) <= index < len(infos):
+        raise RecordingSelectionError(
+            f"{source}: recording: expected an index 0 … {len(infos) - 1} or a name of {_listing(infos)}; "
+            f"found {recording!r}"
+        )
+    return infos[index]

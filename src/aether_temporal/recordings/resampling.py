@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal import _core
-from aether_temporal.errors import ResultOverflowError
+from aether_temporal.errors import RecordingError, ResultOverflowError
 
 from .drops import Drop
-from .errors import RecordingError
 from .recording import Recording
 
 

@@ -16,7 +16,7 @@ from aether_temporal._internal.atomic_files import write_atomic
 from aether_temporal.errors import InvalidArgumentError, ResultOverflowError, ShapeError
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Recording, RecordingError, list_recordings, open_recording
-from aether_temporal.recordings.npy_stream import NpzArchive
+from aether_temporal.recordings.npz import NpzArchive
 
 from .inputs import model_input
 

@@ -12,10 +12,8 @@ from aether_temporal import _core
 from aether_temporal.errors import ResultOverflowError
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import CsiParser, Drop, Recording, RecordingFormatError, describe
-from aether_temporal.recordings.amplitude import amplitude
-from aether_temporal.recordings.clock import Clock
-from aether_temporal.recordings.lines import bounded_lines
-from aether_temporal.recordings.recording import rate_of
+from aether_temporal.recordings.csi_parser import Clock, bounded_lines
+from aether_temporal.recordings.recording import amplitude, rate_of
 
 from .gallery import Gallery
 from .inputs import subcarriers_of, timing_of

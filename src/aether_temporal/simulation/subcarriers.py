@@ -58,5 +58,5 @@ def channel(
 
 
 def doppler_shift(length_rate: float, frequency: float) -> float:
-    """Hz by which a path shifts a subcarrier while it grows by `length_rate` metres a second: negative while it grows."""
+    """The Doppler shift in Hz of a path that grows by `length_rate` metres a second; negative while it grows."""
     return -length_rate * frequency / LIGHT

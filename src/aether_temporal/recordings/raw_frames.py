@@ -1,22 +1,33 @@
-"""Packets of one or several nodes to recordings: order, gaps, sizes."""
+"""Reads raw CSI frames stored one after the other, as a program that writes each UDP payload to a file leaves them.
+
+`RawCollector` turns packets of one or several nodes into recordings; the reader of packet captures uses it too.
+"""
 
 from __future__ import annotations
 
 from array import array
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aether_temporal.errors import RecordingFormatError
+
 from .drops import Drop, Drops, describe
-from .errors import RecordingFormatError
-from .feature_state import FEATURES, FeatureState
-from .raw_frame import RawHeader
-from .recording import Recording, RecordingInfo, rate_of
-from .selection import choose
+from .node_packets import (
+    FEATURES,
+    MAX_RAW_FRAME,
+    RAW_HEADER,
+    RAW_MAGIC_BYTES,
+    FeatureState,
+    RawHeader,
+    parse_raw_header,
+)
+from .recording import Recording, RecordingFormat, RecordingInfo, choose, rate_of
 from .sequence import Sequence
 
 
@@ -123,3 +134,77 @@ class RawCollector:
             dropped={str(reason): count for reason, count in dropped.items() if count},
             notes=tuple(notes),
         )
+
+
+_CHUNK = 1 << 20
+
+
+def read_frames(file: BinaryIO, dropped: Drops) -> Iterator[tuple[RawHeader, bytes]]:
+    """Every whole frame. Where the next one does not begin where it should, goes on at the next magic and counts why.
+
+    Memory is bounded by the largest frame, whatever sizes the file declares.
+    """
+    data, at, ended = b"", 0, False
+
+    def fill() -> bool:
+        """At least one whole frame more to look at, unless the file has ended."""
+        nonlocal data, at, ended
+        while not ended and len(data) - at < MAX_RAW_FRAME + len(RAW_MAGIC_BYTES):
+            more = file.read(_CHUNK)
+            ended = not more
+            data, at = data[at:] + more, 0
+        return at < len(data)
+
+    in_garbage = False
+    while fill():
+        header = parse_raw_header(data, at)
+        if header is not None:
+            end = at + header.size
+            follows = data[end : end + len(RAW_MAGIC_BYTES)]
+            # Whole: another follows, or the file ends, or no other begins inside it (a byte may be lost).
+            stop = end + len(RAW_MAGIC_BYTES) - 1
+            inside = -1 if follows == RAW_MAGIC_BYTES else data.find(RAW_MAGIC_BYTES, at + 1, stop)
+            if end <= len(data) and (follows == RAW_MAGIC_BYTES or inside < 0):
+                yield header, data[at + RAW_HEADER.size : end]
+                at, in_garbage = end, False
+                continue
+            dropped[Drop.CUT] += 1
+            if inside < 0:
+                return
+            at, in_garbage = inside, False
+            continue
+        if data.startswith(RAW_MAGIC_BYTES, at):
+            cut = len(data) - at < RAW_HEADER.size
+            dropped[Drop.CUT if cut else Drop.HEADER] += 1
+            in_garbage = True  # what follows belongs to this frame
+        elif not in_garbage:
+            dropped[Drop.GARBAGE] += 1
+            in_garbage = True
+        found = data.find(RAW_MAGIC_BYTES, at + 1)
+        # The last three bytes may be the beginning of a magic that the next read completes.
+        at = found if found >= 0 else len(data) if ended else max(at + 1, len(data) - len(RAW_MAGIC_BYTES) + 1)
+
+
+def _collect(path: Path) -> RawCollector:
+    collector = RawCollector(path, FORMAT.name)
+    with path.open("rb") as file:
+        for header, values in read_frames(file, collector.dropped):
+            collector.add(header, values, None)
+    return collector
+
+
+def list_raw_frames(path: Path) -> list[RecordingInfo]:
+    """One entry for each node in the file."""
+    return _collect(path).infos()
+
+
+def open_raw_frames(path: Path, recording: int | str | None = None) -> Recording:
+    """The frames of one node. There are no timestamps in this format."""
+    return _collect(path).recording(recording)
+
+
+def _find(head: bytes) -> int:
+    return head.find(RAW_MAGIC_BYTES)
+
+
+FORMAT = RecordingFormat("raw-frames", "raw CSI frames (magic 0xC5110001)", _find, list_raw_frames, open_raw_frames)

@@ -1,16 +1,173 @@
-"""One CSI text line after another to records; what cannot be trusted is dropped and counted."""
+"""Parses Espressif's CSI text: bounded lines, column layouts, and the records in them.
+
+A line that cannot be trusted is dropped and counted.
+"""
 
 from __future__ import annotations
 
+import codecs
+import io
 import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import BinaryIO
 
-from .csi_layout import BY_FIELDS_BEFORE_DATA, Layout, layout_of, looks_like_header
 from .drops import Drop, Drops
-from .lines import Line
+
+MAX_LINE = 65536
+"""Bytes. The longest line that Espressif's examples write is below 4 KiB."""
+
+Line = bytes | None
+"""A line without its end, or None for one that was longer than MAX_LINE (its bytes are not kept)."""
+
+
+def bounded_lines(file: BinaryIO, limit: int = MAX_LINE) -> Iterator[Line]:
+    """The lines of `file`, in memory bounded by `limit` whatever the file holds.
+
+    A byte order mark is dropped; UTF-16 (what a Windows shell redirects to) is read as such.
+    """
+    head = file.read(2)
+    if head in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        encoding = "utf-16-le" if head == codecs.BOM_UTF16_LE else "utf-16-be"
+        text = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="\n")
+        try:
+            yield from _lines(lambda n: text.readline(n).encode("latin-1", "replace"), b"", limit)
+        finally:
+            text.detach()
+    else:
+        yield from _lines(file.readline, head, limit)
+
+
+def _lines(readline: Callable[[int], bytes], head: bytes, limit: int) -> Iterator[Line]:
+    first = True
+    while True:
+        if b"\n" in head:  # the two bytes looked at were a whole line
+            piece, head = head.split(b"\n", 1)
+            piece += b"\n"
+        else:
+            piece, head = head + readline(limit), b""
+        if not piece:
+            return
+        whole = piece
+        too_long = len(piece) >= limit and not piece.endswith(b"\n")
+        while len(piece) >= limit and not piece.endswith(b"\n"):
+            piece = readline(limit)
+            if not piece:
+                break
+        if first:
+            whole, first = whole.removeprefix(codecs.BOM_UTF8), False
+        yield None if too_long else whole.rstrip(b"\r\n")
+
+
+_PERIOD = 1 << 32
+
+
+class Clock:
+    """Seconds since the first reading.
+
+    A step forward of less than half a period is taken as time (wraps included). A step back is a sender that started
+    again: time stands still for that one frame and goes on from the new count.
+    """
+
+    def __init__(self) -> None:
+        self.restarts = 0
+        self._last: int | None = None
+        self._elapsed = 0
+
+    def seconds(self, microseconds: int) -> float:
+        if self._last is not None:
+            step = (microseconds - self._last) % _PERIOD
+            if step < _PERIOD // 2:
+                self._elapsed += step
+            else:
+                self.restarts += 1
+        self._last = microseconds
+        return self._elapsed / 1e6
+
+
+_CLASSIC = (
+    "type,id,mac,rssi,rate,sig_mode,mcs,bandwidth,smoothing,not_sounding,aggregation,stbc,fec_coding,sgi,noise_floor,"
+    "ampdu_cnt,channel,secondary_channel,local_timestamp,ant,sig_len,rx_state,len,first_word,data"
+)
+_C5_C6 = (
+    "type,id,mac,rssi,rate,noise_floor,fft_gain,agc_gain,channel,local_timestamp,sig_len,rx_state,len,first_word,data"
+)
+
+_DATA = ("data", "csidata", "csi")
+_FIRST_WORD = ("firstword", "firstwordinvalid")
+_SECONDS = ("realtimestamp", "timestamp", "time", "datetime", "hosttimestamp", "hosttime", "pctime", "unixtime")
+_LABEL = ("target", "taget", "label", "activity", "class")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Positions are counted from `type` (negative: before it); None: this layout has no such column."""
+
+    columns: int  # in all
+    start: int  # where `type` stands; columns before it are a recorder's
+    typed: bool  # whether there is a `type` column, so that a record can be found inside a line
+    data: int
+    length: int
+    first_word: int | None
+    mac: int | None
+    local_timestamp: int | None
+    seconds: int | None  # a column with a time of day or seconds
+    label: int | None
+
+
+def _plain(name: str) -> str:
+    """'Local_Timestamp' and 'localtimestamp' are one name."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def layout_of(header: str) -> Layout | None:
+    """The layout a header line names; None when a column a reader cannot do without (`len`, `data`) is not there."""
+    names = [_plain(name) for name in header.strip().strip(",").split(",")]
+    data = next((i for i in reversed(range(len(names))) if names[i] in _DATA), None)
+    if data is None or "len" not in names or names.index("len") > data:
+        return None
+    start = names.index("type") if "type" in names else 0
+
+    def column(*wanted: str) -> int | None:
+        return next((names.index(name) - start for name in wanted if name in names), None)
+
+    length = column("len")
+    assert length is not None
+    return Layout(
+        columns=len(names),
+        start=start,
+        typed="type" in names,
+        data=data - start,
+        length=length,
+        first_word=column(*_FIRST_WORD),
+        mac=column("mac"),
+        local_timestamp=column("localtimestamp"),
+        seconds=column(*_SECONDS),
+        label=column(*_LABEL),
+    )
+
+
+def _known(header: str) -> Layout:
+    layout = layout_of(header)
+    assert layout is not None
+    return layout
+
+
+CLASSIC = _known(_CLASSIC)  # ESP32, S2, S3, C3
+C5_C6 = _known(_C5_C6)
+
+BY_FIELDS_BEFORE_DATA = {layout.data: layout for layout in (CLASSIC, C5_C6)}
+
+
+def looks_like_header(line: str) -> bool:
+    """Whether a line names columns rather than holding a record."""
+    if len(line) > 4096 or "[" in line:
+        return False
+    names = [_plain(name) for name in line.split(",")]
+    return len(names) >= 3 and "len" in names and any(name in _DATA for name in names)
+
 
 MAX_VALUES = 4096
 """More I/Q bytes than any of these chips reports for one frame (612)."""
