@@ -23,8 +23,8 @@ SHARES = "Blues"
 """Colour map of shares and weights: the darker, the larger."""
 
 GREY = "0.45"
-NO_PLOTS = "plots: none; they need matplotlib: pip install 'aether-temporal[plot]'"
-MISSING = "drawing needs matplotlib, which is not installed: pip install 'aether-temporal[plot]'"
+NO_PLOTS = "plots: none; they need matplotlib: pip install matplotlib"
+MISSING = "drawing needs matplotlib, which is not installed: pip install matplotlib"
 
 
 def can_draw() -> bool:

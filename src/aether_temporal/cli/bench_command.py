@@ -78,6 +78,6 @@ def _training(rounds: int) -> dict[str, Any]:
         if error.name != "torch":
             raise
         raise MissingExtraError(
-            "training steps need torch, which is not installed: pip install 'aether-temporal[train]'"
+            "training steps need torch, which is not installed: pip install torch"
         ) from None
     return found

@@ -143,7 +143,7 @@ class _Session:
             cleanup.callback(capture.close)
             self.recorders.append(capture)
             if importlib.util.find_spec("dpkt") is None:
-                _warn("to replay the recording, `aether run` needs dpkt: pip install 'aether-temporal[pcap]'")
+                _warn("to replay the recording, `aether run` needs dpkt: pip install dpkt")
         return capture, log
 
     def _arrived(self, arrival: Arrival) -> None:

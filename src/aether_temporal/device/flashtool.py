@@ -15,7 +15,7 @@ from aether_temporal.errors import FlashToolError
 
 __all__ = ["FlashTool"]
 
-_INSTALL = "pip install 'aether-temporal[device]'"
+_INSTALL = "pip install esptool"
 _SECONDS = 300
 _LAST_LINES = 6
 

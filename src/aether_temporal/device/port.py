@@ -15,7 +15,7 @@ __all__ = ["Port", "SerialPort"]
 _RESET = 0.1  # seconds the chip is held in reset
 _WRITE = 2.0  # seconds a few bytes may take to leave
 _BACK = 8.0  # seconds a port may be away: a chip with USB of its own leaves the bus when it resets
-_INSTALL = "pip install 'aether-temporal[serial]'"
+_INSTALL = "pip install pyserial"
 
 
 class Port(Protocol):
