@@ -30,7 +30,7 @@ LAYERS = [
     {"cli"},
 ]
 WITH_TORCH = {"torch", "train", "gate"}
-OPTIONAL_TORCH = {f"{PACKAGE}.host.benchmark", f"{PACKAGE}.cli.bench_command"}  # measures torch too if it is installed
+OPTIONAL_TORCH = {f"{PACKAGE}.host.benchmark"}  # measures torch beside the core when it is installed
 ROOT_PARTS = {"_internal"}  # what the modules of the root share: it counts as part of the root
 ENTRY = f"{PACKAGE}.__main__"
 # What the compiled module calls: conversions, exceptions and the names of types; it decides nothing.
@@ -133,9 +133,9 @@ INTRINSICS = {"arm_neon.h", "cpuid.h", "emmintrin.h", "immintrin.h", "intrin.h",
 # Folder: the folders whose headers it may include, and the headers of the system.
 MAY_INCLUDE = {
     "include/aether": ({"include/aether"}, FREESTANDING),
-    "src": ({"include/aether", "src"}, FREESTANDING | INTRINSICS | {"string.h"}),
+    "src": ({"include/aether", "src", "src/kernels"}, FREESTANDING | INTRINSICS | {"string.h"}),
     "src/kernels": ({"include/aether", "src", "src/kernels"}, FREESTANDING | INTRINSICS),
-    "golden": ({"include/aether", "src", "golden"}, FREESTANDING | {"string.h"}),
+    "golden": ({"include/aether", "src", "src/kernels", "golden"}, FREESTANDING | {"string.h"}),
     "train": ({"include/aether", "src", "src/kernels", "train"}, FREESTANDING | INTRINSICS | {"string.h"}),
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:<(?P<system>[^>]+)>|"(?P<own>[^"]+)")', re.MULTILINE)
