@@ -37,8 +37,8 @@ def need_program(name: str, package: str) -> str:
 
 
 def need_platformio() -> None:
-    need_module("platformio", "aether-temporal[firmware]")
-    need_module("SCons", "aether-temporal[firmware]")
+    need_module("platformio", ".[firmware]")
+    need_module("SCons", ".[firmware]")
 
 
 def call(
