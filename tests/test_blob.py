@@ -88,9 +88,15 @@ def test_blobs_of_other_tools_are_read() -> None:
         raw = plain(binary16=binary16)
         assert WeightBlob.parse(raw).serialize() == raw
         arrays = WeightBlob.parse(raw).arrays()
-        assert list(arrays) == ["layers.0.Wq", "layers.0.Wk", "layers.0.Wv", "layers.0.Wo", "classifier"]
-        assert arrays["layers.0.Wk"].shape == (2, 1)
-        assert arrays["layers.0.Wk"].dtype == (np.float16 if binary16 else np.float32)
+        assert list(arrays) == [
+            "layers.0.attention.wq",
+            "layers.0.attention.wk",
+            "layers.0.attention.wv",
+            "layers.0.attention.wo",
+            "classifier",
+        ]
+        assert arrays["layers.0.attention.wk"].shape == (2, 1)
+        assert arrays["layers.0.attention.wk"].dtype == (np.float16 if binary16 else np.float32)
         assert b"".join(a.tobytes() for a in arrays.values()) == raw[24:-4]
 
 
@@ -142,9 +148,9 @@ def test_bytes_come_in_any_layout(plain_blob: WeightBlob) -> None:
         assert WeightBlob.parse(data) == plain_blob
     weights = np.repeat(np.frombuffer(plain_blob.weights, "<f4"), 2)[::2]
     assert WeightBlob(plain_blob.header, weights) == plain_blob
-    with pytest.raises(InputTypeError, match=r"^layers\[0\]\.Wq: expected real numbers"):
+    with pytest.raises(InputTypeError, match=r"^layers\[0\]\.wq: expected real numbers"):
         WeightBlob.from_arrays(
-            plain_blob.header, [dict.fromkeys(("Wq", "Wk", "Wv", "Wo"), "abc")] * plain_blob.header.n_layers, []
+            plain_blob.header, [dict.fromkeys(("wq", "wk", "wv", "wo"), "abc")] * plain_blob.header.n_layers, []
         )
 
 
@@ -222,37 +228,37 @@ def all_settings(rng: np.random.Generator, header: WeightBlobHeader, width: int)
             window=7, block_size=5, history=40, use_log_stride=True, use_landmarks=False, global_tokens=(0, 4)
         ),
         subcarriers=SubcarrierSettings(9, [8, 1]),
-        gain="mean",
+        agc="mean",
         normalisation=NormalisationSettings(mean=draw(header.input_dim), scale=draw(header.input_dim)),
-        projection=ProjectionSettings(matrix=draw(header.input_dim, width), bias=draw(width)),
-        norm=NormSettings(layers=draw(layers, width), final=draw(width), eps=1e-3),
-        convolution=ConvolutionSettings(kernel=draw(layers, 4, width), bias=draw(layers, width)),
+        projection=ProjectionSettings(weight=draw(header.input_dim, width), bias=draw(width)),
+        norm=NormSettings(weight=draw(layers, width), final=draw(width), eps=1e-3),
+        convolution=ConvolutionSettings(weight=draw(layers, 4, width), bias=draw(layers, width)),
         bias=BiasSettings(
-            q=draw(layers, q),
-            k=draw(layers, kv),
-            v=draw(layers, kv),
-            o=draw(layers, width),
+            bq=draw(layers, q),
+            bk=draw(layers, kv),
+            bv=draw(layers, kv),
+            bo=draw(layers, width),
             classifier=draw(header.n_classes),
         ),
         feed_forward=FeedForwardSettings(
-            gain=draw(layers, width),
+            norm=draw(layers, width),
             w1=draw(layers, width, 6),
             b1=draw(layers, 6),
             w2=draw(layers, 6, width),
             b2=draw(layers, width),
         ),
         pooling=PoolingSettings("mean", 3),
-        embedding=EmbeddingSettings(matrix=draw(width, 2), bias=draw(2)),
+        embedding=EmbeddingSettings(weight=draw(width, 2), bias=draw(2)),
         class_names=("still", "moving é", ""),
         frame_rate=50.0,
         provenance="drawn at random",
-        stem=StemSettings(kernel=draw(3, width), bias=draw(width), activation="relu"),
+        stem=StemSettings(weight=draw(3, width), bias=draw(width), activation="relu"),
     )
 
 
 def core_arrays(rng: np.random.Generator, header: WeightBlobHeader, width: int) -> tuple[list[Any], np.ndarray]:
     q, kv = header.n_q_heads * header.head_dim, header.n_kv_heads * header.head_dim
-    shapes = {"Wq": (width, q), "Wk": (width, kv), "Wv": (width, kv), "Wo": (q, width)}
+    shapes = {"wq": (width, q), "wk": (width, kv), "wv": (width, kv), "wo": (q, width)}
 
     def draw(shape: tuple[int, ...]) -> np.ndarray:
         return rng.standard_normal(shape).astype(np.float16).astype(np.float32)
@@ -275,11 +281,11 @@ def test_export_is_lossless(dtype: Any, rng: np.random.Generator) -> None:
     arrays = blob.arrays()
     for index, layer in enumerate(layers):
         for name, array in layer.items():
-            np.testing.assert_array_equal(arrays[f"layers.{index}.{name}"], array)
-    np.testing.assert_array_equal(arrays["classifier"], classifier)
-    np.testing.assert_array_equal(arrays["layers.1.conv.c"], np.asarray(wanted.convolution.kernel)[1])
-    assert arrays["embedding.W"].dtype == dtype
-    assert arrays["stem.c"].dtype == np.float32
+            np.testing.assert_array_equal(arrays[f"layers.{index}.attention.{name}"], array)
+    np.testing.assert_array_equal(arrays["classifier.weight"], classifier)
+    np.testing.assert_array_equal(arrays["layers.1.convolution.weight"], np.asarray(wanted.convolution.weight)[1])
+    assert arrays["embedding.weight"].dtype == dtype
+    assert arrays["stem.weight"].dtype == np.float32
     again = WeightBlob.from_arrays(header, layers, classifier, found)
     assert again == blob
 
@@ -352,25 +358,25 @@ WRONG: dict[str, tuple[type[Exception], str, Callable[[ModelSettings], ModelSett
     "pairs": (InvalidConfigError, "subcarriers.n_pairs", replaced("subcarriers", n_pairs=65_536)),
     "subcarriers": (InvalidConfigError, "subcarriers.index", replaced("subcarriers", index=[9, 0])),
     "subcarrier-count": (ShapeError, "subcarriers.index", replaced("subcarriers", index=[1])),
-    "gain": (InvalidConfigError, "gain", lambda s: s.replace(gain="median")),
+    "agc": (InvalidConfigError, "agc", lambda s: s.replace(agc="median")),
     "mean": (ShapeError, "normalisation.mean", replaced("normalisation", mean=np.zeros(3))),
     "scale": (InvalidConfigError, "normalisation.scale", replaced("normalisation", scale=[np.nan, 1])),
-    "project": (ShapeError, "projection.matrix", replaced("projection", matrix=np.zeros((5, 2)))),
+    "project": (ShapeError, "projection.weight", replaced("projection", weight=np.zeros((5, 2)))),
     "eps": (InvalidConfigError, "norm.eps", replaced("norm", eps=0.0)),
     "eps-underflow": (InvalidConfigError, "norm.eps", replaced("norm", eps=1e-60)),
-    "taps": (ShapeError, "convolution.kernel", replaced("convolution", kernel=np.zeros((2, 65, 5)))),
-    "bias": (ShapeError, "bias.q", replaced("bias", q=np.zeros((2, 5)))),
+    "taps": (ShapeError, "convolution.weight", replaced("convolution", weight=np.zeros((2, 65, 5)))),
+    "bias": (ShapeError, "bias.bq", replaced("bias", bq=np.zeros((2, 5)))),
     "ffn": (ShapeError, "feed_forward.w2", replaced("feed_forward", w2=np.zeros((2, 5, 6)))),
     "pooling": (InvalidConfigError, "pooling.kind", replaced("pooling", kind="max")),
     "pooling-frames": (InvalidConfigError, "pooling.frames", replaced("pooling", frames=65_536)),
     "pooling-newest": (InvalidConfigError, "pooling.frames", replaced("pooling", kind="newest")),
-    "embedding": (ShapeError, "embedding.matrix", replaced("embedding", matrix=np.zeros((5, 3)))),
+    "embedding": (ShapeError, "embedding.weight", replaced("embedding", weight=np.zeros((5, 3)))),
     "names": (ShapeError, "class_names", lambda s: s.replace(class_names=("a", "b"))),
     "names-zero": (InvalidConfigError, "class_names", lambda s: s.replace(class_names=("a\0", "b", "c"))),
     "names-surrogate": (InvalidConfigError, "class_names", lambda s: s.replace(class_names=("\ud800", "b", "c"))),
     "rate": (InvalidConfigError, "frame_rate", lambda s: s.replace(frame_rate=0)),
     "rate-inf": (InvalidConfigError, "frame_rate", lambda s: s.replace(frame_rate=1e300)),
-    "stem": (ShapeError, "stem.kernel", replaced("stem", kernel=np.zeros((0, 5)))),
+    "stem": (ShapeError, "stem.weight", replaced("stem", weight=np.zeros((0, 5)))),
     "stem-activation": (InvalidConfigError, "stem.activation", replaced("stem", activation="gelu")),
 }
 
@@ -390,15 +396,15 @@ def test_arrays_that_do_not_fit_are_named(rng: np.random.Generator) -> None:
     layers, classifier = core_arrays(rng, TINY, 2)
     with pytest.raises(ShapeError, match="layers: expected 2"):
         WeightBlob.from_arrays(TINY, layers[:1], classifier)
-    with pytest.raises(ShapeError, match=r"layers\[1\].Wo"):
-        WeightBlob.from_arrays(TINY, [layers[0], layers[1] | {"Wo": np.zeros((2, 6))}], classifier)
+    with pytest.raises(ShapeError, match=r"layers\[1\].wo"):
+        WeightBlob.from_arrays(TINY, [layers[0], layers[1] | {"wo": np.zeros((2, 6))}], classifier)
     with pytest.raises(InvalidConfigError, match="classifier.*inf"):
         WeightBlob.from_arrays(TINY, layers, np.full((2, 3), np.inf))
 
 
 def test_to_dtype_rounds_matrices_and_nothing_else(rng: np.random.Generator) -> None:
     layers, classifier = core_arrays(rng, TINY, 5)
-    layers[0]["Wq"] = rng.standard_normal((5, 6)).astype(np.float32)
+    layers[0]["wq"] = rng.standard_normal((5, 6)).astype(np.float32)
     blob = WeightBlob.from_arrays(TINY, layers, classifier, all_settings(rng, TINY, 5))
     half = blob.to_dtype("float16")
     assert half.header.dtype == "float16"
@@ -407,10 +413,10 @@ def test_to_dtype_rounds_matrices_and_nothing_else(rng: np.random.Generator) -> 
     assert list(wide) == list(narrow)
     for name, array in wide.items():
         np.testing.assert_array_equal(narrow[name], array.astype(narrow[name].dtype))
-    assert (narrow["layers.0.Wq"] != wide["layers.0.Wq"]).any()
+    assert (narrow["layers.0.attention.wq"] != wide["layers.0.attention.wq"]).any()
     assert half.to_dtype("float32").to_dtype("float16") == half
-    layers[0]["Wq"][0, 0] = 65_520
-    with pytest.raises(ResultOverflowError, match=r"layers\[0\].Wq"):
+    layers[0]["wq"][0, 0] = 65_520
+    with pytest.raises(ResultOverflowError, match=r"layers\[0\].wq"):
         WeightBlob.from_arrays(TINY, layers, classifier, all_settings(rng, TINY, 5)).to_dtype("float16")
 
 

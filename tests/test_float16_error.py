@@ -46,7 +46,7 @@ def test_each_matrix_stands_there_once_with_its_own_rounding(frames: np.ndarray)
     report, arrays = float16_error(blob, frames), blob.arrays()
     matrices = [name for name, array in blob.to_dtype("float16").arrays().items() if array.dtype == np.float16]
     assert [cost.name for cost in report.arrays] == matrices
-    assert {"layers.0.Wq", "layers.1.Wo", "classifier"} < set(matrices)
+    assert {"layers.0.attention.wq", "layers.1.attention.wo", "classifier.weight"} < set(matrices)
     assert sum(cost.values for cost in report.arrays) == report.together.values
     for cost in report.arrays:
         exact = arrays[cost.name].astype(np.float64)
@@ -60,13 +60,13 @@ def test_each_matrix_stands_there_once_with_its_own_rounding(frames: np.ndarray)
 def test_what_binary16_holds_exactly_costs_nothing(plain_blob: WeightBlob) -> None:
     exact = np.frombuffer(plain_blob.weights, "<f4").astype(np.float16).astype("<f4")
     one = exact.copy()
-    one[100] = 1 + 2**-11 + 2**-20  # in layers.0.Wq
+    one[100] = 1 + 2**-11 + 2**-20  # in layers.0.attention.wq
     frames = np.random.default_rng(3).standard_normal((50, 16)).astype(np.float32)
     nothing = float16_error(WeightBlob(plain_blob.header, exact.tobytes()), frames)
     assert all(cost.max_relative == cost.logits == cost.changed == 0 for cost in (*nothing.arrays, nothing.together))
     found = float16_error(WeightBlob(plain_blob.header, one.tobytes()), frames)
-    assert [cost.name for cost in found.arrays if cost.max_relative > 0] == ["layers.0.Wq"]
-    assert [cost.name for cost in found.arrays if cost.logits > 0] == ["layers.0.Wq"]
+    assert [cost.name for cost in found.arrays if cost.max_relative > 0] == ["layers.0.attention.wq"]
+    assert [cost.name for cost in found.arrays if cost.logits > 0] == ["layers.0.attention.wq"]
     assert found.together.max_relative == pytest.approx(2**-11, rel=0.01)
     assert found.together.logits == found.arrays[0].logits
 

@@ -126,8 +126,8 @@ def test_trace_begins_with_the_projected_frames(plain_blob: WeightBlob, rng: np.
     model = TemporalModel.from_blob(plain_blob)
     frames = frames_for(plain_blob, rng, 9)
     first = model.trace(frames)[0]
-    for name, found in (("Wq", first.q), ("Wk", first.k), ("Wv", first.v)):
-        exact = frames.astype(np.float64) @ model.arrays()[f"layers.0.{name}"].astype(np.float64)
+    for name, found in (("wq", first.q), ("wk", first.k), ("wv", first.v)):
+        exact = frames.astype(np.float64) @ model.arrays()[f"layers.0.attention.{name}"].astype(np.float64)
         np.testing.assert_allclose(found.reshape(9, -1), exact, rtol=1e-4, atol=1e-5)
 
 
@@ -251,7 +251,7 @@ def test_a_model_says_what_it_is() -> None:
     assert model.provenance == "made by a test, for tests"
     assert isinstance(model.settings, ModelSettings)
     table = model.array_table()
-    assert table[0] == ("Wq", 0, "float32", 24, (3, 2))
+    assert table[0] == ("attention.wq", 0, "float32", 24, (3, 2))
     assert [a.offset for a in table[:5]] == sorted(a.offset for a in table[:5])
     arrays = model.arrays()
     assert len(arrays) == len(table)

@@ -183,7 +183,7 @@ MUTANTS = [
         "r->newest = time;\n        r->due",
         "r->newest = time + (time == r->before);\n        r->due",
     ),
-    Mutant("grid-with-gain", RESAMPLE, "if (r->gain == 0)", "if (1)"),
+    Mutant("grid-with-gain", RESAMPLE, "if (r->agc == 0)", "if (1)"),
     Mutant(
         "clock-stops-at-wrap",
         RESAMPLE,
@@ -205,8 +205,8 @@ MUTANTS = [
     Mutant(
         "normalise-by-quotient",
         MODEL_OPS,
-        "(row[f] - m->input_mean[f]) * m->input_scale[f]",
-        "row[f] * m->input_scale[f] - m->input_mean[f] * m->input_scale[f]",
+        "(row[f] - mean[f]) * scale[f]",
+        "row[f] * scale[f] - mean[f] * scale[f]",
     ),
     Mutant("amplitude-without-q", "src/csi.c", "pair[1] * pair[1]", "pair[0] * pair[1]"),
     Mutant(

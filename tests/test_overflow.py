@@ -84,9 +84,9 @@ def test_an_embedding_too_long_to_measure() -> None:
     )
     blob = WeightBlob.from_arrays(
         header,
-        [{name: np.zeros((width, 1)) for name in ("Wq", "Wk", "Wv")} | {"Wo": np.zeros((1, width))}],
+        [{name: np.zeros((width, 1)) for name in ("wq", "wk", "wv")} | {"wo": np.zeros((1, width))}],
         np.zeros((width, 2)),
-        ModelSettings(embedding=EmbeddingSettings(matrix=matrix, bias=np.zeros(2))),
+        ModelSettings(embedding=EmbeddingSettings(weight=matrix, bias=np.zeros(2))),
     )
     model = TemporalModel.from_blob(blob)
     stream = model.stream(8)

@@ -260,29 +260,38 @@ def _linear(x: Array, weight: Any, bias: Any) -> Array:
 
 def _model64(blob: rvne.Blob, frames: Array) -> tuple[Array, Array]:
     """The model as matrices in binary64, all frames at once."""
-    h, x = blob.header, frames
-    eps = float((blob.eps or [F(0)])[0])
-    if blob.gain:
+    h, x, vectors, matrices = blob.header, frames, blob.vectors, blob.matrices
+    eps = float(blob.reals["norm.eps"])
+
+    def linear(x: Array, name: str) -> Array:
+        return _linear(x, matrices[name + ".weight"], vectors.get(name + ".bias"))
+
+    if blob.values["agc.kind"] == 1:
         mean = x.mean(axis=1, keepdims=True)
         x = np.where(mean >= 2.0**-126, x / np.where(mean == 0, 1, mean), x)
-    x = (x - _array(blob.mean)) * _array(blob.scale)
-    x = _linear(x, blob.projection, blob.projection_bias)
-    x = _filter(x, blob.stem, blob.stem_bias)
-    x = np.maximum(x, 0) if blob.stem_relu else x
+    x = (x - _array(vectors["normalisation.mean"])) * _array(vectors["normalisation.scale"])
+    x = _filter(linear(x, "projection"), matrices["stem.weight"], vectors["stem.bias"])
+    x = np.maximum(x, 0) if blob.values["stem.activation"] == 1 else x
     head = Head(h.n_q_heads, h.n_kv_heads, h.head_dim, blob.pattern)
-    for layer in blob.layers:
-        y = _filter(_rms(x, layer.norm, eps), layer.conv, layer.conv_bias)
+    for n in range(h.n_layers):
+        at = f"layers.{n}."
+        y = _rms(x, vectors[at + "norm.weight"], eps)
+        y = _filter(y, matrices[at + "convolution.weight"], vectors[at + "convolution.bias"])
         q, k, v = (
-            _linear(y, w, b).reshape(len(x), -1, h.head_dim)
-            for w, b in ((layer.wq, layer.bq), (layer.wk, layer.bk), (layer.wv, layer.bv))
+            _linear(y, matrices[f"{at}attention.w{which}"], vectors[f"{at}attention.b{which}"]).reshape(
+                len(x), -1, h.head_dim
+            )
+            for which in "qkv"
         )
-        x = x + _linear(_masked(head, q, k, v).reshape(len(x), -1), layer.wo, layer.bo)
-        u = np.maximum(_linear(_rms(x, layer.ffn_norm, eps), layer.w1, layer.b1), 0)
-        x = x + _linear(u, layer.w2, layer.b2)
-    x = _rms(x, blob.final_norm, eps)
-    p = np.array([x[max(0, t + 1 - blob.pool_frames) : t + 1].mean(axis=0) for t in range(len(x))])
-    e = _linear(p, blob.embedding, blob.embedding_bias)
-    return _linear(p, blob.classifier, blob.classifier_bias), np.asarray(e / np.linalg.norm(e, axis=1, keepdims=True))
+        out = _masked(head, q, k, v).reshape(len(x), -1)
+        x = x + _linear(out, matrices[at + "attention.wo"], vectors[at + "attention.bo"])
+        at += "feed_forward."
+        u = np.maximum(_linear(_rms(x, vectors[at + "norm"], eps), matrices[at + "w1"], vectors[at + "b1"]), 0)
+        x = x + _linear(u, matrices[at + "w2"], vectors[at + "b2"])
+    x = _rms(x, vectors["norm.final"], eps)
+    p = np.array([x[max(0, t + 1 - blob.values["pooling.n"]) : t + 1].mean(axis=0) for t in range(len(x))])
+    e = linear(p, "embedding")
+    return linear(p, "classifier"), np.asarray(e / np.linalg.norm(e, axis=1, keepdims=True))
 
 
 def test_model_agrees_with_matrices() -> None:
@@ -305,8 +314,8 @@ def test_plain_blob_is_what_the_layout_says() -> None:
     assert struct.unpack_from("<6HI", data, 8) == (16, 4, 1, 32, 2, 4, 41216)
     assert zlib.crc32(data[:-4]) == int.from_bytes(data[-4:], "little")
     parsed = rvne.parse(data)
-    assert to_bits(parsed.layers[0].wq[0][1]) == int.from_bytes(data[28:32], "little")
-    assert to_bits(parsed.classifier[15][3]) == int.from_bytes(data[-8:-4], "little")
+    assert to_bits(parsed.matrices["layers.0.attention.wq"][0][1]) == int.from_bytes(data[28:32], "little")
+    assert to_bits(parsed.matrices["classifier.weight"][15][3]) == int.from_bytes(data[-8:-4], "little")
 
 
 def test_saved_cache_has_the_documented_header() -> None:

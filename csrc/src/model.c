@@ -8,12 +8,8 @@
 
 /* Core arrays in bytes; UINT64_MAX when they are beyond what a blob can hold. */
 static uint64_t core_bytes(const aether_model *m) {
-    const uint64_t layer = 2 * (uint64_t)m->width * (aether_q_width(m) + (uint64_t)aether_kv_width(m));
-    const uint64_t classifier = (uint64_t)m->width * m->header.n_classes;
-    if (layer > UINT32_MAX) {
-        return UINT64_MAX;
-    }
-    return (layer * m->header.n_layers + classifier) * aether_element(m->dtype);
+    const uint64_t elements = aether_core_elements(m);
+    return elements != UINT64_MAX ? elements * aether_element(m->dtype) : elements;
 }
 
 static aether_status read_extension(aether_model *m, aether_config *config, aether_detail *detail) {
@@ -49,7 +45,7 @@ static aether_status read_extension(aether_model *m, aether_config *config, aeth
     if (footer % 4 != 0 || begin > footer) {
         return aether_fail(detail, bad, "weights_len", "sections padded to a multiple of 4", len, 20);
     }
-    return aether_extension_read(m, begin, footer, config, detail);
+    return aether_sections_read(m, begin, footer, config, detail);
 }
 
 static aether_status open_here(aether_model *m, aether_config *config, const aether_kernels *kernels,
@@ -58,7 +54,6 @@ static aether_status open_here(aether_model *m, aether_config *config, const aet
     size_t n, bad;
     m->dtype = (m->header.flags & AETHER_RVNE_FLAG_BINARY16) != 0 ? AETHER_BINARY16 : AETHER_BINARY32;
     m->width = m->header.input_dim;
-    m->core = m->blob + AETHER_RVNE_HEADER_BYTES;
     m->pool_frames = 1;
     if ((m->header.flags & AETHER_RVNE_FLAG_EXTENSION) != 0) {
         status = read_extension(m, config, detail);
@@ -69,14 +64,15 @@ static aether_status open_here(aether_model *m, aether_config *config, const aet
     if (status != AETHER_OK) {
         return status;
     }
-    if (m->width != m->header.input_dim && m->project == NULL) {
+    if (m->width != m->header.input_dim && m->arrays[AETHER_PROJECTION_WEIGHT] == NULL) {
         return aether_fail(detail, AETHER_E_BLOB_HEADER, "width", "input_dim, or an input projection", m->width, SIZE_MAX);
     }
-    n = (size_t)(core_bytes(m) / aether_element(m->dtype));
-    bad = aether_first_not_finite(m->dtype, m->core, n);
+    aether_core_place(m);
+    n = (size_t)aether_core_elements(m);
+    bad = aether_first_not_finite(m->dtype, m->arrays[AETHER_ATTENTION_WQ], n);
     if (bad < n) {
         return aether_fail(detail, AETHER_E_BLOB_HEADER, "weights", "finite numbers",
-                           aether_element_bits(m->dtype, m->core, bad),
+                           aether_element_bits(m->dtype, m->arrays[AETHER_ATTENTION_WQ], bad),
                            AETHER_RVNE_HEADER_BYTES + bad * aether_element(m->dtype));
     }
     config->q_heads = m->header.n_q_heads;

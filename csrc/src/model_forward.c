@@ -93,7 +93,7 @@ aether_status aether_model_trace(const aether_model *model, const float *frames,
         (tokens > 0 && (frames == NULL || logits == NULL || workspace == NULL))) {
         return AETHER_E_ARGUMENT;
     }
-    if (embeddings != NULL && model->embed == NULL) {
+    if (embeddings != NULL && model->embed_dim == 0) {
         return AETHER_E_SHAPE;
     }
     if (tokens == 0) {

@@ -2,6 +2,57 @@
 
 #include "bits.h"
 
+/* Sizes of AETHER_ARRAYS; anything below is a number. */
+enum { INPUT_DIM = 0x10000, WIDTH, Q_WIDTH, KV_WIDTH, N_CLASSES, TAPS, HIDDEN, EMBED_DIM, STEM_TAPS };
+enum { ONCE, EACH };
+enum { VECTORS, MATRICES };
+
+const aether_array_row aether_array_rows[AETHER_ARRAY_COUNT] = {
+#define AETHER_X(ARRAY, SECTION, name, scope, type, rows, columns) {AETHER_SECTION_##SECTION, scope, type, rows, columns},
+    AETHER_ARRAYS(AETHER_X)
+#undef AETHER_X
+};
+
+uint32_t aether_array_size(const aether_model *m, uint32_t size) {
+    switch (size) {
+    case INPUT_DIM:
+        return m->header.input_dim;
+    case WIDTH:
+        return m->width;
+    case Q_WIDTH:
+        return (uint32_t)aether_q_width(m);
+    case KV_WIDTH:
+        return (uint32_t)aether_kv_width(m);
+    case N_CLASSES:
+        return m->header.n_classes;
+    case TAPS:
+        return m->taps;
+    case HIDDEN:
+        return m->hidden;
+    case EMBED_DIM:
+        return m->embed_dim;
+    case STEM_TAPS:
+        return m->stem_taps;
+    default:
+        return size;
+    }
+}
+
+uint64_t aether_array_elements(const aether_model *m, const aether_array_row *row) {
+    const uint64_t rows = aether_array_size(m, row->rows);
+    return row->columns == 0 ? rows : rows * aether_array_size(m, row->columns);
+}
+
+size_t aether_array_run(size_t first) {
+    const aether_array_row *row = &aether_array_rows[first];
+    size_t n = 1;
+    while (first + n < AETHER_ARRAY_COUNT && row[n].section == row->section && row[n].each_layer == row->each_layer &&
+           row[n].matrix == row->matrix) {
+        n++;
+    }
+    return n;
+}
+
 uint32_t aether_element_bits(aether_dtype dtype, const void *base, size_t index) {
     return dtype == AETHER_BINARY16 ? ((const uint16_t *)base)[index] : aether_bits(((const float *)base)[index]);
 }
@@ -13,51 +64,4 @@ size_t aether_first_not_finite(aether_dtype dtype, const void *base, size_t n) {
         i++;
     }
     return i;
-}
-
-/* Elements of one layer's Wq, Wk, Wv, Wo. */
-static size_t layer_elements(const aether_model *m) {
-    return 2 * m->width * (aether_q_width(m) + aether_kv_width(m));
-}
-
-static const float *past(const float *base, size_t n) {
-    return base != NULL ? base + n : NULL;
-}
-
-aether_layer aether_layer_at(const aether_model *m, size_t layer) {
-    const size_t q = m->width * aether_q_width(m), kv = m->width * aether_kv_width(m);
-    const size_t core = layer * layer_elements(m);
-    const float *bias = past(m->bias, layer * (aether_q_width(m) + 2 * aether_kv_width(m) + m->width));
-    const float *conv = past(m->conv, layer * (m->taps + 1) * m->width);
-    const float *ffn = past(m->ffn_vectors, layer * (2 * m->width + m->hidden));
-    aether_layer a;
-    a.wq = aether_matrix(m, m->core, core);
-    a.wk = aether_matrix(m, m->core, core + q);
-    a.wv = aether_matrix(m, m->core, core + q + kv);
-    a.wo = aether_matrix(m, m->core, core + q + 2 * kv);
-    a.bq = bias;
-    a.bk = past(bias, aether_q_width(m));
-    a.bv = past(a.bk, aether_kv_width(m));
-    a.bo = past(a.bv, aether_kv_width(m));
-    a.norm = past(m->norm, layer * m->width);
-    a.conv_b = conv;
-    a.conv_c = past(conv, m->width);
-    a.ffn_norm = ffn;
-    a.ffn_b1 = past(ffn, m->width);
-    a.ffn_b2 = past(ffn, m->width + m->hidden);
-    a.ffn_w1 = m->hidden > 0 ? aether_matrix(m, m->ffn_matrices, layer * 2 * m->width * m->hidden) : NULL;
-    a.ffn_w2 = m->hidden > 0 ? aether_matrix(m, a.ffn_w1, m->width * m->hidden) : NULL;
-    return a;
-}
-
-const void *aether_classifier(const aether_model *m) {
-    return aether_matrix(m, m->core, m->header.n_layers * layer_elements(m));
-}
-
-const float *aether_classifier_bias(const aether_model *m) {
-    return past(m->bias, m->header.n_layers * (aether_q_width(m) + 2 * aether_kv_width(m) + m->width));
-}
-
-const float *aether_final_norm(const aether_model *m) {
-    return past(m->norm, m->header.n_layers * m->width);
 }

@@ -1,4 +1,4 @@
-/* Where things lie inside a model's blob, in elements; and what one layer consists of. */
+/* Where the arrays of a model lie, and how large they are. */
 #ifndef AETHER_MODEL_LAYOUT_H
 #define AETHER_MODEL_LAYOUT_H
 
@@ -14,9 +14,14 @@ static inline size_t aether_kv_width(const aether_model *m) {
     return (size_t)m->header.n_kv_heads * m->header.head_dim;
 }
 
-/* `index` elements into a matrix of the model's type. */
-static inline const void *aether_matrix(const aether_model *m, const void *base, size_t index) {
-    return (const unsigned char *)base + index * aether_element(m->dtype);
+/* Array `id` of a layer (0 for one that is not of a layer); NULL when the model has none. */
+static inline const void *aether_matrix(const aether_model *m, int id, size_t layer) {
+    const unsigned char *first = m->arrays[id];
+    return first != NULL ? first + layer * m->strides[id] : NULL;
+}
+
+static inline const float *aether_vector(const aether_model *m, int id, size_t layer) {
+    return (const float *)aether_matrix(m, id, layer);
 }
 
 /* Index of the first of n elements that is not finite; n when all are. */
@@ -25,24 +30,31 @@ size_t aether_first_not_finite(aether_dtype dtype, const void *base, size_t n);
 /* Bits of element `index`, for an error. */
 uint32_t aether_element_bits(aether_dtype dtype, const void *base, size_t index);
 
-/* The arrays of one layer; NULL where the model has none. */
-typedef struct aether_layer {
-    const void *wq, *wk, *wv, *wo;
-    const float *bq, *bk, *bv, *bo;
-    const float *norm;
-    const float *conv_b, *conv_c;
-    const float *ffn_norm, *ffn_b1, *ffn_b2;
-    const void *ffn_w1, *ffn_w2;
-} aether_layer;
+/* One row of AETHER_ARRAYS. */
+typedef struct aether_array_row {
+    uint8_t section, each_layer, matrix;
+    uint32_t rows, columns;
+} aether_array_row;
 
-aether_layer aether_layer_at(const aether_model *m, size_t layer);
+extern const aether_array_row aether_array_rows[AETHER_ARRAY_COUNT];
 
-const void *aether_classifier(const aether_model *m);
-const float *aether_classifier_bias(const aether_model *m);
-const float *aether_final_norm(const aether_model *m);
+/* A column `rows` or `columns` of AETHER_ARRAYS as a number. */
+uint32_t aether_array_size(const aether_model *m, uint32_t size);
+
+/* Elements of one array. */
+uint64_t aether_array_elements(const aether_model *m, const aether_array_row *row);
+
+/* Arrays that stand together from `first` on: of one section, scope and type. */
+size_t aether_array_run(size_t first);
+
+/* Elements of the core arrays; UINT64_MAX when they are beyond what a blob can hold. */
+uint64_t aether_core_elements(const aether_model *m);
+
+/* Points the model at its core arrays, which are there. */
+void aether_core_place(aether_model *m);
 
 /* Reads the sections between begin and end (offsets into the blob; the footer begins at end) into the model. */
-aether_status aether_extension_read(aether_model *m, uint32_t begin, uint32_t end, aether_config *config,
-                                    aether_detail *detail);
+aether_status aether_sections_read(aether_model *m, uint32_t begin, uint32_t end, aether_config *config,
+                                   aether_detail *detail);
 
 #endif

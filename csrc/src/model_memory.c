@@ -50,7 +50,7 @@ aether_status aether_model_memory_on(const aether_model *model, uint64_t context
     memory->state = at.state;
     memory->scratch = at.total - at.state;
     memory->cache_rows = cache.n_rows;
-    memory->multiply_adds = (model->project != NULL ? model->header.input_dim * w : 0) + model->stem_taps * w +
+    memory->multiply_adds = (model->arrays[AETHER_PROJECTION_WEIGHT] != NULL ? model->header.input_dim * w : 0) + model->stem_taps * w +
                             model->header.n_layers * layer + w * model->header.n_classes + w * model->embed_dim;
     return AETHER_OK;
 }

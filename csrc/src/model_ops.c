@@ -28,26 +28,29 @@ int aether_op_remove_agc(float *x, size_t n) {
 }
 
 aether_status aether_op_input(const aether_model *m, const float *frames, size_t rows, float *scratch, float *x) {
+    const float *mean = aether_vector(m, AETHER_NORMALISATION_MEAN, 0);
+    const float *scale = aether_vector(m, AETHER_NORMALISATION_SCALE, 0);
+    const void *weight = aether_matrix(m, AETHER_PROJECTION_WEIGHT, 0);
     const size_t n = m->header.input_dim;
     size_t r, f;
     memcpy(scratch, frames, rows * n * sizeof(float));
     for (r = 0; r < rows; r++) {
         float *row = scratch + r * n;
-        if (m->gain == 1 && !aether_op_remove_agc(row, n)) {
+        if (m->agc == 1 && !aether_op_remove_agc(row, n)) {
             return AETHER_E_OVERFLOW;
         }
-        for (f = 0; f < n && m->input_mean != NULL; f++) {
-            row[f] = (row[f] - m->input_mean[f]) * m->input_scale[f];
+        for (f = 0; f < n && mean != NULL; f++) {
+            row[f] = (row[f] - mean[f]) * scale[f];
         }
     }
-    if ((m->gain == 1 || m->input_mean != NULL) && checked(m, scratch, rows * n) != AETHER_OK) {
+    if ((m->agc == 1 || mean != NULL) && checked(m, scratch, rows * n) != AETHER_OK) {
         return AETHER_E_OVERFLOW;
     }
-    if (m->project == NULL) {
+    if (weight == NULL) {
         memcpy(x, scratch, rows * n * sizeof(float));
         return AETHER_OK;
     }
-    return linear(m, scratch, rows, n, m->project, m->project_bias, m->width, x);
+    return linear(m, scratch, rows, n, weight, aether_vector(m, AETHER_PROJECTION_BIAS, 0), m->width, x);
 }
 
 aether_status aether_op_norm(const aether_model *m, const float *x, size_t rows, const float *g, float *h) {
@@ -95,14 +98,14 @@ aether_status aether_op_filter(const aether_model *m, const float *rows, uint64_
     return AETHER_OK;
 }
 
-aether_status aether_op_project(const aether_model *m, const aether_layer *layer, const float *h, size_t rows, float *q,
+aether_status aether_op_project(const aether_model *m, size_t layer, const float *h, size_t rows, float *q,
                                 float *k, float *v) {
-    aether_status status = linear(m, h, rows, m->width, layer->wq, layer->bq, aether_q_width(m), q);
+    aether_status status = linear(m, h, rows, m->width, aether_matrix(m, AETHER_ATTENTION_WQ, layer), aether_vector(m, AETHER_ATTENTION_BQ, layer), aether_q_width(m), q);
     if (status == AETHER_OK) {
-        status = linear(m, h, rows, m->width, layer->wk, layer->bk, aether_kv_width(m), k);
+        status = linear(m, h, rows, m->width, aether_matrix(m, AETHER_ATTENTION_WK, layer), aether_vector(m, AETHER_ATTENTION_BK, layer), aether_kv_width(m), k);
     }
     if (status == AETHER_OK) {
-        status = linear(m, h, rows, m->width, layer->wv, layer->bv, aether_kv_width(m), v);
+        status = linear(m, h, rows, m->width, aether_matrix(m, AETHER_ATTENTION_WV, layer), aether_vector(m, AETHER_ATTENTION_BV, layer), aether_kv_width(m), v);
     }
     return status;
 }
@@ -123,21 +126,21 @@ static aether_status add_linear(const aether_model *m, const float *y, size_t ro
     return checked(m, x, n);
 }
 
-aether_status aether_op_project_out(const aether_model *m, const aether_layer *layer, const float *a, size_t rows, float *scratch,
+aether_status aether_op_project_out(const aether_model *m, size_t layer, const float *a, size_t rows, float *scratch,
                             float *x) {
-    return add_linear(m, a, rows, aether_q_width(m), layer->wo, layer->bo, scratch, x);
+    return add_linear(m, a, rows, aether_q_width(m), aether_matrix(m, AETHER_ATTENTION_WO, layer), aether_vector(m, AETHER_ATTENTION_BO, layer), scratch, x);
 }
 
-aether_status aether_op_feed_forward(const aether_model *m, const aether_layer *layer, size_t rows, float *scratch,
+aether_status aether_op_feed_forward(const aether_model *m, size_t layer, size_t rows, float *scratch,
                                      float *hidden, float *x) {
     aether_status status;
     size_t i;
     if (m->hidden == 0) {
         return AETHER_OK;
     }
-    status = aether_op_norm(m, x, rows, layer->ffn_norm, scratch);
+    status = aether_op_norm(m, x, rows, aether_vector(m, AETHER_FEED_FORWARD_NORM, layer), scratch);
     if (status == AETHER_OK) {
-        status = linear(m, scratch, rows, m->width, layer->ffn_w1, layer->ffn_b1, m->hidden, hidden);
+        status = linear(m, scratch, rows, m->width, aether_matrix(m, AETHER_FEED_FORWARD_W1, layer), aether_vector(m, AETHER_FEED_FORWARD_B1, layer), m->hidden, hidden);
     }
     if (status != AETHER_OK) {
         return status;
@@ -145,7 +148,7 @@ aether_status aether_op_feed_forward(const aether_model *m, const aether_layer *
     for (i = 0; i < rows * m->hidden; i++) {
         hidden[i] = hidden[i] > 0.0f ? hidden[i] : 0.0f;
     }
-    return add_linear(m, hidden, rows, m->hidden, layer->ffn_w2, layer->ffn_b2, scratch, x);
+    return add_linear(m, hidden, rows, m->hidden, aether_matrix(m, AETHER_FEED_FORWARD_W2, layer), aether_vector(m, AETHER_FEED_FORWARD_B2, layer), scratch, x);
 }
 
 aether_status aether_op_pool(const aether_model *m, const float *rows, uint64_t index, size_t ring, uint64_t count,
@@ -187,13 +190,13 @@ static int normalise(float *e, size_t n) {
 }
 
 aether_status aether_op_classify(const aether_model *m, const float *p, size_t rows, float *logits, float *embeddings) {
-    aether_status status = linear(m, p, rows, m->width, aether_classifier(m), aether_classifier_bias(m),
+    aether_status status = linear(m, p, rows, m->width, aether_matrix(m, AETHER_CLASSIFIER_WEIGHT, 0), aether_vector(m, AETHER_CLASSIFIER_BIAS, 0),
                                   m->header.n_classes, logits);
     size_t r;
-    if (status != AETHER_OK || embeddings == NULL || m->embed == NULL) {
+    if (status != AETHER_OK || embeddings == NULL || m->embed_dim == 0) {
         return status;
     }
-    status = linear(m, p, rows, m->width, m->embed, m->embed_bias, m->embed_dim, embeddings);
+    status = linear(m, p, rows, m->width, aether_matrix(m, AETHER_EMBEDDING_WEIGHT, 0), aether_vector(m, AETHER_EMBEDDING_BIAS, 0), m->embed_dim, embeddings);
     for (r = 0; r < rows && status == AETHER_OK; r++) {
         if (!normalise(embeddings + r * m->embed_dim, m->embed_dim)) {
             status = AETHER_E_OVERFLOW;

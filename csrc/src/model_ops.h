@@ -19,15 +19,15 @@ aether_status aether_op_filter(const aether_model *m, const float *rows, uint64_
                                const float *b, const float *c, int relu, float *y);
 
 /* h [rows][width] -> q [rows][Hq*D], k and v [rows][Hkv*D]. */
-aether_status aether_op_project(const aether_model *m, const aether_layer *layer, const float *h, size_t rows, float *q,
+aether_status aether_op_project(const aether_model *m, size_t layer, const float *h, size_t rows, float *q,
                                 float *k, float *v);
 
 /* x += linear(a; Wo, bo); scratch [rows][width]. */
-aether_status aether_op_project_out(const aether_model *m, const aether_layer *layer, const float *a, size_t rows, float *scratch,
+aether_status aether_op_project_out(const aether_model *m, size_t layer, const float *a, size_t rows, float *scratch,
                             float *x);
 
 /* The feed-forward sublayer, when there is one; scratch [rows][width], hidden [rows][hidden]. */
-aether_status aether_op_feed_forward(const aether_model *m, const aether_layer *layer, size_t rows, float *scratch,
+aether_status aether_op_feed_forward(const aether_model *m, size_t layer, size_t rows, float *scratch,
                                      float *hidden, float *x);
 
 /* One pooled row: the mean of the `count` rows that end at `index` of a ring. */

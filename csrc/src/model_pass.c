@@ -25,10 +25,10 @@ static aether_status filter(const aether_pass *pass, const float *rows, size_t t
 /* frames -> x: the input operations and the stem. */
 static aether_status input(const aether_pass *pass, const float *frames) {
     const aether_model *m = pass->model;
-    float *projected = m->stem != NULL ? first_row(pass, pass->stem, m->stem_taps) : pass->x;
+    float *projected = m->stem_taps != 0 ? first_row(pass, pass->stem, m->stem_taps) : pass->x;
     aether_status status = aether_op_input(m, frames, pass->rows, pass->input, projected);
-    if (status == AETHER_OK && m->stem != NULL) {
-        status = filter(pass, pass->stem, m->stem_taps, m->stem, m->stem + m->width, m->stem_activation == 1, pass->x);
+    if (status == AETHER_OK && m->stem_taps != 0) {
+        status = filter(pass, pass->stem, m->stem_taps, aether_vector(m, AETHER_STEM_BIAS, 0), aether_vector(m, AETHER_STEM_WEIGHT, 0), m->stem_activation == 1, pass->x);
     }
     return status;
 }
@@ -36,30 +36,30 @@ static aether_status input(const aether_pass *pass, const float *frames) {
 /* x -> x: one layer. */
 static aether_status run_layer(aether_pass *pass, size_t l) {
     const aether_model *m = pass->model;
-    const aether_layer layer = aether_layer_at(m, l);
+    const float *norm = aether_vector(m, AETHER_NORM_WEIGHT, l);
     const float *h = pass->x;
     aether_status status = AETHER_OK;
-    if (m->conv != NULL) {
+    if (m->taps != 0) {
         float *rows = pass->convolution + l * pass->next_convolution;
-        status = aether_op_norm(m, pass->x, pass->rows, layer.norm, first_row(pass, rows, m->taps));
+        status = aether_op_norm(m, pass->x, pass->rows, norm, first_row(pass, rows, m->taps));
         if (status == AETHER_OK) {
-            status = filter(pass, rows, m->taps, layer.conv_b, layer.conv_c, 0, pass->h);
+            status = filter(pass, rows, m->taps, aether_vector(m, AETHER_CONVOLUTION_BIAS, l), aether_vector(m, AETHER_CONVOLUTION_WEIGHT, l), 0, pass->h);
         }
         h = pass->h;
-    } else if (layer.norm != NULL) {
-        status = aether_op_norm(m, pass->x, pass->rows, layer.norm, pass->h);
+    } else if (norm != NULL) {
+        status = aether_op_norm(m, pass->x, pass->rows, norm, pass->h);
         h = pass->h;
     }
     if (status == AETHER_OK) {
-        status = aether_op_project(m, &layer, h, pass->rows, pass->q, pass->k, pass->v);
+        status = aether_op_project(m, l, h, pass->rows, pass->q, pass->k, pass->v);
     }
     if (status == AETHER_OK) {
         status = pass->attend(pass, l);
     }
     if (status == AETHER_OK) {
-        status = aether_op_project_out(m, &layer, pass->a, pass->rows, pass->h, pass->x);
+        status = aether_op_project_out(m, l, pass->a, pass->rows, pass->h, pass->x);
     }
-    return status == AETHER_OK ? aether_op_feed_forward(m, &layer, pass->rows, pass->h, pass->hidden, pass->x) : status;
+    return status == AETHER_OK ? aether_op_feed_forward(m, l, pass->rows, pass->h, pass->hidden, pass->x) : status;
 }
 
 /* Final norm and pooling of x; *p is where the result lies. */
@@ -67,7 +67,7 @@ static aether_status pool(const aether_pass *pass, const float **p) {
     const aether_model *m = pass->model;
     const int mean = m->pool_kind == 1;
     float *normed = mean ? first_row(pass, pass->pool, m->pool_frames) : pass->h;
-    aether_status status = aether_op_norm(m, pass->x, pass->rows, aether_final_norm(m), normed);
+    aether_status status = aether_op_norm(m, pass->x, pass->rows, aether_vector(m, AETHER_NORM_FINAL, 0), normed);
     size_t r;
     for (r = 0; mean && r < pass->rows && status == AETHER_OK; r++) {
         const uint64_t last = pass->time + r, count = last + 1 < m->pool_frames ? last + 1 : m->pool_frames;

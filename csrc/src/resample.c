@@ -34,7 +34,7 @@ aether_status aether_resample_size(size_t dim, size_t *bytes) {
     return AETHER_OK;
 }
 
-aether_status aether_resample_init(aether_resampler *r, size_t dim, uint32_t period, uint32_t max_gap, uint32_t gain,
+aether_status aether_resample_init(aether_resampler *r, size_t dim, uint32_t period, uint32_t max_gap, uint32_t agc,
                                    void *memory, size_t bytes) {
     size_t need;
     aether_status status;
@@ -48,7 +48,7 @@ aether_status aether_resample_init(aether_resampler *r, size_t dim, uint32_t per
     if (status != AETHER_OK) {
         return status;
     }
-    if (period == 0 || max_gap < period || max_gap > AETHER_RESAMPLE_MAX_GAP || gain > 1) {
+    if (period == 0 || max_gap < period || max_gap > AETHER_RESAMPLE_MAX_GAP || agc > 1) {
         return AETHER_E_CONFIG;
     }
     if (bytes < need) {
@@ -58,7 +58,7 @@ aether_status aether_resample_init(aether_resampler *r, size_t dim, uint32_t per
     r->dim = dim;
     r->period = period;
     r->max_gap = max_gap;
-    r->gain = gain;
+    r->agc = agc;
     r->rows = memory;
     return AETHER_OK;
 }
@@ -67,7 +67,7 @@ aether_status aether_resample_init_model(aether_resampler *r, const aether_model
     if (model == NULL) {
         return AETHER_E_ARGUMENT;
     }
-    return aether_resample_init(r, model->header.input_dim, model->resample_period, model->resample_max_gap, model->gain,
+    return aether_resample_init(r, model->header.input_dim, model->resample_period, model->resample_max_gap, model->agc,
                                 memory, bytes);
 }
 
@@ -88,7 +88,7 @@ static aether_status stage(const aether_resampler *r, const float *frame, float 
         return AETHER_E_NOT_FINITE;
     }
     memmove(row, frame, r->dim * sizeof(float));
-    if (r->gain == 0) {
+    if (r->agc == 0) {
         return AETHER_OK;
     }
     env = aether_fpenv_enter();

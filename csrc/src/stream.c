@@ -196,5 +196,5 @@ const float *aether_stream_logits(const aether_stream *stream) {
 }
 
 const float *aether_stream_embedding(const aether_stream *stream) {
-    return stream->length != 0 && stream->model->embed != NULL ? aether_stream_floats(stream, stream->at.embedding) : NULL;
+    return stream->length != 0 && stream->model->embed_dim != 0 ? aether_stream_floats(stream, stream->at.embedding) : NULL;
 }

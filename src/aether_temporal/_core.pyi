@@ -180,8 +180,8 @@ class Model:
         """Frames a second; None when the blob does not say."""
 
     @property
-    def delay(self) -> int:
-        """Frames: the answer after frame t describes frame t - delay."""
+    def label_delay(self) -> int:
+        """Frames: the prediction after frame t is for frame t - label_delay."""
 
     @property
     def provenance(self) -> str | None:
@@ -260,10 +260,10 @@ class Resampler:
     as on a chip.
 
     dim: features a frame. period_us: of the grid; max_gap_us: the longest gap that is bridged (period_us to 16777216).
-    gain "mean": each frame is divided by its mean first. InvalidConfigError.
+    agc "mean": each frame is divided by its mean first. InvalidConfigError.
     """
 
-    def __init__(self, dim: int, period_us: int, max_gap_us: int, gain: str = "none") -> None: ...
+    def __init__(self, dim: int, period_us: int, max_gap_us: int, agc: str = "none") -> None: ...
     @property
     def dim(self) -> int:
         """Features a frame."""
@@ -274,7 +274,7 @@ class Resampler:
         Returns (restarted, frames, first): the grid frames that are now due, float32 (n, dim), the first of them at
         `first` microseconds and each period_us after the one before; restarted: a new grid began because of a gap, or
         because time went back, so that a stream they are fed to is to be reset first. ShapeError, NonFiniteError,
-        CacheBusyError, InvalidArgumentError, ResultOverflowError (the frame's gain): the resampler is then as it was.
+        CacheBusyError, InvalidArgumentError, ResultOverflowError (removal of the gain): the resampler is then as it was.
         ResultOverflowError also when two frames differ by more than binary32 holds: the frame counts, what was due is
         lost.
         """

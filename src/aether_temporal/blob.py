@@ -4,7 +4,7 @@ Export of a trained model, losslessly:
 
     header = WeightBlobHeader(dtype="float32", input_dim=56, n_q_heads=4, n_kv_heads=1, head_dim=16, n_layers=2,
                               n_classes=5)
-    layers = [{"Wq": ..., "Wk": ..., "Wv": ..., "Wo": ...}, ...]   # [w, Hq*D], [w, Hkv*D], [w, Hkv*D], [Hq*D, w]
+    layers = [{"wq": ..., "wk": ..., "wv": ..., "wo": ...}, ...]   # [w, Hq*D], [w, Hkv*D], [w, Hkv*D], [Hq*D, w]
     blob = WeightBlob.from_arrays(header, layers, classifier, settings=ModelSettings(width=32, ...))
     blob.save("model.rvne")
 """
@@ -22,13 +22,14 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core, _extension
 from ._internal.atomic_files import write_atomic
 from ._internal.convert import as_bytes, expect_type
+from ._internal.fields import element_type, elements
 from .errors import BlobHeaderError, ShapeError
 from .header import Shape, WeightBlobHeader
 from .settings import ModelSettings
 
 __all__ = ["WeightBlob", "WeightBlobHeader"]
 
-CORE_NAMES = ("Wq", "Wk", "Wv", "Wo")
+CORE_NAMES = ("wq", "wk", "wv", "wo")
 
 
 class WeightBlob:
@@ -65,7 +66,7 @@ class WeightBlob:
         classifier: ArrayLike,
         settings: ModelSettings | None = None,
     ) -> WeightBlob:
-        """From arrays of real numbers: each layer's Wq [w, Hq*D], Wk and Wv [w, Hkv*D], Wo [Hq*D, w]; classifier
+        """From arrays of real numbers: each layer's wq [w, Hq*D], wk and wv [w, Hkv*D], wo [Hq*D, w]; classifier
         [w, n_classes]; `w` is `settings.width` or input_dim. Converted to the header's dtype.
         ShapeError, InputTypeError, InvalidConfigError (not finite), ResultOverflowError (beyond binary16).
         """
@@ -77,12 +78,13 @@ class WeightBlob:
         shapes = dict(
             zip(CORE_NAMES, ((width, shape.q), (width, shape.kv), (width, shape.kv), (shape.q, width)), strict=True)
         )
+        element = element_type(header.dtype)
         parts = [
-            _extension.matrix_bytes(layer[name], shapes[name], header.dtype, f"layers[{index}].{name}")
+            elements(layer[name], shapes[name], element, f"layers[{index}].{name}").tobytes()
             for index, layer in enumerate(layers)
             for name in CORE_NAMES
         ]
-        parts.append(_extension.matrix_bytes(classifier, (width, shape.classes), header.dtype, "classifier"))
+        parts.append(elements(classifier, (width, shape.classes), element, "classifier").tobytes())
         return cls(header, b"".join(parts), settings)
 
     @classmethod
@@ -136,8 +138,8 @@ class WeightBlob:
         _core.Model(self.serialize())
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays by name ("layers.0.Wq", …, "classifier", then those of the extension), read-only views in the
-        blob's own types."""
+        """The arrays by name ("layers.0.attention.wq", …, "classifier.weight", then those of the extension; all names
+        stand in docs/spec/model.md), read-only views in the blob's own types."""
         raw = self.serialize()
         found = {}
         for name, layer, dtype, offset, shape in _core.Model(raw).array_rows():
@@ -161,8 +163,8 @@ class WeightBlob:
         if header == self._header:
             return self
         arrays = self.arrays()
-        layers = [{name: arrays[f"layers.{i}.{name}"] for name in CORE_NAMES} for i in range(header.n_layers)]
-        return WeightBlob.from_arrays(header, layers, arrays["classifier"], self.settings)
+        layers = [{name: arrays[f"layers.{i}.attention.{name}"] for name in CORE_NAMES} for i in range(header.n_layers)]
+        return WeightBlob.from_arrays(header, layers, arrays["classifier.weight"], self.settings)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, WeightBlob):

@@ -92,6 +92,18 @@ class Shape:
         )
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """Sizes by the names that sections declare their arrays with."""
+        return {
+            "input_dim": self.input_dim,
+            "width": self.width,
+            "q_width": self.q,
+            "kv_width": self.kv,
+            "layers": self.layers,
+            "n_classes": self.classes,
+        }
+
+    @property
     def core(self) -> int:
         """Elements of the core arrays."""
         return self.layers * self.width * 2 * (self.q + self.kv) + self.width * self.classes

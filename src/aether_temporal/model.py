@@ -197,7 +197,7 @@ class TemporalModel(_core.Model):
         return [ArrayInfo(*row) for row in self.array_rows()]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays by name ("layers.0.Wq", …), read-only views of the blob."""
+        """The arrays by name ("layers.0.attention.wq", …), read-only views of the blob."""
         return {
             name if layer is None else f"layers.{layer}.{name}": np.frombuffer(
                 self.blob, dtype, math.prod(shape), offset

@@ -1,21 +1,22 @@
-"""What a blob can say beyond its plain version 1 arrays: one dataclass a section of `docs/spec/rvne.md`.
+"""What a blob can say beyond its plain version 1 arrays: one class a section of `docs/spec/rvne.md`.
 
-`w` is the model width, `L` the number of layers, `Hq`, `Hkv`, `D` the head shape. Arrays are real numbers of the
-shape given; they are stored as binary32, the ones called matrix as the blob's own dtype. A section left `None` is
-absent and does nothing.
+These classes are the declaration of the sections: fields stand in the order of the payload, and what is written, read
+and inspected follows from them. Arrays are real numbers of the shape given, in `layers`, `width`, `q_width` (Hq*D),
+`kv_width` (Hkv*D), `n_classes`, `input_dim`; they are stored as binary32, matrices as the blob's own dtype. A section
+left `None` is absent and does nothing.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ._internal.convert import as_array
-from .errors import InvalidConfigError, ShapeError
+from ._internal.fields import Array, Choice, Flag, Indices, Integer, Positive, Section, Text, Texts, Tokens, whole
+from .errors import InvalidConfigError
 
 __all__ = [
     "BiasSettings",
@@ -33,109 +34,9 @@ __all__ = [
     "TimingSettings",
 ]
 
-
-@dataclasses.dataclass(frozen=True)
-class PatternSettings:
-    """Which tokens a query sees. `window` None: every token; `history` None: all of the past."""
-
-    window: int | None = 32
-    block_size: int = 16
-    history: int | None = None
-    use_log_stride: bool = True
-    use_landmarks: bool = True
-    global_tokens: tuple[int, ...] = (0,)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class SubcarrierSettings:
-    """Feature `f` is the amplitude of I/Q pair `index[f]` ([input_dim], each below `n_pairs`) of a raw frame."""
-
-    n_pairs: int
-    index: ArrayLike
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class NormalisationSettings:
-    """`(x - mean) * scale`; both [input_dim]."""
-
-    mean: ArrayLike
-    scale: ArrayLike
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class ProjectionSettings:
-    """Input features to width: matrix [input_dim, w], bias [w]."""
-
-    matrix: ArrayLike
-    bias: ArrayLike
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class StemSettings:
-    """One short causal filter a channel, before the layers: kernel [taps, w] (1 to 64 taps; tap 0 weighs the newest
-    frame), bias [w], then nothing or a ReLU."""
-
-    kernel: ArrayLike
-    bias: ArrayLike
-    activation: Literal["none", "relu"] = "none"
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class NormSettings:
-    """Root-mean-square norm before each layer (layers [L, w]) and after the last (final [w])."""
-
-    layers: ArrayLike
-    final: ArrayLike
-    eps: float = 1e-5
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class ConvolutionSettings:
-    """Causal convolution along time in each channel: kernel [L, taps, w] (tap 0 weighs the newest frame), bias [L,
-    w]."""
-
-    kernel: ArrayLike
-    bias: ArrayLike
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class BiasSettings:
-    """Biases of the projections, q [L, Hq*D], k and v [L, Hkv*D], o [L, w], and of the classifier [n_classes]."""
-
-    q: ArrayLike
-    k: ArrayLike
-    v: ArrayLike
-    o: ArrayLike
-    classifier: ArrayLike
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FeedForwardSettings:
-    """Norm, linear, ReLU, linear after each attention: gain [L, w], b1 [L, hidden], b2 [L, w], matrices w1 [L, w,
-    hidden] and w2 [L, hidden, w]. Needs `norm`, whose eps it uses."""
-
-    gain: ArrayLike
-    w1: ArrayLike
-    b1: ArrayLike
-    w2: ArrayLike
-    b2: ArrayLike
-
-
-@dataclasses.dataclass(frozen=True)
-class PoolingSettings:
-    """What the classifier sees: the newest frame, or the mean of the last `frames` frames."""
-
-    kind: Literal["newest", "mean"] = "newest"
-    frames: int = 1
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class EmbeddingSettings:
-    """L2-normalised embedding beside the logits: matrix [w, dim], bias [dim]."""
-
-    matrix: ArrayLike
-    bias: ArrayLike
-
+_U32 = 0xFFFFFFFF
+ANY_SIZE = (1, 0x7FFFFFFF)
+MAX_TAPS = 64
 
 # The longest gap that a grid may bridge: in microseconds, exact in binary32, and in periods, so that one packet makes
 # no more frames due than a node has time for.
@@ -144,54 +45,173 @@ MAX_DUE = 4096
 
 
 @dataclasses.dataclass(frozen=True)
-class TimingSettings:
-    """How frames and answers relate to time.
+class PatternSettings:
+    """Which tokens a query sees. `window` None: every token; `history` None: all of the past."""
 
-    delay: the answer after frame t describes frame t - delay. period_us: microseconds of the steady grid that frames
-    are to be put on before the model sees them (`Resampler`); None: they are taken as they come. max_gap_us: the
-    longest gap that is bridged, period_us to 4096 periods, at most 16777216; with a longer one everything begins anew.
+    window: Annotated[int | None, Integer(0, _U32 - 1, none=_U32)] = 32
+    block_size: Annotated[int, Integer(1, _U32)] = 16
+    history: Annotated[int | None, Integer(1, _U32, none=0)] = None
+    use_log_stride: Annotated[bool, Flag(0)] = True
+    use_landmarks: Annotated[bool, Flag(1)] = True
+    global_tokens: Annotated[tuple[int, ...], Tokens()] = (0,)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SubcarrierSettings:
+    """Feature `f` is the amplitude of I/Q pair `index[f]` ([input_dim], each below `n_pairs`) of a raw frame."""
+
+    n_pairs: Annotated[int, Integer(1, 0xFFFF)]
+    index: Annotated[ArrayLike, Indices("input_dim")]
+
+    def check(self, settings: ModelSettings) -> None:
+        """Rules beyond single fields. InvalidConfigError."""
+        for i in as_array(self.index, "subcarriers.index").tolist():
+            whole(i, 0, self.n_pairs - 1, "subcarriers.index")
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class NormalisationSettings:
+    """`(x - mean) * scale`; both [input_dim]."""
+
+    mean: Annotated[ArrayLike, Array(("input_dim",))]
+    scale: Annotated[ArrayLike, Array(("input_dim",))]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class ProjectionSettings:
+    """Input features to width: bias [width], matrix weight [input_dim, width]."""
+
+    bias: Annotated[ArrayLike, Array(("width",))]
+    weight: Annotated[ArrayLike, Array(("input_dim", "width"), matrix=True)]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class NormSettings:
+    """Root-mean-square norm before each layer (weight [layers, width]) and after the last (final [width])."""
+
+    eps: Annotated[float, Positive()] = 1e-5
+    weight: Annotated[ArrayLike, Array(("layers", "width"))]
+    final: Annotated[ArrayLike, Array(("width",))]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class ConvolutionSettings:
+    """Causal convolution along time in each channel: bias [layers, width], weight [layers, taps, width] (tap 0 weighs
+    the newest frame)."""
+
+    bias: Annotated[ArrayLike, Array(("layers", "width"))]
+    weight: Annotated[ArrayLike, Array(("layers", "taps", "width"))]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class BiasSettings:
+    """Biases of the projections, bq [layers, q_width], bk and bv [layers, kv_width], bo [layers, width], and of the
+    classifier [n_classes]."""
+
+    bq: Annotated[ArrayLike, Array(("layers", "q_width"))]
+    bk: Annotated[ArrayLike, Array(("layers", "kv_width"))]
+    bv: Annotated[ArrayLike, Array(("layers", "kv_width"))]
+    bo: Annotated[ArrayLike, Array(("layers", "width"))]
+    classifier: Annotated[ArrayLike, Array(("n_classes",))]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class FeedForwardSettings:
+    """Norm, linear, ReLU, linear after each attention: norm [layers, width], b1 [layers, hidden], b2 [layers, width],
+    matrices w1 [layers, width, hidden] and w2 [layers, hidden, width]. Needs the section norm, whose eps it uses."""
+
+    norm: Annotated[ArrayLike, Array(("layers", "width"))]
+    b1: Annotated[ArrayLike, Array(("layers", "hidden"))]
+    b2: Annotated[ArrayLike, Array(("layers", "width"))]
+    w1: Annotated[ArrayLike, Array(("layers", "width", "hidden"), matrix=True)]
+    w2: Annotated[ArrayLike, Array(("layers", "hidden", "width"), matrix=True)]
+
+    def check(self, settings: ModelSettings) -> None:
+        """Rules beyond single fields. InvalidConfigError."""
+        if settings.norm is None:
+            raise InvalidConfigError.of("norm", "a norm, since there is a feed_forward", None)
+
+
+@dataclasses.dataclass(frozen=True)
+class PoolingSettings:
+    """What the classifier sees: the newest frame, or the mean of the last `frames` frames."""
+
+    kind: Annotated[Literal["newest", "mean"], Choice(("newest", "mean"))] = "newest"
+    frames: Annotated[int, Integer(1, 0xFFFF)] = 1
+
+    def check(self, settings: ModelSettings) -> None:
+        """Rules beyond single fields. InvalidConfigError."""
+        if self.kind == "newest":
+            whole(self.frames, 1, 1, "pooling.frames")
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class EmbeddingSettings:
+    """L2-normalised embedding beside the logits: bias [dim], matrix weight [width, dim]."""
+
+    bias: Annotated[ArrayLike, Array(("dim",))]
+    weight: Annotated[ArrayLike, Array(("width", "dim"), matrix=True)]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class StemSettings:
+    """One short causal filter a channel, before the layers: bias [width], weight [taps, width] (1 to 64 taps; tap 0
+    weighs the newest frame), then nothing or a ReLU."""
+
+    activation: Annotated[Literal["none", "relu"], Choice(("none", "relu"))] = "none"
+    bias: Annotated[ArrayLike, Array(("width",))]
+    weight: Annotated[ArrayLike, Array(("taps", "width"))]
+
+
+@dataclasses.dataclass(frozen=True)
+class TimingSettings:
+    """How frames and predictions relate to time.
+
+    label_delay: the prediction after frame t is for frame t - label_delay. period_us: microseconds of the steady grid
+    that frames are to be put on before the model sees them (`Resampler`); None: they are taken as they come.
+    max_gap_us: the longest gap that is bridged, period_us to 4096 periods, at most 16777216; a longer one begins a new
+    grid.
     """
 
-    delay: int = 0
-    period_us: int | None = None
-    max_gap_us: int | None = None
+    label_delay: Annotated[int, Integer(0, 0xFFFF)] = 0
+    period_us: Annotated[int | None, Integer(1, MAX_GAP, none=0)] = None
+    max_gap_us: Annotated[int | None, Integer(1, MAX_GAP, none=0)] = None
+
+    def check(self, settings: ModelSettings) -> None:
+        """Rules beyond single fields. InvalidConfigError."""
+        period, rate = self.period_us, settings.frame_rate
+        if period is None:
+            if self.max_gap_us is not None:
+                raise InvalidConfigError.of("timing.max_gap_us", "None without a period_us", self.max_gap_us)
+            return
+        if rate is not None and abs(rate * period / 1e6 - 1) > 0.01:
+            raise InvalidConfigError.of("timing.period_us", f"about {1e6 / rate:.0f}, of the frame_rate", period)
+        whole(self.max_gap_us, period, min(MAX_GAP, MAX_DUE * period), "timing.max_gap_us")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ModelSettings:
-    """All sections of a blob's extension. `width` None means the blob's `input_dim`; `gain` "mean" divides each frame
-    by its mean; `frame_rate` is in frames a second."""
+    """All sections of a blob's extension. `width` None means the blob's `input_dim`; `agc` "mean" divides each frame
+    by its mean, which removes the receiver's automatic gain; `frame_rate` is in frames a second."""
 
     width: int | None = None
-    pattern: PatternSettings | None = None
-    subcarriers: SubcarrierSettings | None = None
-    gain: Literal["none", "mean"] | None = None
-    normalisation: NormalisationSettings | None = None
-    projection: ProjectionSettings | None = None
-    norm: NormSettings | None = None
-    convolution: ConvolutionSettings | None = None
-    bias: BiasSettings | None = None
-    feed_forward: FeedForwardSettings | None = None
-    pooling: PoolingSettings | None = None
-    embedding: EmbeddingSettings | None = None
-    class_names: Sequence[str] | None = None
-    frame_rate: float | None = None
-    provenance: str | None = None
-    stem: StemSettings | None = None
-    timing: TimingSettings | None = None
+    pattern: Annotated[PatternSettings | None, Section(1)] = None
+    subcarriers: Annotated[SubcarrierSettings | None, Section(2)] = None
+    agc: Annotated[Literal["none", "mean"] | None, Section(3), Choice(("none", "mean"))] = None
+    normalisation: Annotated[NormalisationSettings | None, Section(4)] = None
+    projection: Annotated[ProjectionSettings | None, Section(5)] = None
+    norm: Annotated[NormSettings | None, Section(6)] = None
+    convolution: Annotated[ConvolutionSettings | None, Section(7, {"taps": (1, MAX_TAPS)})] = None
+    bias: Annotated[BiasSettings | None, Section(8)] = None
+    feed_forward: Annotated[FeedForwardSettings | None, Section(9, {"hidden": ANY_SIZE})] = None
+    pooling: Annotated[PoolingSettings | None, Section(10)] = None
+    embedding: Annotated[EmbeddingSettings | None, Section(11, {"dim": ANY_SIZE})] = None
+    class_names: Annotated[Sequence[str] | None, Section(12), Texts("n_classes")] = None
+    frame_rate: Annotated[float | None, Section(13), Positive()] = None
+    provenance: Annotated[str | None, Section(14), Text()] = None
+    stem: Annotated[StemSettings | None, Section(15, {"taps": (1, MAX_TAPS)})] = None
+    timing: Annotated[TimingSettings | None, Section(16)] = None
 
     def replace(self, **changes: Any) -> ModelSettings:
         """A copy with some sections changed."""
         return dataclasses.replace(self, **changes)
-
-
-def real_array(value: ArrayLike, shape: tuple[int, ...], field: str) -> NDArray[np.float32]:
-    """`value` as finite binary32 of exactly this shape. InputTypeError, ShapeError, InvalidConfigError."""
-    given = as_array(value, field)
-    array = np.ascontiguousarray(given, dtype="<f4").reshape(given.shape)
-    if array.shape != shape:
-        raise ShapeError.of(field, f"shape {shape}", array.shape)
-    if not np.isfinite(array).all():
-        index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise InvalidConfigError.of(field, "finite numbers", f"{array[index]} at {index}")
-    return array

@@ -50,12 +50,12 @@ def make_blob(input_dim: int = 6, n_pairs: int | None = None, embed: int = 5, se
     header = WeightBlobHeader(
         dtype="float32", input_dim=input_dim, n_q_heads=2, n_kv_heads=1, head_dim=4, n_layers=1, n_classes=3
     )
-    layer = {"Wq": draw(input_dim, 8), "Wk": draw(input_dim, 4), "Wv": draw(input_dim, 4), "Wo": draw(8, input_dim)}
+    layer = {"wq": draw(input_dim, 8), "wk": draw(input_dim, 4), "wv": draw(input_dim, 4), "wo": draw(8, input_dim)}
     settings = ModelSettings(
         pattern=PatternSettings(window=8, block_size=4, history=64),
-        gain="mean",
+        agc="mean",
         subcarriers=None if n_pairs is None else SubcarrierSettings(n_pairs, np.arange(input_dim) * 2),
-        embedding=EmbeddingSettings(matrix=draw(input_dim, embed), bias=draw(embed)),
+        embedding=EmbeddingSettings(weight=draw(input_dim, embed), bias=draw(embed)),
         class_names=["sit", "walk", "turn"],
         frame_rate=50.0,
         provenance="made for a test",

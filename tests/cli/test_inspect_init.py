@@ -25,7 +25,7 @@ def test_inspect_says_everything(tmp_path: Path) -> None:
     assert document["header"]["head_dim"] == 4
     assert document["settings"]["class_names"] == ["sit", "walk", "turn"]
     assert document["settings"]["subcarriers"] == {"n_pairs": 12, "index": [0, 2, 4, 6, 8, 10]}
-    assert document["settings"]["embedding_dim"] == 5
+    assert document["settings"]["embedding"] == {"dim": 5}
     assert document["settings"]["provenance"] == "made for a test"
     memory = TemporalModel.from_blob(raw).memory(context=100, dtype="float16")
     chip = TemporalModel.from_blob(raw).memory(context=100, dtype="float16", pointer_bytes=4)
@@ -34,7 +34,7 @@ def test_inspect_says_everything(tmp_path: Path) -> None:
     assert document["memory"]["ram"] == memory.state + memory.scratch
     assert document["memory"]["ram_32_bit"] == chip.ram < memory.ram
     first = document["arrays"][0]
-    assert (first["name"], first["shape"], first["offset"]) == ("layers.0.Wq", [6, 8], 24)
+    assert (first["name"], first["shape"], first["offset"]) == ("layers.0.attention.wq", [6, 8], 24)
     ends = [array["offset"] + array["bytes"] for array in document["arrays"]]
     assert all(end <= array["offset"] for end, array in zip(ends, document["arrays"][1:], strict=False))
     assert ends[-1] <= len(raw) - 4
@@ -42,7 +42,7 @@ def test_inspect_says_everything(tmp_path: Path) -> None:
     for words in (
         "classes         sit, walk, turn",
         "made for a test",
-        "layers.0.Wq",
+        "layers.0.attention.wq",
         "multiply-adds a frame",
         document["crc32"],
     ):

@@ -456,7 +456,7 @@ def test_a_frame_that_overflows_is_dropped_and_counted(tmp_path: Path) -> None:
 
 def test_live_frames_that_overflow_are_dropped_with_their_times() -> None:
     """Weights near the end of the range: a frame of zeros passes, any other overflows."""
-    shapes = {"Wq": (6, 8), "Wk": (6, 4), "Wv": (6, 4), "Wo": (8, 6)}
+    shapes = {"wq": (6, 8), "wk": (6, 4), "wv": (6, 4), "wo": (8, 6)}
     layer = {name: np.full(shape, 3e38, np.float32) for name, shape in shapes.items()}
     header = make_blob().header.replace(extension=False)
     blob = WeightBlob.from_arrays(header, [layer], np.full((6, 3), 3e38, np.float32))

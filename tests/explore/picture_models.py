@@ -40,33 +40,37 @@ def full_blob(
         dtype=dtype, input_dim=F, n_q_heads=HQ, n_kv_heads=HKV, head_dim=D, n_layers=LAYERS, n_classes=CLASSES
     )  # type: ignore[arg-type]
     layers = [
-        {"Wq": draw(W, HQ * D), "Wk": draw(W, HKV * D), "Wv": draw(W, HKV * D), "Wo": draw(HQ * D, W)}
+        {"wq": draw(W, HQ * D), "wk": draw(W, HKV * D), "wv": draw(W, HKV * D), "wo": draw(HQ * D, W)}
         for _ in range(LAYERS)
     ]
     settings = ModelSettings(
         width=W,
         pattern=pattern,
-        gain="mean",
-        normalisation=NormalisationSettings(draw(F) + 1, draw(F) + 2),
-        projection=ProjectionSettings(draw(F, W), draw(W)),
-        stem=StemSettings(draw(4, W), draw(W), "relu"),
-        norm=NormSettings(draw(LAYERS, W) + 1, draw(W) + 1, 1e-5),
-        convolution=ConvolutionSettings(draw(LAYERS, 3, W), draw(LAYERS, W)),
+        agc="mean",
+        normalisation=NormalisationSettings(mean=draw(F) + 1, scale=draw(F) + 2),
+        projection=ProjectionSettings(weight=draw(F, W), bias=draw(W)),
+        stem=StemSettings(weight=draw(4, W), bias=draw(W), activation="relu"),
+        norm=NormSettings(weight=draw(LAYERS, W) + 1, final=draw(W) + 1, eps=1e-5),
+        convolution=ConvolutionSettings(weight=draw(LAYERS, 3, W), bias=draw(LAYERS, W)),
         bias=BiasSettings(
-            draw(LAYERS, HQ * D),
-            draw(LAYERS, HKV * D),
-            draw(LAYERS, HKV * D),
-            draw(LAYERS, W),
-            draw(CLASSES) * classifier,
+            bq=draw(LAYERS, HQ * D),
+            bk=draw(LAYERS, HKV * D),
+            bv=draw(LAYERS, HKV * D),
+            bo=draw(LAYERS, W),
+            classifier=draw(CLASSES) * classifier,
         ),
         feed_forward=FeedForwardSettings(
-            draw(LAYERS, W) + 1, draw(LAYERS, W, 7), draw(LAYERS, 7), draw(LAYERS, 7, W), draw(LAYERS, W)
+            norm=draw(LAYERS, W) + 1,
+            w1=draw(LAYERS, W, 7),
+            b1=draw(LAYERS, 7),
+            w2=draw(LAYERS, 7, W),
+            b2=draw(LAYERS, W),
         ),
         pooling=PoolingSettings("mean", pool) if pool > 1 else None,
-        embedding=EmbeddingSettings(draw(W, EMBED), draw(EMBED)),
+        embedding=EmbeddingSettings(weight=draw(W, EMBED), bias=draw(EMBED)),
         class_names=list(NAMES),
         frame_rate=50.0,
-        timing=TimingSettings(delay=2),
+        timing=TimingSettings(label_delay=2),
     )
     return WeightBlob.from_arrays(header, layers, draw(W, CLASSES) * classifier, settings)
 

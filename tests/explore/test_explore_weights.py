@@ -231,7 +231,7 @@ def test_labels_are_those_of_the_frames() -> None:
     model = TemporalModel.from_blob(full_blob(PATTERNS["small"]))
     labels = np.repeat([0, 1, 2], 10)
     recording = recording_of(frames_of(30), labels=labels, label_names=("sit", "walk", "turn"))
-    assert model.delay == 2
+    assert model.label_delay == 2
     np.testing.assert_array_equal(attention_of(model, recording, context=64).labels, labels)
 
 

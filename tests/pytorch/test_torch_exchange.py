@@ -154,9 +154,9 @@ def test_a_binary16_blob_is_widened() -> None:
 
 NEUTRAL = {
     "nothing": {},
-    "what absence says": {"pattern": PatternSettings(), "gain": "none", "pooling": PoolingSettings()},
+    "what absence says": {"pattern": PatternSettings(), "agc": "none", "pooling": PoolingSettings()},
     "pooling alone": {"pooling": PoolingSettings()},
-    "words": {"class_names": ["a", "b", "c", "é"], "frame_rate": 33.3, "provenance": "", "gain": "mean"},
+    "words": {"class_names": ["a", "b", "c", "é"], "frame_rate": 33.3, "provenance": "", "agc": "mean"},
     "timing": {"frame_rate": 100.0, "timing": TimingSettings(25, 10_000, 60_000)},
     "subcarriers": {"subcarriers": SubcarrierSettings(64, np.arange(16) * 4)},
     "another pattern": {"pattern": PatternSettings(history=50, global_tokens=(0, 2, 70_000))},

@@ -34,8 +34,8 @@ def timed_model(timing: TimingSettings, **more: Any) -> TemporalModel:
     """A small model of two features and three classes with this timing section."""
     header = WeightBlobHeader("float32", 2, 1, 1, 2, 1, 3)
     draw = np.random.default_rng(5).standard_normal
-    names = ("Wq", "Wk", "Wv", "Wo")
-    classes = ModelSettings(gain="mean", timing=timing, class_names=("a", "b", "c"), **more)
+    names = ("wq", "wk", "wv", "wo")
+    classes = ModelSettings(agc="mean", timing=timing, class_names=("a", "b", "c"), **more)
     return TemporalModel.from_blob(
         WeightBlob.from_arrays(header, [{name: draw((2, 2)) for name in names}], draw((2, 3)), classes)
     )
@@ -79,8 +79,8 @@ def test_grid_is_the_line_between_packets(gaps: list[int], period: int, more: in
 
 
 def test_refusals_leave_the_resampler_as_it_was() -> None:
-    resampler = Resampler(2, 10, 30, gain="mean")
-    other = Resampler(2, 10, 30, gain="mean")
+    resampler = Resampler(2, 10, 30, agc="mean")
+    other = Resampler(2, 10, 30, agc="mean")
     for each in (resampler, other):
         each.push([1, 3], 0)
     for frame, time, error in (
@@ -103,7 +103,7 @@ def test_refusals_leave_the_resampler_as_it_was() -> None:
         with pytest.raises(errors.InvalidConfigError):
             Resampler(*bad)  # type: ignore[arg-type]
     with pytest.raises(errors.InvalidConfigError):
-        Resampler(2, 10, 30, gain="median")
+        Resampler(2, 10, 30, agc="median")
 
 
 def _recording(stamps: list[float], labels: list[int] | None = None) -> Recording:
@@ -141,8 +141,8 @@ def test_recording_keeps_its_labels_in_time() -> None:
 
 
 def test_run_puts_frames_on_the_grid_and_resets_the_stream(tmp_path: Path) -> None:
-    model = timed_model(TimingSettings(delay=2, period_us=10_000, max_gap_us=100_000))
-    assert model.delay == 2
+    model = timed_model(TimingSettings(label_delay=2, period_us=10_000, max_gap_us=100_000))
+    assert model.label_delay == 2
     recording = _recording([0.0, 0.01, 0.025, 0.025, 0.5, 0.52], [0, 1, 2, 1, 0, 0])
     given = model_input(model, recording)
     result = run(model, recording, context=8)
@@ -192,8 +192,8 @@ def test_settings_are_checked_and_kept() -> None:
     assert model.settings is not None
     assert model.settings.timing == TimingSettings(3, 20_000, 500_000)
     for bad in (
-        TimingSettings(delay=-1),
-        TimingSettings(delay=65536),
+        TimingSettings(label_delay=-1),
+        TimingSettings(label_delay=65536),
         TimingSettings(max_gap_us=5),
         TimingSettings(period_us=10),
         TimingSettings(period_us=10, max_gap_us=9),

@@ -146,7 +146,7 @@ def test_a_blob_takes_the_temperature_and_nothing_else() -> None:
     before, after = blob.arrays(), cooler.arrays()
     assert before.keys() == after.keys()
     changed = {name for name in before if before[name].tobytes() != after[name].tobytes()}
-    assert changed == {"classifier", "classifier.b"}
+    assert changed == {"classifier.weight", "classifier.bias"}
     assert cooler.settings is not None
     assert blob.settings is not None
     assert cooler.settings.timing == blob.settings.timing
@@ -155,7 +155,7 @@ def test_a_blob_takes_the_temperature_and_nothing_else() -> None:
     a, b = TemporalModel.from_blob(blob).forward(frames), TemporalModel.from_blob(cooler).forward(frames)
     np.testing.assert_allclose(b, a / 1.7, rtol=1e-4, atol=1e-5)
     plain = WeightBlob(WeightBlobHeader("float32", 1, 1, 1, 1, 1, 2), np.ones(6, "<f4").tobytes())
-    assert with_temperature(plain, 2.0).arrays()["classifier"].tolist() == [[0.5, 0.5]]
+    assert with_temperature(plain, 2.0).arrays()["classifier.weight"].tolist() == [[0.5, 0.5]]
 
 
 def test_means_and_their_intervals() -> None:

@@ -219,7 +219,10 @@ def test_the_core_embeds_what_torch_was_trained_to() -> None:
 def test_training_moves_the_trunk_and_its_closed_form_follows() -> None:
     blob, start = train(some_persons(), small(shrinkage=0.0), show_progress=False)
     before, after = start.arrays(), blob.arrays()
-    assert all(not np.array_equal(before[f"layers.0.{name}"], after[f"layers.0.{name}"]) for name in ("Wq", "Wv", "Wo"))
+    assert all(
+        not np.array_equal(before[f"layers.0.attention.{name}"], after[f"layers.0.attention.{name}"])
+        for name in ("wq", "wv", "wo")
+    )
     assert blob.settings is not None
     assert blob.settings.embedding is not None
     whitened = pooled(from_blob(blob), take(some_persons(), 40, 10)[0]) @ np.asarray(blob.settings.embedding.matrix)

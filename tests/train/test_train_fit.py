@@ -213,7 +213,7 @@ def test_the_activity_command_trains_on_the_first_session_only(tmp_path: Path, m
     assert model.settings.class_names == ("STILL", "WALKING")
     assert model.settings.frame_rate == 50.0
     assert model.settings.subcarriers is None
-    assert model.delay == 25
+    assert model.label_delay == 25
     assert "session 0 of set.npz" in (model.settings.provenance or "")
     result = json.loads((run / "result.json").read_text())
     assert (run / "model.rvne").read_bytes() == out.read_bytes()

@@ -15,13 +15,13 @@ WRAP = 1 << 32
 
 
 def _case(
-    name: str, times: Sequence[int], frames: Input, dim: int, period: int, max_gap: int, *, gain: bool = False
+    name: str, times: Sequence[int], frames: Input, dim: int, period: int, max_gap: int, *, agc: bool = False
 ) -> Case:
     readings = [t % WRAP for t in times]
-    params = [dim, period, max_gap, int(gain), len(times)]
+    params = [dim, period, max_gap, int(agc), len(times)]
     case = Case(Kernel.RESAMPLE, "resample/" + name, params, [explicit(readings), frames])
     try:
-        resampler = Resampler(dim, period, max_gap, gain=gain)
+        resampler = Resampler(dim, period, max_gap, agc=agc)
     except Refused as refused:
         case.status = refused.status
         return case
@@ -62,7 +62,7 @@ def resample_cases() -> list[Case]:
         _case("bursty", _bursty(90, 1, 5_000), drawn("bursty", 7, 90), 7, 20_000, 1_000_000),
         _case("bursty-and-wrapping", _bursty(60, 2, WRAP - 500_000), drawn("wrap", 3, 60), 3, 20_000, 1_000_000),
         _case("gaps-restart", _bursty(60, 3, 0), drawn("gaps", 3, 60), 3, 20_000, 100_000),
-        _case("gain-removed", _bursty(40, 4, 0), _positive(6, 40), 6, 20_000, 100_000, gain=True),
+        _case("gain-removed", _bursty(40, 4, 0), _positive(6, 40), 6, 20_000, 100_000, agc=True),
         _case("gap-at-its-limit", [0, 30_000, 60_001, 60_001], drawn("limit", 2, 4), 2, 10_000, 30_000),
         _case("same-time", [5, 5, 5, 10_005, 10_005, 15_000, 20_005], drawn("same", 3, 7), 3, 10_000, 30_000),
         _case("clock-back", [50_000, 60_000, 1_000, 11_000, 21_000], drawn("back", 3, 5), 3, 10_000, 30_000),
@@ -75,7 +75,7 @@ def resample_cases() -> list[Case]:
     out += [
         _case("not-finite", [0, 10, 20], explicit([*two, nan, *two, two[0]]), 2, 5, 50),
         _case("difference-overflows", [0, 10, 20], explicit([top, 0, bottom, 0, *two]), 2, 5, 50),
-        _case("gain-overflows", [0, 10, 20], explicit([*two, top, top, *two]), 2, 5, 50, gain=True),
+        _case("gain-overflows", [0, 10, 20], explicit([*two, top, top, *two]), 2, 5, 50, agc=True),
         _case("period-0", [0], explicit(two), 2, 0, 50),
         _case("gap-below-period", [0], explicit(two), 2, 51, 50),
         _case("gap-too-long", [0], explicit(two), 2, 5, (1 << 24) + 1),

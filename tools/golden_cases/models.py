@@ -50,7 +50,7 @@ def sections_of(name: str, h: rvne.Header, w: int, wanted: Sequence[int], p: Pat
     made: dict[int, Callable[[], bytes]] = {
         rvne.PATTERN: lambda: rvne.pattern_payload(p),
         rvne.SUBCARRIERS: lambda: u32([64]) + struct.pack(f"<{h.input_dim}H", *range(3, 3 + h.input_dim)),
-        rvne.GAIN: lambda: u32([1]),
+        rvne.AGC: lambda: u32([1]),
         rvne.NORMALISATION: lambda: weights.vector(h.input_dim, -1, 1.0) + weights.vector(h.input_dim, 0, 1.5),
         rvne.PROJECTION: lambda: weights.vector(w) + weights.matrix(h.input_dim * w),
         rvne.NORM: lambda: u32([0x3727C5AC]) + weights.vector(w * (h.n_layers + 1), -2, 1.0),
@@ -105,7 +105,7 @@ def model_case(
         statuses.append(status)
     if len(set(statuses)) != 1 or (statuses[0] != "OK" and len(runs) != 1):
         raise AssertionError(f"{name}: one status a case, one run when it is an error")
-    embed = len(parsed.embedding_bias or [])
+    embed = len(parsed.vectors.get("embedding.bias", []))
     params = [len(blob), len(flat) // n, n, parsed.header.n_classes, embed, len(runs)]
     params += [word for context, half in runs for word in (context, int(half))]
     case = Case(Kernel.MODEL, "model/" + name, params, [explicit(byte_words(blob)), frames], statuses[0])
@@ -145,7 +145,7 @@ def model_cases() -> list[Case]:
     for name, sections in (
         ("extension-empty", ()),
         ("pattern", (rvne.PATTERN,)),
-        ("gain", (rvne.GAIN,)),
+        ("gain", (rvne.AGC,)),
         ("normalisation", (rvne.NORMALISATION,)),
         ("projection", (rvne.PROJECTION,)),
         ("norm", (rvne.NORM,)),
@@ -161,7 +161,7 @@ def model_cases() -> list[Case]:
         out.append(model_case(name, blob, uniform(5 * 24, seed_of("frames/" + name), 1), ((64, False),), 3))
     # An odd number of halves before the extension: the padding.
     odd = rvne.Header(3, 1, 1, 1, 1, 3, flags=rvne.EXTENSION | rvne.BINARY16)
-    out.append(model_case("padding", blob_of("padding", odd, 0, (rvne.GAIN,)), uniform(3 * 20, 77, 1), ((5, False),)))
+    out.append(model_case("padding", blob_of("padding", odd, 0, (rvne.AGC,)), uniform(3 * 20, 77, 1), ((5, False),)))
 
     calm = {rvne.STEM: rvne.words([3, 0]) + Weights("calm", False).vector(5 * 4, 0)}
     calm_blob = rvne.build(alone, blob_of("plain", tiny)[24:-4], 5, calm)
@@ -169,9 +169,9 @@ def model_cases() -> list[Case]:
 
     zeros = [0] * 5 + [0x00000001] * 5 + [0x80000000] * 5 + bits(values(uniform(10, 78, 0)))
     zeros += [0x00400000] * 5 + [0x007FFFFF] * 5 + [0x00800000] * 5  # means below and at the cut
-    out.append(model_case("gain-of-nothing", blob_of("gain", alone, 0, (rvne.GAIN,)), explicit(zeros), ((64, False),)))
+    out.append(model_case("gain-of-nothing", blob_of("gain", alone, 0, (rvne.AGC,)), explicit(zeros), ((64, False),)))
     huge = explicit([*bits(values(uniform(10, 80, 0))), *[0x7F7FFFFF] * 5])
-    out.append(model_case("gain-overflow", blob_of("gain", alone, 0, (rvne.GAIN,)), huge, ((64, False),)))
+    out.append(model_case("gain-overflow", blob_of("gain", alone, 0, (rvne.AGC,)), huge, ((64, False),)))
     silent = blob_of("silent", alone, 0, (rvne.EMBEDDING,))
     out.append(model_case("frames-subnormal", silent, uniform(5 * 20, 79, -126), ((64, False),), 3))
     zero_embedding = _zero_embedding(alone)
@@ -243,7 +243,7 @@ def blob_cases() -> list[Case]:
         "pattern-globals-cut": section(rvne.PATTERN, u32([32, 16, 0, 3, 2, 5])),
         "pattern-globals-many": section(rvne.PATTERN, u32([32, 16, 0, 3, 0xFFFFFFFF])),
         "subcarrier-beyond": section(rvne.SUBCARRIERS, u32([2]) + struct.pack("<3H", 0, 1, 2)),
-        "gain-kind": section(rvne.GAIN, u32([2])),
+        "gain-kind": section(rvne.AGC, u32([2])),
         "norm-eps-0": section(rvne.NORM, bytes(4) + bytes(4 * 6)),
         "norm-long": section(rvne.NORM, u32([0x3727C5AC]) + bytes(4 * 7)),
         "taps-0": section(rvne.CONVOLUTION, u32([0]) + bytes(12)),

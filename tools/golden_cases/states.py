@@ -67,7 +67,7 @@ def stream_state_cases() -> list[Case]:
         flat, stream = values(source), model.Stream(parsed, context, half=half)
         for t in range(frames):
             answer = stream.push(flat[t * n : (t + 1) * n])
-        embed = len(parsed.embedding_bias or [])
+        embed = len(parsed.vectors.get("embedding.bias", []))
         params = [len(blob), frames, n, parsed.header.n_classes, embed, 1, context, int(half)]
         words = byte_words(state.save_stream(stream, blob, context, frames, answer))
         case = Case(Kernel.STREAM_STATE, "stream-state/" + name, params, [explicit(byte_words(blob)), source])

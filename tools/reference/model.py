@@ -1,4 +1,4 @@
-"""docs/spec/model.md, frame by frame. `forward` of a recording is these answers one after the other."""
+"""docs/spec/model.md, frame by frame. `forward` of a recording is what a stream gives after each of its frames."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from . import numeric as nm
 from .attention import Cache, Head, Row
 from .numeric import F, Matrix, Vector
-from .resample import without_gain
-from .rvne import Blob, Layer
+from .resample import without_agc
+from .rvne import Blob
 
 
 def _split(x: Vector, heads: int) -> Row:
@@ -62,11 +62,11 @@ class Stream:
         pattern = blob.pattern if context == 0 else blob.pattern.with_capacity(context)
         head = Head(h.n_q_heads, h.n_kv_heads, h.head_dim, pattern)
         # The cache keeps all tokens; visibility alone makes it a ring.
-        self.caches = [Cache(head, 1 << 62, half=half, ring=True) for _ in blob.layers]
+        self.caches = [Cache(head, 1 << 62, half=half, ring=True) for _ in range(h.n_layers)]
         for cache in self.caches:
             cache.head = replace(cache.head, pattern=pattern)
         self.stem_rows: list[Vector] = []  # newest first
-        self.conv_rows: list[list[Vector]] = [[] for _ in blob.layers]  # newest first
+        self.conv_rows: list[list[Vector]] = [[] for _ in range(h.n_layers)]  # newest first
         self.pooled: list[Vector] = []  # oldest first
 
     def push(self, frame: Vector) -> tuple[Vector, Vector | None]:
@@ -75,50 +75,60 @@ class Stream:
         blob = self.blob
         with np.errstate(all="ignore"):
             x = self._input(list(frame))
-            for layer, cache, rows in zip(blob.layers, self.caches, self.conv_rows, strict=True):
-                x = self._layer(layer, cache, rows, x)
-            if blob.final_norm is not None and blob.eps is not None:
-                x = rms(x, blob.final_norm, blob.eps[0])
+            for n in range(blob.header.n_layers):
+                x = self._layer(n, x)
+            if "norm.final" in blob.vectors:
+                x = rms(x, blob.vectors["norm.final"], blob.reals["norm.eps"])
             p = self._pool(x)
-            logits = nm.linear(p, blob.classifier, blob.classifier_bias)
-            return logits, self._embed(p)
+            return self._linear(p, "classifier"), self._embed(p)
+
+    def _linear(self, x: Vector, name: str) -> Vector:
+        return nm.linear(x, self.blob.matrices[name + ".weight"], self.blob.vectors.get(name + ".bias"))
 
     def _input(self, x: Vector) -> Vector:
-        blob = self.blob
-        if blob.gain == 1:
-            x = without_gain(x)
-        if blob.mean is not None and blob.scale is not None:
-            x = [F(a - m) * s for a, m, s in zip(x, blob.mean, blob.scale, strict=True)]
+        vectors, values = self.blob.vectors, self.blob.values
+        if values.get("agc.kind") == 1:
+            x = without_agc(x)
+        if "normalisation.mean" in vectors:
+            mean, scale = vectors["normalisation.mean"], vectors["normalisation.scale"]
+            x = [F(a - m) * s for a, m, s in zip(x, mean, scale, strict=True)]
             nm.require_finite(x, "OVERFLOW", "normalisation")
-        if blob.projection is not None:
-            x = nm.linear(x, blob.projection, blob.projection_bias)
-        if blob.stem is not None and blob.stem_bias is not None:
-            x = filtered(x, self.stem_rows, blob.stem, blob.stem_bias)
-            x = relu(x) if blob.stem_relu else x
+        if "projection.bias" in vectors:
+            x = self._linear(x, "projection")
+        if "stem.bias" in vectors:
+            x = filtered(x, self.stem_rows, self.blob.matrices["stem.weight"], vectors["stem.bias"])
+            x = relu(x) if values["stem.activation"] == 1 else x
         return x
 
-    def _layer(self, layer: Layer, cache: Cache, rows: list[Vector], x: Vector) -> Vector:
-        eps = None if self.blob.eps is None else self.blob.eps[0]
-        h = x if layer.norm is None or eps is None else rms(x, layer.norm, eps)
-        if layer.conv is not None and layer.conv_bias is not None:
-            h = filtered(h, rows, layer.conv, layer.conv_bias)
+    def _layer(self, n: int, x: Vector) -> Vector:
+        vectors, matrices = self.blob.vectors, self.blob.matrices
+        at = f"layers.{n}."
+        h = x
+        if at + "norm.weight" in vectors:
+            h = rms(x, vectors[at + "norm.weight"], self.blob.reals["norm.eps"])
+        if at + "convolution.bias" in vectors:
+            h = filtered(h, self.conv_rows[n], matrices[at + "convolution.weight"], vectors[at + "convolution.bias"])
+
+        def attention(values: Vector, which: str) -> Vector:
+            weight, bias = matrices[f"{at}attention.w{which}"], vectors.get(f"{at}attention.b{which}")
+            return nm.linear(values, weight, bias)
+
         heads, kv = self.blob.header.n_q_heads, self.blob.header.n_kv_heads
-        q = _split(nm.linear(h, layer.wq, layer.bq), heads)
-        k = _split(nm.linear(h, layer.wk, layer.bk), kv)
-        v = _split(nm.linear(h, layer.wv, layer.bv), kv)
-        a = [value for vector in cache.step(q, k, v) for value in vector]
-        x = _add(x, nm.linear(a, layer.wo, layer.bo))
-        if layer.w1 is not None and layer.w2 is not None and eps is not None:
-            h = rms(x, layer.ffn_norm, eps)
-            u = relu(nm.linear(h, layer.w1, layer.b1))
-            x = _add(x, nm.linear(u, layer.w2, layer.b2))
+        q, k, v = (_split(attention(h, which), into) for which, into in (("q", heads), ("k", kv), ("v", kv)))
+        a = [value for vector in self.caches[n].step(q, k, v) for value in vector]
+        x = _add(x, attention(a, "o"))
+        at += "feed_forward."
+        if at + "norm" in vectors:
+            h = rms(x, vectors[at + "norm"], self.blob.reals["norm.eps"])
+            u = relu(nm.linear(h, matrices[at + "w1"], vectors[at + "b1"]))
+            x = _add(x, nm.linear(u, matrices[at + "w2"], vectors[at + "b2"]))
         return x
 
     def _pool(self, x: Vector) -> Vector:
         self.pooled.append(x)
-        if not self.blob.pool_mean:
+        if self.blob.values.get("pooling.kind") != 1:
             return x
-        recent = self.pooled[-self.blob.pool_frames :]
+        recent = self.pooled[-self.blob.values["pooling.n"] :]
         p: Vector = []
         for c in range(len(x)):
             s = nm.ZERO
@@ -129,9 +139,9 @@ class Stream:
         return p
 
     def _embed(self, p: Vector) -> Vector | None:
-        if self.blob.embedding is None:
+        if "embedding.bias" not in self.blob.vectors:
             return None
-        e = nm.linear(p, self.blob.embedding, self.blob.embedding_bias)
+        e = self._linear(p, "embedding")
         s = nm.ZERO
         for a in e:
             s = s + a * a

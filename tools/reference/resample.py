@@ -32,7 +32,7 @@ class Clock:
         return self.elapsed
 
 
-def without_gain(x: Vector) -> Vector:
+def without_agc(x: Vector) -> Vector:
     """A frame divided by its mean."""
     s = nm.ZERO
     for a in x:
@@ -42,17 +42,17 @@ def without_gain(x: Vector) -> Vector:
     if m >= nm.MIN_NORMAL:
         r = nm.ONE / m
         x = [a * r for a in x]
-        nm.require_finite(x, "OVERFLOW", "gain")
+        nm.require_finite(x, "OVERFLOW", "agc")
     return x
 
 
 class Resampler:
     """`period` and `max_gap` in microseconds."""
 
-    def __init__(self, dim: int, period: int, max_gap: int, *, gain: bool) -> None:
+    def __init__(self, dim: int, period: int, max_gap: int, *, agc: bool) -> None:
         if dim < 1 or not 1 <= period <= max_gap <= MAX_GAP:
             raise Refused("CONFIG", "resampler")
-        self.period, self.max_gap, self.gain = period, max_gap, gain
+        self.period, self.max_gap, self.agc = period, max_gap, agc
         self.before: tuple[int, Vector] | None = None
         self.newest: tuple[int, Vector] | None = None
         self.grid = 0  # time of the next grid frame
@@ -61,7 +61,7 @@ class Resampler:
         """Whether a new grid began although there was one."""
         nm.require_finite(frame, "NOT_FINITE", "frame")
         with np.errstate(all="ignore"):
-            frame = without_gain(frame) if self.gain else list(frame)
+            frame = without_agc(frame) if self.agc else list(frame)
         last = self.newest
         self.before, self.newest = last, (time, frame)
         if last is not None and last[0] <= time <= last[0] + self.max_gap:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 
@@ -18,7 +18,7 @@ EXTENSION_MAGIC = 0x31545845
 BINARY16, EXTENSION = 1, 2
 UNLIMITED = 0xFFFFFFFF
 
-PATTERN, SUBCARRIERS, GAIN, NORMALISATION, PROJECTION, NORM, CONVOLUTION, BIAS = range(1, 9)
+CORE, PATTERN, SUBCARRIERS, AGC, NORMALISATION, PROJECTION, NORM, CONVOLUTION, BIAS = range(9)
 FEED_FORWARD, POOLING, EMBEDDING, CLASS_NAMES, FRAME_RATE, PROVENANCE, STEM, TIMING = range(9, 17)
 
 
@@ -80,52 +80,123 @@ def build(header: Header, core: bytes, width: int = 0, sections: Mapping[int, by
     return seal(header, core + extension)
 
 
-@dataclass
-class Layer:
-    """One layer's arrays; an absent section leaves None."""
+@dataclass(frozen=True)
+class Array:
+    """An array of a section: its shape by names of sizes, or numbers; `layers`: one a layer; `matrix`: of the blob's own type.
+    Neighbours that are alike in both stand together, layer by layer."""
 
-    wq: Matrix
-    wk: Matrix
-    wv: Matrix
-    wo: Matrix
-    norm: Vector | None = None
-    conv_bias: Vector | None = None
-    conv: Matrix | None = None
-    bq: Vector | None = None
-    bk: Vector | None = None
-    bv: Vector | None = None
-    bo: Vector | None = None
-    ffn_norm: Vector = field(default_factory=list)
-    b1: Vector = field(default_factory=list)
-    b2: Vector = field(default_factory=list)
-    w1: Matrix | None = None
-    w2: Matrix | None = None
+    name: str
+    shape: tuple[str | int, ...]
+    layers: bool = False
+    matrix: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section: u32 values (name, least, most), with least None a binary32 above 0; then arrays. A section with a
+    reader of its own in `_read_other` has neither."""
+
+    values: tuple[tuple[str, int | None, int], ...] = ()
+    arrays: tuple[Array, ...] = ()
+
+
+ANY = (1 << 31) - 1
+SECTIONS = {
+    CORE: Section(
+        arrays=(
+            Array("attention.wq", ("width", "q_width"), layers=True, matrix=True),
+            Array("attention.wk", ("width", "kv_width"), layers=True, matrix=True),
+            Array("attention.wv", ("width", "kv_width"), layers=True, matrix=True),
+            Array("attention.wo", ("q_width", "width"), layers=True, matrix=True),
+            Array("classifier.weight", ("width", "n_classes"), matrix=True),
+        )
+    ),
+    PATTERN: Section(),
+    SUBCARRIERS: Section(),
+    AGC: Section((("agc.kind", 0, 1),)),
+    NORMALISATION: Section(
+        arrays=(Array("normalisation.mean", ("input_dim",)), Array("normalisation.scale", ("input_dim",)))
+    ),
+    PROJECTION: Section(
+        arrays=(
+            Array("projection.bias", ("width",)),
+            Array("projection.weight", ("input_dim", "width"), matrix=True),
+        )
+    ),
+    NORM: Section(
+        (("norm.eps", None, 0),),
+        (Array("norm.weight", ("width",), layers=True), Array("norm.final", ("width",))),
+    ),
+    CONVOLUTION: Section(
+        (("convolution.taps", 1, 64),),
+        (
+            Array("convolution.bias", ("width",), layers=True),
+            Array("convolution.weight", ("convolution.taps", "width"), layers=True),
+        ),
+    ),
+    BIAS: Section(
+        arrays=(
+            Array("attention.bq", ("q_width",), layers=True),
+            Array("attention.bk", ("kv_width",), layers=True),
+            Array("attention.bv", ("kv_width",), layers=True),
+            Array("attention.bo", ("width",), layers=True),
+            Array("classifier.bias", ("n_classes",)),
+        )
+    ),
+    FEED_FORWARD: Section(
+        (("feed_forward.hidden", 1, ANY),),
+        (
+            Array("feed_forward.norm", ("width",), layers=True),
+            Array("feed_forward.b1", ("feed_forward.hidden",), layers=True),
+            Array("feed_forward.b2", ("width",), layers=True),
+            Array("feed_forward.w1", ("width", "feed_forward.hidden"), layers=True, matrix=True),
+            Array("feed_forward.w2", ("feed_forward.hidden", "width"), layers=True, matrix=True),
+        ),
+    ),
+    POOLING: Section((("pooling.kind", 0, 1), ("pooling.n", 1, 0xFFFF))),
+    EMBEDDING: Section(
+        (("embedding.dim", 1, ANY),),
+        (
+            Array("embedding.bias", ("embedding.dim",)),
+            Array("embedding.weight", ("width", "embedding.dim"), matrix=True),
+        ),
+    ),
+    CLASS_NAMES: Section(),
+    FRAME_RATE: Section((("frame_rate", None, 0),)),
+    PROVENANCE: Section(),
+    STEM: Section(
+        (("stem.taps", 1, 64), ("stem.activation", 0, 1)),
+        (Array("stem.bias", ("width",)), Array("stem.weight", ("stem.taps", "width"))),
+    ),
+    TIMING: Section((("timing.label_delay", 0, 0xFFFF), ("timing.period", 0, 1 << 24), ("timing.max_gap", 0, 1 << 24))),
+}
 
 
 @dataclass
 class Blob:
-    """A parsed blob."""
+    """A parsed blob: values and arrays by name; those of layer n begin with "layers.n."."""
 
     header: Header
     width: int
-    pattern: Pattern
-    layers: list[Layer]
-    classifier: Matrix
-    classifier_bias: Vector | None = None
-    gain: int = 0
-    mean: Vector | None = None
-    scale: Vector | None = None
-    projection: Matrix | None = None
-    projection_bias: Vector | None = None
-    stem_bias: Vector | None = None
-    stem: Matrix | None = None
-    stem_relu: bool = False
-    eps: Vector | None = None
-    final_norm: Vector | None = None
-    pool_mean: bool = False
-    pool_frames: int = 1
-    embedding: Matrix | None = None
-    embedding_bias: Vector | None = None
+    pattern: Pattern = field(default_factory=Pattern)
+    values: dict[str, int] = field(default_factory=dict)
+    reals: dict[str, np.float32] = field(default_factory=dict)
+    vectors: dict[str, Vector] = field(default_factory=dict)
+    matrices: dict[str, Matrix] = field(default_factory=dict)
+
+    def size(self, name: str | int) -> int:
+        """A size by name; a number is one itself."""
+        if isinstance(name, int):
+            return name
+        h = self.header
+        sizes = {
+            "input_dim": h.input_dim,
+            "width": self.width,
+            "q_width": h.n_q_heads * h.head_dim,
+            "kv_width": h.n_kv_heads * h.head_dim,
+            "n_classes": h.n_classes,
+        }
+        return sizes[name] if name in sizes else self.values[name]
 
 
 class _Reader:
@@ -199,15 +270,9 @@ def parse(data: bytes) -> Blob:
         _need(core_len + extension_len == len(weights) and extension_len >= 12, "extension_len")
         sections = _sections(weights[core_len:-12], -core_len % 4)
         weights = weights[:core_len]
-    core = _Reader(weights, header.element)
-    arrays = [core.matrix(r, c) for r, c in header.core_shapes(width)]
-    core.end()
-    layers = [
-        Layer(q, k, v, o) for q, k, v, o in zip(*(arrays[i : 4 * header.n_layers : 4] for i in range(4)), strict=True)
-    ]
-    blob = Blob(header, width, Pattern(), layers, arrays[-1])
+    blob = Blob(header, width)
     _need(width == header.input_dim or PROJECTION in sections, "projection")
-    for number, payload in sections.items():
+    for number, payload in {CORE: weights, **sections}.items():
         reader = _Reader(payload, header.element)
         _read_section(blob, number, reader)
         reader.end()
@@ -220,7 +285,7 @@ def _sections(data: bytes, padding: int) -> dict[int, bytes]:
     while at < len(data):
         _need(at + 8 <= len(data), "section header")
         number, reserved, length = struct.unpack_from("<HHI", data, at)
-        _need(reserved == 0 and last < number <= TIMING, "section id")
+        _need(reserved == 0 and last < number <= max(SECTIONS), "section id")
         end = at + 8 + length
         stop = end + -length % 4
         _need(stop <= len(data) and not any(data[end:stop]), "section")
@@ -229,80 +294,57 @@ def _sections(data: bytes, padding: int) -> dict[int, bytes]:
 
 
 def _read_section(blob: Blob, number: int, r: _Reader) -> None:
-    h, w = blob.header, blob.width
+    for name, least, most in SECTIONS[number].values:
+        if least is None:
+            blob.reals[name] = r.vector(1)[0]
+            _need(bool(blob.reals[name] > 0), name)
+        else:
+            blob.values[name] = r.u32()
+            _need(least <= blob.values[name] <= most, name)
+    for (layers, _), run in groupby(SECTIONS[number].arrays, lambda array: (array.layers, array.matrix)):
+        alike = list(run)
+        for prefix in [f"layers.{n}." for n in range(blob.header.n_layers)] if layers else [""]:
+            for array in alike:
+                _read_array(blob, array, prefix + array.name, r)
+    _read_other(blob, number, r)
+
+
+def _read_array(blob: Blob, array: Array, name: str, r: _Reader) -> None:
+    rows, *columns = (blob.size(size) for size in array.shape)
+    if not columns:
+        blob.vectors[name] = r.vector(rows)
+    elif array.matrix:
+        blob.matrices[name] = r.matrix(rows, columns[0])
+    else:
+        blob.matrices[name] = [r.vector(columns[0]) for _ in range(rows)]
+
+
+def _read_other(blob: Blob, number: int, r: _Reader) -> None:
+    """What the table does not say."""
+    h, values = blob.header, blob.values
     if number == PATTERN:
         window, block, history, switches, n = (r.u32() for _ in range(5))
         _need(block > 0 and switches <= 3, "pattern")
         tokens = tuple(r.u32() for _ in range(n))
         _need(all(a < b for a, b in pairwise(tokens)), "globals")
-        blob.pattern = Pattern(
-            1 << 62 if window == UNLIMITED else window,
-            block,
-            True,
-            tokens,
-            bool(switches & 1),
-            bool(switches & 2),
-            history,
-        )
+        unlimited = 1 << 62 if window == UNLIMITED else window
+        blob.pattern = Pattern(unlimited, block, True, tokens, bool(switches & 1), bool(switches & 2), history)
     elif number == SUBCARRIERS:
         pairs = r.u32()
         indices = struct.unpack(f"<{h.input_dim}H", r.take(2 * h.input_dim))
         _need(all(i < pairs for i in indices), "subcarriers")
-    elif number == GAIN:
-        blob.gain = r.u32()
-        _need(blob.gain <= 1, "gain")
-    elif number == NORMALISATION:
-        blob.mean, blob.scale = r.vector(h.input_dim), r.vector(h.input_dim)
-    elif number == PROJECTION:
-        blob.projection_bias, blob.projection = r.vector(w), r.matrix(h.input_dim, w)
-    elif number == NORM:
-        blob.eps = r.vector(1)
-        _need(bool(blob.eps[0] > 0), "eps")
-        for layer in blob.layers:
-            layer.norm = r.vector(w)
-        blob.final_norm = r.vector(w)
-    elif number == CONVOLUTION:
-        taps = r.u32()
-        _need(1 <= taps <= 64, "taps")
-        for layer in blob.layers:
-            layer.conv_bias = r.vector(w)
-            layer.conv = [r.vector(w) for _ in range(taps)]
-    elif number == BIAS:
-        q, kv = h.n_q_heads * h.head_dim, h.n_kv_heads * h.head_dim
-        for layer in blob.layers:
-            layer.bq, layer.bk, layer.bv, layer.bo = r.vector(q), r.vector(kv), r.vector(kv), r.vector(w)
-        blob.classifier_bias = r.vector(h.n_classes)
     elif number == FEED_FORWARD:
-        hidden = r.u32()
-        _need(hidden > 0 and blob.eps is not None, "feed-forward")
-        for layer in blob.layers:
-            layer.ffn_norm, layer.b1, layer.b2 = r.vector(w), r.vector(hidden), r.vector(w)
-        for layer in blob.layers:
-            layer.w1, layer.w2 = r.matrix(w, hidden), r.matrix(hidden, w)
+        _need("norm.eps" in blob.reals, "feed_forward without norm")
     elif number == POOLING:
-        kind, blob.pool_frames = r.u32(), r.u32()
-        _need(kind <= 1 and 1 <= blob.pool_frames <= 0xFFFF and (kind == 1 or blob.pool_frames == 1), "pooling")
-        blob.pool_mean = kind == 1
-    elif number == EMBEDDING:
-        dim = r.u32()
-        _need(dim > 0, "embedding")
-        blob.embedding_bias, blob.embedding = r.vector(dim), r.matrix(w, dim)
+        _need(values["pooling.kind"] == 1 or values["pooling.n"] == 1, "pooling.n")
     elif number == CLASS_NAMES:
         _need(r.data.count(0) == h.n_classes and r.data.endswith(b"\0"), "class names")
         _utf8(r.take(len(r.data)))
-    elif number == FRAME_RATE:
-        _need(bool(r.vector(1)[0] > 0), "frame rate")
-    elif number == STEM:
-        taps, activation = r.u32(), r.u32()
-        _need(1 <= taps <= 64 and activation <= 1, "stem")
-        blob.stem_relu, blob.stem_bias = activation == 1, r.vector(w)
-        blob.stem = [r.vector(w) for _ in range(taps)]
-    elif number == TIMING:
-        delay, period, max_gap = (r.u32() for _ in range(3))
-        _need(delay <= 0xFFFF and period <= 1 << 24, "timing")
-        _need(max_gap == 0 if period == 0 else period <= max_gap <= min(1 << 24, 4096 * period), "max gap")
-    else:
+    elif number == PROVENANCE:
         _utf8(r.take(len(r.data)))
+    elif number == TIMING:
+        period, max_gap = values["timing.period"], values["timing.max_gap"]
+        _need(max_gap == 0 if period == 0 else period <= max_gap <= min(1 << 24, 4096 * period), "timing.max_gap")
 
 
 def _utf8(data: bytes) -> None:

@@ -112,13 +112,13 @@ def save_stream(stream: Stream, blob: bytes, context: int, length: int, answer: 
             rows[(length - 1 - age) % n] = row
         return _floats(rows)
 
-    if b.stem is not None:
-        payload += _part(ring(stream.stem_rows, len(b.stem)))
-    if b.layers[0].conv is not None:
-        taps = len(b.layers[0].conv)
-        payload += _part(b"".join(ring(rows, taps) for rows in stream.conv_rows))
-    if b.pool_mean:
-        payload += _part(ring(stream.pooled[::-1], b.pool_frames))
+    values = b.values
+    if "stem.taps" in values:
+        payload += _part(ring(stream.stem_rows, values["stem.taps"]))
+    if "convolution.taps" in values:
+        payload += _part(b"".join(ring(rows, values["convolution.taps"]) for rows in stream.conv_rows))
+    if values.get("pooling.kind") == 1:
+        payload += _part(ring(stream.pooled[::-1], values["pooling.n"]))
     payload += _part(_floats([answer[0]]))
     if answer[1] is not None:
         payload += _part(_floats([answer[1]]))
@@ -129,7 +129,7 @@ def save_stream(stream: Stream, blob: bytes, context: int, length: int, answer: 
         1,
         int(half),
         int.from_bytes(blob[-4:], "little"),
-        len(b.layers),
+        b.header.n_layers,
         context,
         length,
         len(payload),

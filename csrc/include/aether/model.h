@@ -4,49 +4,38 @@
 
 #include "cache.h"
 #include "rvne.h"
+#include "sections.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Pointers into the blob; NULL or 0 where the section is absent. Matrices are of `dtype`, all else binary32. */
+/* What a model says about itself; 0 or NULL where its section is absent. Read only. */
 typedef struct aether_model {
     const unsigned char *blob;
     size_t blob_bytes;
     aether_rvne_header header;
     aether_head head;
-    aether_dtype dtype;
-    size_t width;
-    const void *core; /* layers' Wq Wk Wv Wo, then the classifier */
-    const uint16_t *subcarriers;
-    uint32_t n_pairs;
-    uint32_t gain;
-    const float *input_mean, *input_scale;
-    const float *project_bias;
-    const void *project;
-    size_t stem_taps; /* 0: no stem */
-    uint32_t stem_activation;
-    const float *stem; /* b [width], c [taps][width] */
-    float eps;
-    const float *norm; /* [n_layers + 1][width] */
-    size_t taps;
-    const float *conv;
-    const float *bias;
-    size_t hidden;
-    const float *ffn_vectors;
-    const void *ffn_matrices;
-    uint32_t pool_kind, pool_frames;
-    size_t embed_dim;
-    const float *embed_bias;
-    const void *embed;
-    const char *class_names; /* n_classes zero-terminated strings, one after the other */
+    aether_dtype dtype; /* of matrices */
+    uint32_t width;
+    uint32_t embed_dim;
+    uint32_t n_pairs;            /* I/Q pairs of a raw frame */
+    const uint16_t *subcarriers; /* [input_dim], each below n_pairs */
+    uint32_t agc;                /* 1: frames are divided by their mean */
+    const char *class_names;     /* n_classes zero-terminated strings, one after the other */
     size_t class_names_bytes;
-    float frame_rate;
-    uint32_t delay;           /* frames: the answer after frame t describes frame t - delay */
+    float frame_rate;         /* frames a second */
+    uint32_t label_delay;     /* frames: the prediction after frame t is for frame t - label_delay */
     uint32_t resample_period; /* microseconds of the grid that frames are to be put on; 0: as they come */
     uint32_t resample_max_gap;
     const char *provenance; /* provenance_bytes bytes, no terminator */
     size_t provenance_bytes;
+    /* Private: do not read or write. */
+    const void *arrays[AETHER_ARRAY_COUNT]; /* the first of each in the blob */
+    uint32_t strides[AETHER_ARRAY_COUNT];   /* bytes from the array of one layer to that of the next */
+    float eps;
+    uint32_t taps, hidden, stem_taps, stem_activation; /* taps, stem_taps 0: no convolution, no stem */
+    uint32_t pool_kind, pool_frames;
 } aether_model;
 
 /* Parses `blob` (4-byte aligned) and checks everything, weights included. kernels NULL: the fastest usable. The codes of
@@ -57,7 +46,7 @@ aether_status aether_model_open(aether_model *model, const void *blob, size_t by
 /* The arrays of a model in blob order, for inspection and export: index 0, 1, ...; AETHER_E_ARGUMENT past the end.
    `layer` is UINT32_MAX for arrays outside the layers; dims[1] is 0 for vectors. */
 typedef struct aether_array {
-    const char *name; /* "Wq", "Wk", "Wv", "Wo", "classifier", "norm.g", "conv.c", ... */
+    const char *name; /* as in docs/spec/model.md: "attention.wq", "classifier.weight", ... */
     uint32_t layer;
     aether_dtype dtype;
     size_t offset; /* bytes from the start of the blob */

@@ -35,7 +35,7 @@ uint64_t aether_clock_read(aether_clock *clock, uint32_t microseconds);
 /* Initialise with aether_resample_init; fields are private. */
 typedef struct aether_resampler {
     size_t dim;
-    uint32_t period, max_gap, gain;
+    uint32_t period, max_gap, agc;
     uint32_t started, newest_row, due;
     uint64_t before, newest; /* when the two frames in memory came */
     uint64_t next;           /* of the grid */
@@ -46,12 +46,12 @@ typedef struct aether_resampler {
 aether_status aether_resample_size(size_t dim, size_t *bytes);
 
 /* A grid of `period` microseconds that bridges gaps of at most max_gap (period <= max_gap <= AETHER_RESAMPLE_MAX_GAP), in
-   `memory` (4-byte aligned, the caller's). gain 1: each frame is divided by its mean before anything else, as the model's own
-   gain section does it; 0: frames as they are. AETHER_E_CONFIG, AETHER_E_MEMORY, AETHER_E_TOO_LARGE. */
-aether_status aether_resample_init(aether_resampler *r, size_t dim, uint32_t period, uint32_t max_gap, uint32_t gain,
+   `memory` (4-byte aligned, the caller's). agc 1: each frame is divided by its mean before anything else, as the model's own
+   agc section does it; 0: frames as they are. AETHER_E_CONFIG, AETHER_E_MEMORY, AETHER_E_TOO_LARGE. */
+aether_status aether_resample_init(aether_resampler *r, size_t dim, uint32_t period, uint32_t max_gap, uint32_t agc,
                                    void *memory, size_t bytes);
 
-/* The same, as a model's timing and gain sections say. AETHER_E_CONFIG for a model that takes frames as they come
+/* The same, as a model's timing and agc sections say. AETHER_E_CONFIG for a model that takes frames as they come
    (model->resample_period == 0). */
 aether_status aether_resample_init_model(aether_resampler *r, const aether_model *model, void *memory, size_t bytes);
 
@@ -61,7 +61,7 @@ void aether_resample_reset(aether_resampler *r);
 /* Takes one frame [dim] that came at `time` (microseconds below 2^63). Of frames that came at the same time the newest counts.
    *restarted (may be NULL) is 1 when a new grid began because the frame came before the last one or more than max_gap after it:
    whatever is fed by this grid is to begin anew, too. On any error everything is as it was. AETHER_E_NOT_FINITE, AETHER_E_OVERFLOW
-   (gain), AETHER_E_ARGUMENT (grid frames are still due, or time too large). */
+   (agc), AETHER_E_ARGUMENT (grid frames are still due, or time too large). */
 aether_status aether_resample_push(aether_resampler *r, const float *frame, uint64_t time, int *restarted);
 
 /* Grid frames that can be taken now: at most max_gap / period + 1. */

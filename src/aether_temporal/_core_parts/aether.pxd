@@ -158,17 +158,17 @@ cdef extern from "aether/aether.h" nogil:
         aether_rvne_header header
         aether_head head
         aether_dtype dtype
-        size_t width
+        uint32_t width
         uint32_t n_pairs
         const uint16_t *subcarriers
-        size_t embed_dim
+        uint32_t embed_dim
         const char *class_names
         size_t class_names_bytes
         float frame_rate
-        uint32_t delay
+        uint32_t label_delay
         uint32_t resample_period
         uint32_t resample_max_gap
-        uint32_t gain
+        uint32_t agc
         const char *provenance
         size_t provenance_bytes
 
@@ -230,10 +230,10 @@ cdef extern from "aether/aether.h" nogil:
         size_t dim
         uint32_t period
         uint32_t max_gap
-        uint32_t gain
+        uint32_t agc
 
     aether_status aether_resample_size(size_t dim, size_t *bytes)
-    aether_status aether_resample_init(aether_resampler *r, size_t dim, uint32_t period, uint32_t max_gap, uint32_t gain,
+    aether_status aether_resample_init(aether_resampler *r, size_t dim, uint32_t period, uint32_t max_gap, uint32_t agc,
                                        void *memory, size_t bytes)
     void aether_resample_reset(aether_resampler *r)
     aether_status aether_resample_push(aether_resampler *r, const float *frame, uint64_t time, int *restarted)

@@ -120,9 +120,9 @@ cdef class Model:
         return self.model.frame_rate if self.model.frame_rate > 0 else None
 
     @property
-    def delay(self):
-        """Frames: the answer after frame t describes frame t - delay."""
-        return self.model.delay
+    def label_delay(self):
+        """Frames: the prediction after frame t is for frame t - label_delay."""
+        return self.model.label_delay
 
     @property
     def provenance(self):

@@ -25,19 +25,19 @@ cdef class Resampler:
     chip.
 
     dim: features a frame. period_us: of the grid; max_gap_us: the longest gap that is bridged (period_us to 16777216).
-    gain "mean": each frame is divided by its mean first. InvalidConfigError.
+    agc "mean": each frame is divided by its mean first. InvalidConfigError.
     """
 
     cdef aether_resampler resampler
     cdef Memory memory
     cdef bint busy
 
-    def __init__(self, dim, period_us, max_gap_us, gain="none"):
+    def __init__(self, dim, period_us, max_gap_us, agc="none"):
         cdef size_t need
         cdef uint32_t numbers[3]
         if self.memory is not None:
             raise InvalidArgumentError.of("resampler", "one initialisation", "a second one")
-        expect_choice(gain, ("none", "mean"), "gain")
+        expect_choice(agc, ("none", "mean"), "agc")
         limits = (("dim", dim, 1, 0xFFFF), ("period_us", period_us, 1, 1 << 24), ("max_gap_us", max_gap_us, 1, 1 << 24))
         for place, (field, value, low, high) in enumerate(limits):
             index = as_index(value)
@@ -48,7 +48,7 @@ cdef class Resampler:
             raise InvalidConfigError.of("max_gap_us", f"at least period_us, {period_us}", max_gap_us)
         _check(aether_resample_size(numbers[0], &need), "dim")
         memory = Memory(need)
-        _check(aether_resample_init(&self.resampler, numbers[0], numbers[1], numbers[2], gain == "mean",
+        _check(aether_resample_init(&self.resampler, numbers[0], numbers[1], numbers[2], agc == "mean",
                                     (<Memory> memory).data, need), "dim")
         self.memory = memory
 
@@ -70,7 +70,7 @@ cdef class Resampler:
         Returns (restarted, frames, first): the grid frames that are now due, float32 (n, dim), the first of them at
         `first` microseconds and each period_us after the one before; restarted: a new grid began because of a gap, or because time
         went back, so that a stream they are fed to is to be reset first. ShapeError, NonFiniteError, CacheBusyError,
-        InvalidArgumentError, ResultOverflowError (the frame's gain): the resampler is then as it was. ResultOverflowError also when
+        InvalidArgumentError, ResultOverflowError (removal of the gain): the resampler is then as it was. ResultOverflowError also when
         two frames differ by more than binary32 holds: the frame counts, what was due is lost.
         """
         cdef Py_buffer view

@@ -49,7 +49,7 @@ def random_blob(header: WeightBlobHeader, seed: int = 0) -> WeightBlob:
     if header.extension:
         raise InvalidArgumentError.of("header.extension", "a plain version 1 header", True)
     w, q, kv = header.input_dim, header.n_q_heads * header.head_dim, header.n_kv_heads * header.head_dim
-    shapes = {"Wq": (w, q), "Wk": (w, kv), "Wv": (w, kv), "Wo": (q, w)}
+    shapes = {"wq": (w, q), "wk": (w, kv), "wv": (w, kv), "wo": (q, w)}
     at = 0
     layers = []
     for _ in range(header.n_layers):

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from aether_temporal._core import crc32
+from aether_temporal._extension import describe
 from aether_temporal.blob import WeightBlob
 from aether_temporal.errors import BlobError
 from aether_temporal.model import ArrayInfo, Dtype, TemporalModel
 from aether_temporal.running.inputs import default_context
-from aether_temporal.settings import ModelSettings
 
 __all__ = ["Check", "check_blob", "describe_model"]
 
@@ -103,7 +103,7 @@ def describe_model(
         },
         "width": blob.width,
         "weights": sum(math.prod(array["shape"]) for array in arrays),
-        "settings": describe_settings(opened.settings),
+        "settings": None if opened.settings is None else describe(opened.settings),
         "arrays": arrays,
         "memory": {"context": frames, "dtype": dtype, "ram": memory.ram, "ram_32_bit": chip.ram, **asdict(memory)},
     }
@@ -116,32 +116,4 @@ def _array(array: ArrayInfo) -> dict[str, Any]:
         "dtype": array.dtype,
         "offset": array.offset,
         "bytes": math.prod(array.shape) * np.dtype(array.dtype).itemsize,
-    }
-
-
-def describe_settings(settings: ModelSettings | None) -> dict[str, Any] | None:
-    """The settings without the arrays' values; None for a plain version 1 blob."""
-    if settings is None:
-        return None
-    pattern, subcarriers, pooling = settings.pattern, settings.subcarriers, settings.pooling
-    convolution, feed_forward, embedding = settings.convolution, settings.feed_forward, settings.embedding
-    return {
-        "pattern": None if pattern is None else asdict(pattern),
-        "subcarriers": None
-        if subcarriers is None
-        else {"n_pairs": subcarriers.n_pairs, "index": [int(i) for i in np.asarray(subcarriers.index)]},
-        "gain": settings.gain or "none",
-        "normalisation": settings.normalisation is not None,
-        "projection": settings.projection is not None,
-        "stem": settings.stem is not None,
-        "norm_eps": None if settings.norm is None else settings.norm.eps,
-        "convolution_taps": None if convolution is None else int(np.shape(convolution.kernel)[1]),
-        "bias": settings.bias is not None,
-        "feed_forward_hidden": None if feed_forward is None else int(np.shape(feed_forward.b1)[1]),
-        "pooling": {"kind": "newest", "frames": 1} if pooling is None else asdict(pooling),
-        "embedding_dim": None if embedding is None else int(np.shape(embedding.bias)[0]),
-        "class_names": None if settings.class_names is None else list(settings.class_names),
-        "frame_rate_hz": settings.frame_rate,
-        "timing": None if settings.timing is None else asdict(settings.timing),
-        "provenance": settings.provenance,
     }

@@ -126,10 +126,10 @@ def settings_lines(settings: dict[str, Any]) -> list[str]:
     lines = []
     if names := settings["class_names"]:
         lines.append(f"classes         {', '.join(names)}")
-    if rate := settings["frame_rate_hz"]:
+    if rate := settings["frame_rate"]:
         lines.append(f"frame rate      {rate:g} frames a second")
     if timing := settings["timing"]:
-        lines.append(f"delay           an answer describes {timing['delay']} frames before")
+        lines.append(f"label delay     a prediction is for the frame {timing['label_delay']} frames before")
         if timing["period_us"] is not None:
             lines.append(
                 f"resampling      frames on a grid of {timing['period_us'] / 1e3:g} ms; anew after gaps of more than "
@@ -149,29 +149,29 @@ def settings_lines(settings: dict[str, Any]) -> list[str]:
     if subcarriers := settings["subcarriers"]:
         chosen = _ranges(subcarriers["index"])
         lines.append(f"subcarriers     {len(subcarriers['index'])} of {subcarriers['n_pairs']} I/Q pairs: {chosen}")
-    if settings["gain"] != "none":
-        lines.append("gain            each frame is divided by its mean")
+    if settings["agc"] == "mean":
+        lines.append("agc             each frame is divided by its mean")
     for key, text in (
         ("normalisation", "normalisation   mean and scale for each feature"),
         ("projection", "projection      features to width"),
         ("stem", "stem            yes"),
         ("bias", "bias            in all projections"),
     ):
-        if settings[key]:
+        if settings[key] is not None:
             lines.append(text)
-    if settings["norm_eps"] is not None:
-        lines.append(f"norm            root mean square, eps {settings['norm_eps']:g}")
-    if taps := settings["convolution_taps"]:
-        lines.append(f"convolution     causal, {taps} taps a channel")
-    if hidden := settings["feed_forward_hidden"]:
-        lines.append(f"feed-forward    {hidden} hidden values, ReLU")
-    pooling = settings["pooling"]
+    if norm := settings["norm"]:
+        lines.append(f"norm            root mean square, eps {norm['eps']:g}")
+    if convolution := settings["convolution"]:
+        lines.append(f"convolution     causal, {convolution['taps']} taps a channel")
+    if feed_forward := settings["feed_forward"]:
+        lines.append(f"feed-forward    {feed_forward['hidden']} hidden values, ReLU")
+    pooling = settings["pooling"] or {"kind": "newest"}
     lines.append(
         "pooling         "
         + ("newest frame" if pooling["kind"] == "newest" else f"mean of the last {pooling['frames']} frames")
     )
-    if dim := settings["embedding_dim"]:
-        lines.append(f"embedding       {dim} values, length 1")
+    if embedding := settings["embedding"]:
+        lines.append(f"embedding       {embedding['dim']} values, length 1")
     if text := settings["provenance"]:
         first, *rest = textwrap.wrap(text, 90) or [""]
         lines += [f"provenance      {first}", *(" " * 16 + line for line in rest)]

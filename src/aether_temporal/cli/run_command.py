@@ -104,7 +104,7 @@ class _Job:
     def label_delay(self) -> int:
         """Frames that an answer is late: what the user says, else what the blob says."""
         chosen = self.options["label_delay"]
-        return self.model.delay if chosen is None else int(chosen)
+        return self.model.label_delay if chosen is None else int(chosen)
 
     @property
     def machine(self) -> bool:

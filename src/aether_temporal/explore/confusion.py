@@ -143,7 +143,7 @@ def confusion_of(
         kind = "labels" if gallery is None else "identities"
         there = f"none; {kind} there: {', '.join(sorted(unmatched))}" if unmatched else "none"
         raise RecordingError(f"{', '.join(sources)}: expected {what}{length}{late}, found {there}")
-    label_delay = model.delay if label_delay is None else label_delay
+    label_delay = model.label_delay if label_delay is None else label_delay
     return Confusion(
         names=names,
         counts=counts,

@@ -205,7 +205,7 @@ def drift_of(
         unit=unit,
         window=window,
         agc_removed=agc_removed,
-        model_removes_agc=model.settings is not None and model.settings.gain == "mean",
+        model_removes_agc=model.settings is not None and model.settings.agc == "mean",
         predictions=predictions,
         not_enrolled=tuple(sorted(not_enrolled)),
         dropped=remarks.dropped,

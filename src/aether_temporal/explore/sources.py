@@ -68,7 +68,7 @@ def no_frames(recording: Recording) -> RecordingError:
 
 def has_classifier(model: TemporalModel) -> bool:
     """Whether the logits mean anything. Every blob has a classifier; that of a re-identification model may be zero."""
-    return bool(model.arrays()["classifier"].any())
+    return bool(model.arrays()["classifier.weight"].any())
 
 
 class Remarks:

@@ -99,7 +99,7 @@ def model_input(model: TemporalModel, recording: Recording, select: Sequence[int
         replace(recording, frames=frames, iq=None),
         timing.period_us,
         timing.max_gap_us,
-        agc=model.settings.gain or "none",
+        agc=model.settings.agc or "none",
     )
     made = found.recording
     assert made.frames is not None

@@ -106,7 +106,7 @@ class _Source:
         if timing.period_us is None or timing.max_gap_us is None or settings is None:
             yield from ((frame, when, False) for frame, when in self._packets(file))
             return
-        resampler = _core.Resampler(self._model.input_dim, timing.period_us, timing.max_gap_us, settings.gain or "none")
+        resampler = _core.Resampler(self._model.input_dim, timing.period_us, timing.max_gap_us, settings.agc or "none")
         for frame, when in self._packets(file):
             if when is None:
                 yield frame, None, False

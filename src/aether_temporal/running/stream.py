@@ -144,7 +144,7 @@ def run(
     """
     given = recording if isinstance(recording, ModelInput) else model_input(model, recording, select)
     recording, frames, starts = given.recording, given.frames, set(given.segment_starts)
-    label_delay = model.delay if label_delay is None else label_delay
+    label_delay = model.label_delay if label_delay is None else label_delay
     predictor = Predictor(model, context=context, dtype=dtype, gallery=gallery)
     labels, unmatched = labels_of(predictor.names, recording, gallery is not None, label_delay)
     scores = np.zeros((len(frames), len(predictor.names)), dtype=np.float32)

@@ -60,31 +60,32 @@ def to_settings(network: TemporalClassifier, description: Description) -> ModelS
     }
     if c.pattern != PatternSettings() or "pattern" in written:
         found["pattern"] = c.pattern
-    if c.gain != "none" or "gain" in written:
-        found["gain"] = c.gain
+    if c.gain != "none" or "agc" in written:
+        found["agc"] = c.gain
     if c.normalisation:
-        found["normalisation"] = NormalisationSettings(_array(network.mean), _array(network.scale))
+        found["normalisation"] = NormalisationSettings(mean=_array(network.mean), scale=_array(network.scale))
     if c.projection:
-        found["projection"] = ProjectionSettings(_array(network.project), _array(network.project_bias))
+        found["projection"] = ProjectionSettings(weight=_array(network.project), bias=_array(network.project_bias))
     if c.stem_taps:
-        found["stem"] = StemSettings(_array(network.stem_filter()), _array(network.stem_bias), c.stem_activation)
-    if c.eps is not None:
-        found["norm"] = NormSettings(_stack(layers, "gain"), _array(network.gain), c.eps)
-    if c.taps:
-        found["convolution"] = ConvolutionSettings(_stack(layers, "kernel"), _stack(layers, "kernel_bias"))
-    if c.bias:
-        q, k, v, o = (_stack(layers, name) for name in ("bq", "bk", "bv", "bo"))
-        found["bias"] = BiasSettings(q, k, v, o, _array(network.classifier_bias))
-    if c.hidden:
-        found["feed_forward"] = FeedForwardSettings(
-            *(_stack(layers, name) for name in ("ffn_gain", "W1", "b1", "W2", "b2"))
+        found["stem"] = StemSettings(
+            weight=_array(network.stem_filter()), bias=_array(network.stem_bias), activation=c.stem_activation
         )
+    if c.eps is not None:
+        found["norm"] = NormSettings(weight=_stack(layers, "gain"), final=_array(network.gain), eps=c.eps)
+    if c.taps:
+        found["convolution"] = ConvolutionSettings(weight=_stack(layers, "kernel"), bias=_stack(layers, "kernel_bias"))
+    if c.bias:
+        biases = {name: _stack(layers, name) for name in ("bq", "bk", "bv", "bo")}
+        found["bias"] = BiasSettings(**biases, classifier=_array(network.classifier_bias))
+    if c.hidden:
+        names = {"norm": "ffn_gain", "w1": "W1", "b1": "b1", "w2": "W2", "b2": "b2"}
+        found["feed_forward"] = FeedForwardSettings(**{name: _stack(layers, own) for name, own in names.items()})
     if c.pool_frames > 1:
         found["pooling"] = PoolingSettings("mean", c.pool_frames)
     elif "pooling" in written:
         found["pooling"] = PoolingSettings()
     if c.embedding_dim:
-        found["embedding"] = EmbeddingSettings(_array(network.embed), _array(network.embed_bias))
+        found["embedding"] = EmbeddingSettings(weight=_array(network.embed), bias=_array(network.embed_bias))
     if c.width == c.input_dim and "extension" not in written and all(value is None for value in found.values()):
         return None
     return ModelSettings(width=c.width, **found)
@@ -102,7 +103,10 @@ def to_blob(
     """
     c = network.config
     header = WeightBlobHeader(dtype, c.input_dim, c.n_q_heads, c.n_kv_heads, c.head_dim, c.n_layers, c.n_classes)
-    core = [{name: _array(getattr(layer, name)) for name in ("Wq", "Wk", "Wv", "Wo")} for layer in _layers(network)]
+    core = [
+        {name: _array(getattr(layer, name.capitalize())) for name in ("wq", "wk", "wv", "wo")}
+        for layer in _layers(network)
+    ]
     settings = to_settings(network, network.description if description is None else description)
     return WeightBlob.from_arrays(header, core, _array(network.classifier), settings)
 
@@ -112,7 +116,7 @@ def describe(blob: WeightBlob) -> Description:
     s = blob.settings
     if s is None:
         return Description(neutral=frozenset())
-    neutral = {"extension", *(name for name in ("pattern", "gain") if getattr(s, name) is not None)}
+    neutral = {"extension", *(name for name in ("pattern", "agc") if getattr(s, name) is not None)}
     if s.pooling is not None and s.pooling.frames == 1:
         neutral.add("pooling")
     return Description(s.class_names, s.frame_rate, s.provenance, s.subcarriers, s.timing, frozenset(neutral))
@@ -129,13 +133,13 @@ def _shape(blob: WeightBlob, s: ModelSettings) -> NetworkConfig:
         n_kv_heads=h.n_kv_heads,
         head_dim=h.head_dim,
         pattern=s.pattern or PatternSettings(),
-        gain=s.gain or "none",
+        gain=s.agc or "none",
         normalisation=s.normalisation is not None,
         projection=s.projection is not None,
-        stem_taps=0 if s.stem is None else len(np.asarray(s.stem.kernel)),
+        stem_taps=0 if s.stem is None else len(np.asarray(s.stem.weight)),
         stem_activation="none" if s.stem is None else s.stem.activation,
         eps=None if s.norm is None else s.norm.eps,
-        taps=0 if s.convolution is None else np.shape(s.convolution.kernel)[1],
+        taps=0 if s.convolution is None else np.shape(s.convolution.weight)[1],
         bias=s.bias is not None,
         hidden=0 if s.feed_forward is None else np.shape(s.feed_forward.b1)[1],
         pool_frames=1 if s.pooling is None else s.pooling.frames,
@@ -162,33 +166,33 @@ def from_blob(blob: WeightBlob) -> TemporalClassifier:
 
     with torch.no_grad():
         for index, layer in enumerate(layers):
-            for name in ("Wq", "Wk", "Wv", "Wo"):
-                put(getattr(layer, name), arrays[f"layers.{index}.{name}"])
-        put(network.classifier, arrays["classifier"])
+            for name in ("wq", "wk", "wv", "wo"):
+                put(getattr(layer, name.capitalize()), arrays[f"layers.{index}.attention.{name}"])
+        put(network.classifier, arrays["classifier.weight"])
         if (n := s.normalisation) is not None:
             put(network.mean, n.mean)
             put(network.scale, n.scale)
         if (p := s.projection) is not None:
-            put(network.project, p.matrix)
+            put(network.project, p.weight)
             put(network.project_bias, p.bias)
         if (f := s.stem) is not None:
-            put(network.stem_kernel, f.kernel)
+            put(network.stem_kernel, f.weight)
             put(network.stem_bias, f.bias)
         if (r := s.norm) is not None:
-            spread("gain", r.layers)
+            spread("gain", r.weight)
             put(network.gain, r.final)
         if (k := s.convolution) is not None:
-            spread("kernel", k.kernel)
+            spread("kernel", k.weight)
             spread("kernel_bias", k.bias)
         if (b := s.bias) is not None:
-            for name, values in (("bq", b.q), ("bk", b.k), ("bv", b.v), ("bo", b.o)):
+            for name, values in (("bq", b.bq), ("bk", b.bk), ("bv", b.bv), ("bo", b.bo)):
                 spread(name, values)
             put(network.classifier_bias, b.classifier)
         if (u := s.feed_forward) is not None:
-            for name, values in (("ffn_gain", u.gain), ("W1", u.w1), ("b1", u.b1), ("W2", u.w2), ("b2", u.b2)):
+            for name, values in (("ffn_gain", u.norm), ("W1", u.w1), ("b1", u.b1), ("W2", u.w2), ("b2", u.b2)):
                 spread(name, values)
         if (e := s.embedding) is not None:
-            put(network.embed, e.matrix)
+            put(network.embed, e.weight)
             put(network.embed_bias, e.bias)
     return network
 

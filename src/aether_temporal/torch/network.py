@@ -249,7 +249,7 @@ __all__ = ["Description"]
 class Description:
     """Sections of a blob that no parameter stands behind (docs/spec/rvne.md); None leaves one out.
 
-    neutral: sections that are written although they say no more than their absence would: of "pattern", "gain" and
+    neutral: sections that are written although they say no more than their absence would: of "pattern", "agc" and
     "pooling", and "extension" for one that is empty. A blob that was loaded is written again as it was.
     """
 
@@ -258,4 +258,4 @@ class Description:
     provenance: str | None = None
     subcarriers: SubcarrierSettings | None = None
     timing: TimingSettings | None = None
-    neutral: frozenset[str] = frozenset({"pattern", "gain", "extension"})
+    neutral: frozenset[str] = frozenset({"pattern", "agc", "extension"})

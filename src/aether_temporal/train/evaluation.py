@@ -284,9 +284,11 @@ def with_temperature(blob: WeightBlob, temperature: float) -> WeightBlob:
     """The blob whose logits are this one's divided by `temperature`: classifier and its bias, nothing else."""
     arrays = blob.arrays()
     settings = blob.settings
-    layers = [{name: arrays[f"layers.{i}.{name}"] for name in CORE_NAMES} for i in range(blob.header.n_layers)]
+    layers = [
+        {name: arrays[f"layers.{i}.attention.{name}"] for name in CORE_NAMES} for i in range(blob.header.n_layers)
+    ]
     if settings is not None and settings.bias is not None:
         bias = np.asarray(settings.bias.classifier, dtype=np.float64) / temperature
         settings = settings.replace(bias=dataclasses.replace(settings.bias, classifier=bias.astype(np.float32)))
-    classifier = arrays["classifier"].astype(np.float64) / temperature
+    classifier = arrays["classifier.weight"].astype(np.float64) / temperature
     return WeightBlob.from_arrays(blob.header, layers, classifier.astype(np.float32), settings)

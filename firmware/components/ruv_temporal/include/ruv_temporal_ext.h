@@ -33,7 +33,7 @@ typedef struct {
     uint32_t window_len;  /* frames */
     uint32_t csi_pairs;   /* I/Q pairs a raw frame must have; input_dim when the blob does not choose subcarriers */
     uint32_t period_us;   /* of the grid that frames are put on by ruv_temporal_push_at; 0: as they come */
-    uint32_t delay;       /* frames: an answer describes the frame so many before the newest */
+    uint32_t label_delay; /* frames: a prediction is for the frame so many before the newest */
     size_t memory;        /* bytes of the context */
 } ruv_temporal_info_t;
 esp_err_t ruv_temporal_info(const ruv_temporal_ctx_t *ctx, ruv_temporal_info_t *info);

@@ -223,7 +223,7 @@ esp_err_t ruv_temporal_info(const ruv_temporal_ctx_t *ctx, ruv_temporal_info_t *
     info->window_len = (uint32_t)ctx->classifier->stream.context;
     info->csi_pairs = model->subcarriers != NULL ? model->n_pairs : model->header.input_dim;
     info->period_us = model->resample_period;
-    info->delay = model->delay;
+    info->label_delay = model->label_delay;
     info->memory = ctx->memory;
     return ESP_OK;
 }
