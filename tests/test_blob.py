@@ -93,7 +93,7 @@ def test_blobs_of_other_tools_are_read() -> None:
             "layers.0.attention.wk",
             "layers.0.attention.wv",
             "layers.0.attention.wo",
-            "classifier",
+            "classifier.weight",
         ]
         assert arrays["layers.0.attention.wk"].shape == (2, 1)
         assert arrays["layers.0.attention.wk"].dtype == (np.float16 if binary16 else np.float32)
