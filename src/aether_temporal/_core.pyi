@@ -274,7 +274,7 @@ class Resampler:
         Returns (restarted, frames, first): the grid frames that are now due, float32 (n, dim), the first of them at
         `first` microseconds and each period_us after the one before; restarted: a new grid began because of a gap, or
         because time went back, so that a stream they are fed to is to be reset first. ShapeError, NonFiniteError,
-        CacheBusyError, InvalidArgumentError, ResultOverflowError (removal of the gain): the resampler is then as it was.
+        CacheBusyError, InvalidArgumentError, ResultOverflowError (agc): the resampler is then as it was.
         ResultOverflowError also when two frames differ by more than binary32 holds: the frame counts, what was due is
         lost.
         """

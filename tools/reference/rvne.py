@@ -82,8 +82,8 @@ def build(header: Header, core: bytes, width: int = 0, sections: Mapping[int, by
 
 @dataclass(frozen=True)
 class Array:
-    """An array of a section: its shape by names of sizes, or numbers; `layers`: one a layer; `matrix`: of the blob's own type.
-    Neighbours that are alike in both stand together, layer by layer."""
+    """An array of a section: its shape by names of sizes, or numbers; `layers`: one a layer; `matrix`: of the blob's
+    own type. Neighbours that are alike in both stand together, layer by layer."""
 
     name: str
     shape: tuple[str | int, ...]

@@ -66,8 +66,8 @@ class Field(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Array:
-    """An array of binary32, or with `matrix` of the blob's dtype. shape: names of sizes, or numbers; "layers" first: one a layer.
-    Neighbours of one section that are one a layer and of one type stand together, layer by layer."""
+    """An array of binary32, or with `matrix` of the blob's dtype. shape: names of sizes, or numbers; "layers" first:
+    one a layer. Neighbours of one section that are one a layer and of one type stand together, layer by layer."""
 
     shape: tuple[str | int, ...]
     matrix: bool = False
