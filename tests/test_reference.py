@@ -23,12 +23,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 
 from golden_cases.models import blob_of
-from reference import attention, model, numeric, pattern, rvne, state
+from reference import Rejected, attention, model, numeric, pattern, rvne, state
 from reference.attention import Head
 from reference.golden_file import Case, Kernel, decode, encode, explicit, ramp, uniform, wild
 from reference.numeric import F, from_bits, to_bits
 from reference.pattern import Pattern
-from reference.status import Refused
 
 Array = npt.NDArray[np.float64]
 
@@ -82,7 +81,7 @@ def test_binary16_agrees_with_numpy_everywhere() -> None:
         if np.isfinite(half):
             assert numeric.half_from_float(x) == int(half.view(np.uint16))
         else:
-            with pytest.raises(Refused, match="OVERFLOW"):
+            with pytest.raises(Rejected, match="OVERFLOW"):
                 numeric.half_from_float(x)
 
 
@@ -221,16 +220,16 @@ def test_ring_steps_are_forward_with_history(capacity: int, half: bool) -> None:
     assert [to_bits(x) for r in rows for h in r for x in h] == [to_bits(x) for r in whole for h in r for x in h]
 
 
-def test_a_refused_step_changes_nothing() -> None:
+def test_a_rejected_step_changes_nothing() -> None:
     head = Head(1, 1, 2, Pattern(window=3, block_size=2))
     cache = attention.Cache(head, 2)
     good = [[F(1), F(2)]]
     cache.step(good, good, good)
-    with pytest.raises(Refused, match="NOT_FINITE"):
+    with pytest.raises(Rejected, match="NOT_FINITE"):
         cache.step(good, [[F(1), F(np.inf)]], good)
     assert len(cache.k) == 1
     cache.step(good, good, good)
-    with pytest.raises(Refused, match="CACHE_FULL"):
+    with pytest.raises(Rejected, match="CACHE_FULL"):
         cache.step(good, good, good)
     assert len(cache.k) == 2
 

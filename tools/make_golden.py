@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from checkout import needs
 
 try:
-    from golden_cases import attention, features, models, numerics, states
+    from golden_cases import attention, models, numerics
     from reference.golden_file import Case, Kernel, decode, encode
 except ModuleNotFoundError as lacking:
     needs("tools/make_golden.py", lacking)
@@ -39,7 +39,7 @@ FILES: dict[str, tuple[Callable[[], list[Case]], ...]] = {
         numerics.crc_cases,
         numerics.linear_cases,
         numerics.amplitude_cases,
-        features.resample_cases,
+        numerics.resample_cases,
         numerics.gather_cases,
         numerics.block_mean_cases,
     ),
@@ -51,9 +51,9 @@ FILES: dict[str, tuple[Callable[[], list[Case]], ...]] = {
         attention.dense_cases,
         attention.value_cases,
         attention.stream_cases,
-        states.cache_state_cases,
+        models.cache_state_cases,
     ),
-    "model": (models.blob_cases, models.model_cases, states.stream_state_cases),
+    "model": (models.blob_cases, models.model_cases, models.stream_state_cases),
 }
 
 

@@ -15,9 +15,12 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests")]
 
 import blob_bytes  # noqa: E402
-from reference import model, rvne  # noqa: E402
+from reference import (  # noqa: E402
+    Rejected,
+    model,
+    rvne,
+)
 from reference.golden_file import uniform  # noqa: E402
-from reference.status import Refused  # noqa: E402
 
 OUT = ROOT / "firmware" / "test" / "node_blobs.h"
 FRAMES, SEED = 8, 0x5EED
@@ -36,7 +39,7 @@ def answer(data: bytes, frames: int, seed: int, *, half: bool) -> int:
         before = deepcopy(stream)
         try:
             logits, embedding = stream.push([np.float32(x) for x in values[t * n : (t + 1) * n]])
-        except Refused:
+        except Rejected:
             stream = before  # the reference does not take back what it has done
             crc = zlib.crc32(struct.pack("<I", 5), crc)
             continue

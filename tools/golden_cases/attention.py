@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from reference import attention, pattern
+from reference import Rejected, attention, pattern
 from reference.attention import Head, Tensor
 from reference.golden_file import Case, Input, Kernel, explicit, ramp, uniform, wild
 from reference.numeric import to_bits
 from reference.pattern import Pattern
-from reference.status import Refused
 
 from .common import (
     APPEND,
@@ -111,8 +110,8 @@ def attention_case(
                 rows.append(cache.step(tq[t], tk[t], tv[t]))
         else:
             rows = attention.forward(head, tq, tk, tv, half=half)
-    except Refused as refused:
-        status = refused.status
+    except Rejected as rejected:
+        status = rejected.status
         modes &= ~(APPEND | RESET)  # these take some tokens in another way first
     if modes & FORWARD and status == "OK":
         seen = p.with_capacity(capacity) if capacity else p

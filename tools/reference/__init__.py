@@ -3,3 +3,13 @@
 Every operation is one numpy binary32 scalar operation, in the order the specification names it. It shares no code with
 the C core, so the golden vectors made from it pin the contract and not an implementation. Nothing here is installed.
 """
+
+
+class Rejected(Exception):
+    """An operation that the specification answers with a status code instead of a result.
+
+    status: the name of the core's status code."""
+
+    def __init__(self, status: str, why: str = "") -> None:
+        super().__init__(f"{status}: {why}" if why else status)
+        self.status = status

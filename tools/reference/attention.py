@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from . import Rejected
 from . import numeric as nm
 from .numeric import F, Vector
 from .pattern import Pattern, blocks, tokens
-from .status import Refused
 
 Row = list[Vector]  # [head][d]
 Tensor = list[Row]  # [token][head][d]
@@ -120,11 +120,11 @@ class Cache:
         self.stored_v: Tensor = []
 
     def step(self, q: Row, k: Row, v: Row) -> Row:
-        """Take one token and give its output row; refused, nothing has changed."""
+        """Take one token and give its output row; a rejected one changes nothing."""
         for name, row in (("q", q), ("k", k), ("v", v)):
             _check_finite(name, [row])
         if not self.ring and len(self.k) == self.capacity:
-            raise Refused("CACHE_FULL")
+            raise Rejected("CACHE_FULL")
         stored = _through_half([k, v]) if self.half else [k, v]
         all_k, all_v = [*self.k, k], [*self.v, v]
         seen_k, seen_v = [*self.stored_k, stored[0]], [*self.stored_v, stored[1]]

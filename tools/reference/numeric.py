@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .status import Refused
+from . import Rejected
 
 F = np.float32
 Vector = list[np.float32]
@@ -58,7 +58,7 @@ def require_finite(values: Sequence[np.float32], status: str, what: str) -> None
     """Refuse with `status` when a value is infinite or not a number."""
     for i, x in enumerate(values):
         if not is_finite(x):
-            raise Refused(status, f"{what}[{i}]")
+            raise Rejected(status, f"{what}[{i}]")
 
 
 def exp(x: np.float32) -> np.float32:
@@ -117,7 +117,7 @@ def half_from_float(x: np.float32) -> int:
     exponent = (bits >> 23) & 0xFF
     fraction = bits & 0x7FFFFF
     if exponent == 0xFF:
-        raise Refused("OVERFLOW", "half")
+        raise Rejected("OVERFLOW", "half")
     if exponent < 102:  # below half of the smallest subnormal, 2^-25
         return sign
     significand = fraction | 0x800000
@@ -131,7 +131,7 @@ def half_from_float(x: np.float32) -> int:
     if 2 * dropped > unit or (2 * dropped == unit and value & 1):
         value += 1
     if value >= 0x7C00:
-        raise Refused("OVERFLOW", "half")
+        raise Rejected("OVERFLOW", "half")
     return sign | value
 
 
@@ -146,7 +146,7 @@ def float_from_half(half: int) -> np.float32:
         top = fraction.bit_length() - 1
         return from_bits(sign | (top + 103) << 23 | (fraction << (23 - top)) & 0x7FFFFF)
     if exponent == 31:
-        raise Refused("NOT_FINITE", "half")
+        raise Rejected("NOT_FINITE", "half")
     return from_bits(sign | (exponent + 112) << 23 | fraction << 13)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from . import Rejected
 from . import numeric as nm
 from .numeric import F, Vector
-from .status import Refused
 
 MAX_GAP = 1 << 24
 
@@ -51,7 +51,7 @@ class Resampler:
 
     def __init__(self, dim: int, period: int, max_gap: int, *, agc: bool) -> None:
         if dim < 1 or not 1 <= period <= max_gap <= MAX_GAP:
-            raise Refused("CONFIG", "resampler")
+            raise Rejected("CONFIG", "resampler")
         self.period, self.max_gap, self.agc = period, max_gap, agc
         self.before: tuple[int, Vector] | None = None
         self.newest: tuple[int, Vector] | None = None

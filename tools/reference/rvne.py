@@ -9,9 +9,9 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
+from . import Rejected
 from .numeric import Matrix, Vector, crc32, float_from_half, floats, is_finite
 from .pattern import Pattern
-from .status import Refused
 
 MAGIC = 0x52564E45
 EXTENSION_MAGIC = 0x31545845
@@ -207,7 +207,7 @@ class _Reader:
 
     def take(self, n: int) -> bytes:
         if n > len(self.data):
-            raise Refused("BLOB_HEADER", "too short")
+            raise Rejected("BLOB_HEADER", "too short")
         piece, self.data = self.data[:n], self.data[n:]
         return piece
 
@@ -224,24 +224,24 @@ class _Reader:
 
     def end(self) -> None:
         if self.data:
-            raise Refused("BLOB_HEADER", "too long")
+            raise Rejected("BLOB_HEADER", "too long")
 
 
 def _finite(values: Vector) -> Vector:
     if not all(is_finite(x) for x in values):
-        raise Refused("BLOB_HEADER", "weight not finite")
+        raise Rejected("BLOB_HEADER", "weight not finite")
     return values
 
 
 def _widen(half: int) -> np.float32:
     if half & 0x7C00 == 0x7C00:
-        raise Refused("BLOB_HEADER", "weight not finite")
+        raise Rejected("BLOB_HEADER", "weight not finite")
     return float_from_half(half)
 
 
 def _need(condition: bool, what: str, status: str = "BLOB_HEADER") -> None:
     if not condition:
-        raise Refused(status, what)
+        raise Rejected(status, what)
 
 
 def parse(data: bytes) -> Blob:
@@ -351,7 +351,7 @@ def _utf8(data: bytes) -> None:
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Refused("BLOB_HEADER", "text") from error
+        raise Rejected("BLOB_HEADER", "text") from error
 
 
 def pattern_payload(p: Pattern) -> bytes:
