@@ -173,7 +173,8 @@ def test_training_without_torch_says_what_to_install(tmp_path: Path, monkeypatch
 def test_training_the_demo_for_a_moment(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="torch (extra train) is not installed")
     out = tmp_path / "demo.rvne"
-    arguments = ("--steps", 2, "--recordings", 3, "--test-recordings", 1, "--quiet")
+    (tmp_path / "few.toml").write_text("recordings = 3\ntest_recordings = 1\n")
+    arguments = ("--steps", 2, "--config", tmp_path / "few.toml", "--quiet")
     text = call("train", "demo", "--out", out, *arguments).stdout
     assert "unseen simulated recordings:" in text
     assert call_json("inspect", out)["settings"]["class_names"] == ["empty", "still", "walking", "waving", "falling"]

@@ -186,7 +186,7 @@ def test_recordings_that_cannot_be_trusted_are_named(tmp_path: Path, what: str) 
 
 def test_damaged_frames_can_be_left_out_and_gaps_begin_anew_on_a_grid(tmp_path: Path) -> None:
     path = save(tmp_path / "nan.npz", **BAD["nan"][0])
-    assert [len(t) for t in read_dataset(path, reading=Reading(damaged=True))] == [29, 30, 30, 30]
+    assert [len(t) for t in read_dataset(path, reading=Reading(leave_out_damaged=True))] == [29, 30, 30, 30]
     gap = save(tmp_path / "gap.npz", **BAD["gap"][0])
     dataset = read_dataset(gap, reading=Reading(period_us=20_000, max_gap_us=100_000))
     assert [t.name for t in dataset] == ["a", "b", "c+0", "c+1", "d"]

@@ -20,6 +20,7 @@ torch = pytest.importorskip("torch", reason="torch (extra train) is not installe
 from aether_temporal.torch import TemporalClassifier, from_blob  # noqa: E402
 from aether_temporal.train import reid  # noqa: E402
 from aether_temporal.train.checkpoints import CheckpointError  # noqa: E402
+from aether_temporal.train.configuration import RunSettings  # noqa: E402
 from aether_temporal.train.contrastive import ContrastConfig, Contrasting  # noqa: E402
 from aether_temporal.train.dataset import Dataset, LabelledRecording, without_short_segments  # noqa: E402
 from aether_temporal.train.prepared import (  # noqa: E402
@@ -295,7 +296,8 @@ def test_the_command_trains_resumes_and_leaves_a_run_that_tells_all(tmp_path: Pa
 
     data, run, out = tmp_path / "some.npz", tmp_path / "run", tmp_path / "who.rvne"
     write_npz(some_persons(7, frames=220), data)
-    options = ("--data", data, "--held-out", 3, "--steps", 4, "--quiet", "--checkpoint-every", 2)
+    (tmp_path / "run.toml").write_text("[run]\ncheckpoint_every = 2\n")
+    options = ("--data", data, "--held-out", 3, "--steps", 4, "--quiet", "--config", tmp_path / "run.toml")
     found = call("train", "reid", *options, "--out", out, "--run", run)
     for text in (
         "trained identities (4 identities",
@@ -429,7 +431,7 @@ def test_the_blob_says_how_raw_frames_become_its_own_also_from_a_prepared_folder
     assert found.timing is not None
     assert (found.timing.period_us, found.timing.max_gap_us) == (20_000, 500_000)
     with pytest.raises(RecordingError, match="is prepared already"):
-        main(str(tmp_path / "folder"), grid, print, inside_galleries=False, out=None)
+        main(str(tmp_path / "folder"), small(), grid, RunSettings(), print, inside_galleries=False, out=None)
 
 
 def test_segments_too_short_for_a_window_are_left_out_where_their_recording_has_others() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from aether_temporal.simulation import simulate
 torch = pytest.importorskip("torch", reason="torch (extra train) is not installed")
 
 from aether_temporal.train import activity, demo_recipe, splits  # noqa: E402
+from aether_temporal.train.configuration import RunSettings, load_settings  # noqa: E402
 from aether_temporal.train.dataset import Dataset, LabelledRecording  # noqa: E402
 from aether_temporal.train.evaluation import score  # noqa: E402
 from aether_temporal.train.prepared import read_dataset  # noqa: E402
@@ -267,8 +271,9 @@ def test_a_prepared_dataset_trains_to_the_same_blob(tmp_path: Path) -> None:
         "prepare", data, "--out", tmp_path / "dataset"
     )
     quick = ("--steps", 2, "--quiet", "--no-calibrate")
+    workers = configuration(tmp_path / "workers.toml", "[run]\nworkers = 1\n")
     command("activity", "--data", data, "--out", tmp_path / "a.rvne", *quick)
-    command("activity", "--data", tmp_path / "dataset", "--out", tmp_path / "b.rvne", "--workers", 1, *quick)
+    command("activity", "--data", tmp_path / "dataset", "--out", tmp_path / "b.rvne", "--config", workers, *quick)
     a, b = (TemporalModel.from_blob(tmp_path / name).arrays() for name in ("a.rvne", "b.rvne"))
     assert all(a[name].tobytes() == b[name].tobytes() for name in a)
     for name in ("a.rvne", "b.rvne"):  # who made the recordings is told from wherever they were read
@@ -392,12 +397,70 @@ def test_frames_that_do_not_differ_are_refused_by_the_files_name_and_leave_no_ru
     assert not (tmp_path / "run").exists()
 
 
+def configuration(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "balanc = 'none'",
+            "x.toml: balanc: expected one of seed, fit, .*, run; found no such field",
+        ),
+        ("balance = 'some'", "x.toml: balance: expected 'none' or 'weights' or 'sampling', found 'some'"),
+        ("[fit]\nlearning_rate = -1", "x.toml: fit.learning_rate: expected a number from 0 to 1000, found -1.0"),
+        ("[run]\nthreads = 0", "x.toml: run.threads: expected an integer from 1 to 256, found 0"),
+        ("[reading]\nmax_gap_us = 9", "x.toml: reading.max_gap_us: expected none without period_us, found 9"),
+        ("[reading]\nperiod_us = 9\nmax_gap_us = 8", r"x.toml: reading.max_gap_us: expected an integer from period_us"),
+        ("run = 3", "x.toml: run: expected a table, found 3"),
+    ],
+)
+def test_a_wrong_configuration_file_is_named(tmp_path: Path, text: str, expected: str) -> None:
+    data = activity_set(tmp_path / "set.npz")
+    file = configuration(tmp_path / "x.toml", text)
+    printed = command("activity", "--data", data, "--out", tmp_path / "a.rvne", "--config", file, code=2)
+    assert re.search(expected, printed), printed
+
+
+def test_the_documented_configuration_is_the_default(tmp_path: Path) -> None:
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "guide" / "train.md").read_text(encoding="utf-8")
+    file = configuration(tmp_path / "x.toml", guide.split("```toml\n")[1].split("```")[0])
+    grid = Reading(select=(0, 1, 2), period_us=20_000, max_gap_us=1_000_000)
+    found = load_settings(file, activity.Recipe(seed=3), reading=Reading(), run=RunSettings())
+    assert found == (activity.Recipe(seed=3), grid, RunSettings())
+    written = tomllib.loads(file.read_text())
+    assert set(written["fit"]) == {field.name for field in dataclasses.fields(FitConfig)}
+    assert set(written["reading"]) == {field.name for field in dataclasses.fields(Reading)}
+
+
+def test_the_configuration_file_sets_the_recipe(tmp_path: Path) -> None:
+    data = activity_set(tmp_path / "set.npz")
+    text = """
+        balance = "weights"
+        calibrate = false
+        [fit]
+        steps = 3
+        label_smoothing = 0.0
+        [reading]
+        select = [0, 1, 2]
+    """
+    file, run = configuration(tmp_path / "x.toml", text), tmp_path / "run"
+    command("activity", "--data", data, "--run", run, "--quiet", "--steps", 2, "--config", file)
+    found = json.loads((run / "configuration.json").read_text())
+    assert (found["balance"], found["calibrate"], found["fit"]["steps"]) == ("weights", False, 2)
+    assert found["fit"]["label_smoothing"] == 0.0
+    assert TemporalModel.from_blob(run / "model.rvne").input_dim == 3
+
+
 def test_the_sides_of_the_room_are_one_class() -> None:
     assert [without_side(n) for n in ("TURN_RX", "TURN_TX", "WALKING", "_TX")] == ["TURN", "TURN", "WALKING", ""]
 
 
 def test_the_demo_recipe_has_a_run_that_goes_on_to_the_same_blob(tmp_path: Path) -> None:
-    few = ("demo", "--recordings", 6, "--test-recordings", 2, "--steps", 4, "--checkpoint-every", 2, "--quiet")
+    small = "recordings = 6\ntest_recordings = 2\n[run]\ncheckpoint_every = 2\n"
+    few = ("demo", "--steps", 4, "--quiet", "--config", configuration(tmp_path / "demo.toml", small))
     out, run = tmp_path / "demo.rvne", tmp_path / "run"
     assert "expected --out or --run" in command(*few, code=2)
     printed = command(*few, "--out", out)
@@ -417,12 +480,14 @@ def test_the_demo_recipe_has_a_run_that_goes_on_to_the_same_blob(tmp_path: Path)
         patch.setattr(Fitting, "step", cut)
         assert CliRunner().invoke(aether, ["train", *map(str, few), "--run", str(run)]).exit_code == 130
     assert not (run / "model.rvne").exists()
-    assert printed == command(*few, "--run", run, "--resume", "--workers", 1)
+    configuration(tmp_path / "demo.toml", small + "workers = 1\n")
+    assert printed == command(*few, "--run", run, "--resume")
     assert (run / "model.rvne").read_bytes() == out.read_bytes()
     assert json.loads((run / "configuration.json").read_text())["recordings"] == 6
     assert json.loads((run / "result.json").read_text())["scores"]["unseen simulated recordings"]["windows"] > 0
     for name in ("loss", "confusion", "confidence"):
         assert (run / "plots" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    configuration(tmp_path / "demo.toml", small.replace("6", "7"))
     assert "recordings: expected 6, as the run was begun with, found 7" in command(
-        "demo", "--recordings", 7, *few[3:], "--run", run, "--resume", code=2
+        *few, "--run", run, "--resume", code=2
     )

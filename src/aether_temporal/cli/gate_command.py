@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 from typing import Any
 
@@ -10,7 +9,7 @@ import click
 
 from .options import json_option
 from .output import console, print_json, table
-from .recipes import about, reading_of, reading_options, trainer, use_threads
+from .recipes import about, config_option, override, reading_options, settings_of, trainer
 
 _STATUS = {"pass": 0, "fail": 1, "undecided": 3}
 
@@ -23,53 +22,35 @@ _STATUS = {"pass": 0, "fail": 1, "undecided": 3}
     help="Recordings with subject and session: a file, or what `train prepare` made.",
 )
 @click.option("--out", type=click.Path(file_okay=False), required=True, help="Folder for trainings, verdict and page.")
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(exists=True, dir_okay=False),
-    help="TOML: kernel, network, budget … [default: as documented]",
-)
+@config_option
 @click.option(
     "--seeds", type=click.IntRange(1, 1000), default=5, show_default=True, help="Train both with so many seeds."
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="The first of them.")
 @click.option("--steps", type=click.IntRange(1), help="Steps of each training. [default: what --config says, else 600]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out; --seeds may be more than before.")
-@click.option("--checkpoint-every", type=click.IntRange(1), default=100, show_default=True, help="Steps.")
-@click.option(
-    "--threads",
-    type=click.IntRange(1, 256),
-    default=1,
-    show_default=True,
-    help="Threads of torch; the weights depend on it.",
-)
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @json_option
 @reading_options
 def command(
     data: str,
     out: str,
-    config_file: str | None,
     seeds: int,
     seed: int,
     steps: int | None,
     resume: bool,
-    checkpoint_every: int,
-    threads: int,
     quiet: bool,
     as_json: bool,
-    **how: Any,
+    **options: Any,
 ) -> None:
     """May sparse attention replace dense? Trains both at the same budget and asks the four gates.
 
     Exit status: 0 all gates pass, 1 a gate fails, 3 none fails but one is undecided.
     """
-    reading = reading_of(trainer("reading"), how)
-    use_threads(threads)
+    trainer("reading")
     configs = importlib.import_module("aether_temporal.gate.gate_config")
-    config = configs.GateConfig() if config_file is None else configs.load_config(config_file)
-    if steps is not None:
-        config = dataclasses.replace(config, contrast=dataclasses.replace(config.contrast, steps=steps))
+    config, reading, run = settings_of(configs.GateConfig(), options)
+    config = override(config, contrast=override(config.contrast, steps=steps))
     with about(data):
         document = importlib.import_module("aether_temporal.gate.command").gate(
             data,
@@ -78,7 +59,7 @@ def command(
             out=out,
             reading=reading,
             resume=resume,
-            checkpoint_every=checkpoint_every,
+            run_settings=run,
             show_progress=not (quiet or as_json),
             say=lambda text: None if as_json else click.echo(text),
         )

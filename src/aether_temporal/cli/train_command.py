@@ -9,7 +9,17 @@ from typing import Any
 import click
 
 from .output import quantity
-from .recipes import about, reading_of, reading_options, recipe, recipe_options, seeds_option
+from .recipes import (
+    NoRecipe,
+    about,
+    config_option,
+    override,
+    reading_options,
+    recipe,
+    recipe_options,
+    seeds_option,
+    settings_of,
+)
 
 
 @click.group("train")
@@ -33,16 +43,8 @@ def command() -> None:
     help="Score every recording of the training session(s) held out; makes no blob.",
 )
 @click.option(
-    "--balance",
-    type=click.Choice(["none", "weights", "sampling"]),
-    default="none",
-    show_default=True,
-    help="Against classes of unlike frequency: rare ones weigh more, or are drawn more often.",
-)
-@click.option(
     "--calibrate/--no-calibrate",
-    default=True,
-    show_default=True,
+    default=None,
     help="Train once more without every fifth recording, and scale the logits so that confidence is right there.",
 )
 @seeds_option
@@ -53,9 +55,15 @@ def activity(data: str, **options: Any) -> None:
     train = recipe("activity_command", options, "cross_validate")
     if options["cross_validate"] is not None and (options["out"] is not None or options["seeds"] > 1):
         raise click.UsageError("--cross-validate: expected without --out and --seeds, for it makes no blob")
-    reading = reading_of(train, options)
+    made, reading, run = settings_of(train.Recipe(), options)
+    made = override(
+        made,
+        seed=options.pop("seed"),
+        calibrate=options.pop("calibrate"),
+        fit=override(made.fit, steps=options.pop("steps")),
+    )
     with about(data):
-        train.main(data, reading, click.echo, **options)
+        train.main(data, made, reading, run, click.echo, **options)
 
 
 @command.command("reid")
@@ -68,17 +76,13 @@ def activity(data: str, **options: Any) -> None:
 @click.option(
     "--held-out",
     type=click.IntRange(0),
-    default=15,
-    show_default=True,
-    help="Identities, drawn by the seed, that training does not meet. 0: train on all.",
+    help="Identities, drawn by the seed, that training does not meet; 0: train on all. [default: 15]",
 )
 @click.option(
     "--train-on",
     "captures",
     type=click.Choice(["gallery", "all"]),
-    default="gallery",
-    show_default=True,
-    help="Captures of the other identities: those of the first session, or all.",
+    help="Captures of the other identities: those of the first session, or all. [default: gallery]",
 )
 @click.option(
     "--inside-galleries",
@@ -91,33 +95,36 @@ def activity(data: str, **options: Any) -> None:
 def reid(data: str, **options: Any) -> None:
     """Identities told apart by windows of frames: gallery against probe, identities trained on and unseen."""
     train = recipe("reid_command", options)
-    reading = reading_of(train, options)
+    made, reading, run = settings_of(train.Recipe(), options)
+    made = override(
+        made,
+        **{name: options.pop(name) for name in ("seed", "held_out", "captures")},
+        contrast=override(made.contrast, steps=options.pop("steps")),
+    )
     with about(data):
-        train.main(data, reading, click.echo, **options)
+        train.main(data, made, reading, run, click.echo, **options)
 
 
 @command.command("demo")
-@click.option(
-    "--recordings", type=click.IntRange(1), default=600, show_default=True, help="Simulated recordings to train on."
-)
-@click.option("--test-recordings", type=click.IntRange(1), default=100, show_default=True, help="Unseen ones to score.")
 @recipe_options
 def demo(**options: Any) -> None:
     """The demo's classes: trained on simulated recordings, scored on simulated rooms and subjects it has not met."""
-    recipe("demo_recipe", options).main(click.echo, **options)
+    train = recipe("demo_recipe", options)
+    made, _, run = settings_of(train.Recipe(), options)
+    made = override(made, seed=options.pop("seed"), fit=override(made.fit, steps=options.pop("steps")))
+    train.main(made, run, click.echo, **options)
 
 
 @command.command("prepare")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
 @click.option("--out", type=click.Path(), required=True, help="The folder to make.")
+@config_option
 @reading_options
 def prepare(files: tuple[str, ...], out: str, **options: Any) -> None:
     """Put recordings of FILES into a folder from which training maps them: a dataset need not fit in memory."""
-    prepared, reading_module = (
-        importlib.import_module(f"aether_temporal.train.{name}") for name in ("prepared", "reading")
-    )
-    reading = reading_of(reading_module, options)
-    dataset = prepared.prepare(files, out, rename=reading_module.without_side, reading=reading)
+    prepared, labels = (importlib.import_module(f"aether_temporal.train.{name}") for name in ("prepared", "reading"))
+    _, reading, _ = settings_of(NoRecipe(), options)
+    dataset = prepared.prepare(files, out, rename=labels.without_side, reading=reading)
     click.echo(
         f"{out}: {len(dataset)} recordings, {quantity(dataset.frames)} frames of {dataset.width} features, "
         f"classes {', '.join(dataset.classes) or 'none'}"

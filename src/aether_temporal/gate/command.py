@@ -10,6 +10,7 @@ from typing import Any
 
 from aether_temporal._internal.figures import NO_PLOTS
 from aether_temporal.head import AetherTemporalHead
+from aether_temporal.train.configuration import RunSettings
 from aether_temporal.train.dataset import Dataset, without_short_segments
 from aether_temporal.train.prepared import read_dataset
 from aether_temporal.train.reading import Reading
@@ -24,8 +25,6 @@ from .pictures import draw
 from .study import check, check_blob, check_identities, recipe, study
 from .verdict import Verdict, verdict
 
-__all__ = ["Reading", "gate"]
-
 RESULT, PAGE = "result.json", "gates.html"
 
 
@@ -37,7 +36,7 @@ def gate(
     out: str,
     reading: Reading | None = None,
     resume: bool = False,
-    checkpoint_every: int = 100,
+    run_settings: RunSettings | None = None,
     show_progress: bool = True,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
@@ -54,7 +53,7 @@ def gate(
     check_blob(config, dataset.width)
     with Run.open(out, configuration(dataset, config, Path(data).name), resume=resume) as run:
         found = [
-            study(config, dataset, seed, run=run, checkpoint_every=checkpoint_every, show_progress=show_progress)
+            study(config, dataset, seed, run=run, run_settings=run_settings, show_progress=show_progress)
             for seed in seeds
         ]
         if show_progress:

@@ -9,6 +9,7 @@ import math
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import stats
 from torch.nn import functional as F
 
 from aether_temporal.torch import TemporalClassifier, visible
@@ -48,22 +49,13 @@ def compare_orders(first: Array, second: Array, count: int) -> Orders:
     a, b = (np.take_along_axis(x, nearest, axis=1) for x in (first, second))
     places = np.argsort(np.argsort(-second, axis=1, kind="stable"), axis=1, kind="stable") + 1
     ranks = np.take_along_axis(places, nearest, axis=1).astype(np.int64)
-    spearman = np.array([_correlation(_mean_ranks(x), _mean_ranks(y)) for x, y in zip(a, b, strict=True)])
+    spearman = np.array([_spearman(x, y) for x, y in zip(a, b, strict=True)])
     return Orders(spearman, (ranks <= count).mean(axis=1), ranks)
 
 
-def _mean_ranks(values: Array) -> Array:
-    """Ranks; equals share the mean of theirs."""
-    _, level, count = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    return np.asarray((last - (count - 1) / 2)[level], dtype=np.float64)
-
-
-def _correlation(x: Array, y: Array) -> float:
-    """Pearson's; 0 where one of the two does not vary and so orders nothing."""
-    u, v = x - x.mean(), y - y.mean()
-    size = float(np.sqrt((u @ u) * (v @ v)))
-    return float(u @ v) / size if size > 0 else 0.0
+def _spearman(x: Array, y: Array) -> float:
+    """Rank correlation; 0 where one of the two does not vary and so orders nothing."""
+    return float(stats.spearmanr(x, y).statistic) if np.ptp(x) > 0 and np.ptp(y) > 0 else 0.0
 
 
 def attention_map(network: TemporalClassifier, window: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,7 @@ from aether_temporal.model import TemporalModel
 from aether_temporal.torch import TemporalClassifier, to_blob
 from aether_temporal.torch.network import Layer
 from aether_temporal.train.checkpoints import step_generator
+from aether_temporal.train.configuration import RunSettings
 from aether_temporal.train.contrastive import Contrasting, contrastive_loss
 from aether_temporal.train.dataset import Dataset, Stack
 from aether_temporal.train.reid import Pairing, Recipe, Shape, arrange_for
@@ -71,7 +72,7 @@ def train_one(
     seed: int,
     *,
     run: Run,
-    checkpoint_every: int,
+    run_settings: RunSettings,
     show_progress: bool,
 ) -> Contrasting:
     """One training, or what is left of it: the rest is in the run's checkpoint. GateError for one that leaves finite
@@ -88,7 +89,8 @@ def train_one(
             seed=seed,
             title=title,
             checkpoint=checkpoint_name(seed, backend),
-            checkpoint_every=checkpoint_every,
+            checkpoint_every=run_settings.checkpoint_every,
+            workers=run_settings.workers,
             show_progress=show_progress,
         ):
             begun = True
@@ -179,7 +181,7 @@ def study(
     seed: int,
     *,
     run: Run,
-    checkpoint_every: int = 100,
+    run_settings: RunSettings | None = None,
     show_progress: bool = True,
 ) -> SeedResult:
     """Trains both, or takes what the run has of them, and asks. RecordingError, LeakError, GateError, CheckpointError,
@@ -197,7 +199,7 @@ def study(
             backend,
             seed,
             run=run,
-            checkpoint_every=checkpoint_every,
+            run_settings=run_settings or RunSettings(),
             show_progress=show_progress,
         )
         for backend in BACKENDS

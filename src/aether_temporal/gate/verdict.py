@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
-from aether_temporal.train.intervals import Mean, mean_of, student
+from aether_temporal.train.intervals import Mean, mean_of
 from aether_temporal.train.retrieval import Interval
 
 from .gate_config import GateConfig
@@ -94,10 +95,9 @@ def seeds_needed(values: Sequence[float], distance: float) -> int | None:
     if len(values) < 2:
         return 2
     spread = float(np.std(values, ddof=1))
-    for n in range(2, MOST + 1):
-        if student(n) * spread <= distance * math.sqrt(n):
-            return n
-    return None
+    counts = np.arange(2, MOST + 1)
+    enough = np.flatnonzero(stats.t.ppf(0.975, counts - 1) * spread <= distance * np.sqrt(counts))
+    return int(counts[enough[0]]) if len(enough) else None
 
 
 def identities_needed(half: float, distance: float, count: int) -> int | None:

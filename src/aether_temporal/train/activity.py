@@ -8,7 +8,7 @@ import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from aether_temporal.settings import PatternSettings
 from aether_temporal.torch import Description, NetworkConfig, to_blob
 
 from . import splits
+from .configuration import Within, check_ranges
 from .dataset import Dataset, LabelledRecording, class_counts, class_weights, without_short_segments
 from .evaluation import (
     Confidence,
@@ -65,11 +66,14 @@ class Recipe:
     calibrate: train once more without every fifth recording, and scale the logits so that confidence is right there.
     """
 
-    seed: int = 0
+    seed: Annotated[int, Within(0, 2**32 - 1)] = 0
     fit: FitConfig = dataclasses.field(default_factory=FitConfig)
     balance: Balance = "none"
     calibrate: bool = True
     provenance: str = ""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,20 +12,20 @@ from aether_temporal._internal.figures import NO_PLOTS, can_draw
 
 from . import activity, splits
 from .activity import Recipe, Report
+from .configuration import RunSettings
 from .dataset import Dataset
 from .evaluation import Scores
 from .intervals import Mean, mean_of, share_of
 from .reading import Reading
 from .runs import Run, expect_place
 from .splits import Split
-from .supervised import FitConfig
 
-__all__ = ["Reading", "main"]
+__all__ = ["Recipe", "main"]
 
 Say = Callable[[str], None]
 
 
-def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
+def main(data: str, recipe: Recipe, reading: Reading, run: RunSettings, say: Say, **options: Any) -> None:
     """The command; `options` by the names of its switches. All errors are the package's."""
     expect_place(options["out"])
     dataset = activity.read_activities(data, reading=reading)
@@ -35,29 +35,18 @@ def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
         test_sessions=options["test_sessions"],
         test_subjects=options["test_subjects"],
     )
-    recipe = _recipe(dataset, options)
-    job = _Job(data, dataset, split, recipe, options, say)
+    if not recipe.provenance and any("geotec" in Path(recording.source).name for recording in dataset):
+        recipe = dataclasses.replace(recipe, provenance=activity.ATTRIBUTION)
+    job = _Job(data, dataset, split, recipe, run, options, say)
     if options["cross_validate"]:
         job.cross_validate(options["cross_validate"])
         return
     activity.expect_trainable(dataset, split, recipe)  # before anything is written
     activity.expect_known_labels(dataset, split)
-    seeds = range(options["seed"], options["seed"] + options["seeds"])
+    seeds = range(recipe.seed, recipe.seed + options["seeds"])
     reports = [job.train(seed, alone=len(seeds) == 1, first=seed == seeds[0]) for seed in seeds]
     if len(seeds) > 1:
         job.summarise(reports)
-
-
-def _recipe(dataset: Dataset, options: dict[str, Any]) -> Recipe:
-    steps = options["steps"]
-    geotec = any("geotec" in Path(recording.source).name for recording in dataset)
-    return Recipe(
-        seed=options["seed"],
-        fit=FitConfig(steps=steps) if steps else FitConfig(),
-        balance=options["balance"],
-        calibrate=options["calibrate"],
-        provenance=activity.ATTRIBUTION if geotec else "",
-    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -66,6 +55,7 @@ class _Job:
     dataset: Dataset
     split: Split
     recipe: Recipe
+    run: RunSettings
     options: dict[str, Any]
     say: Say
 
@@ -77,8 +67,8 @@ class _Job:
     @property
     def _training(self) -> dict[str, Any]:
         return {
-            "checkpoint_every": self.options["checkpoint_every"],
-            "workers": self.options["workers"],
+            "checkpoint_every": self.run.checkpoint_every,
+            "workers": self.run.workers,
             "show_progress": not self.options["quiet"],
         }
 

@@ -12,6 +12,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from torch.nn import functional as F
 from aether_temporal.torch.network import TemporalClassifier
 
 from .checkpoints import State, load_into
+from .configuration import LONGEST, Pair, Within, check_ranges
 
 Frames = NDArray[np.float32]
 
@@ -84,13 +86,16 @@ class Views:
     """How views are made: two to four of the five changes each, all of them equally likely; `share` of the views are
     changed at all, the others are as recorded."""
 
-    share: float = 0.5
-    changes: tuple[int, int] = (2, 4)
-    jitter: int = 3
-    masked: tuple[float, float] = (0.05, 0.20)
-    noise: tuple[float, float] = (0.01, 0.05)
-    scale: tuple[float, float] = (0.8, 1.2)
-    dropped: float = 0.15
+    share: Annotated[float, Within(0.0, 1.0)] = 0.5
+    changes: Annotated[tuple[int, int], Pair(0, 5)] = (2, 4)
+    jitter: Annotated[int, Within(0, LONGEST)] = 3
+    masked: Annotated[tuple[float, float], Pair(0.0, 1.0)] = (0.05, 0.20)
+    noise: Annotated[tuple[float, float], Pair(0.0, 10.0)] = (0.01, 0.05)
+    scale: Annotated[tuple[float, float], Pair(1e-3, 1e3)] = (0.8, 1.2)
+    dropped: Annotated[float, Within(0.0, 1.0)] = 0.15
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
     def view(
         self, frames: Frames, start: int, length: int, profile: NDArray[np.float32], generator: np.random.Generator
@@ -149,23 +154,27 @@ def covariance_loss(z: torch.Tensor) -> torch.Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class ContrastConfig:
-    """Settings of loss and optimiser. The learning rate rises for `warm_up_steps` steps and falls along a half cosine.
+    """Settings of loss and optimiser. The learning rate warms up over `warm_up_steps` and falls along a half cosine.
+    ema_rate: share of the newest weights in the moving average. InvalidConfigError names a field out of its range.
 
     The VICReg terms see the projection on the sphere of radius sqrt(dim): of radius 1 no column could have the standard
     deviation 1 they ask for.
     """
 
-    steps: int = 120
-    temperature: float = 0.07
-    variance: float = 25.0
-    covariance: float = 1.0
-    projection: int = 128
-    learning_rate: float = 1e-4
-    head_learning_rate: float = 1e-3
-    warm_up_steps: int = 20
-    weight_decay: float = 0.02
-    ema_rate: float = 0.02  # share of the newest weights in their running average
-    clip: float = 1.0
+    steps: Annotated[int, Within(1, 10**9)] = 120
+    temperature: Annotated[float, Within(1e-3, 1e3)] = 0.07
+    variance: Annotated[float, Within(0.0, 1e6)] = 25.0
+    covariance: Annotated[float, Within(0.0, 1e6)] = 1.0
+    projection: Annotated[int, Within(2, LONGEST)] = 128
+    learning_rate: Annotated[float, Within(0.0, 1e3)] = 1e-4
+    head_learning_rate: Annotated[float, Within(0.0, 1e3)] = 1e-3
+    warm_up_steps: Annotated[int, Within(0, 10**9)] = 20
+    weight_decay: Annotated[float, Within(0.0, 1e3)] = 0.02
+    ema_rate: Annotated[float, Within(0.0, 1.0)] = 0.02
+    clip: Annotated[float, Within(1e-6, 1e6)] = 1.0
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 def contrastive_loss(

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from rich.progress import track as progress
@@ -20,6 +20,7 @@ from aether_temporal.simulation.simulated import FRAME_RATE
 from aether_temporal.torch.exchange import to_blob
 from aether_temporal.torch.network import Description, NetworkConfig
 
+from .configuration import RunSettings, Within, check_ranges
 from .dataset import LabelledRecording
 from .evaluation import Scores, confidence, predictions, score
 from .plots import draw_run
@@ -45,10 +46,13 @@ PROVENANCE = (
 class Recipe:
     """What decides the result. recordings, test_recordings: simulated ones to train on, and unseen ones to score."""
 
-    seed: int = 0
-    recordings: int = 600
-    test_recordings: int = 100
+    seed: Annotated[int, Within(0, 2**32 - 1)] = 0
+    recordings: Annotated[int, Within(1, TEST_SEED)] = 600
+    test_recordings: Annotated[int, Within(1, 10**6)] = 100
     fit: FitConfig = dataclasses.field(default_factory=lambda: FitConfig(steps=STEPS))
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 def network_shape() -> NetworkConfig:
@@ -117,20 +121,17 @@ def train_demo(
     return blob, scores
 
 
-def main(say: Callable[[str], None], **options: Any) -> None:
+def main(recipe: Recipe, settings: RunSettings, say: Callable[[str], None], **options: Any) -> None:
     """The command; `options` by the names of its switches. All errors are the package's."""
     expect_place(options["out"])
-    recipe = Recipe(options["seed"], options["recordings"], options["test_recordings"])
-    if options["steps"] is not None:
-        recipe = dataclasses.replace(recipe, fit=FitConfig(steps=options["steps"]))
     configuration = {"recipe": "demo", **dataclasses.asdict(recipe), "environment": environment()}
     with Run.open(options["run_folder"], configuration, resume=options["resume"]) as run:
         _, scores = train_demo(
             recipe,
             out=options["out"],
             run=run,
-            checkpoint_every=options["checkpoint_every"],
-            workers=options["workers"],
+            checkpoint_every=settings.checkpoint_every,
+            workers=settings.workers,
             show_progress=not options["quiet"],
         )
         say(f"{UNSEEN}: {scores}")

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import optimize
 
 from aether_temporal.blob import CORE_NAMES, WeightBlob
 from aether_temporal.model import TemporalModel
@@ -267,17 +268,14 @@ def calibration_error(given: Predictions, temperature: float = 1.0) -> float:
 
 
 def fit_temperature(given: Predictions) -> float:
-    """The temperature of the least likelihood loss, between 1/20 and 20, by golden section: the loss has one minimum in
-    1 / temperature."""
-    low, high = np.log(1 / 20), np.log(20.0)
-    ratio = (np.sqrt(5) - 1) / 2
-    for _ in range(60):
-        a, b = high - ratio * (high - low), low + ratio * (high - low)
-        if likelihood_loss(given, float(np.exp(a))) <= likelihood_loss(given, float(np.exp(b))):
-            high = b
-        else:
-            low = a
-    return float(np.exp((low + high) / 2))
+    """The temperature of the least likelihood loss, from 1/20 to 20; the loss has one minimum in 1 / temperature."""
+    found = optimize.minimize_scalar(
+        lambda x: likelihood_loss(given, float(np.exp(x))),
+        bounds=(np.log(1 / 20), np.log(20.0)),
+        method="bounded",
+        options={"xatol": 1e-9},
+    )
+    return float(np.exp(found.x))
 
 
 def with_temperature(blob: WeightBlob, temperature: float) -> WeightBlob:

@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Literal
 
 import numpy as np
 
 from aether_temporal import crc32
+from aether_temporal.errors import InvalidConfigError
 from aether_temporal.recordings import Drop, Recording, RecordingError, RecordingShapeError, resample
+from aether_temporal.settings import MAX_DUE, MAX_GAP
 
+from .configuration import Within, check_ranges
 from .dataset import Features, LabelledRecording
 from .splits import fingerprint
 
@@ -29,15 +33,36 @@ class Reading:
 
     select: which features or I/Q pairs. period_us, max_gap_us: put frames on a grid (`recordings.resample`); a gap
     begins a new segment. Without a grid, frames are taken as they come, and a gap of more than `longest_gap` seconds is
-    an error. gain: before the grid. damaged: leave out frames that are not finite instead of rejecting the recording.
+    an error. agc: removed before the grid. leave_out_damaged: leave out frames that are not finite instead of
+    rejecting the recording. InvalidConfigError names a field out of its range.
     """
 
     select: tuple[int, ...] | None = None
     period_us: int | None = None
     max_gap_us: int | None = None
-    gain: str = "mean"
-    longest_gap: float = LONGEST_GAP
-    damaged: bool = False
+    agc: Literal["none", "mean"] = "mean"
+    longest_gap: Annotated[float, Within(1e-6, 1e12)] = LONGEST_GAP
+    leave_out_damaged: bool = False
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.period_us is None:
+            if self.max_gap_us is not None:
+                raise InvalidConfigError.of("max_gap_us", "none without period_us", self.max_gap_us)
+            return
+        if not 1 <= self.period_us <= MAX_GAP:
+            raise InvalidConfigError.of("period_us", f"an integer from 1 to {MAX_GAP}", self.period_us)
+        most = min(MAX_GAP, MAX_DUE * self.period_us)
+        if self.max_gap_us is not None and not self.period_us <= self.max_gap_us <= most:
+            expected = f"an integer from period_us ({self.period_us}) to {most}"
+            raise InvalidConfigError.of("max_gap_us", expected, self.max_gap_us)
+
+    @property
+    def grid_gap_us(self) -> int:
+        """The longest gap that the grid bridges: max_gap_us, else a second as far as the period allows it."""
+        assert self.period_us is not None
+        default = min(max(self.period_us, MAX_GAP_US), MAX_GAP, MAX_DUE * self.period_us)
+        return default if self.max_gap_us is None else self.max_gap_us
 
 
 class Reporter:
@@ -71,7 +96,7 @@ class Reporter:
         return Features(
             frame_rate=rate if r.period_us is None else 1e6 / r.period_us,
             period_us=r.period_us,
-            max_gap_us=None if r.period_us is None else r.max_gap_us or MAX_GAP_US,
+            max_gap_us=None if r.period_us is None else r.grid_gap_us,
             pairs=self._first.width if self._first is not None and raw else None,
             select=r.select if raw else None,
         )
@@ -86,8 +111,8 @@ def segments(recording: Recording, reading: Reading) -> Iterator[tuple[Recording
         made = resample(
             recording,
             reading.period_us,
-            reading.max_gap_us or MAX_GAP_US,
-            agc=reading.gain,
+            reading.grid_gap_us,
+            agc=reading.agc,
             select=reading.select,
         )
         parts = made.segments()
@@ -112,11 +137,11 @@ def segments(recording: Recording, reading: Reading) -> Iterator[tuple[Recording
 
 def _refuse_damage(recording: Recording, reading: Reading) -> None:
     bad = recording.dropped.get(str(Drop.NOT_FINITE), 0)
-    if bad and not reading.damaged:
+    if bad and not reading.leave_out_damaged:
         raise RecordingError(
             f"{recording.title}: frames: expected finite numbers, found {bad} of {len(recording) + bad} frames with "
             "NaN or "
-            "infinity; repair the recording, or leave those frames out (--leave-out-damaged)"
+            "infinity; repair the recording, or leave those frames out (leave_out_damaged)"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from aether_temporal.settings import PatternSettings
 from aether_temporal.torch import Description, NetworkConfig, TemporalClassifier, to_blob
 from aether_temporal.torch.network import Layer
 
+from .configuration import LONGEST, Within, check_ranges
 from .contrastive import ContrastConfig, Contrasting, Pairs, Views
 from .dataset import Dataset, Features, Stack, expect_length
 from .reid_protocol import Baselines, Captures, Part, Protocol, arrange, embeddings, entry, fit_discriminant, take
@@ -41,13 +42,16 @@ class Shape:
     count. components: principal directions of the subcarriers that pass as they are; changes: subcarriers whose changes
     from frame to frame are kept apart. The width is the sum of both."""
 
-    length: int = 100
-    pool: int = 96
-    components: int = 40
-    changes: int = 52
-    hidden: int = 48
-    embedding: int = 64
-    stem_taps: int = 8
+    length: Annotated[int, Within(2, LONGEST)] = 100
+    pool: Annotated[int, Within(1, LONGEST)] = 96
+    components: Annotated[int, Within(1, 4096)] = 40
+    changes: Annotated[int, Within(0, 4096)] = 52
+    hidden: Annotated[int, Within(0, 65535)] = 48
+    embedding: Annotated[int, Within(1, 4096)] = 64
+    stem_taps: Annotated[int, Within(2, 64)] = 8
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 def network_shape(input_dim: int, shape: Shape) -> NetworkConfig:
@@ -174,16 +178,19 @@ class Recipe:
     the closed forms are fitted on. shrinkage: `fit_discriminant`. batch: identities in a batch, two views of each.
     """
 
-    seed: int = 0
-    held_out: int = 15
+    seed: Annotated[int, Within(0, 2**32 - 1)] = 0
+    held_out: Annotated[int, Within(0, 10**6)] = 15
     captures: Captures = "gallery"
     contrast: ContrastConfig = dataclasses.field(default_factory=ContrastConfig)
     views: Views = dataclasses.field(default_factory=Views)
     shape: Shape = dataclasses.field(default_factory=Shape)
-    batch: int = 60
-    stride: int = 20
-    shrinkage: float = 0.02
+    batch: Annotated[int, Within(2, LONGEST)] = 60
+    stride: Annotated[int, Within(1, LONGEST)] = 20
+    shrinkage: Annotated[float, Within(0.0, 1.0)] = 0.02
     provenance: str = ""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

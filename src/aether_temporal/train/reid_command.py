@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aether_temporal._internal.figures import NO_PLOTS, can_draw, file_bytes, row_of_axes
 
 from . import reid
-from .contrastive import ContrastConfig
+from .configuration import RunSettings
 from .dataset import Dataset, without_short_segments
 from .intervals import Mean, mean_of
 from .plots import loss_figure
@@ -135,21 +135,27 @@ def _retrieval(parts: Mapping[str, Mapping[str, Matches]]) -> Figure:
     return figure
 
 
-__all__ = ["Reading", "main"]
+__all__ = ["Recipe", "main"]
 
 Say = Callable[[str], None]
 
 
-def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
+def main(data: str, recipe: Recipe, reading: Reading, run: RunSettings, say: Say, **options: Any) -> None:
     """The command; `options` by the names of its switches. All errors are the package's."""
     expect_place(options["out"])
-    dataset = without_short_segments(read_dataset(data, reading=reading), Recipe().shape.length)
+    dataset = without_short_segments(read_dataset(data, reading=reading), recipe.shape.length)
     if options["inside_galleries"]:
         dataset = inside_galleries(dataset)
-    recipe = _recipe(data, dataset, options)
-    seeds = range(options["seed"], options["seed"] + options["seeds"])
+    if not recipe.provenance:
+        wiper = any("wiper" in Path(recording.source).name for recording in dataset)
+        text = ATTRIBUTION if wiper else f"Trained on recordings of {Path(data).name}."
+        recipe = dataclasses.replace(recipe, provenance=text)
+    seeds = range(recipe.seed, recipe.seed + options["seeds"])
     alone = len(seeds) == 1
-    reports = [_train(data, dataset, dataclasses.replace(recipe, seed=s), options, alone=alone, say=say) for s in seeds]
+    reports = [
+        _train(data, dataset, dataclasses.replace(recipe, seed=seed), run, options, alone=alone, say=say)
+        for seed in seeds
+    ]
     first = reports[0]
     if options["out"] is not None:
         first.blob.save(options["out"])
@@ -166,18 +172,16 @@ def main(data: str, reading: Reading, say: Say, **options: Any) -> None:
         )
 
 
-def _recipe(data: str, dataset: Dataset, options: dict[str, Any]) -> Recipe:
-    steps = options["steps"]
-    wiper = any("wiper" in Path(recording.source).name for recording in dataset)
-    return Recipe(
-        held_out=options["held_out"],
-        captures=options["captures"],
-        contrast=ContrastConfig(steps=steps) if steps is not None else ContrastConfig(),
-        provenance=ATTRIBUTION if wiper else f"Trained on recordings of {Path(data).name}.",
-    )
-
-
-def _train(data: str, dataset: Dataset, recipe: Recipe, options: dict[str, Any], *, alone: bool, say: Say) -> Report:
+def _train(
+    data: str,
+    dataset: Dataset,
+    recipe: Recipe,
+    settings: RunSettings,
+    options: dict[str, Any],
+    *,
+    alone: bool,
+    say: Say,
+) -> Report:
     """One seed; of several each has a folder of its own."""
     folder = options["run_folder"]
     protocol = reid.expect_trainable(dataset, recipe)  # before anything is written
@@ -189,8 +193,8 @@ def _train(data: str, dataset: Dataset, recipe: Recipe, options: dict[str, Any],
             recipe,
             run=run,
             title="reid" if alone else f"reid, seed {recipe.seed}",
-            checkpoint_every=options["checkpoint_every"],
-            workers=options["workers"],
+            checkpoint_every=settings.checkpoint_every,
+            workers=settings.workers,
             show_progress=not options["quiet"],
         )
         run.write("model.rvne", report.blob.serialize())

@@ -8,16 +8,19 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from aether_temporal.errors import InvalidConfigError
 from aether_temporal.recordings import RecordingError
 from aether_temporal.torch.network import NetworkConfig, TemporalClassifier
 
 from .checkpoints import State, load_into
+from .configuration import LONGEST, Within, check_ranges
 from .dataset import LabelledRecording, expect_length
 from .runs import Run
 
@@ -33,10 +36,13 @@ class Augmentation:
     crop's mean.
     """
 
-    profile: float = 0.15
-    jitter: float = 0.05
-    noise: float = 0.02
-    masked: int = 6
+    profile: Annotated[float, Within(0.0, 10.0)] = 0.15
+    jitter: Annotated[float, Within(0.0, 10.0)] = 0.05
+    noise: Annotated[float, Within(0.0, 10.0)] = 0.02
+    masked: Annotated[int, Within(0, LONGEST)] = 6
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
     def apply(self, frames: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.float32]:
         """A varied copy of frames [T, F]."""
@@ -61,12 +67,18 @@ class Crops:
     empty: crops lie anywhere.
     """
 
-    length: int
-    count: int
-    label_delay: int
-    warm_up: int
+    length: Annotated[int, Within(1, LONGEST)]
+    count: Annotated[int, Within(1, LONGEST)]
+    label_delay: Annotated[int, Within(0, LONGEST)]
+    warm_up: Annotated[int, Within(0, LONGEST)]
     augmentation: Augmentation
-    balance: tuple[int, ...] = ()
+    balance: Annotated[tuple[int, ...], Within(0, 2**63 - 1)] = ()
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.label_delay > self.warm_up:
+            expected = f"at most warm_up ({self.warm_up})"
+            raise InvalidConfigError.of("label_delay", expected, self.label_delay)
 
     def check(self, recordings: Sequence[LabelledRecording]) -> None:
         """RecordingError for a recording shorter than a crop, or, where classes are to be balanced, when none of the
@@ -112,7 +124,12 @@ class Mixture:
     """Batches of one kind of crops or another, by their shares."""
 
     kinds: tuple[Crops, ...]
-    shares: tuple[float, ...]
+    shares: Annotated[tuple[float, ...], Within(1e-9, 1e9)]
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if not self.kinds or len(self.kinds) != len(self.shares):
+            raise InvalidConfigError.of("shares", f"one for each of {len(self.kinds)} kinds", len(self.shares))
 
     def check(self, recordings: Sequence[LabelledRecording]) -> None:
         """RecordingError for a recording shorter than a crop."""
@@ -128,15 +145,19 @@ class Mixture:
 
 @dataclasses.dataclass(frozen=True)
 class FitConfig:
-    """Settings of the optimiser. The learning rate rises for `warm_up_steps` steps and falls along a half cosine."""
+    """Settings of the optimiser. The learning rate warms up over `warm_up_steps` and falls along a half cosine.
+    ema_rate: share of the newest weights in the moving average. InvalidConfigError names a field out of its range."""
 
-    steps: int = 1000
-    learning_rate: float = 3e-3
-    warm_up_steps: int = 50
-    weight_decay: float = 0.02
-    label_smoothing: float = 0.1
-    ema_rate: float = 0.01  # share of the newest weights in their running average
-    clip: float = 1.0
+    steps: Annotated[int, Within(1, 10**9)] = 1000
+    learning_rate: Annotated[float, Within(0.0, 1e3)] = 3e-3
+    warm_up_steps: Annotated[int, Within(0, 10**9)] = 50
+    weight_decay: Annotated[float, Within(0.0, 1e3)] = 0.02
+    label_smoothing: Annotated[float, Within(0.0, 1.0)] = 0.1
+    ema_rate: Annotated[float, Within(0.0, 1.0)] = 0.01
+    clip: Annotated[float, Within(1e-6, 1e6)] = 1.0
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 def _rate(config: FitConfig, step: int) -> float:
