@@ -104,7 +104,7 @@ def test_demo(tmp_path: Path) -> None:
     call("demo", "--seed", 1, "--save", tmp_path / "demo.npz", "--force", "--json")
     assert (tmp_path / "demo.npz").read_bytes() != before
     out = call("demo").stdout
-    assert "about half a second earlier" in out
+    assert "about half a second late" in out
     assert "SIMULATED" in out.splitlines()[0]
     assert "all bits equal" in out
     assert "FAILED" not in out

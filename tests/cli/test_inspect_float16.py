@@ -1,4 +1,4 @@
-"""aether inspect --half."""
+"""aether inspect --float16-error."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def save_frames(path: Path, width: int) -> Path:
 
 def test_half_prints_what_is_measured(tmp_path: Path) -> None:
     model, frames = save_model(tmp_path), save_frames(tmp_path / "frames.npz", 6)
-    document = call_json("inspect", model, "--half", frames)["half"]
+    document = call_json("inspect", model, "--float16-error", frames)["float16_error"]
     report = float16_error(WeightBlob.load(model), np.load(frames)["amp"])
     assert document["recording"] == str(frames)
     assert document["together"] == asdict(report.together)
     assert document["arrays"] == [asdict(cost) for cost in report.arrays]
     assert report.together.embeddings is not None
-    text = call("inspect", model, "--half", frames).stdout
+    text = call("inspect", model, "--float16-error", frames).stdout
     assert "Over the 90 frames" in text
     for cost in (*report.arrays, report.together):
         (line,) = [line for line in text.splitlines() if line.split() and line.split()[0] == cost.name and "%" in line]
@@ -36,7 +36,9 @@ def test_half_prints_what_is_measured(tmp_path: Path) -> None:
 
 def test_half_of_what_does_not_suit_is_refused(tmp_path: Path) -> None:
     model, half = save_model(tmp_path), tmp_path / "half.rvne"
-    assert "frame width" in call("inspect", model, "--half", save_frames(tmp_path / "wide.npz", 7), code=2).stderr
+    assert (
+        "frame width" in call("inspect", model, "--float16-error", save_frames(tmp_path / "wide.npz", 7), code=2).stderr
+    )
     WeightBlob.load(model).to_dtype("float16").save(half)
-    assert "float16" in call("inspect", half, "--half", save_frames(tmp_path / "frames.npz", 6), code=2).stderr
-    assert "nothing.npz" in call("inspect", model, "--half", tmp_path / "nothing.npz", code=2).stderr
+    assert "float16" in call("inspect", half, "--float16-error", save_frames(tmp_path / "frames.npz", 6), code=2).stderr
+    assert "nothing.npz" in call("inspect", model, "--float16-error", tmp_path / "nothing.npz", code=2).stderr

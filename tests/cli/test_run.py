@@ -199,7 +199,7 @@ def test_raw_frames_become_the_models_subcarriers(tmp_path: Path) -> None:
 def test_enrolled_persons(tmp_path: Path) -> None:
     model, recordings = save_model(tmp_path), save_recordings(tmp_path)
     gallery = tmp_path / "gallery.npz"
-    assert call_json("enroll", model, recordings, "-o", gallery, "--session", "0")["persons"] == ["4", "5"]
+    assert call_json("enroll", model, recordings, "-o", gallery, "--session", "0")["identities"] == ["4", "5"]
     from_file = call_json("run", model, recordings, "--recording", "c", "--enroll", gallery)
     at_once = call_json("run", model, recordings, "--recording", "c", "--enroll", recordings, "--enroll-session", "0")
     assert from_file["enrolled"] == 2

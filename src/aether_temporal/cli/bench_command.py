@@ -37,13 +37,13 @@ from .output import console, micros, print_json, table
 def command(
     rounds: int, forward_lengths: tuple[int, ...], step_lengths: tuple[int, ...], training: bool, as_json: bool
 ) -> None:
-    """Measure forward, step, dense attention and CRC beside torch (or numpy) and zlib, all in one run.
+    """Measure forward, step, dense attention and CRC beside torch (or numpy) and zlib.
 
-    Candidates take turns; figures are for one call on one thread (with --training, on one and on two), the median and
-    the best of all turns. A ratio is a candidate's median over that of the first of its group: above 1 it is slower.
+    Candidates take turns. Figures are the median and the best of one call on one thread (with --training, on one and on
+    two). A ratio is a candidate's median over that of the first of its group: above 1 it is slower.
     """
     if training and (forward_lengths or step_lengths):
-        raise click.UsageError("--training has shapes of its own: expected neither --forward nor --step")
+        raise click.UsageError("--training: expected neither --forward nor --step")
     if training:
         document = _training(rounds)
     else:
@@ -77,7 +77,5 @@ def _training(rounds: int) -> dict[str, Any]:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise MissingExtraError(
-            "training steps need torch, which is not installed: pip install torch"
-        ) from None
+        raise MissingExtraError("training steps need torch, which is not installed: pip install torch") from None
     return found

@@ -23,23 +23,29 @@ from .run_display import Lines, Panel, Silent, draw, print_result
 
 _FASTER = 4.0
 _LATE = (
-    "The model's answers describe about half a second earlier, so frames count as wrong after each change of activity; "
-    "windows show it less."
+    "The model's predictions are about half a second late, so frames count as wrong after each change of activity; "
+    "windows are affected less."
 )
 
 
 @click.command("demo")
 @click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), default=DEMO_SEED, show_default=True, help="Of room, person and noise."
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=DEMO_SEED,
+    show_default=True,
+    help="Seed of room, person and noise.",
 )
 @click.option(
-    "--speed", type=click.Choice(["real", "max"]), help="[default: four times as fast as real on a terminal, else max]"
+    "--speed",
+    type=click.Choice(["real", "max"]),
+    help="In real time, or as fast as possible. [default: four times real time on a terminal, else max]",
 )
 @click.option("--save", type=NewFile(), help="Keep the simulated recording (.npz, for `aether run`).")
 @click.option("--force", is_flag=True, help="With --save: replace the file when it is there.")
 @click.option("--plot", type=click.Path(dir_okay=False), help="Draw the timeline to this file (extra `plot`).")
 @click.option(
-    "--send", metavar="HOST:PORT", help="Only send it there over UDP as a node would, for trying `aether listen`."
+    "--send", metavar="HOST:PORT", help="Only send the recording there over UDP as a node does, to try `aether listen`."
 )
 @click.option("--node", type=click.IntRange(0, 255), default=1, show_default=True, help="With --send: the node's id.")
 @json_option
@@ -55,9 +61,9 @@ def command(
     node: int,
     as_json: bool,
 ) -> None:
-    """Simulate a short recording, classify it frame by frame, and check that this host computes every bit right.
+    """Simulate a short recording, classify it frame by frame, and check this host against the golden vectors.
 
-    The recording is simulated by a physical model of a room: it shows the tool at work, not what real rooms give.
+    A physical model of a room simulates the recording: it shows how the tool works, not how well it does in real rooms.
     """
     if save is not None and Path(save).exists() and not force:
         raise click.UsageError(f"{save}: expected a new file, found one that is there already (--force replaces it)")
@@ -137,7 +143,7 @@ def _send(
     node: int,
     as_json: bool,
 ) -> None:
-    """The simulated recording as packets, in its own time."""
+    """Sends the simulated recording as packets, in real time."""
     from aether_temporal.listening.simulated_node import resolve, send_recording
 
     resolve(target)

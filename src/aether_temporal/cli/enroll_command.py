@@ -1,4 +1,4 @@
-"""aether enroll MODEL RECORDING… -o GALLERY, and the galleries that --enroll of other subcommands names."""
+"""aether enroll MODEL RECORDING… -o GALLERY, and --enroll of other subcommands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 @model_argument
 @click.argument("sources", nargs=-1, required=True, metavar="RECORDING...")
 @click.option("-o", "--output", type=NewFile(), required=True, help="The gallery to write (.npz).")
-@click.option("--session", help="Of files with several recordings, only those of this session.")
+@click.option("--session", help="Enrol only the recordings of this session.")
 @stream_options
 @select_option
 @json_option
@@ -35,9 +35,9 @@ def command(
     select: Any,
     as_json: bool,
 ) -> None:
-    """Enrol persons: write one embedding for each to a gallery that `aether run --enroll` takes.
+    """Enrol identities: write an embedding of each to a gallery for `aether run --enroll`.
 
-    RECORDING is NAME=FILE, or a file whose recordings know their person. MODEL needs an embedding.
+    RECORDING is NAME=FILE, or a file that names the subject of its recordings. MODEL must have an embedding.
     """
     opened = open_model(model)
     gallery = enrol(
@@ -49,34 +49,34 @@ def command(
     )
     gallery.save(output)
     if as_json:
-        print_json({"gallery": output, "persons": list(gallery.names), "embedding_dim": opened.embed_dim})
+        print_json({"gallery": output, "identities": list(gallery.names), "embedding_dim": opened.embed_dim})
     else:
-        click.echo(f"{output}: {len(gallery.names)} persons, embeddings of {opened.embed_dim} values")
+        click.echo(f"{output}: {len(gallery.names)} identities, embeddings of {opened.embed_dim} values")
 
 
 def enroll_options(function: F) -> F:
     """--enroll and --enroll-session."""
-    function = click.option("--enroll-session", help="Of a file of recordings, enrol only those of this session.")(
-        function
-    )
+    function = click.option("--enroll-session", help="Enrol only the recordings of this session.")(function)
     return click.option(
         "--enroll",
         multiple=True,
         metavar="GALLERY",
-        help="Persons instead of classes: what `aether enroll` wrote, recordings with persons, or NAME=FILE; may be "
-        "repeated.",
+        help="Identities instead of classes: a gallery by `aether enroll`, recordings with subjects, or NAME=FILE; may "
+        "be repeated.",
     )(function)
 
 
 def check_enroll(sources: Sequence[str], session: str | None) -> None:
-    """UsageError, before any work, for a session of nothing."""
+    """UsageError for --enroll-session without --enroll."""
     if session is not None and not sources:
         raise click.UsageError("--enroll-session: expected with --enroll, found alone")
 
 
 def enrolled(model: TemporalModel, sources: Sequence[str], session: str | None, **how: Any) -> Gallery | None:
-    """What --enroll names, None for nothing; `how` as `enrol` takes it. UsageError: a gallery among others, or with a
-    session to choose from it."""
+    """The gallery that --enroll names; None without --enroll. `how`: arguments of `enrol`.
+
+    UsageError: a gallery together with other sources, or with a session.
+    """
     if not sources:
         return None
     for source in sources:
@@ -92,9 +92,9 @@ def enrolled(model: TemporalModel, sources: Sequence[str], session: str | None, 
 
 
 def stored_gallery(path: str) -> Gallery | None:
-    """The gallery in a file, None where it is something else."""
+    """The gallery in a file; None where the file is not one."""
     try:
         stored = is_gallery(path)
-    except OSError:  # the reader of recordings says it better
+    except OSError:  # the reader of recordings reports it
         return None
     return Gallery.load(path) if stored else None

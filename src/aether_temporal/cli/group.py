@@ -1,7 +1,7 @@
-"""The command and its subcommands; how errors end.
+"""The `aether` command, its subcommands, and how errors end.
 
-Exit status: 0 all well; 1 a check failed; 2 wrong usage or input that cannot be used; 3 `gate` cannot decide; 130
-interrupted.
+Exit status: 0 success; 1 a check failed; 2 wrong usage or unusable input; 3 `gate` cannot decide; 130 interrupted; 141
+standard output was closed.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from aether_temporal._internal.os_errors import describe
 
 from .output import STANDARD_OUTPUT, NamedOutput, printable
 
-# Loaded when asked for: `aether --help` imports neither torch nor matplotlib.
+# Imported when needed: `aether --help` imports neither torch nor matplotlib.
 _COMMANDS = {
-    "run": "Stream a recording through a model and show what it says.",
-    "enroll": "Enrol persons: recordings to a gallery for `run --enroll`.",
+    "run": "Stream a recording through a model and show its predictions.",
+    "enroll": "Enrol identities: write a gallery for `run --enroll`.",
     "listen": "Receive what nodes send over UDP; show, record and classify it.",
     "recordings": "List what recordings a file holds.",
-    "inspect": "What a weight blob is, and whether it is whole.",
+    "inspect": "Describe a weight blob and check it.",
     "init": "Write a blob of random weights, the same bytes everywhere.",
     "parity": "Check this host, a board or emulated chips against the golden vectors.",
-    "device": "Put a model on a chip, and see what is there.",
-    "demo": "Simulate a recording, classify it, check this host.",
+    "device": "Put a model on a chip, and show what is there.",
+    "demo": "Simulate a recording, classify it, and check this host.",
     "bench": "Measure speed beside the alternatives.",
     "train": "Train models on recordings; prepare and verify these (extra `train`).",
     "explore": "Pictures: attention, embeddings, confusion, drift (extra `plot`).",
@@ -38,7 +38,7 @@ _COMMANDS = {
 
 
 class InputError(click.ClickException):
-    """Input that cannot be used: one or two lines on stderr, status 2."""
+    """Unusable input: one or two lines on standard error, status 2."""
 
     exit_code = 2
 
@@ -46,8 +46,8 @@ class InputError(click.ClickException):
         click.echo(f"aether: {printable(self.format_message())}", file=file or sys.stderr)
 
 
-def _refused(error: OSError) -> InputError:
-    """Also when it is standard output that takes no more: nothing is then left for the interpreter to fail on."""
+def _input_error(error: OSError) -> InputError:
+    """The error in words. Standard output that failed is discarded, so that the interpreter does not fail on it again."""
     if error.filename == STANDARD_OUTPUT:
         _discard_output()
     place = f"{error.filename}: " if error.filename else ""
@@ -77,7 +77,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            # The reader has gone: no more output, also none while the interpreter shuts down.
+            # The reader has closed the pipe: write nothing more, not even while the interpreter shuts down.
             _discard_output()
             ctx.exit(141)
         except KeyboardInterrupt:
@@ -87,7 +87,7 @@ class _Commands(click.Group):
         except MemoryError:
             raise InputError("not enough memory for this input") from None
         except OSError as error:
-            raise _refused(error) from None
+            raise _input_error(error) from None
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -100,11 +100,11 @@ def main() -> None:
     """Runs the `aether` command."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # an encoding that lacks a character is no reason to fail
+            stream.reconfigure(errors="replace")  # do not fail on a character that the encoding lacks
     sys.stdout = NamedOutput(sys.stdout)
     try:
         aether(prog_name="aether")
     except OSError as error:  # of --help and --version, before any command runs
-        refused = _refused(error)
-        refused.show()
-        sys.exit(refused.exit_code)
+        failure = _input_error(error)
+        failure.show()
+        sys.exit(failure.exit_code)

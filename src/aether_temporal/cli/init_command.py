@@ -45,8 +45,8 @@ def command(
 ) -> None:
     """Write a weight blob of random numbers in the plain version 1 layout to FILE.
 
-    The same shape and seed give the same bytes on every machine. The weights have learnt nothing:
-    they are for trying things out.
+    The same shape and seed give the same bytes on every machine. The weights are
+    untrained; they serve to try things out.
     """
     if Path(file).exists() and not force:
         raise click.UsageError(f"{file}: expected a new file, found one that is there already (--force replaces it)")

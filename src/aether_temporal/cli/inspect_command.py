@@ -22,18 +22,21 @@ from .output import bytes_text, console, print_json, printable, quantity, table
 @model_argument
 @stream_options
 @click.option(
-    "--half",
+    "--float16-error",
+    "float16_recording",
     type=click.Path(exists=True, dir_okay=False),
     metavar="RECORDING",
-    help="What matrices in binary16 would cost over this recording, one by one and together.",
+    help="Measure the error of float16 matrices over this recording, one by one and together.",
 )
 @json_option
 @click.pass_context
-def command(ctx: click.Context, model: str, context: int | None, dtype: Any, half: str | None, as_json: bool) -> None:
-    """What the blob MODEL is: header, settings, arrays with shapes and offsets, memory and multiply-adds, CRC.
+def command(
+    ctx: click.Context, model: str, context: int | None, dtype: Any, float16_recording: str | None, as_json: bool
+) -> None:
+    """Describe the blob MODEL: header, settings, arrays with shapes and offsets, memory and multiply-adds, CRC.
 
-    MODEL is a file or the name of a bundled blob (activity, demo). Of a damaged blob: which check failed, what was
-    expected and what was found; the exit status is then 1.
+    MODEL is a file or the name of a bundled blob (activity, demo). For a damaged blob, the failed check is
+    named with what was expected and found, and the exit status is 1.
     """
     path = model_path(model)
     raw = path.read_bytes()
@@ -49,15 +52,18 @@ def command(ctx: click.Context, model: str, context: int | None, dtype: Any, hal
             click.echo(printable(f"aether: {path}: {error} ({type(error).__name__})"), err=True)
         ctx.exit(1)
     document = {"file": str(path), "whole": True, **describe_model(raw, context=context, dtype=dtype)}
-    if half is not None:
-        frames = model_input(TemporalModel.from_blob(raw), open_recording(half)).frames
-        document["half"] = {"recording": half, **asdict(float16_error(WeightBlob.parse(raw), frames))}
+    if float16_recording is not None:
+        frames = model_input(TemporalModel.from_blob(raw), open_recording(float16_recording)).frames
+        document["float16_error"] = {
+            "recording": float16_recording,
+            **asdict(float16_error(WeightBlob.parse(raw), frames)),
+        }
     if as_json:
         print_json(document)
     else:
         _print(document)
-        if half is not None:
-            _print_half(document["half"])
+        if float16_recording is not None:
+            _print_float16_error(document["float16_error"])
 
 
 def _print_damage(path: str, checks: list[Any]) -> None:
@@ -103,12 +109,12 @@ def _print(document: dict[str, Any]) -> None:
     out.print(f"  cache    {memory['cache_rows']} token rows a layer")
 
 
-def _print_half(report: dict[str, Any]) -> None:
+def _print_float16_error(report: dict[str, Any]) -> None:
     out = console()
     out.print()
     out.print(f"Matrices in binary16: {bytes_text(report['bytes_before'])} become {bytes_text(report['bytes_after'])}.")
     out.print(f"Over the {quantity(report['frames'])} frames of {printable(report['recording'])}, rounded alone:")
-    shown = table("matrix", ">values", ">rounding, worst", ">mean", ">logits", ">answers changed")
+    shown = table("matrix", ">values", ">rounding, worst", ">mean", ">logits", ">predictions changed")
     for cost in (*report["arrays"], report["together"]):
         shown.add_row(
             cost["name"],

@@ -26,9 +26,7 @@ def trainer(name: str) -> ModuleType:
     try:
         importlib.import_module("torch")
     except ImportError:
-        raise MissingExtraError(
-            "training needs torch, which is not installed: pip install torch"
-        ) from None
+        raise MissingExtraError("training needs torch, which is not installed: pip install torch") from None
     return importlib.import_module(f"aether_temporal.train.{name}")
 
 

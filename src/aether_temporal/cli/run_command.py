@@ -35,8 +35,8 @@ from .run_display import Display, JsonLines, Lines, Panel, Silent, draw, print_r
 @click.command("run")
 @model_argument
 @click.argument("recording", type=click.Path())
-@click.option("--recording", "choice", metavar="NAME", help="Which recording of the file, by name or index.")
-@click.option("--all", "all_", is_flag=True, help="Every recording of the file, each from the beginning, and the sum.")
+@click.option("--recording", "choice", metavar="NAME", help="The recording of the file, by name or index.")
+@click.option("--all", "all_", is_flag=True, help="Every recording of the file, and a total.")
 @click.option(
     "--session", "sessions", multiple=True, help="With --all: only recordings of this session; may be repeated."
 )
@@ -47,26 +47,30 @@ from .run_display import Display, JsonLines, Lines, Panel, Silent, draw, print_r
 @click.option(
     "--speed",
     type=click.Choice(["real", "max"]),
-    help="In the recording's own time, or as fast as it goes. [default: real on a terminal, else max]",
+    help="In real time, or as fast as possible. [default: real on a terminal, else max]",
 )
 @click.option(
     "--label-delay",
     type=click.IntRange(0, 10**9),
-    help="Compare an answer with the label of so many frames before. [default: the delay the blob states, else 0]",
+    help="Frames by which predictions lag behind their labels. [default: the delay the blob states, else 0]",
 )
 @click.option(
-    "--window", type=click.IntRange(min=1), default=WINDOW, show_default=True, help="Frames a window, for its accuracy."
+    "--window",
+    type=click.IntRange(min=1),
+    default=WINDOW,
+    show_default=True,
+    help="Frames of a window, for accuracy by window.",
 )
 @json_option
 @click.option("--jsonl", is_flag=True, help="One JSON line for each frame, and the summary as the last.")
 @click.option("--plot", type=click.Path(dir_okay=False), help="Draw the timeline to this file (extra `plot`).")
 @click.pass_context
 def command(ctx: click.Context, /, model: str, recording: str, **options: Any) -> None:
-    """Stream RECORDING frame by frame through MODEL; show the class, or the nearest enrolled person, with its margin.
+    """Stream RECORDING through MODEL frame by frame; show the class, or the nearest identity, with its margin.
 
     MODEL is a blob or the name of a bundled one (activity, demo). RECORDING is an .npz or .npy file, Espressif's CSI
-    text, raw CSI frames or a packet capture; '-' reads CSI text from standard input as it comes. Then: frames, latency
-    a frame, what was dropped, and accuracy where the recording has labels.
+    text, raw CSI frames or a packet capture; '-' reads CSI text from standard input as it arrives. The summary states
+    frames, latency, dropped frames, and accuracy where the recording has labels.
     """
     _check_options(options, recording)
     if options["plot"]:
@@ -102,17 +106,17 @@ class _Job:
 
     @property
     def label_delay(self) -> int:
-        """Frames that an answer is late: what the user says, else what the blob says."""
+        """Frames by which predictions lag behind their labels: the option, else the blob's value."""
         chosen = self.options["label_delay"]
         return self.model.label_delay if chosen is None else int(chosen)
 
     @property
     def machine(self) -> bool:
-        """Whether a program reads the output."""
+        """Whether the output is JSON."""
         return bool(self.options["as_json"] or self.options["jsonl"])
 
     def live(self) -> Result:
-        """CSI text on standard input."""
+        """Classifies CSI text from standard input."""
         with self._display(None, "standard input") as display:
             result = run_live(
                 self.model,
@@ -127,7 +131,7 @@ class _Job:
         return result
 
     def stored(self, path: str) -> Iterator[Result]:
-        """Recordings in a file, until the user interrupts."""
+        """Classifies the recordings of a file, until the user interrupts."""
         speed = self.options["speed"]
         real = speed == "real" or (
             speed is None and self.out.is_terminal and not self.machine and not self.options["all_"]
@@ -154,7 +158,7 @@ class _Job:
                 return
 
     def report(self, results: list[Result]) -> None:
-        """What comes after all recordings."""
+        """Prints and draws what comes after all recordings."""
         _expect_frames(results[0].recording.source, results)
         if self.options["jsonl"]:
             print_json_line({"summary": self._document(results)})
@@ -210,7 +214,7 @@ def _check_options(options: dict[str, Any], recording: str) -> None:
 
 
 def _expect_frames(path: str, results: list[Result]) -> None:
-    """RecordingError where not one frame was answered, unless the user wanted no more."""
+    """RecordingError where no frame was classified, unless the user interrupted."""
     if results[-1].interrupted or any(map(len, results)):
         return
     dropped: Counter[str] = Counter()

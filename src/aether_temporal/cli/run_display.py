@@ -24,16 +24,16 @@ from aether_temporal.running.stream import Prediction
 
 from .output import micros, print_json_line, printable, quantity, table
 
-_REFRESH = 0.1  # seconds: fast enough for eyes, slow enough to leave the frames alone
+_REFRESH = 0.1  # seconds between updates
 _ROWS = 8
 _BAR = 28
 _SHORTEST_BAR = 6
-_BESIDE_BAR = 38  # columns of the score, the margin and what lies between
-_RECENT = 256  # frames whose latency the display sums up
+_BESIDE_BAR = 38  # columns of the score, the margin and the padding
+_RECENT = 256  # frames of which the display shows the latency
 
 
 class Display(Protocol):
-    """Told of every prediction."""
+    """Shows predictions; `show` is called after every frame."""
 
     def __enter__(self) -> Display: ...
 
@@ -58,7 +58,7 @@ class Silent:
 
 
 class JsonLines:
-    """One JSON line an prediction, for programs."""
+    """Prints one JSON line for each prediction, for programs."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._names = names
@@ -83,7 +83,7 @@ class JsonLines:
 
 
 class Lines:
-    """One line each time the prediction changes, without control characters."""
+    """Prints a line whenever the prediction or the label changes, without control characters."""
 
     def __init__(self, out: Console, names: tuple[str, ...], recording: Recording | None) -> None:
         self._out, self._names, self._recording = out, names, recording
@@ -108,7 +108,7 @@ class Lines:
 
 
 class Panel:
-    """A display in place: the prediction, the scores, the label, latency against the frame period."""
+    """A live display of the scores, the prediction, the label, and the latency against the frame period."""
 
     def __init__(
         self, out: Console, names: tuple[str, ...], recording: Recording | None, title: str, enrolled: bool
@@ -116,10 +116,12 @@ class Panel:
         self._names, self._recording, self._enrolled = tuple(map(printable, names)), recording, enrolled
         self._title = printable(title)
         room = out.width - max(map(len, self._names)) - _BESIDE_BAR
-        self._bar = min(_BAR, room) if room >= _SHORTEST_BAR else 0  # none: names and numbers matter more
+        self._bar = (
+            min(_BAR, room) if room >= _SHORTEST_BAR else 0
+        )  # without room for a bar, names and numbers are shown
         self._live = Live(console=out, auto_refresh=False, transient=True)
         self._latencies: deque[float] = deque(maxlen=_RECENT)
-        self._right = self._known = 0
+        self._correct = self._known = 0
         self._shown = 0.0
 
     def __enter__(self) -> Panel:
@@ -135,7 +137,7 @@ class Panel:
         self._latencies.append(prediction.latency)
         if prediction.label >= 0:
             self._known += 1
-            self._right += prediction.label == prediction.best
+            self._correct += prediction.label == prediction.best
         now = time.monotonic()
         if now - self._shown >= _REFRESH:
             self._shown = now
@@ -193,19 +195,19 @@ class Panel:
         if self._recording is not None and self._recording.frame_rate:
             parts[0] += f" of {micros(1e6 / self._recording.frame_rate)} a frame"
         if self._known:
-            parts.append(f"right so far {self._right / self._known:.1%}")
+            parts.append(f"correct so far {self._correct / self._known:.1%}")
         return Text("  ·  ".join(parts), style="dim")
 
 
 def _style(best: bool, true: bool, known: bool) -> str:
-    """Green: right; red: wrong; yellow: nobody knows."""
+    """Green: correct; red: wrong; yellow: no label."""
     if not best:
         return "dim"
     return "bold green" if true else "bold red" if known else "bold yellow"
 
 
 def time_of(recording: Recording | None, index: int) -> float | None:
-    """Seconds since the recording's first frame, where it knows."""
+    """Seconds since the recording's first frame; None where it states no times."""
     if recording is None:
         return None
     if recording.timestamps is not None:
@@ -229,8 +231,8 @@ def print_result(out: Console, result: Result, window: int = WINDOW, brief: bool
     accuracy = summary["accuracy"]
     if brief:
         mostly = f"mostly {summary['majority']}" if len(result) else ""
-        right = f"{accuracy['fraction']:6.1%} right" if accuracy else mostly
-        out.print(f"{summary['recording'] or name:24}  {len(result):6d} frames  {right}")
+        outcome = f"{accuracy['fraction']:6.1%} correct" if accuracy else mostly
+        out.print(f"{summary['recording'] or name:24}  {len(result):6d} frames  {outcome}")
         return
     duration = f" in {summary['duration_s']:.1f} s" if summary["duration_s"] else ""
     rate = f", {summary['frame_rate_hz']:.4g} a second" if summary["frame_rate_hz"] else ""
@@ -243,12 +245,12 @@ def print_result(out: Console, result: Result, window: int = WINDOW, brief: bool
     if summary["predictions"]:
         ordered = sorted(summary["predictions"].items(), key=lambda item: -item[1])
         shown = ", ".join(f"{who} {count}" for who, count in ordered[:8]) + (", …" if len(ordered) > 8 else "")
-        out.print(f"  answers   {shown}; mean margin {summary['mean_margin']:.3f}")
+        out.print(f"  predicted {shown}; mean margin {summary['mean_margin']:.3f}")
     print_accuracy(out, accuracy)
 
 
 def draw(result: Result, path: str, out: Console | None) -> None:
-    """Draws the timeline and says so on `out`; where there is nothing to draw, says that on standard error."""
+    """Draws the timeline and reports it on `out`; without frames, reports that on standard error."""
     if not len(result):
         click.echo(f"aether: {printable(path)}: not drawn, there are no frames", err=True)
         return
@@ -260,6 +262,7 @@ def draw(result: Result, path: str, out: Console | None) -> None:
 
 
 def print_total(out: Console, summary: dict[str, Any]) -> None:
+    """The summary of several recordings in words."""
     out.print()
     out.print(f"{summary['recordings']} recordings, {quantity(summary['frames'])} frames")
     if summary["latency"]:
@@ -268,26 +271,27 @@ def print_total(out: Console, summary: dict[str, Any]) -> None:
 
 
 def print_accuracy(out: Console, accuracy: dict[str, Any] | None) -> None:
+    """What `accuracy_summary` found, in words."""
     if accuracy is None:
         out.print("  accuracy  unknown: the recording has no labels that are classes of this model")
         return
     out.print(
         f"  accuracy  {accuracy['fraction']:.1%} of {quantity(accuracy['frames'])} frames with a label; "
-        f"{accuracy['balanced']:.1%} where each class counts the same"
+        f"{accuracy['balanced']:.1%} as the mean over classes"
     )
     windows = accuracy["windows"]
     if windows["windows"]:
         out.print(
             f"            {windows['fraction']:.1%} of {quantity(windows['windows'])} windows of {windows['length']} "
-            f"frames (most frequent label, answer after the last frame)"
+            f"frames (most frequent label, prediction after the last frame)"
         )
     if accuracy["recordings"]:
         out.print(
             f"            {accuracy['recordings_correct']} of {accuracy['recordings']} recordings "
-            f"by their most frequent answer"
+            f"by their most frequent prediction"
         )
     if len(accuracy["by_class"]) > 1:
-        shown = table("            class", ">right", ">frames", ">")
+        shown = table("            class", ">correct", ">frames", ">")
         for name, entry in accuracy["by_class"].items():
             shown.add_row(
                 f"            {name}", str(entry["correct"]), str(entry["frames"]), f"{entry['fraction']:.1%}"
@@ -298,6 +302,7 @@ def print_accuracy(out: Console, accuracy: dict[str, Any] | None) -> None:
 
 
 def latency_text(latency: dict[str, Any]) -> str:
+    """What `latency_summary` found, in words."""
     text = f"median {micros(latency['median_us'])}, 99 % within {micros(latency['p99_us'])}"
     if latency["period_us"] is not None:
         text += f"; frames come every {micros(latency['period_us'])} ({latency['p99_of_period']:.2%} of it)"

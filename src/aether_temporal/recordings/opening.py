@@ -15,9 +15,9 @@ from .recording import Recording, RecordingFormat, RecordingInfo
 _FORMATS = (
     npz.FORMAT,
     npy.FORMAT,
-    capture.FORMAT,
     csi_text.FORMAT,
     raw_frames.FORMAT,
+    capture.FORMAT,
 )
 """Every format; a new one is added here."""
 
@@ -37,9 +37,9 @@ def recognise(path: Path) -> str:
     places = [(place, format_.name) for format_ in _FORMATS if (place := format_.find(head)) >= 0]
     if places:
         return min(places, key=lambda found: found[0])[1]
-    known = ", ".join(format_.description for format_ in _FORMATS)
+    *others, last = (format_.description for format_ in _FORMATS)
     found = "an empty file" if not head else f"a file that starts with {head[:8]!r}"
-    raise RecordingFormatError(f"{path}: expected one of {known}; found {found}")
+    raise RecordingFormatError(f"{path}: expected {', '.join(others)} or {last}; found {found}")
 
 
 def _prepare(path: str | os.PathLike[str], wanted: str | None) -> tuple[Path, RecordingFormat]:
