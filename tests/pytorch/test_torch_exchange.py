@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aether_temporal import ShapeError, TemporalModel, WeightBlob
+from aether_temporal import ShapeError, TemporalModel, WeightBlob, blob_tools
 from aether_temporal.bundled import bundled_models
 from aether_temporal.recordings import list_recordings, open_recording
 from aether_temporal.settings import ModelSettings, PatternSettings, PoolingSettings, SubcarrierSettings, TimingSettings
@@ -16,7 +16,7 @@ from aether_temporal.simulation import demo_script, simulate
 
 torch = pytest.importorskip("torch", reason="torch (extra train) is not installed")
 
-from aether_temporal.torch.exchange import describe, export, from_blob, load, to_blob  # noqa: E402
+from aether_temporal.torch.exchange import describe, export, float16_error, from_blob, load, to_blob  # noqa: E402
 from aether_temporal.torch.network import (  # noqa: E402
     Description,
     NetworkConfig,
@@ -265,3 +265,10 @@ def test_shapes_that_make_no_sense_are_refused_by_name(bad: dict[str, object]) -
     field = "eps" if "eps" in bad else next(iter(bad))
     with pytest.raises(ValueError, match=field):
         NetworkConfig(input_dim=8, n_classes=2, width=4, **bad)  # type: ignore[arg-type]
+
+
+def test_float16_error_of_a_network_is_that_of_its_blob() -> None:
+    path = bundled_models()["demo"]
+    frames = np.random.default_rng(2).uniform(0.5, 1.5, (40, 52)).astype(np.float32)
+    expected = blob_tools.float16_error(WeightBlob.load(path), frames)
+    assert float16_error(load(path), torch.from_numpy(frames)) == float16_error(load(path), frames) == expected
