@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import matplotlib as mpl
 import numpy as np
@@ -118,7 +119,27 @@ def aether(folder: Path, *arguments: str) -> None:
         sys.exit(f"make_figures: {' '.join(arguments)}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
 
 
-FIGURES: dict[str, Callable[[], None]] = {"pattern": pattern, "memory": memory, "listen": listen}
+def explore(kind: str, *options: str) -> None:
+    """A picture of `aether explore` for the bundled model demo: four simulated rooms in two sessions."""
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        lines = ["file,session"]
+        for seed in range(1, 5):
+            aether(folder, "demo", "--speed", "max", "--json", "--seed", str(seed), "--save", f"room{seed}.npz")
+            lines.append(f"room{seed}.npz,{'monday' if seed < 3 else 'tuesday'}")
+        (folder / "rooms.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        source = "room1.npz" if kind == "attention" else "rooms.csv"
+        aether(folder, "explore", kind, "demo", source, *options, "-o", str(OUT / f"explore-{kind}.png"))
+
+
+FIGURES: dict[str, Callable[[], None]] = {
+    "pattern": pattern,
+    "memory": memory,
+    "listen": listen,
+    "explore-attention": lambda: explore("attention", "--query", "600", "--layer", "1", "--head", "0", "--head", "1"),
+    "explore-confusion": lambda: explore("confusion"),
+    "explore-drift": lambda: explore("drift"),
+}
 
 
 def main() -> None:
@@ -130,7 +151,8 @@ def main() -> None:
     OUT.mkdir(exist_ok=True)
     for name in names or FIGURES:
         FIGURES[name]()
-        print(f"{name}: {(OUT / name).with_suffix('.svg').stat().st_size} bytes")
+        (made,) = OUT.glob(f"{name}.*")
+        print(f"{made.name}: {made.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

@@ -79,7 +79,9 @@ def attention_picture(
         _query(place, found, layer, each, back, last=layer == shown[-1])
     rows[0].legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0.0, 0.98), ncols=2, borderpad=0)
     prediction = "" if found.prediction is None else f"; prediction: {text(found.prediction)}"
-    which = "head " + ", ".join(map(str, each)) if len(each) < found.heads else "mean over heads"
+    which = "mean over " + ("heads" if len(each) == found.heads else "heads " + ", ".join(map(str, each)))
+    if len(each) == 1:
+        which = f"head {each[0]}"
     at = f" at {time[found.query]:.2f} s" if unit == "seconds" else ""
     bottom.suptitle(
         f"Attention weights of frame {found.query}{at} ({which}){prediction}",

@@ -34,7 +34,7 @@ def drift_picture(found: Drift) -> Picture:
     handles, labels = means.get_legend_handles_labels()
     top.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)), frameon=False, fontsize=8)
     rows = list(bottom.subplots(below, 1, sharex=True, squeeze=False)[:, 0])
-    removed = " (removed by the model)" if found.model_removes_agc else ""
+    removed = ", which the model removes" if found.model_removes_agc else ""
     _over_time(rows[0], found, "amplitude", "amplitude", f"Mean amplitude of a frame{removed}")
     if found.predictions is not None:
         name = _confidence_name(found)
