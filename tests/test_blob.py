@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pickle
+import re
 import stat
 import struct
 import zlib
@@ -45,10 +46,12 @@ from aether_temporal import (
     WeightBlob,
     WeightBlobHeader,
 )
+from tools.reference import rvne as reference_rvne
 
 HEADER = WeightBlobHeader(
     dtype="float32", input_dim=16, n_q_heads=4, n_kv_heads=1, head_dim=32, n_layers=2, n_classes=4
 )
+
 TINY = WeightBlobHeader(dtype="float32", input_dim=2, n_q_heads=2, n_kv_heads=1, head_dim=3, n_layers=2, n_classes=3)
 
 
@@ -319,6 +322,18 @@ def test_every_section_written_by_hand_is_read_and_written_back(binary16: bool) 
     assert (found.subcarriers.n_pairs, list(found.subcarriers.index)) == (5, [4, 1])
     core = blob.weights[: blob.header.core_bytes(blob.width)]
     assert WeightBlob(blob.header.replace(extension=False), core, found).serialize() == raw
+
+
+def test_specification_core_and_reference_name_the_same_arrays(rng: np.random.Generator) -> None:
+    layers, classifier = core_arrays(rng, TINY, 5)
+    raw = WeightBlob.from_arrays(TINY, layers, classifier, all_settings(rng, TINY, 5)).serialize()
+    found = list(WeightBlob.parse(raw).arrays())
+    parsed = reference_rvne.parse(raw)
+    assert sorted(found) == sorted([*parsed.vectors, *parsed.matrices])
+    page = (Path(__file__).parents[1] / "docs" / "spec" / "model.md").read_text(encoding="utf-8")
+    table = page[page.index("| section | arrays") :]
+    named = set(re.findall(r"`([a-z_]+\.[a-z0-9_]+) \[", table))
+    assert {re.sub(r"^layers\.\d+\.", "", name) for name in found} == named
 
 
 def test_each_section_stands_alone(rng: np.random.Generator) -> None:

@@ -259,6 +259,32 @@ def test_a_model_says_what_it_is() -> None:
     np.testing.assert_array_equal(model.csi_frame(np.arange(10).reshape(5, 2)), np.hypot([8, 2], [9, 3]).astype("f4"))
 
 
+def test_reprs_describe_in_a_few_words(plain_blob: WeightBlob) -> None:
+    blob = WeightBlob.parse(extended().encode())
+    model = TemporalModel.from_blob(blob, kernels="portable")
+    first, second = repr(model).split("\n")
+    assert first == (
+        "<TemporalModel: classes still, moving é, (unnamed); embedding 2 values; input 2 features at 50 Hz; "
+        f"shape {model.header.n_layers} layers of width 3, {model.header.n_q_heads} query and "
+        f"{model.header.n_kv_heads} key/value heads of {model.header.head_dim}; weights float32; kernels portable;"
+    )
+    assert second == " made by a test, for tests>"
+    assert "<td style='text-align:left'>still, moving é, (unnamed)</td>" in model._repr_html_()
+    assert repr(blob) == (
+        f"<WeightBlob: {len(blob.serialize())} bytes, 2 features to 3 classes, {model.header.n_layers} layers of "
+        "width 3, float32, with settings>"
+    )
+    stream = model.stream(context=8)
+    assert repr(stream) == (f"<TemporalStream: 0 frames, context 8, float32 cache, {stream.nbytes} bytes>")
+    assert "classes 4; input 16 features; shape" in repr(TemporalModel.from_blob(plain_blob))
+    settings = repr(model.settings)
+    assert settings.startswith("ModelSettings(width=3, pattern=PatternSettings(window=4, ")
+    assert "normalisation, projection, norm, convolution" in settings
+    assert len(settings) < 500
+    assert model.settings is not None
+    assert repr(model.settings.stem) == "StemSettings(activation='relu', bias=[3], weight=[2, 3])"
+
+
 def test_a_plain_model_says_what_it_is_not(plain_blob: WeightBlob) -> None:
     model = TemporalModel.from_blob(plain_blob)
     assert (model.class_names, model.frame_rate, model.provenance, model.settings) == (None, None, None, None)

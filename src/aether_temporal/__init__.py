@@ -41,28 +41,15 @@ from .errors import (
 )
 from .head import AetherTemporalHead, KvCache
 from .model import ArrayInfo, LayerTrace, ModelMemory, TemporalModel, TemporalStream, csi_amplitude
-from .settings import (
-    BiasSettings,
-    ConvolutionSettings,
-    EmbeddingSettings,
-    FeedForwardSettings,
-    ModelSettings,
-    NormalisationSettings,
-    NormSettings,
-    PatternSettings,
-    PoolingSettings,
-    ProjectionSettings,
-    StemSettings,
-    SubcarrierSettings,
-    TimingSettings,
-)
+from .settings import *  # noqa: F403 (its __all__)
+from .settings import __all__ as _settings
 
-__all__ = [
+__all__ = list(_settings)
+__all__ += [
     "AetherTemporalHead",
     "AlignmentError",
     "ArrayInfo",
     "BackendDoesNotSupportStreamingError",
-    "BiasSettings",
     "BlobCrcError",
     "BlobError",
     "BlobFlagsError",
@@ -75,9 +62,6 @@ __all__ = [
     "CacheFullError",
     "CacheMismatchError",
     "Clock",
-    "ConvolutionSettings",
-    "EmbeddingSettings",
-    "FeedForwardSettings",
     "GoldenFileError",
     "InputTypeError",
     "InvalidArgumentError",
@@ -86,26 +70,17 @@ __all__ = [
     "KvCache",
     "LayerTrace",
     "ModelMemory",
-    "ModelSettings",
     "NonFiniteError",
-    "NormSettings",
-    "NormalisationSettings",
     "OutOfMemoryError",
     "PatternMask",
-    "PatternSettings",
-    "PoolingSettings",
-    "ProjectionSettings",
     "Resampler",
     "ResultOverflowError",
     "SavedStateError",
     "ShapeError",
-    "StemSettings",
-    "SubcarrierSettings",
     "TemporalError",
     "TemporalHeadConfig",
     "TemporalModel",
     "TemporalStream",
-    "TimingSettings",
     "TooLargeError",
     "WeightBlob",
     "WeightBlobHeader",

@@ -178,7 +178,11 @@ class WeightBlob:
         return WeightBlob, (self._header, self._weights)
 
     def __repr__(self) -> str:
-        return f"WeightBlob({self._header}, {len(self._weights)} bytes of weights)"
+        h, size = self._header, len(self._weights) + _core.OVERHEAD
+        return (
+            f"<WeightBlob: {size} bytes, {h.input_dim} features to {h.n_classes} classes, {h.n_layers} layers of "
+            f"width {self.width}, {h.dtype}{', with settings' if h.extension else ''}>"
+        )
 
 
 def _expect_types(header: WeightBlobHeader, settings: ModelSettings | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import math
 import os
 from typing import Any, Literal, NamedTuple, overload
@@ -79,7 +80,7 @@ class TemporalStream(_core.Stream):
         return _restore_stream, (type(self), self.model, self.context, self.dtype, self.to_bytes())
 
     def __repr__(self) -> str:
-        return f"TemporalStream({len(self)} frames, context={self.context}, dtype={self.dtype!r}, nbytes={self.nbytes})"
+        return f"<TemporalStream: {len(self)} frames, context {self.context}, {self.dtype} cache, {self.nbytes} bytes>"
 
 
 def _restore_stream(
@@ -214,7 +215,33 @@ class TemporalModel(_core.Model):
         return _restore_model, (type(self), self.blob)
 
     def __repr__(self) -> str:
-        return f"TemporalModel({self.header}, width={self.width}, kernels={self.kernels!r})"
+        facts = self._facts()
+        provenance = facts.pop("provenance", None)
+        first = "; ".join(f"{name} {value}" for name, value in facts.items())
+        return f"<TemporalModel: {first}{'' if provenance is None else f';{chr(10)} {provenance}'}>"
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{name}</th><td style='text-align:left'>{html.escape(value)}</td></tr>"
+            for name, value in self._facts().items()
+        )
+        return f"<table><caption>TemporalModel</caption>{rows}</table>"
+
+    def _facts(self) -> dict[str, str]:
+        """What describes the model in a few words."""
+        kernels, h, names = self.kernels, self.header, self.class_names
+        found = {
+            "classes": str(h.n_classes) if names is None else ", ".join(name or "(unnamed)" for name in names),
+            "embedding": f"{self.embed_dim} values" if self.embed_dim else None,
+            "input": f"{h.input_dim} features" + (f" at {self.frame_rate:.4g} Hz" if self.frame_rate else ""),
+            "shape": f"{h.n_layers} layers of width {self.width}, {h.n_q_heads} query and {h.n_kv_heads} key/value "
+            f"heads of {h.head_dim}",
+            "weights": h.dtype,
+            "kernels": kernels,
+            "provenance": self.provenance,
+        }
+        return {name: value for name, value in found.items() if value}
 
 
 def _restore_model(cls: type[TemporalModel], blob: bytes) -> TemporalModel:

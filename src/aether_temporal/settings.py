@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from ._internal.convert import as_array
@@ -44,6 +45,25 @@ MAX_GAP = 1 << 24
 MAX_DUE = 4096
 
 
+class _Summarised:
+    """A repr of one or two lines: arrays by their shape, and what is None left out."""
+
+    def __repr__(self) -> str:
+        shown = []
+        for field in dataclasses.fields(cast(Any, self)):
+            value = getattr(self, field.name)
+            shape = np.shape(value) if not isinstance(value, str) and np.ndim(value) else ()
+            if isinstance(value, tuple):
+                shown.append(f"{field.name}={value}")
+            elif shape:
+                shown.append(f"{field.name}=[{', '.join(map(str, shape))}]")
+            elif isinstance(value, _Summarised):
+                shown.append(field.name)
+            elif value is not None:
+                shown.append(f"{field.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
 @dataclasses.dataclass(frozen=True)
 class PatternSettings:
     """Which tokens a query sees. `window` None: every token; `history` None: all of the past."""
@@ -56,8 +76,8 @@ class PatternSettings:
     global_tokens: Annotated[tuple[int, ...], Tokens()] = (0,)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class SubcarrierSettings:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class SubcarrierSettings(_Summarised):
     """Feature `f` is the amplitude of I/Q pair `index[f]` ([input_dim], each below `n_pairs`) of a raw frame."""
 
     n_pairs: Annotated[int, Integer(1, 0xFFFF)]
@@ -69,24 +89,24 @@ class SubcarrierSettings:
             whole(i, 0, self.n_pairs - 1, "subcarriers.index")
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class NormalisationSettings:
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class NormalisationSettings(_Summarised):
     """`(x - mean) * scale`; both [input_dim]."""
 
     mean: Annotated[ArrayLike, Array(("input_dim",))]
     scale: Annotated[ArrayLike, Array(("input_dim",))]
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class ProjectionSettings:
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class ProjectionSettings(_Summarised):
     """Input features to width: bias [width], matrix weight [input_dim, width]."""
 
     bias: Annotated[ArrayLike, Array(("width",))]
     weight: Annotated[ArrayLike, Array(("input_dim", "width"), matrix=True)]
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class NormSettings:
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class NormSettings(_Summarised):
     """Root-mean-square norm before each layer (weight [layers, width]) and after the last (final [width])."""
 
     eps: Annotated[float, Positive()] = 1e-5
@@ -94,8 +114,8 @@ class NormSettings:
     final: Annotated[ArrayLike, Array(("width",))]
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class ConvolutionSettings:
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class ConvolutionSettings(_Summarised):
     """Causal convolution along time in each channel: bias [layers, width], weight [layers, taps, width] (tap 0 weighs
     the newest frame)."""
 
@@ -103,8 +123,8 @@ class ConvolutionSettings:
     weight: Annotated[ArrayLike, Array(("layers", "taps", "width"))]
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class BiasSettings:
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class BiasSettings(_Summarised):
     """Biases of the projections, bq [layers, q_width], bk and bv [layers, kv_width], bo [layers, width], and of the
     classifier [n_classes]."""
 
@@ -115,8 +135,8 @@ class BiasSettings:
     classifier: Annotated[ArrayLike, Array(("n_classes",))]
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class FeedForwardSettings:
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class FeedForwardSettings(_Summarised):
     """Norm, linear, ReLU, linear after each attention: norm [layers, width], b1 [layers, hidden], b2 [layers, width],
     matrices w1 [layers, width, hidden] and w2 [layers, hidden, width]. Needs the section norm, whose eps it uses."""
 
@@ -145,16 +165,16 @@ class PoolingSettings:
             whole(self.frames, 1, 1, "pooling.frames")
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class EmbeddingSettings:
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class EmbeddingSettings(_Summarised):
     """L2-normalised embedding beside the logits: bias [dim], matrix weight [width, dim]."""
 
     bias: Annotated[ArrayLike, Array(("dim",))]
     weight: Annotated[ArrayLike, Array(("width", "dim"), matrix=True)]
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class StemSettings:
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class StemSettings(_Summarised):
     """One short causal filter a channel, before the layers: bias [width], weight [taps, width] (1 to 64 taps; tap 0
     weighs the newest frame), then nothing or a ReLU."""
 
@@ -189,8 +209,8 @@ class TimingSettings:
         whole(self.max_gap_us, period, min(MAX_GAP, MAX_DUE * period), "timing.max_gap_us")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class ModelSettings:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class ModelSettings(_Summarised):
     """All sections of a blob's extension. `width` None means the blob's `input_dim`; `agc` "mean" divides each frame
     by its mean, which removes the receiver's automatic gain; `frame_rate` is in frames a second."""
 

@@ -28,14 +28,15 @@ uint64_t aether_clock_read(aether_clock *clock, uint32_t microseconds);
 /* Longest gap that may be bridged: microseconds up to here are exact in binary32. */
 #define AETHER_RESAMPLE_MAX_GAP 16777216u
 
-/* Periods in the longest gap of a model's grid: a blob that asks for more is refused, because one packet would make that many
+/* Periods in the longest gap of a model's grid: a blob that asks for more is rejected, because one packet would make that many
    frames due at once. */
 #define AETHER_RESAMPLE_MAX_DUE 4096u
 
-/* Initialise with aether_resample_init; fields are private. */
+/* Initialise with aether_resample_init. Read only. */
 typedef struct aether_resampler {
     size_t dim;
     uint32_t period, max_gap, agc;
+    /* Private: do not read or write. */
     uint32_t started, newest_row, due;
     uint64_t before, newest; /* when the two frames in memory came */
     uint64_t next;           /* of the grid */

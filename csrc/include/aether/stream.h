@@ -1,4 +1,4 @@
-/* A model fed frame by frame, without end. One caller at a time; no allocation. */
+/* A model fed frame by frame, without end (docs/spec/model.md). One caller at a time; no allocation. */
 #ifndef AETHER_STREAM_H
 #define AETHER_STREAM_H
 
@@ -13,22 +13,23 @@ typedef struct aether_stream_layout {
     size_t cache, cache_bytes;    /* memory of layer 0; bytes of each layer's */
     size_t cache_payload;         /* bytes of a saved one */
     size_t stem, conv, pool;      /* rows: [stem_taps][w], [n_layers][taps][w], [pool_frames][w] */
-    size_t logits, embedding;     /* the newest answer */
+    size_t logits, embedding;     /* the newest */
     size_t state;                 /* bytes of all of the above */
     size_t input, x, h, q, a, k, v, hidden, new_logits, new_embedding, attend;
     size_t total;
 } aether_stream_layout;
 
-/* Initialise with aether_stream_init; fields are private. */
+/* Initialise with aether_stream_init. Read only. */
 typedef struct aether_stream {
     const aether_model *model;
-    uint64_t context;
-    aether_dtype dtype;
-    uint64_t length;
+    uint64_t context;    /* frames of history that a query may see */
+    uint64_t length;     /* frames so far */
+    aether_dtype dtype;  /* of the caches */
+    size_t memory_bytes; /* state and scratch */
+    /* Private: do not read or write. */
     unsigned char *memory;
-    size_t memory_bytes;
     aether_stream_layout at;
-    aether_cache cache; /* the one of the layer that is worked on; its memory lies in the stream's */
+    aether_cache cache; /* of the layer that is worked on; its memory lies in the stream's */
 } aether_stream;
 
 /* Bytes of memory (state and scratch of aether_model_memory together). context >= 1. AETHER_E_CONFIG,
@@ -45,7 +46,7 @@ void aether_stream_reset(aether_stream *stream);
 /* Takes one frame [input_dim]; on any error the stream is as before. AETHER_E_NOT_FINITE, AETHER_E_OVERFLOW. */
 aether_status aether_stream_push(aether_stream *stream, const float *frame);
 
-/* The newest answer, in the stream's memory until the next push: logits [n_classes], embedding [embed_dim].
+/* The newest scores, in the stream's memory until the next push: logits [n_classes], embedding [embed_dim].
    NULL before the first frame, and for the embedding of a model without one. */
 const float *aether_stream_logits(const aether_stream *stream);
 const float *aether_stream_embedding(const aether_stream *stream);
