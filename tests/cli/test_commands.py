@@ -55,14 +55,14 @@ def test_parity_fails_on_one_wrong_bit(tmp_path: Path) -> None:
     assert report["failures"][0]["case"] in result.stdout
 
 
-def test_parity_refuses(tmp_path: Path) -> None:
+def test_parity_rejects(tmp_path: Path) -> None:
     assert "no golden files" in call("parity", "--golden", tmp_path, code=2).stderr
     (tmp_path / "x.agv").write_bytes(b"nonsense")
     assert call("parity", "--golden", tmp_path, code=2).stderr.startswith("aether: ")
     assert "expected one of" in call("parity", "--kernels", "mmx", code=2).stderr
 
 
-def test_parity_refuses_a_wrong_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parity_rejects_a_wrong_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AETHER_KERNELS", "bogus")
     result = call("parity", code=2)
     assert "AETHER_KERNELS: expected one of portable" in result.stderr
@@ -180,7 +180,7 @@ def test_training_the_demo_for_a_moment(tmp_path: Path) -> None:
     assert call_json("inspect", out)["settings"]["class_names"] == ["empty", "still", "walking", "waving", "falling"]
 
 
-def test_recordings_that_cannot_be_trained_on_are_refused(tmp_path: Path) -> None:
+def test_recordings_that_cannot_be_trained_on_are_rejected(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="torch (extra train) is not installed")
     np.savez(tmp_path / "x.npz", amp=np.ones((9, 4), np.float32))
     error = call("train", "activity", "--data", tmp_path / "x.npz", "--out", tmp_path / "x.rvne", code=2).stderr

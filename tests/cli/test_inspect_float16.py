@@ -34,7 +34,7 @@ def test_half_prints_what_is_measured(tmp_path: Path) -> None:
     assert "half" not in call_json("inspect", model)
 
 
-def test_half_of_what_does_not_suit_is_refused(tmp_path: Path) -> None:
+def test_float16_error_of_an_unsuitable_blob_is_rejected(tmp_path: Path) -> None:
     model, half = save_model(tmp_path), tmp_path / "half.rvne"
     assert (
         "frame width" in call("inspect", model, "--float16-error", save_frames(tmp_path / "wide.npz", 7), code=2).stderr

@@ -150,7 +150,7 @@ def test_random_blobs_stay_within_their_bounds() -> None:
             random_blob(header, seed)
 
 
-def test_init_refuses(tmp_path: Path) -> None:
+def test_init_rejects(tmp_path: Path) -> None:
     path = tmp_path / "x.rvne"
     assert "kv_heads" in call("init", path, "--q-heads", 4, "--kv-heads", 3, code=2).stderr
     assert not path.exists()

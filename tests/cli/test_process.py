@@ -116,7 +116,7 @@ def test_an_encoding_that_lacks_characters_is_no_error(tmp_path: Path) -> None:
 
 
 @POSIX
-def test_answers_come_while_the_input_is_open(tmp_path: Path) -> None:
+def test_predictions_come_while_the_input_is_open(tmp_path: Path) -> None:
     found = process("run", save_model(tmp_path), "-", "--jsonl", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert found.stdin is not None
     assert found.stdout is not None

@@ -196,7 +196,7 @@ def test_raw_frames_become_the_models_subcarriers(tmp_path: Path) -> None:
         model_frames(model, Recording(source="x", name="", format="npy", iq=np.zeros((2, 5, 2), np.int8)))
 
 
-def test_enrolled_persons(tmp_path: Path) -> None:
+def test_enrolled_identities(tmp_path: Path) -> None:
     model, recordings = save_model(tmp_path), save_recordings(tmp_path)
     gallery = tmp_path / "gallery.npz"
     assert call_json("enroll", model, recordings, "-o", gallery, "--session", "0")["identities"] == ["4", "5"]
@@ -323,7 +323,7 @@ def test_where_a_plot_cannot_go_is_said_before_the_run(tmp_path: Path, name: str
     assert not (tmp_path / "demo.npz").exists()
 
 
-def test_a_plot_without_matplotlib_is_refused_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plot_without_matplotlib_is_rejected_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = call("run", save_model(tmp_path), save_recordings(tmp_path), "--recording", "a", "--plot", "x.png", code=2)
     assert "pip install matplotlib" in result.stderr
@@ -409,7 +409,7 @@ def test_another_frame_rate_is_noted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--recording", "0"], ["--all"], ["--recording", "1", "--json"]])
-def test_a_recording_without_frames_is_refused(tmp_path: Path, arguments: list[str]) -> None:
+def test_a_recording_without_frames_is_rejected(tmp_path: Path, arguments: list[str]) -> None:
     np.savez(tmp_path / "set.npz", amp=np.ones((0, 6), np.float32), rec_offset=[0, 0, 0])
     result = call("run", save_model(tmp_path), tmp_path / "set.npz", *arguments, code=2)
     assert "set.npz: expected frames that a model can take, found none (it has none)" in result.stderr

@@ -10,7 +10,7 @@ import pytest
 
 from aether_temporal import TemporalModel, WeightBlob
 from aether_temporal.bundled import bundled_models
-from aether_temporal.device.header import c_header
+from aether_temporal.device.c_header import c_header
 from aether_temporal.errors import BlobCrcError, InvalidArgumentError
 
 MAIN = """

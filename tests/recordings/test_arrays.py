@@ -66,7 +66,7 @@ def test_one_recording_of_a_set(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_persons_and_pairs(tmp_path: Path, order: str) -> None:
+def test_subjects_and_pairs(tmp_path: Path, order: str) -> None:
     iq = np.asarray(RNG.integers(-128, 128, (9, 4, 2)), dtype=np.int8, order=order)  # type: ignore[call-overload]
     path = tmp_path / "set.npz"
     np.savez(
@@ -150,7 +150,7 @@ BAD_SETS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", BAD_SETS)
-def test_sets_that_contradict_themselves_are_refused_by_name(tmp_path: Path, name: str) -> None:
+def test_sets_that_contradict_themselves_are_rejected_by_name(tmp_path: Path, name: str) -> None:
     changes, message = BAD_SETS[name]
     path = activity_set(tmp_path / "set.npz", **changes)
     with pytest.raises(RecordingFormatError if "-1 …" not in message else RecordingError, match=message):
@@ -202,7 +202,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_what_unpacks_out_of_proportion_is_refused_before_it_is_unpacked(tmp_path: Path, name: str) -> None:
+def test_what_unpacks_out_of_proportion_is_rejected_before_it_is_unpacked(tmp_path: Path, name: str) -> None:
     (key, shape, descr), message = BOMBS[name]
     others: dict[str, Any] = {"labels": np.zeros(2, np.int8)}
     if key != "amp":
@@ -229,7 +229,7 @@ def test_a_huge_header_takes_no_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 30, 200, 600])
-def test_damaged_archives_are_refused(tmp_path: Path, cut: int) -> None:
+def test_damaged_archives_are_rejected(tmp_path: Path, cut: int) -> None:
     path = activity_set(tmp_path / "set.npz")
     content = path.read_bytes()
     path.write_bytes(content[:-cut])
@@ -254,14 +254,14 @@ def test_npy_is_mapped_not_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("array", [np.ones(4), np.ones((2, 2, 2)), np.ones((3, 0)), np.array([["a"]])])
-def test_npy_of_another_shape_is_refused(tmp_path: Path, array: Any) -> None:
+def test_npy_of_another_shape_is_rejected(tmp_path: Path, array: Any) -> None:
     np.save(tmp_path / "x.npy", array)
     with pytest.raises(RecordingFormatError, match="expected"):
         open_recording(tmp_path / "x.npy")
 
 
 @pytest.mark.parametrize("keep", [7, 20, 127, 128, 300])
-def test_cut_npy_is_refused(tmp_path: Path, keep: int) -> None:
+def test_cut_npy_is_rejected(tmp_path: Path, keep: int) -> None:
     path = tmp_path / "x.npy"
     np.save(path, np.ones((50, 6), np.float32))
     path.write_bytes(path.read_bytes()[:keep])

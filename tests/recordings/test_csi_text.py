@@ -64,14 +64,14 @@ def test_third_party_layout_by_its_header(tmp_path: Path) -> None:
     assert np.allclose(recording.timestamps, [0, 0.001, 0.002])
 
 
-def test_third_party_layout_without_header_is_refused_with_a_hint(tmp_path: Path) -> None:
+def test_third_party_layout_without_header_is_rejected_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(
         RecordingFormatError, match=r"3 columns\); columns: expected 25 or 15, or a header line, found 26"
     ):
         read(tmp_path, "\n".join(tool(values_of(i, N), us=i, seconds=i) for i in range(3)))
 
 
-def test_lines_that_the_header_does_not_describe_are_refused_with_a_hint(tmp_path: Path) -> None:
+def test_lines_that_the_header_does_not_describe_are_rejected_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(RecordingFormatError, match=r"columns: expected 15 as in the header, found 25"):
         read(tmp_path, "\n".join([C6_HEADER, *frames(3)]))
 

@@ -30,7 +30,7 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def test_recordings_of_any_format_get_person_session_and_label(folder: Path) -> None:
+def test_recordings_of_any_format_get_subject_session_and_label(folder: Path) -> None:
     table = write(
         folder,
         "File,recording,person,session,label\nanna.csv,,anna,monday,walk\n\nben.npy,,ben,monday,sit\nset.npz,y,anna,,\n",
@@ -82,7 +82,7 @@ def test_raw_frames_and_features_are_not_mixed(folder: Path) -> None:
         read_dataset(table)
 
 
-def test_text_that_is_none_is_refused(folder: Path) -> None:
+def test_text_that_is_not_utf8_is_rejected(folder: Path) -> None:
     (folder / "table.csv").write_bytes(b"file,person\nben.npy,\xff\n")
     with pytest.raises(RecordingFormatError, match="UTF-8"):
         list(open_all(folder / "table.csv"))

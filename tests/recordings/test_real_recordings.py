@@ -28,7 +28,7 @@ def test_activity_set(recordings_dir: Path) -> None:
         assert np.array_equal(open_recording(path, recording=recording.name).features(), recording.frames)
 
 
-def test_person_set(recordings_dir: Path) -> None:
+def test_subject_set(recordings_dir: Path) -> None:
     path = recordings_dir / "wiper_persons_0_59.npz"
     infos = list_recordings(path)
     assert len(infos) == 120

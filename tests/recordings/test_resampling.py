@@ -78,7 +78,7 @@ def test_grid_is_the_line_between_packets(gaps: list[int], period: int, more: in
         last = now
 
 
-def test_refusals_leave_the_resampler_as_it_was() -> None:
+def test_rejections_leave_the_resampler_as_it_was() -> None:
     resampler = Resampler(2, 10, 30, agc="mean")
     other = Resampler(2, 10, 30, agc="mean")
     for each in (resampler, other):
@@ -208,7 +208,7 @@ def test_settings_are_checked_and_kept() -> None:
 
 
 @pytest.mark.parametrize(("period", "max_gap"), [(1000, 4_096_000), (5000, 1 << 24)])
-def test_a_blob_that_makes_too_many_frames_due_at_once_is_refused(period: int, max_gap: int) -> None:
+def test_a_blob_with_too_many_frames_in_one_gap_is_rejected(period: int, max_gap: int) -> None:
     """One packet after a gap must not keep a node busy for hours."""
     raw = bytearray(timed_model(TimingSettings(period_us=period, max_gap_us=max_gap)).blob)
     field = struct.pack("<3I", 0, period, max_gap)

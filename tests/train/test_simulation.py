@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aether_temporal.simulation import ACTIVITIES, Receiver, Room, Subcarriers, demo_script, random_script, simulate
-from aether_temporal.simulation.body import Person, move
+from aether_temporal.simulation.body import Subject, move
 from aether_temporal.simulation.simulated import room_channel
 from aether_temporal.simulation.subcarriers import LIGHT, channel, doppler_shift
 
@@ -87,10 +87,10 @@ def test_a_mirror_image_is_as_far_as_the_reflected_ray() -> None:
 
 def test_nobody_there_is_a_still_channel_and_walking_moves_it_most() -> None:
     room, times = Room.random(generator(3)), np.arange(300) / 50.0
-    person = Person.random(generator(4))
+    subject = Subject.random(generator(4))
     movement = {}
     for index, name in enumerate(ACTIVITIES[:4]):
-        motion = move(room, person, np.full(300, index), times, generator(5))
+        motion = move(room, subject, np.full(300, index), times, generator(5))
         found = np.abs(room_channel(room, motion, Subcarriers()))
         movement[name] = float(np.abs(np.diff(found, axis=0)).mean())
     assert movement["empty"] == 0.0
@@ -98,9 +98,9 @@ def test_nobody_there_is_a_still_channel_and_walking_moves_it_most() -> None:
 
 
 def test_walking_keeps_its_speed_and_stays_in_the_room() -> None:
-    room, person = Room.random(generator(1)), dataclasses.replace(Person.random(generator(2)), speed=1.2)
+    room, subject = Room.random(generator(1)), dataclasses.replace(Subject.random(generator(2)), speed=1.2)
     times = np.arange(1500) / 50.0
-    motion = move(room, person, np.full(1500, ACTIVITIES.index("walking")), times, generator(3))
+    motion = move(room, subject, np.full(1500, ACTIVITIES.index("walking")), times, generator(3))
     head = motion.points[:, 1]
     speed = np.linalg.norm(np.diff(head[100:, :2], axis=0), axis=1) * 50.0
     assert np.median(speed) == pytest.approx(1.2, rel=0.1)
@@ -111,7 +111,7 @@ def test_walking_keeps_its_speed_and_stays_in_the_room() -> None:
 def test_a_fall_ends_on_the_floor() -> None:
     room, times = Room.random(generator(1)), np.arange(200) / 50.0
     labels = np.where(times < 1.0, ACTIVITIES.index("still"), ACTIVITIES.index("falling"))
-    motion = move(room, Person.random(generator(2)), labels, times, generator(3))
+    motion = move(room, Subject.random(generator(2)), labels, times, generator(3))
     assert motion.points[40, 1, 2] > 1.5
     assert motion.points[-1, 1, 2] < 0.4
 

@@ -1,4 +1,4 @@
-"""Arguments as the core needs them: other types, layouts and holders converted, what cannot be refused by name."""
+"""Converts arguments to what the core needs, and names those that cannot be converted."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _array_of(value: Any) -> NDArray[Any]:
 
 
 def as_float32(value: Any, field: str) -> NDArray[np.float32]:
-    """`value` as C-contiguous, aligned binary32. Values beyond its range become infinities, which the core refuses."""
+    """`value` as C-contiguous, aligned binary32. Values beyond its range become infinities, which the core rejects."""
     array = as_array(value, field)
     if array.dtype is _FLOAT32 and array.flags.c_contiguous and array.flags.aligned:
         return array

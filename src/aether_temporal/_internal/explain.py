@@ -1,4 +1,4 @@
-"""What exactly was wrong: looked up only after the core has refused, so that the way without errors pays nothing."""
+"""Finds out what was wrong after the core has returned an error, so that success costs nothing."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Which kernel variant runs: an argument, else the environment variable AETHER_KERNELS, else the fastest usable
-here."""
+"""Chooses the kernel variant: an argument, else the environment variable AETHER_KERNELS, else the fastest usable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the operating system refuses, in words that help."""
+"""Explains errors of the operating system."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ADVICE = {
 
 
 def describe(error: OSError) -> str:
-    """The system's words, then what to do about it. The file's name is not in it."""
+    """The system's message and advice; without the file's name."""
     said = error.strerror or str(error)
     advice = _absent(error.filename) if error.errno == errno.ENOENT else _ADVICE.get(error.errno or 0, "")
     return f"{said}: {advice}" if advice else said

@@ -1,6 +1,6 @@
-"""A blob of random weights by a rule that gives the same bytes on every machine.
+"""Makes a blob of random weights by a rule that gives the same bytes on every machine.
 
-The rule (docs/guide/cli.md): weight number i of the blob, counted over all arrays in blob order, is made of the i-th
+The rule (docs/guide/cli.md): weight i of the blob, counted over all arrays in blob order, is computed from the i-th
 output of splitmix64 started at the seed. Its upper 24 bits, k, give the odd integer 2k + 1 - 2^24, which binary32 holds
 exactly, as it does that times 2^-24; the product with 1/sqrt(rows of its array) is the weight. The square root, the
 quotient and the product are rounded once each. For binary16 the weight is then rounded to nearest even.

@@ -1,4 +1,4 @@
-"""What a blob is, in words and numbers; and, where it is damaged, which check says so."""
+"""Describes a blob, and names the check that a damaged one fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a blob loses when its matrices are rounded to binary16, array by array: measured on the core that will run."""
+"""The float16 quantisation error of a blob: its matrices are rounded one by one, and the core runs the result."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["Float16Error", "Float16ErrorReport", "float16_error"]
 
 @dataclasses.dataclass(frozen=True)
 class Float16Error:
-    """Rounding one array (or all) to binary16.
+    """The error of rounding one array (or all) to float16.
 
-    max_relative, mean_relative: of the rounding of a value, over the value, zeros left out; 2^-11 is the most a value
-    of binary16's normal range loses. logits: the largest change of a logit, over the largest logit.
-    embeddings: the largest change of an embedding's value; None without. changed: share of frames whose answer changes.
+    max_relative, mean_relative: the rounding error of a value over the value, without zeros; at most 2^-11 in float16's
+    normal range. logits: the largest change of a logit, over the largest logit. embeddings: the largest change of a
+    value of an embedding; None for a model without one. changed: share of frames whose prediction changes.
     """
 
     name: str
@@ -58,7 +58,7 @@ def float16_error(blob: WeightBlob, frames: Any) -> Float16ErrorReport:
     if len(frames) == 0:
         raise ShapeError.of("frames", f"shape (T, {model.input_dim}) with at least one frame", np.shape(frames))
     rounded = half.arrays()
-    before = _answers(model, frames)
+    before = _outputs(model, frames)
     costs, everything = [], bytearray(blob.weights)
     for info in model.array_table():
         name = info.name if info.layer is None else f"layers.{info.layer}.{info.name}"
@@ -69,29 +69,29 @@ def float16_error(blob: WeightBlob, frames: Any) -> Float16ErrorReport:
         alone = bytearray(blob.weights)
         for weights in (alone, everything):
             weights[begin : begin + len(value)] = value
-        after = _answers(_with(blob, alone), frames)
+        after = _outputs(_with(blob, alone), frames)
         costs.append(_cost(name, [(model.arrays()[name], rounded[name])], before, after))
     exact = model.arrays()
     pairs = [(exact[cost.name], rounded[cost.name]) for cost in costs]
-    together = _cost("all", pairs, before, _answers(_with(blob, everything), frames))
+    together = _cost("all", pairs, before, _outputs(_with(blob, everything), frames))
     return Float16ErrorReport(
         tuple(costs), together, len(frames), bytes_before=len(blob.serialize()), bytes_after=len(half.serialize())
     )
 
 
-Answers = tuple[NDArray[np.float32], NDArray[np.float32] | None]
+Outputs = tuple[NDArray[np.float32], NDArray[np.float32] | None]
 
 
 def _with(blob: WeightBlob, weights: bytearray) -> TemporalModel:
     return TemporalModel.from_blob(WeightBlob(blob.header, bytes(weights)))
 
 
-def _answers(model: TemporalModel, frames: Any) -> Answers:
+def _outputs(model: TemporalModel, frames: Any) -> Outputs:
     return model.run(frames, None, "float32", model.embed_dim > 0)
 
 
 def _cost(
-    name: str, pairs: list[tuple[NDArray[np.float32], NDArray[np.float16]]], before: Answers, after: Answers
+    name: str, pairs: list[tuple[NDArray[np.float32], NDArray[np.float16]]], before: Outputs, after: Outputs
 ) -> Float16Error:
     exact = np.concatenate([pair[0].ravel() for pair in pairs]).astype(np.float64)
     error = np.abs(np.concatenate([pair[1].ravel() for pair in pairs]).astype(np.float64) - exact)

@@ -14,8 +14,8 @@ import click
 
 from aether_temporal._internal.atomic_files import write_atomic
 from aether_temporal.bundled import model_path
+from aether_temporal.device.c_header import c_header
 from aether_temporal.device.flashtool import FlashTool
-from aether_temporal.device.header import c_header
 from aether_temporal.device.slots import Slot, SlotHeader, first_choice, pack_slot
 from aether_temporal.device.update import ChipFlash, read_chip, update_model
 

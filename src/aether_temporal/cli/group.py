@@ -47,7 +47,7 @@ class InputError(click.ClickException):
 
 
 def _input_error(error: OSError) -> InputError:
-    """The error in words. Standard output that failed is discarded, so that the interpreter does not fail on it again."""
+    """The error in words. Standard output that failed is discarded, so that the interpreter cannot fail on it."""
     if error.filename == STANDARD_OUTPUT:
         _discard_output()
     place = f"{error.filename}: " if error.filename else ""

@@ -1,9 +1,9 @@
 """A chip from the computer's side: parity over a serial line, blob images, flashing."""
 
+from .c_header import c_header
 from .compare import Comparison, HostRun, compare, host_run
 from .conversation import Patience, fetch_report
 from .flashtool import FlashTool
-from .header import c_header
 from .partitions import Partition
 from .port import Port, SerialPort
 from .report import Failure, FileResult, Report

@@ -1,4 +1,4 @@
-"""How fast this host is, beside the alternatives: every candidate in one run, taking turns, medians and ratios."""
+"""Measures the speed of this host beside the alternatives. Candidates take turns; results are medians and ratios."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Group:
-    """Candidates that do the same job. The first is the measure: the others' ratios are theirs over its median."""
+    """Candidates that do the same job. Ratios are over the median of the first."""
 
     name: str
     timings: dict[str, Timing]  # by candidate
@@ -135,7 +135,7 @@ def _dense(config: TemporalHeadConfig) -> TemporalHeadConfig:
 
 
 def step_group(config: TemporalHeadConfig, lengths: Sequence[int], rounds: int) -> Group:
-    """One step after so many tokens, from Python: the call, the check of its arguments, the answer as a new array."""
+    """One step after so many tokens, from Python: the call, the check of its arguments, the result as a new array."""
     head = AetherTemporalHead(config)
     candidates: dict[str, Call] = {}
     for length in lengths:
@@ -163,7 +163,7 @@ def bench(
     step_lengths: Sequence[int] = STEP_LENGTHS,
     rounds: int = 15,
 ) -> dict[str, Any]:
-    """Measures everything and says on what, as JSON takes it. torch, where installed, gets one thread."""
+    """Measures everything and describes the machine, ready for JSON. torch, where installed, gets one thread."""
     config = config or TemporalHeadConfig.default_aether()
     torch = _torch()
     threads = None if torch is None else torch.get_num_threads()

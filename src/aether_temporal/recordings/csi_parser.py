@@ -67,8 +67,8 @@ _PERIOD = 1 << 32
 class Clock:
     """Seconds since the first reading.
 
-    A step forward of less than half a period is taken as time (wraps included). A step back is a sender that started
-    again: time stands still for that one frame and goes on from the new count.
+    A step forward of less than half a period is elapsed time (wraps included). A step back is a restart of the sender:
+    that frame takes no time, and counting continues from it.
     """
 
     def __init__(self) -> None:
@@ -181,7 +181,7 @@ _INVALID_VALUES = 4  # by `first_word`
 
 @dataclass(frozen=True)
 class CsiRecord:
-    """A line that can be trusted."""
+    """A record that passed all checks."""
 
     values: bytes  # signed 8-bit, imaginary first, subcarrier by subcarrier
     mac: str  # "" where the layout has none
@@ -197,7 +197,7 @@ class _Drop(Exception):
 
 
 class CsiParser:
-    """Feed lines, get records; `dropped` counts the rest.
+    """Turns lines into records; `dropped` counts the rest.
 
     Every line is a record, a header, blank, or counted at least once.
     """
@@ -288,7 +288,7 @@ class CsiParser:
 
 
 class _Around:
-    """The fields around the data; those outside the record proper are a recorder's, and empty where they are lost."""
+    """The fields around the data. Those outside the record belong to a recorder, and are empty where they are lost."""
 
     def __init__(self, layout: Layout, fields: list[bytes], before: bytes, after: bytes) -> None:
         self._layout, self._fields, self._before, self._after = layout, fields, before, after
@@ -298,7 +298,7 @@ class _Around:
         if 0 <= position < layout.data:
             return self._fields[position]
         if position < 0:
-            # Nothing but a recorder's columns may stand before the record: log output there is not a label.
+            # Only a recorder's columns may stand before the record: log output there is not a label.
             columns = self._before.rstrip(b", \t").split(b",")
             return columns[layout.start + position].strip(b'" \t') if len(columns) == layout.start else b""
         rest = self._after.lstrip(b'" \t')

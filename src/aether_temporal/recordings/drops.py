@@ -1,4 +1,4 @@
-"""Why a reader dropped a frame, and how often."""
+"""The reasons for which readers drop frames."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Drop(StrEnum):
-    """One reason. The values are stable: they stand in the JSON output."""
+    """One reason. The values are part of the JSON output."""
 
     CUT = "cut"  # ends before its data does
     COLUMNS = "columns"  # as many fields as no known layout has

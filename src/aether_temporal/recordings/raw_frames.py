@@ -50,12 +50,12 @@ class _Node:
 
 
 class RawCollector:
-    """Takes packets in the order of arrival; gives the recording of one node."""
+    """Collects packets in the order of arrival and returns the recording of one node."""
 
     def __init__(self, path: Path, format_: str) -> None:
         self._path, self._format = path, format_
         self._nodes: dict[_Key, _Node] = {}
-        self.dropped = Drops()  # what cannot be laid to one node's charge
+        self.dropped = Drops()  # what belongs to no particular node
 
     def add(self, header: RawHeader, values: bytes, seconds: float | None, source: str = "") -> None:
         """A raw CSI frame; `source` is the sender's address, where there is one."""
@@ -140,14 +140,14 @@ _CHUNK = 1 << 20
 
 
 def read_frames(file: BinaryIO, dropped: Drops) -> Iterator[tuple[RawHeader, bytes]]:
-    """Every whole frame. Where the next one does not begin where it should, goes on at the next magic and counts why.
+    """Every whole frame. After damage, reading resumes at the next magic; `dropped` counts the reason.
 
     Memory is bounded by the largest frame, whatever sizes the file declares.
     """
     data, at, ended = b"", 0, False
 
     def fill() -> bool:
-        """At least one whole frame more to look at, unless the file has ended."""
+        """Reads until another whole frame is in `data`, unless the file has ended."""
         nonlocal data, at, ended
         while not ended and len(data) - at < MAX_RAW_FRAME + len(RAW_MAGIC_BYTES):
             more = file.read(_CHUNK)

@@ -1,15 +1,14 @@
-"""A small physical simulation of Wi-Fi channel state information: no recording, and never to be presented as one.
+"""Simulates Wi-Fi channel state information by a small physical model. Nothing that it makes was measured.
 
-A room with walls and furniture, one transmitter, one receiver, and a person of a few moving scatterers; the channel of
-every
-subcarrier follows from the lengths of the paths (docs/simulation.md has the equations). Everything is drawn from one
-seed.
+A room with walls and furniture, one transmitter, one receiver, and a subject of a few moving scatterers; the channel of
+every subcarrier follows from the lengths of the paths (docs/simulation.md has the equations). Everything is drawn from
+one seed.
 
     from aether_temporal.simulation import simulate
     recording = simulate([("empty", 3.0), ("walking", 4.0), ("still", 3.0)], seed=1).to_recording()
 """
 
-from .receiver import Receiver
+from .radio_receiver import Receiver
 from .room import Room
 from .script import ACTIVITIES, demo_script, random_script
 from .simulated import DEMO_SEED, SimulatedRecording, demo_recording, simulate

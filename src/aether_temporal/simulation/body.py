@@ -1,7 +1,6 @@
-"""A person as six scatterers, moved by simple kinematics.
+"""The subject: six scatterers, moved by simple kinematics.
 
-The body stands at a root point on the floor, faces a heading, and turns about its feet when it falls. Smooth
-transitions are
+The body stands at a root point on the floor, faces a heading, and turns about its feet when it falls. Transitions are
 first-order: a value follows its target with a time constant.
 """
 
@@ -35,8 +34,8 @@ MARGIN = 0.8  # metres from a wall at which a walker turns back
 
 
 @dataclasses.dataclass(frozen=True)
-class Person:
-    """Habits of one person, in SI units."""
+class Subject:
+    """The habits of a subject, in SI units."""
 
     speed: float
     stride: float  # metres a full gait cycle
@@ -48,7 +47,7 @@ class Person:
     fall_seconds: float
 
     @classmethod
-    def random(cls, generator: np.random.Generator) -> Person:
+    def random(cls, generator: np.random.Generator) -> Subject:
         u = generator.uniform
         return cls(
             speed=u(0.8, 1.4),
@@ -64,7 +63,7 @@ class Person:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Motion:
-    """Scatterer positions [T, 6, 3] in metres, and how much of the person is in the room [T], 0 to 1."""
+    """Scatterer positions [T, 6, 3] in metres, and how much of the subject is in the room [T], 0 to 1."""
 
     points: Array
     presence: Array
@@ -92,7 +91,7 @@ def _wander(dt: Array, seconds: float, columns: int, generator: np.random.Genera
 
 
 def _route(room: Room, speed: Array, dt: Array, generator: np.random.Generator) -> tuple[Array, Array]:
-    """Root points [T, 2] and headings [T] of someone who walks about and turns back before a wall."""
+    """Root points [T, 2] and headings [T] of a subject who walks about and turns back before a wall."""
     place = generator.uniform([MARGIN, MARGIN], room.size[:2] - MARGIN)
     heading = generator.uniform(-np.pi, np.pi)
     turning = _wander(dt, 1.0, 1, generator)[:, 0] * 0.6  # rad/s
@@ -111,50 +110,52 @@ def _route(room: Room, speed: Array, dt: Array, generator: np.random.Generator) 
     return places, headings
 
 
-def _tilt(labels: NDArray[np.int64], times: Array, person: Person) -> Array:
+def _tilt(labels: NDArray[np.int64], times: Array, subject: Subject) -> Array:
     """Angle [T] from upright, rad: quarter turn within `fall_seconds` of a fall's start, ever faster; then it stays."""
     fallen = np.flatnonzero(labels == ACTIVITIES.index("falling"))
     if not len(fallen):
         return np.zeros(len(labels))
-    progress: Array = np.clip((times - times[fallen[0]]) / person.fall_seconds, 0.0, 1.0)
+    progress: Array = np.clip((times - times[fallen[0]]) / subject.fall_seconds, 0.0, 1.0)
     return 0.5 * np.pi * progress**2
 
 
-def move(room: Room, person: Person, labels: NDArray[np.int64], times: Array, generator: np.random.Generator) -> Motion:
-    """The motion of `person` for activities [T] (indices into ACTIVITIES) at times [T] in seconds."""
+def move(
+    room: Room, subject: Subject, labels: NDArray[np.int64], times: Array, generator: np.random.Generator
+) -> Motion:
+    """The motion of `subject` for activities [T] (indices into ACTIVITIES) at times [T] in seconds."""
     dt = np.diff(times, prepend=times[0])
 
     def doing(name: str) -> Array:
         found: Array = (labels == ACTIVITIES.index(name)).astype(np.float64)
         return found
 
-    upright = 1.0 - np.minimum(_tilt(labels, times, person) / (0.5 * np.pi), 1.0)
-    speed = _follow(doing("walking") * person.speed, dt, 0.25) * upright
+    upright = 1.0 - np.minimum(_tilt(labels, times, subject) / (0.5 * np.pi), 1.0)
+    speed = _follow(doing("walking") * subject.speed, dt, 0.25) * upright
     waving = _follow(doing("waving"), dt, 0.2) * upright
     presence = _follow(1.0 - doing("empty"), dt, 0.15)
     places, headings = _route(room, speed, dt, generator)
 
     local = np.repeat(REST[None], len(times), axis=0)
-    gait = 2.0 * np.pi * np.cumsum(speed * dt) / person.stride + generator.uniform(0, 2 * np.pi)
-    swing = np.sin(gait) * speed / person.speed
+    gait = 2.0 * np.pi * np.cumsum(speed * dt) / subject.stride + generator.uniform(0, 2 * np.pi)
+    swing = np.sin(gait) * speed / subject.speed
     local[:, 2, 0] += 0.22 * swing  # arms against legs
     local[:, 3, 0] -= 0.22 * swing
     local[:, 4, 0] -= 0.25 * swing
     local[:, 5, 0] += 0.25 * swing
-    local[:, 0, 2] += 0.02 * np.cos(2.0 * gait) * speed / person.speed
-    local[:, 1, 2] += 0.02 * np.cos(2.0 * gait) * speed / person.speed
+    local[:, 0, 2] += 0.02 * np.cos(2.0 * gait) * speed / subject.speed
+    local[:, 1, 2] += 0.02 * np.cos(2.0 * gait) * speed / subject.speed
 
-    wave = np.sin(2.0 * np.pi * person.wave_rate * times + generator.uniform(0, 2 * np.pi))
-    local[:, 3, 1] += waving * (person.wave_reach * wave - 0.05)
-    local[:, 3, 2] += waving * (0.55 + 0.25 * person.wave_reach * wave * wave)
+    wave = np.sin(2.0 * np.pi * subject.wave_rate * times + generator.uniform(0, 2 * np.pi))
+    local[:, 3, 1] += waving * (subject.wave_reach * wave - 0.05)
+    local[:, 3, 2] += waving * (0.55 + 0.25 * subject.wave_reach * wave * wave)
     local[:, 3, 0] += waving * 0.2
 
-    breath = person.breath_depth * np.sin(2.0 * np.pi * person.breath_rate * times + generator.uniform(0, 2 * np.pi))
+    breath = subject.breath_depth * np.sin(2.0 * np.pi * subject.breath_rate * times + generator.uniform(0, 2 * np.pi))
     local[:, 0, 0] += breath
-    sway = person.sway * _wander(dt, 0.8, 3, generator) * (0.3 + 0.7 * upright)[:, None]
+    sway = subject.sway * _wander(dt, 0.8, 3, generator) * (0.3 + 0.7 * upright)[:, None]
     local += sway[:, None, :]
 
-    tilt = _tilt(labels, times, person)[:, None]
+    tilt = _tilt(labels, times, subject)[:, None]
     along = local[..., 0] * np.cos(tilt) + local[..., 2] * np.sin(tilt)
     height = np.maximum(local[..., 2] * np.cos(tilt) - local[..., 0] * np.sin(tilt), 0.0) + 0.12 * np.sin(tilt)
     cos, sin = np.cos(headings)[:, None], np.sin(headings)[:, None]

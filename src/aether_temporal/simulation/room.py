@@ -1,4 +1,4 @@
-"""What stands still: a box of a room, its six surfaces by the image method, furniture as point scatterers."""
+"""The room: a box whose six surfaces reflect by the image method, with furniture as point scatterers."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ class Room:
     """Metres, a corner at the origin, z up. All amplitudes are relative to a free path of one metre.
 
     size [3]; transmitter, receiver [3]; reflection [6] of the surfaces x=0, x=size, y=0, y=size, floor, ceiling (a
-    mirrored
-    path of length d arrives with reflection/d); furniture [n, 3] with radar cross-sections [n] in square metres.
+    mirrored path of length d arrives with reflection/d); furniture [n, 3] with radar cross-sections [n] in m².
     """
 
     size: Array

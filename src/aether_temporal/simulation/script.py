@@ -1,4 +1,4 @@
-"""What the person does, and when: a script is a list of (activity, seconds)."""
+"""Scripts of what the subject does: lists of (activity, seconds)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Script = Sequence[tuple[str, float]]
 
 
 def check(script: Script) -> None:
-    """ValueError for an unknown activity, a duration that is not above 0, an empty script, or leaving the room
-    again."""
+    """ValueError for an unknown activity, a duration that is not above 0, an empty script, or "empty" after an
+    activity."""
     if not script:
         raise ValueError("script: expected at least one activity, found none")
     for place, (activity, seconds) in enumerate(script):
@@ -27,9 +27,9 @@ def check(script: Script) -> None:
 
 
 def random_script(generator: np.random.Generator) -> list[tuple[str, float]]:
-    """A script of about 15 to 25 seconds in which no activity tells which one comes next, falls excepted.
+    """A script of about 15 to 25 seconds in which no activity except a fall predicts the next.
 
-    A fall ends a recording: the person stays lying.
+    After a fall the subject stays lying.
     """
     script: list[tuple[str, float]] = []
     if generator.random() < 0.5:

@@ -1,4 +1,4 @@
-"""From a script and a seed to a recording."""
+"""Simulates a recording from a script and a seed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from aether_temporal.recordings import Recording
 
 from . import script as scripts
-from .body import CROSS_SECTIONS, Motion, Person, move
-from .receiver import Receiver
+from .body import CROSS_SECTIONS, Motion, Subject, move
+from .radio_receiver import Receiver
 from .room import Room
 from .subcarriers import Subcarriers, channel
 
 FRAME_RATE = 50.0
-"""Frames a second unless told otherwise: what today's nodes send."""
+"""Frames a second by default, as today's nodes send."""
 
 DEMO_SEED = 4242
 """The seed of the demo recording; the demo model was trained on others."""
@@ -27,8 +27,7 @@ SHADOW_DEPTH, SHADOW_RADIUS = 0.6, 0.25
 @dataclasses.dataclass(frozen=True, eq=False)
 class SimulatedRecording:
     """iq int8 [T, K, 2] (imaginary part first), frames float32 [T, K] their amplitudes, timestamps [T] in seconds,
-    labels
-    [T] into `label_names`. All of it is simulated."""
+    labels [T] into `label_names`. All of it is simulated."""
 
     iq: NDArray[np.int8]
     timestamps: NDArray[np.float64]
@@ -48,7 +47,7 @@ class SimulatedRecording:
         return len(self.iq)
 
     def to_recording(self) -> Recording:
-        """As every reader gives them; format "simulation"."""
+        """A `Recording` as the readers return it, of format "simulation"."""
         return Recording(
             source="simulation",
             name=f"seed{self.seed}",
@@ -73,7 +72,7 @@ def _distance_to_segment(
 
 
 def room_channel(room: Room, motion: Motion, subcarriers: Subcarriers) -> NDArray[np.complex128]:
-    """The noiseless channel [T, K]: direct path (shadowed by the torso), static reflections, the person's
+    """The noiseless channel [T, K]: direct path (shadowed by the torso), static reflections, the subject's
     scatterers."""
     frequencies = subcarriers.frequencies
     static = channel(frequencies, *room.reflected_paths())
@@ -94,11 +93,11 @@ def simulate(
     subcarriers: Subcarriers | None = None,
     receiver: Receiver | None = None,
     room: Room | None = None,
-    person: Person | None = None,
+    subject: Subject | None = None,
 ) -> SimulatedRecording:
     """A simulated recording of `script`, [(activity, seconds), …]; the same arguments give the same bytes.
 
-    room, person: drawn from the seed unless given. ValueError for a script or rate that makes no sense.
+    room, subject: drawn from the seed unless given. ValueError for an invalid script or rate.
     """
     scripts.check(script)
     if not 0 < frame_rate < float("inf"):
@@ -107,14 +106,14 @@ def simulate(
     subcarriers = subcarriers or Subcarriers()
     receiver = receiver or Receiver()
     room = room or Room.random(generator)
-    person = person or Person.random(generator)
+    subject = subject or Subject.random(generator)
     ends = np.cumsum([seconds for _, seconds in script])
     packets = max(1, int(ends[-1] * frame_rate))
     nominal = np.arange(packets) / frame_rate
     times = nominal + generator.uniform(0.0, 0.1, packets) / frame_rate
     which = np.minimum(np.searchsorted(ends, nominal, side="right"), len(script) - 1)
     labels = np.array([scripts.ACTIVITIES.index(activity) for activity, _ in script], dtype=np.int64)[which]
-    motion = move(room, person, labels, times, generator)
+    motion = move(room, subject, labels, times, generator)
     clean = room_channel(room, motion, subcarriers)
     iq = receiver.receive(clean, subcarriers.frequencies - subcarriers.centre, generator)
     return SimulatedRecording(iq, times, labels, scripts.ACTIVITIES, float(frame_rate), seed)

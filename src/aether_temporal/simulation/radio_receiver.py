@@ -1,4 +1,4 @@
-"""What a receiver makes of the channel: noise, a phase of its own, gain jumps, eight bits."""
+"""The receiver: it adds noise, a random phase and gain jumps to the channel, and quantises to eight bits."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 @dataclasses.dataclass(frozen=True)
 class Receiver:
     """snr_db: of the mean channel power over the noise. level: root mean square of |I + jQ| that the gain control aims
-    at, in
-    steps of the converter. jump_probability: of a new gain step at a packet, drawn from ± jump_db in whole dB.
+    at, in steps of the converter. jump_probability: of a new gain step at a packet, drawn from ± jump_db in whole dB.
     timing_jitter: seconds, standard deviation of a packet's symbol timing (a phase slope over the subcarriers)."""
 
     snr_db: float = 40.0
