@@ -128,7 +128,7 @@ def test_each_defect_has_its_error(plain_blob: WeightBlob) -> None:
 
 
 @pytest.mark.parametrize("bad", [None, "text", 5, [1, 2], np.zeros(4, "datetime64[s]")], ids=repr)
-def test_what_is_no_bytes_is_a_type_error(bad: Any, plain_blob: WeightBlob) -> None:
+def test_non_bytes_raise_a_type_error(bad: Any, plain_blob: WeightBlob) -> None:
     with pytest.raises(InputTypeError, match=f"^blob: expected .*, found {type(bad).__name__}$"):
         WeightBlob.parse(bad)
     with pytest.raises(InputTypeError, match=f"^weights: expected .*, found {type(bad).__name__}$"):

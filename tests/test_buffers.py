@@ -152,14 +152,14 @@ def test_inputs_are_not_held_on_to(inputs: Inputs, head: AetherTemporalHead) -> 
     [None, "text", b"bytes", {"a": 1}, np.zeros((20, 2, 4), np.complex64), np.full((20, 2, 4), "x"), object()],
     ids=lambda bad: type(bad).__name__,
 )
-def test_what_is_no_array_of_reals_is_a_type_error(bad: Any, inputs: Inputs, head: AetherTemporalHead) -> None:
+def test_non_real_arrays_raise_a_type_error(bad: Any, inputs: Inputs, head: AetherTemporalHead) -> None:
     with pytest.raises(InputTypeError, match="^q: "):
         head.forward(bad, *inputs[1:])
     with pytest.raises(TypeError):
         head.step(inputs[0][:1], bad, inputs[2][:1], head.make_cache(3))
 
 
-def test_values_beyond_binary32_are_refused_by_value(inputs: Inputs, head: AetherTemporalHead) -> None:
+def test_values_beyond_binary32_are_rejected_by_value(inputs: Inputs, head: AetherTemporalHead) -> None:
     wide = inputs[1].astype(np.float64)
     wide[7, 0, 2] = 1e39
     with pytest.raises(NonFiniteError, match=r"k: expected finite binary32 numbers, found 1e\+39 at \(7, 0, 2\)"):
@@ -231,7 +231,7 @@ def test_crc_of_any_buffer() -> None:
     assert crc32(b"", 123) == 123
 
 
-def test_crc_refuses_what_is_no_buffer() -> None:
+def test_crc_rejects_non_buffers() -> None:
     with pytest.raises(InputTypeError, match="data"):
         crc32("text")
     for value in (-1, 2**32):
@@ -282,6 +282,6 @@ def test_bad_raw_frames_are_named(plain_blob: WeightBlob) -> None:
         csi_amplitude(good, [0, 16])
 
 
-def test_the_extension_has_no_view_of_its_own_after_a_failure(head: AetherTemporalHead) -> None:
+def test_extension_releases_its_view_after_a_failure(head: AetherTemporalHead) -> None:
     with pytest.raises(InputTypeError):
         _core.Attention(head, None, None, None, False)

@@ -225,7 +225,7 @@ def test_making_caches_with_bad_settings() -> None:
 
 
 @pytest.mark.parametrize("bad", [None, 3, "cache", AetherTemporalHead(CONFIG)], ids=lambda bad: type(bad).__name__)
-def test_what_is_no_cache_or_head_is_a_type_error(bad: Any, qkv: Callable[..., Inputs]) -> None:
+def test_wrong_cache_or_head_types_raise_a_type_error(bad: Any, qkv: Callable[..., Inputs]) -> None:
     head = AetherTemporalHead(CONFIG)
     for call in (head.step, head.prefill):
         with pytest.raises(InputTypeError, match=f"^cache: expected a KvCache, found {type(bad).__name__}$"):
@@ -395,7 +395,7 @@ def test_state_that_claims_more_than_it_holds_allocates_nothing(qkv: Callable[..
             KvCache.from_bytes(claim)
 
 
-def test_state_of_something_else_is_refused() -> None:
+def test_state_of_something_else_is_rejected() -> None:
     for junk in (b"", b"AEKV", b"\0" * 200, np.zeros(100)):
         with pytest.raises(SavedStateError):
             KvCache.from_bytes(junk)

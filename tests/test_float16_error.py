@@ -71,7 +71,7 @@ def test_what_binary16_holds_exactly_costs_nothing(plain_blob: WeightBlob) -> No
     assert found.together.logits == found.arrays[0].logits
 
 
-def test_what_cannot_be_measured_is_refused_by_name(plain_blob: WeightBlob, frames: np.ndarray) -> None:
+def test_what_cannot_be_measured_is_rejected_by_name(plain_blob: WeightBlob, frames: np.ndarray) -> None:
     good = np.random.default_rng(3).standard_normal((5, 16)).astype(np.float32)
     with pytest.raises(InvalidConfigError, match="float16"):
         float16_error(plain_blob.to_dtype("float16"), good)

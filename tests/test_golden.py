@@ -145,7 +145,7 @@ def test_runner(name: str, variant: str, environment: Mode) -> None:
     _assert_passed(report)
 
 
-def test_environments_are_really_switched() -> None:
+def test_floating_point_environments_take_effect() -> None:
     tiny, standard = np.float32(1e-40), [np.float32(n) / np.float32(11) for n in range(1, 11)]
     for name, bits in ENVIRONMENTS[1:]:
         with fpmode(bits):
@@ -173,7 +173,7 @@ def _change(data: bytes, at_byte: int, bit: int) -> bytes:
     return bytes(changed)
 
 
-def test_runner_finds_one_wrong_bit() -> None:
+def test_runner_finds_each_wrong_word() -> None:
     """Each stored word of a case, and the CRC over the others, is really compared."""
     data = FILES["kernels"]
     at_byte = 16
@@ -190,7 +190,7 @@ def test_runner_finds_one_wrong_bit() -> None:
     assert at_byte == len(data) - 4
 
 
-def test_damaged_files_are_refused() -> None:
+def test_damaged_files_are_rejected() -> None:
     data = FILES["kernels"]
     for place in [*range(64), *range(64, len(data), 997), len(data) - 1]:
         with pytest.raises(errors.GoldenFileError):
@@ -200,7 +200,7 @@ def test_damaged_files_are_refused() -> None:
             run_golden(data[:length])
 
 
-def test_a_file_with_wrong_bounds_is_refused() -> None:
+def test_a_file_with_wrong_bounds_is_rejected() -> None:
     """Sizes inside a case that lead out of it, the CRC made right again."""
     data = FILES["kernels"]
     size = int.from_bytes(data[16:20], "little")

@@ -93,7 +93,7 @@ def test_chunks_and_threads() -> None:
         assert np.abs(ours[0] - theirs).max() <= 3e-6 * max(1.0, np.abs(theirs).max())
 
 
-def test_what_does_not_fit_is_refused_by_name() -> None:
+def test_what_does_not_fit_is_rejected_by_name() -> None:
     q, k, v, d_out = draw(SMALL, 2, 6)
     for name, bad in (
         ("q", [q[0], k, v, d_out]),

@@ -22,7 +22,7 @@ CONFIG = TemporalHeadConfig(q_heads=4, kv_heads=2, head_dim=8, window=5, block_s
 
 
 @pytest.mark.parametrize("dim", [1, 7, 9, 16])
-def test_a_query_of_another_width_than_the_cache_is_refused(dim: int, qkv: Callable[..., Inputs]) -> None:
+def test_a_query_of_another_width_than_the_cache_is_rejected(dim: int, qkv: Callable[..., Inputs]) -> None:
     """There: a narrower one is silently cut, a wider one panics."""
     head = AetherTemporalHead(CONFIG)
     cache = head.make_cache(16)
@@ -51,7 +51,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize(("field", "changes"), OTHERS.items(), ids=OTHERS.keys())
-def test_a_cache_of_another_head_is_refused(field: str, changes: dict[str, Any], qkv: Callable[..., Inputs]) -> None:
+def test_a_cache_of_another_head_is_rejected(field: str, changes: dict[str, Any], qkv: Callable[..., Inputs]) -> None:
     """There: wrong values, or a panic."""
     config = CONFIG.replace(**changes)
     head, other = AetherTemporalHead(CONFIG), AetherTemporalHead(config)

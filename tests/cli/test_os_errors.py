@@ -102,7 +102,7 @@ def test_a_disk_that_is_full(name: str) -> None:
         ("listen", "--bind", "127.0.0.1:0", "--duration", "0.1", "--json"),
     ],
 )
-def test_output_that_goes_nowhere(arguments: tuple[str, ...], tmp_path: Path) -> None:
+def test_output_to_a_full_or_closed_target_is_an_error(arguments: tuple[str, ...], tmp_path: Path) -> None:
     files = {"MODEL": save_model(tmp_path), "RECORDING": save_recordings(tmp_path)}
     code, error = aether(*[files.get(word, word) for word in arguments], stdout=FULL)
     last = "aether: standard output: No space left on device: make room there, or name a place elsewhere"

@@ -207,7 +207,7 @@ def test_a_terminal_gets_no_image() -> None:
         (("activity", "--out", "{}/no/x"), "No such file or directory: there is no folder {}/no"),
     ],
 )
-def test_pack_refuses(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_pack_rejects(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     (tmp_path / "damaged").write_bytes(BLOB[:999] + b"\x55" + BLOB[1000:])
     assert message.format(tmp_path) in call("pack", *[word.format(tmp_path) for word in arguments], code=2).stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged"]

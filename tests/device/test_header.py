@@ -72,7 +72,7 @@ def test_a_name_cannot_leave_the_comment() -> None:
     assert "\n#error" not in head
 
 
-def test_a_damaged_blob_is_refused() -> None:
+def test_a_damaged_blob_is_rejected() -> None:
     blob = bytearray(bundled_models()["demo"].read_bytes())
     blob[100] ^= 1
     with pytest.raises(BlobCrcError):

@@ -44,7 +44,7 @@ def test_names_of_types() -> None:
         (table_of([entry("x", 1, 6, 0xFFFFF000, 0x2000)]), "found 0xFFFFF000"),
     ],
 )
-def test_what_is_no_table(data: bytes, message: str) -> None:
+def test_rejects_a_damaged_partition_table(data: bytes, message: str) -> None:
     with pytest.raises(PartitionError, match=message):
         parse_table(data)
 
@@ -66,7 +66,7 @@ def test_any_bytes(data: bytes) -> None:
         (entry("aether_b", 1, 6, SLOT_B, 0x1000), "expected at least 73728 bytes for a blob of 70000, found 4096"),
     ],
 )
-def test_what_is_no_slot(slot: bytes | None, message: str) -> None:
+def test_rejects_a_damaged_slot_image(slot: bytes | None, message: str) -> None:
     table = parse_table(table_of([*ENTRIES[:4], *([] if slot is None else [slot])]))
     with pytest.raises(PartitionError, match=message):
         slot_partitions(table, 70_000)

@@ -45,7 +45,7 @@ def test_bytes_in_and_out(line: tuple[int, str]) -> None:
         assert os.read(master, 100) == b"parity\n"
 
 
-def test_what_came_is_given_at_once(line: tuple[int, str]) -> None:
+def test_read_returns_as_soon_as_bytes_arrive(line: tuple[int, str]) -> None:
     master, name = line
     with SerialPort(name) as port:
         found: list[bytes] = []
@@ -72,7 +72,7 @@ def test_a_port_that_another_has(line: tuple[int, str]) -> None:
         ("socket://127.0.0.1:1", "that nobody listens there"),
     ],
 )
-def test_what_is_no_port(tmp_path: Path, name: str, found: str) -> None:
+def test_rejects_what_is_not_a_port(tmp_path: Path, name: str, found: str) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(PortError, match=f"expected a serial port, found {found}"):
         SerialPort(name.format(tmp_path))

@@ -44,7 +44,7 @@ def test_a_changed_character_is_noticed(which: int, data: st.DataObject) -> None
 
 
 @given(which=st.integers(0, len(LINES) - 1), data=st.data())
-def test_a_cut_line_is_refused_and_the_next_one_found(which: int, data: st.DataObject) -> None:
+def test_a_cut_line_is_rejected_and_the_next_one_found(which: int, data: st.DataObject) -> None:
     text = LINES[which]
     begin = data.draw(st.integers(0, len(text) - 1))
     end = data.draw(st.integers(begin + 1, len(text)))

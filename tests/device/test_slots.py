@@ -52,7 +52,7 @@ def test_where_everything_stands() -> None:
     assert set(IMAGE[256 + len(BLOB) :]) <= {0xFF}
 
 
-def test_what_was_packed_is_read() -> None:
+def test_reads_what_was_packed() -> None:
     slot = read_slot("aether_a", IMAGE)
     assert slot.good
     assert slot.blob == BLOB
@@ -75,7 +75,7 @@ def test_frames_of_the_check() -> None:
 
 
 @pytest.mark.parametrize("name", list(bundled_models()))
-def test_the_check_is_what_a_stream_answers(name: str) -> None:
+def test_check_values_are_the_logits_of_a_stream(name: str) -> None:
     model = TemporalModel.from_blob(name)
     stream, parts = model.stream(256, "float16"), []
     for frame in check_frames(8, model.input_dim, 99):
@@ -112,7 +112,7 @@ def test_a_blob_is_opened_before_it_is_packed() -> None:
         (IMAGE[:5000] + b"\x00\x01" + IMAGE[5002:], "the blob is damaged: expected CRC 0x"),
     ],
 )
-def test_what_a_node_would_not_use(image: bytes, problem: str) -> None:
+def test_rejects_models_a_node_cannot_use(image: bytes, problem: str) -> None:
     slot = read_slot("aether_a", image, 0x20000)
     assert not slot.good
     assert problem in slot.problem

@@ -56,7 +56,7 @@ def run(program: Path, folder: Path, a: bytes, b: bytes, cache: str = "f32") -> 
 
 @pytest.mark.parametrize("cache", ["f32", "f16"])
 @pytest.mark.parametrize("name", list(BLOBS))
-def test_the_node_believes_what_was_packed(program: Path, tmp_path: Path, name: str, cache: str) -> None:
+def test_node_accepts_packed_slots(program: Path, tmp_path: Path, name: str, cache: str) -> None:
     image = pack_slot(BLOBS[name], 5)
     used, words, a, _ = run(program, tmp_path, image, b"", cache)
     assert (used, words) == (0, ["in use", "empty"])
@@ -88,7 +88,7 @@ def _crc(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["whole", "blob", "header", "check", "cut", "worn"])
-def test_both_take_and_refuse_the_same(program: Path, tmp_path: Path, kind: str) -> None:
+def test_both_take_and_reject_the_same(program: Path, tmp_path: Path, kind: str) -> None:
     """An older model in one slot, an update, harmed or not, in the other."""
     a, b = pack_slot(BLOBS["activity"], 5), harmed(kind)
     slots = read_slot("aether_a", a), read_slot("aether_b", b)

@@ -65,7 +65,7 @@ def test_a_model_that_no_node_has_confirmed_gives_way() -> None:
     assert read_chip(flash).slots[0].blob == OLD  # type: ignore[index]
 
 
-def test_what_is_there_is_not_written_again() -> None:
+def test_update_does_not_rewrite_the_same_model() -> None:
     flash = chip_with(OLD, NEW)
     done = update_model(flash, NEW)
     assert (done.written, done.partition.label, flash.writes) == (False, "aether_b", [])
@@ -169,7 +169,7 @@ def test_everything_is_checked_before_anything_is_written() -> None:
         assert (bytes(flash.data), flash.writes) == (before, [])
 
 
-def test_what_a_chip_holds() -> None:
+def test_lists_the_slots_of_a_chip() -> None:
     found = read_chip(chip_with(OLD, NEW))
     assert [part.label for part in found.table] == ["nvs", "phy_init", "factory", "aether_a", "aether_b"]
     assert found.slots is not None

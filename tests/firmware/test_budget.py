@@ -63,7 +63,7 @@ def test_the_same_image_counts_the_same(results: list[Result], tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_an_image_for_other_models_is_refused(results: list[Result], tmp_path: Path) -> None:
+def test_an_image_for_other_models_is_rejected(results: list[Result], tmp_path: Path) -> None:
     wrong = [replace(CASES[0], dtype="float32"), *CASES[1:]]
     with pytest.raises(MeasureError, match="CRC|memory"):
         measure.measure(TARGET, results[0].image, wrong, measure.plugin(tmp_path), tmp_path)

@@ -82,7 +82,7 @@ def test_the_header_is_the_interface() -> None:
     assert "typedef struct ruv_temporal_ctx ruv_temporal_ctx_t;" in code
 
 
-def test_what_the_headers_include_is_required_in_public() -> None:
+def test_public_headers_include_only_public_components() -> None:
     """Or a firmware that includes them would have to name it too. esp_err.h every component has."""
     own = {path.name for path in (COMPONENT / "include").glob("*.h")}
     text = "".join(path.read_text(encoding="utf-8") for path in (COMPONENT / "include").glob("*.h"))
@@ -156,7 +156,7 @@ def test_self_test_vectors_are_golden() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", ["constant", "fused"])
-def test_self_test_bites(tmp_path: Path, change: str) -> None:
+def test_self_test_fails_on_changed_arithmetic(tmp_path: Path, change: str) -> None:
     """A core that computes other bits fails it: one with a constant one ulp off, and one that fuses."""
     options: tuple[str, ...] = ()
     sources = core_sources(golden=True)
@@ -208,7 +208,7 @@ def test_node(name: str, tmp_path: Path) -> None:
     assert lines[-1].values["failed_tests"] == "0"
 
 
-def test_blobs_are_what_the_reference_says() -> None:
+def test_node_blobs_match_the_reference() -> None:
     assert make_node_blobs.OUT.read_text(encoding="utf-8") == make_node_blobs.source()
 
 
@@ -225,7 +225,7 @@ def check(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
     )
 
 
-def test_without_esp_idf_it_says_so() -> None:
+def test_idf_check_without_esp_idf_is_an_error() -> None:
     done = check()
     assert done.returncode == 2
     assert "IDF_PATH" in done.stderr

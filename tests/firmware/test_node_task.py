@@ -94,7 +94,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("image", "code", "why"), [case[1:] for case in WRONG], ids=[case[0] for case in WRONG])
-def test_wrong_blob_leaves_the_node_running(
+def test_node_keeps_running_with_a_wrong_blob(
     program: Path, slots: Slots, image: Image | bytes, code: str, why: str
 ) -> None:
     """Alone: no head, and the log says why. Beside a good one: that is used."""
@@ -117,7 +117,7 @@ def test_no_blob_at_all(program: Path, slots: Slots) -> None:
     assert "slot aether_b: there is no such partition" in out
 
 
-def test_settings_that_cannot_be(program: Path, slots: Slots) -> None:
+def test_rejects_invalid_settings(program: Path, slots: Slots) -> None:
     assert "ok refusals" in run(program, "refusals", *slots(Image(PLAIN, 1)))
 
 
@@ -222,7 +222,7 @@ class Receiver:
         self.socket.close()
 
 
-def test_packets(program: Path, slots: Slots, plain_blob: WeightBlob) -> None:
+def test_packets_hold_what_the_package_computes(program: Path, slots: Slots, plain_blob: WeightBlob) -> None:
     """Bad frames and jumping clocks included; every packet holds what the package computes."""
     blob = plain_blob.serialize()
     model = TemporalModel.from_blob(blob)

@@ -89,16 +89,16 @@ def test_commands_in_pieces(program: Path, piece: int) -> None:
         (b"info " * 20 + b"\n", 64),
     ],
 )
-def test_what_is_no_command(program: Path, text: bytes, length: int) -> None:
+def test_unknown_commands_get_an_error_line(program: Path, text: bytes, length: int) -> None:
     (line,) = answers(program, text)
     assert line == Line("unknown", {"length": str(length), "expected": "parity,info"})
 
 
-def test_nothing_is_said_to_nothing(program: Path) -> None:
+def test_empty_input_gets_no_reply(program: Path) -> None:
     assert answers(program, b"\n\r\n   \t \ninfo without end") == []
 
 
-def test_after_a_line_that_is_too_long(program: Path) -> None:
+def test_continues_after_a_line_that_is_too_long(program: Path) -> None:
     found = answers(program, b"y" * 1000 + b"\ninfo after\n", 13)
     assert [(line.kind, line.values.get("id")) for line in found] == [("unknown", None), ("info", "after")]
 

@@ -269,7 +269,7 @@ def test_no_limit_is_spelled_all(tmp_path: Path) -> None:
     assert found.contrast.steps == 600
 
 
-def test_what_recordings_cannot_answer_is_refused_before_anything_is_written(
+def test_what_recordings_cannot_answer_is_rejected_before_anything_is_written(
     tmp_path: Path, data: Path, settings: Path
 ) -> None:
     for before, after, expected in (

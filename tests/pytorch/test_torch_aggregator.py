@@ -126,7 +126,7 @@ def test_a_stream_that_fails_is_as_before() -> None:
 
 
 @pytest.mark.parametrize("name", ["dense", "not causal"])
-def test_what_cannot_stream_says_so(name: str) -> None:
+def test_models_that_cannot_stream_raise_an_error(name: str) -> None:
     with pytest.raises(BackendDoesNotSupportStreamingError):
         made(CONFIGS[name]).stream()
 
@@ -201,6 +201,6 @@ def test_shapes_are_checked(shape: tuple[int, ...]) -> None:
         made()(torch.zeros(shape))
 
 
-def test_double_precision_is_refused_by_name() -> None:
+def test_double_precision_is_rejected_by_name() -> None:
     with pytest.raises(InputTypeError, match="float64"):
         made().double()(frames(4).double())

@@ -352,7 +352,7 @@ BAD: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
 
 @pytest.mark.parametrize("which", range(3))
 @pytest.mark.parametrize("name", BAD)
-def test_what_cannot_be_used_is_refused_by_name(name: str, which: int) -> None:
+def test_what_cannot_be_used_is_rejected_by_name(name: str, which: int) -> None:
     spoil, error, message = BAD[name]
     inputs = list(draw(SMALL, 8)[:3])
     inputs[which] = spoil(inputs[which])

@@ -261,7 +261,7 @@ def test_weights_that_are_not_finite_are_not_exported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", [{"n_kv_heads": 3}, {"projection": False}, {"hidden": 4, "eps": None}])
-def test_shapes_that_make_no_sense_are_refused_by_name(bad: dict[str, object]) -> None:
+def test_shapes_that_make_no_sense_are_rejected_by_name(bad: dict[str, object]) -> None:
     field = "eps" if "eps" in bad else next(iter(bad))
     with pytest.raises(ValueError, match=field):
         NetworkConfig(input_dim=8, n_classes=2, width=4, **bad)  # type: ignore[arg-type]

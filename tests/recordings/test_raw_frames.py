@@ -65,7 +65,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_damage_costs_what_is_damaged(tmp_path: Path, name: str) -> None:
+def test_damaged_lines_alone_are_dropped(tmp_path: Path, name: str) -> None:
     damaged, reason = DAMAGE[name]
     frames = [*good(2), damaged, *good(3, first=3)]
     recording = read(tmp_path, b"".join(frames), recording="node1")

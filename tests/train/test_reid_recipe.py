@@ -166,7 +166,7 @@ def _too_short(recordings: list[LabelledRecording]) -> None:
         (_too_short, RecordingError, "p0/s1: frames: expected at least 40, one window, found 39"),
     ],
 )
-def test_what_cannot_be_judged_honestly_is_refused(
+def test_what_cannot_be_judged_honestly_is_rejected(
     damage: Callable[[list[LabelledRecording]], None], error: type[Exception], message: str
 ) -> None:
     recordings = list(some_persons(6))
@@ -176,7 +176,7 @@ def test_what_cannot_be_judged_honestly_is_refused(
 
 
 @pytest.mark.parametrize(("held_out", "captures"), [(1, "gallery"), (5, "gallery"), (0, "all")])
-def test_too_few_or_too_many_persons_held_out_are_refused(held_out: int, captures: reid.Captures) -> None:
+def test_too_few_or_too_many_persons_held_out_are_rejected(held_out: int, captures: reid.Captures) -> None:
     with pytest.raises(RecordingError, match="held out: expected"):
         arrange(some_persons(6), length=40, held_out=held_out, captures=captures, seed=0)
 
@@ -271,7 +271,7 @@ def test_a_run_that_is_interrupted_ends_as_one_that_is_not(tmp_path: Path, monke
         train(dataset, wider, run=run, show_progress=False)
 
 
-def test_a_model_beyond_the_chip_is_refused_before_it_is_trained() -> None:
+def test_a_model_beyond_the_chip_is_rejected_before_it_is_trained() -> None:
     recipe = dataclasses.replace(small(), shape=Shape(length=40, pool=36, components=300, changes=300))
     with pytest.raises(RecordingError, match="of at most 65536 bytes of RAM and 131072 of weights"):
         train(some_persons(3, width=400), recipe, show_progress=False)
@@ -326,7 +326,7 @@ def test_the_command_trains_resumes_and_leaves_a_run_that_tells_all(tmp_path: Pa
     assert model.embed_dim == 15
 
 
-def test_frames_too_wide_for_the_chip_are_refused_by_the_files_name_and_leave_no_run(tmp_path: Path) -> None:
+def test_frames_too_wide_for_the_chip_are_rejected_by_the_files_name_and_leave_no_run(tmp_path: Path) -> None:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "cli"))
     from command import call
 
@@ -343,7 +343,7 @@ def test_frames_too_wide_for_the_chip_are_refused_by_the_files_name_and_leave_no
 
 
 @pytest.mark.parametrize("alike", ["all but for their gain", "within an identity"])
-def test_persons_that_nothing_tells_apart_are_refused_by_the_files_name_and_leave_no_run(
+def test_persons_that_nothing_tells_apart_are_rejected_by_the_files_name_and_leave_no_run(
     tmp_path: Path, alike: str
 ) -> None:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "cli"))

@@ -165,7 +165,7 @@ def test_random_scripts_hold_every_activity_and_end_with_a_fall() -> None:
         ([("still", 1.0), ("empty", 1.0)], r"script\[1\]: expected 'empty' at the beginning only"),
     ],
 )
-def test_scripts_that_make_no_sense_are_refused(script: list[tuple[str, float]], message: str) -> None:
+def test_scripts_that_make_no_sense_are_rejected(script: list[tuple[str, float]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         simulate(script, 1)
 

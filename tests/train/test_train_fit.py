@@ -131,7 +131,7 @@ def test_some_frames_are_spread_over_all_tracks() -> None:
     assert np.unique(few[:, 0], return_counts=True)[1].tolist() == [10, 10, 10, 10]
 
 
-def test_frames_that_are_all_the_same_are_refused() -> None:
+def test_frames_that_are_all_the_same_are_rejected() -> None:
     dataset = Dataset([LabelledRecording("flat", "0", np.ones((200, 4), np.float32), np.arange(200) % 2)], ("a", "b"))
     with pytest.raises(RecordingError, match="expected some that differ"):
         activity.train(dataset, activity.Recipe(fit=FitConfig(steps=1)), show_progress=False)
@@ -354,7 +354,7 @@ def test_a_single_recording_cannot_be_held_out_of_itself(tmp_path: Path) -> None
     assert "--cross-validate: expected without --out and --seeds" in both
 
 
-def test_labels_that_nothing_can_be_scored_by_are_refused_before_training(tmp_path: Path) -> None:
+def test_labels_that_nothing_can_be_scored_by_are_rejected_before_training(tmp_path: Path) -> None:
     data = activity_set(tmp_path / "set.npz")
     with np.load(data) as found:
         arrays = dict(found)
@@ -372,7 +372,7 @@ def test_labels_that_nothing_can_be_scored_by_are_refused_before_training(tmp_pa
     assert not (tmp_path / "run").exists()
 
 
-def test_a_class_that_is_only_tested_is_refused_by_its_recording(tmp_path: Path) -> None:
+def test_a_class_that_is_only_tested_is_rejected_by_its_recording(tmp_path: Path) -> None:
     data = activity_set(tmp_path / "set.npz")
     with np.load(data) as found:
         arrays = dict(found)
@@ -386,7 +386,7 @@ def test_a_class_that_is_only_tested_is_refused_by_its_recording(tmp_path: Path)
     command(*quick, "--train-session", 1)
 
 
-def test_frames_that_do_not_differ_are_refused_by_the_files_name_and_leave_no_run(tmp_path: Path) -> None:
+def test_frames_that_do_not_differ_are_rejected_by_the_files_name_and_leave_no_run(tmp_path: Path) -> None:
     data = activity_set(tmp_path / "set.npz")
     with np.load(data) as found:
         arrays = dict(found)

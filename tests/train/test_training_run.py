@@ -227,7 +227,7 @@ def test_checkpoints_that_do_not_fit_are_named_and_change_nothing(tmp_path: Path
                 count(run, Counter())
 
 
-def test_a_network_of_another_shape_is_refused_by_the_tensors_name(tmp_path: Path, uninterrupted: Path) -> None:
+def test_a_network_of_another_shape_is_rejected_by_the_tensors_name(tmp_path: Path, uninterrupted: Path) -> None:
     from aether_temporal.torch import NetworkConfig, TemporalClassifier
     from aether_temporal.train.supervised import FitConfig, Fitting
 
