@@ -25,8 +25,10 @@ from aether_temporal._internal.figures import COLOURS
 from aether_temporal.cli.listen_display import NodesTable, Status
 from aether_temporal.listening import Classification, PacketReceiver
 from aether_temporal.listening.snapshot import take_snapshot
+from aether_temporal.model import Dtype
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "figures"
+DTYPES: tuple[Dtype, ...] = ("float32", "float16")
 FILLS = {"window": COLOURS[0], "log-stride": COLOURS[1], "global": COLOURS[3], "block mean": COLOURS[2]}
 
 
@@ -67,7 +69,7 @@ def memory() -> None:
     contexts = [2**n for n in range(4, 11)]
     figure = Figure(figsize=(7.2, 3.0), layout="constrained")
     axes = figure.subplots()
-    for place, dtype in enumerate(("float32", "float16")):
+    for place, dtype in enumerate(DTYPES):
         found = [model.memory(context=n, dtype=dtype, pointer_bytes=4) for n in contexts]
         x = np.arange(len(contexts)) + 0.4 * place - 0.2
         state, scratch = ([getattr(each, part) / 1024 for each in found] for part in ("state", "scratch"))
