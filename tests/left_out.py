@@ -19,7 +19,11 @@ _pip = os.path.relpath(sys.executable) + " -m pip install"
 # Pattern of a skip's reason, what is missing, the command that brings it.
 CAUSES = (
     (r"torch", "no torch", f"{_pip} torch"),
-    (r"dpkt|pyserial|esptool|matplotlib|scipy|crcmod|pip install", "a Python package is missing", f"{_pip} '.[test]'"),
+    (
+        r"dpkt|pyserial|esptool|matplotlib|scipy|crcmod|pip install",
+        "a Python package is missing",
+        f"{_pip} -e '.[test]'",
+    ),
     (
         r"install-emulators|\(package|clang|arm-none-eabi|aarch64-linux-gnu|qemu",
         "no cross compilers or emulators",

@@ -46,13 +46,18 @@ def environment(extra: str = "") -> Path:
     installed = _read(stamp)
     names = installed.get("extras")
     extras = set(map(str, names)) if isinstance(names, list) else set()
-    if installed.get("digest") == digest and extras >= ({extra} - {""}) and _importable(python):
+    current = installed.get("digest") == digest and _importable(python)
+    if current and extras >= ({extra} - {""}):
         return programs
     _need_tools()
-    extras |= {extra} - {""}
-    stamp.unlink(missing_ok=True)
-    requirement = f"{ROOT}[{','.join(sorted(extras))}]" if extras else str(ROOT)
-    _install([python, "-m", "pip", "install", "--disable-pip-version-check", "--editable", requirement])
+    pip: list[str | Path] = [python, "-m", "pip", "install", "--disable-pip-version-check"]
+    if current:
+        _install([*pip, *_requirements(extra)])
+        extras.add(extra)
+    else:
+        extras |= {extra} - {""}
+        stamp.unlink(missing_ok=True)
+        _install([*pip, "--editable", f"{ROOT}[{','.join(sorted(extras))}]" if extras else str(ROOT)])
     stamp.write_text(json.dumps({"digest": digest, "extras": sorted(extras)}) + "\n", encoding="utf-8")
     return programs
 
@@ -87,6 +92,23 @@ def _digest() -> str:
     return total.hexdigest()
 
 
+def _requirements(extra: str) -> list[str]:
+    """What an extra of pyproject.toml asks for, so that it can be installed without compiling the package again."""
+    import tomllib  # Python 3.11
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    own = f"{project['name']}["
+    found: list[str] = []
+    for line in project["optional-dependencies"][extra]:
+        requirement, semicolon, marker = line.partition(";")
+        if requirement.startswith(own):
+            for name in requirement.strip()[len(own) : -1].split(","):
+                found += [f"{inner}{semicolon}{marker}" for inner in _requirements(name.strip())]
+        else:
+            found.append(line)
+    return found
+
+
 def _read(stamp: Path) -> dict[str, object]:
     try:
         found = json.loads(stamp.read_text(encoding="utf-8"))
@@ -102,7 +124,9 @@ def _importable(python: Path) -> bool:
 
 def _install(command: list[str | Path]) -> None:
     """Runs pip and shows the step it is at, on a terminal in one line with the time. Shows its output when it fails."""
-    print("Installing aether-temporal and what it needs; the first time compiles for a minute or two", flush=True)
+    compiles = "--editable" in command
+    what = "aether-temporal; compiling it takes a minute or two" if compiles else "more Python packages"
+    print(f"Installing {what}", flush=True)
     began = time.monotonic()
     process = subprocess.Popen(
         [str(part) for part in command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
