@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from aether_temporal import TemporalModel
+from aether_temporal.cache_types import Dtype
 from aether_temporal.running import Gallery, default_context, enrol
 from aether_temporal.running.gallery import is_gallery, recordings_to_enrol
 
@@ -31,8 +32,8 @@ def command(
     output: str,
     session: str | None,
     context: int | None,
-    dtype: Any,
-    select: Any,
+    dtype: Dtype,
+    select: Sequence[int] | None,
     as_json: bool,
 ) -> None:
     """Enrol identities: write an embedding of each to a gallery for `aether run --enroll`.

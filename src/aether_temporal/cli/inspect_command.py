@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from aether_temporal import TemporalModel, WeightBlob
-from aether_temporal.blob_tools import check_blob, describe_model, float16_error
+from aether_temporal.blob_tools import Check, check_blob, describe_model, float16_error
 from aether_temporal.bundled import model_path
+from aether_temporal.cache_types import Dtype
 from aether_temporal.recordings import open_recording
 from aether_temporal.running.inputs import model_input
 
@@ -31,7 +32,7 @@ from .output import bytes_text, console, print_json, printable, quantity, table
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, model: str, context: int | None, dtype: Any, float16_recording: str | None, as_json: bool
+    ctx: click.Context, model: str, context: int | None, dtype: Dtype, float16_recording: str | None, as_json: bool
 ) -> None:
     """Describe the blob MODEL: header, settings, arrays with shapes and offsets, memory and multiply-adds, CRC.
 
@@ -66,7 +67,7 @@ def command(
             _print_float16_error(document["float16_error"])
 
 
-def _print_damage(path: str, checks: list[Any]) -> None:
+def _print_damage(path: str, checks: list[Check]) -> None:
     shown = table("check", "", "expected", "found", title=f"{path} is damaged")
     words = {True: "ok", False: "FAILED", None: "–"}
     for check in checks:
