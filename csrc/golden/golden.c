@@ -1,7 +1,6 @@
 #include "golden.h"
 
 #include "../src/bits.h"
-#include "../src/kernels/variants.h"
 
 #include "cases.h"
 

@@ -2,8 +2,8 @@
 
 #include "dtype.h"
 #include "fpenv.h"
-#include "kernels/sequence.h"
 #include "pattern.h"
+#include "sequence.h"
 #include "sizes.h"
 
 /* Where the parts of a plan's workspace begin. */

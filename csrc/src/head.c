@@ -1,7 +1,6 @@
 #include "aether/head.h"
 
 #include "fpenv.h"
-#include "kernels/variants.h"
 #include "pattern.h"
 #include "sizes.h"
 

@@ -52,6 +52,9 @@ size_t aether_query_floats(size_t n, size_t group, size_t dim);
 /* The definition. Never NULL. */
 const aether_kernels *aether_kernels_portable(void);
 
+/* The fastest variant that this processor can run: what NULL means. Never NULL. */
+const aether_kernels *aether_kernels_fastest(void);
+
 /* The variants compiled in, fastest last; index 0 is portable. NULL past the end. */
 const aether_kernels *aether_kernels_at(size_t index);
 

@@ -1,5 +1,5 @@
 /* Which sequence kernels belong to a variant, and those of the variants without vectors: one query position at a time. */
-#include "sequence.h"
+#include "../sequence.h"
 
 #include "../candidates.h"
 #include "../sizes.h"

@@ -2,7 +2,7 @@
 #ifndef AETHER_VARIANTS_H
 #define AETHER_VARIANTS_H
 
-#include "sequence.h"
+#include "../sequence.h"
 
 #if !defined(AETHER_PORTABLE_ONLY)
 #if defined(__x86_64__) || (defined(_M_X64) && !defined(_M_ARM64EC))
@@ -14,9 +14,6 @@
 
 /* Everywhere: for processors without vectors. */
 extern const aether_kernels aether_kernels_scalar;
-
-/* The fastest variant that this processor can run. */
-const aether_kernels *aether_kernels_fastest(void);
 
 /* What portable defines, for the rare input that another variant leaves to it. */
 int aether_portable_linear(const float *x, size_t rows, size_t in, const void *w, aether_dtype wtype,
