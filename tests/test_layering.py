@@ -170,6 +170,56 @@ def test_c_headers_include_one_another_in_no_circle() -> None:
     no_cycle({str(path.resolve()): frozenset(str(header) for _, header in included(path) if header) for path in files})
 
 
+def subjects() -> tuple[dict[str, str], dict[str, set[str]]]:
+    """The table of docs/architecture.md: the row, by its first name, of each name; and the rows that each may use."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("## The core, bottom up")[2]
+    found = re.findall(r"^\| (`[^|]+) \|[^|]+\| ([^|]+) \|$", text.partition("\n## ")[0], re.MULTILINE)
+    rows = [(re.findall(r"`([^`]+)`", names), re.findall(r"`([^`]+)`", below)) for names, below in found]
+    row_of = {name: names[0] for names, _ in rows for name in names}
+    return row_of, {names[0]: {row_of[name] for name in below} for names, below in rows}
+
+
+def row_of_file(path: Path, rows: Mapping[str, str]) -> str:
+    """The row of the longest name that the file's name begins with."""
+    if path.parent.name == "kernels":
+        return "kernels/"
+    found = [name for name in rows if path.stem == name or path.stem.startswith(f"{name}_")]
+    assert found, f"{path.name}: expected a row of the table in docs/architecture.md, found none"
+    return rows[max(found, key=len)]
+
+
+def test_core_files_include_only_rows_below_them() -> None:
+    rows, below = subjects()
+    reached: dict[str, set[str]] = {}
+    for row in TopologicalSorter(below).static_order():
+        reached[row] = {row}.union(*(reached[name] for name in below[row]))
+    wrong = [
+        f"{path.relative_to(CSRC)} includes {name}"
+        for folder in ("include/aether", "src", "src/kernels")
+        for path in c_files(folder)
+        for name, header in included(path)
+        if header and row_of_file(header, rows) not in reached[row_of_file(path, rows)]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_core_files_call_one_another_in_no_circle() -> None:
+    sources = {path: re.sub(r"/\*.*?\*/", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+               for path in [*c_files("src"), *c_files("src/kernels")] if path.suffix == ".c"}  # fmt: skip
+    defined = {
+        name: path
+        for path, text in sources.items()
+        for name in re.findall(r"^(?!static\b)[a-z][\w *]*?\b(aether_\w+)\([^;{]*\{", text, re.MULTILINE)
+    }
+    assert len(defined) > 100, "the rule no longer sees functions"
+    no_cycle({
+        path.name: frozenset(
+            defined[name].name for name in re.findall(r"\b(aether_\w+)\(", text) if defined.get(name, path) != path
+        )
+        for path, text in sources.items()
+    })  # fmt: skip
+
+
 def test_node_code_knows_the_core_by_its_public_headers() -> None:
     node = ROOT / "firmware" / "node"
     own = {path.name for path in node.glob("*.h")}

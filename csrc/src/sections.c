@@ -1,6 +1,5 @@
 /* The sections of a blob (docs/spec/rvne.md), read by the lists of sections.h. Every length is compared with what is left before
    it is used. */
-#include "aether/resample.h"
 #include "bits.h"
 #include "fpenv.h"
 #include "model_layout.h"

@@ -25,13 +25,6 @@ typedef struct aether_clock {
    sender that started again: time stands still for that reading and goes on from the new count. */
 uint64_t aether_clock_read(aether_clock *clock, uint32_t microseconds);
 
-/* Longest gap that may be bridged: microseconds up to here are exact in binary32. */
-#define AETHER_RESAMPLE_MAX_GAP 16777216u
-
-/* Periods in the longest gap of a model's grid: a blob that asks for more is rejected, because one packet would make that many
-   frames due at once. */
-#define AETHER_RESAMPLE_MAX_DUE 4096u
-
 /* Initialise with aether_resample_init. Read only. */
 typedef struct aether_resampler {
     size_t dim;

@@ -2,6 +2,7 @@
 #ifndef AETHER_STREAM_H
 #define AETHER_STREAM_H
 
+#include "cache.h"
 #include "model.h"
 
 #ifdef __cplusplus
