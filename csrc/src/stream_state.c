@@ -8,7 +8,7 @@
 #define VERSION 1u
 #define HEADER 40u
 
-/* Bytes of stem, convolution and pooling rows and the newest answer: one run of binary32 in memory and payload alike. */
+/* Bytes of stem, convolution and pooling rows and the newest output: one run of binary32 in memory and payload alike. */
 static size_t rows_bytes(const aether_stream_layout *at) {
     return at->state - at->stem;
 }

@@ -3,8 +3,8 @@
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
-from typing_extensions import disjoint_base
+from numpy.typing import ArrayLike, NDArray
+from typing_extensions import Buffer, disjoint_base
 
 from .config import TemporalHeadConfig
 from .errors import TemporalError
@@ -15,15 +15,15 @@ OVERHEAD: int
 
 def status_table() -> list[tuple[str, str, type[TemporalError] | None]]: ...
 def raise_for_status(code: int, field: str | None = None) -> None: ...
-def crc32(data: Any, value: int = 0) -> int:
+def crc32(data: Buffer | NDArray[Any], value: int = 0) -> int:
     """CRC-32/ISO-HDLC of any object with the buffer protocol; to continue, pass the previous result as `value`.
     InputTypeError, InvalidArgumentError."""
 
 def kernel_variants() -> list[tuple[str, bool]]: ...
 def check_header(*values: int) -> None: ...
-def parse_blob(data: Any) -> tuple[int, int, int, int, int, int, int, int]: ...
-def write_blob(*values: int, weights: Any) -> bytes: ...
-def peek_state(state: Any) -> dict[str, Any]: ...
+def parse_blob(data: Buffer) -> tuple[int, int, int, int, int, int, int, int]: ...
+def write_blob(*values: int, weights: Buffer) -> bytes: ...
+def peek_state(state: Buffer) -> dict[str, Any]: ...
 def csi_amplitude(iq: NDArray[np.int8], subcarriers: NDArray[np.uint16] | None) -> NDArray[np.float32]: ...
 def run_golden(
     data: Any, kernels: str | None = None
@@ -192,10 +192,10 @@ class Model:
         self, context: int, dtype: str, pointer_bytes: int | None = None
     ) -> tuple[int, int, int, int, int]: ...
     def run(
-        self, frames: Any, context: int | None, dtype: str, embeddings: bool
+        self, frames: ArrayLike, context: int | None, dtype: str, embeddings: bool
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]: ...
     def layers(
-        self, frames: Any, context: int | None, dtype: str
+        self, frames: ArrayLike, context: int | None, dtype: str
     ) -> list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]: ...
     def amplitudes(self, iq: NDArray[np.int8]) -> NDArray[np.float32]: ...
 
@@ -216,7 +216,7 @@ class Stream:
     def nbytes(self) -> int:
         """Bytes of memory: state and scratch."""
 
-    def push(self, frame: Any) -> NDArray[np.float32]:
+    def push(self, frame: ArrayLike) -> NDArray[np.float32]:
         """Take one frame, (input_dim,) real numbers; returns the logits, a new float32 array (n_classes,): row
         `len(stream) - 1` of `model.forward` over all frames so far at this context and dtype, bit for bit.
 
@@ -238,7 +238,7 @@ class Stream:
     def to_bytes(self) -> bytes:
         """The stream's state, with a CRC (docs/spec/state.md)."""
 
-    def restore(self, state: Any) -> None:
+    def restore(self, state: Buffer) -> None:
         """Continue from `to_bytes` of a stream of the same blob, context and dtype. SavedStateError,
         CacheMismatchError; the stream is then as it was."""
 
@@ -268,7 +268,7 @@ class Resampler:
     def dim(self) -> int:
         """Features a frame."""
 
-    def push(self, frame: Any, time_us: int) -> tuple[bool, NDArray[np.float32], int]:
+    def push(self, frame: ArrayLike, time_us: int) -> tuple[bool, NDArray[np.float32], int]:
         """Take one frame, (dim,) real numbers, that came at `time_us` (an integer of microseconds, 0 to 2^63-1).
 
         Returns (restarted, frames, first): the grid frames that are now due, float32 (n, dim), the first of them at

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +26,9 @@ from ._internal.fields import element_type, elements
 from .errors import BlobHeaderError, ShapeError
 from .header import Shape, WeightBlobHeader
 from .settings import ModelSettings
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 __all__ = ["WeightBlob", "WeightBlobHeader"]
 
@@ -42,7 +45,7 @@ class WeightBlob:
 
     __slots__ = ("_header", "_weights")
 
-    def __init__(self, header: WeightBlobHeader, weights: Any, settings: ModelSettings | None = None) -> None:
+    def __init__(self, header: WeightBlobHeader, weights: Buffer, settings: ModelSettings | None = None) -> None:
         _expect_types(header, settings)
         data = as_bytes(weights, "weights")
         if settings is not None:
@@ -88,7 +91,7 @@ class WeightBlob:
         return cls(header, b"".join(parts), settings)
 
     @classmethod
-    def parse(cls, raw: Any) -> WeightBlob:
+    def parse(cls, raw: Buffer) -> WeightBlob:
         """From the bytes of a blob (any object with the buffer protocol; copied). Checked in the order of the
         specification, each failure with its own BlobError. Whether the weights are finite is looked at when a model is
         made of them, or by `check`. InputTypeError.

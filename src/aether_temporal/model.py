@@ -143,7 +143,7 @@ class TemporalModel(_core.Model):
     @overload
     def forward(
         self,
-        frames: Any,
+        frames: ArrayLike,
         context: int | None = None,
         dtype: Dtype = "float32",
         return_embeddings: Literal[False] = False,
@@ -151,16 +151,21 @@ class TemporalModel(_core.Model):
 
     @overload
     def forward(
-        self, frames: Any, context: int | None = None, dtype: Dtype = "float32", *, return_embeddings: Literal[True]
+        self,
+        frames: ArrayLike,
+        context: int | None = None,
+        dtype: Dtype = "float32",
+        *,
+        return_embeddings: Literal[True],
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
 
     def forward(
-        self, frames: Any, context: int | None = None, dtype: Dtype = "float32", return_embeddings: bool = False
+        self, frames: ArrayLike, context: int | None = None, dtype: Dtype = "float32", return_embeddings: bool = False
     ) -> Any:
-        """The answer after each frame of a recording.
+        """The logits after each frame of a recording.
 
         frames: (T, input_dim) real numbers. context: frames a query sees back; None: all. Returns logits, float32
-        (T, n_classes): row t is, bit for bit, what a stream of that context and dtype answers after frame t. With
+        (T, n_classes): row t is, bit for bit, what a stream of that context and dtype gives after frame t. With
         return_embeddings a pair, logits and L2-normalised embeddings (T, embed_dim).
         ShapeError (also: embeddings of a model without), NonFiniteError, ResultOverflowError, OutOfMemoryError.
         """
@@ -177,7 +182,9 @@ class TemporalModel(_core.Model):
         """Shape and pattern of the attention, the same in every layer."""
         return TemporalHeadConfig(**self.head_config)
 
-    def embeddings(self, frames: Any, context: int | None = None, dtype: Dtype = "float32") -> NDArray[np.float32]:
+    def embeddings(
+        self, frames: ArrayLike, context: int | None = None, dtype: Dtype = "float32"
+    ) -> NDArray[np.float32]:
         """The L2-normalised embedding after each frame, float32 (T, embed_dim); otherwise as `forward`."""
         _, embeddings = self.run(frames, context, dtype, True)
         assert embeddings is not None
@@ -189,7 +196,7 @@ class TemporalModel(_core.Model):
         return TemporalStream(self, context, dtype)
 
     def memory(self, context: int = 256, dtype: Dtype = "float32", *, pointer_bytes: int | None = None) -> ModelMemory:
-        """What a stream of this context and dtype needs. `pointer_bytes=4` answers for a 32-bit chip, None for this
+        """What a stream of this context and dtype needs. `pointer_bytes`: 4 for a 32-bit chip, None for this
         machine; only scratch depends on it. InvalidConfigError, TooLargeError."""
         return ModelMemory(*self.memory_of(context, dtype, pointer_bytes))
 
@@ -248,7 +255,7 @@ def _restore_model(cls: type[TemporalModel], blob: bytes) -> TemporalModel:
     return cls.from_blob(blob)
 
 
-def _pairs(iq: Any) -> NDArray[np.int8]:
+def _pairs(iq: ArrayLike) -> NDArray[np.int8]:
     array = as_int8(iq, "iq")
     if array.ndim != 2 or array.shape[1] != 2:
         raise ShapeError.of("iq", "shape (n_pairs, 2)", array.shape)

@@ -101,8 +101,8 @@ def save_cache(cache: Cache, head: Head) -> bytes:
     return data + struct.pack("<I", crc32(data))
 
 
-def save_stream(stream: Stream, blob: bytes, context: int, length: int, answer: tuple[Vector, Vector | None]) -> bytes:
-    """A whole saved stream after `length` frames, the last of which gave `answer`."""
+def save_stream(stream: Stream, blob: bytes, context: int, length: int, output: tuple[Vector, Vector | None]) -> bytes:
+    """A whole saved stream after `length` frames, the last of which gave `output`."""
     b = stream.blob
     payload = b"".join(cache_payload(c, c.head) for c in stream.caches)
 
@@ -119,9 +119,9 @@ def save_stream(stream: Stream, blob: bytes, context: int, length: int, answer: 
         payload += _part(b"".join(ring(rows, values["convolution.taps"]) for rows in stream.conv_rows))
     if values.get("pooling.kind") == 1:
         payload += _part(ring(stream.pooled[::-1], values["pooling.n"]))
-    payload += _part(_floats([answer[0]]))
-    if answer[1] is not None:
-        payload += _part(_floats([answer[1]]))
+    payload += _part(_floats([output[0]]))
+    if output[1] is not None:
+        payload += _part(_floats([output[1]]))
     half = stream.caches[0].half
     data = struct.pack(
         "<IHHIIQQQ",

@@ -59,18 +59,18 @@ typedef struct aether_array {
 } aether_array;
 aether_status aether_model_array(const aether_model *model, size_t index, aether_array *array);
 
-/* What a stream of this model needs. AETHER_E_CONFIG (context 0), AETHER_E_TOO_LARGE. multiply_adds: of one pushed frame whose query sees as much as a query can at this
-   context, logits and embedding included. */
+/* What a stream of this model needs. multiply_adds: of one pushed frame whose query sees as much as a query can in this context,
+   logits and embedding included. AETHER_E_CONFIG (context 0), AETHER_E_TOO_LARGE. */
 typedef struct aether_memory {
     size_t flash;          /* blob bytes */
-    size_t state;          /* what lives between frames: caches, convolution and pooling rows, newest answer */
+    size_t state;          /* what lives between frames: caches, convolution and pooling rows, the newest output */
     size_t scratch;        /* what a push needs while it runs */
     size_t cache_rows;     /* token rows kept a layer */
     uint64_t multiply_adds;
 } aether_memory;
 aether_status aether_model_memory(const aether_model *model, uint64_t context, aether_dtype dtype, aether_memory *memory);
 
-/* The same for a machine whose pointers have pointer_bytes bytes, 4 or 8: a computer's answer for a chip. */
+/* The same for a machine whose pointers have pointer_bytes bytes, 4 or 8, so that a computer can tell what a chip needs. */
 aether_status aether_model_memory_on(const aether_model *model, uint64_t context, aether_dtype dtype,
                                      size_t pointer_bytes, aether_memory *memory);
 
@@ -79,7 +79,7 @@ aether_status aether_model_workspace(const aether_model *model, size_t tokens, u
                                      size_t *bytes);
 
 /* frames [tokens][input_dim] -> logits [tokens][n_classes] and, when not NULL, embeddings [tokens][embed_dim]: row t is what a
-   stream of this context and dtype answers after frame t, bit for bit. AETHER_E_NOT_FINITE (nothing written),
+   stream of this context and dtype gives after frame t, bit for bit. AETHER_E_NOT_FINITE (nothing written),
    AETHER_E_OVERFLOW (outputs have no meaning), AETHER_E_SHAPE (embeddings asked of a model without), AETHER_E_MEMORY. */
 aether_status aether_model_forward(const aether_model *model, const float *frames, size_t tokens, uint64_t context,
                                    aether_dtype dtype, float *logits, float *embeddings, void *workspace, size_t bytes);
