@@ -13,7 +13,7 @@ from gate.gate_task import BROKEN, EVERY, with_pattern
 from aether_temporal.gate.kernel_comparison import attention_weights, compare_orders, cosines, effective_entries
 from aether_temporal.gate.study import exchanged
 from aether_temporal.settings import PatternSettings
-from aether_temporal.torch import TemporalClassifier, attention, visible
+from aether_temporal.torch import TemporalClassifier, attention
 
 
 def test_orders_by_hand() -> None:
@@ -65,12 +65,11 @@ def test_maps_show_the_weights_that_attention_uses(pattern: PatternSettings) -> 
         )
         with torch.no_grad():
             layer = other.layers[0]
-            x = (other.without_gain(window) - other.mean) * other.scale @ other.project + other.project_bias
-            h = x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-5) * layer.gain
-            heads = [
-                (h @ w + b).view(40, -1, 8)
-                for w, b in ((layer.Wq, layer.bq), (layer.Wk, layer.bk), (layer.Wv, layer.bv))
-            ]
+            x = (other.remove_agc(window) - other.normalisation.mean) * other.normalisation.scale
+            x = x @ other.projection["weight"] + other.projection["bias"]
+            h = x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-5) * layer.norm["weight"]
+            a = layer.attention
+            heads = [(h @ a[f"w{name}"] + a[f"b{name}"]).view(40, -1, 8) for name in "qkv"]
             torch.testing.assert_close(gathered, attention(*heads, layer.head), rtol=1e-5, atol=1e-6)
 
 
@@ -78,7 +77,8 @@ def test_a_query_that_weighs_all_alike_spreads_over_all_it_sees() -> None:
     config = with_pattern(PatternSettings(window=5, block_size=4, global_tokens=()))
     network = TemporalClassifier(config.shape(16, config.pattern)).eval()
     with torch.no_grad():
-        network.layers[0].Wq.zero_()
+        network.layers[0].attention["wq"].zero_()
     windows = (torch.rand(3, 40, 16) + 0.5).numpy()
-    for backend, entries in (("dense", 40), ("sparse", int(visible(config.head("sparse"), 40)[-1].sum()))):
+    seen = config.head("sparse").mask(40)
+    for backend, entries in (("dense", 40), ("sparse", int(seen.tokens[-1].sum() + seen.blocks[-1].sum()))):
         assert effective_entries(exchanged(network, config.head(backend)), windows) == pytest.approx(entries, rel=1e-5)

@@ -39,7 +39,7 @@ def train(folder: Path, dataset: Dataset, workers: int = 0) -> torch.nn.Module:
     def draw(generator: np.random.Generator) -> Batch:
         return crops.draw(dataset, generator)
 
-    shape = NetworkConfig(52, 3, 8, n_layers=1, n_q_heads=2, head_dim=4, gain="mean", dropout=0.2)
+    shape = NetworkConfig(52, 3, 8, n_layers=1, n_q_heads=2, head_dim=4, agc="mean", dropout=0.2)
     with Run.open(folder, {"task": "killed"}, resume=True) as run:
         settings = {"seed": 4, "checkpoint_every": EVERY, "workers": workers, "show_progress": False}
         return fit(shape, dataset[0].frames, draw, FitConfig(steps=STEPS), run=run, **settings)

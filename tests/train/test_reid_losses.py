@@ -131,7 +131,7 @@ def test_the_first_direction_is_the_best_there_is(rng: np.random.Generator) -> N
 def test_a_person_with_more_windows_does_not_count_more(rng: np.random.Generator) -> None:
     x, of = some_persons(rng)
     one, more = fit_discriminant(x, of), fit_discriminant(x, of)
-    np.testing.assert_array_equal(one.matrix, more.matrix)  # the same twice, prints too
+    np.testing.assert_array_equal(one.matrix, more.matrix)  # the same twice, signs too
     doubled = np.concatenate([x, x[of == 0]]), np.concatenate([of, of[of == 0]])
     y, z = one(x), fit_discriminant(*doubled, shrinkage=0.02)(x)
     near = np.linalg.norm(y[:, None] - y[None], axis=2), np.linalg.norm(z[:, None] - z[None], axis=2)

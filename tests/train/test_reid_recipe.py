@@ -190,8 +190,8 @@ def test_training_begins_with_means_of_directions_and_of_changes() -> None:
     network = TemporalClassifier(network_shape(8, SMALL))
     warm_start(network, dataset, SMALL, 10)
     with torch.no_grad():
-        network.layers[0].Wo.zero_()
-        network.layers[0].W2.zero_()
+        network.layers[0].attention["wo"].zero_()
+        network.layers[0].feed_forward["w2"].zero_()
     frames, _ = take(dataset, 40, 40)
     found = pooled(network, frames)
     x = frames[:] / frames[:].mean(axis=2, keepdims=True)
@@ -226,7 +226,7 @@ def test_training_moves_the_trunk_and_its_closed_form_follows() -> None:
     )
     assert blob.settings is not None
     assert blob.settings.embedding is not None
-    whitened = pooled(from_blob(blob), take(some_persons(), 40, 10)[0]) @ np.asarray(blob.settings.embedding.matrix)
+    whitened = pooled(from_blob(blob), take(some_persons(), 40, 10)[0]) @ np.asarray(blob.settings.embedding.weight)
     of = np.array(take(some_persons(), 40, 10)[1])
     inside = np.concatenate([whitened[of == p] - whitened[of == p].mean(axis=0) for p in set(of)])
     np.testing.assert_allclose(np.diag(inside.T @ inside / len(inside)), 1.0, rtol=1e-3)

@@ -232,7 +232,7 @@ def test_a_network_of_another_shape_is_rejected_by_the_tensors_name(tmp_path: Pa
     from aether_temporal.train.supervised import FitConfig, Fitting
 
     state = load_checkpoint(uninterrupted / CHECKPOINT)["task"]
-    network = TemporalClassifier(NetworkConfig(52, 3, 16, n_layers=1, n_q_heads=2, head_dim=4, gain="mean"))
+    network = TemporalClassifier(NetworkConfig(52, 3, 16, n_layers=1, n_q_heads=2, head_dim=4, agc="mean"))
     before = [value.clone() for value in network.state_dict().values()]
     task = Fitting(network, FitConfig())
     with pytest.raises(CheckpointError, match=r"x\.pt: network\.\w+: expected shape \(.*16.*\), found \(.*8.*\)"):
@@ -305,7 +305,7 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 dataset = read_dataset(sys.argv[1])
 crops = Crops(60, 8, 5, 9, Augmentation(), tuple(class_counts(dataset, 2).tolist()))
 crops.check(dataset)
-shape = NetworkConfig(dataset.width, 2, 8, n_layers=1, n_q_heads=2, head_dim=4, gain="mean")
+shape = NetworkConfig(dataset.width, 2, 8, n_layers=1, n_q_heads=2, head_dim=4, agc="mean")
 frames = some_frames(dataset, 2000)
 fit(shape, frames, lambda g: crops.draw(dataset, g), FitConfig(steps=5), seed=0, show_progress=False)
 print(dataset.frames * dataset.width * 4, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)

@@ -92,7 +92,7 @@ class GateConfig:
             n_kv_heads=n.kv_heads,
             head_dim=n.head_dim,
             pattern=pattern,
-            gain="mean",
+            agc="mean",
             hidden=n.hidden,
             taps=n.taps,
             pool_frames=n.pool,

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import stats
-from torch.nn import functional as F
 
-from aether_temporal.torch import TemporalClassifier, visible
-from aether_temporal.torch.network import Layer, causal_filter, rms_norm
+from aether_temporal.torch import TemporalClassifier
+from aether_temporal.torch.network import Layer
 from aether_temporal.train.retrieval import normalised
 
 Array = NDArray[np.float64]
@@ -86,16 +85,8 @@ def attention_weights(network: TemporalClassifier, window: torch.Tensor) -> tupl
             network.hidden(window)
         finally:
             hook.remove()
-        h = seen[0]
-        if layer.gain is not None and c.eps is not None:
-            h = rms_norm(h, layer.gain, c.eps)
-        if layer.kernel is not None and layer.kernel_bias is not None:
-            h = causal_filter(h, layer.kernel, layer.kernel_bias)
-        q, k, v = (
-            F.linear(h[0], matrix.t(), bias).view(len(window), -1, c.head_dim)
-            for matrix, bias in ((layer.Wq, layer.bq), (layer.Wk, layer.bk), (layer.Wv, layer.bv))
-        )
-        mask = visible(layer.head, len(window))
+        q, k, v = (x[0] for x in layer.queries_keys_values(seen[0]))
+        mask = torch.from_numpy(np.concatenate(layer.head.mask(len(window)), axis=1))
         blocks = mask.shape[1] - len(window)
         keys, values = (torch.cat([x, _block_means(x, layer.head.block_size, blocks)]) for x in (k, v))
         group = c.n_q_heads // c.n_kv_heads

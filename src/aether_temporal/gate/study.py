@@ -112,8 +112,7 @@ def checkpoint_name(seed: int, backend: str) -> str:
 
 def embed(network: TemporalClassifier, frames: torch.Tensor) -> torch.Tensor:
     """Embeddings [N, E] after the last frame of windows [N, T, F], not normalised: what the loss sees."""
-    assert network.embed is not None
-    return F.linear(network.hidden(frames)[:, -1], network.embed.t(), network.embed_bias)
+    return network.embed(network.hidden(frames)[:, -1])
 
 
 def embeddings(network: TemporalClassifier, windows: Stack, batch: int = 64) -> NDArray[np.float64]:

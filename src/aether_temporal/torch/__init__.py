@@ -5,7 +5,7 @@ torch.
 """
 
 from .aggregator import AetherTemporalAggregator, AggregatorStream
-from .attention_operator import attention, visible
+from .attention_operator import attention
 from .exchange import describe, export, float16_error, from_blob, load, to_blob
 from .network import Description, NetworkConfig, TemporalClassifier
 
@@ -22,5 +22,4 @@ __all__ = [
     "from_blob",
     "load",
     "to_blob",
-    "visible",
 ]

@@ -42,8 +42,14 @@ def _array(tensor: torch.Tensor | None) -> NDArray[np.float32]:
     return found
 
 
-def _stack(layers: Sequence[Layer], name: str) -> NDArray[np.float32]:
-    return np.stack([_array(getattr(layer, name)) for layer in layers])
+def _arrays(section: Any, *names: str) -> dict[str, NDArray[np.float32]]:
+    """Arrays of a section of the network, by name."""
+    return {name: _array(section[name]) for name in names}
+
+
+def _stacked(layers: Sequence[Layer], section: str, *names: str) -> dict[str, NDArray[np.float32]]:
+    """The same of a section that every layer has, the layers along the first axis."""
+    return {name: np.stack([_array(getattr(layer, section)[name]) for layer in layers]) for name in names}
 
 
 def _layers(network: TemporalClassifier) -> list[Layer]:
@@ -60,32 +66,33 @@ def to_settings(network: TemporalClassifier, description: Description) -> ModelS
     }
     if c.pattern != PatternSettings() or "pattern" in written:
         found["pattern"] = c.pattern
-    if c.gain != "none" or "agc" in written:
-        found["agc"] = c.gain
+    if c.agc != "none" or "agc" in written:
+        found["agc"] = c.agc
     if c.normalisation:
-        found["normalisation"] = NormalisationSettings(mean=_array(network.mean), scale=_array(network.scale))
+        n = network.normalisation
+        found["normalisation"] = NormalisationSettings(mean=_array(n.mean), scale=_array(n.scale))
     if c.projection:
-        found["projection"] = ProjectionSettings(weight=_array(network.project), bias=_array(network.project_bias))
-    if c.stem_taps:
-        found["stem"] = StemSettings(
-            weight=_array(network.stem_filter()), bias=_array(network.stem_bias), activation=c.stem_activation
-        )
+        found["projection"] = ProjectionSettings(**_arrays(network.projection, "weight", "bias"))
+    if network.stem is not None:
+        weight, bias = _array(network.stem_filter()), _array(network.stem["bias"])
+        found["stem"] = StemSettings(weight=weight, bias=bias, activation=c.stem_activation)
     if c.eps is not None:
-        found["norm"] = NormSettings(weight=_stack(layers, "gain"), final=_array(network.gain), eps=c.eps)
+        norms = _stacked(layers, "norm", "weight") | _arrays(network.norm, "final")
+        found["norm"] = NormSettings(**norms, eps=c.eps)
     if c.taps:
-        found["convolution"] = ConvolutionSettings(weight=_stack(layers, "kernel"), bias=_stack(layers, "kernel_bias"))
+        found["convolution"] = ConvolutionSettings(**_stacked(layers, "convolution", "weight", "bias"))
     if c.bias:
-        biases = {name: _stack(layers, name) for name in ("bq", "bk", "bv", "bo")}
-        found["bias"] = BiasSettings(**biases, classifier=_array(network.classifier_bias))
+        biases = _stacked(layers, "attention", "bq", "bk", "bv", "bo")
+        found["bias"] = BiasSettings(**biases, classifier=_array(network.classifier["bias"]))
     if c.hidden:
-        names = {"norm": "ffn_gain", "w1": "W1", "b1": "b1", "w2": "W2", "b2": "b2"}
-        found["feed_forward"] = FeedForwardSettings(**{name: _stack(layers, own) for name, own in names.items()})
+        names = ("norm", "w1", "b1", "w2", "b2")
+        found["feed_forward"] = FeedForwardSettings(**_stacked(layers, "feed_forward", *names))
     if c.pool_frames > 1:
         found["pooling"] = PoolingSettings("mean", c.pool_frames)
     elif "pooling" in written:
         found["pooling"] = PoolingSettings()
     if c.embedding_dim:
-        found["embedding"] = EmbeddingSettings(weight=_array(network.embed), bias=_array(network.embed_bias))
+        found["embedding"] = EmbeddingSettings(**_arrays(network.embedding, "weight", "bias"))
     if c.width == c.input_dim and "extension" not in written and all(value is None for value in found.values()):
         return None
     return ModelSettings(width=c.width, **found)
@@ -103,12 +110,9 @@ def to_blob(
     """
     c = network.config
     header = WeightBlobHeader(dtype, c.input_dim, c.n_q_heads, c.n_kv_heads, c.head_dim, c.n_layers, c.n_classes)
-    core = [
-        {name: _array(getattr(layer, name.capitalize())) for name in ("wq", "wk", "wv", "wo")}
-        for layer in _layers(network)
-    ]
+    core = [_arrays(layer.attention, "wq", "wk", "wv", "wo") for layer in _layers(network)]
     settings = to_settings(network, network.description if description is None else description)
-    return WeightBlob.from_arrays(header, core, _array(network.classifier), settings)
+    return WeightBlob.from_arrays(header, core, _array(network.classifier["weight"]), settings)
 
 
 def describe(blob: WeightBlob) -> Description:
@@ -133,7 +137,7 @@ def _shape(blob: WeightBlob, s: ModelSettings) -> NetworkConfig:
         n_kv_heads=h.n_kv_heads,
         head_dim=h.head_dim,
         pattern=s.pattern or PatternSettings(),
-        gain=s.agc or "none",
+        agc=s.agc or "none",
         normalisation=s.normalisation is not None,
         projection=s.projection is not None,
         stem_taps=0 if s.stem is None else len(np.asarray(s.stem.weight)),
@@ -154,46 +158,11 @@ def from_blob(blob: WeightBlob) -> TemporalClassifier:
     """
     s = blob.settings or ModelSettings()
     network = TemporalClassifier(_shape(blob, s), describe(blob))
-    layers, arrays = _layers(network), blob.arrays()
-
-    def put(target: torch.Tensor | None, value: Any) -> None:
-        assert target is not None
-        target.copy_(torch.from_numpy(np.array(value, dtype=np.float32)))
-
-    def spread(name: str, values: Any) -> None:
-        for layer, value in zip(layers, np.asarray(values), strict=True):
-            put(getattr(layer, name), value)
-
+    arrays = blob.arrays()
     with torch.no_grad():
-        for index, layer in enumerate(layers):
-            for name in ("wq", "wk", "wv", "wo"):
-                put(getattr(layer, name.capitalize()), arrays[f"layers.{index}.attention.{name}"])
-        put(network.classifier, arrays["classifier.weight"])
-        if (n := s.normalisation) is not None:
-            put(network.mean, n.mean)
-            put(network.scale, n.scale)
-        if (p := s.projection) is not None:
-            put(network.project, p.weight)
-            put(network.project_bias, p.bias)
-        if (f := s.stem) is not None:
-            put(network.stem_kernel, f.weight)
-            put(network.stem_bias, f.bias)
-        if (r := s.norm) is not None:
-            spread("gain", r.weight)
-            put(network.gain, r.final)
-        if (k := s.convolution) is not None:
-            spread("kernel", k.weight)
-            spread("kernel_bias", k.bias)
-        if (b := s.bias) is not None:
-            for name, values in (("bq", b.bq), ("bk", b.bk), ("bv", b.bv), ("bo", b.bo)):
-                spread(name, values)
-            put(network.classifier_bias, b.classifier)
-        if (u := s.feed_forward) is not None:
-            for name, values in (("ffn_gain", u.norm), ("W1", u.w1), ("b1", u.b1), ("W2", u.w2), ("b2", u.b2)):
-                spread(name, values)
-        if (e := s.embedding) is not None:
-            put(network.embed, e.weight)
-            put(network.embed_bias, e.bias)
+        for name, target in network.state_dict().items():  # which go by the blob's names
+            if name in arrays:
+                target.copy_(torch.from_numpy(np.array(arrays[name], dtype=np.float32)))
     return network
 
 

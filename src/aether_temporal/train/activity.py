@@ -137,7 +137,7 @@ def network_shape(input_dim: int, n_classes: int) -> NetworkConfig:
         n_classes=n_classes,
         width=32,
         pattern=PatternSettings(history=CONTEXT, global_tokens=()),
-        gain="mean",
+        agc="mean",
         stem_taps=16,
         stem_activation="relu",
         zero_sum_stem=True,

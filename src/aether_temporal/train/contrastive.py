@@ -204,12 +204,12 @@ class Contrasting:
     """
 
     def __init__(self, network: TemporalClassifier, config: ContrastConfig, *, scale: float, seed: int) -> None:
-        assert network.embed is not None
+        assert network.embedding is not None
         self.network, self.config, self.scale = network, config, scale
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.head = ProjectionHead(network.embed.shape[1], config.projection)
-        self.average = copy.deepcopy(network).eval()
+            self.head = ProjectionHead(network.embedding["weight"].shape[1], config.projection)
+        self.ema = copy.deepcopy(network).eval()
         trunk = [value for name, value in network.named_parameters() if not name.startswith("classifier")]
         self.groups = (
             {"params": trunk, "lr": config.learning_rate, "weight_decay": 0.0},
@@ -223,14 +223,13 @@ class Contrasting:
     def step(self, step: int, batch: Pairs) -> Mapping[str, float]:
         """One step on views [N, T, F] of identities [N]."""
         config, network = self.config, self.network
-        assert network.embed is not None
         frames, identities = (torch.from_numpy(np.asarray(part)) for part in batch)
         factor = (
             min(1.0, (step + 1) / max(1, config.warm_up_steps)) * 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
         )
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
-        embedded = F.linear(network.hidden(frames)[:, -1], network.embed.t(), network.embed_bias)
+        embedded = network.embed(network.hidden(frames)[:, -1])
         loss, numbers = contrastive_loss(self.head(embedded * self.scale), identities, config)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
@@ -239,7 +238,7 @@ class Contrasting:
         self.optimiser.step()
         share = max(config.ema_rate, 1.0 / (step + 1))  # young averages forget where they began
         with torch.no_grad():
-            for kept, new in zip(self.average.parameters(), network.parameters(), strict=True):
+            for kept, new in zip(self.ema.parameters(), network.parameters(), strict=True):
                 kept.lerp_(new, share)
         return numbers
 
@@ -247,7 +246,7 @@ class Contrasting:
         """Everything that steps change."""
         return {
             "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
+            "ema": self.ema.state_dict(),
             "head": self.head.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
@@ -255,6 +254,6 @@ class Contrasting:
     def load(self, state: State, path: Path) -> None:
         """What `state` gave. CheckpointError for another shape."""
         load_into(self.network, state["network"], path)
-        load_into(self.average, state["average"], path, "average")
+        load_into(self.ema, state["ema"], path, "ema")
         load_into(self.head, state["head"], path, "head")
         self.optimiser.load_state_dict(state["optimiser"])

@@ -62,7 +62,7 @@ def network_shape() -> NetworkConfig:
         n_classes=len(ACTIVITIES),
         width=32,
         pattern=PatternSettings(history=CONTEXT, global_tokens=()),
-        gain="mean",
+        agc="mean",
         stem_taps=24,
         stem_activation="relu",
         zero_sum_stem=True,

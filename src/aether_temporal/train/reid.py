@@ -63,7 +63,7 @@ def network_shape(input_dim: int, shape: Shape) -> NetworkConfig:
         width=components(input_dim, shape) + changes(input_dim, shape),
         n_layers=1,
         pattern=PatternSettings(window=32, block_size=16, history=HISTORY, global_tokens=()),
-        gain="mean",
+        agc="mean",
         stem_taps=shape.stem_taps,
         stem_activation="relu",
         eps=SOFT,
@@ -91,45 +91,44 @@ def warm_start(network: TemporalClassifier, train: Dataset, shape: Shape, stride
     c = network.config
     first, length = components(c.input_dim, shape), shape.length
     with torch.no_grad():
-        frames = network.without_gain(torch.from_numpy(some_frames(train)))
-        network.mean.copy_(frames.mean(0))
+        frames = network.remove_agc(torch.from_numpy(some_frames(train)))
+        mean, scale = network.normalisation.mean, network.normalisation.scale
+        mean.copy_(frames.mean(0))
         spread = frames.std(0)
         if not (spread > 1e-6).any():
             raise ValueError(
                 "frames: expected some that differ by more than their gain, found none: there is nothing to tell "
                 "identities apart by"
             )
-        network.scale.copy_(1.0 / torch.where(spread > 1e-6, spread, torch.ones_like(spread)))
+        scale.copy_(1.0 / torch.where(spread > 1e-6, spread, torch.ones_like(spread)))
         still = take(train, length, max(stride, length // 2))[0]
         means = torch.cat(
-            [
-                ((network.without_gain(torch.from_numpy(batch)) - network.mean) * network.scale).mean(1)
-                for batch in still.batches(256)
-            ]
+            [((network.remove_agc(torch.from_numpy(batch)) - mean) * scale).mean(1) for batch in still.batches(256)]
         )
         centred = (means - means.mean(0)).double()
         directions = torch.linalg.eigh(centred.t() @ centred)[1].flip(1)[:, :first].float()
         directions = directions * torch.where(directions.sum(0) < 0, -1.0, 1.0)  # one of two signs
-        passing = ((frames - network.mean) * network.scale) @ directions
+        passing = ((frames - mean) * scale) @ directions
         chosen = torch.linspace(0, c.input_dim - 1, c.width - first).round().long()
-        project, kernel, floor = (_given(x) for x in (network.project, network.stem_kernel, network.stem_bias))
+        projection, stem = _given(network.projection), _given(network.stem)
+        project, kernel, floor = projection["weight"], stem["weight"], stem["bias"]
         project.zero_()
         project[:, :first] = directions / passing.std(0).clamp(min=1e-6)
         project[chosen, torch.arange(first, c.width)] = 1.0
-        _given(network.project_bias).zero_()
+        projection["bias"].zero_()
         kernel.zero_()
         kernel[0] = 1.0
         kernel[1, first:] = -1.0
         floor.zero_()
         floor[:first] = FLOOR
-        _given(network.gain).fill_(math.sqrt(SOFT))
+        _given(network.norm)["final"].fill_(math.sqrt(SOFT))
         for layer in network.layers:
             assert isinstance(layer, Layer)
-            _given(layer.gain).fill_(math.sqrt(SOFT) / 3)
-            _given(layer.ffn_gain).fill_(math.sqrt(SOFT) / 3)
-            layer.Wo.mul_(0.1)
-            _given(layer.W2).mul_(0.1)
-        network.classifier.zero_()
+            _given(layer.norm)["weight"].fill_(math.sqrt(SOFT) / 3)
+            _given(layer.feed_forward)["norm"].fill_(math.sqrt(SOFT) / 3)
+            layer.attention["wo"].mul_(0.1)
+            _given(layer.feed_forward)["w2"].mul_(0.1)
+        network.classifier["weight"].zero_()
 
 
 def pooled(network: TemporalClassifier, frames: Stack, batch: int = 64) -> Array:
@@ -150,15 +149,15 @@ def fit_embedding(network: TemporalClassifier, train: Dataset, shape: Shape, str
     index = np.unique(np.array(of), return_inverse=True)[1].astype(np.int64)
     found = fit_discriminant(features, index, dim=network.config.embedding_dim, shrinkage=shrinkage)
     with torch.no_grad():
-        _given(network.embed).copy_(torch.from_numpy(found.matrix))
-        _given(network.embed_bias).copy_(torch.from_numpy(found.bias))
+        _given(network.embedding)["weight"].copy_(torch.from_numpy(found.matrix))
+        _given(network.embedding)["bias"].copy_(torch.from_numpy(found.bias))
     return float(np.linalg.norm(found(features), axis=1).mean())
 
 
-def _given(tensor: torch.Tensor | None) -> torch.Tensor:
-    """A parameter that this shape has."""
-    assert tensor is not None
-    return tensor
+def _given(section: torch.nn.ParameterDict | None) -> torch.nn.ParameterDict:
+    """A section that this shape has."""
+    assert section is not None
+    return section
 
 
 RAM_BUDGET, WEIGHT_BUDGET = 64 * 1024, 128 * 1024
@@ -270,8 +269,8 @@ def train(
         workers=workers,
         show_progress=show_progress,
     )
-    fit_embedding(task.average, dataset, recipe.shape, recipe.stride, recipe.shrinkage)
-    return _blob(task.average, recipe, dataset.features), start
+    fit_embedding(task.ema, dataset, recipe.shape, recipe.stride, recipe.shrinkage)
+    return _blob(task.ema, recipe, dataset.features), start
 
 
 def ram_of(blob: WeightBlob) -> int:

@@ -173,7 +173,7 @@ class Fitting:
         self, network: TemporalClassifier, config: FitConfig, class_weights: NDArray[np.float32] | None = None
     ) -> None:
         self.network, self.config = network, config
-        self.average = copy.deepcopy(network).eval()
+        self.ema = copy.deepcopy(network).eval()
         self.optimiser = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
         )
@@ -199,7 +199,7 @@ class Fitting:
         self.optimiser.step()
         share = max(config.ema_rate, 1.0 / (step + 1))  # young averages forget the random start
         with torch.no_grad():
-            for kept, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
+            for kept, new in zip(self.ema.parameters(), self.network.parameters(), strict=True):
                 kept.lerp_(new, share)
         return {"loss": loss.item()}
 
@@ -207,14 +207,14 @@ class Fitting:
         """Everything that steps change."""
         return {
             "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
+            "ema": self.ema.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
 
     def load(self, state: State, path: Path) -> None:
         """What `state` gave. CheckpointError for another shape."""
         load_into(self.network, state["network"], path)
-        load_into(self.average, state["average"], path, "average")
+        load_into(self.ema, state["ema"], path, "ema")
         self.optimiser.load_state_dict(state["optimiser"])
 
 
@@ -252,7 +252,7 @@ def fit(
         network = TemporalClassifier(shape)
     with torch.no_grad():
         network.set_normalisation(torch.from_numpy(np.array(normalise, dtype=np.float32)))
-    if not torch.isfinite(network.scale).all():
+    if not torch.isfinite(network.normalisation.scale).all():
         raise RecordingError("frames: expected some that differ, found all the same: there is nothing to learn from")
     task = Fitting(network, config, class_weights)
     (run or Run(None, {})).train(
@@ -266,4 +266,4 @@ def fit(
         workers=workers,
         show_progress=show_progress,
     )
-    return task.average
+    return task.ema
