@@ -99,10 +99,10 @@ def test_demo(tmp_path: Path) -> None:
     again = call_json("run", "demo", tmp_path / "demo.npz")["recordings"][0]
     assert again["predictions"] == summary["predictions"]
     before = (tmp_path / "demo.npz").read_bytes()
-    assert "--force replaces it" in call("demo", "--seed", 1, "--save", tmp_path / "demo.npz", code=2).stderr
+    assert "found an existing one" in call("demo", "--seed", 1, "--save", tmp_path / "demo.npz", code=2).stderr
     assert (tmp_path / "demo.npz").read_bytes() == before
-    call("demo", "--seed", 1, "--save", tmp_path / "demo.npz", "--force", "--json")
-    assert (tmp_path / "demo.npz").read_bytes() != before
+    call("demo", "--seed", 1, "--save", tmp_path / "other.npz", "--json")
+    assert (tmp_path / "other.npz").read_bytes() != before
     out = call("demo").stdout
     assert "about half a second late" in out
     assert "SIMULATED" in out.splitlines()[0]

@@ -15,7 +15,7 @@ from aether_temporal.blob_tools import check_blob, random_blob
 
 def test_inspect_says_everything(tmp_path: Path) -> None:
     path = save_model(tmp_path, n_pairs=12)
-    document = call_json("inspect", path, "--context", 100, "--dtype", "float16")
+    document = call_json("inspect", path, "--context", 100)
     assert list(document) == [
         "file", "whole", "bytes", "crc32", "header", "width", "weights", "settings", "arrays", "memory",
     ]  # fmt: skip
@@ -29,10 +29,11 @@ def test_inspect_says_everything(tmp_path: Path) -> None:
     assert document["settings"]["provenance"] == "made for a test"
     memory = TemporalModel.from_blob(raw).memory(context=100, dtype="float16")
     chip = TemporalModel.from_blob(raw).memory(context=100, dtype="float16", pointer_bytes=4)
-    assert document["memory"]["state"] == memory.state
-    assert document["memory"]["multiply_adds"] == memory.multiply_adds
-    assert document["memory"]["ram"] == memory.state + memory.scratch
-    assert document["memory"]["ram_32_bit"] == chip.ram < memory.ram
+    found = document["memory"]["float16"]
+    assert found["state"] == memory.state < document["memory"]["float32"]["state"]
+    assert found["multiply_adds"] == memory.multiply_adds
+    assert found["ram"] == memory.state + memory.scratch
+    assert found["ram_32_bit"] == chip.ram < memory.ram
     first = document["arrays"][0]
     assert (first["name"], first["shape"], first["offset"]) == ("layers.0.attention.wq", [6, 8], 24)
     ends = [array["offset"] + array["bytes"] for array in document["arrays"]]
@@ -116,7 +117,7 @@ def test_init_gives_the_same_bytes_everywhere(tmp_path: Path) -> None:
     assert struct.unpack_from("<3f", raw, 24) == tuple(_rule(7, i, 16) for i in range(3))
     at = 24 + 4 * (2 * 2 * (16 * 128 + 16 * 32))
     assert struct.unpack_from("<f", raw, at)[0] == _rule(7, (at - 24) // 4, 16)  # the classifier's first weight
-    half = call_json("init", tmp_path / "half.rvne", "--seed", 7, "--dtype", "float16")
+    half = call_json("init", tmp_path / "half.rvne", "--seed", 7, "--set", "dtype=float16")
     assert (half["bytes"], half["crc32"]) == (20636, "0x095A8871")
     model = TemporalModel.from_blob(path)
     assert model.settings is None
@@ -152,7 +153,7 @@ def test_random_blobs_stay_within_their_bounds() -> None:
 
 def test_init_rejects(tmp_path: Path) -> None:
     path = tmp_path / "x.rvne"
-    assert "kv_heads" in call("init", path, "--q-heads", 4, "--kv-heads", 3, code=2).stderr
+    assert "kv_heads" in call("init", path, "--set", "n_kv_heads=3", code=2).stderr
     assert not path.exists()
     call("init", path)
     before = path.read_bytes()

@@ -201,9 +201,7 @@ def test_enrolled_identities(tmp_path: Path) -> None:
     gallery = tmp_path / "gallery.npz"
     assert call_json("enroll", model, recordings, "-o", gallery, "--session", "0")["identities"] == ["4", "5"]
     from_file = call_json("run", model, recordings, "--recording", "c", "--enroll", gallery)
-    at_once = call_json("run", model, recordings, "--recording", "c", "--enroll", recordings, "--enroll-session", "0")
     assert from_file["enrolled"] == 2
-    assert from_file["recordings"][0]["predictions"] == at_once["recordings"][0]["predictions"]
     assert from_file["recordings"][0]["accuracy"]["by_class"].keys() == {"4"}
     named = call_json(
         "run",
@@ -224,10 +222,8 @@ def test_a_gallery_is_enrolled_alone_and_whole(tmp_path: Path) -> None:
     call("enroll", model, recordings, "-o", gallery)
     run = ("run", model, recordings, "--recording", "c", "--enroll", gallery)
     among = call(*run, "--enroll", recordings, code=2)
-    assert f"--enroll: expected a gallery alone, or recordings; found {gallery} among others" in among.stderr
-    chosen = call(*run, "--enroll-session", "0", code=2)
-    assert f"--enroll-session: expected with recordings, found the gallery {gallery}" in chosen.stderr
-    assert among.stdout == chosen.stdout == ""
+    assert f"--enroll: expected one gallery or recordings, found gallery {gallery} and others" in among.stderr
+    assert among.stdout == ""
 
 
 def _one(folder: Path, start: int) -> Path:
@@ -269,7 +265,7 @@ def test_enrolling_leaves_out_frames_that_overflow() -> None:
 
 
 def test_a_model_without_embedding_cannot_enrol(tmp_path: Path) -> None:
-    call("init", tmp_path / "plain.rvne", "--input-dim", 6)
+    call("init", tmp_path / "plain.rvne", "--set", "input_dim=6")
     error = call(
         "run",
         tmp_path / "plain.rvne",
@@ -284,7 +280,7 @@ def test_a_model_without_embedding_cannot_enrol(tmp_path: Path) -> None:
 
 
 def test_classes_without_names_are_numbers(tmp_path: Path) -> None:
-    call("init", tmp_path / "plain.rvne", "--input-dim", 6, "--classes", 3)
+    call("init", tmp_path / "plain.rvne", "--set", "input_dim=6", "--set", "n_classes=3")
     document = call_json("run", tmp_path / "plain.rvne", save_recordings(tmp_path), "--recording", "a")
     assert set(document["recordings"][0]["predictions"]) <= {"0", "1", "2"}
     assert document["recordings"][0]["accuracy"] is None
@@ -313,14 +309,10 @@ def test_where_a_plot_cannot_go_is_said_before_the_run(tmp_path: Path, name: str
     pytest.importorskip("matplotlib", reason="matplotlib (extra plot) is not installed")
     path, message = WRONG_PLOTS[name]
     (tmp_path / "folder.png").mkdir()
-    for command in (
-        ("run", save_model(tmp_path), save_recordings(tmp_path), "--recording", "a"),
-        ("demo", "--save", tmp_path / "demo.npz"),
-    ):
-        result = call(*command, "--plot", tmp_path / path, code=2)
-        assert message in result.stderr
-        assert result.stdout == ""
-    assert not (tmp_path / "demo.npz").exists()
+    command = ("run", save_model(tmp_path), save_recordings(tmp_path), "--recording", "a")
+    result = call(*command, "--plot", tmp_path / path, code=2)
+    assert message in result.stderr
+    assert result.stdout == ""
 
 
 def test_a_plot_without_matplotlib_is_rejected_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -341,10 +333,6 @@ WRONG_USAGE = {
     "all and one": (["set.npz", "--all", "--recording", "a"], "--all and --recording"),
     "all and a plot": (["set.npz", "--all", "--plot", "x.png"], "--plot draws one recording"),
     "a session of one": (["set.npz", "--session", "0"], "--session: expected together with --all"),
-    "a session to enrol, and nobody": (
-        ["set.npz", "--recording", "a", "--enroll-session", "0"],
-        "--enroll-session: expected with --enroll, found alone",
-    ),
     "indices that go down": (["set.npz", "--select", "5-2"], "expected an ascending range"),
     "indices that are none": (["set.npz", "--select", "a"], "expected indices and ranges"),
     "standard input by name": (["-", "--recording", "a"], "standard input"),

@@ -1,6 +1,6 @@
 """Stands in for esptool: flash is a file. Erases whole sectors, programming only clears bits, as the real thing does.
 
-    fake_esptool.py FLASH STATE VERSION [--chip C --port P --baud B --before X --after Y] SUBCOMMAND ...
+    fake_esptool.py FLASH STATE VERSION [--port P --baud B --before X --after Y] SUBCOMMAND ...
 
 STATE is a JSON file: {"cut": N} ends the chip's life after N bytes were written by write-flash over all calls (erasing
 a sector counts as one byte), {"fail": "subcommand"} fails that one. Calls are logged in it.
@@ -25,7 +25,6 @@ def main() -> int:
     if not hyphens:
         names, resets = [n.replace("-", "_") for n in names], [n.replace("-", "_") for n in resets]
     parser = argparse.ArgumentParser()
-    parser.add_argument("--chip", required="version" not in rest)
     parser.add_argument("--port", required="version" not in rest)
     parser.add_argument("--baud", type=int)
     parser.add_argument("--before", choices=resets)

@@ -236,7 +236,6 @@ USAGE = {
         "absent/y: No such file or directory",
     ),
     "infinite duration": (("--duration", "inf"), "--duration': expected a finite number, found 'inf'"),
-    "force without a file": (("--force",), "expected together with --record"),
 }
 
 
@@ -260,13 +259,14 @@ def test_rejects_a_port_in_use(tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
-def test_replaces_a_recording_only_with_force(tmp_path: Path) -> None:
+def test_does_not_replace_a_recording(tmp_path: Path) -> None:
     listen = ("listen", "--bind", "127.0.0.1:0", "--duration", 0.1)
     (tmp_path / "x.pcap").write_bytes(b"precious")
     result = call(*listen, "--record", tmp_path / "x.pcap", code=2)
-    assert "x.pcap: expected a new file, found an existing one; --force replaces it" in result.stderr
+    assert "x.pcap: expected a new file, found an existing one; remove it or choose another name" in result.stderr
     assert (tmp_path / "x.pcap").read_bytes() == b"precious"
-    call(*listen, "--record", tmp_path / "x.pcap", "--force")
+    (tmp_path / "x.pcap").unlink()
+    call(*listen, "--record", tmp_path / "x.pcap")
     assert (tmp_path / "x.pcap").stat().st_size == 24
     call(*listen, "--record", tmp_path)
     assert len(list(tmp_path.glob("listen-*Z.pcap"))) == 1
@@ -335,11 +335,13 @@ def test_the_simulated_node_ends_on_ctrl_c() -> None:
 
 
 def test_rejects_wrong_usage_of_the_simulated_node() -> None:
-    assert "--send goes in real time" in call("demo", "--send", "localhost:9", "--speed", "max", code=2).stderr
+    assert (
+        "--send: expected without --save and --speed max"
+        in call("demo", "--send", "localhost:9", "--speed", "max", code=2).stderr
+    )
     for target in ("localhost", "localhost:0", "localhost:http", ":99999"):
         assert "send: expected HOST:PORT, found" in call("demo", "--send", target, code=2).stderr
     assert "--node: expected together with --send" in call("demo", "--node", 4, code=2).stderr
-    assert "--force: expected together with --save" in call("demo", "--force", code=2).stderr
 
 
 @POSIX

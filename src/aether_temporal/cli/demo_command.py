@@ -19,7 +19,7 @@ from .options import NewFile, json_option
 from .output import console, print_json
 from .parity_command import document as parity_document
 from .parity_command import print_reports
-from .run_display import Lines, Panel, Silent, draw, print_result
+from .run_display import Lines, Panel, Silent, print_result
 
 _FASTER = 4.0
 _LATE = (
@@ -41,9 +41,7 @@ _LATE = (
     type=click.Choice(["real", "max"]),
     help="In real time, or as fast as possible. [default: four times real time on a terminal, else max]",
 )
-@click.option("--save", type=NewFile(), help="Keep the simulated recording (.npz, for `aether run`).")
-@click.option("--force", is_flag=True, help="With --save: replace the file when it is there.")
-@click.option("--plot", type=click.Path(dir_okay=False), help="Draw the timeline to this file (extra `plot`).")
+@click.option("--save", type=NewFile(), help="Save the simulated recording (.npz, for `aether run`).")
 @click.option(
     "--send", metavar="HOST:PORT", help="Only send the recording there over UDP as a node does, to try `aether listen`."
 )
@@ -55,8 +53,6 @@ def command(
     seed: int,
     speed: str | None,
     save: str | None,
-    force: bool,
-    plot: str | None,
     send: str | None,
     node: int,
     as_json: bool,
@@ -65,20 +61,12 @@ def command(
 
     A physical model of a room simulates the recording: it shows how the tool works, not how well it does in real rooms.
     """
-    if save is not None and Path(save).exists() and not force:
-        raise click.UsageError(f"{save}: expected a new file, found one that is there already (--force replaces it)")
-    if send is not None and (save is not None or plot is not None or speed == "max"):
-        raise click.UsageError(
-            "--send goes in real time and does nothing else: expected none of --save, --plot and --speed max"
-        )
-    if force and save is None:
-        raise click.UsageError("--force: expected together with --save")
+    if save is not None and Path(save).exists():
+        raise click.UsageError(f"{save}: expected a new file, found an existing one; remove it or choose another name")
+    if send is not None and (save is not None or speed == "max"):
+        raise click.UsageError("--send: expected without --save and --speed max; it sends in real time only")
     if send is None and ctx.get_parameter_source("node") is click.core.ParameterSource.COMMANDLINE:
         raise click.UsageError("--node: expected together with --send")
-    if plot is not None:
-        from aether_temporal.running.plot import check_plot
-
-        check_plot(plot)
     out = console()
     model = TemporalModel.from_blob(model_path("demo"))
     recording = demo_recording(seed)
@@ -90,8 +78,8 @@ def command(
     names = prediction_names(model)
     if not as_json:
         out.print(
-            f"This recording is SIMULATED: a physical model of a room with one person (seed {seed}), "
-            f"{len(recording)} frames. Nothing here was measured.\n"
+            f"This recording is SIMULATED: a physical model of a room with one subject (seed {seed}), "
+            f"{len(recording)} frames. Nothing was measured.\n"
         )
     factor = {"real": 1.0, "max": None, None: _FASTER if out.is_terminal and not as_json else None}[speed]
     display = (
@@ -129,8 +117,6 @@ def command(
         if reports:
             out.print("\nGolden vectors on this host, every kernel variant that runs here:")
             print_reports(reports)
-    if plot is not None:
-        draw(result, plot, None if as_json else out)
     ctx.exit(130 if result.interrupted else 0 if passed else 1)
 
 
@@ -150,7 +136,7 @@ def _send(
     if not as_json:
         out.print(
             f"Sending a SIMULATED recording (seed {seed}) to {target} as node {node}: {len(recording)} raw CSI frames, "
-            "and a classification a second by the demo model. Nothing of it was measured. Ctrl-C ends."
+            "and a classification a second by the demo model. Nothing was measured. Ctrl-C ends."
         )
     sent = send_recording(recording, model, target, node_id=node)
     if as_json:

@@ -37,7 +37,7 @@ class Size(click.ParamType[int]):
 
 @click.group("device")
 def command() -> None:
-    """Put a model on a chip, and see what is there."""
+    """Write a model to a chip, and show the models on it."""
 
 
 @command.command("pack")
@@ -48,26 +48,28 @@ def command() -> None:
 @click.option(
     "--header", type=click.Path(dir_okay=False, allow_dash=True), help="The blob as a C header; -: standard output."
 )
-@click.option("--name", help="Of the array in the C header. [default: the file's name]")
-@click.option("--size", type=Size(), help="Bytes of the partition: refuse what does not fit. [default: not checked]")
+@click.option("--size", type=Size(), help="Bytes of the partition; what does not fit is rejected.")
 @click.option(
-    "--sequence", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the image: newer is used."
+    "--sequence",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="A node tries the newest slot first.",
 )
-@click.option("--force", is_flag=True, help="Replace files that are there.")
+@click.option("--force", is_flag=True, help="Replace existing files.")
 @json_option
 def pack(
     model: str,
     out: str | None,
     header: str | None,
-    name: str | None,
     size: int | None,
     sequence: int,
     force: bool,
     as_json: bool,
 ) -> None:
-    """Make of the blob MODEL what a chip takes: the image of a slot partition, or a C header, or both.
+    """Convert the blob MODEL to the image of a slot partition, or to a C header, or both.
 
-    The blob is opened whole first. The image says what the model must answer on the chip; a node believes it only then.
+    The blob is checked first. The image holds the check values with which a node tests the model before it uses it.
     """
     if out is None and header is None:
         raise click.UsageError("expected --out or --header, found neither")
@@ -77,13 +79,11 @@ def pack(
         _check_pipe("--out" if out == "-" else "--header", as_json)
     for file in (out, header):
         if file not in (None, "-") and Path(str(file)).exists() and not force:
-            message = f"{file}: expected a new file, found one that is there already (--force replaces it)"
+            message = f"{file}: expected a new file, found an existing one; --force replaces it"
             raise click.UsageError(message)
-    if header is None and name is not None:
-        raise click.UsageError("--name: expected with --header, found without it")
     path, blob = model_path(model), open_model(model).blob
     image = pack_slot(blob, sequence, size)
-    identifier = name or _identifier(path.stem)
+    identifier = _identifier(path.stem)
     text = None if header is None else c_header(blob, identifier, path.name)
     if out is not None:
         _put(out, image)
@@ -103,7 +103,7 @@ def pack(
 
 
 def _check_pipe(option: str, as_json: bool) -> None:
-    """Standard output can take bytes that nobody reads."""
+    """UsageError where standard output cannot take the file."""
     if as_json:
         raise click.UsageError(f"{option} - and --json: expected one of them, found both; each is standard output")
     if option == "--out" and sys.stdout.isatty():
@@ -129,10 +129,11 @@ def _identifier(stem: str) -> str:
 def _port_options(function: Any) -> Any:
     for option in (
         click.option(
-            "--esptool", metavar="COMMAND", help="How esptool is called. [default: the module of this Python]"
+            "--esptool",
+            metavar="COMMAND",
+            help="The command that runs esptool, which reads ESPTOOL_CHIP and ESPTOOL_BAUD. [default: the module of "
+            "this Python]",
         ),
-        click.option("--chip", default="auto", show_default=True, help="As esptool names it."),
-        click.option("--baud", type=click.IntRange(min=300), default=460800, show_default=True),
         click.option("--port", required=True, help="The board's serial port, such as /dev/ttyACM0."),
     ):
         function = option(function)
@@ -140,35 +141,35 @@ def _port_options(function: Any) -> Any:
 
 
 def _words(text: str) -> list[str]:
-    """A command line as the system's own shell would part it: on Windows a backslash belongs to a path."""
+    """Splits a command line as the system's shell does: on Windows a backslash is part of a path."""
     if os.name == "posix":
         return shlex.split(text)
     return [word.strip('"') for word in shlex.split(text, posix=False)]
 
 
-def _tool(port: str, baud: int, chip: str, esptool: str | None) -> FlashTool:
+def _tool(port: str, esptool: str | None) -> FlashTool:
     try:
         words = None if esptool is None else _words(esptool)
     except ValueError as error:
         raise click.UsageError(f"--esptool: expected a command, found {esptool!r} ({error})") from None
     if words == []:
         raise click.UsageError("--esptool: expected a command, found nothing")
-    return FlashTool(port, baud, chip, words)
+    return FlashTool(port, words)
 
 
 @command.command("flash")
 @model_argument
 @_port_options
-@click.option("--force", is_flag=True, help="Write also when the chip's newest slot holds this model already.")
+@click.option("--force", is_flag=True, help="Write even if the chip's newest slot holds this model.")
 @json_option
-def flash(model: str, port: str, baud: int, chip: str, esptool: str | None, force: bool, as_json: bool) -> None:
-    """Write the blob MODEL to the chip at PORT, into the slot it does not need.
+def flash(model: str, port: str, esptool: str | None, force: bool, as_json: bool) -> None:
+    """Write the blob MODEL to the chip at PORT, into the slot that the chip does not use.
 
-    Whatever interrupts it: the other slot, and the model in it, are untouched. At its next start the chip tries the new
-    model, and keeps it when it answers as it must.
+    The other slot, and the model in it, stay unchanged even if the update is interrupted. At its next start the chip
+    tries the new model, and keeps it if its outputs pass the check.
     """
     blob = open_model(model).blob
-    with _tool(port, baud, chip, esptool) as tool:
+    with _tool(port, esptool) as tool:
         done = update_model(tool, blob, again=force, tell=lambda text: click.echo(text, err=True))
     if as_json:
         slots = [_slot_json(slot) for slot in done.before]
@@ -185,9 +186,9 @@ def flash(model: str, port: str, baud: int, chip: str, esptool: str | None, forc
 @command.command("info")
 @_port_options
 @json_option
-def info(port: str, baud: int, chip: str, esptool: str | None, as_json: bool) -> None:
-    """What the flash of the chip at PORT holds: partition table, blob slots, the models in them."""
-    with _tool(port, baud, chip, esptool) as tool:
+def info(port: str, esptool: str | None, as_json: bool) -> None:
+    """Show the flash of the chip at PORT: partition table, blob slots, the models in them."""
+    with _tool(port, esptool) as tool:
         found = read_chip(tool)
     if as_json:
         slots = None if found.slots is None else [_slot_json(slot) for slot in found.slots]

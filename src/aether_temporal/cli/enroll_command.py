@@ -8,11 +8,10 @@ from typing import Any, TypeVar
 import click
 
 from aether_temporal import TemporalModel
-from aether_temporal.cache_types import Dtype
 from aether_temporal.running import Gallery, default_context, enrol
 from aether_temporal.running.gallery import is_gallery, recordings_to_enrol
 
-from .options import NewFile, json_option, model_argument, open_model, select_option, stream_options
+from .options import NewFile, context_option, json_option, model_argument, open_model, select_option
 from .output import print_json
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -20,10 +19,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @click.command("enroll")
 @model_argument
-@click.argument("sources", nargs=-1, required=True, metavar="RECORDING...")
+@click.argument("sources", nargs=-1, required=True, type=click.Path(), metavar="RECORDING...")
 @click.option("-o", "--output", type=NewFile(), required=True, help="The gallery to write (.npz).")
 @click.option("--session", help="Enrol only the recordings of this session.")
-@stream_options
+@context_option
 @select_option
 @json_option
 def command(
@@ -32,7 +31,6 @@ def command(
     output: str,
     session: str | None,
     context: int | None,
-    dtype: Dtype,
     select: Sequence[int] | None,
     as_json: bool,
 ) -> None:
@@ -45,7 +43,6 @@ def command(
         opened,
         recordings_to_enrol(sources, session),
         context=context or default_context(opened),
-        dtype=dtype,
         select=select,
     )
     gallery.save(output)
@@ -55,28 +52,22 @@ def command(
         click.echo(f"{output}: {len(gallery.names)} identities, embeddings of {opened.embed_dim} values")
 
 
-def enroll_options(function: F) -> F:
-    """--enroll and --enroll-session."""
-    function = click.option("--enroll-session", help="Enrol only the recordings of this session.")(function)
+def enroll_option(function: F) -> F:
+    """--enroll"""
     return click.option(
         "--enroll",
+        type=click.Path(),
         multiple=True,
         metavar="GALLERY",
-        help="Identities instead of classes: a gallery by `aether enroll`, recordings with subjects, or NAME=FILE; may "
-        "be repeated.",
+        help="Identities instead of classes: a gallery of `aether enroll`, recordings with identities, or NAME=FILE; "
+        "repeatable.",
     )(function)
 
 
-def check_enroll(sources: Sequence[str], session: str | None) -> None:
-    """UsageError for --enroll-session without --enroll."""
-    if session is not None and not sources:
-        raise click.UsageError("--enroll-session: expected with --enroll, found alone")
+def enrolled(model: TemporalModel, sources: Sequence[str], **how: Any) -> Gallery | None:
+    """The identities that --enroll names, None without it; `how` as `enrol` takes it.
 
-
-def enrolled(model: TemporalModel, sources: Sequence[str], session: str | None, **how: Any) -> Gallery | None:
-    """The gallery that --enroll names; None without --enroll. `how`: arguments of `enrol`.
-
-    UsageError: a gallery together with other sources, or with a session.
+    UsageError: a gallery among other sources.
     """
     if not sources:
         return None
@@ -85,15 +76,13 @@ def enrolled(model: TemporalModel, sources: Sequence[str], session: str | None, 
         if stored is None:
             continue
         if len(sources) > 1:
-            raise click.UsageError(f"--enroll: expected a gallery alone, or recordings; found {source} among others")
-        if session is not None:
-            raise click.UsageError(f"--enroll-session: expected with recordings, found the gallery {source}")
+            raise click.UsageError(f"--enroll: expected one gallery or recordings, found gallery {source} and others")
         return stored
-    return enrol(model, recordings_to_enrol(sources, session), **how)
+    return enrol(model, recordings_to_enrol(sources, None), **how)
 
 
 def stored_gallery(path: str) -> Gallery | None:
-    """The gallery in a file; None where the file is not one."""
+    """The gallery in a file, None where the file is something else."""
     try:
         stored = is_gallery(path)
     except OSError:  # the reader of recordings reports it

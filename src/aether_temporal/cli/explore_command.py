@@ -13,8 +13,8 @@ from aether_temporal.recordings import open_recording
 from aether_temporal.running import default_context
 from aether_temporal.running.result import WINDOW
 
-from .enroll_command import check_enroll, enroll_options, enrolled, stored_gallery
-from .options import format_option, json_option, model_argument, open_model, select_option, stream_options
+from .enroll_command import enroll_option, enrolled, stored_gallery
+from .options import json_option, model_argument, open_model
 from .output import console, print_json, table
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def _output(function: F) -> F:
 
 
 def _recordings(function: F) -> F:
-    return click.argument("recordings", nargs=-1, required=True, metavar="RECORDINGS...")(function)
+    return click.argument("recordings", nargs=-1, required=True, type=click.Path(), metavar="RECORDINGS...")(function)
 
 
 def _sessions(function: F) -> F:
@@ -69,14 +69,13 @@ def _label_delay(function: F) -> F:
     )(function)
 
 
-def _begin(model: str, output: str, options: dict[str, Any]) -> tuple[TemporalModel, dict[str, Any]]:
-    """Checks the output before any work. Returns the model and the options that all pictures share."""
+def _begin(model: str, output: str) -> tuple[TemporalModel, int]:
+    """Checks the output before any work. Returns the model and its context."""
     from aether_temporal.explore.picture_file import check_output
 
     check_output(output)
     opened = open_model(model)
-    context = options["context"] or default_context(opened)
-    return opened, {"context": context, "dtype": options["dtype"], "select": options["select"]}
+    return opened, default_context(opened)
 
 
 def _finish(picture: Picture, output: str, document: dict[str, Any], as_json: bool) -> None:
@@ -113,21 +112,18 @@ def _print_table(out: Console, rows: Sequence[Sequence[str]]) -> None:
     "--head", "heads", type=click.IntRange(min=0), multiple=True, help="Draw only this head; may be repeated."
 )
 @_output
-@stream_options
-@select_option
-@format_option
 @json_option
 def attention(model: str, recording: str, output: str, as_json: bool, **options: Any) -> None:
     """Draw which frames each frame of RECORDING attends to, by layer and head."""
-    opened, common = _begin(model, output, options)
+    opened, context = _begin(model, output)
     from aether_temporal.explore.attention_figure import attention_picture
     from aether_temporal.explore.attention_weights import attention_of
 
     found = attention_of(
         opened,
-        open_recording(recording, recording=options["choice"], format=options["format_"]),
+        open_recording(recording, recording=options["choice"]),
         query=options["query"],
-        **common,
+        context=context,
     )
     _finish(attention_picture(found, options["layers"], options["heads"]), output, found.document(), as_json)
 
@@ -141,8 +137,6 @@ def attention(model: str, recording: str, output: str, as_json: bool, **options:
 @_sessions
 @_window(_WINDOW, "Frames in a window, which is a point of the map.")
 @_output
-@stream_options
-@select_option
 @json_option
 def embeddings(
     model: str, recordings: tuple[str, ...], output: str, as_json: bool, sessions: tuple[str, ...], **options: Any
@@ -152,7 +146,7 @@ def embeddings(
     Each of RECORDINGS needs an identity. The first may be a gallery that `aether enroll` wrote. MODEL needs an
     embedding.
     """
-    opened, common = _begin(model, output, options)
+    opened, context = _begin(model, output)
     from aether_temporal.explore.embedding_map import embedding_picture, map_embeddings
     from aether_temporal.explore.sources import open_sources
 
@@ -166,23 +160,14 @@ def embeddings(
         gallery=gallery,
         gallery_session=options["gallery_session"],
         window=options["window"],
-        **common,
+        context=context,
     )
     _finish(embedding_picture(found), output, found.document(), as_json)
 
 
 def _scored(function: F) -> F:
     """Adds the options of the pictures that compare predictions with labels."""
-    for option in (
-        json_option,
-        select_option,
-        stream_options,
-        _output,
-        _label_delay,
-        enroll_options,
-        _sessions,
-        _recordings,
-    ):
+    for option in (json_option, _output, enroll_option, _sessions, _recordings):
         function = option(function)
     return model_argument(function)
 
@@ -197,23 +182,23 @@ def _score(
     sessions: tuple[str, ...],
     **options: Any,
 ) -> None:
-    check_enroll(options["enroll"], options["enroll_session"])
-    opened, common = _begin(model, output, options)
+    opened, context = _begin(model, output)
     from aether_temporal.explore.sources import open_sources
 
     found = figures(
         opened,
         open_sources(recordings, sessions),
         window=options["window"],
-        gallery=enrolled(opened, options["enroll"], options["enroll_session"], **common),
-        label_delay=options["label_delay"],
-        **common,
+        gallery=enrolled(opened, options["enroll"], context=context),
+        label_delay=options.get("label_delay"),
+        context=context,
     )
     _finish(drawn(found), output, found.document(), as_json)
 
 
 @command.command("confusion")
 @_scored
+@_label_delay
 @_window(None, f"Count windows of this many frames, such as {WINDOW}. [default: count frames]")
 def confusion(**options: Any) -> None:
     """Draw the confusion matrix of MODEL over RECORDINGS that have labels."""

@@ -15,13 +15,13 @@ from aether_temporal.cache_types import Dtype
 from aether_temporal.recordings import open_recording
 from aether_temporal.running.inputs import model_input
 
-from .options import json_option, model_argument, stream_options
+from .options import context_option, json_option, model_argument
 from .output import bytes_text, console, print_json, printable, quantity, table
 
 
 @click.command("inspect")
 @model_argument
-@stream_options
+@context_option
 @click.option(
     "--float16-error",
     "float16_recording",
@@ -31,9 +31,7 @@ from .output import bytes_text, console, print_json, printable, quantity, table
 )
 @json_option
 @click.pass_context
-def command(
-    ctx: click.Context, model: str, context: int | None, dtype: Dtype, float16_recording: str | None, as_json: bool
-) -> None:
+def command(ctx: click.Context, model: str, context: int | None, float16_recording: str | None, as_json: bool) -> None:
     """Describe the blob MODEL: header, settings, arrays with shapes and offsets, memory and multiply-adds, CRC.
 
     MODEL is a file or the name of a bundled blob (activity, demo). For a damaged blob, the failed check is
@@ -52,7 +50,9 @@ def command(
             _print_damage(str(path), checks)
             click.echo(printable(f"aether: {path}: {error} ({type(error).__name__})"), err=True)
         ctx.exit(1)
-    document = {"file": str(path), "whole": True, **describe_model(raw, context=context, dtype=dtype)}
+    document = {"file": str(path), "whole": True, **describe_model(raw, context=context)}
+    dtypes: tuple[Dtype, ...] = ("float32", "float16")
+    document["memory"] = {t: describe_model(raw, context=context, dtype=t)["memory"] for t in dtypes}
     if float16_recording is not None:
         frames = model_input(TemporalModel.from_blob(raw), open_recording(float16_recording)).frames
         document["float16_error"] = {
@@ -99,15 +99,17 @@ def _print(document: dict[str, Any]) -> None:
         shown.add_row(array["name"], shape, array["dtype"], f"0x{array['offset']:06X}", quantity(array["bytes"]))
     out.print(shown)
     out.print()
-    out.print(f"A stream that sees {memory['context']} frames, its cache in {memory['dtype']}:")
-    out.print(f"  flash    {bytes_text(memory['flash'])}")
-    out.print(
-        f"  RAM      {bytes_text(memory['ram'])}: "
-        f"{quantity(memory['state'])} kept, {quantity(memory['scratch'])} scratch"
-    )
-    out.print(f"           {bytes_text(memory['ram_32_bit'])} on a 32-bit chip")
-    out.print(f"  work     {quantity(memory['multiply_adds'])} multiply-adds a frame")
-    out.print(f"  cache    {memory['cache_rows']} token rows a layer")
+    plain = memory["float32"]
+    out.print(f"A stream with a context of {plain['context']} frames:")
+    out.print(f"  flash    {bytes_text(plain['flash'])}")
+    for dtype, entry in memory.items():
+        out.print(
+            f"  RAM      {bytes_text(entry['ram'])} with a {dtype} cache: "
+            f"{quantity(entry['state'])} kept, {quantity(entry['scratch'])} scratch"
+        )
+        out.print(f"           {bytes_text(entry['ram_32_bit'])} on a 32-bit chip")
+    out.print(f"  work     {quantity(plain['multiply_adds'])} multiply-adds a frame")
+    out.print(f"  cache    {plain['cache_rows']} token rows a layer")
 
 
 def _print_float16_error(report: dict[str, Any]) -> None:

@@ -85,7 +85,6 @@ class _Endpoint(click.ParamType[tuple[str | None, int]]):
     metavar="FILE",
     help="Record accepted packets as a packet capture, for `aether run`. In a folder: a new file named by the time.",
 )
-@click.option("--force", is_flag=True, help="With --record: replace an existing file.")
 @click.option(
     "--predictions", type=NewFile(), metavar="FILE", help="Append classifications and predictions, as JSON lines."
 )
@@ -103,8 +102,6 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     """
     if options["as_json"] and options["jsonl"]:
         raise click.UsageError("--json and --jsonl: expected one of them, found both")
-    if options["force"] and not options["record"]:
-        raise click.UsageError("--force: expected together with --record")
     if options["record"] and options["predictions"] and same_file(options["record"], options["predictions"]):
         raise click.UsageError(f"--record and --predictions: expected two files, found {options['record']} for both")
     with ExitStack() as cleanup:
@@ -139,7 +136,7 @@ class _Session:
             cleanup.callback(log.close)
             self.recorders.append(log)
         if self.options["record"]:
-            capture = Recorder(_capture_file(self.options["record"], self.options["force"]))
+            capture = Recorder(_capture_file(self.options["record"]))
             cleanup.callback(capture.close)
             self.recorders.append(capture)
             if importlib.util.find_spec("dpkt") is None:
@@ -249,14 +246,15 @@ def _left(began: float, duration: float | None) -> float:
     return float("inf") if duration is None else began + duration - time.monotonic()
 
 
-def _capture_file(record: str, force: bool) -> AppendFile:
+def _capture_file(record: str) -> AppendFile:
     path = Path(record)
     if path.is_dir():
         path /= time.strftime("listen-%Y%m%dT%H%M%SZ.pcap", time.gmtime())
     try:
-        return AppendFile.create(path, FILE_HEADER, replace=force)
+        return AppendFile.create(path, FILE_HEADER)
     except FileExistsError:
-        raise click.UsageError(f"{path}: expected a new file, found an existing one; --force replaces it") from None
+        message = f"{path}: expected a new file, found an existing one; remove it or choose another name"
+        raise click.UsageError(message) from None
 
 
 def _warn(text: str) -> None:

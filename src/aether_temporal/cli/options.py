@@ -13,7 +13,6 @@ from click.shell_completion import CompletionItem
 
 from aether_temporal import BlobError, TemporalModel
 from aether_temporal.bundled import bundled_models, model_path
-from aether_temporal.cache_types import CACHE_DTYPES
 from aether_temporal.recordings import FORMATS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -90,19 +89,11 @@ def model_argument(command: F) -> F:
     return click.argument("model", type=ModelName())(command)
 
 
-def stream_options(command: F) -> F:
-    """--context and --dtype."""
-    command = click.option(
-        "--dtype",
-        type=click.Choice(CACHE_DTYPES),
-        default="float32",
-        show_default=True,
-        help="How the cache keeps keys and values.",
-    )(command)
+def context_option(command: F) -> F:
     return click.option(
         "--context",
         type=click.IntRange(min=1),
-        help="Frames of history that a query can see. [default: the history the blob states, else 256]",
+        help="Frames of history a query may see. [default: the history the blob states, else 256]",
     )(command)
 
 

@@ -15,29 +15,26 @@ import click
 from aether_temporal import kernels
 from aether_temporal._internal.kernels import choose
 from aether_temporal.device.compare import Comparison, compare, host_run
-from aether_temporal.device.conversation import Patience, fetch_report
+from aether_temporal.device.conversation import fetch_report
 from aether_temporal.device.port import SerialPort
 from aether_temporal.errors import InvalidArgumentError
 from aether_temporal.host.golden import GoldenReport, golden_files, run_golden
 
-from .options import FiniteRange, json_option
+from .options import json_option
 from .output import console, print_json, printable, quantity, table
 
 _SHOWN = 10
 
 
 @click.command("parity")
-@click.option("--kernels", "variant", help="One kernel variant only. [default: every one this processor can run]")
+@click.option("--kernels", "variant", help="Check this kernel variant only. [default: all that this processor can run]")
 @click.option(
     "--golden", type=click.Path(exists=True, file_okay=False), help="Folder of golden files. [default: the package's]"
 )
 @click.option("--port", help="Check the board on this serial port, such as /dev/ttyACM0.")
 @click.option("--baud", type=click.IntRange(min=300), default=115200, show_default=True, help="Speed of the port.")
 @click.option("--reset", is_flag=True, help="Reset the board first, by the port's RTS line.")
-@click.option(
-    "--timeout", type=FiniteRange(min=1), default=60, show_default=True, help="Seconds a board may say nothing."
-)
-@click.option("--target", "targets", multiple=True, help="Check an emulated target, or `all`; may be repeated.")
+@click.option("--target", "targets", multiple=True, help="Check an emulated target, or `all`; repeatable.")
 @json_option
 @click.pass_context
 def command(
@@ -47,27 +44,26 @@ def command(
     port: str | None,
     baud: int,
     reset: bool,
-    timeout: float,
     targets: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Compute the golden vectors on this host, with each kernel variant, and compare all bits.
+    """Compute the golden vectors on this host with each kernel variant, and compare all bits.
 
-    With --port: on the board at that port, which runs the parity application, and compare with this host. With
-    --target: on emulated chips, from a source checkout.
+    With --port: on the board at that port, which runs the parity application, compared with this host. With --target:
+    on emulated chips, from a source checkout.
 
-    Exit status 1 when a single bit differs; the case and element are named.
+    The exit status is 1 when a bit differs; the output names the case and the element.
     """
     _one_of(ctx, {"port": port, "targets": targets, "variant": variant})
-    _only_with(ctx, "port", port, ("baud", "reset", "timeout"))
+    _only_with(ctx, "port", port, ("baud", "reset"))
     if targets and golden is not None:
-        raise click.UsageError("--golden: expected without --target, whose images hold the checkout's vectors")
+        raise click.UsageError("--golden: expected without --target, which uses the vectors of the checkout")
     if targets:
         ctx.exit(_run_matrix(targets, as_json))
-    choose(None)  # a wrong AETHER_KERNELS would stop every other command, and must not look right here
+    choose(None)  # reports a wrong AETHER_KERNELS
     files = golden_files(golden)
     if port is not None:
-        ctx.exit(_check_board(files, port, baud, Patience(silence=timeout), reset, as_json))
+        ctx.exit(_check_board(files, port, baud, reset, as_json))
     variants = kernels() if variant is None else (variant,)
     reports = [run_golden(data, name, file) for name in variants for file, data in files]
     passed = all(report.passed for report in reports)
@@ -85,7 +81,7 @@ def _flag(ctx: click.Context, name: str) -> str:
 def _one_of(ctx: click.Context, given: dict[str, Any]) -> None:
     names = [_flag(ctx, name) for name, value in given.items() if value]
     if len(names) > 1:
-        raise click.UsageError(f"expected one of {', '.join(names)}, found them together")
+        raise click.UsageError(f"expected one of {', '.join(names)}, found several")
 
 
 def _only_with(ctx: click.Context, needed: str, value: object, names: tuple[str, ...]) -> None:
@@ -128,12 +124,10 @@ def _run_matrix(targets: tuple[str, ...], as_json: bool) -> int:
     return code
 
 
-def _check_board(
-    files: list[tuple[str, bytes]], name: str, baud: int, patience: Patience, reset: bool, as_json: bool
-) -> int:
+def _check_board(files: list[tuple[str, bytes]], name: str, baud: int, reset: bool, as_json: bool) -> int:
     host = host_run(files)
     with SerialPort(name, baud) as port:
-        report = fetch_report(port, patience, reset=reset, tell=lambda text: click.echo(printable(text), err=True))
+        report = fetch_report(port, reset=reset, tell=lambda text: click.echo(printable(text), err=True))
     comparison = compare(report, host)
     if as_json:
         print_json({"port": name, **comparison.as_json()})
@@ -143,7 +137,7 @@ def _check_board(
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """Host and chip side by side, a column each variant of the chip; then what differs."""
+    """Prints host and chip side by side, one column per variant of the chip, then the differences."""
     out = console()
     host, report = comparison.host, comparison.report
     variants = report.kernels()
@@ -163,7 +157,7 @@ def print_comparison(comparison: Comparison) -> None:
         out.print(difference)
     if len(comparison.differences) > _SHOWN:
         out.print(f"… and {len(comparison.differences) - _SHOWN} more")
-    out.print("All bits equal." if comparison.identical else "NOT the same.")
+    out.print("All bits equal." if comparison.identical else "NOT equal.")
 
 
 def document(reports: list[GoldenReport]) -> dict[str, Any]:
@@ -186,7 +180,7 @@ def document(reports: list[GoldenReport]) -> dict[str, Any]:
 
 
 def print_reports(reports: list[GoldenReport]) -> None:
-    """One row a variant; then what failed."""
+    """Prints one row per variant, then the failures."""
     out = console()
     shown = table("kernels", ">cases", ">checks", ">values compared", "result")
     for name in dict.fromkeys(report.kernels for report in reports):

@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 
 from aether_temporal import TemporalModel
+from aether_temporal.cache_types import CACHE_DTYPES
 from aether_temporal.recordings import (
     Recording,
     RecordingError,
@@ -26,8 +27,8 @@ from aether_temporal.running.live_text import run_live
 from aether_temporal.running.result import WINDOW
 from aether_temporal.running.stream import prediction_names, real_time
 
-from .enroll_command import check_enroll, enroll_options, enrolled
-from .options import format_option, json_option, model_argument, open_model, select_option, stream_options
+from .enroll_command import enroll_option, enrolled
+from .options import context_option, format_option, json_option, model_argument, open_model, select_option
 from .output import console, print_json, print_json_line
 from .run_display import Display, JsonLines, Lines, Panel, Silent, draw, print_result, print_total
 
@@ -40,8 +41,11 @@ from .run_display import Display, JsonLines, Lines, Panel, Silent, draw, print_r
 @click.option(
     "--session", "sessions", multiple=True, help="With --all: only recordings of this session; may be repeated."
 )
-@enroll_options
-@stream_options
+@enroll_option
+@context_option
+@click.option(
+    "--dtype", type=click.Choice(CACHE_DTYPES), default="float32", show_default=True, help="Type of the cache."
+)
 @select_option
 @format_option
 @click.option(
@@ -82,7 +86,6 @@ def command(ctx: click.Context, /, model: str, recording: str, **options: Any) -
     gallery = enrolled(
         opened,
         options["enroll"],
-        options["enroll_session"],
         context=context,
         dtype=options["dtype"],
         select=options["select"],
@@ -206,7 +209,6 @@ def _check_options(options: dict[str, Any], recording: str) -> None:
         raise click.UsageError("--plot draws one recording: expected --recording, found --all")
     if options["sessions"] and not options["all_"]:
         raise click.UsageError("--session: expected together with --all")
-    check_enroll(options["enroll"], options["enroll_session"])
     if recording == "-" and (
         options["all_"] or options["choice"] is not None or options["format_"] not in (None, "csi-text")
     ):

@@ -1,8 +1,9 @@
-"""Flash of an ESP32 family chip, read and written by Espressif's esptool, a program of its own."""
+"""Flash of an ESP32 family chip, read and written by Espressif's program esptool."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from aether_temporal.errors import FlashToolError
 __all__ = ["FlashTool"]
 
 _INSTALL = "pip install esptool"
+_BAUD = 460800
 _SECONDS = 300
 _LAST_LINES = 6
 
@@ -23,15 +25,16 @@ _LAST_LINES = 6
 class FlashTool:
     """One chip at one port. Between commands it stays in its boot loader; leaving the `with` block starts its program.
 
-    command: how esptool is called; None: as a module of this Python. Versions 4 and 5 are known.
-    Every method raises FlashToolError, with what esptool said last.
+    command: the command that runs esptool (None: the module of this Python), version 4.7 or later. It detects the chip
+    unless ESPTOOL_CHIP names it, and uses 460800 baud unless ESPTOOL_BAUD says otherwise.
+    Every method raises FlashToolError with the last lines of esptool's output.
     """
 
-    def __init__(self, port: str, baud: int = 460800, chip: str = "auto", command: Sequence[str] | None = None) -> None:
+    def __init__(self, port: str, command: Sequence[str] | None = None) -> None:
         if command is None and importlib.util.find_spec("esptool") is None:
             raise FlashToolError.of("esptool", f"it to be installed ({_INSTALL})", "no such module")
         self._command = [sys.executable, "-m", "esptool"] if command is None else list(command)
-        self._chip = ["--chip", chip, "--port", port, "--baud", str(baud)]
+        self._chip = ["--port", port, *([] if "ESPTOOL_BAUD" in os.environ else ["--baud", str(_BAUD)])]
         self._hyphens = self._version() >= 5
         self._reached = False
 
@@ -46,11 +49,11 @@ class FlashTool:
         try:
             self._run("hard-reset", "read-mac")
         except FlashToolError:
-            if kind is None:  # or it would hide what went wrong before
+            if kind is None:  # else it would hide the first error
                 raise
 
     def read(self, offset: int, size: int) -> bytes:
-        """`size` bytes of flash from `offset` on."""
+        """Reads `size` bytes of flash from `offset` on."""
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "flash.bin"
             self._run("no-reset", "read-flash", hex(offset), hex(size), str(file))
@@ -66,7 +69,7 @@ class FlashTool:
             try:
                 file.write_bytes(data)
             except OSError as error:
-                error.filename = str(file)  # a write that fails does not say where
+                error.filename = str(file)  # a failing write does not name it
                 raise
             self._run("no-reset", "write-flash", hex(offset), str(file))
 
@@ -94,7 +97,7 @@ class FlashTool:
         except PermissionError as error:
             raise FlashToolError.of("esptool", f"a program {command[0]!r}", "one that may not be run") from error
         except subprocess.TimeoutExpired as error:
-            raise FlashToolError.of("esptool", f"an end within {_SECONDS} s", "none") from error
+            raise FlashToolError.of("esptool", f"an end within {_SECONDS} s", "a program that still runs") from error
         if done.returncode != 0:
             lines = [line.strip() for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
             said = " / ".join(lines[-_LAST_LINES:]) or "nothing"

@@ -35,9 +35,9 @@ class AppendFile:
         self._size = os.fstat(descriptor).st_size
 
     @classmethod
-    def create(cls, path: Path, head: bytes, *, replace: bool = False) -> AppendFile:
-        """A new file that starts with `head`. FileExistsError where the file exists and `replace` is false; OSError."""
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | (os.O_TRUNC if replace else os.O_EXCL)
+    def create(cls, path: Path, head: bytes) -> AppendFile:
+        """A new file that starts with `head`. FileExistsError; OSError."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         found = cls(path, os.open(path, flags, 0o666))
         try:
             found.write(head)
