@@ -20,7 +20,7 @@ import click
 
 from aether_temporal.listening import AppendFile, Arrival, NodePredictor, PacketReceiver, Recorder, UdpListener
 from aether_temporal.listening.events import Events
-from aether_temporal.listening.receiver import Network
+from aether_temporal.listening.packet_receiver import Network
 from aether_temporal.listening.recorder import FILE_HEADER, packet_record
 
 from .listen_display import Display, JsonLines, Lines, NodesTable, Silent, Status, document, print_summary

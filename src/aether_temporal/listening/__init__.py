@@ -1,9 +1,9 @@
 """Packets of many nodes over UDP: checked, counted, recorded, classified. `aether listen` is built on it."""
 
 from .nodes import Kind, Node, NodeKey, NodePrediction, NodeTable
+from .packet_receiver import Arrival, PacketReceiver
 from .packets import Classification, Packet, RawFrame, Rejected, Rejection, parse
 from .predictor import NodePredictor
-from .receiver import Arrival, PacketReceiver
 from .recorder import AppendFile, Recorder
 from .snapshot import NodeSnapshot, Snapshot
 from .udp_listener import UdpListener

@@ -11,8 +11,8 @@ from aether_temporal.model import TemporalModel
 from aether_temporal.recordings.node_packets import FEATURES, FeatureState
 from aether_temporal.running.stream import Prediction
 
+from .packet_receiver import Arrival
 from .packets import Classification
-from .receiver import Arrival
 
 _WAITING = 8192
 """Events that may wait for a slow reader. More are dropped, the oldest first."""

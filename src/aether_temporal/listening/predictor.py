@@ -19,8 +19,8 @@ from aether_temporal.running.inputs import subcarriers_of
 from aether_temporal.running.stream import Prediction, Predictor
 
 from .nodes import KNOWN_AFTER, Node, NodePrediction
+from .packet_receiver import Arrival
 from .packets import Packet, RawFrame
-from .receiver import Arrival
 
 _PENDING = 64
 """Frames of one node that may wait. More are dropped."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .nodes import Kind, Node, NodePrediction
-from .receiver import PacketReceiver
+from .packet_receiver import PacketReceiver
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from types import TracebackType
 
 from aether_temporal.errors import InvalidArgumentError
 
-from .receiver import PacketReceiver
+from .packet_receiver import PacketReceiver
 from .snapshot import Snapshot, take_snapshot
 
 _BATCH = 512  # datagrams between two looks at the clock of snapshots
