@@ -170,4 +170,4 @@ def test_recordings_are_listed(tmp_path: Path) -> None:
     assert document["format"] == "npz"
     assert document["recordings"][2] == {"index": 2, "name": "c", "frames": 60, "subject": "4", "session": "1"}
     assert "set.npz (npz)" in call("recordings", path).stdout.replace("\n", "")
-    assert "expected one of .npz" in call("recordings", save_model(tmp_path), code=2).stderr
+    assert ".npz, .npy" in call("recordings", save_model(tmp_path), code=2).stderr
