@@ -17,7 +17,7 @@ void aether_cache_assemble(aether_cache *cache, const aether_head *own, uint64_t
 /* 1 when the cache was made for a head of this shape and pattern. */
 int aether_cache_fits(const aether_cache *cache, const aether_head *head);
 
-/* aether_cache_stage of k and v that are finite, of a cache that has room. */
+/* aether_cache_stage of k and v that are finite, of a cache that is not full. */
 aether_status aether_cache_stage_finite(aether_cache *cache, const float *k, const float *v);
 
 /* What the staged token sees; the same for all caches of one pattern and length. The lists lie in scratch. */

@@ -55,25 +55,25 @@ size_t aether_query_floats(size_t n, size_t group, size_t dim) {
     return aether_add(aether_mul(aether_add(n, 15), group), aether_mul(dim, 2));
 }
 
-/* Row j as binary32: itself, or widened into `room`. */
-static const float *row_at(const aether_query *job, const void *const *rows, size_t j, float *room) {
+/* Row j as binary32: itself, or widened into `wide`. */
+static const float *row_at(const aether_query *job, const void *const *rows, size_t j, float *wide) {
     if (job->stored == AETHER_BINARY16 && j < job->n_stored) {
-        widen((const uint16_t *)rows[j], room, job->dim);
-        return room;
+        widen((const uint16_t *)rows[j], wide, job->dim);
+        return wide;
     }
     return (const float *)rows[j];
 }
 
 void aether_portable_attend_query(const aether_query *job) {
     float *scores = job->scores;
-    float *room = job->scores + job->n;
+    float *wide = job->scores + job->n;
     size_t h, j, d;
     for (h = 0; h < job->group; h++) {
         const float *q = job->q + h * job->dim;
         float *out = job->out + h * job->dim;
         float most, sum, scale;
         for (j = 0; j < job->n; j++) {
-            scores[j] = dot(q, row_at(job, job->keys, j, room), job->dim) * job->scale;
+            scores[j] = dot(q, row_at(job, job->keys, j, wide), job->dim) * job->scale;
         }
         most = scores[0];
         for (j = 1; j < job->n; j++) {
@@ -85,7 +85,7 @@ void aether_portable_attend_query(const aether_query *job) {
         }
         for (j = 0; j < job->n; j++) {
             const float w = aether_exp_inline(scores[j] - most);
-            const float *value = row_at(job, job->values, j, room);
+            const float *value = row_at(job, job->values, j, wide);
             sum = sum + w;
             for (d = 0; d < job->dim; d++) {
                 out[d] = out[d] + w * value[d];
