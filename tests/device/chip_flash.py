@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 
-from aether_temporal.device.partitions import TABLE_OFFSET
+from aether_temporal.device.update import TABLE_OFFSET
 
 FLASH_BYTES = 0x80000
 SLOT_A, SLOT_B, SLOT_BYTES = 0x40000, 0x60000, 0x20000

@@ -9,7 +9,7 @@ from device.chip_flash import ENTRIES, SLOT_A, SLOT_B, SLOT_BYTES, entry, table_
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aether_temporal.device.partitions import Partition, parse_table, slot_partitions
+from aether_temporal.device.update import Partition, parse_table, slot_partitions
 from aether_temporal.errors import PartitionError
 
 TABLE = table_of(ENTRIES)

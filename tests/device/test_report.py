@@ -7,8 +7,7 @@ from device.report_text import file_line, line, report_lines
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aether_temporal.device.lines import LineSplitter
-from aether_temporal.device.report import Line, Report, ReportError, parse, read_lines
+from aether_temporal.device.report import Line, LineSplitter, Report, ReportError, parse, read_lines
 
 LINES = report_lines(fails=2)
 NOISE = st.text(st.characters(max_codepoint=255, blacklist_characters="\n\r"), max_size=40)

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from aether_temporal import TemporalModel, crc32
 from aether_temporal.bundled import bundled_models
-from aether_temporal.device.check import check_answer, check_frames
 from aether_temporal.device.slots import (
     Slot,
     SlotHeader,
+    check_frames,
+    check_value,
     choose_target,
     first_choice,
     next_sequence,
@@ -82,8 +83,8 @@ def test_check_values_are_the_logits_of_a_stream(name: str) -> None:
         parts += [bytes(4), stream.push(frame).tobytes()]
         if (embedding := stream.embedding) is not None:
             parts.append(embedding.tobytes())
-    assert check_answer(model, 8, 99, "float16") == crc32(b"".join(parts))
-    assert check_answer(model, 8, 99, "float32") != check_answer(model, 8, 98, "float32")
+    assert check_value(model, 8, 99, "float16") == crc32(b"".join(parts))
+    assert check_value(model, 8, 99, "float32") != check_value(model, 8, 98, "float32")
 
 
 def test_a_blob_is_opened_before_it_is_packed() -> None:

@@ -4,11 +4,10 @@ from .c_header import c_header
 from .compare import Comparison, HostRun, compare, host_run
 from .conversation import Patience, fetch_report
 from .flashtool import FlashTool
-from .partitions import Partition
 from .port import Port, SerialPort
 from .report import Failure, FileResult, Report
 from .slots import Slot, SlotHeader, pack_slot, read_slot
-from .update import ChipFlash, Flash, Update, read_chip, update_model
+from .update import ChipFlash, Flash, Partition, Update, read_chip, update_model
 
 __all__ = [
     "ChipFlash",

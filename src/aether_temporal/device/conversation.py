@@ -15,9 +15,8 @@ from dataclasses import dataclass
 
 from aether_temporal.errors import DeviceReportError, DeviceSilentError, PortError
 
-from .lines import LineSplitter
 from .port import Port
-from .report import Line, Report, ReportError, read_lines
+from .report import Line, LineSplitter, Report, ReportError, read_lines
 
 __all__ = ["Patience", "fetch_report"]
 

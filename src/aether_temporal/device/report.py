@@ -10,7 +10,7 @@ import zlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["Failure", "FileResult", "Line", "Report", "ReportError", "parse", "read_lines"]
+__all__ = ["Failure", "FileResult", "Line", "LineSplitter", "Report", "ReportError", "parse", "read_lines"]
 
 LINE = re.compile(r"(aether ([a-z]+)((?: [a-z_]+=\S+)*)) \*([0-9A-F]{8})")
 
@@ -176,3 +176,21 @@ def parse(text: str) -> Report:
             raise ReportError(f"line {number}: {error}: {text_line[:120]!r}") from error
     report.check()
     return report
+
+
+class LineSplitter:
+    """Bytes in, whole lines out. A line longer than `longest` loses its beginning: no report line is that long."""
+
+    def __init__(self, longest: int = 4096) -> None:
+        self._longest = longest
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[str]:
+        """The lines that these bytes complete, without their ends; bytes above 127 as in Latin-1."""
+        *lines, rest = (self._rest + data).replace(b"\r", b"\n").split(b"\n")
+        self._rest = rest[-self._longest :]
+        return [line[-self._longest :].decode("latin-1") for line in lines if line]
+
+    def drop(self) -> None:
+        """Forgets the line that has begun."""
+        self._rest = b""

@@ -6,11 +6,13 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from aether_temporal._core import crc32
-from aether_temporal.errors import BlobError, SlotError
-from aether_temporal.model import Dtype, TemporalModel
+import numpy as np
+from numpy.typing import NDArray
 
-from .check import check_answer
+from aether_temporal import _core
+from aether_temporal._core import crc32
+from aether_temporal.errors import BlobError, SlotError, TemporalError
+from aether_temporal.model import Dtype, TemporalModel
 
 __all__ = [
     "BLOB_OFFSET",
@@ -18,6 +20,8 @@ __all__ = [
     "SECTOR",
     "Slot",
     "SlotHeader",
+    "check_frames",
+    "check_value",
     "choose_target",
     "first_choice",
     "next_sequence",
@@ -134,8 +138,8 @@ def pack_slot(blob: bytes, sequence: int = 0, size: int | None = None) -> bytes:
         blob_crc=crc32(blob[:-4]),
         check_frames=CHECK_FRAMES,
         check_seed=CHECK_SEED,
-        check_binary32=check_answer(model, CHECK_FRAMES, CHECK_SEED, "float32"),
-        check_binary16=check_answer(model, CHECK_FRAMES, CHECK_SEED, "float16"),
+        check_binary32=check_value(model, CHECK_FRAMES, CHECK_SEED, "float32"),
+        check_binary16=check_value(model, CHECK_FRAMES, CHECK_SEED, "float16"),
     )
     image = bytearray(b"\xff" * needed)
     image[: _HEADER.size] = header.encode()
@@ -184,7 +188,7 @@ def _problem(slot: Slot, header: SlotHeader, blob: bytes) -> str:
         return f"the blob is refused: {error}"
     checks: list[tuple[Dtype, int]] = [("float32", header.check_binary32), ("float16", header.check_binary16)]
     for dtype, expected in checks:
-        answer = check_answer(model, header.check_frames, header.check_seed, dtype)
+        answer = check_value(model, header.check_frames, header.check_seed, dtype)
         if answer != expected:
             return f"the model answers other bits with a {dtype} cache: expected 0x{expected:08X}, found 0x{answer:08X}"
     return ""
@@ -222,3 +226,40 @@ def choose_target(slots: Sequence[Slot]) -> int:
 def next_sequence(other: Slot) -> int:
     """The sequence of an update beside `other`, the slot that stays."""
     return 0 if other.header is None else (other.header.sequence + 1) % (1 << 32)
+
+
+def _mix(h: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    h ^= h >> np.uint32(16)
+    h *= np.uint32(0x85EBCA6B)
+    h ^= h >> np.uint32(13)
+    h *= np.uint32(0xC2B2AE35)
+    h ^= h >> np.uint32(16)
+    return h
+
+
+def check_frames(count: int, input_dim: int, seed: int) -> NDArray[np.float32]:
+    """The frames of the check, float32 [count, input_dim] in [0, 64)."""
+    index = np.arange(count * input_dim, dtype=np.uint32)
+    mixed = _mix(np.uint32(seed) + index * np.uint32(0x9E3779B9))
+    return ((mixed >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-18)).reshape(count, input_dim)
+
+
+def check_value(model: TemporalModel, count: int, seed: int, dtype: Dtype) -> int:
+    """The CRC over the model's outputs for the check's frames (docs/spec/slots.md, "The check"), with this cache type."""
+    stream = model.stream(count, dtype)
+    crc = 0
+    for frame in check_frames(count, model.input_dim, seed):
+        try:
+            logits = stream.push(frame)
+        except TemporalError as error:
+            crc = crc32(_status(error).to_bytes(4, "little"), crc)
+            continue
+        crc = crc32(bytes(4) + logits.astype("<f4").tobytes(), crc)
+        embedding = stream.embedding
+        if embedding is not None:
+            crc = crc32(embedding.astype("<f4").tobytes(), crc)
+    return crc
+
+
+def _status(error: TemporalError) -> int:
+    return [cls for _, _, cls in _core.status_table()].index(type(error))
