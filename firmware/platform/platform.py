@@ -1,4 +1,4 @@
-"""A PlatformIO development platform whose boards are the target files of firmware/targets."""
+"""A PlatformIO development platform whose boards are the targets of firmware/targets/targets.toml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads the target files of firmware/targets."""
+"""Reads firmware/targets/targets.toml."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-TARGETS = ROOT / "firmware" / "targets"
+TARGETS = ROOT / "firmware" / "targets" / "targets.toml"
 LEVELS = ("-O2", "-O3", "-Os")
 EXPECTATIONS = ("mismatch", "trap", "rejected", "one-case")
 VECTORS = ("whole", "flipped", "flipped-under-crc")
@@ -106,25 +106,30 @@ class Target:
         )
 
 
-def _checked(kind: type, values: dict[str, Any], path: Path) -> dict[str, Any]:
+def _checked(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
     known = {f.name for f in fields(kind)}
     unknown = sorted(set(values) - known)
     if unknown:
-        raise ValueError(f"{path}: expected keys of {kind.__name__}, found {', '.join(unknown)}")
+        raise ValueError(f"{where}: expected keys of {kind.__name__}, found {', '.join(unknown)}")
     return values
 
 
-def load(path: Path) -> Target:
-    """Reads a target file. ValueError: an unknown key or value."""
-    values = tomllib.loads(path.read_text(encoding="utf-8"))
-    controls = [Control(**_checked(Control, control, path)) for control in values.pop("control", [])]
+def _target(name: str, values: dict[str, Any], path: Path) -> Target:
+    where = f"{path}: {name}"
+    controls = [Control(**_checked(Control, control, where)) for control in values.pop("control", [])]
     for control in controls:
         if control.expect not in EXPECTATIONS or control.vectors not in VECTORS:
-            raise ValueError(f"{path}: control {control.name}: expect {control.expect}, vectors {control.vectors}")
-    named = {**values, "name": path.stem, "folder": path.parent, "control": controls}
-    return Target(**_checked(Target, named, path))
+            raise ValueError(f"{where}: control {control.name}: expect {control.expect}, vectors {control.vectors}")
+    named = {**values, "name": name, "folder": path.parent / values.get("folder", ""), "control": controls}
+    return Target(**_checked(Target, named, where))
+
+
+def load(path: Path) -> list[Target]:
+    """Reads a file with one table per target. ValueError: an unknown key or value."""
+    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    return [_target(name, values, path) for name, values in tables.items()]
 
 
 def all_targets() -> list[Target]:
-    """All targets, ordered by family and name."""
-    return [load(path) for path in sorted(TARGETS.glob("*/*.toml"))]
+    """All targets, in the order of the file."""
+    return load(TARGETS)
