@@ -223,7 +223,7 @@ def test_checkpoints_that_do_not_fit_are_named_and_change_nothing(tmp_path: Path
         whole = (folder / CHECKPOINT).read_bytes()
         for damaged in (whole[:-1], whole[:40], b"", b"PK" + whole[2:], whole[:-1] + bytes([whole[-1] ^ 1])):
             (folder / CHECKPOINT).write_bytes(damaged)
-            with pytest.raises(CheckpointError, match=r"checkpoint\.pt: expected .* remove it to begin anew"):
+            with pytest.raises(CheckpointError, match=r"checkpoint\.pt: expected .* remove it to start over"):
                 count(run, Counter())
 
 

@@ -42,7 +42,7 @@ def gate(
 ) -> dict[str, Any]:
     """Trains, asks and writes result.json, gates.html and plots into `out`; the document that result.json holds.
 
-    Killed at any moment, it goes on with `resume`: trainings that are done are kept, also where more seeds are asked
+    Killed at any moment, it continues with `resume`: trainings that are done are kept, also where more seeds are asked
     for than before. RecordingError, LeakError, GateError, CheckpointError, RunError, OSError.
     """
     dataset = without_short_segments(read_dataset(data, reading=reading), config.window)

@@ -21,7 +21,7 @@ CAPTIONS = {
     "neighbours": "Where the sparse kernel puts the gallery windows that the dense kernel finds nearest, under the "
     "same weights (200 probes, each point shifted a little); right: how well one probe's order agrees.",
     "latency": "One thread, the C core, medians of alternating turns. A step is compared with computing the whole "
-    "window anew, since dense attention has no streaming.",
+    "window again, since dense attention has no streaming.",
     "attention": "What the queries of one held-out window look at in the first layer, under the same weights.",
 }
 

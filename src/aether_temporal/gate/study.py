@@ -79,7 +79,7 @@ def train_one(
     numbers, RecordingError, CheckpointError, RunError."""
     task = Contrasting(first_network(config, dataset, backend, seed), config.contrast, scale=1.0, seed=seed)
     title = f"seed {seed}, {backend}"
-    advice = "begin anew in another folder with a lower contrast.learning_rate, or a higher contrast.temperature"
+    advice = "start over in another folder with a lower contrast.learning_rate, or a higher contrast.temperature"
     begun = False
     try:
         for step, numbers in run.steps(

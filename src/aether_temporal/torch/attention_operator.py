@@ -1,8 +1,8 @@
 """Attention of the C core as a differentiable torch operator.
 
 `torch.ops.aether_temporal.attention` and `attention_backward` call the package's own extension; there is no link to
-libtorch, so one build serves every torch. Nothing but q, k and v is kept for the backward: it computes a row's weights
-anew, in memory that grows with T and not with its square.
+libtorch, so one build serves every torch. Only q, k and v are kept for the backward pass, which recomputes the weights
+of a row: memory grows with T and not with its square.
 """
 
 from __future__ import annotations

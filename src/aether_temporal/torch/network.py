@@ -105,7 +105,7 @@ def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
 
 def causal_filter(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """x [N, T, w] filtered along time, each channel by its own kernel [taps, w] (row 0 weighs the newest frame)."""
-    if x.shape[1] == 0:  # which torch's convolution and pooling refuse
+    if x.shape[1] == 0:  # which torch's convolution and pooling reject
         return x
     taps, width = kernel.shape
     rows = F.pad(x.transpose(1, 2), (taps - 1, 0))

@@ -47,21 +47,21 @@ def load_checkpoint(path: str | os.PathLike[str]) -> State:
     """What `save_checkpoint` wrote; nothing in the file is executed. CheckpointError when damaged, OSError."""
     raw = Path(path).read_bytes()
     if len(raw) < _HEAD.size or raw[:8] != _MAGIC:
-        raise CheckpointError(f"{path}: expected a checkpoint, found {raw[:8]!r}; remove it to begin anew")
+        raise CheckpointError(f"{path}: expected a checkpoint, found {raw[:8]!r}; remove it to start over")
     _, crc, length = _HEAD.unpack_from(raw)
     payload = raw[_HEAD.size :]
     if length != len(payload) or crc != crc32(payload):
         raise CheckpointError(
             f"{path}: expected {length} bytes with CRC 0x{crc:08X}, found {len(payload)} with 0x{crc32(payload):08X}: "
             "damaged; "
-            "remove it to begin anew"
+            "remove it to start over"
         )
     try:
         state: State = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, ValueError, KeyError, EOFError) as error:
         first = (str(error).splitlines() or ["unreadable"])[0]
         raise CheckpointError(
-            f"{path}: expected tensors and numbers, found others ({first}); remove it to begin anew"
+            f"{path}: expected tensors and numbers, found others ({first}); remove it to start over"
         ) from None
     return state
 

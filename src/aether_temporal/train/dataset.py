@@ -1,4 +1,4 @@
-"""The recordings of a training: what they hold, what their frames are, what of them is refused."""
+"""The recordings of a training: what they hold, what their frames are, what of them is rejected."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def expect_length(recording: LabelledRecording, length: int, what: str = "window
 
 def without_short_segments(dataset: Dataset, length: int) -> Dataset:
     """The dataset without segments of fewer than `length` frames, where the same recording has a longer one: a grid
-    leaves such between gaps. A recording with none that is long enough stays as it is, to be refused by name."""
+    leaves such between gaps. A recording with none that is long enough stays as it is, to be rejected by name."""
     enough = {recording.recording_id for recording in dataset if len(recording) >= length}
     return dataset.subset(
         i for i, recording in enumerate(dataset) if len(recording) >= length or recording.recording_id not in enough

@@ -209,7 +209,7 @@ def prepare(
     one removes. RecordingError (also where it is there, is being prepared, or the disk is full), OSError.
     """
     target = Path(folder)
-    _refuse_twice(paths)
+    _reject_twice(paths)
     work = target.with_name(f".{target.name}.preparing")
     made = make_folders(target.parent)
     try:
@@ -241,7 +241,7 @@ def prepare(
     return Prepared.open(target)
 
 
-def _refuse_twice(paths: Sequence[str | os.PathLike[str]]) -> None:
+def _reject_twice(paths: Sequence[str | os.PathLike[str]]) -> None:
     places = [os.path.realpath(path) for path in paths]
     for path, place in zip(paths, places, strict=True):
         if places.count(place) > 1:

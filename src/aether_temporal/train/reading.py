@@ -104,8 +104,8 @@ class Reporter:
 
 def segments(recording: Recording, reading: Reading) -> Iterator[tuple[Recording, str]]:
     """The recording, checked, with its recording_id; on a grid, each segment between gaps."""
-    _refuse_damage(recording, reading)
-    _refuse_huge(recording)
+    _reject_damage(recording, reading)
+    _reject_huge(recording)
     recording_id = recording.title
     if reading.period_us is not None:
         made = resample(
@@ -131,11 +131,11 @@ def segments(recording: Recording, reading: Reading) -> Iterator[tuple[Recording
                 recording_id,
             )
         return
-    _refuse_gaps(recording, reading.longest_gap)
+    _reject_gaps(recording, reading.longest_gap)
     yield dataclasses.replace(recording, frames=recording.features(reading.select), iq=None), recording_id
 
 
-def _refuse_damage(recording: Recording, reading: Reading) -> None:
+def _reject_damage(recording: Recording, reading: Reading) -> None:
     bad = recording.dropped.get(str(Drop.NOT_FINITE), 0)
     if bad and not reading.leave_out_damaged:
         raise RecordingError(
@@ -145,7 +145,7 @@ def _refuse_damage(recording: Recording, reading: Reading) -> None:
         )
 
 
-def _refuse_huge(recording: Recording) -> None:
+def _reject_huge(recording: Recording) -> None:
     if recording.frames is None or not recording.frames.size:
         return
     most = np.maximum(recording.frames.max(axis=1), -recording.frames.min(axis=1))
@@ -157,7 +157,7 @@ def _refuse_huge(recording: Recording) -> None:
         )
 
 
-def _refuse_gaps(recording: Recording, longest: float) -> None:
+def _reject_gaps(recording: Recording, longest: float) -> None:
     stamps = recording.timestamps
     if stamps is None or len(stamps) < 2:
         return
@@ -171,14 +171,13 @@ def _refuse_gaps(recording: Recording, longest: float) -> None:
         )
         raise RecordingError(
             f"{recording.title}: timestamps: expected ones that never go back, found {steps[worst]:.6g} s after frame "
-            f"{worst}: {why}; unwrap them, or put the frames on a grid (--grid), where a step back begins anew"
+            f"{worst}: {why}; unwrap them, or put the frames on a grid (--grid)"
         )
     worst = int(steps.argmax())
     if steps[worst] > longest:
         raise RecordingError(
             f"{recording.title}: timestamps: expected gaps of at most {longest:g} s, found {steps[worst]:.6g} s after "
-            "frame "
-            f"{worst}; split the recording there, or put the frames on a grid (--grid), where a gap begins anew"
+            f"frame {worst}; split the recording there, or put the frames on a grid (--grid)"
         )
 
 

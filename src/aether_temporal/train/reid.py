@@ -86,8 +86,8 @@ def changes(input_dim: int, shape: Shape) -> int:
 
 def warm_start(network: TemporalClassifier, train: Dataset, shape: Shape, stride: int) -> None:
     """Weights to begin with: the window's mean of (principal directions of the subcarriers, changes of subcarriers by
-    frame), the layer adding little yet. Both are what identities were found to differ in; training goes on from there.
-    ValueError for frames that are all the same."""
+    frame), the layer adding little yet. Both are what identities were found to differ in; training continues from
+    there. ValueError for frames that are all the same."""
     c = network.config
     first, length = components(c.input_dim, shape), shape.length
     with torch.no_grad():

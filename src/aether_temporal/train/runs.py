@@ -1,11 +1,11 @@
-"""A run: its folder, and the loop that can be killed at any moment and goes on to the same result.
+"""A run: its folder, and the loop that can be killed at any moment and resumed to the same result.
 
     with Run.open("runs/first", configuration) as run:
         for step, batch in run.steps(task, draw, steps=1000, seed=0):
             ...
 
 What a step does depends on the state before it and on (seed, step) alone: the batch has a generator of its own, torch
-is seeded anew before every step. So the state after step n is the same whether or not the run was ever interrupted, and
+is seeded before every step. So the state after step n is the same whether or not the run was ever interrupted, and
 a checkpoint needs nothing but that state.
 """
 
@@ -138,7 +138,7 @@ class Run:
             raise RunError(
                 f"{error.filename or self.folder}: {what} ({error.strerror}); what was written before is whole: make "
                 "room "
-                f"(or the folder writable) and go on with --resume"
+                f"(or the folder writable) and resume with --resume"
             ) from error
 
     def write(self, name: str, document: Mapping[str, Any] | bytes) -> None:
@@ -185,7 +185,7 @@ class Run:
         if place.exists():
             if not resume:
                 raise RunError(
-                    f"{self.folder}: expected a new run folder, found a run; go on with it (--resume) or choose another"
+                    f"{self.folder}: expected a new run folder, found a run; resume it (--resume) or choose another"
                 )
             self._compare(place)
         else:
@@ -266,7 +266,7 @@ class Run:
             raise CheckpointError(
                 f"{place}: expected a checkpoint of seed {seed} within {steps} steps, found one of seed "
                 f"{state.get('seed')} after "
-                f"{done} steps; remove it to begin anew"
+                f"{done} steps; remove it to start over"
             )
         task.load(state["task"], place)
         return done

@@ -84,11 +84,11 @@ class Known:
 
 def _same(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
     """Whether these rows [ROWS, F] are the same but for their gain and rounding."""
-    a, b = (_without_gain(rows.astype(np.float64)) for rows in (one, other))
+    a, b = (_without_agc(rows.astype(np.float64)) for rows in (one, other))
     return bool(np.abs(a - b).mean() * _ALIKE < np.abs(np.diff(a, axis=0)).mean())
 
 
-def _without_gain(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+def _without_agc(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     mean = np.abs(rows).mean(axis=1, keepdims=True)
     found: NDArray[np.float64] = rows / np.where(mean > 0, mean, 1.0)
     return found
@@ -100,7 +100,7 @@ class LeakError(TemporalError, ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Indices into a dataset. Made by the functions here, which refuse what would leak; `check` says so for any
+    """Indices into a dataset. Made by the functions here, which reject what would leak; `check` says so for any
     other."""
 
     train: tuple[int, ...]
@@ -133,7 +133,7 @@ def check(dataset: Sequence[LabelledRecording], split: Split, *, open_set: bool 
                 f"{recording.title}: expected on one side of the split, found in test and, with the same frames, in "
                 f"train as {digests[recording.digest].title}; remove one of the two"
             )
-    _refuse_copies(trained, tested)
+    _reject_copies(trained, tested)
     if open_set:
         nameless = next((recording for recording in (*trained, *tested) if recording.subject is None), None)
         if nameless is not None:
@@ -148,7 +148,7 @@ def check(dataset: Sequence[LabelledRecording], split: Split, *, open_set: bool 
     return split
 
 
-def _refuse_copies(trained: Sequence[LabelledRecording], tested: Sequence[LabelledRecording]) -> None:
+def _reject_copies(trained: Sequence[LabelledRecording], tested: Sequence[LabelledRecording]) -> None:
     """LeakError where frames of a tested recording are in one that is trained on too, with another gain or rounding, or
     with something cut off before or after."""
     pairs = [(recording, recording.fingerprints) for recording in trained if recording.fingerprints is not None]
