@@ -101,7 +101,7 @@ def summary(skips: Sequence[tuple[str, bool]], slow: int) -> list[str]:
     return ["Left out:", *lines] if lines else []
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)  # also when another hook raises
 def pytest_unconfigure(config: pytest.Config) -> None:
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None or hasattr(config, "workerinput") or config.option.collectonly:

@@ -7,7 +7,17 @@ import pytest
 from numpy.typing import NDArray
 
 from aether_temporal.recordings.recording import amplitude
-from aether_temporal.train.contrastive import Views, add_noise, drop_frames, jittered_start, mask_features, scale
+
+pytest.importorskip("torch", reason="torch (extra train) is not installed")
+
+from aether_temporal.train.contrastive import (  # noqa: E402
+    Views,
+    add_noise,
+    drop_frames,
+    jittered_start,
+    mask_features,
+    scale,
+)
 
 Frames = NDArray[np.float32]
 
