@@ -10,7 +10,7 @@ from aether_temporal.recordings.recording import amplitude
 
 pytest.importorskip("torch", reason="torch (extra train) is not installed")
 
-from aether_temporal.train.contrastive import (  # noqa: E402
+from aether_temporal.train.contrastive import (
     Views,
     add_noise,
     drop_frames,
