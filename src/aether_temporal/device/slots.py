@@ -245,7 +245,7 @@ def check_frames(count: int, input_dim: int, seed: int) -> NDArray[np.float32]:
 
 
 def check_value(model: TemporalModel, count: int, seed: int, dtype: Dtype) -> int:
-    """The CRC over the model's outputs for the check's frames (docs/spec/slots.md, "The check"), with this cache type."""
+    """The CRC over the model's outputs for the check's frames, with this cache type (docs/spec/slots.md)."""
     stream = model.stream(count, dtype)
     crc = 0
     for frame in check_frames(count, model.input_dim, seed):
