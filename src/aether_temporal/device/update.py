@@ -1,5 +1,4 @@
-"""A chip's flash: its partition table (ESP32 family, at 0x8000), the models in its slots, and updates that keep the model
-in use."""
+"""A chip's flash: partition table (ESP32 family, at 0x8000), slots, and updates that keep the model in use."""
 
 from __future__ import annotations
 
