@@ -45,3 +45,30 @@ def seen_blocks(c: TemporalHeadConfig, tokens: int, i: int) -> set[int]:
     if c.history is not None:
         found = {b for b in found if not b * size < i - (c.history - 1)}
     return found
+
+
+def pyramid_entries(c: TemporalHeadConfig, tokens: int, i: int) -> list[range]:
+    """What query i sees under the pyramid pattern: single tokens, and the runs of tokens that are one entry each."""
+    size, allowance = c.block_size, max(1, c.window // c.block_size)
+    k = max(0, i - c.window) // size
+    oldest = 0 if c.history is None else k - (c.history - c.window - 1) // size
+    first, end = (i + c.window) // size + 1, tokens // size
+    own = range(k * size, i + 1 if c.causal else min(tokens, first * size))
+    runs, p = [], k
+    while p > 0:
+        z = 1
+        while p % (2 * z) == 0 and 4 * z <= k - p + allowance:
+            z *= 2
+        p -= z
+        if p >= oldest:
+            runs.append(range(p * size, (p + z) * size))
+    runs.reverse()
+    p = first
+    while not c.causal and p < end:
+        z = 1
+        while p % (2 * z) == 0 and 4 * z <= p - first + allowance and p + 2 * z <= end:
+            z *= 2
+        runs.append(range(p * size, (p + z) * size))
+        p += z
+    tail = range(0) if c.causal else range(max(first, end) * size, tokens)
+    return [range(t, t + 1) for t in (*own, *tail)] + runs

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from literal_pattern import seen_blocks, seen_tokens
+from literal_pattern import pyramid_entries, seen_blocks, seen_tokens
 
-from aether_temporal import InvalidArgumentError, TemporalHeadConfig, estimate_sparse_edges
+from aether_temporal import InvalidArgumentError, InvalidConfigError, TemporalHeadConfig, estimate_sparse_edges
 
 configurations: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
@@ -67,6 +67,68 @@ def test_mask_is_the_pattern(changes: dict[str, Any], tokens: int) -> None:
     for i in range(tokens):
         assert set(np.flatnonzero(mask.tokens[i])) == seen_tokens(config, tokens, i)
         assert set(np.flatnonzero(mask.blocks[i])) == seen_blocks(config, tokens, i)
+
+
+@st.composite
+def pyramids(draw: Any) -> TemporalHeadConfig:
+    size, window = 2 ** draw(st.integers(0, 5)), draw(st.integers(0, 40))
+    history = draw(st.none() | st.integers(window + 1, window + 400))
+    return TemporalHeadConfig(
+        q_heads=1,
+        kv_heads=1,
+        head_dim=1,
+        pattern="pyramid",
+        window=window,
+        block_size=size,
+        history=history,
+        causal=draw(st.booleans()),
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(pyramids(), st.integers(0, 160))
+def test_pyramid_is_the_definition(config: TemporalHeadConfig, tokens: int) -> None:
+    mask = config.mask(tokens)
+    assert (mask.sizes == mask.spans[:, 1] - mask.spans[:, 0]).all()
+    edges = 0
+    for i in range(tokens):
+        singles = [range(t, t + 1) for t in np.flatnonzero(mask.tokens[i])]
+        runs = [range(*span) for span in mask.spans[mask.blocks[i]]]
+        entries = pyramid_entries(config, tokens, i)
+        edges += len(entries)
+        assert singles + sorted(runs, key=lambda run: run.start) == entries
+        covered = sorted(t for entry in entries for t in entry)
+        assert covered == list(range(covered[0], covered[-1] + 1))  # each token once
+        assert covered[-1] == (i if config.causal else tokens - 1)
+        assert config.history is not None or covered[0] == 0
+        assert config.history is None or i - covered[0] < config.history + config.block_size
+    assert estimate_sparse_edges(tokens, config) == edges
+
+
+def test_pyramid_grows_with_the_logarithm() -> None:
+    config = TemporalHeadConfig(pattern="pyramid", window=8, block_size=4)
+    for tokens, most in ((256, 25), (1000, 30), (10_000, 40)):
+        mask = config.mask(tokens, tokens - 64)
+        assert (mask.tokens.sum(axis=1) + mask.blocks.sum(axis=1)).max() == most
+    assert estimate_sparse_edges(2**40, config) < 2**40 * 110
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"block_size": 6}, "block_size: expected a power of two"),
+        ({"block_size": 2**17}, "block_size: expected a power of two, at most 65536"),
+        ({"window": 2**20 + 1}, "window: expected at most 1048576"),
+        ({"history": 8}, "history: expected more than the window"),
+        ({"global_tokens": (0,)}, "globals: expected none"),
+        ({"use_log_stride": True}, "use_log_stride: expected 0"),
+        ({"use_landmarks": True}, "use_landmarks: expected 0"),
+        ({"pattern": "cone"}, "pattern: expected 'reference' or 'pyramid'"),
+    ],
+)
+def test_pyramid_rejects_by_name(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidConfigError, match=message):
+        TemporalHeadConfig(**{"pattern": "pyramid", "window": 8, "block_size": 4} | changes)
 
 
 @pytest.mark.parametrize("first", [0, 1, 40, 70])

@@ -229,7 +229,8 @@ def _config_of(case: Case) -> at.TemporalHeadConfig:
     p = case.params
     globals_ = p[len(p) - p[13] :]
     return at.TemporalHeadConfig(
-        backend="dense" if p[0] else "sparse_gqa",
+        backend="dense" if p[0] == 1 else "sparse_gqa",
+        pattern="pyramid" if p[0] == 2 else "reference",
         q_heads=p[1],
         kv_heads=p[2],
         head_dim=p[3],
@@ -261,7 +262,9 @@ class AttentionCase:
         """With the history that a cache of this capacity has."""
         if not self.case.params[16]:
             return self.config
-        return self.config.replace(history=min(self.config.history or self.capacity, self.capacity))
+        history = min(self.config.history or self.capacity, self.capacity)
+        least = self.config.window + 1 if self.config.pattern == "pyramid" else 1
+        return self.config.replace(history=max(history, least))
 
 
 ATTENTION = [AttentionCase(case) for case in _cases(Kernel.ATTENTION)]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
 import numpy as np
 import pytest
-from literal_pattern import seen_blocks, seen_tokens
+from literal_pattern import pyramid_entries, seen_blocks, seen_tokens
 
 from aether_temporal import AetherTemporalHead, ShapeError, TemporalHeadConfig, _core
 from aether_temporal._internal import threads as core_threads
 
 SMALL = TemporalHeadConfig(q_heads=4, kv_heads=2, head_dim=5, window=3, block_size=4, global_tokens=(0, 9))
+PYRAMID = TemporalHeadConfig(q_heads=4, kv_heads=2, head_dim=5, pattern="pyramid", window=3, block_size=2)
 CONFIGS = {
     "reference": TemporalHeadConfig(),
     "small": SMALL,
@@ -23,6 +25,9 @@ CONFIGS = {
     "groups of seven": SMALL.replace(q_heads=7, kv_heads=1, head_dim=33),
     "one head": SMALL.replace(q_heads=1, kv_heads=1, head_dim=1),
     "dense": SMALL.replace(backend="dense"),
+    "pyramid": PYRAMID,
+    "pyramid, not causal": dataclasses.replace(PYRAMID, causal=False, head_dim=17),
+    "pyramid, history": dataclasses.replace(PYRAMID, history=15, q_heads=2),
 }
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -33,13 +38,17 @@ def reference(c: TemporalHeadConfig, q: Array, k: Array, v: Array, d_out: Array)
     tokens, group = len(q), c.q_heads // c.kv_heads
     d_q, d_k, d_v = np.zeros_like(q), np.zeros_like(k), np.zeros_like(v)
     for i in range(tokens):
-        places = [slice(t, t + 1) for t in sorted(seen_tokens(c, tokens, i))]
-        places += [slice(b * c.block_size, (b + 1) * c.block_size) for b in sorted(seen_blocks(c, tokens, i))]
+        if c.pattern == "pyramid":
+            places = [slice(entry.start, entry.stop) for entry in pyramid_entries(c, tokens, i)]
+        else:
+            places = [slice(t, t + 1) for t in sorted(seen_tokens(c, tokens, i))]
+            places += [slice(b * c.block_size, (b + 1) * c.block_size) for b in sorted(seen_blocks(c, tokens, i))]
+        sizes = np.array([p.stop - p.start if c.pattern == "pyramid" else 1 for p in places])
         for h in range(c.q_heads):
             keys = np.stack([k[place, h // group].mean(0) for place in places])
             values = np.stack([v[place, h // group].mean(0) for place in places])
             scores = keys @ q[i, h] / math.sqrt(c.head_dim)
-            weight = np.exp(scores - scores.max())
+            weight = sizes * np.exp(scores - scores.max())
             weight /= weight.sum()
             d_weight = values @ d_out[i, h]
             d_score = weight * (d_weight - weight @ d_weight) / math.sqrt(c.head_dim)

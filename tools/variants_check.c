@@ -249,6 +249,7 @@ static void check_attend_query(const aether_kernels *const *variants, size_t n_v
     job.n = n;
     job.n_stored = n_stored;
     job.stored = stored;
+    job.sizes = NULL;
     job.group = group;
     job.dim = dim;
     job.scale = 0.1767766952f;
@@ -299,6 +300,7 @@ static void check_exp(const aether_kernels *const *variants, size_t n_variants) 
     job.n = N;
     job.n_stored = N;
     job.stored = AETHER_BINARY32;
+    job.sizes = NULL;
     job.group = 1;
     job.dim = N;
     job.scale = 1.0f;

@@ -225,7 +225,8 @@ int golden_config(const golden_case *c, uint32_t further, aether_config *config)
         c->n_params - GOLDEN_CONFIG_WORDS - further < p[13]) {
         return 0;
     }
-    config->backend = (aether_backend)p[0];
+    config->backend = p[0] == GOLDEN_PYRAMID ? AETHER_SPARSE : (aether_backend)p[0];
+    config->pattern = p[0] == GOLDEN_PYRAMID ? AETHER_PYRAMID : AETHER_REFERENCE;
     config->q_heads = p[1];
     config->kv_heads = p[2];
     config->head_dim = p[3];

@@ -72,6 +72,7 @@ static inline int golden_ready(golden_run *run) {
 
 /* The configuration block at the front of the parameters; the globals are the last of them. 0: the case is too short. */
 #define GOLDEN_CONFIG_WORDS 14u
+#define GOLDEN_PYRAMID 2u /* in the word of the backend: sparse, with the pyramid pattern */
 int golden_config(const golden_case *c, uint32_t further, aether_config *config);
 
 /* One more word of a file's CRC-32: bit by bit and of its own, so that a broken aether_crc32 cannot hide behind itself. */

@@ -46,6 +46,9 @@ static aether_status limited_head(const golden_run *run, const attention_case *a
     aether_config config = a->config;
     if (run->c.params[GOLDEN_CONFIG_WORDS + 2] != 0 && (config.history == 0 || config.history > a->capacity)) {
         config.history = a->capacity;
+        if (config.pattern == AETHER_PYRAMID && config.history <= config.window) {
+            config.history = config.window + 1;
+        }
     }
     return aether_head_init(head, &config, run->kernels, NULL);
 }

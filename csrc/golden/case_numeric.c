@@ -256,6 +256,7 @@ static void run_pattern(golden_run *run) {
         size_t j;
         row.singles = golden_take(&run->arena, aether_pattern_max_singles(&config), sizeof(uint64_t));
         row.blocks = golden_take(&run->arena, AETHER_MAX_BLOCKS, sizeof(uint64_t));
+        row.levels = golden_take(&run->arena, AETHER_MAX_BLOCKS, sizeof(uint8_t));
         if (!golden_ready(run)) {
             return;
         }
@@ -275,6 +276,9 @@ static void run_pattern(golden_run *run) {
             golden_put(&sink, (uint32_t)row.n_blocks);
             for (j = 0; j < row.n_blocks; j++) {
                 golden_put(&sink, (uint32_t)row.blocks[j]);
+                if (config.pattern == AETHER_PYRAMID) {
+                    golden_put(&sink, (uint32_t)1 << row.levels[j]);
+                }
             }
         }
         edges = aether_pattern_edges(&config, p[1]);
@@ -393,6 +397,7 @@ static void run_attend_query(golden_run *run) {
     job.n = n;
     job.n_stored = p[1];
     job.stored = (aether_dtype)p[2];
+    job.sizes = NULL;
     job.group = p[3];
     job.dim = dim;
     job.scale = float_of(p[5]);

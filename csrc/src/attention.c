@@ -3,6 +3,7 @@
 #include "dtype.h"
 #include "fpenv.h"
 #include "pattern.h"
+#include "pyramid.h"
 #include "sequence.h"
 #include "sizes.h"
 
@@ -15,15 +16,23 @@ static aether_status lay_out(const aether_head *head, size_t tokens, aether_dtyp
     const aether_config *config = &head->config;
     const size_t row = aether_mul(config->kv_heads, config->head_dim);
     const size_t copied = dtype == AETHER_BINARY16 ? aether_mul(tokens, row) : 0;
-    const size_t variant = aether_sequence_kernels_of(head->kernels)->plan_bytes(head, tokens);
+    const size_t variant = aether_sequence_kernels_of(head)->plan_bytes(head, tokens);
     aether_bytes bytes = {0, 0};
+    size_t means;
     at->n_blocks = 0;
-    if (aether_pattern_has_landmarks(config) && tokens > 0) {
+    if (aether_is_pyramid(config) && tokens > 0) {
+        const uint64_t n = config->causal ? aether_pyramid_before(config, tokens - 1) : tokens / config->block_size;
+        at->n_blocks = aether_count(n);
+    } else if (aether_pattern_has_landmarks(config) && tokens > 0) {
         const uint64_t n = config->causal ? tokens / config->block_size : (tokens - 1) / config->block_size + 1;
         at->n_blocks = aether_count(n);
     }
-    at->mean_k = aether_take(&bytes, aether_mul(at->n_blocks, row), sizeof(float));
-    at->mean_v = aether_take(&bytes, aether_mul(at->n_blocks, row), sizeof(float));
+    means = at->n_blocks;
+    if (aether_is_pyramid(config)) {
+        means = aether_pyramid_tree(at->n_blocks, aether_pyramid_levels(config, at->n_blocks));
+    }
+    at->mean_k = aether_take(&bytes, aether_mul(means, row), sizeof(float));
+    at->mean_v = aether_take(&bytes, aether_mul(means, row), sizeof(float));
     at->rows_k = aether_take(&bytes, copied, sizeof(float));
     at->rows_v = aether_take(&bytes, copied, sizeof(float));
     at->variant = aether_take(&bytes, variant, 1);
@@ -68,6 +77,28 @@ static int means(const aether_config *config, const float *rows, size_t tokens, 
     return mean_of(rows + begin * width, tokens - begin, width, NULL);
 }
 
+/* Means of the first n_blocks whole blocks of one array, then those of longer runs, level by level. 0 when a sum overflowed. */
+static int pyramid_means(const aether_config *config, const float *rows, size_t n_blocks, float *mean) {
+    const size_t width = (size_t)config->kv_heads * config->head_dim, size = (size_t)config->block_size;
+    const unsigned levels = aether_pyramid_levels(config, n_blocks);
+    const float *below = mean;
+    unsigned level;
+    size_t b;
+    for (b = 0; b < n_blocks; b++) {
+        if (!mean_of(rows + b * size * width, size, width, mean + b * width)) {
+            return 0;
+        }
+    }
+    for (level = 1; level < levels; level++) {
+        float *to = mean + aether_pyramid_tree(n_blocks, level) * width;
+        for (b = 0; b < n_blocks >> level; b++) {
+            aether_pyramid_join(below + 2 * b * width, below + (2 * b + 1) * width, width, to + b * width);
+        }
+        below = to;
+    }
+    return 1;
+}
+
 /* rows rounded to binary16 and back; 0 when one is beyond its range. */
 static int round_rows(const aether_kernels *kernels, const float *rows, size_t n, float *rounded) {
     uint16_t half[64];
@@ -88,7 +119,7 @@ static AETHER_NOINLINE aether_status prepare_here(aether_plan *plan, const layou
     if (!head->kernels->all_finite(plan->k, n) || !head->kernels->all_finite(plan->v, n)) {
         return AETHER_E_NOT_FINITE;
     }
-    if (aether_pattern_has_landmarks(&head->config)) {
+    if (!aether_is_pyramid(&head->config) && aether_pattern_has_landmarks(&head->config)) {
         if (!means(&head->config, plan->k, plan->tokens, at->n_blocks, mean_k) ||
             !means(&head->config, plan->v, plan->tokens, at->n_blocks, mean_v)) {
             return AETHER_E_OVERFLOW;
@@ -107,7 +138,13 @@ static AETHER_NOINLINE aether_status prepare_here(aether_plan *plan, const layou
         plan->rows_k = rows_k;
         plan->rows_v = rows_v;
     }
-    aether_sequence_kernels_of(head->kernels)->prepare(plan, memory + at->variant);
+    if (aether_is_pyramid(&head->config)) { /* means are of the rows that queries see */
+        if (!pyramid_means(&head->config, plan->rows_k, at->n_blocks, mean_k) ||
+            !pyramid_means(&head->config, plan->rows_v, at->n_blocks, mean_v)) {
+            return AETHER_E_OVERFLOW;
+        }
+    }
+    aether_sequence_kernels_of(head)->prepare(plan, memory + at->variant);
     return AETHER_OK;
 }
 
@@ -162,7 +199,7 @@ aether_status aether_attention_rows_size(const aether_head *head, size_t tokens,
     if (head == NULL || bytes == NULL) {
         return AETHER_E_ARGUMENT;
     }
-    need = aether_sequence_kernels_of(head->kernels)->rows_bytes(head, tokens);
+    need = aether_sequence_kernels_of(head)->rows_bytes(head, tokens);
     if (need == SIZE_MAX) {
         return AETHER_E_TOO_LARGE;
     }
@@ -177,7 +214,7 @@ static AETHER_NOINLINE aether_status rows_here(const aether_plan *plan, const fl
     if (!kernels->all_finite(q + first * width, count * width)) {
         return AETHER_E_NOT_FINITE;
     }
-    aether_sequence_kernels_of(kernels)->forward_rows(plan, q, first, count, out, scratch);
+    aether_sequence_kernels_of(plan->head)->forward_rows(plan, q, first, count, out, scratch);
     return kernels->all_finite(out + first * width, count * width) ? AETHER_OK : AETHER_E_OVERFLOW;
 }
 

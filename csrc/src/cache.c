@@ -7,6 +7,7 @@
 #include "dtype.h"
 #include "fpenv.h"
 #include "pattern.h"
+#include "pyramid.h"
 #include "sizes.h"
 
 /* `head` as a cache of this capacity sees it. */
@@ -97,7 +98,7 @@ static int same_globals(const aether_config *a, const aether_config *b) {
 
 int aether_cache_fits(const aether_cache *cache, const aether_head *head) {
     const aether_config *a = &cache->head.config, *b = &head->config;
-    return a->backend == b->backend && a->q_heads == b->q_heads && a->kv_heads == b->kv_heads &&
+    return a->backend == b->backend && a->pattern == b->pattern && a->q_heads == b->q_heads && a->kv_heads == b->kv_heads &&
            a->head_dim == b->head_dim && a->window == b->window && a->block_size == b->block_size &&
            cache->history == b->history && a->causal == b->causal && a->use_log_stride == b->use_log_stride &&
            a->use_landmarks == b->use_landmarks && a->n_globals == b->n_globals && same_globals(a, b);
@@ -145,13 +146,18 @@ static AETHER_NOINLINE int add_rows(const float *a, const float *b, size_t n, fl
     return aether_all_finite(&total, 1) || aether_all_finite(all, n);
 }
 
+/* Under the reference pattern block sums are kept as tokens arrive. */
+static int has_block_sums(const aether_cache *cache) {
+    return cache->at.n_blocks > 0 && !aether_is_pyramid(&cache->head.config);
+}
+
 /* One array of the staged token, keys (part 0) or values (part 1), to row `slot` of the ring, and to row `global` of the list of
    global tokens when it is less than their number. */
 static aether_status stage_row(aether_cache *cache, const float *x, size_t part, size_t slot, size_t global) {
     const aether_cache_layout *at = &cache->at;
     const size_t bytes = aether_row_bytes(cache);
     unsigned char *row = cache->memory + (part == 0 ? at->rows_k : at->rows_v) + slot * bytes;
-    if (at->n_blocks > 0 && !add_rows(aether_block_sums(cache, 0) + part * at->row, x, at->row,
+    if (has_block_sums(cache) && !add_rows(aether_block_sums(cache, 0) + part * at->row, x, at->row,
                                       aether_block_sums(cache, 1) + part * at->row)) {
         return AETHER_E_OVERFLOW;
     }
@@ -183,8 +189,11 @@ aether_status aether_cache_stage_finite(aether_cache *cache, const float *k, con
     if (status == AETHER_OK) {
         status = stage_row(cache, v, 1, slot, global);
     }
-    if (status == AETHER_OK && cache->at.n_blocks > 0 && is_last_of_block(cache)) {
+    if (status == AETHER_OK && has_block_sums(cache) && is_last_of_block(cache)) {
         stage_means(cache);
+    }
+    if (status == AETHER_OK && cache->at.levels > 0) {
+        status = aether_cache_stage_run(cache);
     }
     return status;
 }
@@ -216,7 +225,7 @@ aether_status aether_cache_stage(aether_cache *cache, const float *k, const floa
 }
 
 void aether_cache_commit(aether_cache *cache) {
-    if (cache->at.n_blocks > 0 && is_last_of_block(cache)) {
+    if (has_block_sums(cache) && is_last_of_block(cache)) {
         memset(aether_block_sums(cache, 1), 0, 2 * cache->at.row * sizeof(float));
     }
     cache->length++;

@@ -1,6 +1,7 @@
 /* Attending with the rows of a cache: which rows the staged token sees, where they stand, and the step around it. */
 #include "bits.h"
 #include "cache_rows.h"
+#include "candidates.h"
 #include "dtype.h"
 #include "fpenv.h"
 #include "pattern.h"
@@ -35,6 +36,7 @@ aether_status aether_cache_scratch(const aether_cache *cache, size_t tokens, siz
 void aether_cache_candidates(const aether_cache *cache, unsigned char *scratch, aether_row *row) {
     row->singles = (uint64_t *)(void *)(scratch + cache->scratch.singles);
     row->blocks = (uint64_t *)(void *)(scratch + cache->scratch.blocks);
+    row->levels = scratch + cache->scratch.levels;
     aether_pattern_row(&cache->head.config, cache->length + 1, cache->length, row);
 }
 
@@ -84,7 +86,9 @@ static size_t point(const aether_cache *cache, const aether_row *row, const void
     point_run(cache->memory + at->rows_v, at->n_rows, bytes, slot, run, values + n);
     n += run;
     for (j = 0; j < row->n_blocks; j++) {
-        const size_t offset = aether_ring(row->blocks[j], at->n_blocks) * block;
+        const unsigned level = row->levels[j];
+        const size_t offset = block * (at->levels > 0 ? aether_mean_row(cache, level, row->blocks[j] >> level)
+                                                      : aether_ring(row->blocks[j], at->n_blocks));
         keys[n + j] = cache->memory + at->mean_k + offset;
         values[n + j] = cache->memory + at->mean_v + offset;
     }
@@ -103,6 +107,12 @@ void aether_cache_attend_row(const aether_cache *cache, const aether_row *row, c
     job.n_stored = point(cache, row, keys, values);
     job.n = job.n_stored + row->n_blocks;
     job.stored = cache->dtype;
+    job.sizes = NULL;
+    if (cache->at.levels > 0) {
+        float *sizes = (float *)(void *)(scratch + cache->scratch.sizes);
+        aether_candidates_weigh(config, row, sizes);
+        job.sizes = sizes;
+    }
     job.group = config->q_heads / config->kv_heads;
     job.dim = config->head_dim;
     job.scale = cache->head.scale;

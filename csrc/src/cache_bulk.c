@@ -20,6 +20,9 @@ static aether_status foresee(const aether_cache *cache, const aether_cache_layou
             }
         }
     }
+    if (at->levels > 0) {
+        return aether_cache_foresee_runs(cache, x, tokens, part == 0 ? at->rows_k : at->rows_v) ? AETHER_OK : AETHER_E_OVERFLOW;
+    }
     for (c = 0; c < at->row && at->n_blocks > 0; c++) {
         float sum = sums[c];
         for (t = 0; t < tokens; t++) {

@@ -6,7 +6,21 @@
 #include "candidates.h"
 #include "dtype.h"
 #include "pattern.h"
+#include "pyramid.h"
 #include "sizes.h"
+
+/* Rows of the means of a pyramid. */
+static size_t lay_out_levels(const aether_config *config, aether_cache_layout *at) {
+    size_t rows = 0;
+    unsigned level;
+    at->levels = aether_pyramid_levels(config, UINT64_MAX);
+    for (level = 0; level < at->levels; level++) {
+        at->level_rows[level] = (uint16_t)rows;
+        rows += aether_pyramid_ring(config, level);
+    }
+    at->level_rows[level] = (uint16_t)rows;
+    return rows;
+}
 
 aether_status aether_cache_lay_out(const aether_head *head, aether_dtype dtype, aether_cache_layout *at) {
     const aether_config *config = &head->config;
@@ -19,15 +33,19 @@ aether_status aether_cache_lay_out(const aether_head *head, aether_dtype dtype, 
         const uint64_t stride = aether_power_below(history - 1);
         distance = stride > distance ? stride : distance;
     }
-    if (aether_pattern_has_landmarks(config)) {
+    at->levels = 0;
+    if (aether_is_pyramid(config)) {
+        distance = config->window + config->block_size; /* and one more, so that a block's mean can be made again */
+        blocks = lay_out_levels(config, at);
+    } else if (aether_pattern_has_landmarks(config)) {
         const uint64_t last = history / config->block_size - 1; /* distance of the oldest whole block from the newest */
         blocks = 1 + (last == 0 ? 0 : config->use_log_stride ? aether_power_below(last) : 1);
     }
     at->n_rows = aether_count(distance + 1);
     at->n_blocks = aether_count(blocks);
     at->row = aether_mul(config->kv_heads, config->head_dim);
-    at->staged = aether_take(&bytes, aether_mul(2, at->row), sizeof(float));
-    at->sums = aether_take(&bytes, aether_mul(2, at->row), sizeof(float));
+    at->staged = aether_take(&bytes, aether_is_pyramid(config) ? 0 : aether_mul(2, at->row), sizeof(float));
+    at->sums = aether_take(&bytes, aether_is_pyramid(config) ? 0 : aether_mul(2, at->row), sizeof(float));
     at->mean_k = aether_take(&bytes, aether_mul(at->n_blocks, at->row), sizeof(float));
     at->mean_v = aether_take(&bytes, aether_mul(at->n_blocks, at->row), sizeof(float));
     at->rows_k = aether_take(&bytes, aether_mul(at->n_rows, at->row), element);
@@ -44,6 +62,8 @@ aether_status aether_cache_lay_out_scratch(const aether_head *own, size_t pointe
     aether_bytes bytes = {0, 0};
     at->singles = aether_take(&bytes, aether_pattern_max_singles(config), sizeof(uint64_t));
     at->blocks = aether_take(&bytes, aether_pattern_max_blocks(config), sizeof(uint64_t));
+    at->levels = aether_take(&bytes, aether_pattern_max_blocks(config), sizeof(uint8_t));
+    at->sizes = aether_take(&bytes, aether_is_pyramid(config) ? aether_pattern_max_blocks(config) : 0, sizeof(float));
     at->keys = aether_take(&bytes, most, pointer_bytes);
     at->values = aether_take(&bytes, most, pointer_bytes);
     at->floats = aether_take(&bytes, floats, sizeof(float));

@@ -20,6 +20,13 @@ int aether_cache_fits(const aether_cache *cache, const aether_head *head);
 /* aether_cache_stage of k and v that are finite, of a cache that is not full. */
 aether_status aether_cache_stage_finite(aether_cache *cache, const float *k, const float *v);
 
+/* With the staged token a block may leave the window of a pyramid: makes its means, and those of the longer runs it completes, in rows
+   that no query sees any more. AETHER_E_OVERFLOW. */
+aether_status aether_cache_stage_run(aether_cache *cache);
+
+/* 1 when appending `tokens` rows of keys or values, whose ring begins at byte `rows`, makes no sum of a pyramid overflow. */
+int aether_cache_foresee_runs(const aether_cache *cache, const float *x, size_t tokens, size_t rows);
+
 /* What the staged token sees; the same for all caches of one pattern and length. The lists lie in scratch. */
 void aether_cache_candidates(const aether_cache *cache, unsigned char *scratch, aether_row *row);
 

@@ -8,6 +8,9 @@
    arithmetic on positions never wraps. */
 #define AETHER_LENGTH_MAX ((uint64_t)1 << 62)
 
+/* Writes zeros to the rows of a pyramid's payload that no later query sees and no later run is made of. */
+void aether_cache_clear_dead_rows(const aether_cache *cache, unsigned char *payload);
+
 size_t aether_cache_payload_bytes(const aether_cache *cache);
 void aether_cache_payload_save(const aether_cache *cache, unsigned char *payload);
 

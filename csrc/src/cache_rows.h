@@ -14,14 +14,20 @@ static inline float *aether_block_sums(const aether_cache *cache, int staged) {
     return aether_floats_at(cache, (int)(cache->length & 1) == (staged != 0) ? cache->at.sums : cache->at.staged);
 }
 
-/* Bytes of a stored row. */
-static inline size_t aether_row_bytes(const aether_cache *cache) {
-    return cache->at.row * aether_element(cache->dtype);
-}
-
 /* token % n: 64-bit division costs a 32-bit processor a hundred instructions, and few tokens need it. */
 static inline size_t aether_ring(uint64_t token, size_t n) {
     return token <= UINT32_MAX ? (uint32_t)token % n : (size_t)(token % n);
+}
+
+/* Row in which a cache keeps the mean of run `index` of a level. */
+static inline size_t aether_mean_row(const aether_cache *cache, unsigned level, uint64_t index) {
+    const size_t first = cache->at.level_rows[level];
+    return first + aether_ring(index, cache->at.level_rows[level + 1] - first);
+}
+
+/* Bytes of a stored row. */
+static inline size_t aether_row_bytes(const aether_cache *cache) {
+    return cache->at.row * aether_element(cache->dtype);
 }
 
 /* Index of a global token in the list; n_globals when it is none. */

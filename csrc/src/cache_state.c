@@ -4,6 +4,7 @@
 #include "cache_payload.h"
 #include "cache_rows.h"
 #include "pattern.h"
+#include "pyramid.h"
 
 #include "aether/crc32.h"
 
@@ -14,6 +15,7 @@
 #define FLAG_RING 2u
 #define FLAG_LOG_STRIDE 4u
 #define FLAG_LANDMARKS 8u
+#define FLAG_PYRAMID 16u
 
 size_t aether_cache_payload_bytes(const aether_cache *cache) {
     const aether_cache_layout at = cache->at;
@@ -27,6 +29,10 @@ void aether_cache_payload_save(const aether_cache *cache, unsigned char *payload
     const size_t row = (size_t)(cache->length % at.n_rows) * at.row * element;
     size_t g;
     memcpy(payload, cache->memory + at.sums, at.total - at.sums);
+    if (aether_is_pyramid(&cache->head.config)) {
+        aether_cache_clear_dead_rows(cache, payload);
+        return;
+    }
     memcpy(payload, aether_block_sums(cache, 0), 2 * at.row * sizeof(float));
     memset(payload + (at.rows_k - at.sums) + row, 0, at.row * element);
     memset(payload + (at.rows_v - at.sums) + row, 0, at.row * element);
@@ -73,6 +79,9 @@ void aether_cache_payload_load(aether_cache *cache, const unsigned char *payload
     memset(cache->memory, 0, at.sums);
     memcpy(cache->memory + at.sums, payload, at.total - at.sums);
     cache->length = length;
+    if (aether_is_pyramid(&cache->head.config)) {
+        return;
+    }
     memcpy(aether_block_sums(cache, 0), payload, 2 * at.row * sizeof(float));
 }
 
@@ -98,7 +107,8 @@ aether_status aether_cache_save(const aether_cache *cache, void *bytes, size_t s
     aether_put_u16(p + 6, (uint16_t)((cache->dtype != AETHER_BINARY32 ? FLAG_BINARY16 : 0u) |
                                      (cache->policy == AETHER_ON_FULL_RING ? FLAG_RING : 0u) |
                                      (config->use_log_stride ? FLAG_LOG_STRIDE : 0u) |
-                                     (config->use_landmarks ? FLAG_LANDMARKS : 0u)));
+                                     (config->use_landmarks ? FLAG_LANDMARKS : 0u) |
+                                     (config->pattern == AETHER_PYRAMID ? FLAG_PYRAMID : 0u)));
     aether_put_u32(p + 8, config->q_heads);
     aether_put_u32(p + 12, config->kv_heads);
     aether_put_u32(p + 16, config->head_dim);
@@ -129,6 +139,9 @@ static uint64_t payload_of(const aether_saved *saved) {
     aether_head head;
     config.n_globals = 0; /* their order is checked apart */
     if (aether_head_init(&head, &config, NULL, NULL) != AETHER_OK) {
+        return UINT64_MAX;
+    }
+    if (config.pattern == AETHER_PYRAMID && saved->config.n_globals != 0) {
         return UINT64_MAX;
     }
     head.config.n_globals = saved->config.n_globals;
@@ -163,12 +176,13 @@ aether_status aether_cache_peek(const void *bytes, size_t size, aether_saved *sa
         return damaged(detail, "crc32", "the CRC of the bytes before", aether_get_u32(p + size - 4), size - 4);
     }
     flags = aether_get_u16(p + 6);
-    if (flags > 15u) {
-        return damaged(detail, "flags", "bits 0 to 3 only", flags, 6);
+    if (flags > 31u) {
+        return damaged(detail, "flags", "bits 0 to 4 only", flags, 6);
     }
     own.dtype = (flags & FLAG_BINARY16) != 0 ? AETHER_BINARY16 : AETHER_BINARY32;
     own.policy = (flags & FLAG_RING) != 0 ? AETHER_ON_FULL_RING : AETHER_ON_FULL_ERROR;
     own.config.backend = AETHER_SPARSE;
+    own.config.pattern = (flags & FLAG_PYRAMID) != 0 ? AETHER_PYRAMID : AETHER_REFERENCE;
     own.config.causal = 1;
     own.config.use_log_stride = (flags & FLAG_LOG_STRIDE) != 0;
     own.config.use_landmarks = (flags & FLAG_LANDMARKS) != 0;
@@ -215,7 +229,7 @@ aether_status aether_cache_load(aether_cache *cache, const void *bytes, size_t s
         return status;
     }
     config = &cache->head.config;
-    if (saved.config.q_heads != config->q_heads || saved.config.kv_heads != config->kv_heads ||
+    if (saved.config.pattern != config->pattern || saved.config.q_heads != config->q_heads || saved.config.kv_heads != config->kv_heads ||
         saved.config.head_dim != config->head_dim || saved.config.window != config->window ||
         saved.config.block_size != config->block_size || saved.config.history != cache->history ||
         saved.config.use_log_stride != config->use_log_stride || saved.config.use_landmarks != config->use_landmarks ||

@@ -1,6 +1,7 @@
 #include "candidates.h"
 
 #include "fpenv.h"
+#include "pyramid.h"
 
 static uint64_t least(uint64_t a, uint64_t b) {
     return a < b ? a : b;
@@ -11,6 +12,10 @@ static uint64_t run_max(const aether_config *config, uint64_t tokens) {
     const uint64_t window = config->backend == AETHER_SPARSE ? config->window : AETHER_UNLIMITED;
     const uint64_t back = config->history != 0 ? least(config->history, tokens) : tokens;
     const uint64_t run = window < back ? window + 1 : back;
+    if (aether_is_pyramid(config)) {
+        const uint64_t side = config->window + config->block_size;
+        return least(config->causal ? side : 2 * side, tokens);
+    }
     return config->causal ? run : run + least(window, tokens - run);
 }
 
@@ -26,6 +31,8 @@ void aether_candidates_take(aether_bytes *bytes, const aether_config *config, ui
     aether_take(bytes, aether_pattern_max_blocks(config), sizeof(uint64_t));
     aether_take(bytes, most, pointer_bytes);
     aether_take(bytes, most, pointer_bytes);
+    aether_take(bytes, aether_pattern_max_blocks(config), sizeof(uint8_t));
+    aether_take(bytes, aether_is_pyramid(config) ? aether_pattern_max_blocks(config) : 0, sizeof(float));
 }
 
 void *aether_candidates_place(aether_candidates *list, const aether_config *config, uint64_t tokens, void *scratch) {
@@ -37,5 +44,17 @@ void *aether_candidates_place(aether_candidates *list, const aether_config *conf
     list->row.blocks = (uint64_t *)(void *)(base + aether_take(&bytes, aether_pattern_max_blocks(config), 8));
     list->keys = (const void **)(void *)(base + aether_take(&bytes, most, sizeof(void *)));
     list->values = (const void **)(void *)(base + aether_take(&bytes, most, sizeof(void *)));
+    list->row.levels = base + aether_take(&bytes, aether_pattern_max_blocks(config), sizeof(uint8_t));
+    list->sizes = NULL;
+    if (aether_is_pyramid(config)) {
+        list->sizes = (float *)(void *)(base + aether_take(&bytes, aether_pattern_max_blocks(config), sizeof(float)));
+    }
     return base + bytes.total;
+}
+
+void aether_candidates_weigh(const aether_config *config, const aether_row *row, float *sizes) {
+    size_t j;
+    for (j = 0; j < row->n_blocks; j++) {
+        sizes[j] = (float)(config->block_size << row->levels[j]); /* a power of two: exact */
+    }
 }

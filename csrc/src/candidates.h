@@ -9,6 +9,7 @@ typedef struct aether_candidates {
     aether_row row;
     const void **keys;
     const void **values;
+    float *sizes; /* tokens that each mean stands for; NULL under the reference pattern, where a mean weighs as one */
 } aether_candidates;
 
 /* Most tokens and blocks a query of `tokens` can see; SIZE_MAX when that cannot be expressed. */
@@ -19,6 +20,9 @@ void aether_candidates_take(aether_bytes *bytes, const aether_config *config, ui
 
 /* Lays the lists into scratch (aligned to 8 inside; 8 bytes more than taken) and returns what follows them. */
 void *aether_candidates_place(aether_candidates *list, const aether_config *config, uint64_t tokens, void *scratch);
+
+/* Fills the sizes of a row's means. */
+void aether_candidates_weigh(const aether_config *config, const aether_row *row, float *sizes);
 
 /* Number of visible tokens, and the j-th of them in ascending order. */
 static inline size_t aether_candidates_tokens(const aether_candidates *list) {

@@ -2,12 +2,14 @@
 
 #include "fpenv.h"
 #include "pattern.h"
+#include "pyramid.h"
 #include "sizes.h"
 
 static const uint32_t FIRST_TOKEN[1] = {0};
 
 void aether_config_default(aether_config *config) {
     config->backend = AETHER_SPARSE;
+    config->pattern = AETHER_REFERENCE;
     config->q_heads = 4;
     config->kv_heads = 1;
     config->head_dim = 32;
@@ -24,6 +26,31 @@ void aether_config_default(aether_config *config) {
 /* 1/sqrt(dim): both roundings correct, whatever the caller's floating-point environment. */
 static AETHER_NOINLINE float scale_of(uint32_t dim) {
     return 1.0f / aether_sqrt((float)dim);
+}
+
+static aether_status check_pyramid(const aether_config *config, aether_detail *detail) {
+    const aether_status bad = AETHER_E_CONFIG;
+    const uint64_t size = config->block_size;
+    if (config->pattern != AETHER_PYRAMID) {
+        return aether_fail(detail, bad, "pattern", "reference or pyramid", (uint64_t)config->pattern, SIZE_MAX);
+    }
+    if (config->window > AETHER_PYRAMID_WINDOW_MAX) {
+        return aether_fail(detail, bad, "window", "at most 1048576 with the pyramid pattern", config->window, SIZE_MAX);
+    }
+    if (size > AETHER_PYRAMID_BLOCK_MAX || (size & (size - 1)) != 0) {
+        return aether_fail(detail, bad, "block_size", "a power of two, at most 65536, with the pyramid pattern", size, SIZE_MAX);
+    }
+    if (config->history != 0 && config->history <= config->window) {
+        return aether_fail(detail, bad, "history", "more than the window with the pyramid pattern", config->history, SIZE_MAX);
+    }
+    if (config->use_log_stride || config->use_landmarks) {
+        return aether_fail(detail, bad, config->use_log_stride ? "use_log_stride" : "use_landmarks", "0 with the pyramid pattern", 1,
+                           SIZE_MAX);
+    }
+    if (config->n_globals != 0) {
+        return aether_fail(detail, bad, "globals", "none with the pyramid pattern", config->n_globals, SIZE_MAX);
+    }
+    return AETHER_OK;
 }
 
 static aether_status check(const aether_config *config, aether_detail *detail) {
@@ -55,6 +82,12 @@ static aether_status check(const aether_config *config, aether_detail *detail) {
     }
     if (config->use_landmarks > 1) {
         return aether_fail(detail, bad, "use_landmarks", "0 or 1", config->use_landmarks, SIZE_MAX);
+    }
+    if (config->pattern != AETHER_REFERENCE) {
+        aether_status status = check_pyramid(config, detail);
+        if (status != AETHER_OK) {
+            return status;
+        }
     }
     if (config->n_globals != 0 && config->globals == NULL) {
         return aether_fail(detail, AETHER_E_ARGUMENT, "globals", "a list of n_globals tokens", 0, SIZE_MAX);
@@ -96,5 +129,8 @@ aether_status aether_head_init(aether_head *head, const aether_config *config, c
 aether_head aether_head_within(const aether_head *head, uint64_t capacity) {
     aether_head own = *head;
     own.config.history = aether_history_within(head->config.history, capacity);
+    if (aether_is_pyramid(&own.config) && own.config.history != 0 && own.config.history <= own.config.window) {
+        own.config.history = own.config.window + 1; /* the least a pyramid sees */
+    }
     return own;
 }

@@ -2,6 +2,7 @@
 #include "bits.h"
 #include "fpenv.h"
 #include "pattern.h"
+#include "pyramid.h"
 #include "sizes.h"
 
 /* Farthest distance back a token that is not global may have from query i. */
@@ -108,9 +109,16 @@ static void blocks_of(const aether_config *config, uint64_t tokens, uint64_t i, 
         }
     }
     row->n_blocks = count;
+    for (; count > 0; count--) {
+        row->levels[count - 1] = 0;
+    }
 }
 
 void aether_pattern_row(const aether_config *config, uint64_t tokens, uint64_t i, aether_row *row) {
+    if (aether_is_pyramid(config)) {
+        aether_pyramid_row(config, tokens, i, row);
+        return;
+    }
     tokens_of(config, tokens, i, row);
     blocks_of(config, tokens, i, row);
 }
@@ -131,11 +139,17 @@ static uint64_t farthest(const aether_config *config) {
 size_t aether_pattern_max_singles(const aether_config *config) {
     const size_t below = config->use_log_stride ? powers(farthest(config)) : 0;
     const size_t above = config->use_log_stride && !config->causal ? 64 : 0;
+    if (aether_is_pyramid(config)) {
+        return config->causal ? 0 : (size_t)config->block_size; /* of the last block, which is not whole */
+    }
     return aether_add(config->n_globals, below + above);
 }
 
 size_t aether_pattern_max_blocks(const aether_config *config) {
     const uint64_t most = config->history != 0 ? config->history / config->block_size : UINT64_MAX;
+    if (aether_is_pyramid(config)) {
+        return aether_pyramid_max_runs(config);
+    }
     if (!aether_pattern_has_landmarks(config)) {
         return 0;
     }

@@ -19,7 +19,7 @@ typedef struct aether_sequence_kernels {
     void (*forward_rows)(const aether_plan *plan, const float *q, size_t first, size_t count, float *out, void *scratch);
 } aether_sequence_kernels;
 
-/* The second table of the variant. Never NULL. */
-const aether_sequence_kernels *aether_sequence_kernels_of(const aether_kernels *kernels);
+/* The second table of the head's variant. Never NULL. */
+const aether_sequence_kernels *aether_sequence_kernels_of(const aether_head *head);
 
 #endif

@@ -3,6 +3,7 @@
 #include "../src/bits.h"
 #include "../src/candidates.h"
 #include "../src/fpenv.h"
+#include "../src/pyramid.h"
 #include "panel.h"
 
 #define VECTOR 64 /* bytes; parts of memory begin at multiples */
@@ -54,16 +55,22 @@ static aether_status lay_out(const aether_head *head, size_t tokens, size_t lane
     aether_bytes panel = {0, 0}, scratch = {0, 0};
     aether_status status;
     at->blocks = 0;
-    if (aether_pattern_has_landmarks(config) && tokens > 0) {
+    at->levels = 1;
+    if (aether_is_pyramid(config)) {
+        at->blocks = aether_count(tokens / config->block_size);
+        at->levels = aether_pyramid_levels(config, at->blocks);
+    } else if (aether_pattern_has_landmarks(config) && tokens > 0) {
         at->blocks = aether_count(config->causal ? tokens / config->block_size : (tokens - 1) / config->block_size + 1);
     }
     at->dim = whole(config->head_dim, lanes);
-    at->rows = aether_add(tokens, at->blocks);
+    at->rows = aether_add(tokens, aether_pyramid_tree(at->blocks, at->levels));
     at->most = whole(aether_candidates_max(config, tokens), lanes);
     take(&panel, aether_mul(at->rows, at->dim), sizeof(float));
     at->values = take(&panel, aether_mul(at->rows, at->dim), sizeof(float)) / sizeof(float);
     at->singles = take(&scratch, aether_pattern_max_singles(config), sizeof(uint64_t));
     at->block_list = take(&scratch, aether_pattern_max_blocks(config), sizeof(uint64_t));
+    at->level_list = take(&scratch, aether_pattern_max_blocks(config), sizeof(uint8_t));
+    at->sizes = take(&scratch, aether_is_pyramid(config) ? aether_pattern_max_blocks(config) : 0, sizeof(float));
     at->index = take(&scratch, at->most, sizeof(size_t));
     at->q = take(&scratch, aether_mul(group, at->dim), sizeof(float));
     at->d_out = take(&scratch, aether_mul(group, at->dim), sizeof(float));
@@ -114,6 +121,7 @@ static size_t block_tokens(const aether_gradient *job, size_t b) {
 static void pack_rows(const aether_gradient *job, const aether_panel *at, size_t kv, const float *from, float *to) {
     const aether_config *config = &job->head->config;
     const size_t dim = config->head_dim, step = (size_t)config->kv_heads * dim;
+    unsigned level;
     size_t t, b, d;
     memset(to, 0, at->rows * at->dim * sizeof(float));
     for (t = 0; t < job->tokens; t++) {
@@ -130,6 +138,13 @@ static void pack_rows(const aether_gradient *job, const aether_panel *at, size_t
         }
         for (d = 0; d < dim; d++) {
             mean[d] /= divisor;
+        }
+    }
+    for (level = 1; level < at->levels; level++) {
+        const float *below = to + (job->tokens + aether_pyramid_tree(at->blocks, level - 1)) * at->dim;
+        float *mean = to + (job->tokens + aether_pyramid_tree(at->blocks, level)) * at->dim;
+        for (b = 0; b < at->blocks >> level; b++) {
+            aether_pyramid_join(below + 2 * b * at->dim, below + (2 * b + 1) * at->dim, dim, mean + b * at->dim);
         }
     }
 }
@@ -179,11 +194,24 @@ aether_status aether_gradient_rows(const aether_gradient *job, size_t kv, const 
     return AETHER_OK;
 }
 
-/* A token's gradient is what came to the token and its share of what came to its block's mean. */
+/* Adds a token's share of what came to the mean of one run: 1 / its number of tokens. */
+static void add_share(const float *mean, size_t step, size_t chunks, size_t dim, float divisor, float *out) {
+    size_t c, d;
+    for (d = 0; d < dim; d++) {
+        float sum = mean[d];
+        for (c = 1; c < chunks; c++) {
+            sum += mean[c * step + d];
+        }
+        out[d] += sum / divisor;
+    }
+}
+
+/* A token's gradient is what came to the token and its share of what came to the means that it is part of. */
 static void finish_rows(const aether_gradient *job, const aether_panel *at, size_t kv, const float *sums, size_t step,
                         size_t chunks, float *to) {
     const aether_config *config = &job->head->config;
     const size_t dim = config->head_dim, row = (size_t)config->kv_heads * dim;
+    unsigned level;
     size_t t, c, d;
     for (t = 0; t < job->tokens; t++) {
         const uint64_t b = t / config->block_size;
@@ -195,16 +223,10 @@ static void finish_rows(const aether_gradient *job, const aether_panel *at, size
             }
             out[d] = sum;
         }
-        if (b < at->blocks) {
-            const float *mean = sums + (job->tokens + (size_t)b) * at->dim;
-            const float divisor = (float)block_tokens(job, (size_t)b);
-            for (d = 0; d < dim; d++) {
-                float sum = mean[d];
-                for (c = 1; c < chunks; c++) {
-                    sum += mean[c * step + d];
-                }
-                out[d] += sum / divisor;
-            }
+        for (level = 0; level < at->levels && b >> level < at->blocks >> level; level++) {
+            const size_t run = aether_pyramid_tree(at->blocks, level) + (size_t)(b >> level);
+            const size_t count = level == 0 ? block_tokens(job, (size_t)b) : (size_t)config->block_size << level;
+            add_share(sums + (job->tokens + run) * at->dim, step, chunks, dim, (float)count, out);
         }
     }
 }

@@ -6,6 +6,7 @@
    d_p = g.v, d_s = p * (d_p - sum of p*d_p), d_q = scale * sum of d_s*k, d_k += scale * d_s*q, d_v += p*g. */
 #include "../src/candidates.h"
 #include "../src/exp.h"
+#include "../src/pyramid.h"
 #include "panel.h"
 
 #ifndef LANE_MLA
@@ -20,6 +21,8 @@ typedef struct lane_job {
     const float *k, *v; /* the panel */
     float *d_k, *d_v;   /* the sums */
     size_t n, whole;    /* candidates, and rounded up to whole vectors */
+    size_t n_tokens;    /* of the candidates: the first ones */
+    float *sizes;       /* [n - n_tokens]: how many tokens each mean stands for; NULL: one */
     size_t *index;      /* [whole]: where the candidates' rows begin, in floats */
     float *weight;      /* [whole][heads] */
     float *d_score;     /* [whole][heads] */
@@ -113,8 +116,17 @@ LANE_INLINE void lane_softmax(lane_job *j, int heads) {
         v_store(j->weight + i, s);
     }
     most = lane_by_head(most, heads, 1);
+    if (j->sizes != NULL) {
+        for (size_t i = 0; i < end; i += LANES) {
+            v_store(j->weight + i, lane_exp(v_sub(v_load(j->weight + i), most)));
+        }
+        for (size_t i = j->n_tokens * (size_t)heads; i < j->n * (size_t)heads; ++i) {
+            j->weight[i] *= j->sizes[i / (size_t)heads - j->n_tokens];
+        }
+    }
     for (size_t i = 0; i < end; i += LANES) {
-        const lane e = lane_exp(v_sub(v_load(j->weight + i), most));
+        const lane w = v_load(j->weight + i);
+        const lane e = j->sizes != NULL ? w : lane_exp(v_sub(w, most));
         sum = v_add(sum, e);
         mean = LANE_MLA(e, v_load(j->d_score + i), mean);
         v_store(j->weight + i, e);
@@ -188,7 +200,8 @@ static size_t lane_list(const aether_gradient *job, const aether_panel *at, size
         index[n++] = (size_t)row->singles[row->n_below + j] * at->dim;
     }
     for (j = 0; j < row->n_blocks; ++j) {
-        index[n++] = (job->tokens + (size_t)row->blocks[j]) * at->dim;
+        const unsigned level = row->levels[j];
+        index[n++] = (job->tokens + aether_pyramid_tree(at->blocks, level) + (size_t)(row->blocks[j] >> level)) * at->dim;
     }
     for (j = n; j % LANES != 0; ++j) {
         index[j] = index[0];
@@ -208,6 +221,8 @@ static void lane_rows(const aether_gradient *job, const aether_panel *at, size_t
     lane_job j;
     row.singles = (uint64_t *)(void *)(scratch + at->singles);
     row.blocks = (uint64_t *)(void *)(scratch + at->block_list);
+    row.levels = scratch + at->level_list;
+    j.sizes = aether_is_pyramid(config) ? (float *)(void *)(scratch + at->sizes) : NULL;
     j.at = at;
     j.k = panel;
     j.v = panel + at->values;
@@ -227,6 +242,10 @@ static void lane_rows(const aether_gradient *job, const aether_panel *at, size_t
             memcpy(d_out + g * at->dim, job->d_out + from + g * dim, dim * sizeof(float));
         }
         j.n = lane_list(job, at, i, &row, j.index);
+        j.n_tokens = j.n - row.n_blocks;
+        if (j.sizes != NULL) {
+            aether_candidates_weigh(config, &row, j.sizes);
+        }
         while (h < group) {
             const size_t place = h * at->dim;
             if (LANES >= 4 && group - h >= 4) {

@@ -1,4 +1,4 @@
-/* Where things lie in a unit's memory: rows padded to whole vectors, the tokens first, then the block means. */
+/* Where things lie in a unit's memory: rows padded to whole vectors, the tokens first, then the means of blocks and of longer runs. */
 #ifndef AETHER_PANEL_H
 #define AETHER_PANEL_H
 
@@ -9,12 +9,13 @@
 typedef struct aether_panel {
     size_t dim;    /* floats of a row: head_dim, rounded up to whole vectors */
     size_t blocks; /* block means */
-    size_t rows;   /* tokens + blocks */
+    unsigned levels; /* of means: one, or those of a pyramid */
+    size_t rows;   /* tokens and means, level by level */
     size_t most;   /* candidates of a query, rounded up to whole vectors */
     /* floats from the start of a panel or sums: keys are at 0 */
     size_t values;
     /* bytes from the start of scratch */
-    size_t singles, block_list, index, q, d_out, d_q, weight, d_score;
+    size_t singles, block_list, level_list, sizes, index, q, d_out, d_q, weight, d_score;
 } aether_panel;
 
 /* What one kernel variant adds: its vectors, and its rows. `panel_of` has been asked. */

@@ -18,14 +18,26 @@ __all__ = ["PatternMask", "TemporalHeadConfig", "estimate_sparse_edges"]
 _U32 = 0xFFFFFFFF
 _U64 = 0xFFFFFFFFFFFFFFFF
 _BACKENDS = ("sparse_gqa", "dense")
+_PATTERNS = ("reference", "pyramid")
+
+
+_UNSET: Any = None
+"""Stands for the default that the pattern has."""
 
 
 class PatternMask(NamedTuple):
-    """What queries see in a sequence of T tokens: booleans, `tokens` (queries, T) and `blocks` (queries, n_blocks).
-    Block b covers tokens b * block_size up to, not including, min((b + 1) * block_size, T)."""
+    """What queries see in a sequence of T tokens.
+
+    tokens: booleans (queries, T). blocks: booleans (queries, M), one column a mean: of each block, and under the
+    pyramid pattern also of each run of 2, 4, 8 … blocks. spans: int64 (M, 2), the first token of each mean and the one
+    after its last. sizes: float32 (M,), how many tokens each mean weighs as: one under the reference pattern, all of
+    its own under the pyramid.
+    """
 
     tokens: NDArray[np.bool_]
     blocks: NDArray[np.bool_]
+    spans: NDArray[np.int64]
+    sizes: NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,26 +46,36 @@ class TemporalHeadConfig:
     field.
 
     backend: "sparse_gqa", or "dense" (every token; no landmarks, no streaming).
+    pattern: of the sparse backend: "reference" (window, global tokens, log-stride tokens, landmarks), or "pyramid"
+    (window, and everything before it in runs of blocks that grow with their distance).
     q_heads, kv_heads, head_dim: heads of queries, of keys and values (a divisor), values a head.
-    window: tokens a query sees before its own (and after it when not causal); 0 to 2**64 - 1, at no cost.
-    block_size: tokens a landmark. global_tokens: tokens that every later query sees; order and repetition do not
-    matter. history: how many tokens back a query sees, itself included (globals excepted); None: all.
+    window: tokens a query sees before its own (and after it when not causal); 0 to 2**64 - 1, at no cost; with the
+    pyramid at most 2**20. block_size: tokens a landmark; with the pyramid tokens of the shortest run, a power of two.
+    global_tokens: tokens that every later query sees; order and repetition do not matter. history: how many tokens back
+    a query sees, itself included (globals excepted); None: all. The pyramid rounds it up to whole blocks.
+    global_tokens, use_log_stride and use_landmarks are (0,), True and True by default; the pyramid has none of them.
     """
 
     backend: Literal["sparse_gqa", "dense"] = "sparse_gqa"
+    pattern: Literal["reference", "pyramid"] = "reference"
     q_heads: int = 4
     kv_heads: int = 1
     head_dim: int = 32
     window: int = 32
     block_size: int = 16
     causal: bool = True
-    global_tokens: tuple[int, ...] = (0,)
-    use_log_stride: bool = True
-    use_landmarks: bool = True
+    global_tokens: tuple[int, ...] = _UNSET
+    use_log_stride: bool = _UNSET
+    use_landmarks: bool = _UNSET
     history: int | None = None
 
     def __post_init__(self) -> None:
         expect_choice(self.backend, _BACKENDS, "backend")
+        expect_choice(self.pattern, _PATTERNS, "pattern")
+        reference = self.pattern == "reference"
+        for name, default in (("global_tokens", (0,)), ("use_log_stride", True), ("use_landmarks", True)):
+            if getattr(self, name) is _UNSET:
+                self._set(name, default if reference else type(default)())
         for name, least, most in (
             ("q_heads", 1, _U32),
             ("kv_heads", 1, _U32),
@@ -83,19 +105,33 @@ class TemporalHeadConfig:
 
     def mask(self, tokens: int, first_query: int = 0) -> PatternMask:
         """What the queries from `first_query` on see in a sequence of `tokens` tokens (docs/spec/pattern.md), as the
-        core computes it. Row i is query first_query + i. Without landmarks n_blocks is 0. InvalidArgumentError
+        core computes it. Row i is query first_query + i. Without landmarks there are no means. InvalidArgumentError
         (tokens, first_query)."""
         n, first = _count(tokens, "tokens"), _count(first_query, "first_query")
         if first > n:
             raise InvalidArgumentError.of("first_query", f"at most the {n} tokens", first)
-        sparse = self.backend != "dense" and self.use_landmarks
         try:
+            begins, spans, sizes = self._means(n)
             seen = np.zeros((n - first, n), np.bool_)
-            blocks = np.zeros((n - first, -(-n // self.block_size) if sparse else 0), np.bool_)
+            blocks = np.zeros((n - first, len(spans)), np.bool_)
         except (MemoryError, ValueError):
             raise InvalidArgumentError.of("tokens", "a sequence whose mask fits in memory", tokens) from None
-        _core.Pattern(self).mask(seen.view(np.uint8), blocks.view(np.uint8))
-        return PatternMask(seen, blocks)
+        _core.Pattern(self).mask(seen.view(np.uint8), blocks.view(np.uint8), begins)
+        return PatternMask(seen, blocks, spans, sizes)
+
+    def _means(self, tokens: int) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.float32]]:
+        """The first column of each level in a mask of `tokens` tokens; spans and sizes of all columns."""
+        size, pyramid = self.block_size, self.pattern == "pyramid"
+        blocks = tokens // size if pyramid else -(-tokens // size)
+        if self.backend == "dense" or not (pyramid or self.use_landmarks):
+            blocks = 0
+        counts = [blocks >> level for level in range(blocks.bit_length() if pyramid else 1)] or [0]
+        begins = np.cumsum([0, *counts])
+        first = np.concatenate([np.arange(count) * (size << level) for level, count in enumerate(counts)])
+        lengths = np.repeat([size << level for level in range(len(counts))], counts)
+        spans = np.stack([first, np.minimum(first + lengths, tokens)], axis=1).astype(np.int64)
+        sizes = lengths if pyramid else np.ones(len(spans))
+        return begins.astype(np.uint64), spans, sizes.astype(np.float32)
 
 
 def _integer(value: Any, least: int, most: int | None, field: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from reference import Rejected, attention, pattern
+from reference import Rejected, attention, pattern, pyramid
 from reference.attention import Head, Tensor
 from reference.golden_file import Case, Input, Kernel, explicit, ramp, uniform, wild
 from reference.numeric import to_bits
@@ -32,9 +32,15 @@ from .common import (
 def pattern_case(name: str, p: Pattern, length: int, queries: Sequence[int], edges_length: int = 0) -> Case:
     out: list[int] = []
     for i in queries:
-        seen, landmarks = pattern.tokens(p, i, length), pattern.blocks(p, i, length)
-        out += [len(seen), *seen, len(landmarks), *landmarks]
-    edges = pattern.edges(p, edges_length)
+        seen = pyramid.tokens(p, i, length) if p.pyramid else pattern.tokens(p, i, length)
+        out += [len(seen), *seen]
+        if p.pyramid:
+            runs = pyramid.runs(p, i, length)
+            out += [len(runs), *(n for run in runs for n in run)]
+        else:
+            landmarks = pattern.blocks(p, i, length)
+            out += [len(landmarks), *landmarks]
+    edges = pyramid.edges(p, edges_length) if p.pyramid else pattern.edges(p, edges_length)
     out += [edges & NONE, edges >> 32]
     params = [*config_words(Head(1, 1, 1, p)), length, edges_length, len(queries), *queries, *p.globals_]
     return Case(Kernel.PATTERN, name, params, []).expect(out)

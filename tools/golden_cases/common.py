@@ -49,7 +49,7 @@ def config_words(head: Head) -> list[int]:
     p = head.pattern
     wide = [n for value in (p.window, p.block_size, p.history) for n in (value & NONE, value >> 32)]
     return [
-        int(p.dense),
+        2 if p.pyramid else int(p.dense),
         head.q_heads,
         head.kv_heads,
         head.head_dim,

@@ -298,34 +298,38 @@ def blob_cases() -> list[Case]:
 # -- the bytes of saved caches and streams --------------------------------------------------------------------
 
 
+def cache_state_case(name: str, head: Head, tokens: int, capacity: int, half: bool, ring: bool) -> Case:
+    """The bytes of a saved cache after some tokens."""
+    name = "state/" + name
+    cache = attention.Cache(head, capacity, half=half, ring=ring)
+    kv_row, q_row = head.kv_heads * head.head_dim, head.q_heads * head.head_dim
+    inputs = [uniform(tokens * n, seed_of(name, i), 0) for i, n in enumerate((q_row, kv_row, kv_row))]
+    tq, tk, tv = (
+        tensor(values(source), tokens, heads, head.head_dim)
+        for source, heads in zip(inputs, (head.q_heads, head.kv_heads, head.kv_heads), strict=True)
+    )
+    for t in range(tokens):
+        cache.step(tq[t], tk[t], tv[t])
+    params = [*config_words(head), tokens, int(half), capacity, int(ring), 0, NONE, NONE, *head.pattern.globals_]
+    return Case(Kernel.CACHE_STATE, name, params, inputs).expect(byte_words(state.save_cache(cache, head)))
+
+
 def cache_state_cases() -> list[Case]:
-    out = []
     small = Pattern(window=5, block_size=4)
-    for name, head, tokens, capacity, half, ring in (
-        ("empty", Head(2, 1, 3, small), 0, 20, False, False),
-        ("some", Head(2, 1, 3, small), 10, 20, False, False),
-        ("full-f16", Head(2, 2, 3, small), 21, 21, True, False),
-        ("ring", Head(2, 1, 3, replace(small, globals_=(0, 2, 50))), 47, 20, False, True),
-        ("ring-f16", Head(2, 1, 5, replace(small, history=12, log_stride=False)), 38, 20, True, True),
-        ("before-block-end", Head(1, 1, 2, small), 39, 16, False, True),
-        ("after-block-end", Head(1, 1, 2, small), 40, 16, False, True),
-        ("no-landmarks", Head(1, 1, 3, replace(small, landmarks=False)), 9, 6, False, True),
-        ("reference", Head(4, 1, 4, Pattern()), 70, 48, False, True),
-    ):
-        name = "state/" + name
-        cache = attention.Cache(head, capacity, half=half, ring=ring)
-        kv_row, q_row = head.kv_heads * head.head_dim, head.q_heads * head.head_dim
-        inputs = [uniform(tokens * n, seed_of(name, i), 0) for i, n in enumerate((q_row, kv_row, kv_row))]
-        tq, tk, tv = (
-            tensor(values(source), tokens, heads, head.head_dim)
-            for source, heads in zip(inputs, (head.q_heads, head.kv_heads, head.kv_heads), strict=True)
+    return [
+        cache_state_case(name, head, tokens, capacity, half, ring)
+        for name, head, tokens, capacity, half, ring in (
+            ("empty", Head(2, 1, 3, small), 0, 20, False, False),
+            ("some", Head(2, 1, 3, small), 10, 20, False, False),
+            ("full-f16", Head(2, 2, 3, small), 21, 21, True, False),
+            ("ring", Head(2, 1, 3, replace(small, globals_=(0, 2, 50))), 47, 20, False, True),
+            ("ring-f16", Head(2, 1, 5, replace(small, history=12, log_stride=False)), 38, 20, True, True),
+            ("before-block-end", Head(1, 1, 2, small), 39, 16, False, True),
+            ("after-block-end", Head(1, 1, 2, small), 40, 16, False, True),
+            ("no-landmarks", Head(1, 1, 3, replace(small, landmarks=False)), 9, 6, False, True),
+            ("reference", Head(4, 1, 4, Pattern()), 70, 48, False, True),
         )
-        for t in range(tokens):
-            cache.step(tq[t], tk[t], tv[t])
-        params = [*config_words(head), tokens, int(half), capacity, int(ring), 0, NONE, NONE, *head.pattern.globals_]
-        words = byte_words(state.save_cache(cache, head))
-        out.append(Case(Kernel.CACHE_STATE, name, params, inputs).expect(words))
-    return out
+    ]
 
 
 def stream_state_cases() -> list[Case]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from . import Rejected
+from . import Rejected, pyramid
 from . import numeric as nm
 from .numeric import F, Vector
 from .pattern import Pattern, blocks, tokens
@@ -38,8 +38,36 @@ def block_mean(rows: Row) -> Vector:
     return mean
 
 
-def attend(q: Vector, keys: Row, values: Row, scale: np.float32) -> Vector:
-    """One query over its candidates, in the order given."""
+class Means:
+    """The pyramid's means of one tensor as queries see it: of blocks, and of runs from their halves."""
+
+    def __init__(self, tensor: Tensor, size: int) -> None:
+        self.tensor, self.size = tensor, size
+        self._made: dict[tuple[int, int, int], Vector] = {}
+
+    def of(self, g: int, first: int, z: int) -> Vector:
+        """The mean of blocks first .. first + z - 1 of head `g`; z is a power of two."""
+        if (g, first, z) not in self._made:
+            if z == 1:
+                mean = block_mean([self.tensor[t][g] for t in range(first * self.size, (first + 1) * self.size)])
+            else:
+                left, right = self.of(g, first, z // 2), self.of(g, first + z // 2, z // 2)
+                mean = [F(a * F(0.5)) + F(b * F(0.5)) for a, b in zip(left, right, strict=True)]
+            self._made[g, first, z] = mean
+        return self._made[g, first, z]
+
+    def form(self, blocks: int) -> None:
+        """Make every mean that is complete with blocks 0 .. blocks - 1."""
+        z = 1
+        while z <= blocks:
+            for first in range(0, blocks - z + 1, z):
+                for g in range(len(self.tensor[0])):
+                    self.of(g, first, z)
+            z *= 2
+
+
+def attend(q: Vector, keys: Row, values: Row, scale: np.float32, counts: list[int] | None = None) -> Vector:
+    """One query over its candidates, in the order given; `counts`: how many tokens each stands for (one)."""
     scores = [nm.dot(q, k) * scale for k in keys]
     largest = scores[0]
     for s in scores[1:]:
@@ -47,8 +75,8 @@ def attend(q: Vector, keys: Row, values: Row, scale: np.float32) -> Vector:
             largest = s
     total = nm.ZERO
     acc = [nm.ZERO for _ in q]
-    for s, v in zip(scores, values, strict=True):
-        w = nm.exp(s - largest) if not np.isnan(s - largest) else F(np.nan)
+    for s, v, n in zip(scores, values, counts or [1] * len(scores), strict=True):
+        w = F(n) * (nm.exp(s - largest) if not np.isnan(s - largest) else F(np.nan))
         total = total + w
         acc = [a + w * x for a, x in zip(acc, v, strict=True)]
     r = nm.ONE / total
@@ -94,6 +122,20 @@ def _row(head: Head, i: int, length: int, q: Row, k: Tensor, v: Tensor, unrounde
     return out
 
 
+def _pyramid_row(head: Head, i: int, length: int, q: Row, k: Means, v: Means) -> Row:
+    """Row `i` of the output under the pyramid pattern."""
+    p, size = head.pattern, head.pattern.block_size
+    seen, runs = pyramid.tokens(p, i, length), pyramid.runs(p, i, length)
+    counts = [1] * len(seen) + [z * size for _, z in runs]
+    out: Row = []
+    for h in range(head.q_heads):
+        g = h // (head.q_heads // head.kv_heads)
+        keys = [k.tensor[t][g] for t in seen] + [k.of(g, first, z) for first, z in runs]
+        values = [v.tensor[t][g] for t in seen] + [v.of(g, first, z) for first, z in runs]
+        out.append(attend(q[h], keys, values, nm.scale_of(head.head_dim), counts))
+    return out
+
+
 def _through_half(tensor: Tensor) -> Tensor:
     return [[nm.through_half(vector) for vector in row] for row in tensor]
 
@@ -104,6 +146,11 @@ def forward(head: Head, q: Tensor, k: Tensor, v: Tensor, *, half: bool = False) 
         _check_finite(name, tensor)
     seen_k, seen_v = (_through_half(k), _through_half(v)) if half else (k, v)
     with np.errstate(all="ignore"):
+        if head.pattern.pyramid:
+            means = Means(seen_k, head.pattern.block_size), Means(seen_v, head.pattern.block_size)
+            for each in means:
+                each.form(pyramid.formed_blocks(head.pattern, len(q)))
+            return [_pyramid_row(head, i, len(q), q[i], *means) for i in range(len(q))]
         _check_block_sums(head.pattern, k, v, False)
         return [_row(head, i, len(q), q[i], seen_k, seen_v, (k, v)) for i in range(len(q))]
 
@@ -118,6 +165,7 @@ class Cache:
         self.v: Tensor = []
         self.stored_k: Tensor = []
         self.stored_v: Tensor = []
+        self.means: tuple[Means, Means] | None = None  # the pyramid's, grown as tokens arrive
 
     def step(self, q: Row, k: Row, v: Row) -> Row:
         """Take one token and give its output row; a rejected one changes nothing."""
@@ -129,12 +177,33 @@ class Cache:
         all_k, all_v = [*self.k, k], [*self.v, v]
         seen_k, seen_v = [*self.stored_k, stored[0]], [*self.stored_v, stored[1]]
         i = len(self.k)
+        if self.head.pattern.pyramid:
+            out = self._pyramid_step(i, q, seen_k, seen_v)
+            self.k, self.v, self.stored_k, self.stored_v = all_k, all_v, seen_k, seen_v
+            return out
         with np.errstate(all="ignore"):
             _check_block_sums(self.head.pattern, all_k, all_v, True)
             out = _row(self.head, i, i + 1, q, seen_k, seen_v, (all_k, all_v))
         self.k, self.v, self.stored_k, self.stored_v = all_k, all_v, seen_k, seen_v
         return out
 
+    def _pyramid_step(self, i: int, q: Row, seen_k: Tensor, seen_v: Tensor) -> Row:
+        p = self.head.pattern
+        if self.means is None:
+            self.means = Means(seen_k, p.block_size), Means(seen_v, p.block_size)
+        with np.errstate(all="ignore"):
+            for means, tensor in zip(self.means, (seen_k, seen_v), strict=True):
+                means.tensor = tensor
+                blocks = pyramid.formed_blocks(p, i + 1)
+                if blocks > pyramid.formed_blocks(p, i):  # one block leaves the window: it and what it completes
+                    for g in range(self.head.kv_heads):
+                        z = 1
+                        while blocks % z == 0:
+                            means.of(g, blocks - z, z)
+                            z *= 2
+            return _pyramid_row(self.head, i, i + 1, q, *self.means)
+
     def reset(self) -> None:
         """Forget every token."""
+        self.means = None
         self.k, self.v, self.stored_k, self.stored_v = [], [], [], []

@@ -17,10 +17,12 @@ class Pattern:
     landmarks: bool = True
     history: int = 0
     dense: bool = False
+    pyramid: bool = False  # see pyramid.py; then without global tokens and switches
 
     def with_capacity(self, capacity: int) -> Pattern:
         """The pattern that a cache of this capacity computes."""
-        return replace(self, history=min(self.history, capacity) if self.history else capacity)
+        history = min(self.history, capacity) if self.history else capacity
+        return replace(self, history=max(history, self.window + 1) if self.pyramid else history)
 
 
 def _is_power_of_two(n: int) -> bool:

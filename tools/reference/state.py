@@ -6,6 +6,7 @@ import struct
 from collections.abc import Sequence
 
 from . import numeric as nm
+from . import pyramid
 from .attention import Cache, Head, Row, block_mean
 from .model import Stream
 from .numeric import Vector, crc32
@@ -34,6 +35,8 @@ def _rows(rows: Sequence[Row], half: bool) -> bytes:
 
 def cache_payload(cache: Cache, head: Head) -> bytes:
     """The payload; `head` as configured, the cache's own has the effective history."""
+    if cache.head.pattern.pyramid:
+        return _pyramid_payload(cache)
     p, size = cache.head.pattern, head.pattern.block_size
     history, length = p.history, len(cache.k)
     zero: Row = [[nm.ZERO] * head.head_dim for _ in range(head.kv_heads)]
@@ -66,6 +69,33 @@ def cache_payload(cache: Cache, head: Head) -> bytes:
     return b"".join(_part(part) for part in parts)
 
 
+def _pyramid_payload(cache: Cache) -> bytes:
+    """Means of keys, level by level; of values; then the rows of keys and of values. Token t stands in row t mod n,
+    run b in row b mod n of its level; what no later query has a use for is zero."""
+    p, length = cache.head.pattern, len(cache.k)
+    zero: Row = [[nm.ZERO] * cache.head.head_dim for _ in range(cache.head.kv_heads)]
+    made, following = pyramid.formed_blocks(p, length), pyramid.blocks_before(p, length)
+    parts = []
+    for which in range(2):
+        rings: list[Row] = []
+        for level in range(pyramid.levels(p)):
+            n = pyramid.ring_rows(p, level)
+            ring = [zero] * n
+            for index in range(max(0, made // 2**level - n), made // 2**level):
+                if pyramid.of_use(p, level, index, following) and cache.means is not None:
+                    means = cache.means[which]
+                    ring[index % n] = [means.of(g, index * 2**level, 2**level) for g in range(cache.head.kv_heads)]
+            rings += ring
+        parts.append(_rows(rings, False))
+    for tensor in (cache.stored_k, cache.stored_v):
+        n = p.window + p.block_size + 1
+        rows = [zero] * n
+        for t in range(made * p.block_size, length):
+            rows[t % n] = tensor[t]
+        parts.append(_rows(rows, cache.half))
+    return b"".join(_part(part) for part in parts)
+
+
 def _sums(rows: Row, dim: int) -> Vector:
     sums: Vector = []
     for d in range(dim):
@@ -80,7 +110,9 @@ def save_cache(cache: Cache, head: Head) -> bytes:
     """A whole saved cache."""
     p = head.pattern
     payload = cache_payload(cache, head)
-    flags = int(cache.half) | int(cache.ring) << 1 | int(p.log_stride) << 2 | int(p.landmarks) << 3
+    flags = (
+        int(cache.half) | int(cache.ring) << 1 | int(p.log_stride) << 2 | int(p.landmarks) << 3 | int(p.pyramid) << 4
+    )
     data = struct.pack(
         "<IHH4I6Q",
         CACHE_MAGIC,

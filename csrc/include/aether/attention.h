@@ -15,8 +15,8 @@ typedef struct aether_plan {
     const float *k, *v;
     size_t tokens;
     aether_dtype dtype;
-    size_t n_blocks;                 /* landmark blocks with a mean (the last may be short when not causal) */
-    const float *mean_k, *mean_v;    /* [n_blocks][kv_heads][head_dim] */
+    size_t n_blocks;                 /* blocks with a mean (the last may be short when not causal; whole in a pyramid) */
+    const float *mean_k, *mean_v;    /* [n_blocks][kv_heads][head_dim]; of a pyramid, then the longer runs */
     const float *rows_k, *rows_v;    /* token rows as a query sees them: k, v, or their binary16-rounded copies */
     void *variant;                   /* memory of the kernel variant */
 } aether_plan;

@@ -23,12 +23,15 @@ typedef struct aether_cache_layout {
     size_t mean_k, mean_v;       /* binary32 [n_blocks][row] */
     size_t rows_k, rows_v;       /* [n_rows][row] of the cache's type, token t in row t % n_rows */
     size_t globals_k, globals_v; /* [n_globals][row] of the cache's type */
+    unsigned levels;             /* of means in a pyramid; then n_blocks counts the rows of all of them, */
+    uint16_t level_rows[64];     /* those of level l from level_rows[l] to level_rows[l + 1] */
     size_t total;
 } aether_cache_layout;
 
 /* Private: where the parts of the scratch of aether_cache_attend begin, in bytes. */
 typedef struct aether_attend_layout {
-    size_t singles, blocks; /* of aether_row */
+    size_t singles, blocks, levels; /* of aether_row */
+    size_t sizes;           /* of the means of a pyramid */
     size_t keys, values;    /* pointers to rows */
     size_t floats;          /* of the kernel */
     size_t out;             /* the result until it is known to be finite */

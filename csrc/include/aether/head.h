@@ -11,10 +11,15 @@ extern "C" {
 
 typedef enum aether_backend { AETHER_SPARSE = 0, AETHER_DENSE = 1 } aether_backend;
 
+/* Which keys the sparse backend sees. AETHER_REFERENCE: a window, global tokens, log-stride tokens and landmarks. AETHER_PYRAMID: a
+   window, and everything before it in runs that grow with their distance and weigh as many tokens as they stand for. */
+typedef enum aether_pattern { AETHER_REFERENCE = 0, AETHER_PYRAMID = 1 } aether_pattern;
+
 #define AETHER_UNLIMITED UINT64_MAX /* window: every token */
 
 typedef struct aether_config {
     aether_backend backend;
+    aether_pattern pattern;   /* of the sparse backend. The pyramid has no globals and no switches: they are 0 */
     uint32_t q_heads;         /* > 0 */
     uint32_t kv_heads;        /* > 0, divides q_heads */
     uint32_t head_dim;        /* > 0 */
@@ -45,17 +50,18 @@ aether_status aether_head_init(aether_head *head, const aether_config *config, c
 /* Upper bounds for the arrays below, whatever the query: single tokens (SIZE_MAX: too many to count), and blocks. */
 size_t aether_pattern_max_singles(const aether_config *config);
 size_t aether_pattern_max_blocks(const aether_config *config);
-#define AETHER_MAX_BLOCKS 132 /* of any configuration */
+#define AETHER_MAX_BLOCKS 512 /* of any configuration */
 
 /* What query `i` of `tokens` sees: the tokens in ascending order are singles[0 .. n_below-1], then lo .. hi (one run around
-   the query), then singles[n_below .. n_below+n_above-1]; then blocks[0 .. n_blocks-1]. No token or block stands twice.
-   `singles` holds aether_pattern_max_singles entries (or is NULL: then they are only counted), `blocks`
-   aether_pattern_max_blocks; both are the caller's. i < tokens. */
+   the query), then singles[n_below .. n_below+n_above-1]; then n_blocks means, the j-th of 2^levels[j] blocks from blocks[j] on
+   (one block under the reference pattern). No token or block stands twice. `singles` holds aether_pattern_max_singles entries (or
+   is NULL: then they are only counted), `blocks` and `levels` aether_pattern_max_blocks; all are the caller's. i < tokens. */
 typedef struct aether_row {
     uint64_t lo, hi;
     size_t n_below, n_above, n_blocks;
     uint64_t *singles;
     uint64_t *blocks;
+    uint8_t *levels;
 } aether_row;
 void aether_pattern_row(const aether_config *config, uint64_t tokens, uint64_t i, aether_row *row);
 

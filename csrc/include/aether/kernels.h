@@ -11,7 +11,8 @@ extern "C" {
 #endif
 
 /* One query position and one key/value head: `group` query heads attend to `n` rows.
-   score = dot(q, key) * scale; softmax; weighted sum of the value rows, all in the order of the rows. */
+   score = dot(q, key) * scale; softmax, a weight being size * exp(score - largest); weighted sum of the value rows, all in the order
+   of the rows. */
 typedef struct aether_query {
     const float *q;             /* [group][dim] */
     const void *const *keys;    /* n pointers to rows of dim elements */
@@ -19,6 +20,7 @@ typedef struct aether_query {
     size_t n;                   /* >= 1 */
     size_t n_stored;            /* the first n_stored rows are of `stored`, the others (block means) binary32 */
     aether_dtype stored;
+    const float *sizes;         /* [n - n_stored]: how many tokens each row after the stored ones stands for; NULL: one */
     size_t group, dim;
     float scale;
     float *scores;              /* scratch: aether_query_floats(n, group, dim) floats, 4-byte aligned */

@@ -83,7 +83,8 @@ LANE_INLINE void lane_query_scores(const aether_query *job, size_t h, int heads,
 }
 
 /* Scores of one head to weights; what stands past n is the last score again. */
-LANE_INLINE void lane_query_weights(float *s, size_t n) {
+LANE_INLINE void lane_query_weights(const aether_query *job, float *s) {
+    const size_t n = job->n;
     float part[LANES];
     lane most = v_load(s);
     for (size_t j = LANES; j < n; j += LANES) {
@@ -98,6 +99,9 @@ LANE_INLINE void lane_query_weights(float *s, size_t n) {
     most = v_set1(m);
     for (size_t j = 0; j < n; j += LANES) {
         v_store(s + j, v_exp(v_sub(v_load(s + j), most)));
+    }
+    for (size_t j = job->n_stored; job->sizes != NULL && j < n; ++j) {
+        s[j] = job->sizes[j - job->n_stored] * s[j];
     }
 }
 
@@ -148,7 +152,7 @@ LANE_INLINE void lane_query_heads(const aether_query *job, size_t h, int heads) 
     lane_query_scores(job, h, heads, n_half);
     LANE_UNROLL
     for (int g = 0; g < heads; ++g) {
-        lane_query_weights(lane_query_scores_at(job, h + (size_t)g), job->n);
+        lane_query_weights(job, lane_query_scores_at(job, h + (size_t)g));
     }
     LANE_UNROLL
     for (int g = 0; g < heads; ++g) {

@@ -84,7 +84,8 @@ void aether_portable_attend_query(const aether_query *job) {
             out[d] = 0.0f;
         }
         for (j = 0; j < job->n; j++) {
-            const float w = aether_exp_inline(scores[j] - most);
+            const float size = job->sizes != NULL && j >= job->n_stored ? job->sizes[j - job->n_stored] : 1.0f;
+            const float w = size * aether_exp_inline(scores[j] - most);
             const float *value = row_at(job, job->values, j, wide);
             sum = sum + w;
             for (d = 0; d < job->dim; d++) {

@@ -129,15 +129,28 @@ static AETHER_NOINLINE float weights(float *s, size_t step, size_t n, float most
     return sum;
 }
 
+/* The same for rows that stand for several tokens each. */
+static AETHER_NOINLINE float sized_weights(float *s, size_t step, const float *sizes, size_t n, float most, float sum) {
+    for (; n > 0; n--, s += step, sizes++) {
+        *s = *sizes * aether_exp_inline(*s - most);
+        sum = sum + *s;
+    }
+    return sum;
+}
+
 /* Scores of one head to weights, those of the first n_half rows times 2^112; 1 / their sum. Weights are normal or zero, and at most
    MOST_SCALED are scaled: their sum is finite, and rounds as that of the weights themselves. */
-static float softmax(float *s, size_t step, size_t n, size_t n_half, float most) {
+static float softmax(const aether_query *job, float *s, size_t step, size_t n_half, float most) {
+    const size_t n = job->sizes != NULL ? job->n_stored : job->n;
     float sum = 0.0f;
     if (n_half > 0) {
         sum = weights(s, step, n_half, most, AETHER_EXP_MAGIC + 112.0f, 0.0f) * 0x1p-112f;
     }
     if (n_half < n) {
         sum = weights(s + n_half * step, step, n - n_half, most, AETHER_EXP_MAGIC, sum);
+    }
+    if (n < job->n) {
+        sum = sized_weights(s + n * step, step, job->sizes, job->n - n, most, sum);
     }
     return 1.0f / sum;
 }
@@ -277,7 +290,7 @@ static void attend_4(const aether_query *job, size_t h, size_t n_half) {
     }
     greatest_4(job->scores, job->n, most);
     for (i = 0; i < HEADS; i++) {
-        scale[i] = softmax(job->scores + i, HEADS, job->n, n_half, most[i]);
+        scale[i] = softmax(job, job->scores + i, HEADS, n_half, most[i]);
     }
     for (d = 0; n_half == 0 && d + 6 <= job->dim; d += 6) {
         values_6(job, 0, d, scale, out);
@@ -312,7 +325,7 @@ static void attend_1(const aether_query *job, size_t h, size_t n_half) {
     for (; j < job->n; j++) {
         job->scores[j] = dot(q, job->keys[j], job->dim, 0) * job->scale;
     }
-    scale = softmax(job->scores, 1, job->n, n_half, greatest(job->scores, job->n));
+    scale = softmax(job, job->scores, 1, n_half, greatest(job->scores, job->n));
     for (d = 0; d < job->dim; d++) {
         out[d] = value_1(job, n_half, job->scores, 1, d) * scale;
     }

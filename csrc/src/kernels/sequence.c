@@ -2,6 +2,7 @@
 #include "../sequence.h"
 
 #include "../candidates.h"
+#include "../pyramid.h"
 #include "../sizes.h"
 #include "variants.h"
 
@@ -37,6 +38,9 @@ static void forward_rows(const aether_plan *plan, const float *q, size_t first, 
 
     for (i = first; i < first + count; i++) {
         aether_pattern_row(config, plan->tokens, i, &list.row);
+        if (list.sizes != NULL) {
+            aether_candidates_weigh(config, &list.row, list.sizes);
+        }
         for (h = 0; h < config->kv_heads; h++) {
             const size_t n_tokens = aether_candidates_tokens(&list);
             for (j = 0; j < n_tokens; j++) {
@@ -45,7 +49,9 @@ static void forward_rows(const aether_plan *plan, const float *q, size_t first, 
                 list.values[j] = plan->rows_v + at;
             }
             for (j = 0; j < list.row.n_blocks; j++) {
-                const size_t at = ((size_t)list.row.blocks[j] * config->kv_heads + h) * dim;
+                const size_t run = aether_pyramid_tree(plan->n_blocks, list.row.levels[j]) +
+                                   (size_t)(list.row.blocks[j] >> list.row.levels[j]);
+                const size_t at = (run * config->kv_heads + h) * dim;
                 list.keys[n_tokens + j] = plan->mean_k + at;
                 list.values[n_tokens + j] = plan->mean_v + at;
             }
@@ -55,6 +61,7 @@ static void forward_rows(const aether_plan *plan, const float *q, size_t first, 
             job.n = n_tokens + list.row.n_blocks;
             job.n_stored = n_tokens;
             job.stored = AETHER_BINARY32;
+            job.sizes = list.sizes;
             job.group = group;
             job.dim = dim;
             job.scale = plan->head->scale;
@@ -67,7 +74,11 @@ static void forward_rows(const aether_plan *plan, const float *q, size_t first, 
 
 static const aether_sequence_kernels BY_QUERY = {plan_bytes, prepare, rows_bytes, forward_rows};
 
-const aether_sequence_kernels *aether_sequence_kernels_of(const aether_kernels *kernels) {
+const aether_sequence_kernels *aether_sequence_kernels_of(const aether_head *head) {
+    const aether_kernels *kernels = head->kernels;
+    if (aether_is_pyramid(&head->config)) {
+        return &BY_QUERY;
+    }
 #if defined(AETHER_VARIANTS_X86)
     if (kernels == &aether_kernels_sse2) {
         return &aether_sequence_sse2;

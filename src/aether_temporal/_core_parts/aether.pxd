@@ -47,8 +47,13 @@ cdef extern from "aether/aether.h" nogil:
         AETHER_SPARSE
         AETHER_DENSE
 
+    ctypedef enum aether_pattern:
+        AETHER_REFERENCE
+        AETHER_PYRAMID
+
     ctypedef struct aether_config:
         aether_backend backend
+        aether_pattern pattern
         uint32_t q_heads
         uint32_t kv_heads
         uint32_t head_dim
@@ -80,6 +85,7 @@ cdef extern from "aether/aether.h" nogil:
         size_t n_blocks
         uint64_t *singles
         uint64_t *blocks
+        uint8_t *levels
 
     void aether_pattern_row(const aether_config *config, uint64_t tokens, uint64_t i, aether_row *row)
 

@@ -37,6 +37,7 @@ cdef class Pattern:
         for index in range(n):
             self.globals[index] = config.global_tokens[index]
         self.config.backend = AETHER_DENSE if config.backend == "dense" else AETHER_SPARSE
+        self.config.pattern = AETHER_PYRAMID if config.pattern == "pyramid" else AETHER_REFERENCE
         self.config.q_heads = config.q_heads
         self.config.kv_heads = config.kv_heads
         self.config.head_dim = config.head_dim
@@ -63,9 +64,10 @@ cdef class Pattern:
             n = aether_pattern_edges(&self.config, n)
         return n
 
-    def mask(self, tokens_view, blocks_view):
+    def mask(self, tokens_view, blocks_view, begins_view):
         """Sets what the last queries of T tokens see in two zeroed boolean arrays, tokens (queries, T) and blocks
-        (queries, n_blocks)."""
+        (queries, means); a mean of 2**level blocks stands in column begins[level] + first block / 2**level."""
+        cdef uint64_t[::1] level_begins = begins_view
         cdef unsigned char[:, ::1] tokens = tokens_view
         cdef unsigned char[:, ::1] blocks = blocks_view
         cdef size_t n = <size_t> tokens.shape[1]
@@ -74,10 +76,13 @@ cdef class Pattern:
         cdef size_t i, j
         cdef aether_row row
         row.singles = <uint64_t *> malloc((singles + 1) * sizeof(uint64_t))
-        row.blocks = <uint64_t *> malloc((aether_pattern_max_blocks(&self.config) + 1) * sizeof(uint64_t))
-        if row.singles == NULL or row.blocks == NULL:
+        cdef size_t most = aether_pattern_max_blocks(&self.config) + 1
+        row.blocks = <uint64_t *> malloc(most * sizeof(uint64_t))
+        row.levels = <uint8_t *> malloc(most)
+        if row.singles == NULL or row.blocks == NULL or row.levels == NULL:
             free(row.singles)
             free(row.blocks)
+            free(row.levels)
             raise _no_memory(singles * sizeof(uint64_t))
         with nogil:
             for i in range(n - first):
@@ -87,15 +92,17 @@ cdef class Pattern:
                 for j in range(row.n_below + row.n_above):
                     tokens[i, <size_t> row.singles[j]] = 1
                 for j in range(row.n_blocks):
-                    blocks[i, <size_t> row.blocks[j]] = 1
+                    blocks[i, level_begins[row.levels[j]] + <size_t> (row.blocks[j] >> row.levels[j])] = 1
         free(row.singles)
         free(row.blocks)
+        free(row.levels)
 
 
 cdef dict _settings_of(const aether_config *config, global_tokens):
     """Arguments of TemporalHeadConfig."""
     return {
         "backend": "dense" if config.backend == AETHER_DENSE else "sparse_gqa",
+        "pattern": "pyramid" if config.pattern == AETHER_PYRAMID else "reference",
         "q_heads": config.q_heads,
         "kv_heads": config.kv_heads,
         "head_dim": config.head_dim,

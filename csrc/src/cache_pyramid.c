@@ -1,0 +1,132 @@
+/* The means of a pyramid in a cache (docs/spec/pattern.md): a block becomes a run when it leaves the window. */
+#include "bits.h"
+#include "cache_payload.h"
+#include "cache_rows.h"
+#include "dtype.h"
+#include "pyramid.h"
+
+/* mean = the sum of the stored rows of tokens begin .. begin+size-1, divided by their number. 0 when a sum overflowed. */
+static int mean_of_block(const aether_cache *cache, size_t rows, uint64_t begin, float *mean) {
+    const aether_cache_layout *at = &cache->at;
+    const uint64_t size = cache->head.config.block_size;
+    const float factor = 1.0f / (float)size; /* exact: a power of two */
+    uint64_t t;
+    size_t c;
+    for (c = 0; c < at->row; c++) {
+        mean[c] = 0.0f;
+    }
+    for (t = begin; t < begin + size; t++) {
+        const unsigned char *row = cache->memory + rows + aether_ring(t, at->n_rows) * aether_row_bytes(cache);
+        if (cache->dtype == AETHER_BINARY32) {
+            const float *x = (const float *)(const void *)row;
+            for (c = 0; c < at->row; c++) {
+                mean[c] = mean[c] + x[c];
+            }
+        } else {
+            const uint16_t *x = (const uint16_t *)(const void *)row;
+            for (c = 0; c < at->row; c++) {
+                mean[c] = mean[c] + aether_widen(x[c]);
+            }
+        }
+    }
+    if (!aether_all_finite(mean, at->row)) {
+        return 0;
+    }
+    for (c = 0; c < at->row; c++) {
+        mean[c] = mean[c] * factor;
+    }
+    return 1;
+}
+
+static float *mean_at(const aether_cache *cache, size_t means, unsigned level, uint64_t index) {
+    return aether_floats_at(cache, means) + aether_mean_row(cache, level, index) * cache->at.row;
+}
+
+/* The runs of one array that end with block `block`. 0 when a sum overflowed. */
+static int make_runs(const aether_cache *cache, size_t rows, size_t means, uint64_t block) {
+    unsigned level = 0;
+    if (!mean_of_block(cache, rows, block * cache->head.config.block_size, mean_at(cache, means, 0, block))) {
+        return 0;
+    }
+    for (; (block & 1) != 0 && level + 1 < cache->at.levels; block >>= 1, level++) {
+        aether_pyramid_join(mean_at(cache, means, level, block - 1), mean_at(cache, means, level, block), cache->at.row,
+                            mean_at(cache, means, level + 1, block >> 1));
+    }
+    return 1;
+}
+
+aether_status aether_cache_stage_run(aether_cache *cache) {
+    const aether_config *config = &cache->head.config;
+    const uint64_t before = aether_pyramid_before(config, cache->length);
+    if (before == 0 || aether_pyramid_before(config, cache->length - 1) == before) {
+        return AETHER_OK;
+    }
+    if (!make_runs(cache, cache->at.rows_k, cache->at.mean_k, before - 1) ||
+        !make_runs(cache, cache->at.rows_v, cache->at.mean_v, before - 1)) {
+        return AETHER_E_OVERFLOW;
+    }
+    return AETHER_OK;
+}
+
+int aether_cache_foresee_runs(const aether_cache *cache, const float *x, size_t tokens, size_t rows) {
+    const aether_config *config = &cache->head.config;
+    const aether_cache_layout *at = &cache->at;
+    const uint64_t length = cache->length, size = config->block_size;
+    const uint64_t last = aether_pyramid_before(config, length + tokens - 1);
+    uint64_t block = length > 0 ? aether_pyramid_before(config, length - 1) : 0;
+    if (cache->dtype != AETHER_BINARY32) {
+        return 1; /* 65536 rows of 65504 at most */
+    }
+    for (; block < last; block++) {
+        size_t c;
+        for (c = 0; c < at->row; c++) {
+            float sum = 0.0f;
+            uint64_t t;
+            for (t = block * size; t < (block + 1) * size; t++) {
+                sum = sum + (t < length ? aether_floats_at(cache, rows)[aether_ring(t, at->n_rows) * at->row + c]
+                                        : x[(size_t)(t - length) * at->row + c]);
+            }
+            if (!aether_all_finite(&sum, 1)) {
+                return 0;
+            }
+        }
+    }
+    return 1;
+}
+
+/* Row `slot` of a ring of n rows holds the newest of `count` items that belongs there; 0 when there is none yet. */
+static int newest_in(uint64_t count, size_t n, size_t slot, uint64_t *item) {
+    uint64_t back;
+    if (count <= slot) {
+        return 0;
+    }
+    back = (count - 1 - slot) % n;
+    *item = count - 1 - back;
+    return 1;
+}
+
+void aether_cache_clear_dead_rows(const aether_cache *cache, unsigned char *payload) {
+    const aether_config *config = &cache->head.config;
+    const aether_cache_layout *at = &cache->at;
+    const size_t bytes = aether_row_bytes(cache), mean = at->row * sizeof(float);
+    const uint64_t made = cache->length > 0 ? aether_pyramid_before(config, cache->length - 1) : 0;
+    const uint64_t next = aether_pyramid_before(config, cache->length);
+    uint64_t item;
+    unsigned level;
+    size_t slot;
+    for (slot = 0; slot < at->n_rows; slot++) {
+        if (!newest_in(cache->length, at->n_rows, slot, &item) || item < made * config->block_size) {
+            memset(payload + (at->rows_k - at->sums) + slot * bytes, 0, bytes);
+            memset(payload + (at->rows_v - at->sums) + slot * bytes, 0, bytes);
+        }
+    }
+    for (level = 0; level < at->levels; level++) {
+        const size_t first = at->level_rows[level], n = at->level_rows[level + 1] - first;
+        for (slot = 0; slot < n; slot++) {
+            if (!newest_in(made >> level, n, slot, &item) || !aether_pyramid_lives(config, level, item, next)) {
+                memset(payload + (at->mean_k - at->sums) + (first + slot) * mean, 0, mean);
+                memset(payload + (at->mean_v - at->sums) + (first + slot) * mean, 0, mean);
+            }
+        }
+    }
+}

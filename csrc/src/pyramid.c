@@ -1,0 +1,162 @@
+#include "pyramid.h"
+
+/* By how much, in blocks, a run may be longer than a quarter of its distance. */
+static uint64_t allowance(const aether_config *config) {
+    const uint64_t blocks = config->window / config->block_size;
+    return blocks > 1 ? blocks : 1;
+}
+
+/* a / block_size: a shift, because a 32-bit processor takes long over 64-bit division. */
+static uint64_t blocks_in(const aether_config *config, uint64_t a) {
+    uint64_t size = config->block_size;
+    for (; size > 1; size /= 2) {
+        a /= 2;
+    }
+    return a;
+}
+
+/* How many blocks before the window the history holds: none of the first `history` tokens is out of view before it must be. */
+static uint64_t reach(const aether_config *config) {
+    return config->history != 0 ? blocks_in(config, config->history - config->window - 1) : UINT64_MAX;
+}
+
+uint64_t aether_pyramid_before(const aether_config *config, uint64_t i) {
+    return i > config->window ? blocks_in(config, i - config->window) : 0;
+}
+
+/* Appends a run to the row. */
+static void append(aether_row *row, uint64_t first, unsigned level) {
+    row->blocks[row->n_blocks] = first;
+    row->levels[row->n_blocks] = (uint8_t)level;
+    row->n_blocks++;
+}
+
+static void reverse(aether_row *row) {
+    size_t a = 0, b = row->n_blocks;
+    for (; b > a + 1; a++) {
+        const uint64_t first = row->blocks[a];
+        const uint8_t level = row->levels[a];
+        b--;
+        row->blocks[a] = row->blocks[b];
+        row->levels[a] = row->levels[b];
+        row->blocks[b] = first;
+        row->levels[b] = level;
+    }
+}
+
+static void runs_before(const aether_config *config, uint64_t before, aether_row *row) {
+    const uint64_t more = allowance(config), held = reach(config);
+    const uint64_t oldest = before > held ? before - held : 0;
+    uint64_t at = before;
+    row->n_blocks = 0;
+    while (at > oldest) {
+        uint64_t length = 1;
+        unsigned level = 0;
+        for (; (at & (2 * length - 1)) == 0 && 4 * length <= before - at + more; length *= 2) {
+            level++;
+        }
+        if (at - oldest < length) {
+            break;
+        }
+        at -= length;
+        append(row, at, level);
+    }
+    reverse(row);
+}
+
+static void runs_after(const aether_config *config, uint64_t first, uint64_t end, aether_row *row) {
+    const uint64_t more = allowance(config);
+    uint64_t at = first;
+    while (at < end) {
+        uint64_t length = 1;
+        unsigned level = 0;
+        for (; (at & (2 * length - 1)) == 0 && 4 * length <= at - first + more && 2 * length <= end - at; length *= 2) {
+            level++;
+        }
+        append(row, at, level);
+        at += length;
+    }
+}
+
+void aether_pyramid_row(const aether_config *config, uint64_t tokens, uint64_t i, aether_row *row) {
+    const uint64_t size = config->block_size;
+    const uint64_t before = aether_pyramid_before(config, i);
+    uint64_t first, end, single;
+    row->lo = before * size;
+    row->hi = i;
+    row->n_below = 0;
+    row->n_above = 0;
+    runs_before(config, before, row);
+    if (config->causal) {
+        return;
+    }
+    first = blocks_in(config, i + config->window) + 1; /* the first block after the window */
+    end = blocks_in(config, tokens);
+    row->hi = (first * size < tokens ? first * size : tokens) - 1;
+    if (first * size >= tokens) {
+        return;
+    }
+    if (first < end) {
+        runs_after(config, first, end, row);
+    }
+    for (single = (first < end ? end : first) * size; single < tokens; single++) {
+        if (row->singles != NULL) {
+            row->singles[row->n_above] = single;
+        }
+        row->n_above++;
+    }
+}
+
+size_t aether_pyramid_max_runs(const aether_config *config) {
+    return 3 * (size_t)aether_pyramid_levels(config, UINT64_MAX) + 1 + (config->causal ? 0 : 4 * 64);
+}
+
+unsigned aether_pyramid_levels(const aether_config *config, uint64_t blocks) {
+    const uint64_t more = allowance(config), held = reach(config);
+    uint64_t length = 1;
+    unsigned levels = 0;
+    if (!config->causal) {
+        for (; length != 0 && length <= blocks; length *= 2) {
+            levels++;
+        }
+        return levels;
+    }
+    /* A run of several blocks begins at least 3 lengths less the allowance away. */
+    for (; length < (uint64_t)1 << 62 && length <= blocks && (length == 1 ? held >= 1 : held >= 3 * length || held + more >= 3 * length);
+         length *= 2) {
+        levels++;
+    }
+    return levels;
+}
+
+/* Blocks from the end of a run to the window of the first query that sees a longer run instead: a left half waits for its right one. */
+static uint64_t lifetime(const aether_config *config, unsigned level, int left) {
+    const uint64_t length = (uint64_t)1 << level, more = allowance(config);
+    return (left ? length : 0) + (4 * length > more ? 4 * length - more : 0);
+}
+
+void aether_pyramid_span(const aether_config *config, unsigned level, int left, uint64_t *from, uint64_t *to) {
+    const uint64_t length = (uint64_t)1 << level, more = allowance(config), held = reach(config);
+    const uint64_t kept = held >= length ? (held == UINT64_MAX ? held : held - length + 1) : 0;
+    *from = level > 0 && 2 * length > more ? 2 * length - more : 0;
+    *to = lifetime(config, level, left);
+    *to = *to < kept ? *to : kept;
+}
+
+size_t aether_pyramid_ring(const aether_config *config, unsigned level) {
+    const size_t rows = (size_t)((lifetime(config, level, 1) - 1) >> level) + 1;
+    return rows > 2 ? rows : 2;
+}
+
+int aether_pyramid_lives(const aether_config *config, unsigned level, uint64_t index, uint64_t before) {
+    const int left = (index & 1) == 0;
+    const uint64_t apart = before - ((index + 1) << level);
+    return apart < lifetime(config, level, left) || (left && apart == (uint64_t)1 << level); /* there the halves are joined */
+}
+
+void aether_pyramid_join(const float *left, const float *right, size_t n, float *mean) {
+    size_t c;
+    for (c = 0; c < n; c++) {
+        mean[c] = left[c] * 0.5f + right[c] * 0.5f;
+    }
+}

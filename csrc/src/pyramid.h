@@ -1,0 +1,54 @@
+/* The pyramid of docs/spec/pattern.md: the tokens around a query one by one, and all whole blocks farther away in runs. A run is 2^level
+   blocks long, begins at a multiple of its length, and is about a quarter as long as it is far away. */
+#ifndef AETHER_PYRAMID_H
+#define AETHER_PYRAMID_H
+
+#include "aether/head.h"
+
+static inline int aether_is_pyramid(const aether_config *config) {
+    return config->pattern == AETHER_PYRAMID && config->backend == AETHER_SPARSE;
+}
+
+#define AETHER_PYRAMID_WINDOW_MAX ((uint64_t)1 << 20)
+#define AETHER_PYRAMID_BLOCK_MAX ((uint64_t)1 << 16)
+
+/* Whole blocks before the window of query i. A block has a mean, and its tokens are no longer entries, once it is one of them. */
+uint64_t aether_pyramid_before(const aether_config *config, uint64_t i);
+
+/* What query i of `tokens` sees; aether_pattern_row for this pattern. */
+void aether_pyramid_row(const aether_config *config, uint64_t tokens, uint64_t i, aether_row *row);
+
+/* The most runs that a query sees. */
+size_t aether_pyramid_max_runs(const aether_config *config);
+
+/* aether_pattern_edges for this pattern. */
+uint64_t aether_pyramid_edges(const aether_config *config, uint64_t tokens);
+
+/* How many levels of means a sequence of `blocks` whole blocks has under the history of `config`. */
+unsigned aether_pyramid_levels(const aether_config *config, uint64_t blocks);
+
+/* Rows of the ring in which a cache keeps the means of one level, run b of that level in row b % rows: enough for all that a later
+   query can see or that a longer run is made of. At most 5. */
+size_t aether_pyramid_ring(const aether_config *config, unsigned level);
+
+/* A query sees a run of this level, a left or a right half of the next, while from <= d < to, d being the blocks between them. */
+void aether_pyramid_span(const aether_config *config, unsigned level, int left, uint64_t *from, uint64_t *to);
+
+/* 1 when run `index` of a level, which is complete, can still be seen or be needed for a longer one with `before` blocks before the
+   window. */
+int aether_pyramid_lives(const aether_config *config, unsigned level, uint64_t index, uint64_t before);
+
+/* mean = left/2 + right/2. Cannot overflow. */
+void aether_pyramid_join(const float *left, const float *right, size_t n, float *mean);
+
+/* Index of the first row of a level in the means of `blocks` whole blocks, all runs of a level one after the other, levels ascending. */
+static inline size_t aether_pyramid_tree(size_t blocks, unsigned level) {
+    size_t row = 0;
+    unsigned l;
+    for (l = 0; l < level; l++) {
+        row += blocks >> l;
+    }
+    return row;
+}
+
+#endif

@@ -1,0 +1,106 @@
+"""docs/spec/pattern.md, the pyramid: which tokens and which runs of blocks a query sees."""
+
+from __future__ import annotations
+
+from .pattern import Pattern
+
+
+def make(window: int, block_size: int, *, causal: bool = True, history: int = 0) -> Pattern:
+    """A pyramid pattern."""
+    return Pattern(window, block_size, causal, (), False, False, history, pyramid=True)
+
+
+Run = tuple[int, int]  # first block, number of blocks
+
+
+def _allowance(p: Pattern) -> int:
+    return max(1, p.window // p.block_size)
+
+
+def blocks_before(p: Pattern, i: int) -> int:
+    """How many whole blocks lie before the window of query `i`."""
+    return max(0, i - p.window) // p.block_size
+
+
+def oldest_block(p: Pattern, i: int) -> int:
+    """The first block that the history of query `i` holds; runs that begin before it are out of view."""
+    if not p.history:
+        return 0
+    return max(0, blocks_before(p, i) - (p.history - p.window - 1) // p.block_size)
+
+
+def blocks_after(p: Pattern, i: int, length: int) -> tuple[int, int]:
+    """The same after its window; none when the pattern is causal."""
+    first = (i + p.window) // p.block_size + 1
+    return first, first if p.causal else max(first, length // p.block_size)
+
+
+def tokens(p: Pattern, i: int, length: int) -> list[int]:
+    """The tokens that are entries of their own, ascending."""
+    begin = blocks_before(p, i) * p.block_size
+    if p.causal:
+        return list(range(begin, i + 1))
+    first, end = blocks_after(p, i, length)
+    near = list(range(begin, min(length, first * p.block_size)))
+    return near + list(range(end * p.block_size, length))
+
+
+def runs(p: Pattern, i: int, length: int) -> list[Run]:
+    """The runs, in ascending order."""
+    found: list[Run] = []
+    at = high = blocks_before(p, i)
+    while at > 0:
+        z = 1
+        while at % (2 * z) == 0 and 4 * z <= high - at + _allowance(p):
+            z *= 2
+        at -= z
+        if at >= oldest_block(p, i):
+            found.append((at, z))
+    found.reverse()
+    first, end = blocks_after(p, i, length)
+    at = first
+    while at < end:
+        z = 1
+        while at % (2 * z) == 0 and 4 * z <= at - first + _allowance(p) and at + 2 * z <= end:
+            z *= 2
+        found.append((at, z))
+        at += z
+    return found
+
+
+def formed_blocks(p: Pattern, length: int) -> int:
+    """How many blocks have a mean once `length` tokens are there: 0 .. this - 1."""
+    if length == 0:
+        return 0
+    return blocks_before(p, length - 1) if p.causal else length // p.block_size
+
+
+def edges(p: Pattern, length: int) -> int:
+    """Entries over all queries of one head: tokens and runs."""
+    return sum(len(tokens(p, i, length)) + len(runs(p, i, length)) for i in range(length))
+
+
+def ring_rows(p: Pattern, level: int) -> int:
+    """Rows that a cache keeps for the runs of 2**level blocks (docs/spec/state.md)."""
+    return max(2, (_use(p, level, 0) - 1) // 2**level + 1)
+
+
+def _use(p: Pattern, level: int, index: int) -> int:
+    """Blocks between the end of run `index` and the window from which on queries see a longer run in its place."""
+    z = 2**level
+    return (z if index % 2 == 0 else 0) + max(0, 4 * z - _allowance(p))
+
+
+def of_use(p: Pattern, level: int, index: int, before: int) -> bool:
+    """Whether run `index` is seen, or joined to its right half, with `before` or more blocks before the window."""
+    apart = before - (index + 1) * 2**level
+    return apart < _use(p, level, index) or (index % 2 == 0 and apart == 2**level)
+
+
+def levels(p: Pattern) -> int:
+    """Levels of runs that a stream with this history ever sees."""
+    held = (p.history - p.window - 1) // p.block_size
+    n, z = 0, 1
+    while held >= 1 if z == 1 else held + _allowance(p) >= 3 * z:
+        n, z = n + 1, 2 * z
+    return n
