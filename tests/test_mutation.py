@@ -26,6 +26,7 @@ PORTABLE, MODEL_OPS, PATTERN = "src/kernels/portable.c", "src/model_ops.c", "src
 RESAMPLE = "src/resample.c"
 CACHE, NUMERIC, EXP, FPENV = "src/cache.c", "src/numeric.c", "src/exp.h", "src/fpenv.h"
 CACHE_LAYOUT = "src/cache_layout.c"
+PYRAMID = "src/pyramid.c"
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,41 @@ MUTANTS = [
         "return aether_fail(detail, AETHER_E_BLOB_CRC",
         "if (0) return aether_fail(detail, AETHER_E_BLOB_CRC",
     ),
+    # the pyramid
+    Mutant("size-left-out", PORTABLE, "size * aether_exp_inline", "aether_exp_inline"),
+    Mutant("largest-weighed", PORTABLE, "const float size = job->sizes != NULL &&", "const float size = 0 &&"),
+    Mutant("run-boundary", PYRAMID, "at -= length;", "at -= length - (length > 4);"),
+    Mutant("run-boundary-of-the-window", PYRAMID, "i > config->window ?", "i >= config->window + 1 && i > 40 ?"),
+    Mutant("run-growth", PYRAMID, "4 * length <= before - at + more", "2 * length <= before - at + more"),
+    Mutant("run-growth-after", PYRAMID, "4 * length <= at - first + more", "3 * length <= at - first + more"),
+    Mutant("run-alignment", PYRAMID, "(at & (2 * length - 1)) == 0 && 4 * length <= before", "4 * length <= before"),
+    Mutant("run-mean-of-sums", PYRAMID, "left[c] * 0.5f + right[c] * 0.5f", "right[c] * 0.5f + left[c] * 0.50000006f"),
+    Mutant("run-history", PYRAMID, "at - oldest < length", "at < length"),
+    Mutant("run-history-one-more", PYRAMID, "config->history - config->window - 1", "config->history - config->window"),
+    Mutant(
+        "run-ring-too-small",
+        PYRAMID,
+        "(lifetime(config, level, 1) - 1) >> level) + 1",
+        "(lifetime(config, level, 1) - 1) >> level)",
+    ),
+    Mutant(
+        "run-kept-too-long", PYRAMID, "apart < lifetime(config, level, left)", "apart <= lifetime(config, level, left)"
+    ),
+    Mutant("run-half-forgotten", PYRAMID, "|| (left && apart == (uint64_t)1 << level)", ""),
+    Mutant("run-of-the-wrong-parent", "src/cache_pyramid.c", "(block & 1) != 0 && level", "(block & 1) == 0 && level"),
+    Mutant(
+        "run-block-backwards",
+        "src/cache_pyramid.c",
+        "mean[c] = mean[c] + x[c];",
+        "mean[c] = x[c] + mean[c] * 1.0000001f;",
+    ),
+    Mutant(
+        "token-ring-too-small",
+        CACHE_LAYOUT,
+        "distance = config->window + config->block_size;",
+        "distance = config->window + config->block_size - 1;",
+    ),
+    Mutant("edges-of-runs", "src/pyramid_edges.c", "blocks - end + 1 - from);", "blocks - end - from);"),
 ]
 if X86:
     MUTANTS += [

@@ -97,5 +97,6 @@ def state_cases() -> list[Case]:
             ("ring", replace(head, q_heads=4, kv_heads=2), 150, 60, False, True),
             ("blocks-of-one", small, 97, 128, False, False),
             ("wide-window", Head(1, 1, 1, make(20, 1)), 77, 128, False, True),
+            ("half", Head(1, 1, 1, make(20, 1)), 78, 128, False, True),
         )
     ]
