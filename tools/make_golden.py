@@ -40,7 +40,7 @@ FILES: dict[str, tuple[Callable[[], list[Case]], ...]] = {
         numerics.linear_cases,
         numerics.amplitude_cases,
         numerics.resample_cases,
-        numerics.gather_cases,
+        numerics.attend_query_cases,
         numerics.block_mean_cases,
     ),
     "attention": (

@@ -133,7 +133,7 @@ static void random_shape(shape *s) {
     }
 }
 
-/* The whole sequence with `kernels`, in a random split when `split`; NULL when it is refused. */
+/* The whole sequence with `kernels`, in a random split when `split`; NULL when it is rejected. */
 static float *attend(const shape *s, const aether_kernels *kernels, const float *q, const float *k, const float *v,
                      int split, aether_status *status) {
     const size_t width = (size_t)s->config.q_heads * s->config.head_dim;
@@ -146,7 +146,7 @@ static float *attend(const shape *s, const aether_kernels *kernels, const float 
     *status = aether_head_init(&head, &s->config, kernels, NULL);
     if (*status != AETHER_OK || aether_attention_plan_size(&head, s->tokens, s->dtype, &plan_bytes) != AETHER_OK ||
         aether_attention_rows_size(&head, s->tokens, &rows_bytes) != AETHER_OK) {
-        fprintf(stderr, "variants_check: a case was refused\n");
+        fprintf(stderr, "variants_check: a case was rejected\n");
         exit(2);
     }
     memory = room(plan_bytes + skew);

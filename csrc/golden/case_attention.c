@@ -77,7 +77,7 @@ static void fill_whole(const attention_case *a, const whole *w) {
     }
 }
 
-/* A refused call leaves its output as it was. */
+/* A rejected call leaves its output as it was. */
 static void put_untouched(golden_sink *sink, const float *out, size_t count) {
     size_t i;
     for (i = 0; i < count; i++) {
@@ -230,7 +230,7 @@ static aether_status save_and_load(stream *s, const attention_case *a) {
     return status == AETHER_OK ? aether_cache_load(&s->cache, s->saved, bytes, NULL) : status;
 }
 
-/* One token three times with a value that is refused; each time nothing may change. */
+/* One token three times with a value that is rejected; each time nothing may change. */
 static int poison(stream *s, const attention_case *a, size_t t) {
     const uint32_t bad[3] = {0x7F800000u, 0xFF800000u, 0x7FC00000u};
     size_t part;

@@ -22,7 +22,7 @@ static const void *blob_of(const golden_case *c, size_t *bytes) {
     return blob.words;
 }
 
-static void put_answer(golden_sink *sink, const model_case *m, const float *logits, const float *embedding) {
+static void put_logits(golden_sink *sink, const model_case *m, const float *logits, const float *embedding) {
     golden_put_floats(sink, logits, m->n_classes);
     if (m->embed_dim > 0) {
         golden_put_floats(sink, embedding, m->embed_dim);
@@ -54,7 +54,7 @@ static aether_status save_and_load(aether_stream *stream, const model_case *m, c
 
 enum how { PLAIN, SAVED, STATE };
 
-/* Frame by frame. SAVED: the stream refuses a bad frame half way, and is saved and restored. STATE: what is compared is the saved
+/* Frame by frame. SAVED: the stream rejects a bad frame half way, and is saved and restored. STATE: what is compared is the saved
    stream after the last frame. */
 static aether_status push_all(golden_run *run, const model_case *m, const way *how, enum how saved,
                               golden_sink *sink) {
@@ -94,7 +94,7 @@ static aether_status push_all(golden_run *run, const model_case *m, const way *h
             status = aether_stream_push(&stream, frame);
         }
         if (status == AETHER_OK && saved != STATE) {
-            put_answer(sink, m, aether_stream_logits(&stream), aether_stream_embedding(&stream));
+            put_logits(sink, m, aether_stream_logits(&stream), aether_stream_embedding(&stream));
         }
     }
     if (saved == STATE && golden_ready(run) && status == AETHER_OK) {
@@ -149,7 +149,7 @@ static void run_forward(golden_run *run, const model_case *m) {
                                           m->embed_dim > 0 ? embeddings : NULL, workspace, bytes);
         }
         for (t = 0; t < m->n_frames && status == AETHER_OK; t++) {
-            put_answer(&sink, m, logits + t * m->n_classes, embeddings + t * m->embed_dim);
+            put_logits(&sink, m, logits + t * m->n_classes, embeddings + t * m->embed_dim);
         }
     }
     if (golden_ready(run)) {

@@ -415,24 +415,24 @@ static void run_amplitude(golden_run *run) {
     golden_sink sink;
     aether_status status;
     int8_t *bytes;
-    uint16_t *picked;
+    uint16_t *selected;
     float *out;
     if (run->c.n_params != 3 || !golden_input_at(&run->c, 0, &iq) || (p[2] && !golden_input_at(&run->c, 1, &subcarriers)) ||
         p[0] > 2 * (size_t)iq.count || (p[2] && p[1] > 2 * (size_t)subcarriers.count)) {
         return;
     }
     bytes = golden_take(&run->arena, iq.count, sizeof(uint32_t));
-    picked = golden_take(&run->arena, p[2] ? subcarriers.count : 1, sizeof(uint32_t));
+    selected = golden_take(&run->arena, p[2] ? subcarriers.count : 1, sizeof(uint32_t));
     out = golden_take(&run->arena, p[1], sizeof(float));
     if (!golden_ready(run)) {
         return;
     }
     golden_fill(&iq, 0, iq.count, bytes);
     if (p[2]) {
-        golden_fill(&subcarriers, 0, subcarriers.count, picked);
+        golden_fill(&subcarriers, 0, subcarriers.count, selected);
     }
     golden_sink_open(&sink, &run->c, "function", 0);
-    status = aether_csi_amplitude(bytes, p[0], p[2] ? picked : NULL, p[1], out);
+    status = aether_csi_amplitude(bytes, p[0], p[2] ? selected : NULL, p[1], out);
     if (status == AETHER_OK) {
         golden_put_floats(&sink, out, p[1]);
     }
@@ -487,7 +487,7 @@ void golden_run_numeric(golden_run *run) {
     case GOLDEN_BLOCK_MEAN:
         run_block_mean(run);
         break;
-    case GOLDEN_GATHER:
+    case GOLDEN_ATTEND_QUERY:
         run_attend_query(run);
         break;
     case GOLDEN_AMPLITUDE:

@@ -9,7 +9,7 @@
 extern "C" {
 #endif
 
-#define REPORT_LINE 256u /* bytes; a longer line loses its end, and with it the CRC: the reader refuses it */
+#define REPORT_LINE 256u /* bytes; a longer line loses its end, and with it the CRC: the reader rejects it */
 
 /* Where lines go, and the one that is being made. The memory is the caller's; set write and user, the rest to 0. */
 typedef struct report {

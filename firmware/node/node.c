@@ -60,8 +60,8 @@ int node_work(node *n) {
     node_counter_add(&n->counts.pushed, pushed);
     node_counter_add(&n->counts.restarts, (uint32_t)restarted);
     if (status != AETHER_OK) {
-        node_counter_add(&n->counts.refused, 1);
-        n->counts.refusal = status;
+        node_counter_add(&n->counts.rejected, 1);
+        n->counts.rejection = status;
     }
     if (restarted) {
         n->fresh = 0;
@@ -75,7 +75,7 @@ int node_work(node *n) {
 int node_classify(node *n, uint64_t now, unsigned char *packet) {
     const uint16_t n_classes = n->classifier->model.header.n_classes;
     const float *logits;
-    node_class_packet answer;
+    node_class_packet made;
     if (!node_cadence_due(&n->cadence, now)) {
         return 0;
     }
@@ -84,12 +84,12 @@ int node_classify(node *n, uint64_t now, unsigned char *packet) {
         node_counter_add(&n->counts.idle, 1);
         return 0;
     }
-    answer.n_classes = n_classes;
-    answer.node_id = n->id;
-    answer.time = now;
-    answer.sequence = n->sequence++;
-    answer.answer = node_answer_of(logits, n_classes);
-    node_class_write(&answer, packet);
+    made.n_classes = n_classes;
+    made.node_id = n->id;
+    made.time = now;
+    made.sequence = n->sequence++;
+    made.prediction = node_prediction_of(logits, n_classes);
+    node_class_write(&made, packet);
     n->fresh = 0;
     node_counter_add(&n->counts.classifications, 1);
     return 1;

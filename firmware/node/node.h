@@ -16,11 +16,11 @@ extern "C" {
 typedef struct node_counts {
     uint32_t frames;          /* taken from the queue */
     uint32_t pushed;          /* frames the stream took: on a grid more or fewer than `frames` */
-    uint32_t refused;         /* frames with NaN or infinity, or whose numbers overflow: the stream goes on without them */
-    aether_status refusal;    /* why the last one was */
+    uint32_t rejected;         /* frames with NaN or infinity, or whose numbers overflow: the stream goes on without them */
+    aether_status rejection;    /* why the last one was */
     uint32_t restarts;        /* gaps after which the stream began anew */
     uint32_t classifications; /* packets made */
-    uint32_t idle;            /* periods without a new answer: no packet */
+    uint32_t idle;            /* periods without a new frame: no packet */
     uint32_t other_shape;     /* frames of another number of features, or of pairs; the offering side writes it */
 } node_counts;
 
@@ -31,7 +31,7 @@ typedef struct node {
     node_cadence cadence;
     uint32_t sequence;
     uint8_t id;
-    int fresh; /* the stream's answer has not been sent */
+    int fresh; /* the prediction of the stream has not been sent */
     node_counts counts;
 } node;
 
@@ -54,7 +54,7 @@ node_offered node_offer_iq(node *n, const int8_t *iq, size_t n_pairs, int first_
 /* Working side. Takes one frame from the queue through the model; 0 when there was none. */
 int node_work(node *n);
 
-/* 1 when a period is over and there is a new answer: `packet` [NODE_CLASS_BYTES] is then written, with `now` (microseconds) in it. */
+/* 1 when a period is over and there is a new prediction: `packet` [NODE_CLASS_BYTES] is then written, with `now` (microseconds) in it. */
 int node_classify(node *n, uint64_t now, unsigned char *packet);
 
 /* Microseconds from `now` until node_classify has something to do, at most a period. */

@@ -5,26 +5,26 @@
 #include "aether/crc32.h"
 #include "bytes.h"
 
-#define LARGEST 3.402823466e38f /* a receiver refuses what is not finite */
+#define LARGEST 3.402823466e38f /* a receiver rejects what is not finite */
 
-node_answer node_answer_of(const float *logits, size_t n) {
-    node_answer answer = {0, logits[0], 0.0f};
+node_prediction node_prediction_of(const float *logits, size_t n) {
+    node_prediction found = {0, logits[0], 0.0f};
     float second = 0.0f;
     size_t c;
     for (c = 1; c < n; c++) {
-        if (logits[c] > answer.top) {
-            second = answer.top;
-            answer.top = logits[c];
-            answer.argmax = (uint32_t)c;
+        if (logits[c] > found.top) {
+            second = found.top;
+            found.top = logits[c];
+            found.argmax = (uint32_t)c;
         } else if (c == 1 || logits[c] > second) {
             second = logits[c];
         }
     }
     if (n > 1) {
-        answer.margin = answer.top - second;
-        answer.margin = answer.margin <= LARGEST ? answer.margin : LARGEST;
+        found.margin = found.top - second;
+        found.margin = found.margin <= LARGEST ? found.margin : LARGEST;
     }
-    return answer;
+    return found;
 }
 
 static uint32_t bits(float x) {
@@ -41,9 +41,9 @@ void node_class_write(const node_class_packet *packet, unsigned char *out) {
     out[0x08] = packet->node_id;
     node_put_u64(out + 0x0C, packet->time);
     node_put_u32(out + 0x14, packet->sequence);
-    out[0x18] = (unsigned char)packet->answer.argmax;
-    node_put_u32(out + 0x1C, bits(packet->answer.top));
-    node_put_u32(out + 0x20, bits(packet->answer.margin));
+    out[0x18] = (unsigned char)packet->prediction.argmax;
+    node_put_u32(out + 0x1C, bits(packet->prediction.top));
+    node_put_u32(out + 0x20, bits(packet->prediction.margin));
     node_put_u32(out + 0x24, aether_crc32(0, out, 0x24));
 }
 

@@ -22,11 +22,11 @@ extern "C" {
 
 /* What logits [n], n >= 1, say: the greatest (the first of equals), and how far it is before the second; +0 when n is 1. The margin
    of finite logits can leave binary32: it is then the largest finite number. */
-typedef struct node_answer {
+typedef struct node_prediction {
     uint32_t argmax;
     float top, margin;
-} node_answer;
-node_answer node_answer_of(const float *logits, size_t n);
+} node_prediction;
+node_prediction node_prediction_of(const float *logits, size_t n);
 
 /* Writes NODE_CLASS_BYTES. */
 typedef struct node_class_packet {
@@ -34,12 +34,12 @@ typedef struct node_class_packet {
     uint8_t node_id;
     uint64_t time; /* microseconds */
     uint32_t sequence;
-    node_answer answer; /* argmax < 256 */
+    node_prediction prediction; /* argmax < 256 */
 } node_class_packet;
 void node_class_write(const node_class_packet *packet, unsigned char *out);
 
 /* The nine features of a feature-state packet, in its order, and its time (may be NULL). 1 when it is one: length, magic and CRC are
-   right; else 0, and nothing is written. Values are taken as they are: a stream refuses what is not finite. */
+   right; else 0, and nothing is written. Values are taken as they are: a stream rejects what is not finite. */
 int node_state_read(const void *bytes, size_t length, float features[NODE_STATE_FEATURES], uint64_t *time);
 
 /* The header before n_antennas * n_subcarriers pairs. Writes NODE_RAW_HEADER_BYTES. */

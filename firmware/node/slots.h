@@ -31,8 +31,8 @@ typedef enum node_slot_fault {
     NODE_SLOT_UNCOMMITTED,  /* an update that did not come to its end */
     NODE_SLOT_WORN,         /* three tries began and none was confirmed */
     NODE_SLOT_BLOB_CRC,
-    NODE_SLOT_BLOB,         /* the blob is refused: status and detail say why */
-    NODE_SLOT_CHECK,        /* the model answers other bits than the slot says */
+    NODE_SLOT_BLOB,         /* the blob is rejected: status and detail say why */
+    NODE_SLOT_CHECK,        /* the model computes other bits than the slot states */
     NODE_SLOT_TOO_LARGE,    /* update: the blob does not fit into a slot */
     NODE_SLOT_ORDER,        /* update: calls out of order, or more or fewer bytes than announced */
     NODE_SLOT_MEMORY,       /* no memory for the blob's classifier */
@@ -48,7 +48,7 @@ typedef struct node_slot_header {
     uint32_t check_frames, check_seed, check_binary32, check_binary16;
 } node_slot_header;
 
-/* Flash as this sees it. Slot is 0 (aether_a) or 1 (aether_b); offsets are within it. read, write and erase answer 0 on success;
+/* Flash as this sees it. Slot is 0 (aether_a) or 1 (aether_b); offsets are within it. read, write and erase return 0 on success;
    write only clears bits; erase takes whole sectors. slot_bytes[i] 0: there is no such slot. map gives the address of a slot's first
    byte, valid as long as unmap (may be NULL) is not called for it, or NULL. */
 typedef struct node_flash {
@@ -76,7 +76,7 @@ typedef struct node_slot_verdict {
 void node_slot_look(const node_flash *flash, unsigned slot, node_slot_verdict *verdict);
 
 /* Asked for each slot that counts, the best first, until one is taken: opens the blob in place, checks it against what is wanted and
-   against header->check_*, and answers NODE_SLOT_OK, or why not (verdict's status, detail, expected and got are there to be filled).
+   against header->check_*, and returns NODE_SLOT_OK, or why not (verdict's status, detail, expected and got are there to be filled).
    The blob stays mapped when it is taken, and is unmapped when it is not. */
 typedef node_slot_fault (*node_slot_accept)(void *user, const node_slot_header *header, const void *blob,
                                             node_slot_verdict *verdict);

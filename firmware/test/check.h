@@ -9,10 +9,10 @@
 /* Runs one test and reports it. */
 void check_test(const char *name, void (*test)(void));
 
-/* The closing line. The program's answer: 0 when there was a test, every one had a check and none failed. */
+/* The closing line. The exit code of the program: 0 when there was a test, every one had a check and none failed. */
 int check_end(void);
 
-/* Inside a test. All go on after a failure, and answer 1 when what they check holds. */
+/* Inside a test. All go on after a failure, and return 1 when what they check holds. */
 #define CHECK(condition) check_true((condition) ? 1 : 0, #condition, __FILE__, __LINE__)
 #define CHECK_EQUAL(expected, got) check_number((uint64_t)(expected), (uint64_t)(got), #got, __FILE__, __LINE__)
 #define CHECK_BITS(expected, got) check_bits((expected), (got), #got, __FILE__, __LINE__) /* uint32_t */

@@ -1,4 +1,4 @@
-/* What a node does with the slots, in memory of its own: a blob is taken when it opens and answers what the slot says. */
+/* What a node does with the slots, in memory of its own: a blob is taken when it opens and computes what the slot states. */
 #ifndef AETHER_TEST_SLOT_TRIAL_H
 #define AETHER_TEST_SLOT_TRIAL_H
 

@@ -1,4 +1,4 @@
-"""`aether parity --target` and what it refuses; `--port` against real chips is in tests/firmware/test_serial.py."""
+"""`aether parity --target` and what it rejects; `--port` against real chips is in tests/firmware/test_serial.py."""
 
 from __future__ import annotations
 

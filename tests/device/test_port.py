@@ -79,10 +79,10 @@ def test_rejects_what_is_not_a_port(tmp_path: Path, name: str, found: str) -> No
 
 
 def test_a_port_that_may_not_be_opened(line: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> int:
+    def reject(*_: object, **__: object) -> int:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(os, "open", refuse)  # root, as who tests may run, is refused nothing
+    monkeypatch.setattr(os, "open", reject)  # root, as who tests may run, is rejected nothing
     with pytest.raises(PortError, match="a member of the group dialout"):
         SerialPort(line[1])
 

@@ -133,9 +133,9 @@ def header_with(**changes: int) -> bytes:
         ({"blob_length": len(IMAGE)}, "blob_length"),
         ({"check_frames": 0}, "check_frames: expected 1 to 64"),
         ({"check_frames": 65}, "check_frames"),
-        ({"check_binary32": 1}, "the model answers other bits with a float32 cache: expected 0x00000001"),
-        ({"check_binary16": 1}, "the model answers other bits with a float16 cache"),
-        ({"blob_length": len(BLOB) - 4, "blob_crc": crc32(BLOB[:-8])}, "the blob is refused: "),
+        ({"check_binary32": 1}, "the model computes other bits with a float32 cache: expected 0x00000001"),
+        ({"check_binary16": 1}, "the model computes other bits with a float16 cache"),
+        ({"blob_length": len(BLOB) - 4, "blob_crc": crc32(BLOB[:-8])}, "the blob is rejected: "),
     ],
 )
 def test_header_fields(changes: dict[str, int], problem: str) -> None:

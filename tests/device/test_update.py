@@ -111,7 +111,7 @@ def test_power_fails_at_any_byte(other: str) -> None:
 
 @pytest.mark.parametrize("before", [OLD, None], ids=["over a model", "into erased flash"])
 def test_every_byte_of_the_write(before: bytes | None) -> None:
-    """The writes of an update, one byte after another: until the last one the slot is refused."""
+    """The writes of an update, one byte after another: until the last one the slot is rejected."""
     flash = chip_with(NEWER)
     if before:
         image = pack_slot(before, 0xFFFFFFFF)  # one less than the other's

@@ -251,8 +251,8 @@ static void start(void) {
     MUST(fake_open() == 0);
 }
 
-/* refusals: what only the task's own settings can be wrong about. */
-static void refusals(void) {
+/* rejections: what only the task's own settings can be wrong about. */
+static void rejections(void) {
     temporal_task_config_t config = config_with("not an address", 5005, 1000);
     int ahead, failures = 0;
     IS(ESP_ERR_INVALID_ARG, temporal_task_start(&config));
@@ -372,7 +372,7 @@ static void send_packets(int port) {
     IS(ESP_OK, temporal_task_submit(one_frame, features));
     WAIT_UNTIL(frames, 31);
     IS(ESP_OK, temporal_task_stats(&stats));
-    MUST(stats.refused == 1 && stats.sent == 0 && stats.idle == 0);
+    MUST(stats.rejected == 1 && stats.sent == 0 && stats.idle == 0);
     fake_clock_jump(period);
     WAIT_UNTIL(sent, 1);
     fake_clock_jump(period); /* no frame since: no packet */
@@ -403,7 +403,7 @@ static void send_packets(int port) {
     WAIT_UNTIL(sent, 5);
     IS(ESP_OK, temporal_task_stats(&stats));
     MUST(stats.sent == 5 && stats.classifications == 5 && stats.send_errors == 0 && stats.clock_jumps == 1);
-    MUST(stats.refused == 1 && stats.dropped == 0 && stats.frames == 45);
+    MUST(stats.rejected == 1 && stats.dropped == 0 && stats.frames == 45);
     MUST(stats.stack_left > 0 && stats.memory > 0);
     printf("sent %" PRIu32 "\n", stats.sent);
     IS(ESP_OK, temporal_task_stop());
@@ -428,7 +428,7 @@ static void flood(void) {
     MUST(full > 0);
     WAIT_UNTIL(frames, queued);
     IS(ESP_OK, temporal_task_stats(&stats));
-    MUST(stats.dropped == full && stats.frames == queued && stats.longest_queue <= 32 && stats.refused == 0);
+    MUST(stats.dropped == full && stats.frames == queued && stats.longest_queue <= 32 && stats.rejected == 0);
     printf("queued %" PRIu32 " dropped %" PRIu32 "\n", queued, full);
     IS(ESP_OK, temporal_task_stop());
     MUST(fake_open() == 0);
@@ -458,7 +458,7 @@ static void csi(uint32_t expected_pairs) {
     }
     WAIT_UNTIL(classifications, 1);
     IS(ESP_OK, temporal_task_stats(&stats));
-    MUST(stats.frames == 100 && stats.other_shape == 1 && stats.refused == 0 && stats.clock_jumps == 0);
+    MUST(stats.frames == 100 && stats.other_shape == 1 && stats.rejected == 0 && stats.clock_jumps == 0);
     MUST(stats.restarts <= 1); /* the first frame begins the blob's grid */
     IS(ESP_OK, temporal_task_submit_csi(iq, pairs, false, 5)); /* the driver's counter goes back */
     IS(ESP_OK, temporal_task_stats(&stats));
@@ -481,11 +481,11 @@ static void state(const char *path) {
     IS(ESP_ERR_INVALID_CRC, temporal_task_submit_state(packet, bytes));
     IS(ESP_ERR_INVALID_CRC, temporal_task_submit_state(packet, bytes - 1));
     IS(ESP_OK, temporal_task_stats(&stats));
-    MUST(stats.frames == 1 && stats.refused == 0);
+    MUST(stats.frames == 1 && stats.rejected == 0);
     IS(ESP_OK, temporal_task_stop());
 }
 
-/* other-shape PACKET: to a blob with two features. A frame that does not fit is refused, and the figures say so. */
+/* other-shape PACKET: to a blob with two features. A frame that does not fit is rejected, and the figures say so. */
 static void other_shape(const char *path) {
     const temporal_task_config_t config = config_with("", 5005, 10);
     temporal_task_stats_t stats;
@@ -501,7 +501,7 @@ static void other_shape(const char *path) {
     IS(ESP_OK, temporal_task_submit(frame, 2));
     WAIT_UNTIL(frames, 1);
     IS(ESP_OK, temporal_task_stats(&stats));
-    MUST(stats.other_shape == 3 && stats.frames == 1 && stats.dropped == 0 && stats.refused == 0);
+    MUST(stats.other_shape == 3 && stats.frames == 1 && stats.dropped == 0 && stats.rejected == 0);
     IS(ESP_OK, temporal_task_stop());
 }
 
@@ -636,8 +636,8 @@ int main(int argc, char **argv) {
         fake_flash_there(1, strcmp(argv[3], "-none") != 0);
         if (strcmp(what, "start") == 0) {
             start();
-        } else if (strcmp(what, "refusals") == 0) {
-            refusals();
+        } else if (strcmp(what, "rejections") == 0) {
+            rejections();
         } else if (strcmp(what, "cycle") == 0 && argc == 5) {
             cycle(atoi(argv[4]));
         } else if (strcmp(what, "send") == 0 && argc == 5) {

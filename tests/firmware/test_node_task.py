@@ -118,7 +118,7 @@ def test_no_blob_at_all(program: Path, slots: Slots) -> None:
 
 
 def test_rejects_invalid_settings(program: Path, slots: Slots) -> None:
-    assert "ok refusals" in run(program, "refusals", *slots(Image(PLAIN, 1)))
+    assert "ok rejections" in run(program, "rejections", *slots(Image(PLAIN, 1)))
 
 
 def test_more_classes_than_a_packet_can_name(program: Path, slots: Slots) -> None:

@@ -82,7 +82,7 @@ def expected() -> str:
     return "logits" + "".join(f" {bits:08x}" for bits in np.asarray(logits).view(np.uint32))
 
 
-def check_answer(text: str, expected: str) -> None:
+def check_value(text: str, expected: str) -> None:
     golden = re.search(r"^golden ([0-9a-f]{8}) ([0-9a-f]{8}) ([0-9a-f]{8})$", text, re.MULTILINE)
     assert golden is not None, text
     assert int(golden[1], 16) == 0
@@ -131,7 +131,7 @@ def test_library_works_in_a_platformio_project(
     for mark, value in (("ARCHIVE", library), ("PLATFORM", ROOT / "firmware" / "platform"), ("BOARD", CHIP.name)):
         text = text.replace(f"@{mark}@", str(value))
     ini.write_text(text, encoding="utf-8")
-    check_answer(pio(core, project, "run", "-e", env, "-t", "exec"), expected)
+    check_value(pio(core, project, "run", "-e", env, "-t", "exec"), expected)
     assert not list(project.rglob("train")), "the consumer saw more than the archive"
 
 
@@ -223,7 +223,7 @@ def test_component_works_in_an_idf_project_on_the_host(idf_project: Path, tmp_pa
     assert "-ffp-contract=off" in flags
     assert "-DAETHER_PORTABLE_ONLY" in flags
     assert flags.index("-O2") > flags.index("-Og")
-    check_answer(call([out / "consumer.elf"], out).stdout, expected)
+    check_value(call([out / "consumer.elf"], out).stdout, expected)
 
 
 @pytest.mark.slow
@@ -255,7 +255,7 @@ def test_component_works_in_an_idf_project_on_a_chip(idf_project: Path, tmp_path
     )
     assert " -O2 " not in build(out)
     emulate = ROOT / "firmware" / "platform" / "modules" / "emulate.py"
-    check_answer(call([sys.executable, emulate, CHIP.name, out / "consumer.elf"], out).stdout, expected)
+    check_value(call([sys.executable, emulate, CHIP.name, out / "consumer.elf"], out).stdout, expected)
 
 
 def test_rejects_a_component_without_a_source(idf_project: Path, tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_component_works_in_a_plain_cmake_project(
     cmake, ninja = need_program("cmake", "cmake"), need_program("ninja", "ninja")
     call([cmake, "-G", "Ninja", "-S", project, "-B", out, f"-DCMAKE_MAKE_PROGRAM={ninja}"], project)
     build(out)
-    check_answer(call([out / "consumer"], out).stdout, expected)
+    check_value(call([out / "consumer"], out).stdout, expected)
 
 
 def partitions() -> dict[str, tuple[str, str, int, int]]:

@@ -114,7 +114,7 @@ static NOINLINE aether_status run_push(aether_stream *stream, const float *frame
     return status;
 }
 
-static NOINLINE const float *run_answer(const aether_stream *stream) {
+static NOINLINE const float *read_logits(const aether_stream *stream) {
     const float *logits;
     budget_begin();
     logits = aether_stream_logits(stream);
@@ -150,7 +150,7 @@ static aether_status run_case(const budget_case *c) {
     }
     if (status == AETHER_OK) {
         say("stack", stack_depth(top_of_stack()));
-        (void)run_answer(&stream);
+        (void)read_logits(&stream);
         say("used", room_used());
         say("crc", crc);
     }

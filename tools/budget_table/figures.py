@@ -29,7 +29,7 @@ class Table:
 
 
 PUSH = Table(
-    "Instructions", ("multiply-adds", "a push", "worst push", "256 pushes", "reading the answer", "opening", "starting")
+    "Instructions", ("multiply-adds", "a push", "worst push", "256 pushes", "reading the logits", "opening", "starting")
 )
 MEMORY = Table("Memory", ("flash", "ram", "of it state", "stack of a push", "stack of opening"))
 CODE = Table("Code", ("instructions and literals", "constants", "all"))
@@ -48,7 +48,7 @@ def figures(results: list[Result]) -> Figures:
     for result in results:
         for m in result.models:
             put(PUSH, m.case.name, result.level,
-                (m.multiply_adds, m.mean, m.worst, m.refill, m.answer, m.open, m.init))  # fmt: skip
+                (m.multiply_adds, m.mean, m.worst, m.refill, m.reading, m.open, m.init))  # fmt: skip
             put(MEMORY, m.case.name, result.level, (m.flash, m.ram, m.state, m.stack_push, m.stack_open))
         for name, image in (("head", result.head), ("head and self-test", result.image)):
             put(CODE, name, result.level, (image.code, image.constants, image.code + image.constants))

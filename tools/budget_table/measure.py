@@ -32,7 +32,7 @@ class Measured:
     case: Case
     open: int
     init: int
-    answer: int
+    reading: int
     refill: int  # the pushes that fill the ring
     mean: int  # of a push into a full ring
     worst: int
@@ -145,7 +145,7 @@ def _model(case: Case, said: Said, segments: Iterator[Counter[str]]) -> Measured
     flash, ram, state = said.value("flash"), said.value("ram"), said.value("state")
     init = next(segments).total()
     pushes = [next(segments) for _ in range(case.pushes)]
-    stack_push, answer, used = said.value("stack"), next(segments).total(), said.value("used")
+    stack_push, reading, used = said.value("stack"), next(segments).total(), said.value("used")
     crc = said.value("crc")
     if crc != case.crc():
         raise MeasureError(f"{case.name}: the logits have the CRC {crc:08X}, on this computer {case.crc():08X}")
@@ -165,7 +165,7 @@ def _model(case: Case, said: Said, segments: Iterator[Counter[str]]) -> Measured
         case,
         open=opened,
         init=init,
-        answer=answer,
+        reading=reading,
         refill=sum(totals[: case.fill]),
         mean=round(sum(steady) / case.steady),
         worst=max(steady),

@@ -1,4 +1,4 @@
-/* Any bytes as the saved state of a cache: what peek accepts is restored, stepped and saved again; what load refuses leaves the
+/* Any bytes as the saved state of a cache: what peek accepts is restored, stepped and saved again; what load rejects leaves the
    cache as it was. */
 #include "fuzz.h"
 

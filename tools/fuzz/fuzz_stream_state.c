@@ -1,4 +1,4 @@
-/* Any bytes as the saved state of a stream: what load accepts can be pushed on and saved again; what it refuses leaves the stream
+/* Any bytes as the saved state of a stream: what load accepts can be pushed on and saved again; what it rejects leaves the stream
    as it was. The first byte chooses the stream, the others are the state. */
 #include "fuzz.h"
 

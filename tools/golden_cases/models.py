@@ -198,7 +198,7 @@ def _zero_embedding(h: rvne.Header) -> bytes:
 
 
 def blob_cases() -> list[Case]:
-    """What opening a blob answers."""
+    """The status of opening a blob."""
     tiny = rvne.Header(3, 2, 1, 2, 1, 2)
     plain = blob_of("open", tiny)
     ext = replace(tiny, flags=rvne.EXTENSION)
@@ -348,10 +348,10 @@ def stream_state_cases() -> list[Case]:
         source = uniform(n * frames, seed_of("stream-state/" + name), 1)
         flat, stream = values(source), model.Stream(parsed, context, half=half)
         for t in range(frames):
-            answer = stream.push(flat[t * n : (t + 1) * n])
+            results = stream.push(flat[t * n : (t + 1) * n])
         embed = len(parsed.vectors.get("embedding.bias", []))
         params = [len(blob), frames, n, parsed.header.n_classes, embed, 1, context, int(half)]
-        words = byte_words(state.save_stream(stream, blob, context, frames, answer))
+        words = byte_words(state.save_stream(stream, blob, context, frames, results))
         case = Case(Kernel.STREAM_STATE, "stream-state/" + name, params, [explicit(byte_words(blob)), source])
         out.append(case.expect(words))
     return out

@@ -293,7 +293,7 @@ def block_mean_cases() -> list[Case]:
     return out
 
 
-def gather_cases() -> list[Case]:
+def attend_query_cases() -> list[Case]:
     out = []
     for n, stored, half, group, dim, *exponent in (
         (1, 1, False, 1, 1),
@@ -323,11 +323,11 @@ def gather_cases() -> list[Case]:
         scale = numeric.scale_of(dim)
         words = [w for query in rows[0] for w in bits(attention.attend(query, rows[1], rows[2], scale))]
         params = [n, stored, int(half), group, dim, to_bits(scale)]
-        out.append(Case(Kernel.GATHER, name, params, [q, k, v]).expect(words, 3 if len(words) > 40 else 1))
-    return [*out, _gather_of_zeros()]
+        out.append(Case(Kernel.ATTEND_QUERY, name, params, [q, k, v]).expect(words, 3 if len(words) > 40 else 1))
+    return [*out, _attend_to_zeros()]
 
 
-def _gather_of_zeros() -> Case:
+def _attend_to_zeros() -> Case:
     """Values that are all -0: a sum begins with +0 and stays that."""
     n, group, dim, name = 6, 4, 8, "gather/values-minus-zero"
     q, k = (uniform(count * dim, seed_of(name, i), 1) for i, count in enumerate((group, n)))
@@ -335,7 +335,7 @@ def _gather_of_zeros() -> Case:
     rows = [[values(s)[r * dim : (r + 1) * dim] for r in range(s.count // dim)] for s in (q, k, v)]
     scale = numeric.scale_of(dim)
     words = [w for query in rows[0] for w in bits(attention.attend(query, rows[1], rows[2], scale))]
-    return Case(Kernel.GATHER, name, [n, n, 0, group, dim, to_bits(scale)], [q, k, v]).expect(words)
+    return Case(Kernel.ATTEND_QUERY, name, [n, n, 0, group, dim, to_bits(scale)], [q, k, v]).expect(words)
 
 
 # -- from packets to frames: the resampler --------------------------------------------------------------------

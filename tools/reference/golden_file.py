@@ -30,7 +30,7 @@ class Kernel(IntEnum):
     SCALE = 7
     PATTERN = 8
     BLOCK_MEAN = 9
-    GATHER = 10
+    ATTEND_QUERY = 10
     ATTENTION = 11
     MODEL = 12
     BLOB_OPEN = 13

@@ -55,7 +55,7 @@ def is_finite(x: np.float32) -> bool:
 
 
 def require_finite(values: Sequence[np.float32], status: str, what: str) -> None:
-    """Refuse with `status` when a value is infinite or not a number."""
+    """Reject with `status` when a value is infinite or not a number."""
     for i, x in enumerate(values):
         if not is_finite(x):
             raise Rejected(status, f"{what}[{i}]")

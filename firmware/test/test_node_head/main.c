@@ -19,7 +19,7 @@ static node_classifier *open_blob(int which, aether_dtype cache, void *where, si
     return classifier;
 }
 
-static void answers_what_the_reference_says(void) {
+static void predicts_what_the_reference_says(void) {
     int which;
     for (which = 0; which < NODE_BLOBS; which++) {
         const node_blob *blob = &NODE_BLOB[which];
@@ -33,7 +33,7 @@ static void answers_what_the_reference_says(void) {
     }
 }
 
-static aether_status refusal(const void *blob, size_t bytes, node_wanted wanted, aether_detail *detail) {
+static aether_status rejection(const void *blob, size_t bytes, node_wanted wanted, aether_detail *detail) {
     node_classifier *untouched = (node_classifier *)(void *)memory, *c = untouched;
     size_t need = 12345;
     const aether_status status = node_classifier_init(blob, bytes, &wanted, memory, sizeof memory, &c, detail);
@@ -42,7 +42,7 @@ static aether_status refusal(const void *blob, size_t bytes, node_wanted wanted,
     return status;
 }
 
-static void refuses_with_a_code_and_a_name(void) {
+static void rejects_with_a_code_and_a_name(void) {
     static uint32_t copy[64], words[32];
     const node_blob *blob = &NODE_BLOB[NODE_PLAIN];
     const node_wanted any = {0, 0, WINDOW, AETHER_BINARY16};
@@ -51,17 +51,17 @@ static void refuses_with_a_code_and_a_name(void) {
     aether_detail detail;
     size_t need = 0, i;
     node_classifier *c = NULL;
-    CHECK(refusal(NULL, blob->bytes, any, &detail) == AETHER_E_ARGUMENT);
+    CHECK(rejection(NULL, blob->bytes, any, &detail) == AETHER_E_ARGUMENT);
     for (i = 0; i < blob->bytes; i++) { /* cut anywhere */
-        const aether_status status = refusal(blob->words, i, any, &detail);
+        const aether_status status = rejection(blob->words, i, any, &detail);
         CHECK(status == (i < 28 ? AETHER_E_BLOB_SHORT : AETHER_E_BLOB_LENGTH));
     }
     memcpy(bytes, blob->words, blob->bytes);
-    CHECK(refusal(bytes, blob->bytes + 1, any, &detail) == AETHER_E_BLOB_LENGTH);
+    CHECK(rejection(bytes, blob->bytes + 1, any, &detail) == AETHER_E_BLOB_LENGTH);
     for (i = 0; i < blob->bytes * 8; i++) { /* every bit */
         aether_status status;
         bytes[i / 8] ^= (unsigned char)(1u << i % 8);
-        status = refusal(bytes, blob->bytes, any, &detail);
+        status = rejection(bytes, blob->bytes, any, &detail);
         CHECK(status == (i / 8 < 4 ? AETHER_E_BLOB_MAGIC
                          : i / 8 < 6 ? AETHER_E_BLOB_VERSION
                          : i / 8 >= 20 && i / 8 < 24 ? AETHER_E_BLOB_LENGTH
@@ -69,18 +69,18 @@ static void refuses_with_a_code_and_a_name(void) {
         bytes[i / 8] ^= (unsigned char)(1u << i % 8);
     }
     memcpy((unsigned char *)words + 1, blob->words, blob->bytes);
-    CHECK(refusal((unsigned char *)words + 1, blob->bytes, any, &detail) == AETHER_E_ALIGNMENT);
+    CHECK(rejection((unsigned char *)words + 1, blob->bytes, any, &detail) == AETHER_E_ALIGNMENT);
     CHECK(detail.field != NULL && detail.field[0] == 'b');
     wanted.input_dim = 3;
-    CHECK(refusal(blob->words, blob->bytes, wanted, &detail) == AETHER_E_SHAPE);
+    CHECK(rejection(blob->words, blob->bytes, wanted, &detail) == AETHER_E_SHAPE);
     CHECK(detail.found == 2 && detail.field[0] == 'i');
     wanted.input_dim = 2;
     wanted.n_classes = 5;
-    CHECK(refusal(blob->words, blob->bytes, wanted, &detail) == AETHER_E_SHAPE);
+    CHECK(rejection(blob->words, blob->bytes, wanted, &detail) == AETHER_E_SHAPE);
     CHECK(detail.found == 2 && detail.field[0] == 'n');
     wanted.n_classes = 2;
     wanted.window = 0;
-    CHECK(refusal(blob->words, blob->bytes, wanted, &detail) == AETHER_E_CONFIG);
+    CHECK(rejection(blob->words, blob->bytes, wanted, &detail) == AETHER_E_CONFIG);
     CHECK(node_classifier_size(blob->words, blob->bytes, &any, &need, NULL) == AETHER_OK && need < sizeof memory);
     CHECK(node_classifier_init(blob->words, blob->bytes, &any, memory, need - 1, &c, &detail) == AETHER_E_MEMORY);
     CHECK(node_classifier_init(blob->words, blob->bytes, &any, (unsigned char *)memory + 4, need, &c, &detail) ==
@@ -123,7 +123,7 @@ static void one_packet_a_period(void) {
             pushed++;
         }
         if (node_classify(&n, now, packet)) {
-            const node_answer a = node_answer_of(aether_stream_logits(&alone->stream), 2);
+            const node_prediction a = node_prediction_of(aether_stream_logits(&alone->stream), 2);
             uint32_t top;
             memcpy(&top, &a.top, sizeof top);
             CHECK_EQUAL(packets, packet_u32(packet + 0x14));
@@ -149,23 +149,23 @@ static void bad_frames_cost_only_themselves(void) {
     begin(&n, NODE_PLAIN, 1000u);
     CHECK(!node_classify(&n, 0, packet));
     CHECK(node_offer(&n, bad, 2, 1) == NODE_QUEUED && node_work(&n));
-    CHECK_EQUAL(1, n.counts.refused);
-    CHECK(n.counts.refusal == AETHER_E_NOT_FINITE);
-    CHECK(!node_classify(&n, 2000, packet)); /* no answer yet */
+    CHECK_EQUAL(1, n.counts.rejected);
+    CHECK(n.counts.rejection == AETHER_E_NOT_FINITE);
+    CHECK(!node_classify(&n, 2000, packet)); /* no prediction yet */
     CHECK(node_offer(&n, good, 2, 2) == NODE_QUEUED && node_work(&n));
     memcpy(before, aether_stream_logits(&n.classifier->stream), sizeof before);
     CHECK(node_offer(&n, bad, 2, 3) == NODE_QUEUED && node_work(&n));
-    CHECK_EQUAL(2, n.counts.refused);
+    CHECK_EQUAL(2, n.counts.rejected);
     CHECK(memcmp(before, aether_stream_logits(&n.classifier->stream), sizeof before) == 0);
     CHECK(n.classifier->stream.length == 1);
-    CHECK(node_classify(&n, 4000, packet)); /* the answer of the good one */
+    CHECK(node_classify(&n, 4000, packet)); /* the prediction of the good one */
     CHECK(node_offer(&n, bad, 2, 4) == NODE_QUEUED && node_work(&n));
     CHECK(!node_classify(&n, 6000, packet));
     begin(&n, NODE_OVERFLOW, 1000u);
     {
         const float large[2] = {64.0f, -64.0f};
         CHECK(node_offer(&n, large, 2, 1) == NODE_QUEUED && node_work(&n));
-        CHECK(n.counts.refusal == AETHER_E_OVERFLOW && n.counts.pushed == 0);
+        CHECK(n.counts.rejection == AETHER_E_OVERFLOW && n.counts.pushed == 0);
     }
     CHECK(!node_work(&n));
 }
@@ -206,7 +206,7 @@ static void frames_of_another_shape_are_counted(void) {
     while (node_work(&n)) {
     }
     CHECK_EQUAL(NODE_QUEUE_FRAMES, n.counts.frames);
-    CHECK_EQUAL(0, n.counts.refused);
+    CHECK_EQUAL(0, n.counts.rejected);
 }
 
 /* The blob `every` has a timing section: a grid of 20 ms, gaps of at most 1 s. */
@@ -245,9 +245,9 @@ static void frames_go_on_the_blobs_grid(void) {
     CHECK(node_offer_iq(&n, wrong, 4, 0, 4) == NODE_OTHER_SHAPE);
     CHECK_EQUAL(1, n.counts.other_shape);
     CHECK(!node_work(&n));
-    CHECK(node_offer_iq(&n, iq, 5, 0, UINT64_MAX) == NODE_QUEUED && node_work(&n)); /* no time at all: refused, not fed */
-    CHECK_EQUAL(1, n.counts.refused);
-    CHECK(n.counts.refusal == AETHER_E_ARGUMENT);
+    CHECK(node_offer_iq(&n, iq, 5, 0, UINT64_MAX) == NODE_QUEUED && node_work(&n)); /* no time at all: rejected, not fed */
+    CHECK_EQUAL(1, n.counts.rejected);
+    CHECK(n.counts.rejection == AETHER_E_ARGUMENT);
     node_classifier_reset(n.classifier);
     CHECK(aether_stream_logits(&n.classifier->stream) == NULL);
 }
@@ -281,8 +281,8 @@ static void names_of_classes(void) {
 }
 
 int firmware_main(void) {
-    check_test("answers_what_the_reference_says", answers_what_the_reference_says);
-    check_test("refuses_with_a_code_and_a_name", refuses_with_a_code_and_a_name);
+    check_test("predicts_what_the_reference_says", predicts_what_the_reference_says);
+    check_test("rejects_with_a_code_and_a_name", rejects_with_a_code_and_a_name);
     check_test("one_packet_a_period", one_packet_a_period);
     check_test("bad_frames_cost_only_themselves", bad_frames_cost_only_themselves);
     check_test("overflowing_queue_keeps_the_oldest", overflowing_queue_keeps_the_oldest);

@@ -175,7 +175,7 @@ static void classification_packet(void) {
     packet.node_id = 0x2A;
     packet.time = 0x1122334455667788u;
     packet.sequence = 0xDEADBEEFu;
-    packet.answer = node_answer_of(logits, 4);
+    packet.prediction = node_prediction_of(logits, 4);
     node_class_write(&packet, bytes);
     {
         size_t i;
@@ -188,20 +188,20 @@ static void classification_packet(void) {
     CHECK_EQUAL(0xEE, bytes[40]);
 }
 
-static void answers(void) {
+static void predictions(void) {
     const float rising[3] = {1.0f, 2.0f, 4.0f}, falling[3] = {4.0f, 2.0f, 1.0f}, equal[3] = {2.0f, 5.0f, 5.0f};
     const float negative[3] = {-3.0f, -2.0f, -8.0f}, ends[2] = {3e38f, -3e38f}, alone[1] = {-7.0f};
-    node_answer a = node_answer_of(rising, 3);
+    node_prediction a = node_prediction_of(rising, 3);
     CHECK(a.argmax == 2 && a.top == 4.0f && a.margin == 2.0f);
-    a = node_answer_of(falling, 3);
+    a = node_prediction_of(falling, 3);
     CHECK(a.argmax == 0 && a.top == 4.0f && a.margin == 2.0f);
-    a = node_answer_of(equal, 3);
+    a = node_prediction_of(equal, 3);
     CHECK(a.argmax == 1 && a.margin == 0.0f);
-    a = node_answer_of(negative, 3);
+    a = node_prediction_of(negative, 3);
     CHECK(a.argmax == 1 && a.top == -2.0f && a.margin == 1.0f);
-    a = node_answer_of(ends, 2);
+    a = node_prediction_of(ends, 2);
     CHECK(a.argmax == 0 && a.margin > 3.4e38f && a.margin - a.margin == 0.0f);
-    a = node_answer_of(alone, 1);
+    a = node_prediction_of(alone, 1);
     CHECK(a.argmax == 0 && a.top == -7.0f && a.margin == 0.0f);
 }
 
@@ -295,7 +295,7 @@ int firmware_main(void) {
     check_test("cadence_survives_jumps", cadence_survives_jumps);
     check_test("cadence_over_a_wrapping_clock", cadence_over_a_wrapping_clock);
     check_test("classification_packet", classification_packet);
-    check_test("answers", answers);
+    check_test("predictions", predictions);
     check_test("feature_state_packet", feature_state_packet);
     check_test("raw_frame", raw_frame);
     check_test("frames_from_pairs", frames_from_pairs);

@@ -214,7 +214,7 @@ static void damaged_headers(void) {
     }
 }
 
-static void refused_blobs_leave_the_other(void) {
+static void rejected_blobs_leave_the_other(void) {
     begin();
     CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && update(0, NODE_EVERY) == NODE_SLOT_OK);
     memset(&trial, 0, sizeof trial);
@@ -270,7 +270,7 @@ static void updates_while_nothing_runs_keep_what_is_proven(void) {
     CHECK_EQUAL(0, target(-1)); /* both have: the older one goes */
 }
 
-static void updates_that_are_refused_touch_nothing(void) {
+static void updates_that_are_rejected_touch_nothing(void) {
     node_slot_header header = header_of(&NODE_BLOB[NODE_HALF]);
     node_slot_update u;
     begin();
@@ -341,7 +341,7 @@ static void prove_one(unsigned proven, int other, int worn) {
 
 /* Every read of an update that comes while nothing runs, and of one beside what runs, fails once, or from then on. */
 static void reads_that_fail(unsigned proven, int other, int worn, int in_use) {
-    uint64_t reads, k, refused = 0;
+    uint64_t reads, k, rejected = 0;
     prove_one(proven, other, worn);
     CHECK(update(in_use, NODE_EVERY) == NODE_SLOT_OK);
     CHECK(sim.touched[proven] == 0 && sim.touched[1u - proven] > 0);
@@ -355,7 +355,7 @@ static void reads_that_fail(unsigned proven, int other, int worn, int in_use) {
         sim.bad_from = k % reads;
         sim.bad_to = k < reads ? sim.bad_from + 1u : UINT64_MAX;
         fault = update(in_use, NODE_EVERY);
-        refused += fault == NODE_SLOT_READ;
+        rejected += fault == NODE_SLOT_READ;
         CHECK_EQUAL(0, sim.touched[proven]);
         sim.bad_from = sim.bad_to = 0;
         if (fault == NODE_SLOT_OK) { /* then it is what the next start runs */
@@ -367,7 +367,7 @@ static void reads_that_fail(unsigned proven, int other, int worn, int in_use) {
             CHECK(choose() == (int)proven && runs((int)proven, NODE_PLAIN));
         }
     }
-    CHECK_EQUAL(2u * reads - (in_use >= 0), refused); /* beside what runs, the slot that is overwritten may go unread */
+    CHECK_EQUAL(2u * reads - (in_use >= 0), rejected); /* beside what runs, the slot that is overwritten may go unread */
 }
 
 static void reads_that_fail_never_cost_what_is_proven(void) {
@@ -553,10 +553,10 @@ int firmware_main(void) {
     check_test("updates_alternate", updates_alternate);
     check_test("sequences_wrap", sequences_wrap);
     check_test("damaged_headers", damaged_headers);
-    check_test("refused_blobs_leave_the_other", refused_blobs_leave_the_other);
+    check_test("rejected_blobs_leave_the_other", rejected_blobs_leave_the_other);
     check_test("a_blob_that_fells_the_node", a_blob_that_fells_the_node);
     check_test("updates_while_nothing_runs_keep_what_is_proven", updates_while_nothing_runs_keep_what_is_proven);
-    check_test("updates_that_are_refused_touch_nothing", updates_that_are_refused_touch_nothing);
+    check_test("updates_that_are_rejected_touch_nothing", updates_that_are_rejected_touch_nothing);
     check_test("flash_that_does_not_write", flash_that_does_not_write);
     check_test("reads_that_fail_never_cost_what_is_proven", reads_that_fail_never_cost_what_is_proven);
     check_test("reads_that_fail_while_choosing", reads_that_fail_while_choosing);

@@ -99,7 +99,7 @@ class SlotHeader:
 @dataclass(frozen=True)
 class Slot:
     """What a slot holds. `problem` says why the node would not use it; empty: it counts, its blob is whole, and the
-    model answers here what the header says. `header` is None when it cannot be read."""
+    model computes here what the header states. `header` is None when it cannot be read."""
 
     label: str
     header: SlotHeader | None
@@ -122,8 +122,8 @@ def slot_bytes_needed(blob_length: int) -> int:
 def pack_slot(blob: bytes, sequence: int = 0, size: int | None = None) -> bytes:
     """The image of a slot: header, marks, blob, then 0xFF up to whole sectors.
 
-    The blob is opened as a model first, and the check's answers are computed with it. size: bytes of the partition,
-    which is refused when it is too small. BlobError, SlotError.
+    The blob is opened as a model first, which computes the results of the check. size: bytes of the partition,
+    which is rejected when it is too small. BlobError, SlotError.
     """
     model = TemporalModel.from_blob(blob)
     if not 0 <= sequence <= 0xFFFFFFFF:
@@ -185,12 +185,12 @@ def _problem(slot: Slot, header: SlotHeader, blob: bytes) -> str:
     try:
         model = TemporalModel.from_blob(blob)
     except BlobError as error:
-        return f"the blob is refused: {error}"
+        return f"the blob is rejected: {error}"
     checks: list[tuple[Dtype, int]] = [("float32", header.check_binary32), ("float16", header.check_binary16)]
     for dtype, expected in checks:
-        answer = check_value(model, header.check_frames, header.check_seed, dtype)
-        if answer != expected:
-            return f"the model answers other bits with a {dtype} cache: expected 0x{expected:08X}, found 0x{answer:08X}"
+        found = check_value(model, header.check_frames, header.check_seed, dtype)
+        if found != expected:
+            return f"the model computes other bits with a {dtype} cache: expected 0x{expected:08X}, found 0x{found:08X}"
     return ""
 
 

@@ -188,9 +188,7 @@ def study(
     protocol = arrange_for(dataset, recipe(config, seed))
     check(config, protocol)
     part = protocol.parts[ASKED]
-    strangers = dataset.subset(
-        [i for i, recording in enumerate(dataset) if recording.subject in set(protocol.held_out)]
-    )
+    unseen = dataset.subset([i for i, recording in enumerate(dataset) if recording.subject in set(protocol.held_out)])
     tasks: dict[str, Contrasting] = {
         backend: train_one(
             config,
@@ -208,7 +206,7 @@ def study(
     broken = exchanged(networks["dense"], head)
     asked = {backend: (task.network, task.head) for backend, task in tasks.items()}
     asked[_BROKEN] = (broken, tasks["dense"].head)
-    views, total, viewed = _held_out_losses(asked, config, strangers, seed)
+    views, total, viewed = _held_out_losses(asked, config, unseen, seed)
     control = Control(
         float(views.pop(_BROKEN).mean()),
         _hits(_match(broken, part)),
@@ -262,12 +260,12 @@ def check_blob(config: GateConfig, width: int) -> None:
 
 
 def _held_out_losses(
-    asked: Mapping[str, tuple[TemporalClassifier, nn.Module]], config: GateConfig, strangers: Dataset, seed: int
+    asked: Mapping[str, tuple[TemporalClassifier, nn.Module]], config: GateConfig, unseen: Dataset, seed: int
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, float], tuple[str, ...]]:
     """By name: the contrastive term of each view of identities that training has not met, and the mean of the whole
     loss; whose the views are. All see the same views."""
-    draw = Pairing(strangers, recipe(config, seed))
-    names = [str(strangers[recordings[0]].subject) for recordings in draw.recordings]
+    draw = Pairing(unseen, recipe(config, seed))
+    names = [str(unseen[recordings[0]].subject) for recordings in draw.recordings]
     terms: dict[str, list[NDArray[np.float64]]] = {name: [] for name in asked}
     total: dict[str, list[float]] = {name: [] for name in asked}
     viewed: list[str] = []

@@ -103,20 +103,20 @@ class AggregatorStream:
         errors of `AetherTemporalHead.step`; the stream is then as it was."""
         if frame.dim() != 1 or frame.shape[0] != self.module.in_dim:
             raise ShapeError.of("frame", f"shape ({self.module.in_dim},)", tuple(frame.shape))
-        return self._gather(frame.unsqueeze(0)).squeeze(0)
+        return self._forward(frame.unsqueeze(0)).squeeze(0)
 
     def extend(self, frames: torch.Tensor) -> torch.Tensor:
         """Frames (T, in_dim) at once; their rows (T, out_dim). Errors as `push`."""
         if frames.dim() != 2 or frames.shape[1] != self.module.in_dim:
             raise ShapeError.of("frames", f"shape (T, {self.module.in_dim})", tuple(frames.shape))
-        return self._gather(frames)
+        return self._forward(frames)
 
     def reset(self) -> None:
         """Forget all frames."""
         self.cache.reset()
 
     @torch.no_grad()
-    def _gather(self, frames: torch.Tensor) -> torch.Tensor:
+    def _forward(self, frames: torch.Tensor) -> torch.Tensor:
         q, k, v = map(_array, self.module.heads(frames))
         if len(frames) == 0:
             return frames.new_empty(0, self.module.out_dim)

@@ -117,8 +117,8 @@ def _retrieval(parts: Mapping[str, Mapping[str, Matches]]) -> Figure:
         for method, matches in methods.items():
             most = min(MOST, len(matches.identities))
             found.plot(range(1, most + 1), matches.cumulative(most), marker="o", ms=3, lw=1, label=METHODS[method])
-            strangers, right = roc(matches.near, matches.labels)
-            verified.plot(strangers, right, lw=1, label=METHODS[method])
+            false_positives, true_positives = roc(matches.near, matches.labels)
+            verified.plot(false_positives, true_positives, lw=1, label=METHODS[method])
         found.set_title(name, fontsize=9)
         found.set_xlabel("identity among the first")
         found.locator_params(axis="x", integer=True)
@@ -127,7 +127,7 @@ def _retrieval(parts: Mapping[str, Mapping[str, Matches]]) -> Figure:
         verified.set_xscale("log")
         verified.set_xlim(1e-4, 1)
         verified.set_title(f"verification, {name}", fontsize=9)
-        verified.set_xlabel("strangers let in")
+        verified.set_xlabel("share of others accepted")
         verified.set_ylabel("right identities let in")
         for place in (found, verified):
             place.grid(alpha=0.3)

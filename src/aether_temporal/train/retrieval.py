@@ -66,9 +66,9 @@ def _ranks(scores: Array, labels: Whose) -> Whose:
 def match(gallery: Array, gallery_of: Sequence[str], probes: Array, probes_of: Sequence[str]) -> Matches:
     """Windows [G, E] and [Q, E], and whose each is. ValueError: a probe of nobody in the gallery."""
     identities = tuple(dict.fromkeys(gallery_of))
-    strangers = set(probes_of) - set(identities)
-    if strangers:
-        raise ValueError(f"probe: expected identities of the gallery, found {', '.join(sorted(strangers))}")
+    unknown = set(probes_of) - set(identities)
+    if unknown:
+        raise ValueError(f"probe: expected identities of the gallery, found {', '.join(sorted(unknown))}")
     index = {name: place for place, name in enumerate(identities)}
     owner = np.array([index[name] for name in gallery_of], dtype=np.int64)
     labels = np.array([index[name] for name in probes_of], dtype=np.int64)
@@ -111,7 +111,7 @@ class _Verification:
 
 
 def roc(scores: Array, labels: Whose) -> tuple[Array, Array]:
-    """Shares of strangers let in and of right identities let in, at every threshold."""
+    """Shares of wrong and of correct identities accepted, at every threshold."""
     genuine = np.zeros(scores.shape, dtype=bool)
     genuine[np.arange(len(labels)), labels] = True
     order = np.argsort(-scores.ravel(), kind="stable")

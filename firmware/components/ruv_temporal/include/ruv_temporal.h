@@ -1,5 +1,5 @@
 /* The temporal head as node firmware calls it. One task owns a context; calls are not synchronised inside. With the Kconfig switch
-   off (RUV_TEMPORAL, the default) every function answers ESP_ERR_NOT_SUPPORTED and destroy does nothing. */
+   off (RUV_TEMPORAL, the default) every function returns ESP_ERR_NOT_SUPPORTED and destroy does nothing. */
 #ifndef RUV_TEMPORAL_H
 #define RUV_TEMPORAL_H
 

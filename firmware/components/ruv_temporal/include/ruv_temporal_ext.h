@@ -21,7 +21,7 @@ esp_err_t ruv_temporal_memory(const uint8_t *weights, size_t weights_len, uint32
 esp_err_t ruv_temporal_init_with_memory(const uint8_t *weights, size_t weights_len, uint32_t input_dim, uint32_t window_len,
                                         uint32_t n_classes, void *memory, size_t bytes, ruv_temporal_ctx_t **out_ctx);
 
-/* Why ruv_temporal_init would refuse this, in words: the field, what was expected, what was found. Writes at most `size` bytes with
+/* Why ruv_temporal_init would reject this, in words: the field, what was expected, what was found. Writes at most `size` bytes with
    the final zero. Returns what init would, ESP_ERR_NO_MEM aside. */
 esp_err_t ruv_temporal_explain(const uint8_t *weights, size_t weights_len, uint32_t input_dim, uint32_t window_len,
                                uint32_t n_classes, char *text, size_t size);

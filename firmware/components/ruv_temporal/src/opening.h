@@ -15,7 +15,7 @@ typedef struct ruv_opened {
 } ruv_opened;
 
 /* The newest slot whose blob passes; says in the log what became of each. ESP_ERR_NOT_FOUND: there is no blob. Else the code that names
-   why the newest that is there was refused. Nothing stays open on failure. */
+   why the newest that is there was rejected. Nothing stays open on failure. */
 esp_err_t ruv_open_slots(const node_wanted *wanted, ruv_opened *opened);
 
 /* A blob at an address. The codes of ruv_temporal_init. */

@@ -46,7 +46,7 @@ static void describe(aether_status status, const aether_detail *detail, char *te
     }
 }
 
-static esp_err_t refused(aether_status status, const aether_detail *detail) {
+static esp_err_t rejected(aether_status status, const aether_detail *detail) {
     char text[TEXT_BYTES];
     describe(status, detail, text, sizeof text);
     ESP_LOGE(TAG, "%s", text);
@@ -102,7 +102,7 @@ esp_err_t ruv_temporal_init(const uint8_t *weights, size_t weights_len, uint32_t
     *out_ctx = NULL;
     status = measure(weights, weights_len, &want, &bytes, &detail);
     if (status != AETHER_OK) {
-        return refused(status, &detail);
+        return rejected(status, &detail);
     }
     memory = heap_caps_aligned_alloc(8, bytes, MALLOC_CAP_8BIT);
     if (memory == NULL) {
@@ -112,7 +112,7 @@ esp_err_t ruv_temporal_init(const uint8_t *weights, size_t weights_len, uint32_t
     status = build(weights, weights_len, &want, memory, bytes, out_ctx, &detail);
     if (status != AETHER_OK) {
         heap_caps_free(memory);
-        return refused(status, &detail);
+        return rejected(status, &detail);
     }
     (*out_ctx)->owned = memory;
     return ESP_OK;
@@ -127,7 +127,7 @@ esp_err_t ruv_temporal_memory(const uint8_t *weights, size_t weights_len, uint32
         return ESP_ERR_INVALID_ARG;
     }
     status = measure(weights, weights_len, &want, bytes, &detail);
-    return status == AETHER_OK ? ESP_OK : refused(status, &detail);
+    return status == AETHER_OK ? ESP_OK : rejected(status, &detail);
 }
 
 esp_err_t ruv_temporal_init_with_memory(const uint8_t *weights, size_t weights_len, uint32_t input_dim, uint32_t window_len,
@@ -140,7 +140,7 @@ esp_err_t ruv_temporal_init_with_memory(const uint8_t *weights, size_t weights_l
     }
     *out_ctx = NULL;
     status = build(weights, weights_len, &want, memory, bytes, out_ctx, &detail);
-    return status == AETHER_OK ? ESP_OK : refused(status, &detail);
+    return status == AETHER_OK ? ESP_OK : rejected(status, &detail);
 }
 
 esp_err_t ruv_temporal_explain(const uint8_t *weights, size_t weights_len, uint32_t input_dim, uint32_t window_len,

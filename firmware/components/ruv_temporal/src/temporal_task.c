@@ -78,7 +78,7 @@ static esp_err_t leave(temporal *t, node_offered what) {
 static void count(const temporal *t, temporal_task_stats_t *stats) {
     stats->frames = node_counter_get(&t->node.counts.frames);
     stats->dropped = node_queue_dropped(&t->node.queue);
-    stats->refused = node_counter_get(&t->node.counts.refused);
+    stats->rejected = node_counter_get(&t->node.counts.rejected);
     stats->other_shape = node_counter_get(&t->node.counts.other_shape);
     stats->restarts = node_counter_get(&t->node.counts.restarts);
     stats->classifications = node_counter_get(&t->node.counts.classifications);
@@ -96,10 +96,10 @@ static void say_figures(const temporal *t) {
     temporal_task_stats_t s;
     count(t, &s);
     ESP_LOGI(TAG,
-             "frames %" PRIu32 ", dropped %" PRIu32 ", refused %" PRIu32 ", other shape %" PRIu32 ", restarts %" PRIu32
-             ", answers %" PRIu32 ", idle %" PRIu32 ", sent %" PRIu32 ", lost %" PRIu32
+             "frames %" PRIu32 ", dropped %" PRIu32 ", rejected %" PRIu32 ", other shape %" PRIu32 ", restarts %" PRIu32
+             ", predictions %" PRIu32 ", idle %" PRIu32 ", sent %" PRIu32 ", lost %" PRIu32
              "; worst frame %" PRIu32 " us, stack never used %" PRIu32 " of %u bytes",
-             s.frames, s.dropped, s.refused, s.other_shape, s.restarts, s.classifications, s.idle, s.sent, s.send_errors,
+             s.frames, s.dropped, s.rejected, s.other_shape, s.restarts, s.classifications, s.idle, s.sent, s.send_errors,
              s.worst_frame_us, s.stack_left, (unsigned)CONFIG_RUV_TEMPORAL_STACK);
 }
 
@@ -116,12 +116,12 @@ static int work(temporal *t) {
     return worked;
 }
 
-static void answer(temporal *t) {
+static void send_prediction(temporal *t) {
     const uint64_t now = now_us();
     unsigned char packet[NODE_CLASS_BYTES];
     if (node_classify(&t->node, now, packet)) {
         if (t->udp.socket < 0) {
-            const node_answer a = node_answer_of(aether_stream_logits(&t->node.classifier->stream),
+            const node_prediction a = node_prediction_of(aether_stream_logits(&t->node.classifier->stream),
                                                  t->node.classifier->model.header.n_classes);
             const char *name = node_classifier_class_name(t->node.classifier, a.argmax);
             ESP_LOGI(TAG, "class %" PRIu32 " %s, %.3f before the next", a.argmax, name != NULL ? name : "", (double)a.margin);
@@ -139,10 +139,10 @@ static void answer(temporal *t) {
 static void run(void *user) {
     temporal *t = user;
     uint32_t in_a_row = 0;
-    answer(t); /* begins the first period */
+    send_prediction(t); /* begins the first period */
     while (!__atomic_load_n(&t->stop, __ATOMIC_ACQUIRE)) {
         if (work(t)) {
-            answer(t);
+            send_prediction(t);
             if (++in_a_row >= NODE_QUEUE_FRAMES) { /* frames come faster than this chip computes: let lower tasks live */
                 in_a_row = 0;
                 vTaskDelay(1);
@@ -151,7 +151,7 @@ static void run(void *user) {
             const uint64_t wait_ms = node_wait(&t->node, now_us()) / 1000u + 1u;
             in_a_row = 0;
             (void)ulTaskNotifyTake(pdTRUE, pdMS_TO_TICKS((uint32_t)(wait_ms < 3600000u ? wait_ms : 3600000u)) + 1);
-            answer(t);
+            send_prediction(t);
         }
     }
     say_figures(t);

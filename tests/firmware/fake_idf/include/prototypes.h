@@ -1,4 +1,4 @@
-/* Declared once more behind the real headers by tools/idf-check: a compiler refuses what differs. */
+/* Declared once more behind the real headers by tools/idf-check: a compiler rejects what differs. */
 #ifndef FAKE_PROTOTYPES_H
 #define FAKE_PROTOTYPES_H
 
