@@ -23,6 +23,16 @@ WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wdouble-promotion", "-Wshadow"
 FLAGS = ["-Werror", "-ffp-contract=off", "-g", "-O1", "-DAETHER_PORTABLE_ONLY"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
 _OBJECTS = tempfile.TemporaryDirectory(prefix="aether-node-")  # one compilation serves all programs of a test run
+# Headers of ESP-IDF that the fake declares in types.h and prototypes.h.
+IDF_HEADERS = (
+    "esp_err",
+    "esp_heap_caps",
+    "esp_netif",
+    "esp_partition",
+    "esp_timer",
+    "freertos/FreeRTOS",
+    "freertos/task",
+)
 SIMD = ("sse2", "avx2", "avx512", "neon")
 
 
@@ -87,6 +97,16 @@ def run(program: Path, *arguments: str | Path | int, seconds: int = 240) -> str:
     return done.stdout
 
 
+def idf_headers() -> Path:
+    """A folder with IDF_HEADERS, each of which includes what the fake declares."""
+    folder = Path(_OBJECTS.name) / "idf"
+    (folder / "freertos").mkdir(parents=True, exist_ok=True)
+    for name in IDF_HEADERS:
+        text = '#pragma once\n#include "types.h"\n#include "prototypes.h"\n'
+        (folder / f"{name}.h").write_text(text, encoding="ascii")
+    return folder
+
+
 def component_program(
     folder: Path,
     name: str,
@@ -103,6 +123,7 @@ def component_program(
         own = [path for path in sorted(source.glob("*.c")) if path.name != "switched_off.c"]
         sources = [*own, *sorted(NODE.glob("*.c")), *(core or core_sources(golden=True))]
     check = ROOT / "tests" / "firmware" / "node_component_check.c"
-    includes = [COMPONENT / "include", source, NODE, CSRC / "include", CSRC / "golden", FAKE, FAKE / "include"]
+    fake = [FAKE, FAKE / "include", idf_headers()]
+    includes = [COMPONENT / "include", source, NODE, CSRC / "include", CSRC / "golden", *fake]
     files = [*sources, FAKE / "fake.c", check]
     return build(folder, name, files, includes, standard="gnu11", options=options, sanitizers=sanitizers)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from consumers import write_cmake, write_idf, write_platformio
 from packaging_helpers import ROOT, call, need_module, need_platformio, need_program, pio
 from parity_matrix import commands
 from parity_matrix.targets import all_targets
@@ -19,7 +20,6 @@ from aether_temporal import TemporalModel, __version__
 
 CSRC = ROOT / "csrc"
 HERE = Path(__file__).resolve().parent
-CONSUMERS = HERE / "consumers"
 STANDIN = HERE / "standin_idf"
 BLOB = ROOT / "src" / "aether_temporal" / "blobs" / "demo.rvne"
 FRAMES = 20
@@ -64,14 +64,6 @@ def test_packages_state_version_and_licence_of_the_core() -> None:
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Copies the consumer's program and its data."""
-    folder = tmp_path_factory.mktemp("consumer")
-    call([sys.executable, CONSUMERS / "make_sources.py", folder], folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def expected() -> str:
     """The lines that the consumer must print, computed in Python."""
     model = TemporalModel.from_blob(BLOB)
@@ -82,7 +74,7 @@ def expected() -> str:
     return "logits" + "".join(f" {bits:08x}" for bits in np.asarray(logits).view(np.uint32))
 
 
-def check_value(text: str, expected: str) -> None:
+def check_output(text: str, expected: str) -> None:
     golden = re.search(r"^golden ([0-9a-f]{8}) ([0-9a-f]{8}) ([0-9a-f]{8})$", text, re.MULTILINE)
     assert golden is not None, text
     assert int(golden[1], 16) == 0
@@ -119,19 +111,13 @@ def test_library_contains_exactly_the_core(library: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("env", ["native", "chip"])
 def test_library_works_in_a_platformio_project(
-    env: str, core: Path, library: Path, sources: Path, expected: str, tmp_path: Path
+    env: str, core: Path, library: Path, expected: str, tmp_path: Path
 ) -> None:
     if env == "chip" and CHIP.missing():
         need_program(CHIP.programs()[0], "see tools/install-emulators.sh")
-    project = shutil.copytree(CONSUMERS / "platformio", tmp_path / "project")
-    shutil.copytree(sources, project / "src", dirs_exist_ok=True)
-    shutil.copy(CONSUMERS / "main.c", project / "src")
-    ini = project / "platformio.ini"
-    text = ini.read_text(encoding="utf-8")
-    for mark, value in (("ARCHIVE", library), ("PLATFORM", ROOT / "firmware" / "platform"), ("BOARD", CHIP.name)):
-        text = text.replace(f"@{mark}@", str(value))
-    ini.write_text(text, encoding="utf-8")
-    check_value(pio(core, project, "run", "-e", env, "-t", "exec"), expected)
+    project = tmp_path / "project"
+    write_platformio(project, library, CHIP.name)
+    check_output(pio(core, project, "run", "-e", env, "-t", "exec"), expected)
     assert not list(project.rglob("train")), "the consumer saw more than the archive"
 
 
@@ -201,10 +187,9 @@ def build(folder: Path, *targets: str) -> str:
 
 
 @pytest.fixture
-def idf_project(component: Path, sources: Path, tmp_path: Path) -> Path:
-    project = shutil.copytree(CONSUMERS / "idf", tmp_path / "project")
-    for name in ("consumer.c", "say.h", "data.h"):
-        shutil.copy(sources / name, project / "main")
+def idf_project(component: Path, tmp_path: Path) -> Path:
+    project = tmp_path / "project"
+    write_idf(project)
     shutil.copytree(component, project / "components" / "aether_temporal")
     return project
 
@@ -223,7 +208,7 @@ def test_component_works_in_an_idf_project_on_the_host(idf_project: Path, tmp_pa
     assert "-ffp-contract=off" in flags
     assert "-DAETHER_PORTABLE_ONLY" in flags
     assert flags.index("-O2") > flags.index("-Og")
-    check_value(call([out / "consumer.elf"], out).stdout, expected)
+    check_output(call([out / "consumer.elf"], out).stdout, expected)
 
 
 @pytest.mark.slow
@@ -255,7 +240,7 @@ def test_component_works_in_an_idf_project_on_a_chip(idf_project: Path, tmp_path
     )
     assert " -O2 " not in build(out)
     emulate = ROOT / "firmware" / "platform" / "modules" / "emulate.py"
-    check_value(call([sys.executable, emulate, CHIP.name, out / "consumer.elf"], out).stdout, expected)
+    check_output(call([sys.executable, emulate, CHIP.name, out / "consumer.elf"], out).stdout, expected)
 
 
 def test_rejects_a_component_without_a_source(idf_project: Path, tmp_path: Path) -> None:
@@ -266,18 +251,15 @@ def test_rejects_a_component_without_a_source(idf_project: Path, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_component_works_in_a_plain_cmake_project(
-    component: Path, sources: Path, tmp_path: Path, expected: str
-) -> None:
-    project = shutil.copytree(CONSUMERS / "cmake", tmp_path / "project")
-    shutil.copytree(sources, project, dirs_exist_ok=True)
-    shutil.copy(CONSUMERS / "main.c", project)
+def test_component_works_in_a_plain_cmake_project(component: Path, tmp_path: Path, expected: str) -> None:
+    project = tmp_path / "project"
+    write_cmake(project)
     shutil.copytree(component, project / "aether_temporal")
     out = tmp_path / "build"
     cmake, ninja = need_program("cmake", "cmake"), need_program("ninja", "ninja")
     call([cmake, "-G", "Ninja", "-S", project, "-B", out, f"-DCMAKE_MAKE_PROGRAM={ninja}"], project)
     build(out)
-    check_value(call([out / "consumer"], out).stdout, expected)
+    check_output(call([out / "consumer"], out).stdout, expected)
 
 
 def partitions() -> dict[str, tuple[str, str, int, int]]:

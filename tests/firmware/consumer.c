@@ -1,13 +1,43 @@
-/* What a stranger's program does with the core: runs a golden file, feeds a model from a blob, and prints what it gets as bits.
-   data.h is made by the test: `blob` and `golden`, as words. */
+/* A program that uses the packed core: it runs a golden file, feeds a model from a blob, and prints the logits as bits. It runs on a
+   computer and on a bare chip. consumers.py writes data.h: `blob` and `golden`, as words. */
+#include <stddef.h>
+#include <stdint.h>
+
 #include "aether/stream.h"
 #include "data.h"
 #include "golden.h"
-#include "say.h"
+
+#ifdef CONSUMER_BARE
+#include "platform.h"
+#else
+#include <stdio.h>
+#endif
 
 #define FRAMES 20u
 
 static uint64_t scratch[98304 / 8], memory[65536 / 8];
+
+static void say(const char *text) {
+    size_t length = 0;
+    while (text[length] != 0) {
+        length++;
+    }
+#ifdef CONSUMER_BARE
+    platform_write(text, length);
+#else
+    (void)fwrite(text, 1, length, stdout);
+#endif
+}
+
+static void say_bits(uint32_t bits) {
+    char text[10] = " ";
+    int i;
+    for (i = 0; i < 8; i++) {
+        text[1 + i] = "0123456789abcdef"[bits >> (28 - 4 * i) & 15u];
+    }
+    text[9] = 0;
+    say(text);
+}
 
 static int runs_golden(void) {
     aether_golden_totals totals = {0, 0, 0, 0};
@@ -21,7 +51,7 @@ static int runs_golden(void) {
     return status == AETHER_OK && totals.checks > 0 && totals.failed == 0;
 }
 
-static int answers(void) {
+static int runs_model(void) {
     aether_model model;
     aether_stream stream;
     aether_detail why = {"", "", 0, 0};
@@ -61,5 +91,5 @@ int consume(void);
 
 int consume(void) {
     const int good = runs_golden();
-    return answers() && good ? 0 : 1;
+    return runs_model() && good ? 0 : 1;
 }

@@ -1,6 +1,0 @@
-int consume(void);
-void app_main(void);
-
-void app_main(void) {
-    (void)consume();
-}

@@ -1,5 +1,0 @@
-#ifndef FAKE_FREERTOS_H
-#define FAKE_FREERTOS_H
-#include "../types.h"
-#include "../prototypes.h"
-#endif

@@ -1,5 +1,0 @@
-#ifndef FAKE_TASK_H
-#define FAKE_TASK_H
-#include "../types.h"
-#include "../prototypes.h"
-#endif
