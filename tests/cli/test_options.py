@@ -1,12 +1,14 @@
-"""Shell completion: subcommands, options, models and recordings."""
+"""Shell completion of subcommands, options, models and recordings; the number of options of the whole command line."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.shell_completion import CompletionItem, ShellComplete
 
@@ -71,3 +73,25 @@ def test_the_program_answers_bash(folder: Path) -> None:
     command = [sys.executable, "-c", "from aether_temporal.cli import main; main()"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["dir,w", "plain,walks.rvne"], "")
+
+
+MOST = 175
+TRAINING_MOST = 52
+"""Of `train` and `gate` together; everything else about a training is in its configuration file."""
+
+
+def options(command: click.Command, context: click.Context, path: str = "") -> Iterator[tuple[str, str]]:
+    """Command and option, for every option of every command that has no subcommands."""
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from options(found, context, f"{path} {name}".strip())
+    else:
+        yield from ((path, option.opts[0]) for option in command.params if isinstance(option, click.Option))
+
+
+def test_the_command_line_has_few_options() -> None:
+    found = list(options(aether, click.Context(aether)))
+    assert len(found) <= MOST
+    assert len([path for path, _ in found if path.split()[0] in ("train", "gate")]) <= TRAINING_MOST
