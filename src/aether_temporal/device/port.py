@@ -129,7 +129,7 @@ def _cannot_open(name: str, error: Exception) -> PortError:
         found = "one that another program has open (a monitor?)"
     elif number in (errno.EISDIR, errno.ENOTTY) or f"({errno.ENOTTY}, " in text:
         found = f"a file or folder; here are {_ports() or 'no ports'}"
-    elif number == errno.ECONNREJECTED or f"[Errno {errno.ECONNREJECTED}]" in text:
+    elif number == errno.ECONNREFUSED or f"[Errno {errno.ECONNREFUSED}]" in text:
         found = "that nobody listens there: is the program that serves the port running?"
     else:
         found = text
