@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import json
 import os
 import pydoc
 import re
@@ -20,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from device.chip_flash import SLOT_A, SLOT_B, SLOT_BYTES, blank
 
-from aether_temporal import AetherTemporalHead
+from aether_temporal import AetherTemporalHead, TemporalModel
+from aether_temporal.device.slots import pack_slot
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
@@ -128,7 +131,7 @@ def close(a: str, b: str) -> bool:
     return abs(x - y) <= max(3, 0.02 * abs(y))
 
 
-# The tutorial needs a chip: tests/test_tutorial.py has one.
+# The tutorial needs a chip: a test, below, stands in for one.
 SLOW_PAGES = {"benchmarks.md", "explore.md"}
 
 
@@ -227,3 +230,54 @@ def test_api_pages_list_parameters() -> None:
     names = {found[2] or found[3] for found in fields if found}
     assert names >= {"q", "k", "v", "out", "threads", "dtype", "returns", "ShapeError", "NonFiniteError"}
     assert not lines[0].startswith(":")
+
+
+TUTORIAL = ROOT / "docs" / "guide" / "tutorial.md"
+FAKE_ESPTOOL = Path(__file__).with_name("device") / "fake_esptool.py"
+
+ESPTOOL_MAIN = """
+import runpy, sys
+
+sys.argv[1:1] = [{flash!r}, {state!r}, "5.1.0"]
+runpy.run_path({fake!r}, run_name="__main__")
+"""
+
+
+@pytest.fixture
+def chip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The flash of a chip that `python -m esptool` of every program started from here reads and writes."""
+    flash, state, module = tmp_path / "flash.bin", tmp_path / "state.json", tmp_path / "modules" / "esptool"
+    flash.write_bytes(blank())
+    state.write_text("{}")
+    module.mkdir(parents=True)
+    (module / "__init__.py").write_text("")
+    (module / "__main__.py").write_text(ESPTOOL_MAIN.format(flash=str(flash), state=str(state), fake=str(FAKE_ESPTOOL)))
+    monkeypatch.setenv("PYTHONPATH", str(module.parent))
+    return flash
+
+
+@pytest.mark.slow
+def test_from_recordings_to_a_flashed_blob(chip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="torch (extra train) is not installed")
+    pytest.importorskip("matplotlib", reason="matplotlib (extra plot) is not installed")
+    folder = tmp_path / "page"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    names: dict[str, Any] = {"__name__": "tutorial"}
+    for block in blocks(TUTORIAL):
+        if block.kind == "python":
+            run_python(block, TUTORIAL, names)
+        else:
+            run_console(block, TUTORIAL, folder)
+    blob = (folder / "walks.rvne").read_bytes()
+    image = pack_slot(blob)
+    assert (folder / "walks.bin").read_bytes() == image
+    slot = chip.read_bytes()[SLOT_A : SLOT_A + SLOT_BYTES]
+    assert slot == image.ljust(SLOT_BYTES, b"\xff")
+    assert chip.read_bytes()[SLOT_B:] == blank()[SLOT_B:]
+    calls = json.loads((tmp_path / "state.json").read_text())["calls"]
+    assert [name for name, _, _ in calls].count("write-flash") == 2
+    assert set(TemporalModel.from_blob(blob).class_names or ()) == {"empty", "falling", "still", "walking", "waving"}
+    for name in ("timeline.png", "confusion.png", "attention.html", "drift.svg", "demo.png"):
+        assert (folder / name).stat().st_size > 10_000
+    assert "(here)" in (folder / "heard.txt").read_text()

@@ -31,13 +31,13 @@ uint64_t HELPER(__ashldi3)(uint64_t x, int count); /* counts 0 to 63 */
 uint64_t HELPER(__lshrdi3)(uint64_t x, int count);
 int64_t HELPER(__ashrdi3)(int64_t x, int count);
 
-/* softfloat_arithmetic.c */
+/* softfloat.c: arithmetic */
 float HELPER(__addsf3)(float a, float b);
 float HELPER(__subsf3)(float a, float b);
 float HELPER(__mulsf3)(float a, float b);
 float HELPER(__divsf3)(float a, float b);
 
-/* softfloat_convert.c: out of range is undefined in C; here it saturates */
+/* Conversions: out of range is undefined in C; here it saturates */
 float HELPER(__floatsisf)(int32_t x);
 float HELPER(__floatunsisf)(uint32_t x);
 float HELPER(__floatdisf)(int64_t x);
@@ -45,7 +45,7 @@ float HELPER(__floatundisf)(uint64_t x);
 int32_t HELPER(__fixsfsi)(float x);
 uint32_t HELPER(__fixunssfsi)(float x);
 
-/* softfloat_compare.c: the sign of the answer against zero, chosen so that a NaN compares false */
+/* Comparisons: the sign of the result against zero, chosen so that a NaN compares false */
 int HELPER(__eqsf2)(float a, float b);
 int HELPER(__nesf2)(float a, float b);
 int HELPER(__ltsf2)(float a, float b);

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from device.fake_chip import FakeChip, LostPort, whole
-from device.report_text import line
+from device.fake_chip import FakeChip, LostPort, line, whole
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

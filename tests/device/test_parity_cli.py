@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from device.report_text import file_line, line
+from device.fake_chip import file_line, line
 
 from aether_temporal.cli import aether, parity_command
 from aether_temporal.cli.parity_command import find_checkout

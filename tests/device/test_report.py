@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from device.report_text import file_line, line, report_lines
+from device.fake_chip import file_line, line, report_lines
 from hypothesis import given
 from hypothesis import strategies as st
 

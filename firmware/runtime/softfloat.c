@@ -1,5 +1,7 @@
-/* binary32 add, subtract, multiply, divide by integers alone: nearest even, subnormals kept. */
+/* binary32 by integers alone. */
 #include "softfloat.h"
+
+/* Add, subtract, multiply, divide: nearest even, subnormals kept. */
 
 static inline uint32_t add(uint32_t a, uint32_t b) {
     uint32_t ea, eb, ma, mb, distance;
@@ -166,4 +168,111 @@ float HELPER(__mulsf3)(float a, float b) {
 
 float HELPER(__divsf3)(float a, float b) {
     return soft_float(divide(soft_bits(a), soft_bits(b)));
+}
+
+/* Integers to binary32 and back. */
+
+float HELPER(__floatunsisf)(uint32_t x) {
+    return soft_float(soft_pack(0, 157, x));
+}
+
+float HELPER(__floatsisf)(int32_t x) {
+    const uint32_t sign = (uint32_t)x & SOFT_SIGN;
+    return soft_float(soft_pack(sign, 157, sign != 0 ? 0u - (uint32_t)x : (uint32_t)x));
+}
+
+static uint32_t from_wide(uint32_t sign, uint64_t x) {
+    helper_wide w;
+    uint32_t m;
+    int shift;
+    w.all = x;
+    if (w.part.high == 0) {
+        return soft_pack(sign, 157, w.part.low);
+    }
+    shift = helper_zeros(w.part.high); /* the upper 32 bits from the leading one on, everything below into the lowest */
+    m = shift == 0 ? w.part.high : w.part.high << shift | w.part.low >> (32 - shift);
+    return soft_pack(sign, 189 - shift, m | (w.part.low << shift != 0));
+}
+
+float HELPER(__floatundisf)(uint64_t x) {
+    return soft_float(from_wide(0, x));
+}
+
+float HELPER(__floatdisf)(int64_t x) {
+    return soft_float(from_wide(x < 0 ? SOFT_SIGN : 0u, x < 0 ? 0u - (uint64_t)x : (uint64_t)x));
+}
+
+static uint32_t whole(uint32_t bits, int power) {
+    const uint32_t m = (bits & SOFT_FRACTION) | SOFT_HIDDEN;
+    return power >= 23 ? m << (power - 23) : m >> (23 - power);
+}
+
+uint32_t HELPER(__fixunssfsi)(float x) {
+    const uint32_t bits = soft_bits(x);
+    const int power = (int)soft_exponent(bits) - 127;
+    if ((bits & SOFT_SIGN) != 0 || power < 0) {
+        return 0;
+    }
+    return power > 31 ? 0xFFFFFFFFu : whole(bits, power);
+}
+
+int32_t HELPER(__fixsfsi)(float x) {
+    const uint32_t bits = soft_bits(x);
+    const int negative = (bits & SOFT_SIGN) != 0;
+    const int power = (int)soft_exponent(bits) - 127;
+    if (power < 0) {
+        return 0;
+    }
+    if (power > 30) {
+        return negative ? INT32_MIN : INT32_MAX;
+    }
+    return negative ? -(int32_t)whole(bits, power) : (int32_t)whole(bits, power);
+}
+
+/* Comparisons, as comparisons of integers. */
+
+static int unordered(uint32_t a, uint32_t b) {
+    return (a & ~SOFT_SIGN) > SOFT_INFINITY || (b & ~SOFT_SIGN) > SOFT_INFINITY;
+}
+
+/* Sign and magnitude as an integer: both zeros become 0. */
+static int32_t rank(uint32_t bits) {
+    const int32_t magnitude = (int32_t)(bits & ~SOFT_SIGN);
+    return (bits & SOFT_SIGN) != 0 ? -magnitude : magnitude;
+}
+
+static int compare(float a, float b, int when_unordered) {
+    const uint32_t x = soft_bits(a), y = soft_bits(b);
+    if (unordered(x, y)) {
+        return when_unordered;
+    }
+    return rank(x) < rank(y) ? -1 : rank(x) > rank(y);
+}
+
+int HELPER(__eqsf2)(float a, float b) {
+    return compare(a, b, 1);
+}
+
+int HELPER(__nesf2)(float a, float b) {
+    return compare(a, b, 1);
+}
+
+int HELPER(__ltsf2)(float a, float b) {
+    return compare(a, b, 1);
+}
+
+int HELPER(__lesf2)(float a, float b) {
+    return compare(a, b, 1);
+}
+
+int HELPER(__gtsf2)(float a, float b) {
+    return compare(a, b, -1);
+}
+
+int HELPER(__gesf2)(float a, float b) {
+    return compare(a, b, -1);
+}
+
+int HELPER(__unordsf2)(float a, float b) {
+    return unordered(soft_bits(a), soft_bits(b));
 }
