@@ -405,12 +405,14 @@ def test_state_of_something_else_is_rejected() -> None:
         KvCache.from_bytes("text")
 
 
+# -- defects of other kernels that this one must not have ---------------------------------------------------
+
 EIGHT_WIDE = TemporalHeadConfig(q_heads=4, kv_heads=2, head_dim=8, window=5, block_size=4)
 
 
 @pytest.mark.parametrize("dim", [1, 7, 9, 16])
 def test_a_query_of_another_width_than_the_cache_is_rejected(dim: int, qkv: Callable[..., Inputs]) -> None:
-    """There: a narrower one is silently cut, a wider one panics."""
+    """A kernel without this check silently cuts a narrower query and crashes on a wider one."""
     head = AetherTemporalHead(EIGHT_WIDE)
     cache = head.make_cache(16)
     q, k, v = qkv(EIGHT_WIDE, 1)
@@ -439,7 +441,7 @@ OTHERS = {
 
 @pytest.mark.parametrize(("field", "changes"), OTHERS.items(), ids=OTHERS.keys())
 def test_a_cache_of_another_head_is_rejected(field: str, changes: dict[str, Any], qkv: Callable[..., Inputs]) -> None:
-    """There: wrong values, or a panic."""
+    """A kernel without this check computes wrong values or crashes."""
     config = EIGHT_WIDE.replace(**changes)
     head, other = AetherTemporalHead(EIGHT_WIDE), AetherTemporalHead(config)
     cache = other.make_cache(16)
@@ -461,7 +463,7 @@ def test_a_cache_of_an_equal_head_is_accepted(qkv: Callable[..., Inputs], varian
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("window", [2**31, 2**40, 2**63, 2**64 - 1])
 def test_any_window_works_at_no_cost(window: int, causal: bool, qkv: Callable[..., Inputs]) -> None:
-    """There: a window of 2**40 allocates terabytes."""
+    """Memory does not depend on the window: one of 2**40 tokens must not allocate terabytes."""
     inputs = qkv(EIGHT_WIDE, 50)
     wide = EIGHT_WIDE.replace(window=50, causal=causal)
     endless = EIGHT_WIDE.replace(window=window, causal=causal)
@@ -478,7 +480,7 @@ def test_any_window_works_at_no_cost(window: int, causal: bool, qkv: Callable[..
 
 
 def test_a_step_takes_no_more_memory_late_in_a_stream(rng: np.random.Generator) -> None:
-    """There: every step allocates and clears memory in proportion to what has streamed before."""
+    """The memory of a step must not grow with the number of tokens before it."""
     head = AetherTemporalHead()
     q1, k1, v1 = (rng.standard_normal((1, n, 32), dtype=np.float32) for n in (4, 1, 1))
     kv = rng.standard_normal((1000, 1, 32), dtype=np.float32)
@@ -499,7 +501,7 @@ def test_a_step_takes_no_more_memory_late_in_a_stream(rng: np.random.Generator) 
 
 @pytest.mark.parametrize("block_size", [1, 2, 3, 5, 16])
 def test_decode_is_forward_to_the_last_bit(block_size: int, rng: np.random.Generator, variant: str) -> None:
-    """There: block means are built in two ways. Values of mixed size make every other order visible."""
+    """Both paths sum block means in the same order. Values of mixed magnitude reveal any other order."""
     config = EIGHT_WIDE.replace(block_size=block_size)
     head = AetherTemporalHead(config, kernels=variant)
     q, k, v = (
@@ -513,7 +515,7 @@ def test_decode_is_forward_to_the_last_bit(block_size: int, rng: np.random.Gener
 
 @pytest.mark.parametrize("causal", [True, False])
 def test_a_window_over_everything_is_dense_without_landmarks_only(causal: bool, qkv: Callable[..., Inputs]) -> None:
-    """There: claimed to be dense, and false while landmarks are on. Here the switch makes it true, bit for bit."""
+    """With landmarks the result differs from dense attention; without them it is the same, bit for bit."""
     sparse = EIGHT_WIDE.replace(window=100, causal=causal)
     dense = AetherTemporalHead(EIGHT_WIDE.replace(backend="dense", causal=causal))
     inputs = qkv(EIGHT_WIDE, 40)

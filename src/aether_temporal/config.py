@@ -73,9 +73,10 @@ class TemporalHeadConfig:
         expect_choice(self.backend, _BACKENDS, "backend")
         expect_choice(self.pattern, _PATTERNS, "pattern")
         reference = self.pattern == "reference"
-        for name, default in (("global_tokens", (0,)), ("use_log_stride", True), ("use_landmarks", True)):
+        defaults = (("global_tokens", (0,), ()), ("use_log_stride", True, False), ("use_landmarks", True, False))
+        for name, of_reference, of_pyramid in defaults:
             if getattr(self, name) is _UNSET:
-                self._set(name, default if reference else type(default)())
+                self._set(name, of_reference if reference else of_pyramid)
         for name, least, most in (
             ("q_heads", 1, _U32),
             ("kv_heads", 1, _U32),

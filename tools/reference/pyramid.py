@@ -82,13 +82,13 @@ def edges(p: Pattern, length: int) -> int:
 
 def ring_rows(p: Pattern, level: int) -> int:
     """Rows that a cache keeps for the runs of 2**level blocks (docs/spec/state.md)."""
-    return max(2, (_use(p, level, 0) - 1) // 2**level + 1)
+    return int(max(2, (_use(p, level, 0) - 1) // 2**level + 1))
 
 
 def _use(p: Pattern, level: int, index: int) -> int:
     """Blocks between the end of run `index` and the window from which on queries see a longer run in its place."""
     z = 2**level
-    return (z if index % 2 == 0 else 0) + max(0, 4 * z - _allowance(p))
+    return int((z if index % 2 == 0 else 0) + max(0, 4 * z - _allowance(p)))
 
 
 def of_use(p: Pattern, level: int, index: int, before: int) -> bool:
