@@ -62,7 +62,6 @@ def pyramid_entries(c: TemporalHeadConfig, tokens: int, i: int) -> list[range]:
         p -= z
         if p >= oldest:
             runs.append(range(p * size, (p + z) * size))
-    runs.reverse()
     p = first
     while not c.causal and p < end:
         z = 1

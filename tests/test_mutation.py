@@ -219,11 +219,11 @@ MUTANTS = [
     # the pyramid
     Mutant("size-left-out", PORTABLE, "size * aether_exp_inline", "aether_exp_inline"),
     Mutant("largest-weighed", PORTABLE, "const float size = job->sizes != NULL &&", "const float size = 0 &&"),
-    Mutant("run-boundary", PYRAMID, "at -= length;", "at -= length - (length > 4);"),
+    Mutant("run-boundary", PYRAMID, "4 * length <= apart &&", "4 * length < apart &&"),
     Mutant("run-boundary-of-the-window", PYRAMID, "i > config->window ?", "i >= config->window + 1 && i > 40 ?"),
-    Mutant("run-growth", PYRAMID, "4 * length <= before - at + more", "2 * length <= before - at + more"),
-    Mutant("run-growth-after", PYRAMID, "4 * length <= at - first + more", "3 * length <= at - first + more"),
-    Mutant("run-alignment", PYRAMID, "(at & (2 * length - 1)) == 0 && 4 * length <= before", "4 * length <= before"),
+    Mutant("run-growth", PYRAMID, "4 * length <= apart", "2 * length <= apart"),
+    Mutant("run-growth-after", PYRAMID, "0, at - first + more", "0, at - first + 2 * more"),
+    Mutant("run-alignment", PYRAMID, "(at & (2 * length - 1)) == 0 && 4", "4"),
     Mutant("run-mean-of-sums", PYRAMID, "left[c] * 0.5f + right[c] * 0.5f", "right[c] * 0.5f + left[c] * 0.50000006f"),
     Mutant("run-history", PYRAMID, "at - oldest < length", "at < length"),
     Mutant("run-history-one-more", PYRAMID, "config->history - config->window - 1", "config->history - config->window"),
@@ -241,8 +241,8 @@ MUTANTS = [
     Mutant(
         "run-block-backwards",
         "src/cache_pyramid.c",
-        "mean[c] = mean[c] + x[c];",
-        "mean[c] = x[c] + mean[c] * 1.0000001f;",
+        "mean[c] = mean[c] + (cache",
+        "mean[c] = mean[c] * 1.0000001f + (cache",
     ),
     Mutant(
         "token-ring-too-small",

@@ -8,26 +8,18 @@
 /* mean = the sum of the stored rows of tokens begin .. begin+size-1, divided by their number. 0 when a sum overflowed. */
 static int mean_of_block(const aether_cache *cache, size_t rows, uint64_t begin, float *mean) {
     const aether_cache_layout *at = &cache->at;
-    const uint64_t size = cache->head.config.block_size;
+    const size_t size = (size_t)cache->head.config.block_size;
     const float factor = 1.0f / (float)size; /* exact: a power of two */
-    uint64_t t;
-    size_t c;
+    size_t slot = aether_ring(begin, at->n_rows), left, c;
     for (c = 0; c < at->row; c++) {
         mean[c] = 0.0f;
     }
-    for (t = begin; t < begin + size; t++) {
-        const unsigned char *row = cache->memory + rows + aether_ring(t, at->n_rows) * aether_row_bytes(cache);
-        if (cache->dtype == AETHER_BINARY32) {
-            const float *x = (const float *)(const void *)row;
-            for (c = 0; c < at->row; c++) {
-                mean[c] = mean[c] + x[c];
-            }
-        } else {
-            const uint16_t *x = (const uint16_t *)(const void *)row;
-            for (c = 0; c < at->row; c++) {
-                mean[c] = mean[c] + aether_widen(x[c]);
-            }
+    for (left = size; left > 0; left--) {
+        const void *row = cache->memory + rows + slot * aether_row_bytes(cache);
+        for (c = 0; c < at->row; c++) {
+            mean[c] = mean[c] + (cache->dtype == AETHER_BINARY32 ? ((const float *)row)[c] : aether_widen(((const uint16_t *)row)[c]));
         }
+        slot = slot + 1 < at->n_rows ? slot + 1 : 0;
     }
     if (!aether_all_finite(mean, at->row)) {
         return 0;

@@ -109,9 +109,7 @@ static void blocks_of(const aether_config *config, uint64_t tokens, uint64_t i, 
         }
     }
     row->n_blocks = count;
-    for (; count > 0; count--) {
-        row->levels[count - 1] = 0;
-    }
+    memset(row->levels, 0, count);
 }
 
 void aether_pattern_row(const aether_config *config, uint64_t tokens, uint64_t i, aether_row *row) {

@@ -1,18 +1,20 @@
 #include "pyramid.h"
 
-/* By how much, in blocks, a run may be longer than a quarter of its distance. */
-static uint64_t allowance(const aether_config *config) {
-    const uint64_t blocks = config->window / config->block_size;
-    return blocks > 1 ? blocks : 1;
-}
+#include "fpenv.h"
 
 /* a / block_size: a shift, because a 32-bit processor takes long over 64-bit division. */
-static uint64_t blocks_in(const aether_config *config, uint64_t a) {
+static AETHER_NOINLINE uint64_t blocks_in(const aether_config *config, uint64_t a) {
     uint64_t size = config->block_size;
     for (; size > 1; size /= 2) {
         a /= 2;
     }
     return a;
+}
+
+/* By how much, in blocks, a run may be longer than a quarter of its distance. */
+static uint64_t allowance(const aether_config *config) {
+    const uint64_t blocks = blocks_in(config, config->window);
+    return blocks > 1 ? blocks : 1;
 }
 
 /* How many blocks before the window the history holds: none of the first `history` tokens is out of view before it must be. */
@@ -24,24 +26,18 @@ uint64_t aether_pyramid_before(const aether_config *config, uint64_t i) {
     return i > config->window ? blocks_in(config, i - config->window) : 0;
 }
 
-/* Appends a run to the row. */
-static void append(aether_row *row, uint64_t first, unsigned level) {
-    row->blocks[row->n_blocks] = first;
+/* Appends the run of blocks that begins (back 0) or ends (back 1) at block `at`, `apart` blocks from the window; at most `most` blocks
+   are there. Its length. */
+static AETHER_NOINLINE uint64_t append(aether_row *row, uint64_t at, int back, uint64_t apart, uint64_t most) {
+    uint64_t length = 1;
+    unsigned level = 0;
+    for (; (at & (2 * length - 1)) == 0 && 4 * length <= apart && 2 * length <= most; length *= 2) {
+        level++;
+    }
+    row->blocks[row->n_blocks] = back ? at - length : at;
     row->levels[row->n_blocks] = (uint8_t)level;
     row->n_blocks++;
-}
-
-static void reverse(aether_row *row) {
-    size_t a = 0, b = row->n_blocks;
-    for (; b > a + 1; a++) {
-        const uint64_t first = row->blocks[a];
-        const uint8_t level = row->levels[a];
-        b--;
-        row->blocks[a] = row->blocks[b];
-        row->levels[a] = row->levels[b];
-        row->blocks[b] = first;
-        row->levels[b] = level;
-    }
+    return length;
 }
 
 static void runs_before(const aether_config *config, uint64_t before, aether_row *row) {
@@ -50,31 +46,20 @@ static void runs_before(const aether_config *config, uint64_t before, aether_row
     uint64_t at = before;
     row->n_blocks = 0;
     while (at > oldest) {
-        uint64_t length = 1;
-        unsigned level = 0;
-        for (; (at & (2 * length - 1)) == 0 && 4 * length <= before - at + more; length *= 2) {
-            level++;
-        }
-        if (at - oldest < length) {
-            break;
+        const uint64_t length = append(row, at, 1, before - at + more, UINT64_MAX);
+        if (at - oldest < length) { /* it begins before the history */
+            row->n_blocks--;
+            return;
         }
         at -= length;
-        append(row, at, level);
     }
-    reverse(row);
 }
 
 static void runs_after(const aether_config *config, uint64_t first, uint64_t end, aether_row *row) {
     const uint64_t more = allowance(config);
     uint64_t at = first;
     while (at < end) {
-        uint64_t length = 1;
-        unsigned level = 0;
-        for (; (at & (2 * length - 1)) == 0 && 4 * length <= at - first + more && 2 * length <= end - at; length *= 2) {
-            level++;
-        }
-        append(row, at, level);
-        at += length;
+        at += append(row, at, 0, at - first + more, end - at);
     }
 }
 
@@ -92,14 +77,13 @@ void aether_pyramid_row(const aether_config *config, uint64_t tokens, uint64_t i
     }
     first = blocks_in(config, i + config->window) + 1; /* the first block after the window */
     end = blocks_in(config, tokens);
-    row->hi = (first * size < tokens ? first * size : tokens) - 1;
-    if (first * size >= tokens) {
-        return;
-    }
+    single = first * size;
+    row->hi = (single < tokens ? single : tokens) - 1;
     if (first < end) {
         runs_after(config, first, end, row);
+        single = end * size;
     }
-    for (single = (first < end ? end : first) * size; single < tokens; single++) {
+    for (; single < tokens; single++) {
         if (row->singles != NULL) {
             row->singles[row->n_above] = single;
         }
@@ -111,19 +95,12 @@ size_t aether_pyramid_max_runs(const aether_config *config) {
     return 3 * (size_t)aether_pyramid_levels(config, UINT64_MAX) + 1 + (config->causal ? 0 : 4 * 64);
 }
 
-unsigned aether_pyramid_levels(const aether_config *config, uint64_t blocks) {
-    const uint64_t more = allowance(config), held = reach(config);
-    uint64_t length = 1;
-    unsigned levels = 0;
-    if (!config->causal) {
-        for (; length != 0 && length <= blocks; length *= 2) {
-            levels++;
-        }
-        return levels;
-    }
+AETHER_NOINLINE unsigned aether_pyramid_levels(const aether_config *config, uint64_t blocks) {
+    const uint64_t held = config->causal ? reach(config) : UINT64_MAX, largest = (uint64_t)1 << 62;
+    const uint64_t limit = held < largest ? held + allowance(config) : largest;
+    unsigned levels = held > 0 && blocks > 0;
     /* A run of several blocks begins at least 3 lengths less the allowance away. */
-    for (; length < (uint64_t)1 << 62 && length <= blocks && (length == 1 ? held >= 1 : held >= 3 * length || held + more >= 3 * length);
-         length *= 2) {
+    while (levels > 0 && (uint64_t)3 << levels <= limit && blocks >> levels > 0) {
         levels++;
     }
     return levels;

@@ -46,7 +46,7 @@ def tokens(p: Pattern, i: int, length: int) -> list[int]:
 
 
 def runs(p: Pattern, i: int, length: int) -> list[Run]:
-    """The runs, in ascending order."""
+    """The runs before the window, then those after it; the nearest first."""
     found: list[Run] = []
     at = high = blocks_before(p, i)
     while at > 0:
@@ -56,7 +56,6 @@ def runs(p: Pattern, i: int, length: int) -> list[Run]:
         at -= z
         if at >= oldest_block(p, i):
             found.append((at, z))
-    found.reverse()
     first, end = blocks_after(p, i, length)
     at = first
     while at < end:
