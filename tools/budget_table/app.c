@@ -1,7 +1,6 @@
 /* Runs the models of the image frame by frame, each call between two marks at which count.c looks, and says what it used.
    Lines "KEY VALUE", the value in hexadecimal; run.py knows their order. */
-#include "app.h"
-
+#include "aether/aether.h"
 #include "platform.h"
 
 #if defined(BUDGET_SELF_TEST)
@@ -12,6 +11,13 @@
 #define PAINT 0xA5A5A5A5u
 #define ROOM 98304u /* bytes for one stream, or the self-test */
 #define NOINLINE __attribute__((noinline))
+
+/* One way to run one model. The table ends with a NULL blob. */
+typedef struct budget_case {
+    const uint32_t *blob;
+    uint32_t bytes, context, dtype, pushes;
+} budget_case;
+extern const budget_case budget_cases[];
 
 extern uint32_t aether_stack_low[];
 static uint64_t room[ROOM / 8];

@@ -67,7 +67,7 @@ def functions_of(path: Path) -> list[Function]:
 
 
 def _data(cases: list[Case], folder: Path) -> Path:
-    """The blobs and the table of app.h in assembly."""
+    """The blobs and the table of app.c in assembly."""
     lines = ['    .section .rodata.budget,"a"']
     table = ["    .p2align 2", "    .globl budget_cases", "budget_cases:"]
     for i, case in enumerate(cases):
