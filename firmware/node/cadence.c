@@ -2,7 +2,7 @@
 
 #include "counter.h"
 
-/* Saturates: a time near the end of 64 bits must not make an event due at once, for ever. */
+/* Saturates, so that a time near the end of 64 bits cannot make every later event due at once. */
 static uint64_t later(uint64_t time, uint64_t by) {
     return time > UINT64_MAX - by ? UINT64_MAX : time + by;
 }
@@ -31,11 +31,11 @@ int node_cadence_due(node_cadence *cadence, uint64_t now) {
     }
     late = now - cadence->next;
     if (late < cadence->period) {
-        cadence->next = later(cadence->next, cadence->period); /* no drift while it keeps up */
+        cadence->next = later(cadence->next, cadence->period); /* no drift while the caller keeps up */
     } else {
         const uint64_t missed = late / cadence->period;
-        const uint32_t room = UINT32_MAX - cadence->skipped;
-        node_counter_add(&cadence->skipped, missed > room ? room : (uint32_t)missed);
+        const uint32_t headroom = UINT32_MAX - cadence->skipped;
+        node_counter_add(&cadence->skipped, missed > headroom ? headroom : (uint32_t)missed);
         cadence->next = later(now, cadence->period);
     }
     return 1;

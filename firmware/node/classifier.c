@@ -4,7 +4,7 @@
 
 #include "aether/crc32.h"
 
-/* Where the parts begin in a classifier's memory. */
+/* Offsets of the parts of a classifier's memory. */
 typedef struct layout {
     size_t stream, stream_bytes, grid, grid_bytes, frame, total;
 } layout;
@@ -26,17 +26,17 @@ static int lay_out(const aether_model *model, const node_wanted *wanted, layout 
     return 1;
 }
 
-static aether_status fits(const aether_model *model, const node_wanted *wanted, aether_detail *detail) {
+static aether_status check_shape(const aether_model *model, const node_wanted *wanted, aether_detail *detail) {
     const aether_rvne_header *header = &model->header;
     if (wanted->window == 0) {
         return aether_fail(detail, AETHER_E_CONFIG, "window", "at least 1 frame", 0, SIZE_MAX);
     }
     if (wanted->input_dim != 0 && header->input_dim != wanted->input_dim) {
-        return aether_fail(detail, AETHER_E_SHAPE, "input_dim", "as many features as the application gives",
+        return aether_fail(detail, AETHER_E_SHAPE, "input_dim", "the application's number of features",
                            header->input_dim, 8);
     }
     if (wanted->n_classes != 0 && header->n_classes != wanted->n_classes) {
-        return aether_fail(detail, AETHER_E_SHAPE, "n_classes", "as many classes as the application takes",
+        return aether_fail(detail, AETHER_E_SHAPE, "n_classes", "the application's number of classes",
                            header->n_classes, 18);
     }
     return AETHER_OK;
@@ -46,10 +46,10 @@ static aether_status open_model(const void *blob, size_t bytes, const node_wante
                                 layout *at, aether_detail *detail) {
     aether_status status = aether_model_open(model, blob, bytes, NULL, detail);
     if (status == AETHER_OK) {
-        status = fits(model, wanted, detail);
+        status = check_shape(model, wanted, detail);
     }
     if (status == AETHER_OK && !lay_out(model, wanted, at)) {
-        status = aether_fail(detail, AETHER_E_TOO_LARGE, "window", "a stream that this machine's memory can hold",
+        status = aether_fail(detail, AETHER_E_TOO_LARGE, "window", "a stream that fits into the address space",
                              wanted->window, SIZE_MAX);
     }
     return status;
@@ -89,7 +89,7 @@ aether_status node_classifier_init(const void *blob, size_t bytes, const node_wa
                            (uint64_t)(uintptr_t)memory, SIZE_MAX);
     }
     if (size < at.total) {
-        return aether_fail(detail, AETHER_E_MEMORY, "memory", "as many bytes as the size function says", size, SIZE_MAX);
+        return aether_fail(detail, AETHER_E_MEMORY, "memory", "at least the bytes that node_classifier_size returns", size, SIZE_MAX);
     }
     own->model = model;
     own->frame = (float *)(void *)(base + at.frame);
@@ -117,12 +117,12 @@ aether_status node_classifier_feed(node_classifier *classifier, const float *fra
     aether_resampler *grid = &classifier->grid;
     aether_status first = AETHER_OK;
     uint32_t count = 0;
-    int anew = 0;
+    int gap = 0;
     if (classifier->model.resample_period == 0) {
         first = push(classifier, frame, &count);
     } else {
-        first = aether_resample_push(grid, frame, time, &anew);
-        if (anew) {
+        first = aether_resample_push(grid, frame, time, &gap);
+        if (gap) {
             aether_stream_reset(&classifier->stream);
         }
         while (first != AETHER_E_ARGUMENT && aether_resample_due(grid) > 0) {
@@ -139,7 +139,7 @@ aether_status node_classifier_feed(node_classifier *classifier, const float *fra
         *pushed = count;
     }
     if (restarted != NULL) {
-        *restarted = anew;
+        *restarted = gap;
     }
     return first;
 }
@@ -154,7 +154,7 @@ const char *node_classifier_class_name(const node_classifier *classifier, uint32
     if (name == NULL || index >= classifier->model.header.n_classes) {
         return NULL;
     }
-    for (; index > 0; index--) { /* as many zero bytes as there are classes: the blob was checked */
+    for (; index > 0; index--) { /* the blob was checked: it has one zero byte per class */
         while (*name++ != 0) {
         }
     }

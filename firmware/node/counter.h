@@ -1,4 +1,4 @@
-/* A figure that one task counts and others may read at any time. */
+/* A counter that one task writes and others may read at any time. */
 #ifndef NODE_COUNTER_H
 #define NODE_COUNTER_H
 

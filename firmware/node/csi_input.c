@@ -16,10 +16,10 @@ aether_status node_csi_frame(const aether_model *model, const int8_t *iq, size_t
 }
 
 size_t node_csi_raw(const node_raw_header *header, const int8_t *iq, size_t n_pairs, int first_invalid,
-                    unsigned char *out, size_t room) {
+                    unsigned char *out, size_t capacity) {
     const size_t bytes = NODE_RAW_HEADER_BYTES + 2u * n_pairs;
     size_t i;
-    if (n_pairs == 0 || n_pairs != (size_t)header->n_antennas * header->n_subcarriers || room < bytes) {
+    if (n_pairs == 0 || n_pairs != (size_t)header->n_antennas * header->n_subcarriers || capacity < bytes) {
         return 0;
     }
     node_raw_write(header, out);

@@ -21,25 +21,25 @@ aether_status node_init(node *n, node_classifier *classifier, uint8_t id, uint64
     return AETHER_OK;
 }
 
-static node_offered other_shape(node *n) {
-    node_counter_add(&n->counts.other_shape, 1);
-    return NODE_OTHER_SHAPE;
+static node_offered count_wrong_shape(node *n) {
+    node_counter_add(&n->counts.wrong_shape, 1);
+    return NODE_WRONG_SHAPE;
 }
 
 node_offered node_offer(node *n, const float *frame, size_t values, uint64_t time) {
     if (values != n->classifier->model.header.input_dim) {
-        return other_shape(n);
+        return count_wrong_shape(n);
     }
     return node_queue_put(&n->queue, frame, time) ? NODE_QUEUED : NODE_DROPPED;
 }
 
 node_offered node_offer_iq(node *n, const int8_t *iq, size_t n_pairs, int first_invalid, uint64_t time) {
-    float *room = node_queue_room(&n->queue);
-    if (room == NULL) {
+    float *frame = node_queue_reserve(&n->queue);
+    if (frame == NULL) {
         return NODE_DROPPED;
     }
-    if (node_csi_frame(&n->classifier->model, iq, n_pairs, first_invalid, room) != AETHER_OK) {
-        return other_shape(n);
+    if (node_csi_frame(&n->classifier->model, iq, n_pairs, first_invalid, frame) != AETHER_OK) {
+        return count_wrong_shape(n);
     }
     node_queue_commit(&n->queue, time);
     return NODE_QUEUED;
@@ -75,7 +75,7 @@ int node_work(node *n) {
 int node_classify(node *n, uint64_t now, unsigned char *packet) {
     const uint16_t n_classes = n->classifier->model.header.n_classes;
     const float *logits;
-    node_class_packet made;
+    node_class_packet fields;
     if (!node_cadence_due(&n->cadence, now)) {
         return 0;
     }
@@ -84,12 +84,12 @@ int node_classify(node *n, uint64_t now, unsigned char *packet) {
         node_counter_add(&n->counts.idle, 1);
         return 0;
     }
-    made.n_classes = n_classes;
-    made.node_id = n->id;
-    made.time = now;
-    made.sequence = n->sequence++;
-    made.prediction = node_prediction_of(logits, n_classes);
-    node_class_write(&made, packet);
+    fields.n_classes = n_classes;
+    fields.node_id = n->id;
+    fields.time = now;
+    fields.sequence = n->sequence++;
+    fields.prediction = node_prediction_of(logits, n_classes);
+    node_class_write(&fields, packet);
     n->fresh = 0;
     node_counter_add(&n->counts.classifications, 1);
     return 1;

@@ -5,26 +5,26 @@
 #include "aether/crc32.h"
 #include "bytes.h"
 
-#define LARGEST 3.402823466e38f /* a receiver rejects what is not finite */
+#define LARGEST 3.402823466e38f /* receivers reject values that are not finite */
 
 node_prediction node_prediction_of(const float *logits, size_t n) {
-    node_prediction found = {0, logits[0], 0.0f};
+    node_prediction prediction = {0, logits[0], 0.0f};
     float second = 0.0f;
     size_t c;
     for (c = 1; c < n; c++) {
-        if (logits[c] > found.top) {
-            second = found.top;
-            found.top = logits[c];
-            found.argmax = (uint32_t)c;
+        if (logits[c] > prediction.top) {
+            second = prediction.top;
+            prediction.top = logits[c];
+            prediction.argmax = (uint32_t)c;
         } else if (c == 1 || logits[c] > second) {
             second = logits[c];
         }
     }
     if (n > 1) {
-        found.margin = found.top - second;
-        found.margin = found.margin <= LARGEST ? found.margin : LARGEST;
+        prediction.margin = prediction.top - second;
+        prediction.margin = prediction.margin <= LARGEST ? prediction.margin : LARGEST;
     }
-    return found;
+    return prediction;
 }
 
 static uint32_t bits(float x) {

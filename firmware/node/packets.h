@@ -1,4 +1,4 @@
-/* What a node sends and takes, byte by byte: the classification packet, the feature-state packet, the raw CSI frame.
+/* The packets that a node sends and receives: classification packet, feature-state packet, raw CSI frame.
    Little-endian; CRC-32 is CRC-32/ISO-HDLC. */
 #ifndef NODE_PACKETS_H
 #define NODE_PACKETS_H
@@ -20,8 +20,8 @@ extern "C" {
 #define NODE_RAW_HEADER_BYTES 20u
 #define NODE_MAX_CLASSES 256u /* the packet names a class in one byte */
 
-/* What logits [n], n >= 1, say: the greatest (the first of equals), and how far it is before the second; +0 when n is 1. The margin
-   of finite logits can leave binary32: it is then the largest finite number. */
+/* The prediction of logits [n], n >= 1: the class with the largest logit (the first of equals), and its margin over the second; +0 when
+   n is 1. A margin that overflows binary32 becomes the largest finite number. */
 typedef struct node_prediction {
     uint32_t argmax;
     float top, margin;
@@ -38,11 +38,11 @@ typedef struct node_class_packet {
 } node_class_packet;
 void node_class_write(const node_class_packet *packet, unsigned char *out);
 
-/* The nine features of a feature-state packet, in its order, and its time (may be NULL). 1 when it is one: length, magic and CRC are
-   right; else 0, and nothing is written. Values are taken as they are: a stream rejects what is not finite. */
+/* Reads the nine features of a feature-state packet, in its order, and its time (may be NULL). Returns 1 when length, magic and CRC are
+   correct; else 0, and writes nothing. Values are not checked: a stream rejects those that are not finite. */
 int node_state_read(const void *bytes, size_t length, float features[NODE_STATE_FEATURES], uint64_t *time);
 
-/* The header before n_antennas * n_subcarriers pairs. Writes NODE_RAW_HEADER_BYTES. */
+/* The header that precedes n_antennas * n_subcarriers pairs. Writes NODE_RAW_HEADER_BYTES. */
 typedef struct node_raw_header {
     uint8_t node_id, n_antennas;
     uint16_t n_subcarriers;

@@ -1,4 +1,4 @@
-/* Two counters, each written by one side: acquire what the other side has finished, release what this side has. */
+/* Two counters, each written by one side. A side acquires the other's counter and releases its own. */
 #include "queue.h"
 
 #include <string.h>
@@ -36,7 +36,7 @@ void node_queue_init(node_queue *queue, size_t values, void *memory) {
     queue->longest = 0;
 }
 
-float *node_queue_room(node_queue *queue) {
+float *node_queue_reserve(node_queue *queue) {
     if (queue->put - acquire(&queue->taken) >= NODE_QUEUE_FRAMES) {
         release(&queue->dropped, queue->dropped + 1u);
         return NULL;
@@ -55,11 +55,11 @@ void node_queue_commit(node_queue *queue, uint64_t time) {
 }
 
 int node_queue_put(node_queue *queue, const float *frame, uint64_t time) {
-    float *room = node_queue_room(queue);
-    if (room == NULL) {
+    float *reserved = node_queue_reserve(queue);
+    if (reserved == NULL) {
         return 0;
     }
-    memcpy(room, frame, queue->values * sizeof(float));
+    memcpy(reserved, frame, queue->values * sizeof(float));
     node_queue_commit(queue, time);
     return 1;
 }
@@ -81,7 +81,7 @@ void node_queue_release(node_queue *queue) {
 }
 
 uint32_t node_queue_waiting(const node_queue *queue) {
-    const uint32_t taken = acquire(&queue->taken); /* first: what is put meanwhile can only add */
+    const uint32_t taken = acquire(&queue->taken); /* read first: frames put meanwhile can only add to the difference */
     return acquire(&queue->put) - taken;
 }
 

@@ -1,7 +1,6 @@
-/* Frames on their way from one sender to one receiver (two tasks, two cores, or one), without locks. The sender never waits: when
-   the queue is full its newest frame is dropped and counted, so that what is already queued stays in order and without a hole
-   in its middle. Exactly one task sends and exactly one receives; several senders need a lock of their own around put or
-   room/commit. */
+/* A lock-free queue of frames from one sender to one receiver (two tasks, two cores, or one). The sender never waits: when the queue
+   is full, its newest frame is dropped and counted, so that the queued frames stay in order and without a gap. Exactly one task
+   sends and exactly one receives; several senders must hold a lock around put or reserve/commit. */
 #ifndef NODE_QUEUE_H
 #define NODE_QUEUE_H
 
@@ -16,29 +15,29 @@ extern "C" {
 
 typedef struct node_queue {
     unsigned char *memory;
-    size_t values;    /* floats a frame */
-    size_t stride;    /* bytes an entry: time, then the frame */
+    size_t values;    /* floats per frame */
+    size_t stride;    /* bytes per entry: time, then the frame */
     uint32_t put;     /* frames ever put; the sender writes it */
     uint32_t taken;   /* frames ever taken; the receiver writes it */
     uint32_t dropped; /* the sender writes it */
     uint32_t longest; /* most frames that ever waited; the sender writes it */
 } node_queue;
 
-/* Bytes of memory for frames of `values` floats; SIZE_MAX when that cannot be expressed. */
+/* Bytes of memory for frames of `values` floats; SIZE_MAX when the size overflows. */
 size_t node_queue_size(size_t values);
 
-/* An empty queue in `memory` (node_queue_size bytes, 8-byte aligned, the caller's, must outlive it). */
+/* Initialises an empty queue in `memory` (node_queue_size bytes, 8-byte aligned, owned by the caller, must outlive the queue). */
 void node_queue_init(node_queue *queue, size_t values, void *memory);
 
-/* Sender: where the next frame goes, to be filled and then committed; NULL, and a drop counted, when the queue is full. Without a
-   commit nothing has happened. */
-float *node_queue_room(node_queue *queue);
+/* Sender: returns the place of the next frame, to be filled and then committed. When the queue is full, counts a drop and returns
+   NULL. A frame that is not committed is not queued. */
+float *node_queue_reserve(node_queue *queue);
 void node_queue_commit(node_queue *queue, uint64_t time);
 
-/* Sender: room, copy and commit in one. 1: queued, 0: dropped. */
+/* Sender: reserve, copy and commit in one call. 1: queued, 0: dropped. */
 int node_queue_put(node_queue *queue, const float *frame, uint64_t time);
 
-/* Receiver: the oldest frame, in place until it is released; NULL when there is none. time may be NULL. */
+/* Receiver: returns the oldest frame, valid until it is released; NULL when the queue is empty. time may be NULL. */
 const float *node_queue_front(const node_queue *queue, uint64_t *time);
 void node_queue_release(node_queue *queue);
 

@@ -10,8 +10,8 @@ void node_slot_image_begin(node_slot_image *image, const node_flash *flash, int 
     image->in_use = in_use;
 }
 
-/* The header is whole: is there room for what it announces? */
-static node_slot_fault announced(node_slot_image *image) {
+/* Checks the complete header, and begins the update when the slot can hold the blob. */
+static node_slot_fault begin_update(node_slot_image *image) {
     node_slot_header header;
     unsigned target;
     node_slot_fault fault = node_slot_target(image->flash, image->in_use, &target);
@@ -25,20 +25,20 @@ static node_slot_fault announced(node_slot_image *image) {
     return fault;
 }
 
-/* As many of `count` bytes as stand before byte `to` of the image. */
+/* How many of `count` bytes lie before byte `to` of the image. */
 static size_t within(const node_slot_image *image, size_t to, size_t count) {
     return count < to - image->at ? count : to - image->at;
 }
 
-/* Takes one stretch of the bytes; *taken says how many. */
+/* Consumes the bytes of one part of the image; *taken: how many. */
 static node_slot_fault take(node_slot_image *image, const unsigned char *bytes, size_t count, size_t *taken) {
     const size_t begin = image->header.blob_offset;
     if (image->at < NODE_SLOT_HEADER_BYTES) {
         *taken = within(image, NODE_SLOT_HEADER_BYTES, count);
         memcpy(image->head + image->at, bytes, *taken);
-        return image->at + *taken == NODE_SLOT_HEADER_BYTES ? announced(image) : NODE_SLOT_OK;
+        return image->at + *taken == NODE_SLOT_HEADER_BYTES ? begin_update(image) : NODE_SLOT_OK;
     }
-    if (image->at < begin) { /* marks: a slot gets its own */
+    if (image->at < begin) { /* the image's flags are skipped: the update writes its own */
         *taken = within(image, begin, count);
         return NODE_SLOT_OK;
     }
@@ -46,7 +46,7 @@ static node_slot_fault take(node_slot_image *image, const unsigned char *bytes, 
         *taken = within(image, begin + image->header.blob_length, count);
         return node_slot_update_write(&image->update, bytes, *taken);
     }
-    *taken = count; /* filled up to a whole sector */
+    *taken = count; /* padding to a whole sector */
     return NODE_SLOT_OK;
 }
 

@@ -1,56 +1,56 @@
-/* How a slot is written: commit is the first thing that goes and the last that comes. */
+/* Updating a slot: the commit flag is cleared first and set last. */
 #include <string.h>
 
 #include "aether/crc32.h"
 #include "bytes.h"
 #include "slot_layout.h"
 
-#define CHUNK 256u /* read back in pieces of this size, on the stack */
+#define CHUNK 256u /* bytes of stack for reading back */
 
 static const unsigned char REVOKED[4] = {0, 0, 0, 0};
 
 enum { CLOSED = 0, OPEN = 0x6F70656E };
 
-static unsigned dispensable(const node_slot_verdict verdicts[NODE_SLOTS]) {
+static unsigned replaceable(const node_slot_verdict verdicts[NODE_SLOTS]) {
     if (verdicts[0].fault != NODE_SLOT_OK || verdicts[1].fault != NODE_SLOT_OK) {
-        /* of two that do not count: the one that is there */
+        /* when neither is eligible: the one that exists */
         return verdicts[0].fault == NODE_SLOT_OK || verdicts[0].fault == NODE_SLOT_ABSENT ? 1 : 0;
     }
-    if (verdicts[0].confirmed != verdicts[1].confirmed) { /* the one that has proven itself stays */
+    if (verdicts[0].confirmed != verdicts[1].confirmed) { /* keep the confirmed one */
         return verdicts[0].confirmed ? 1 : 0;
     }
     return node_slot_newer(verdicts[1].header.sequence, verdicts[0].header.sequence) ? 0 : 1;
 }
 
-/* One look at both decides where an update goes and its number: newer than what stays. A slot that cannot be read may be the one that has
-   proven itself, and its number is not known. */
-static node_slot_fault aim(const node_flash *flash, int in_use, unsigned *slot, uint32_t *sequence) {
+/* Inspects both slots once, to choose the target of an update and a sequence number newer than that of the slot that is kept. A slot that
+   cannot be read may be the confirmed one, and its sequence number is unknown. */
+static node_slot_fault find_target(const node_flash *flash, int in_use, unsigned *slot, uint32_t *sequence) {
     node_slot_verdict verdicts[NODE_SLOTS];
-    const node_slot_verdict *stays;
+    const node_slot_verdict *kept;
     const int known = in_use == 0 || in_use == 1;
     unsigned i, target;
     for (i = 0; i < NODE_SLOTS; i++) {
-        node_slot_look(flash, i, verdicts + i);
+        node_slot_inspect(flash, i, verdicts + i);
     }
-    target = known ? 1u - (unsigned)in_use : dispensable(verdicts);
-    stays = verdicts + (1u - target);
+    target = known ? 1u - (unsigned)in_use : replaceable(verdicts);
+    kept = verdicts + (1u - target);
     if (verdicts[target].fault == NODE_SLOT_ABSENT) {
         return NODE_SLOT_ABSENT;
     }
-    if (stays->fault == NODE_SLOT_READ || (!known && verdicts[target].fault == NODE_SLOT_READ)) {
+    if (kept->fault == NODE_SLOT_READ || (!known && verdicts[target].fault == NODE_SLOT_READ)) {
         return NODE_SLOT_READ;
     }
     *slot = target;
-    *sequence = stays->has_header ? stays->header.sequence + 1u : 0u;
+    *sequence = kept->has_header ? kept->header.sequence + 1u : 0u;
     return NODE_SLOT_OK;
 }
 
 node_slot_fault node_slot_target(const node_flash *flash, int in_use, unsigned *slot) {
     uint32_t sequence;
-    return aim(flash, in_use, slot, &sequence);
+    return find_target(flash, in_use, slot, &sequence);
 }
 
-static node_slot_fault put(const node_slot_update *update, size_t offset, const void *from, size_t bytes) {
+static node_slot_fault write_slot(const node_slot_update *update, size_t offset, const void *from, size_t bytes) {
     return update->flash->write(update->flash->user, update->slot, offset, from, bytes) == 0 ? NODE_SLOT_OK
                                                                                              : NODE_SLOT_WRITE;
 }
@@ -61,7 +61,7 @@ node_slot_fault node_slot_update_begin(node_slot_update *update, const node_flas
     uint32_t sequence;
     size_t end;
     memset(update, 0, sizeof *update);
-    fault = aim(flash, in_use, &update->slot, &sequence);
+    fault = find_target(flash, in_use, &update->slot, &sequence);
     if (fault != NODE_SLOT_OK) {
         return fault;
     }
@@ -75,7 +75,7 @@ node_slot_fault node_slot_update_begin(node_slot_update *update, const node_flas
     }
     end = NODE_SLOT_BLOB_OFFSET + header->blob_length;
     end += (NODE_SLOT_SECTOR - end % NODE_SLOT_SECTOR) % NODE_SLOT_SECTOR;
-    if (put(update, SLOT_COMMIT_AT, REVOKED, sizeof REVOKED) != NODE_SLOT_OK ||
+    if (write_slot(update, SLOT_COMMIT_AT, REVOKED, sizeof REVOKED) != NODE_SLOT_OK ||
         flash->erase(flash->user, update->slot, 0, end) != 0) {
         return NODE_SLOT_WRITE;
     }
@@ -91,7 +91,7 @@ node_slot_fault node_slot_update_write(node_slot_update *update, const void *byt
         update->state = CLOSED;
         return NODE_SLOT_ORDER;
     }
-    if (count > 0 && put(update, update->header.blob_offset + update->written, bytes, count) != NODE_SLOT_OK) {
+    if (count > 0 && write_slot(update, update->header.blob_offset + update->written, bytes, count) != NODE_SLOT_OK) {
         update->state = CLOSED;
         return NODE_SLOT_WRITE;
     }
@@ -99,7 +99,7 @@ node_slot_fault node_slot_update_write(node_slot_update *update, const void *byt
     return NODE_SLOT_OK;
 }
 
-static node_slot_fault read_back(const node_slot_update *update) {
+static node_slot_fault verify_blob(const node_slot_update *update) {
     unsigned char piece[CHUNK];
     uint32_t crc = 0;
     size_t at = 0;
@@ -120,18 +120,18 @@ static node_slot_fault read_back(const node_slot_update *update) {
     return crc == update->header.blob_crc && node_get_u32(piece) == crc ? NODE_SLOT_OK : NODE_SLOT_BLOB_CRC;
 }
 
-/* Writes and compares what is then there. */
-static node_slot_fault put_checked(const node_slot_update *update, size_t offset, const unsigned char *from, size_t bytes) {
-    unsigned char there[NODE_SLOT_HEADER_BYTES];
+/* Writes, reads back and compares. */
+static node_slot_fault write_verified(const node_slot_update *update, size_t offset, const unsigned char *from, size_t bytes) {
+    unsigned char found[NODE_SLOT_HEADER_BYTES];
     size_t i;
-    if (put(update, offset, from, bytes) != NODE_SLOT_OK) {
+    if (write_slot(update, offset, from, bytes) != NODE_SLOT_OK) {
         return NODE_SLOT_WRITE;
     }
-    if (update->flash->read(update->flash->user, update->slot, offset, there, bytes) != 0) {
+    if (update->flash->read(update->flash->user, update->slot, offset, found, bytes) != 0) {
         return NODE_SLOT_READ;
     }
     for (i = 0; i < bytes; i++) {
-        if (there[i] != from[i]) {
+        if (found[i] != from[i]) {
             return NODE_SLOT_WRITE;
         }
     }
@@ -148,16 +148,16 @@ node_slot_fault node_slot_update_finish(node_slot_update *update) {
     if (update->written != update->header.blob_length) {
         return NODE_SLOT_ORDER;
     }
-    fault = read_back(update);
+    fault = verify_blob(update);
     if (fault == NODE_SLOT_OK) {
         node_slot_encode(&update->header, header);
-        fault = put_checked(update, 0, header, sizeof header);
+        fault = write_verified(update, 0, header, sizeof header);
     }
     if (fault == NODE_SLOT_OK) {
         node_put_u32(commit, SLOT_COMMITTED);
-        fault = put_checked(update, SLOT_COMMIT_AT, commit, sizeof commit);
-        if (fault != NODE_SLOT_OK) { /* whatever it says now, it must not say that */
-            (void)put(update, SLOT_COMMIT_AT, REVOKED, sizeof REVOKED);
+        fault = write_verified(update, SLOT_COMMIT_AT, commit, sizeof commit);
+        if (fault != NODE_SLOT_OK) { /* the flag must not read as set */
+            (void)write_slot(update, SLOT_COMMIT_AT, REVOKED, sizeof REVOKED);
         }
     }
     return fault;

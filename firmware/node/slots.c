@@ -1,4 +1,4 @@
-/* Which slot is used. */
+/* Choosing the slot to use. */
 #include "slots.h"
 
 #include <string.h>
@@ -7,11 +7,11 @@
 #include "bytes.h"
 #include "slot_layout.h"
 
-/* The first try that has not begun; 0: all have. */
-static size_t free_try(const unsigned char *prefix) {
+/* Offset of the first erased trial flag; 0: all trials are used. */
+static size_t unused_trial(const unsigned char *prefix) {
     size_t i;
-    for (i = 0; i < SLOT_TRIES; i++) {
-        const size_t at = SLOT_TRY_AT + i * SLOT_MARK_STEP;
+    for (i = 0; i < SLOT_TRIALS; i++) {
+        const size_t at = SLOT_TRIAL_AT + i * SLOT_FLAG_STEP;
         if (node_get_u32(prefix + at) == SLOT_ERASED) {
             return at;
         }
@@ -19,11 +19,11 @@ static size_t free_try(const unsigned char *prefix) {
     return 0;
 }
 
-/* *try_at: where the next try is marked; 0 when the slot is confirmed and needs none. */
-static void look(const node_flash *flash, unsigned slot, node_slot_verdict *verdict, size_t *try_at) {
+/* *trial_at: offset of the next trial flag; 0 when the slot is confirmed and needs no trial. */
+static void inspect(const node_flash *flash, unsigned slot, node_slot_verdict *verdict, size_t *trial_at) {
     unsigned char prefix[SLOT_PREFIX];
     memset(verdict, 0, sizeof *verdict);
-    *try_at = 0;
+    *trial_at = 0;
     if (flash->slot_bytes[slot] < NODE_SLOT_SECTOR) {
         verdict->fault = NODE_SLOT_ABSENT;
         return;
@@ -40,25 +40,25 @@ static void look(const node_flash *flash, unsigned slot, node_slot_verdict *verd
     if (node_get_u32(prefix + SLOT_COMMIT_AT) != SLOT_COMMITTED) {
         verdict->fault = NODE_SLOT_UNCOMMITTED;
     } else if (node_get_u32(prefix + SLOT_CONFIRM_AT) != SLOT_CONFIRMED) {
-        *try_at = free_try(prefix);
-        verdict->fault = *try_at != 0 ? NODE_SLOT_OK : NODE_SLOT_WORN;
+        *trial_at = unused_trial(prefix);
+        verdict->fault = *trial_at != 0 ? NODE_SLOT_OK : NODE_SLOT_NO_TRIALS;
     } else {
         verdict->confirmed = 1;
     }
 }
 
-void node_slot_look(const node_flash *flash, unsigned slot, node_slot_verdict *verdict) {
-    size_t try_at;
-    look(flash, slot, verdict, &try_at);
+void node_slot_inspect(const node_flash *flash, unsigned slot, node_slot_verdict *verdict) {
+    size_t trial_at;
+    inspect(flash, slot, verdict, &trial_at);
 }
 
-static node_slot_fault try_slot(const node_flash *flash, unsigned slot, size_t try_at, node_slot_accept accept,
+static node_slot_fault try_slot(const node_flash *flash, unsigned slot, size_t trial_at, node_slot_accept accept,
                                 void *user, node_slot_verdict *verdict) {
-    static const unsigned char began[4] = {0, 0, 0, 0};
+    static const unsigned char used[4] = {0, 0, 0, 0};
     const node_slot_header *header = &verdict->header;
     const unsigned char *mapped;
     node_slot_fault fault;
-    if (try_at != 0 && flash->write(flash->user, slot, try_at, began, sizeof began) != 0) {
+    if (trial_at != 0 && flash->write(flash->user, slot, trial_at, used, sizeof used) != 0) {
         return NODE_SLOT_WRITE;
     }
     mapped = flash->map(flash->user, slot);
@@ -73,7 +73,7 @@ static node_slot_fault try_slot(const node_flash *flash, unsigned slot, size_t t
         if (flash->unmap != NULL) {
             flash->unmap(flash->user, slot);
         }
-    } else if (try_at != 0) {
+    } else if (trial_at != 0) {
         unsigned char confirmed[4];
         node_put_u32(confirmed, SLOT_CONFIRMED);
         (void)flash->write(flash->user, slot, SLOT_CONFIRM_AT, confirmed, sizeof confirmed);
@@ -83,10 +83,10 @@ static node_slot_fault try_slot(const node_flash *flash, unsigned slot, size_t t
 
 int node_slots_choose(const node_flash *flash, node_slot_accept accept, void *user,
                       node_slot_verdict verdicts[NODE_SLOTS]) {
-    size_t try_at[NODE_SLOTS];
+    size_t trial_at[NODE_SLOTS];
     unsigned first = 0, i;
     for (i = 0; i < NODE_SLOTS; i++) {
-        look(flash, i, verdicts + i, try_at + i);
+        inspect(flash, i, verdicts + i, trial_at + i);
     }
     if (verdicts[1].fault == NODE_SLOT_OK &&
         (verdicts[0].fault != NODE_SLOT_OK || node_slot_newer(verdicts[1].header.sequence, verdicts[0].header.sequence))) {
@@ -97,7 +97,7 @@ int node_slots_choose(const node_flash *flash, node_slot_accept accept, void *us
         if (verdicts[slot].fault != NODE_SLOT_OK) {
             continue;
         }
-        verdicts[slot].fault = try_slot(flash, slot, try_at[slot], accept, user, verdicts + slot);
+        verdicts[slot].fault = try_slot(flash, slot, trial_at[slot], accept, user, verdicts + slot);
         if (verdicts[slot].fault == NODE_SLOT_OK) {
             if (verdicts[1u - slot].fault == NODE_SLOT_OK) {
                 verdicts[1u - slot].fault = NODE_SLOT_NOT_TRIED;

@@ -1,5 +1,5 @@
-/* Flash in memory, for tests of the slots: writing clears bits, erasing works on sectors, and power can fail at any byte of either, which
-   then leaves something between the old and the new. After that nothing works until the power is back. */
+/* Flash simulated in memory, for tests of the slots. Writing clears bits; erasing works on sectors. Power can fail at any byte of either,
+   which leaves that byte undefined; every access then fails until power returns. */
 #ifndef AETHER_TEST_FLASH_SIM_H
 #define AETHER_TEST_FLASH_SIM_H
 

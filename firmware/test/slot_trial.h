@@ -1,4 +1,4 @@
-/* What a node does with the slots, in memory of its own: a blob is taken when it opens and computes what the slot states. */
+/* A node's acceptance test: a blob is accepted when it opens and its check value matches the header. */
 #ifndef AETHER_TEST_SLOT_TRIAL_H
 #define AETHER_TEST_SLOT_TRIAL_H
 
@@ -10,15 +10,15 @@ typedef struct slot_trial {
     void *memory; /* 8-byte aligned */
     size_t bytes;
     node_classifier *classifier; /* of the blob in use */
-    unsigned asked;              /* times a blob was offered */
-    int *falls_over;             /* when not NULL: set to 1 in the middle of a trial, as a node that falls over */
+    unsigned asked;              /* how often a blob was offered */
+    int *crashes;                /* when not NULL: set to 1 during a trial, to simulate a crash */
 } slot_trial;
 
 static node_slot_fault slot_accept(void *user, const node_slot_header *header, const void *blob, node_slot_verdict *verdict) {
     slot_trial *trial = user;
     trial->asked++;
-    if (trial->falls_over != NULL) {
-        *trial->falls_over = 1;
+    if (trial->crashes != NULL) {
+        *trial->crashes = 1;
     }
     verdict->status = node_classifier_init(blob, header->blob_length, &trial->wanted, trial->memory, trial->bytes,
                                            &trial->classifier, &verdict->detail);

@@ -1,5 +1,5 @@
 /* The node's own reading of two slots in a file, on this computer: `slots_host FILE SLOT_BYTES f32|f16`. Prints the slot it uses and what
-   became of each; marks are written back into the file, as a node writes them into flash. */
+   became of each; flags are written back into the file, as a node writes them into flash. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -17,24 +17,24 @@ PATIENCE = Patience(silence=30, probe=3, resets=3, damaged=3)
 
 
 def fetch(chip: FakeChip, **options: Any) -> tuple[Report, list[str]]:
-    told: list[str] = []
-    report = fetch_report(chip, PATIENCE, tell=told.append, clock=chip.clock, **options)
+    notices: list[str] = []
+    report = fetch_report(chip, PATIENCE, notify=notices.append, clock=chip.clock, **options)
     assert report.ended
     assert [file.compared for file in report.files] == [100, 101, 102]
-    return report, told
+    return report, notices
 
 
 def test_a_chip_that_starts() -> None:
-    report, told = fetch(FakeChip())
-    assert (report.id, told) == ("boot", [])
+    report, notices = fetch(FakeChip())
+    assert (report.id, notices) == ("boot", [])
 
 
 def test_a_chip_that_waits_is_asked_once() -> None:
     chip = FakeChip(boots=False)
-    report, told = fetch(chip)
+    report, notices = fetch(chip)
     assert report.id == chip.commands[-1].removeprefix("parity ")
     assert [command.split()[0] for command in chip.commands] == ["info", "parity"]
-    assert told == []
+    assert notices == []
 
 
 def test_a_chip_that_does_not_hear_at_first() -> None:
@@ -61,10 +61,10 @@ def test_any_line_may_get_lost(lost: int) -> None:
         return pieces[:lost] + pieces[lost + 1 :] if which == 0 else pieces
 
     chip = FakeChip(way)
-    report, told = fetch(chip)
+    report, notices = fetch(chip)
     assert report.id != "boot"
-    assert len(told) == 1
-    assert "got lost" in told[0] or "its beginning was not seen" in told[0]
+    assert len(notices) == 1
+    assert "was lost" in notices[0] or "its beginning was not received" in notices[0]
 
 
 @pytest.mark.parametrize("cut", range(5))
@@ -75,28 +75,28 @@ def test_any_line_may_be_cut(cut: int) -> None:
             pieces[cut] = pieces[cut][:30]
         return pieces
 
-    report, told = fetch(FakeChip(way))
+    report, notices = fetch(FakeChip(way))
     assert report.id != "boot"
-    assert any("damaged line" in text for text in told)
+    assert any("damaged line" in text for text in notices)
 
 
 def test_a_chip_that_resets_in_the_middle() -> None:
     def way(which: int, lines: list[str]) -> list[bytes]:
         return whole(which, lines[: 1 + which]) + whole(which, lines) if which < 1 else whole(which, lines)
 
-    _, told = fetch(FakeChip(way))
-    assert told == ["the chip has reset in the middle of the run; it begins anew (1 of at most 3 times)"]
+    _, notices = fetch(FakeChip(way))
+    assert notices == ["the chip has reset during the run; starting over (1 of at most 3 times)"]
 
 
 def test_resets_have_a_limit() -> None:
     chip = FakeChip(lambda which, lines: whole(which, lines[:2]) * 5)
-    with pytest.raises(DeviceReportError, match="found the chip resetting 4 times in the middle"):
+    with pytest.raises(DeviceReportError, match="found 4 resets of the chip"):
         fetch(chip)
 
 
 def test_damage_has_a_limit() -> None:
     chip = FakeChip(lambda which, lines: whole(which, lines[:2] + lines[3:]))
-    with pytest.raises(DeviceReportError, match=r"found 4 damaged ones, the last because lines got lost: 5 lines were"):
+    with pytest.raises(DeviceReportError, match=r"found 4 damaged ones, the last because lines was lost: 5 lines were"):
         fetch(chip)
 
 
@@ -143,12 +143,12 @@ def test_another_version() -> None:
 
 
 def test_a_port_that_vanishes() -> None:
-    with pytest.raises(PortError, match="fake: gone, and does not come back"):
+    with pytest.raises(PortError, match="fake: gone; it did not return"):
         fetch(LostPort(back=False))
-    report, told = fetch(LostPort(back=True))
+    report, notices = fetch(LostPort(back=True))
     assert report.id == "boot"
-    assert told[0] == "fake: gone; waiting for it"
-    assert "the port is back; it begins anew (1 of" in told[1]
+    assert notices[0] == "fake: gone; waiting for the port"
+    assert "the port has returned; starting over (1 of" in notices[1]
 
 
 HARMS = st.sampled_from(["whole", "whole", "whole", "lost", "cut", "twice", "noise", "joined", "reset", "late", "flip"])

@@ -69,7 +69,7 @@ def test_flash_and_info(chip: Bench) -> None:
     assert all(after == "no-reset" for _, _, after in chip.calls()[:-1])
     assert "holds this model already" in chip("flash", "activity").stdout
     found = json.loads(chip("flash", "demo", "--json").stdout)
-    assert (found["written"], found["slot"], found["offset"], found["now"]["good"]) == (True, "aether_b", SLOT_B, True)
+    assert (found["written"], found["slot"], found["offset"], found["now"]["valid"]) == (True, "aether_b", SLOT_B, True)
     text = chip("info").stdout
     assert "aether_a" in text
     assert "aether_b: sequence 1, blob of" in text
@@ -81,7 +81,7 @@ def test_flash_and_info(chip: Bench) -> None:
 
 @pytest.mark.parametrize("cut", [0, 70, 30_000, 69_649, 69_718, 73_000])
 def test_a_write_that_is_cut(tmp_path: Path, cut: int) -> None:
-    """69 632 bytes and 17 sectors for the image, then the first sector once more with the commit mark."""
+    """69 632 bytes and 17 sectors for the image, then the first sector once more with the commit flag."""
     chip = Bench(tmp_path, "5.1.0")
     chip("flash", "demo")
     before = chip.flash.read_bytes()
@@ -92,9 +92,9 @@ def test_a_write_that_is_cut(tmp_path: Path, cut: int) -> None:
     assert chip.flash.read_bytes()[SLOT_A:SLOT_B] == before[SLOT_A:SLOT_B]
     chip.say()
     slots = json.loads(chip("info", "--json").stdout)["slots"]
-    assert slots[0]["good"]
+    assert slots[0]["valid"]
     if cut < 73_000:
-        assert not slots[1]["good"]
+        assert not slots[1]["valid"]
     assert "aether_b: 68 824 bytes" in chip("flash", "activity").stdout
 
 
@@ -125,7 +125,7 @@ def test_a_chip_without_slots(chip: Bench) -> None:
     assert "expected partitions aether_a and aether_b" in chip("flash", "activity", code=2).stderr
     assert chip.flash.read_bytes() == before
     chip.flash.write_bytes(b"\xff" * 0x80000)
-    assert "is there firmware on it?" in chip("info", code=2).stderr
+    assert "flash firmware first" in chip("info", code=2).stderr
 
 
 def test_esptool_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

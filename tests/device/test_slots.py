@@ -35,7 +35,7 @@ BLOB = bundled_models()["activity"].read_bytes()
 IMAGE = pack_slot(BLOB, 7)
 
 
-def mark(image: bytes, at: int, value: int) -> bytes:
+def with_word(image: bytes, at: int, value: int) -> bytes:
     return image[:at] + value.to_bytes(4, "little") + image[at + 4 :]
 
 
@@ -58,9 +58,9 @@ def test_where_everything_stands() -> None:
 
 def test_reads_what_was_packed() -> None:
     slot = read_slot("aether_a", IMAGE)
-    assert slot.good
+    assert slot.valid
     assert slot.blob == BLOB
-    assert (slot.committed, slot.tries, slot.confirmed) == (True, 0, False)
+    assert (slot.committed, slot.trials, slot.confirmed) == (True, 0, False)
     assert slot.header is not None
     assert slot.header.sequence == 7
 
@@ -108,17 +108,17 @@ def test_a_blob_is_opened_before_it_is_packed() -> None:
         (b"\xff" * 4096, "slot magic: expected 0x544C5341, found erased flash"),
         (bytes(4096), "found 0x00000000"),
         (b"ASLT", "expected at least 64 bytes, found 4"),
-        (mark(IMAGE, 4, 2 | 64 << 16), "slot version: expected 1, found 2"),
-        (mark(IMAGE, 8, 8), "slot header CRC"),
-        (without_commit(IMAGE), "an update that did not come to its end"),
-        (mark(IMAGE, 0x40, 0), "an update that did not come to its end"),
-        (mark(mark(mark(IMAGE, 0x50, 0), 0x60, 0), 0x70, 0), "3 starts with it failed"),
+        (with_word(IMAGE, 4, 2 | 64 << 16), "slot version: expected 1, found 2"),
+        (with_word(IMAGE, 8, 8), "slot header CRC"),
+        (without_commit(IMAGE), "the update was interrupted"),
+        (with_word(IMAGE, 0x40, 0), "the update was interrupted"),
+        (with_word(with_word(with_word(IMAGE, 0x50, 0), 0x60, 0), 0x70, 0), "not confirmed after 3 trial starts"),
         (IMAGE[:5000] + b"\x00\x01" + IMAGE[5002:], "the blob is damaged: expected CRC 0x"),
     ],
 )
 def test_rejects_models_a_node_cannot_use(image: bytes, problem: str) -> None:
     slot = read_slot("aether_a", image, 0x20000)
-    assert not slot.good
+    assert not slot.valid
     assert problem in slot.problem
 
 
@@ -147,7 +147,7 @@ def test_header_fields(changes: dict[str, int], problem: str) -> None:
 
 @given(st.integers(0, 63), st.integers(1, 255))
 def test_any_damage_to_the_header_is_noticed(at: int, flip: int) -> None:
-    assert not read_slot("aether_a", IMAGE[:at] + bytes([IMAGE[at] ^ flip]) + IMAGE[at + 1 :]).good
+    assert not read_slot("aether_a", IMAGE[:at] + bytes([IMAGE[at] ^ flip]) + IMAGE[at + 1 :]).valid
 
 
 def slot(sequence: int | None = None, confirmed: bool = False, problem: str = "") -> Slot:
@@ -210,7 +210,7 @@ def test_names_of_types() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"\xff" * 0xC00, "none: is there firmware on it"),
+        (b"\xff" * 0xC00, "none; flash firmware first"),
         (b"", "expected entries at 0x8000"),
         (b"\x00" * 0xC00, "found 0x0000"),
         (TABLE.replace(b"factory", b"factorY"), "partition table MD5: expected"),

@@ -61,7 +61,7 @@ def test_node_accepts_packed_slots(program: Path, tmp_path: Path, name: str, cac
     used, words, a, _ = run(program, tmp_path, image, b"", cache)
     assert (used, words) == (0, ["in use", "empty"])
     slot = read_slot("aether_a", a)
-    assert (slot.good, slot.tries, slot.confirmed) == (True, 1, True)
+    assert (slot.valid, slot.trials, slot.confirmed) == (True, 1, True)
     assert a[:0x44] + a[256:] == image.ljust(SLOT, b"\xff")[:0x44] + image.ljust(SLOT, b"\xff")[256:]
 
 
@@ -77,7 +77,7 @@ def harmed(kind: str) -> bytes:
         image[0x3C:0x40] = _crc(bytes(image[:0x3C]))
     elif kind == "cut":
         image = bytearray(without_commit(bytes(image)))
-    elif kind == "worn":
+    elif kind == "no-trials-left":
         for at in (0x50, 0x60, 0x70):
             image[at : at + 4] = bytes(4)
     return bytes(image)
@@ -87,7 +87,7 @@ def _crc(data: bytes) -> bytes:
     return zlib.crc32(data).to_bytes(4, "little")
 
 
-@pytest.mark.parametrize("kind", ["whole", "blob", "header", "check", "cut", "worn"])
+@pytest.mark.parametrize("kind", ["whole", "blob", "header", "check", "cut", "no-trials-left"])
 def test_both_take_and_reject_the_same(program: Path, tmp_path: Path, kind: str) -> None:
     """An older model in one slot, an update, harmed or not, in the other."""
     a, b = pack_slot(BLOBS["activity"], 5), harmed(kind)

@@ -39,7 +39,7 @@ def used(flash: MemoryFlash) -> bytes | None:
 def test_an_empty_chip() -> None:
     flash = MemoryFlash()
     done = update_model(flash, NEW)
-    assert (done.written, done.partition.label, done.now.good) == (True, "aether_a", True)
+    assert (done.written, done.partition.label, done.now.valid) == (True, "aether_a", True)
     assert used(flash) == NEW
     assert flash.data[SLOT_B : SLOT_B + 0x20000] == b"\xff" * 0x20000
 
@@ -93,10 +93,10 @@ def test_power_fails_at_any_byte(other: str) -> None:
     reference.left = 1 << 30
     update_model(reference, NEW)
     total = (1 << 30) - reference.left
-    marks = {0, 1, 2, 0x41, 0x42, 0x45, 0x46, 257, 4096, 4097, 4098, total - 2, total - 1}
-    first = total - 4097  # where the last step begins: the first sector once more, with the commit mark
-    marks |= {first - 1, *range(first, first + 0x48), first + 256, first + 300}
-    for left in sorted({*marks, *range(0, total, 331)}):
+    cuts = {0, 1, 2, 0x41, 0x42, 0x45, 0x46, 257, 4096, 4097, 4098, total - 2, total - 1}
+    first = total - 4097  # where the last step begins: the first sector once more, with the commit flag
+    cuts |= {first - 1, *range(first, first + 0x48), first + 256, first + 300}
+    for left in sorted({*cuts, *range(0, total, 331)}):
         flash = MemoryFlash(bytearray(whole.data))
         flash.left = left
         with pytest.raises(ConnectionAbortedError):
@@ -133,7 +133,7 @@ def test_every_byte_of_the_write(before: bytes | None) -> None:
             state[offset + sector : offset + sector + 4096] = b"\xff" * 4096
             for i, byte in enumerate(data[sector : sector + 4096]):
                 moments += 1
-                assert not read_slot("aether_b", state).good, (offset, sector, i)
+                assert not read_slot("aether_b", state).valid, (offset, sector, i)
                 state[offset + sector + i] = byte
                 if state == whole:  # what is left is as erased
                     break
@@ -142,12 +142,12 @@ def test_every_byte_of_the_write(before: bytes | None) -> None:
 
 
 def test_flash_that_keeps_other_bytes() -> None:
-    class Worn(MemoryFlash):
+    class Defective(MemoryFlash):
         def write(self, offset: int, data: bytes) -> None:
             super().write(offset, data)
             self.data[offset + 300] = 0
 
-    flash = Worn(chip_with(OLD).data)
+    flash = Defective(chip_with(OLD).data)
     with pytest.raises(SlotError, match=r"flash of aether_b: expected 0x.. as written, found 0x00 at byte 300"):
         update_model(flash, NEW)
     assert used(flash) == OLD

@@ -458,7 +458,7 @@ static void csi(uint32_t expected_pairs) {
     }
     WAIT_UNTIL(classifications, 1);
     IS(ESP_OK, temporal_task_stats(&stats));
-    MUST(stats.frames == 100 && stats.other_shape == 1 && stats.rejected == 0 && stats.clock_jumps == 0);
+    MUST(stats.frames == 100 && stats.wrong_shape == 1 && stats.rejected == 0 && stats.clock_jumps == 0);
     MUST(stats.restarts <= 1); /* the first frame begins the blob's grid */
     IS(ESP_OK, temporal_task_submit_csi(iq, pairs, false, 5)); /* the driver's counter goes back */
     IS(ESP_OK, temporal_task_stats(&stats));
@@ -486,7 +486,7 @@ static void state(const char *path) {
 }
 
 /* other-shape PACKET: to a blob with two features. A frame that does not fit is rejected, and the figures say so. */
-static void other_shape(const char *path) {
+static void wrong_shape(const char *path) {
     const temporal_task_config_t config = config_with("", 5005, 10);
     temporal_task_stats_t stats;
     unsigned char packet[61];
@@ -495,13 +495,13 @@ static void other_shape(const char *path) {
     IS(ESP_OK, temporal_task_start(&config));
     IS(ESP_ERR_INVALID_SIZE, temporal_task_submit_state(packet, bytes));
     IS(ESP_OK, temporal_task_stats(&stats));
-    MUST(stats.other_shape == 1);
+    MUST(stats.wrong_shape == 1);
     IS(ESP_ERR_INVALID_SIZE, temporal_task_submit(frame, 3));
     IS(ESP_ERR_INVALID_SIZE, temporal_task_submit_csi((const int8_t *)packet, 30, false, 0));
     IS(ESP_OK, temporal_task_submit(frame, 2));
     WAIT_UNTIL(frames, 1);
     IS(ESP_OK, temporal_task_stats(&stats));
-    MUST(stats.other_shape == 3 && stats.frames == 1 && stats.dropped == 0 && stats.rejected == 0);
+    MUST(stats.wrong_shape == 3 && stats.frames == 1 && stats.dropped == 0 && stats.rejected == 0);
     IS(ESP_OK, temporal_task_stop());
 }
 
@@ -653,7 +653,7 @@ int main(int argc, char **argv) {
         } else if (strcmp(what, "state") == 0 && argc == 5) {
             state(argv[4]);
         } else if (strcmp(what, "other-shape") == 0 && argc == 5) {
-            other_shape(argv[4]);
+            wrong_shape(argv[4]);
         } else {
             MUST(!"known");
         }

@@ -23,7 +23,7 @@ def _mix(h: int) -> int:
 
 
 def check(blob: bytes, frames: int, seed: int, dtype: str) -> int:
-    """The answer that a chip must give, computed by the package."""
+    """The check value that a chip must reproduce, computed by the package."""
     model = TemporalModel.from_blob(blob)
     stream = model.stream(context=256, dtype=dtype)  # type: ignore[arg-type]
     crc = 0
@@ -44,7 +44,7 @@ def check(blob: bytes, frames: int, seed: int, dtype: str) -> int:
 
 @dataclass(frozen=True)
 class Image:
-    """A slot image; None stands for what is right."""
+    """A slot image; None stands for the correct value."""
 
     blob: bytes
     sequence: int = 0
@@ -60,7 +60,7 @@ class Image:
     check_binary16: int | None = None
     header_crc: int | None = None
     commit: int = COMMIT
-    tries: int = 0
+    trials: int = 0
     confirm: int = 0xFFFFFFFF
 
     def header(self) -> bytes:
@@ -88,7 +88,7 @@ class Image:
         out = bytearray(b"\xff" * -(-(self.blob_offset + len(self.blob)) // SECTOR) * SECTOR)
         out[:64] = self.header()
         out[0x40:0x44] = struct.pack("<I", self.commit)
-        for i in range(self.tries):
+        for i in range(self.trials):
             out[0x50 + 16 * i : 0x54 + 16 * i] = bytes(4)
         out[0x80:0x84] = struct.pack("<I", self.confirm)
         out[self.blob_offset : self.blob_offset + len(self.blob)] = self.blob

@@ -37,9 +37,9 @@ static int class_line(void) {
     packet.node_id = (uint8_t)node;
     packet.time = time;
     packet.sequence = sequence;
-    packet.answer.argmax = argmax;
-    memcpy(&packet.answer.top, &top, 4);
-    memcpy(&packet.answer.margin, &margin, 4);
+    packet.prediction.argmax = argmax;
+    memcpy(&packet.prediction.top, &top, 4);
+    memcpy(&packet.prediction.margin, &margin, 4);
     node_class_write(&packet, out);
     return fwrite(out, sizeof out, 1, stdout) == 1;
 }

@@ -83,13 +83,13 @@ WRONG = [
     ("a version to come", Image(blob_bytes.with_header(PLAIN, version=2), 9, check_binary32=0, check_binary16=0),
      "INVALID_VERSION", "version"),
     ("no blob", Image(bytes(92), 9, check_binary32=0, check_binary16=0), "INVALID_ARG", "magic"),
-    ("an uncommitted update", Image(PLAIN, 9, commit=0xFFFFFFFF), "NOT_FOUND", "did not come to its end"),
-    ("worn out", Image(PLAIN, 9, tries=3), "INVALID_STATE", "three starts"),
+    ("an uncommitted update", Image(PLAIN, 9, commit=0xFFFFFFFF), "NOT_FOUND", "update was interrupted"),
+    ("no trials left", Image(PLAIN, 9, trials=3), "INVALID_STATE", "three trial starts"),
     ("slot version", Image(PLAIN, 9, version=2), "INVALID_VERSION", "unknown version"),
     ("header CRC", Image(PLAIN, 9, header_crc=1), "INVALID_CRC", "header is damaged"),
     ("beyond the slot", Image(PLAIN, 9, blob_length=0x20000), "INVALID_SIZE", "does not fit"),
     ("field", Image(PLAIN, 9, blob_offset=264), "INVALID_SIZE", "out of range"),
-    ("garbage", b"garbage" * 600, "INVALID_ARG", "no slot image"),
+    ("garbage", b"garbage" * 600, "INVALID_ARG", "not a slot image"),
 ]  # fmt: skip
 
 
@@ -114,7 +114,7 @@ def test_no_blob_at_all(program: Path, slots: Slots) -> None:
     assert "start ESP_ERR_NOT_FOUND" in run(program, "start", *slots())
     out = run(program, "start", slots(Image(PLAIN, 1))[0], "-none")
     assert "start ESP_OK" in out
-    assert "slot aether_b: there is no such partition" in out
+    assert "slot aether_b: no such partition" in out
 
 
 def test_rejects_invalid_settings(program: Path, slots: Slots) -> None:
@@ -134,7 +134,7 @@ def test_a_thousand_starts(program: Path, slots: Slots) -> None:
     out = run(program, "cycle", *slots(Image(PLAIN, 1)), 1000)
     assert "ok cycle" in out
     assert out.count("in use") == 1001
-    assert out.count("every bit is the same") == 1  # the kernels are proven once
+    assert out.count("every bit is the same") == 1  # the self-test runs once
 
 
 def test_flood_never_blocks(program: Path, slots: Slots, plain_blob: WeightBlob) -> None:
@@ -168,7 +168,7 @@ def test_feature_state(tmp_path: Path, program: Path, slots: Slots) -> None:
     assert "ok state" in run(program, "state", *slots(Image(blob)), state_packet(tmp_path))
 
 
-def test_frames_of_another_shape_are_counted(tmp_path: Path, program: Path, slots: Slots) -> None:
+def test_wrong_shapes_are_counted(tmp_path: Path, program: Path, slots: Slots) -> None:
     assert "ok other-shape" in run(program, "other-shape", *slots(Image(PLAIN)), state_packet(tmp_path))
 
 
@@ -236,10 +236,10 @@ def test_packets_hold_what_the_package_computes(program: Path, slots: Slots, pla
     t, f = np.meshgrid(np.arange(44), np.arange(model.input_dim), indexing="ij")
     frames = ((t * 37 + f * 11) % 64).astype(np.float32) / np.float32(4)
     logits = model.forward(frames, context=256, dtype="float16")
-    answers = []
+    predictions = []
     for row in logits:
         second, top = np.sort(row)[-2:]
-        answers.append((int(row.argmax()), top, np.float32(top - second)))
+        predictions.append((int(row.argmax()), top, np.float32(top - second)))
     for sequence, packet in enumerate(receiver.packets):
         assert len(packet) == 40
         assert struct.unpack_from("<I", packet, 36)[0] == crc32(packet[:36])
@@ -247,5 +247,5 @@ def test_packets_hold_what_the_package_computes(program: Path, slots: Slots, pla
         assert (magic, version, classes, node, seq) == (0xC5110007, 1, model.n_classes, 1, sequence)
         assert time > 0
         assert packet[9:12] == packet[25:28] == bytes(3)
-        assert (argmax, top, margin) in answers
-    assert struct.unpack_from("<B3xff", receiver.packets[-1], 0x18) == answers[-1]
+        assert (argmax, top, margin) in predictions
+    assert struct.unpack_from("<B3xff", receiver.packets[-1], 0x18) == predictions[-1]

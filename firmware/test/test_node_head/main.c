@@ -189,19 +189,19 @@ static void overflowing_queue_keeps_the_oldest(void) {
     CHECK(memcmp(aether_stream_logits(&n.classifier->stream), aether_stream_logits(&alone->stream), 8) == 0);
 }
 
-/* Frames of features alone: nothing but the count tells. A full queue does not hide it. */
-static void frames_of_another_shape_are_counted(void) {
+/* Frames of features: only the count shows the wrong shape, even when the queue is full. */
+static void wrong_shapes_are_counted(void) {
     static const float frame[9] = {1.0f, -2.0f};
     node n;
     uint32_t i;
     begin(&n, NODE_PLAIN, 1000u);
     for (i = 0; i < NODE_QUEUE_FRAMES; i++) {
-        CHECK(node_offer(&n, frame, 9, i) == NODE_OTHER_SHAPE);
+        CHECK(node_offer(&n, frame, 9, i) == NODE_WRONG_SHAPE);
         CHECK(node_offer(&n, frame, 2, i) == NODE_QUEUED);
     }
-    CHECK(node_offer(&n, frame, 1, i) == NODE_OTHER_SHAPE);
-    CHECK(node_offer(&n, frame, 0, i) == NODE_OTHER_SHAPE);
-    CHECK_EQUAL(NODE_QUEUE_FRAMES + 2u, n.counts.other_shape);
+    CHECK(node_offer(&n, frame, 1, i) == NODE_WRONG_SHAPE);
+    CHECK(node_offer(&n, frame, 0, i) == NODE_WRONG_SHAPE);
+    CHECK_EQUAL(NODE_QUEUE_FRAMES + 2u, n.counts.wrong_shape);
     CHECK_EQUAL(0, node_queue_dropped(&n.queue));
     while (node_work(&n)) {
     }
@@ -242,10 +242,10 @@ static void frames_go_on_the_blobs_grid(void) {
     CHECK(n.classifier->stream.length <= 1);
     CHECK(node_offer_iq(&n, iq, 5, 0, 3) == NODE_QUEUED && node_work(&n)); /* the clock goes back */
     CHECK_EQUAL(i + 2u, n.counts.restarts);
-    CHECK(node_offer_iq(&n, wrong, 4, 0, 4) == NODE_OTHER_SHAPE);
-    CHECK_EQUAL(1, n.counts.other_shape);
+    CHECK(node_offer_iq(&n, wrong, 4, 0, 4) == NODE_WRONG_SHAPE);
+    CHECK_EQUAL(1, n.counts.wrong_shape);
     CHECK(!node_work(&n));
-    CHECK(node_offer_iq(&n, iq, 5, 0, UINT64_MAX) == NODE_QUEUED && node_work(&n)); /* no time at all: rejected, not fed */
+    CHECK(node_offer_iq(&n, iq, 5, 0, UINT64_MAX) == NODE_QUEUED && node_work(&n)); /* invalid time: rejected, not fed */
     CHECK_EQUAL(1, n.counts.rejected);
     CHECK(n.counts.rejection == AETHER_E_ARGUMENT);
     node_classifier_reset(n.classifier);
@@ -286,7 +286,7 @@ int firmware_main(void) {
     check_test("one_packet_a_period", one_packet_a_period);
     check_test("bad_frames_cost_only_themselves", bad_frames_cost_only_themselves);
     check_test("overflowing_queue_keeps_the_oldest", overflowing_queue_keeps_the_oldest);
-    check_test("frames_of_another_shape_are_counted", frames_of_another_shape_are_counted);
+    check_test("wrong_shapes_are_counted", wrong_shapes_are_counted);
     check_test("frames_go_on_the_blobs_grid", frames_go_on_the_blobs_grid);
     check_test("clock_that_jumps", clock_that_jumps);
     check_test("names_of_classes", names_of_classes);

@@ -1,4 +1,4 @@
-/* Queue, cadence, packets and I/Q: what a node does around the core. */
+/* Queue, cadence, packets and I/Q conversion of a node. */
 #include <string.h>
 
 #include "aether/crc32.h"
@@ -72,7 +72,7 @@ static void full_queue_drops_the_newest(void) {
     CHECK_EQUAL(10, node_queue_dropped(&queue));
     CHECK_EQUAL(NODE_QUEUE_FRAMES, node_queue_waiting(&queue));
     CHECK_EQUAL(NODE_QUEUE_FRAMES, queue.longest);
-    CHECK(node_queue_room(&queue) == NULL);
+    CHECK(node_queue_reserve(&queue) == NULL);
     CHECK_EQUAL(11, node_queue_dropped(&queue));
     node_queue_release(&queue); /* one place: one more frame goes in */
     frame_of(99, frame);
@@ -87,14 +87,14 @@ static void full_queue_drops_the_newest(void) {
     CHECK(node_queue_front(&queue, NULL) == NULL);
 }
 
-static void room_without_commit_is_nothing(void) {
+static void uncommitted_frame_is_not_queued(void) {
     node_queue queue;
-    float *room;
+    float *reserved;
     node_queue_init(&queue, VALUES, queue_memory);
-    room = node_queue_room(&queue);
-    CHECK(room != NULL && node_queue_front(&queue, NULL) == NULL);
-    CHECK(node_queue_room(&queue) == room);
-    frame_of(7, room);
+    reserved = node_queue_reserve(&queue);
+    CHECK(reserved != NULL && node_queue_front(&queue, NULL) == NULL);
+    CHECK(node_queue_reserve(&queue) == reserved);
+    frame_of(7, reserved);
     node_queue_commit(&queue, 5);
     CHECK(is_frame(node_queue_front(&queue, NULL), 7));
     CHECK_EQUAL(0, node_queue_dropped(&queue));
@@ -161,7 +161,7 @@ static void cadence_over_a_wrapping_clock(void) {
 }
 
 static void classification_packet(void) {
-    /* by hand: every field another byte */
+    /* written by hand; every byte of a field differs */
     static const unsigned char expected[36] = {
         0x07, 0x00, 0x11, 0xC5, 0x01, 0x00, 0x04, 0x00, 0x2A, 0, 0, 0, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,
         0xEF, 0xBE, 0xAD, 0xDE, 0x02, 0, 0, 0, 0, 0, 0x20, 0x40, 0, 0, 0x80, 0x3E,
@@ -271,7 +271,7 @@ static void raw_frame(void) {
 
 static void frames_from_pairs(void) {
     static const int8_t iq[10] = {3, 4, 5, 12, 6, 8, 0, 0, 8, 15}; /* 5, 13, 10, 0, 17 */
-    const node_blob *blob = &NODE_BLOB[NODE_EVERY];                /* 5 pairs, of which it wants 4 and 1 */
+    const node_blob *blob = &NODE_BLOB[NODE_EVERY];                /* 5 pairs, of which it selects 4 and 1 */
     aether_model model;
     float frame[2];
     CHECK(aether_model_open(&model, blob->words, blob->bytes, NULL, NULL) == AETHER_OK);
@@ -290,7 +290,7 @@ static void frames_from_pairs(void) {
 int firmware_main(void) {
     check_test("queue_keeps_order", queue_keeps_order);
     check_test("full_queue_drops_the_newest", full_queue_drops_the_newest);
-    check_test("room_without_commit_is_nothing", room_without_commit_is_nothing);
+    check_test("uncommitted_frame_is_not_queued", uncommitted_frame_is_not_queued);
     check_test("cadence_is_one_a_period", cadence_is_one_a_period);
     check_test("cadence_survives_jumps", cadence_survives_jumps);
     check_test("cadence_over_a_wrapping_clock", cadence_over_a_wrapping_clock);

@@ -1,4 +1,4 @@
-/* Two slots, and power that fails at every byte of an update and of a choice. */
+/* Two slots, with power failing at every byte of an update and of a choice. */
 #include <string.h>
 
 #include "aether/crc32.h"
@@ -11,12 +11,12 @@
 #include "../node_blobs.h"
 #include "../slot_trial.h"
 
-#define SLOT NODE_SLOT_SECTOR /* one sector: header, marks, a small blob */
+#define SLOT NODE_SLOT_SECTOR /* one sector: header, flags, a small blob */
 #define COMMIT 0x40u
-#define TRY 0x50u
+#define TRIAL 0x50u
 #define CONFIRM 0x80u
 
-/* Emulated chips try every byte of one update, and every 13th of the others; a computer has the time for all. */
+/* Emulated chips test every byte of one update and every 13th of the others; a computer tests all. */
 #if __STDC_HOSTED__
 #define OTHERS 1u
 #else
@@ -81,7 +81,7 @@ static node_slot_fault update(int in_use, int which) {
 static slot_trial trial;
 static node_slot_verdict verdicts[NODE_SLOTS];
 
-/* As a node does when it starts: nothing is mapped yet. */
+/* A node's start: nothing is mapped yet. */
 static int choose(void) {
     sim.mapped[0] = sim.mapped[1] = 0;
     memset(&trial, 0, sizeof trial);
@@ -99,13 +99,13 @@ static int runs(int used, int which) {
            sim.mapped[used] == 1 && sim.mapped[1 - used] == 0;
 }
 
-/* Which slot an update goes to; 9: to none. */
+/* The slot that an update would go to; 9: none. */
 static unsigned target(int in_use) {
     unsigned slot = 9;
     return node_slot_target(&sim.flash, in_use, &slot) == NODE_SLOT_OK ? slot : 9;
 }
 
-static void nothing_is_there(void) {
+static void empty_slots(void) {
     unsigned slot = 9;
     begin();
     CHECK_EQUAL(UINT64_MAX, (uint64_t)(int64_t)choose());
@@ -135,12 +135,12 @@ static void updates_alternate(void) {
         CHECK_EQUAL(i, verdicts[used].header.sequence);
         CHECK(verdicts[1 - used].fault == (i == 0 ? NODE_SLOT_EMPTY : NODE_SLOT_NOT_TRIED));
         CHECK(memcmp(at((unsigned)used, CONFIRM), "CONF", 4) == 0);
-        CHECK(choose() == used && trial.asked == 1); /* confirmed: no try is spent */
-        CHECK(at((unsigned)used, TRY)[0] == 0 && at((unsigned)used, TRY + 16)[0] == 0xFF);
+        CHECK(choose() == used && trial.asked == 1); /* confirmed: no trial is used */
+        CHECK(at((unsigned)used, TRIAL)[0] == 0 && at((unsigned)used, TRIAL + 16)[0] == 0xFF);
     }
 }
 
-/* Header CRC and all, by hand. */
+/* Writes a word, and renews the header CRC when `seal` is set. */
 static void set_u32(unsigned slot, size_t offset, uint32_t value, int seal) {
     uint32_t crc;
     memcpy(at(slot, offset), &value, 4);
@@ -163,7 +163,7 @@ static void sequences_wrap(void) {
         set_u32(1, 8, pairs[i][1], 1);
         CHECK_EQUAL(pairs[i][2], choose());
         keep();
-        for (used = 0; used < 2; used++) { /* whatever the numbers are, an update is the newer one */
+        for (used = 0; used < 2; used++) { /* whatever the sequence numbers, an update is the newer one */
             bring_back();
             CHECK(update(used, NODE_EVERY) == NODE_SLOT_OK);
             CHECK(choose() == 1 - used && runs(1 - used, NODE_EVERY));
@@ -214,7 +214,7 @@ static void damaged_headers(void) {
     }
 }
 
-static void rejected_blobs_leave_the_other(void) {
+static void rejected_blob_leaves_the_other_slot(void) {
     begin();
     CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && update(0, NODE_EVERY) == NODE_SLOT_OK);
     memset(&trial, 0, sizeof trial);
@@ -232,45 +232,45 @@ static void rejected_blobs_leave_the_other(void) {
     CHECK(sim.mapped[0] == 0 && sim.mapped[1] == 0);
 }
 
-static void a_blob_that_fells_the_node(void) {
+static void blob_that_crashes_the_node(void) {
     int i;
     begin();
     CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK);
     CHECK(choose() == 0);
     CHECK(update(0, NODE_EVERY) == NODE_SLOT_OK);
-    for (i = 0; i < 3; i++) { /* the node is gone in the middle of each try, and starts again */
+    for (i = 0; i < 3; i++) { /* the node crashes during each trial, and restarts */
         memset(&trial, 0, sizeof trial);
         trial.wanted.window = 64;
         trial.memory = memory;
         trial.bytes = sizeof memory;
-        trial.falls_over = &sim.dead;
+        trial.crashes = &sim.dead;
         (void)node_slots_choose(&sim.flash, slot_accept, &trial, verdicts);
         CHECK_EQUAL(1, trial.asked);
         flash_restart(&sim);
     }
     CHECK(choose() == 0 && runs(0, NODE_PLAIN));
-    CHECK(verdicts[1].fault == NODE_SLOT_WORN);
+    CHECK(verdicts[1].fault == NODE_SLOT_NO_TRIALS);
     CHECK_EQUAL(1, trial.asked);
     CHECK_EQUAL(1, target(0));
     CHECK(update(0, NODE_HALF) == NODE_SLOT_OK && choose() == 1 && runs(1, NODE_HALF)); /* and can be replaced */
 }
 
-static void updates_while_nothing_runs_keep_what_is_proven(void) {
+static void update_without_slot_in_use_keeps_the_confirmed_one(void) {
     node_slot_header header = header_of(&NODE_BLOB[NODE_HALF]);
     node_slot_update u;
     begin();
     CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && choose() == 0);
     header.check_binary32 ^= 1u;
     header.check_binary16 ^= 1u;
-    CHECK(update_with(-1, &NODE_BLOB[NODE_HALF], &header, 9) == NODE_SLOT_OK); /* newer, not tried, and wrong */
+    CHECK(update_with(-1, &NODE_BLOB[NODE_HALF], &header, 9) == NODE_SLOT_OK); /* newer, pending, and wrong */
     CHECK_EQUAL(1, target(-1));
-    CHECK(node_slot_update_begin(&u, &sim.flash, -1, &header) == NODE_SLOT_OK); /* the next one ends here */
+    CHECK(node_slot_update_begin(&u, &sim.flash, -1, &header) == NODE_SLOT_OK); /* this update is never finished */
     CHECK(choose() == 0 && runs(0, NODE_PLAIN));
     CHECK(update(-1, NODE_EVERY) == NODE_SLOT_OK && choose() == 1);
-    CHECK_EQUAL(0, target(-1)); /* both have: the older one goes */
+    CHECK_EQUAL(0, target(-1)); /* both are confirmed: the older one is replaced */
 }
 
-static void updates_that_are_rejected_touch_nothing(void) {
+static void rejected_update_touches_nothing(void) {
     node_slot_header header = header_of(&NODE_BLOB[NODE_HALF]);
     node_slot_update u;
     begin();
@@ -289,7 +289,7 @@ static void updates_that_are_rejected_touch_nothing(void) {
     CHECK_EQUAL(0, sim.spent);
     CHECK(memcmp(kept_a, slot_a, SLOT) == 0 && memcmp(kept_b, slot_b, SLOT) == 0);
 
-    header = header_of(&NODE_BLOB[NODE_HALF]); /* what is wrong only later leaves the slot in use as it was */
+    header = header_of(&NODE_BLOB[NODE_HALF]); /* an error found later leaves the slot in use unchanged */
     header.blob_crc ^= 1u;
     CHECK(update_with(1, &NODE_BLOB[NODE_HALF], &header, 8) == NODE_SLOT_BLOB_CRC);
     CHECK(choose() == 1 && runs(1, NODE_EVERY) && verdicts[0].fault == NODE_SLOT_EMPTY);
@@ -306,45 +306,45 @@ static void updates_that_are_rejected_touch_nothing(void) {
     CHECK_EQUAL(0, memcmp(kept_b, slot_b, 0x50));
 }
 
-static void flash_that_does_not_write(void) {
+static void flash_write_fails(void) {
     node_slot_header header = header_of(&NODE_BLOB[NODE_HALF]);
     begin();
     CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && choose() == 0);
     CHECK(update(0, NODE_EVERY) == NODE_SLOT_OK);
-    sim.power = 0; /* the first byte of the first try cannot be written: the blob is not begun */
+    sim.power = 0; /* the first trial flag cannot be written: the blob is not tried */
     CHECK(choose() == -1);
     CHECK(verdicts[1].fault == NODE_SLOT_WRITE);
     flash_restart(&sim);
-    set_u32(1, 0x90, 0, 0); /* a cell that lost its charge, where the blob's room was not erased */
+    set_u32(1, 0x90, 0, 0); /* a cell of the erased area that lost its charge */
     CHECK(choose() == 1);
     CHECK(update_with(1, &NODE_BLOB[NODE_HALF], &header, 5) == NODE_SLOT_OK);
     CHECK(choose() == 0 && runs(0, NODE_HALF));
 }
 
-/* Slot `proven` holds what the node runs on; the other one nothing (-1), or a blob that came later: not yet tried, or worn out. */
-static void prove_one(unsigned proven, int other, int worn) {
+/* Slot `confirmed` holds the blob in use; the other one is empty (other == -1), or holds a newer blob, without trials left when `spent`. */
+static void confirm_one(unsigned confirmed, int other, int spent) {
     begin();
-    CHECK(update(1 - (int)proven, NODE_PLAIN) == NODE_SLOT_OK);
-    CHECK(choose() == (int)proven);
+    CHECK(update(1 - (int)confirmed, NODE_PLAIN) == NODE_SLOT_OK);
+    CHECK(choose() == (int)confirmed);
     if (other >= 0) {
-        CHECK(update((int)proven, other) == NODE_SLOT_OK);
+        CHECK(update((int)confirmed, other) == NODE_SLOT_OK);
     }
-    if (worn) {
-        set_u32(1u - proven, TRY, 0, 0);
-        set_u32(1u - proven, TRY + 16, 0, 0);
-        set_u32(1u - proven, TRY + 32, 0, 0);
+    if (spent) {
+        set_u32(1u - confirmed, TRIAL, 0, 0);
+        set_u32(1u - confirmed, TRIAL + 16, 0, 0);
+        set_u32(1u - confirmed, TRIAL + 32, 0, 0);
     }
     keep();
     sim.touched[0] = sim.touched[1] = 0;
     sim.reads = 0;
 }
 
-/* Every read of an update that comes while nothing runs, and of one beside what runs, fails once, or from then on. */
-static void reads_that_fail(unsigned proven, int other, int worn, int in_use) {
+/* Each read of an update fails, once or permanently, with and without a slot in use. */
+static void read_failures(unsigned confirmed, int other, int spent, int in_use) {
     uint64_t reads, k, rejected = 0;
-    prove_one(proven, other, worn);
+    confirm_one(confirmed, other, spent);
     CHECK(update(in_use, NODE_EVERY) == NODE_SLOT_OK);
-    CHECK(sim.touched[proven] == 0 && sim.touched[1u - proven] > 0);
+    CHECK(sim.touched[confirmed] == 0 && sim.touched[1u - confirmed] > 0);
     reads = sim.reads;
     CHECK(reads >= 4 && reads < 20);
     for (k = 0; k < 2u * reads; k++) {
@@ -356,31 +356,31 @@ static void reads_that_fail(unsigned proven, int other, int worn, int in_use) {
         sim.bad_to = k < reads ? sim.bad_from + 1u : UINT64_MAX;
         fault = update(in_use, NODE_EVERY);
         rejected += fault == NODE_SLOT_READ;
-        CHECK_EQUAL(0, sim.touched[proven]);
+        CHECK_EQUAL(0, sim.touched[confirmed]);
         sim.bad_from = sim.bad_to = 0;
         if (fault == NODE_SLOT_OK) { /* then it is what the next start runs */
-            CHECK(choose() == 1 - (int)proven && runs(1 - (int)proven, NODE_EVERY));
+            CHECK(choose() == 1 - (int)confirmed && runs(1 - (int)confirmed, NODE_EVERY));
         } else {
             CHECK(fault == NODE_SLOT_READ);
             CHECK(!runs(choose(), NODE_EVERY));
-            set_u32(1u - proven, COMMIT, 0, 0); /* whatever stands there: what was proven is still there, and runs */
-            CHECK(choose() == (int)proven && runs((int)proven, NODE_PLAIN));
+            set_u32(1u - confirmed, COMMIT, 0, 0); /* whatever this slot holds, the confirmed one still runs */
+            CHECK(choose() == (int)confirmed && runs((int)confirmed, NODE_PLAIN));
         }
     }
-    CHECK_EQUAL(2u * reads - (in_use >= 0), rejected); /* beside what runs, the slot that is overwritten may go unread */
+    CHECK_EQUAL(2u * reads - (in_use >= 0), rejected); /* with a slot in use, the one that is overwritten need not be readable */
 }
 
-static void reads_that_fail_never_cost_what_is_proven(void) {
-    unsigned proven;
-    for (proven = 0; proven < 2; proven++) {
+static void read_failures_keep_the_confirmed_slot(void) {
+    unsigned confirmed;
+    for (confirmed = 0; confirmed < 2; confirmed++) {
         int known;
         for (known = 0; known < 2; known++) {
-            const int in_use = known ? (int)proven : -1;
-            reads_that_fail(proven, -1, 0, in_use);
-            reads_that_fail(proven, NODE_HALF, 0, in_use);
-            reads_that_fail(proven, NODE_HALF, 1, in_use);
+            const int in_use = known ? (int)confirmed : -1;
+            read_failures(confirmed, -1, 0, in_use);
+            read_failures(confirmed, NODE_HALF, 0, in_use);
+            read_failures(confirmed, NODE_HALF, 1, in_use);
         }
-        prove_one(proven, -1, 0); /* by its own words too: nothing is chosen, or the other one */
+        confirm_one(confirmed, -1, 0); /* without an update: either no target, or the other slot */
         for (sim.bad_from = 0; sim.bad_from < 2; sim.bad_from++) {
             unsigned slot = 9;
             sim.reads = 0;
@@ -391,8 +391,8 @@ static void reads_that_fail_never_cost_what_is_proven(void) {
     }
 }
 
-/* A start that cannot read runs what it can read, and writes no more than marks. */
-static void reads_that_fail_while_choosing(void) {
+/* A start uses the slots that it can read, and writes nothing but flags. */
+static void read_failures_while_choosing(void) {
     uint64_t k;
     begin();
     CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && choose() == 0);
@@ -413,7 +413,7 @@ static void reads_that_fail_while_choosing(void) {
 
 /* For every byte (every `step`-th, and the last) at which power can fail: an update from `before` in slot a (and, when old is a blob, an older one in b) to `after`. */
 static void cut_everywhere(int before, int old, int after, int harsh, uint64_t step) {
-    uint64_t total, cut, tries = 0, seen_old = 0, seen_new = 0;
+    uint64_t total, cut, cuts = 0, seen_old = 0, seen_new = 0;
     int used;
     begin();
     if (old >= 0) {
@@ -434,7 +434,7 @@ static void cut_everywhere(int before, int old, int after, int harsh, uint64_t s
         sim.noise = (uint32_t)cut * 7919u + 1u;
         sim.power = cut;
         sim.touched[0] = 0;
-        tries++;
+        cuts++;
         CHECK((update(0, after) == NODE_SLOT_OK) == (cut == total));
         if (sim.touched[0] != 0 || memcmp(kept_a, slot_a, SLOT) != 0) {
             CHECK_NEVER("the slot in use was touched");
@@ -452,8 +452,8 @@ static void cut_everywhere(int before, int old, int after, int harsh, uint64_t s
             CHECK(update(0, after) == NODE_SLOT_OK && choose() == 1 && runs(1, after));
         }
     }
-    CHECK(seen_old > 0 && seen_new > 0 && seen_old + seen_new == tries);
-    CHECK(tries > total / step);
+    CHECK(seen_old > 0 && seen_new > 0 && seen_old + seen_new == cuts);
+    CHECK(cuts > total / step);
     CHECK(seen_new <= 2); /* whole, and perhaps with a last byte that happened to come out right */
 }
 
@@ -475,14 +475,14 @@ static void power_lost_while_choosing(void) {
     sim.spent = 0;
     CHECK(choose() == 1 && runs(1, NODE_EVERY));
     total = sim.spent;
-    CHECK_EQUAL(8, total); /* a try and the confirmation */
+    CHECK_EQUAL(8, total); /* a trial flag and the confirm flag */
     for (cut = 0; cut <= total; cut++) {
         bring_back();
         sim.power = cut;
         sim.noise = (uint32_t)cut;
         (void)choose();
         flash_restart(&sim);
-        CHECK(choose() == 1 && runs(1, NODE_EVERY)); /* one cut costs a try, not the blob */
+        CHECK(choose() == 1 && runs(1, NODE_EVERY)); /* one cut costs a trial, not the blob */
         CHECK(choose() == 1 && runs(1, NODE_EVERY));
     }
 }
@@ -549,17 +549,17 @@ static void packed_images(void) {
 
 int firmware_main(void) {
     check_test("packed_images", packed_images);
-    check_test("nothing_is_there", nothing_is_there);
+    check_test("empty_slots", empty_slots);
     check_test("updates_alternate", updates_alternate);
     check_test("sequences_wrap", sequences_wrap);
     check_test("damaged_headers", damaged_headers);
-    check_test("rejected_blobs_leave_the_other", rejected_blobs_leave_the_other);
-    check_test("a_blob_that_fells_the_node", a_blob_that_fells_the_node);
-    check_test("updates_while_nothing_runs_keep_what_is_proven", updates_while_nothing_runs_keep_what_is_proven);
-    check_test("updates_that_are_rejected_touch_nothing", updates_that_are_rejected_touch_nothing);
-    check_test("flash_that_does_not_write", flash_that_does_not_write);
-    check_test("reads_that_fail_never_cost_what_is_proven", reads_that_fail_never_cost_what_is_proven);
-    check_test("reads_that_fail_while_choosing", reads_that_fail_while_choosing);
+    check_test("rejected_blob_leaves_the_other_slot", rejected_blob_leaves_the_other_slot);
+    check_test("blob_that_crashes_the_node", blob_that_crashes_the_node);
+    check_test("update_without_slot_in_use_keeps_the_confirmed_one", update_without_slot_in_use_keeps_the_confirmed_one);
+    check_test("rejected_update_touches_nothing", rejected_update_touches_nothing);
+    check_test("flash_write_fails", flash_write_fails);
+    check_test("read_failures_keep_the_confirmed_slot", read_failures_keep_the_confirmed_slot);
+    check_test("read_failures_while_choosing", read_failures_while_choosing);
     check_test("power_lost_in_an_update", power_lost_in_an_update);
     check_test("power_lost_in_an_update_with_uncertain_erase", power_lost_in_an_update_with_uncertain_erase);
     check_test("power_lost_while_choosing", power_lost_while_choosing);

@@ -170,7 +170,7 @@ def flash(model: str, port: str, esptool: str | None, force: bool, as_json: bool
     """
     blob = open_model(model).blob
     with _tool(port, esptool) as tool:
-        done = update_model(tool, blob, again=force, tell=lambda text: click.echo(text, err=True))
+        done = update_model(tool, blob, again=force, notify=lambda text: click.echo(text, err=True))
     if as_json:
         slots = [_slot_json(slot) for slot in done.before]
         document = {"written": done.written, "slot": done.partition.label, "offset": done.partition.offset}
@@ -200,7 +200,7 @@ def info(port: str, esptool: str | None, as_json: bool) -> None:
 def _slot_json(slot: Slot) -> dict[str, Any]:
     values = asdict(slot)
     del values["blob"]
-    return {**values, "good": slot.good}
+    return {**values, "valid": slot.valid}
 
 
 def _print_chip(found: ChipFlash) -> None:
@@ -225,6 +225,6 @@ def _slot_line(slot: Slot) -> str:
     if slot.header is None:
         return slot.problem
     header = slot.header
-    state = "confirmed" if slot.confirmed else f"not confirmed yet, {slot.tries} of 3 tries begun"
+    state = "confirmed" if slot.confirmed else f"pending, {slot.trials} of 3 trial starts used"
     model = f"sequence {header.sequence}, blob of {bytes_text(header.blob_length)} with CRC 0x{header.blob_crc:08X}"
     return f"{model}, {slot.problem or state}"

@@ -1,7 +1,7 @@
-"""Asking a chip for its parity report over a line that may lose, cut and mix up text, and a chip that may reset.
+"""Fetches a parity report from a chip, over a line that may lose or damage text, and from a chip that may reset.
 
-The line `info ID` costs the chip nothing, so it is what is repeated: a chip that answers it is idle, and is then asked
-for one run. A chip that has just started runs by itself; that report is as good as one asked for.
+The command `info ID` is repeated because it costs the chip nothing. A chip that replies is idle, and is then asked for
+one run. A chip runs by itself when it starts; that report is accepted too.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _REMAINS = re.compile("aether (begin|file|fail|end|info) ")
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait, in seconds, and how often to begin again."""
+    """How long to wait, in seconds, and how often to start over."""
 
-    silence: float = 60.0  # without one line that belongs to a report
-    probe: float = 3.0  # without one line, until the chip is asked whether it is there
-    resets: int = 3  # of the chip, in the middle of a report
-    damaged: int = 3  # reports that did not come through whole
+    silence: float = 60.0  # without a line of a report
+    probe: float = 3.0  # without a line, before the chip is probed
+    resets: int = 3  # of the chip, during a report
+    damaged: int = 3  # incomplete or damaged reports
 
 
 def fetch_report(
@@ -41,29 +41,31 @@ def fetch_report(
     patience: Patience | None = None,
     *,
     reset: bool = False,
-    tell: Callable[[str], None] = lambda _: None,
+    notify: Callable[[str], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Report:
-    """One whole report. `tell` hears what went wrong on the way and was overcome. `reset` resets the chip first.
+    """Returns one complete report. `notify` receives each transmission error. `reset` resets the chip first.
 
-    PortError: the port vanished and did not come back. DeviceSilentError: no report within `patience`, with what was
-    heard instead. DeviceReportError: it came damaged, or the chip reset, too often; or it is another version's.
+    PortError: the port disappeared and did not return. DeviceSilentError: no report within `patience`.
+    DeviceReportError: too many damaged reports or resets, or a report of another version.
     """
-    return _Conversation(port, patience or Patience(), tell, clock).run(reset)
+    return _Conversation(port, patience or Patience(), notify, clock).run(reset)
 
 
 class _Conversation:
-    def __init__(self, port: Port, patience: Patience, tell: Callable[[str], None], clock: Callable[[], float]) -> None:
-        self._port, self._patience, self._tell, self._clock = port, patience, tell, clock
+    def __init__(
+        self, port: Port, patience: Patience, notify: Callable[[str], None], clock: Callable[[], float]
+    ) -> None:
+        self._port, self._patience, self._notify, self._clock = port, patience, notify, clock
         self._splitter = LineSplitter()
         self._report: Report | None = None
         self._probe_id = ""
-        self._life = self._word = clock()  # when the last line of a report came; when the last word went either way
+        self._life = self._word = clock()  # time of the last line of a report; of the last line in either direction
         self._wait = self._patience.probe
         self._resets = self._damaged = self._asked = 0
-        self._rests = 0  # runs whose end came without their beginning: one may be joined late
-        self._joined = False  # lines of a run came whose beginning was not seen
-        self._bytes = self._odd = 0  # heard in all; of them no ASCII text
+        self._partial_runs = 0  # runs seen from the middle to the end; one is normal
+        self._joined = False  # whether lines of a run arrived without its first line
+        self._bytes = self._not_text = 0  # bytes received; of these, not ASCII text
         self._heard: deque[str] = deque(maxlen=3)
 
     def run(self, reset: bool) -> Report:
@@ -78,7 +80,7 @@ class _Conversation:
             if now - self._life > self._patience.silence:
                 raise DeviceSilentError(self._silence())
             if now - self._word > self._wait:
-                self._wait *= 2  # a busy chip answers later, and its buffer is small
+                self._wait *= 2  # a busy chip replies later, and its buffer is small
                 self._probe()
 
     def _listen(self) -> Report | None:
@@ -88,11 +90,11 @@ class _Conversation:
             self._vanished(error)
             return None
         self._bytes += len(data)
-        self._odd += sum(not (32 <= byte < 127 or byte in b"\t\r\n\x1b") for byte in data)
+        self._not_text += sum(not (32 <= byte < 127 or byte in b"\t\r\n\x1b") for byte in data)
         for text in self._splitter.feed(data):
             lines = read_lines(text)
             if len(_REMAINS.findall(text)) > len(lines):
-                self._tell(f"a damaged line: {text[:100]!r}")
+                self._notify(f"damaged line: {text[:100]!r}")
             if not lines:
                 self._heard.append(text[:100])
             for line in lines:
@@ -101,20 +103,20 @@ class _Conversation:
         return None
 
     def _take(self, line: Line) -> bool:
-        """Whether the report is whole now."""
+        """Whether the report is complete now."""
         self._word = self._clock()
         if line.kind == "info":
             if line.values.get("id") == self._probe_id:
                 self._idle()
             return False
-        if line.kind == "unknown":  # what was asked did not come through: the next probe is due at once
+        if line.kind == "unknown":  # the command arrived damaged: probe again at once
             self._word -= self._wait
             return False
         self._life, self._wait = self._word, self._patience.probe
         if line.kind == "begin":
             self._begin(line)
         if self._report is None:
-            self._amidst(line)
+            self._mid_run(line)
             return False
         try:
             self._report.take(line)
@@ -122,24 +124,24 @@ class _Conversation:
                 raise ReportError(f"more than {_MOST_LINES} lines")
         except ReportError as error:
             what = f"{self._port.name}: expected a report as this version reads it, found {error}"
-            raise DeviceReportError(f"{what}; is the firmware of another version?") from error
+            raise DeviceReportError(f"{what}; flash the firmware of this version") from error
         return self._report.ended and self._whole(self._report)
 
     def _begin(self, line: Line) -> None:
         if self._report is not None and line.values.get("id") == _BOOT:
-            self._was_reset("the chip has reset in the middle of the run")
+            self._was_reset("the chip has reset during the run")
         elif self._report is not None:
-            self._was_damaged("the end of a report got lost")
+            self._was_damaged("the end of a report was lost")
         self._report = Report()
 
-    def _amidst(self, line: Line) -> None:
+    def _mid_run(self, line: Line) -> None:
         if not self._joined:
-            self._tell("a run is on its way; its beginning was not seen")
+            self._notify("a run is in progress; its beginning was not received")
         self._joined = True
         if line.kind == "end":
-            if self._rests:
-                self._was_damaged("the beginning of a report got lost")
-            self._rests += 1
+            if self._partial_runs:
+                self._was_damaged("the beginning of a report was lost")
+            self._partial_runs += 1
             self._probe()
 
     def _whole(self, report: Report) -> bool:
@@ -147,45 +149,47 @@ class _Conversation:
             report.check()
         except ReportError as error:
             self._report = None
-            self._was_damaged(f"lines got lost: {error}")
+            self._was_damaged(f"lines were lost: {error}")
             self._probe()
             return False
         return True
 
     def _idle(self) -> None:
-        """The chip answers: nothing is running there any more."""
+        """The chip replied to a probe, so no run is in progress."""
         if self._report is not None:
             self._report = None
-            self._was_damaged("the end of a report got lost")
+            self._was_damaged("the end of a report was lost")
         self._asked += 1
         most = self._patience.damaged + self._patience.resets + 1
         if self._asked > most:
-            raise DeviceReportError(f"{self._port.name}: asked for a report {most} times, none has begun")
+            raise DeviceReportError(
+                f"{self._port.name}: expected a report, found none after {most} requests; reset the board"
+            )
         self._send(f"parity {secrets.token_hex(4)}")
 
     def _was_reset(self, what: str) -> None:
         self._resets += 1
         if self._resets > self._patience.resets:
             raise DeviceReportError(
-                f"{self._port.name}: expected one whole report, found the chip resetting {self._resets} times in the "
-                "middle; look at its supply, and at what it prints when it starts"
+                f"{self._port.name}: expected one whole report, found {self._resets} resets of the chip during it; "
+                "check its power supply and the messages of its start"
             )
-        self._tell(f"{what}; it begins anew ({self._resets} of at most {self._patience.resets} times)")
+        self._notify(f"{what}; starting over ({self._resets} of at most {self._patience.resets} times)")
 
     def _was_damaged(self, what: str) -> None:
         self._damaged += 1
         if self._damaged > self._patience.damaged:
             raise DeviceReportError(
                 f"{self._port.name}: expected one whole report, found {self._damaged} damaged ones, the last because "
-                f"{what}; look at cable, speed (--baud) and other programs on this port"
+                f"{what}; check the cable, the speed (--baud) and other programs on this port"
             )
-        self._tell(f"{what}; once more ({self._damaged} of at most {self._patience.damaged} times)")
+        self._notify(f"{what}; asking again ({self._damaged} of at most {self._patience.damaged} times)")
 
     def _vanished(self, error: PortError) -> None:
-        self._tell(f"{error}; waiting for it")
+        self._notify(f"{error}; waiting for the port")
         if not self._port.reopen():
-            raise PortError(f"{error}, and does not come back") from error
-        self._was_reset("the port is back")
+            raise PortError(f"{error}; it did not return") from error
+        self._was_reset("the port has returned")
         self._report = None
         self._splitter.drop()
         self._life = self._clock()
@@ -200,7 +204,7 @@ class _Conversation:
         try:
             self._port.write(
                 f"\n{command}\n".encode("ascii")
-            )  # the first newline ends whatever the chip holds of another line
+            )  # the first newline ends a partial line in the chip's buffer
         except PortError as error:
             self._vanished(error)
 
@@ -211,7 +215,7 @@ class _Conversation:
             last = f"file {files[-1].index} with {files[-1].kernels}" if files else "its first line"
             return (
                 f"{self._port.name}: expected the rest of the report, found silence for {seconds} after {last}; "
-                "the chip hangs, or is slower than --timeout allows"
+                "reset the board, or raise --timeout"
             )
         if self._joined:
             return f"{self._port.name}: expected a whole report, found the rest of one and then silence for {seconds}"
@@ -221,7 +225,7 @@ class _Conversation:
                 f"{expected} silence for {seconds}; is it the right port, is the board in its boot loader, and is the "
                 "parity application on it? Its reset button, or --reset, makes it begin"
             )
-        if self._odd * 5 > self._bytes:
+        if self._not_text * 5 > self._bytes:
             return f"{expected} {self._bytes} bytes that are no text; is --baud the speed that the board uses?"
         last = "; ".join(map(repr, self._heard)) or "not one whole line"
         return f"{expected} none in {seconds}, but text of another program: {last}"

@@ -1,4 +1,4 @@
-"""A serial port as the conversations here see it."""
+"""Serial ports."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ _INSTALL = "pip install pyserial"
 
 
 class Port(Protocol):
-    """Bytes in and out. Every method raises PortError when the port is gone."""
+    """Bytes in and out. Every method raises PortError when the port has disappeared."""
 
     name: str
 
     def read(self, seconds: float) -> bytes:
-        """What came in, as soon as something did; b"" when nothing did within `seconds`."""
+        """The bytes received, as soon as there are any; b"" when none arrive within `seconds`."""
 
     def write(self, data: bytes) -> bool:
-        """Whether the board took all of it; one that is busy may not."""
+        """Sends `data`; whether the board accepted all of it."""
 
     def reset(self) -> None:
-        """Resets the chip by the line that boards have for that."""
+        """Resets the chip through the RTS line."""
 
     def reopen(self) -> bool:
-        """Waits for a port that vanished; whether it is back."""
+        """Waits for a port that disappeared; whether it has returned."""
 
 
 class SerialPort:
-    """A port of this computer, or any URL that pyserial knows (`socket://host:port`, `rfc2217://…`).
+    """A port of this computer, or any URL that pyserial supports (`socket://host:port`, `rfc2217://…`).
 
-    Opening lets go of DTR and RTS: boards whose USB chip pulls the reset and boot pins by them keep running.
+    Opening releases DTR and RTS, so that boards whose USB chip drives the reset and boot pins with them keep running.
     """
 
     def __init__(self, name: str, baud: int = 115200) -> None:

@@ -1,4 +1,4 @@
-"""Blob slots as they lie in flash (docs/spec/slots.md): packing an image, and reading what a slot holds."""
+"""Blob slots in flash (docs/spec/slots.md): pack an image, read and choose slots."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ SECTOR = 4096
 BLOB_OFFSET = 256
 CHECK_FRAMES = 8
 CHECK_SEED = 0x41455448
-PREFIX = 0x84  # header and marks
+PREFIX = 0x84  # header and flags
 
 _MAGIC = 0x544C5341
 _VERSION = 1
 _HEADER = struct.Struct("<IHHIIIIIIII20sI")
 _ERASED = 0xFFFFFFFF
 _COMMIT_AT, _COMMITTED = 0x40, 0x54494D43
-_TRIES_AT = (0x50, 0x60, 0x70)
+_TRIALS_AT = (0x50, 0x60, 0x70)
 _CONFIRM_AT, _CONFIRMED = 0x80, 0x464E4F43
 
 
@@ -68,7 +68,7 @@ class SlotHeader:
 
     @classmethod
     def decode(cls, data: bytes, slot_bytes: int) -> SlotHeader:
-        """From the first bytes of a slot of `slot_bytes`. SlotError."""
+        """Decodes the first bytes of a slot of `slot_bytes` bytes. SlotError."""
         if len(data) < _HEADER.size:
             raise SlotError.of("slot", f"at least {_HEADER.size} bytes", len(data))
         magic, version, size, *words, reserved, crc = _HEADER.unpack_from(data)
@@ -104,13 +104,13 @@ class Slot:
     label: str
     header: SlotHeader | None
     committed: bool = False
-    tries: int = 0  # begun
+    trials: int = 0  # begun
     confirmed: bool = False
     problem: str = ""
     blob: bytes = b""
 
     @property
-    def good(self) -> bool:
+    def valid(self) -> bool:
         return not self.problem
 
 
@@ -120,10 +120,10 @@ def slot_bytes_needed(blob_length: int) -> int:
 
 
 def pack_slot(blob: bytes, sequence: int = 0, size: int | None = None) -> bytes:
-    """The image of a slot: header, marks, blob, then 0xFF up to whole sectors.
+    """The image of a slot: header, flags, blob, then 0xFF up to whole sectors.
 
-    The blob is opened as a model first, which computes the results of the check. size: bytes of the partition,
-    which is rejected when it is too small. BlobError, SlotError.
+    The blob is opened as a model, which computes the check values. size: bytes of the partition. BlobError;
+    SlotError: `size` is too small.
     """
     model = TemporalModel.from_blob(blob)
     if not 0 <= sequence <= 0xFFFFFFFF:
@@ -149,16 +149,16 @@ def pack_slot(blob: bytes, sequence: int = 0, size: int | None = None) -> bytes:
 
 
 def without_commit(image: bytes) -> bytes:
-    """The image before its last step: no node uses it."""
+    """The image with the commit flag erased: no node uses it."""
     return image[:_COMMIT_AT] + b"\xff" * 4 + image[_COMMIT_AT + 4 :]
 
 
-def _mark(data: bytes, at: int) -> int:
+def _flag(data: bytes, at: int) -> int:
     return int.from_bytes(data[at : at + 4], "little")
 
 
 def read_slot(label: str, data: bytes, slot_bytes: int | None = None) -> Slot:
-    """What the bytes of a slot hold. They may end after the blob; `slot_bytes` is then the size of the partition."""
+    """Reads a slot from its bytes. `data` may end after the blob; `slot_bytes` is then the size of the partition."""
     try:
         header = SlotHeader.decode(data, slot_bytes or len(data))
     except SlotError as error:
@@ -167,9 +167,9 @@ def read_slot(label: str, data: bytes, slot_bytes: int | None = None) -> Slot:
     slot = Slot(
         label,
         header,
-        committed=_mark(data, _COMMIT_AT) == _COMMITTED,
-        tries=sum(_mark(data, at) != _ERASED for at in _TRIES_AT),
-        confirmed=_mark(data, _CONFIRM_AT) == _CONFIRMED,
+        committed=_flag(data, _COMMIT_AT) == _COMMITTED,
+        trials=sum(_flag(data, at) != _ERASED for at in _TRIALS_AT),
+        confirmed=_flag(data, _CONFIRM_AT) == _CONFIRMED,
         blob=blob,
     )
     return replace(slot, problem=_problem(slot, header, blob))
@@ -177,9 +177,9 @@ def read_slot(label: str, data: bytes, slot_bytes: int | None = None) -> Slot:
 
 def _problem(slot: Slot, header: SlotHeader, blob: bytes) -> str:
     if not slot.committed:
-        return "an update that did not come to its end"
-    if not slot.confirmed and slot.tries == len(_TRIES_AT):
-        return f"{slot.tries} starts with it failed before it could be confirmed"
+        return "the update was interrupted; write it again"
+    if not slot.confirmed and slot.trials == len(_TRIALS_AT):
+        return f"not confirmed after {slot.trials} trial starts; write it again"
     if (found := crc32(blob[:-4])) != header.blob_crc:
         return f"the blob is damaged: expected CRC 0x{header.blob_crc:08X}, found 0x{found:08X}"
     try:
@@ -199,24 +199,24 @@ def _newer(a: int, b: int) -> bool:
 
 
 def first_choice(slots: Sequence[Slot]) -> int | None:
-    """Which of the two slots a node tries first, of those that are good here; None: neither is."""
+    """The index of the slot that a node tries first, among those valid here; None: neither is valid."""
     first, second = slots
-    if not first.good or first.header is None:
-        return 1 if second.good else None
-    if second.good and second.header is not None and _newer(second.header.sequence, first.header.sequence):
+    if not first.valid or first.header is None:
+        return 1 if second.valid else None
+    if second.valid and second.header is not None and _newer(second.header.sequence, first.header.sequence):
         return 1
     return 0
 
 
 def choose_target(slots: Sequence[Slot]) -> int:
-    """Which of the two slots an update goes to: never to the one that a node would fall back on.
+    """The index of the slot that an update goes to: never the one that a node would revert to.
 
-    A slot that is not good goes first; then one that no node has confirmed; then the older one.
+    An invalid slot comes first, then a pending one, then the older one.
     """
     first, second = slots
-    if first.good != second.good:
-        return 0 if second.good else 1
-    if not first.good or first.header is None or second.header is None:
+    if first.valid != second.valid:
+        return 0 if second.valid else 1
+    if not first.valid or first.header is None or second.header is None:
         return 0
     if first.confirmed != second.confirmed:
         return 0 if second.confirmed else 1
@@ -224,7 +224,7 @@ def choose_target(slots: Sequence[Slot]) -> int:
 
 
 def next_sequence(other: Slot) -> int:
-    """The sequence of an update beside `other`, the slot that stays."""
+    """The sequence number of an update; `other` is the slot that is kept."""
     return 0 if other.header is None else (other.header.sequence + 1) % (1 << 32)
 
 

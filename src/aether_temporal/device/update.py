@@ -1,4 +1,4 @@
-"""A chip's flash: partition table (ESP32 family, at 0x8000), slots, and updates that keep the model in use."""
+"""A chip's flash: partition table (ESP32 family, at 0x8000), slots, and updates that leave the other slot intact."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ SLOT_TYPE = ("data", "undefined")
 
 @dataclass(frozen=True)
 class Partition:
-    """One line of the table: where in flash, how many bytes."""
+    """One entry of the partition table; offset and size in bytes."""
 
     label: str
     type: str
@@ -88,7 +88,7 @@ def _partition(raw: bytes, at: int) -> Partition:
 
 
 def parse_table(data: bytes) -> list[Partition]:
-    """The table in the bytes from flash 0x8000 on. PartitionError: no table there, or a damaged one."""
+    """Parses the bytes of flash from 0x8000 on. PartitionError: there is no table, or it is damaged."""
     found: list[Partition] = []
     for at in range(0, len(data) - _ENTRY.size + 1, _ENTRY.size):
         raw = data[at : at + _ENTRY.size]
@@ -104,12 +104,12 @@ def parse_table(data: bytes) -> list[Partition]:
         else:
             raise PartitionError.of("partition table", "an entry, an MD5 or erased flash", f"0x{magic:04X}", at)
     if not found:
-        raise PartitionError.of("partition table", f"entries at 0x{TABLE_OFFSET:X}", "none: is there firmware on it?")
+        raise PartitionError.of("partition table", f"entries at 0x{TABLE_OFFSET:X}", "none; flash firmware first")
     return found
 
 
 def slot_partitions(table: Sequence[Partition], blob_length: int | None = None) -> tuple[Partition, Partition]:
-    """The two blob slots. PartitionError: one is missing, is no slot, or is too small for a blob of that length."""
+    """The two blob slots. PartitionError: one is missing, has another type or flags, or is too small for the blob."""
     by_label = {partition.label: partition for partition in table}
     missing = [label for label in LABELS if label not in by_label]
     if missing:
@@ -139,7 +139,7 @@ class Flash(Protocol):
 
 @dataclass(frozen=True)
 class ChipFlash:
-    """The partition table, and the two blob slots; `why` says why there are none."""
+    """The partition table, and the two blob slots; `why` gives the reason when there are none."""
 
     table: tuple[Partition, ...]
     partitions: tuple[Partition, Partition] | None
@@ -149,8 +149,9 @@ class ChipFlash:
 
 @dataclass(frozen=True)
 class Update:
-    """What was done: which slot was written (`written` False: the model is there already, nothing was), what both held
-    before, and what the slot holds now."""
+    """The result of an update: the slot, what both slots held before, and what the slot holds now.
+
+    `written` is False when the slot already held the model."""
 
     written: bool
     partition: Partition
@@ -179,7 +180,7 @@ def _slots(flash: Flash, partitions: tuple[Partition, Partition]) -> tuple[Slot,
 
 
 def read_chip(flash: Flash) -> ChipFlash:
-    """Everything there is to know about models on a chip. PartitionError when it has no partition table."""
+    """Reads the partition table and the slots of a chip. PartitionError: the chip has no partition table."""
     table = _table(flash)
     try:
         partitions = slot_partitions(table)
@@ -189,17 +190,17 @@ def read_chip(flash: Flash) -> ChipFlash:
 
 
 def update_model(
-    flash: Flash, blob: bytes, *, again: bool = False, tell: Callable[[str], None] = lambda _: None
+    flash: Flash, blob: bytes, *, again: bool = False, notify: Callable[[str], None] = lambda _: None
 ) -> Update:
     """Writes a model's blob to the slot that a node does not need, and reads it back.
 
-    Everything is checked before anything is written: the blob, the partition table, the room. The slot is written
-    without its commit mark and read back; only then the mark. Whatever interrupts it, the other slot is untouched.
-    again: also when the newest good slot holds this blob already.
+    The blob, the partition table and the size of the slot are checked before anything is written. The slot is written
+    without its commit flag and read back; the flag follows. The other slot is never touched.
+    again: write even if the newest valid slot holds this blob already.
     BlobError, PartitionError, SlotError (flash kept other bytes than were written), what `flash` raises.
     """
     TemporalModel.from_blob(blob)
-    tell("reading the partition table and the slots")
+    notify("reading the partition table and the slots")
     partitions = slot_partitions(_table(flash), len(blob))
     slots = _slots(flash, partitions)
     target = choose_target(slots)
@@ -208,15 +209,15 @@ def update_model(
     if not again and used is not None and slots[used].blob == blob:
         return Update(False, partitions[used], slots, slots[used])
     image = pack_slot(blob, next_sequence(other), partition.size)
-    tell(f"writing {len(image)} bytes to {partition.label} at 0x{partition.offset:X}")
+    notify(f"writing {len(image)} bytes to {partition.label} at 0x{partition.offset:X}")
     _write(flash, partition, without_commit(image))
-    tell("reading back, then setting the commit mark")
+    notify("reading back, then setting the commit flag")
     _write(flash, partition, image[:SECTOR])
     return Update(True, partition, slots, _read_slot(flash, partition))
 
 
 def _write(flash: Flash, partition: Partition, data: bytes) -> None:
-    """Writes from the slot's first byte on, and reads it back."""
+    """Writes from the slot's first byte on, reads back and compares."""
     flash.write(partition.offset, data)
     found = flash.read(partition.offset, len(data))
     if found != data:

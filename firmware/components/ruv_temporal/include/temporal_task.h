@@ -58,7 +58,7 @@ typedef struct {
     uint32_t frames;          /* taken from the queue */
     uint32_t dropped;         /* the queue was full */
     uint32_t rejected;         /* NaN, infinity, or numbers that leave their range */
-    uint32_t other_shape;     /* frames of another number of features, or of pairs */
+    uint32_t wrong_shape;     /* frames of another number of features, or of pairs */
     uint32_t restarts;        /* gaps after which the stream began anew */
     uint32_t classifications;
     uint32_t idle;            /* periods without a new frame: no packet */

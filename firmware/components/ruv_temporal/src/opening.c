@@ -108,7 +108,7 @@ esp_err_t ruv_fault_error(node_slot_fault fault, aether_status status) {
         return ruv_error(status);
     case NODE_SLOT_MEMORY:
         return ESP_ERR_NO_MEM;
-    case NODE_SLOT_WORN:
+    case NODE_SLOT_NO_TRIALS:
     case NODE_SLOT_CHECK:
     case NODE_SLOT_ORDER:
     case NODE_SLOT_NOT_TRIED:

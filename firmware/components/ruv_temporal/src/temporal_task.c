@@ -79,7 +79,7 @@ static void count(const temporal *t, temporal_task_stats_t *stats) {
     stats->frames = node_counter_get(&t->node.counts.frames);
     stats->dropped = node_queue_dropped(&t->node.queue);
     stats->rejected = node_counter_get(&t->node.counts.rejected);
-    stats->other_shape = node_counter_get(&t->node.counts.other_shape);
+    stats->wrong_shape = node_counter_get(&t->node.counts.wrong_shape);
     stats->restarts = node_counter_get(&t->node.counts.restarts);
     stats->classifications = node_counter_get(&t->node.counts.classifications);
     stats->idle = node_counter_get(&t->node.counts.idle);
@@ -96,10 +96,10 @@ static void say_figures(const temporal *t) {
     temporal_task_stats_t s;
     count(t, &s);
     ESP_LOGI(TAG,
-             "frames %" PRIu32 ", dropped %" PRIu32 ", rejected %" PRIu32 ", other shape %" PRIu32 ", restarts %" PRIu32
+             "frames %" PRIu32 ", dropped %" PRIu32 ", rejected %" PRIu32 ", wrong shape %" PRIu32 ", restarts %" PRIu32
              ", predictions %" PRIu32 ", idle %" PRIu32 ", sent %" PRIu32 ", lost %" PRIu32
              "; worst frame %" PRIu32 " us, stack never used %" PRIu32 " of %u bytes",
-             s.frames, s.dropped, s.rejected, s.other_shape, s.restarts, s.classifications, s.idle, s.sent, s.send_errors,
+             s.frames, s.dropped, s.rejected, s.wrong_shape, s.restarts, s.classifications, s.idle, s.sent, s.send_errors,
              s.worst_frame_us, s.stack_left, (unsigned)CONFIG_RUV_TEMPORAL_STACK);
 }
 
@@ -331,7 +331,7 @@ esp_err_t temporal_task_submit(const float *frame, uint32_t n) {
         return ESP_ERR_INVALID_STATE;
     }
     if (frame == NULL) {
-        (void)leave(t, NODE_OTHER_SHAPE);
+        (void)leave(t, NODE_WRONG_SHAPE);
         return ESP_ERR_INVALID_ARG;
     }
     return leave(t, node_offer(&t->node, frame, n, now_us()));
@@ -344,7 +344,7 @@ esp_err_t temporal_task_submit_csi(const int8_t *iq, size_t n_pairs, bool first_
         return ESP_ERR_INVALID_STATE;
     }
     if (iq == NULL) {
-        (void)leave(t, NODE_OTHER_SHAPE);
+        (void)leave(t, NODE_WRONG_SHAPE);
         return ESP_ERR_INVALID_ARG;
     }
     time = aether_clock_read(&t->clock, timestamp);
