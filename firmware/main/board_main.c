@@ -1,5 +1,5 @@
-/* A board on its own: the golden vectors at start and whenever a line on the serial port asks for them, then the temporal head, fed with
-   made-up frames, when there is a blob in a slot: figures of this chip, without a meaning. */
+/* Board check: runs the golden vectors at start and on command from the serial port. When a slot holds a blob, it then feeds synthetic
+   frames to the temporal head, to measure this chip. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,7 +14,7 @@
 #include "vectors.h"
 
 #define STACK 16384
-#define REST_US 200000 /* a run takes many seconds: the idle task must run, or its watchdog bites */
+#define REST_US 200000 /* a run takes many seconds: the idle task must run, or its watchdog resets the chip */
 #define FRAME_MS 20
 
 static const char TAG[] = "aether_board";
@@ -57,7 +57,7 @@ static void make_frame(float *frame, uint32_t features, uint32_t t) {
     }
 }
 
-/* Lines in, frames to the head, for ever. */
+/* Reads commands and feeds frames to the head; does not return. */
 static void serve(uint32_t features, float *frame) {
     static parity_console console;
     uint32_t t = 0;
@@ -69,7 +69,7 @@ static void serve(uint32_t features, float *frame) {
             parity_console_take(&console, &io, &byte, 1);
             continue;
         }
-        clearerr(stdin); /* nothing there yet */
+        clearerr(stdin); /* no input yet */
         if (frame != NULL && esp_timer_get_time() >= next) {
             make_frame(frame, features, t++);
             (void)temporal_task_submit(frame, features);
@@ -87,11 +87,11 @@ static void board(void *user) {
     io.scratch_bytes = parity_scratch(&io);
     io.scratch = heap_caps_aligned_alloc(8, io.scratch_bytes, MALLOC_CAP_8BIT);
     if (io.scratch == NULL) {
-        io.scratch_bytes = 0; /* the report then says so, file by file */
+        io.scratch_bytes = 0; /* the report then shows the failure for each file */
     }
     (void)parity_run(&io, "boot");
     if (temporal_task_start(NULL) == ESP_OK && temporal_task_shape(&features, &pairs) == ESP_OK) {
-        ESP_LOGI(TAG, "the head gets made-up frames, one in %d ms", FRAME_MS);
+        ESP_LOGI(TAG, "feeding synthetic frames to the head, one every %d ms", FRAME_MS);
         frame = calloc(features, sizeof *frame);
     }
     serve(features, frame);

@@ -7,7 +7,7 @@
 
 static void (*on_frame)(const csi_frame_t *frame);
 
-/* The event task writes, the driver's task reads: two halves of an address at most, for one frame. */
+/* Written by the event task and read by the driver's task: at worst, one frame is compared with parts of two addresses. */
 static volatile uint8_t from[6];
 static volatile bool known;
 

@@ -13,17 +13,17 @@
 typedef struct {
     const int8_t *iq;
     size_t n_pairs;
-    bool first_word_invalid; /* the first two pairs are not to be believed */
+    bool first_word_invalid; /* the first two pairs are invalid */
     uint32_t timestamp;      /* microseconds, wraps */
     uint32_t channel;
     int8_t rssi, noise_floor;
 } csi_frame_t;
 
-/* Begins to call `take` for each frame of the access point, by the Wi-Fi driver's task: it must not wait. more_fields: also HT-LTF and
-   STBC-HT-LTF where a packet has them, otherwise 64 pairs of LLTF whatever comes. Wi-Fi has been started. */
+/* Calls `take` for each frame of the access point, in the Wi-Fi driver's task; `take` must not wait. more_fields: also HT-LTF and
+   STBC-HT-LTF where a packet has them; otherwise every frame has the 64 pairs of LLTF. Start Wi-Fi first. */
 esp_err_t csi_source_start(bool more_fields, void (*take)(const csi_frame_t *frame));
 
-/* Frames of any other sender than this (6 bytes) are left out. */
+/* Accepts frames of this sender (6 bytes) only. */
 void csi_source_listen_to(const uint8_t *sender);
 
 #endif

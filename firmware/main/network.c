@@ -37,7 +37,7 @@ esp_err_t network_settings(network_settings_t *settings) {
     (void)strlcpy(settings->password, CONFIG_AETHER_WIFI_PASSWORD, sizeof settings->password);
     error = start_storage();
     if (error != ESP_OK || nvs_open("aether", NVS_READONLY, &storage) != ESP_OK) {
-        return error; /* nothing was ever put there */
+        return error; /* nothing was stored there */
     }
     (void)nvs_get_u8(storage, "node_id", &settings->node_id);
     if (nvs_get_str(storage, "ssid", settings->name, &name) == ESP_OK &&
@@ -48,7 +48,7 @@ esp_err_t network_settings(network_settings_t *settings) {
     return ESP_OK;
 }
 
-/* Frames are what CSI is made of: a steady ping makes the access point answer steadily. */
+/* CSI is measured on received frames: regular pings make the access point reply regularly. */
 static void start_ping(const ip_event_got_ip_t *got) {
 #if CONFIG_AETHER_PING_HZ > 0
     static esp_ping_handle_t ping;
@@ -64,7 +64,7 @@ static void start_ping(const ip_event_got_ip_t *got) {
     config.data_size = 1;
     ip_addr_set_ip4_u32(&config.target_addr, got->ip_info.gw.addr);
     if (esp_ping_new_session(&config, &callbacks, &ping) != ESP_OK || esp_ping_start(ping) != ESP_OK) {
-        ESP_LOGE(TAG, "no ping: frames come only as others make them");
+        ESP_LOGE(TAG, "no ping: frames come only from other traffic");
     }
 #else
     (void)got;
@@ -115,7 +115,7 @@ esp_err_t network_join(const network_settings_t *settings, void (*joined)(const 
         error = esp_event_handler_instance_register(IP_EVENT, IP_EVENT_STA_GOT_IP, on_event, NULL, NULL);
     }
     if (error == ESP_OK) {
-        error = esp_wifi_set_storage(WIFI_STORAGE_RAM); /* the settings live in our own namespace */
+        error = esp_wifi_set_storage(WIFI_STORAGE_RAM); /* the settings are stored in the namespace "aether" */
     }
     if (error == ESP_OK) {
         error = esp_wifi_set_mode(WIFI_MODE_STA);

@@ -1,4 +1,4 @@
-/* The station: joins, and joins again. */
+/* Wi-Fi station that joins a network, and rejoins after a disconnection. */
 #ifndef AETHER_NETWORK_H
 #define AETHER_NETWORK_H
 
@@ -16,8 +16,8 @@ typedef struct {
     uint8_t node_id;
 } network_settings_t;
 
-/* Starts non-volatile storage and reads the namespace "aether" there (u8 `node_id`, strings `ssid` and `password`); what is not there
-   is as Kconfig says. */
+/* Starts non-volatile storage and reads the namespace "aether" there (u8 `node_id`, strings `ssid` and `password`); missing
+   values come from Kconfig. */
 esp_err_t network_settings(network_settings_t *settings);
 
 /* Starts Wi-Fi and begins to join. `joined` is called with the access point's address (6 bytes) at each connection, by the event

@@ -1,5 +1,5 @@
-/* A node of its own: it joins a network, takes CSI from its Wi-Fi driver, makes the features that the blob asks for, classifies and sends.
-   Without a network it says so and waits; without a blob it goes on without a head. */
+/* A self-contained node: joins a network, takes CSI from its Wi-Fi driver, computes the blob's features, classifies and sends. Without a
+   network it logs an error and waits; without a blob it runs without a head. */
 #include <inttypes.h>
 
 #include "csi_source.h"
@@ -22,14 +22,14 @@ static void take(const csi_frame_t *frame) {
 #endif
 }
 
-static void wait_for_ever(const char *why) {
+static void log_forever(const char *why) {
     for (;;) {
         ESP_LOGW(TAG, "%s", why);
         vTaskDelay(pdMS_TO_TICKS(60000));
     }
 }
 
-/* 1 when the blob wants more than the 64 pairs that every packet has. */
+/* Whether the blob requires more than the 64 pairs that every packet has. */
 static bool start_head(uint8_t node_id) {
     temporal_task_config_t config = temporal_task_default_config();
     uint32_t features = 0, pairs = 0;
@@ -38,7 +38,7 @@ static bool start_head(uint8_t node_id) {
         ESP_LOGE(TAG, "running without a head: write one with `aether device flash`");
         return false;
     }
-    ESP_LOGI(TAG, "the blob wants frames of %" PRIu32 " pairs", pairs);
+    ESP_LOGI(TAG, "the blob requires frames of %" PRIu32 " pairs", pairs);
     return pairs > LLTF_PAIRS;
 }
 
@@ -54,7 +54,7 @@ void app_main(void) {
     more_fields = true;
 #endif
     if (settings.name[0] == 0) {
-        wait_for_ever("no Wi-Fi network is configured: set one in menuconfig (AETHER application), or `ssid` in the namespace "
+        log_forever("no Wi-Fi network is configured: set one in menuconfig (AETHER application), or `ssid` in the namespace "
                       "`aether` of the nvs partition");
     }
     error = network_join(&settings, csi_source_listen_to);
@@ -68,6 +68,6 @@ void app_main(void) {
     }
     if (error != ESP_OK) {
         ESP_LOGE(TAG, "no CSI: %s", esp_err_to_name(error));
-        wait_for_ever("this node receives nothing");
+        log_forever("this node receives nothing");
     }
 }

@@ -8,7 +8,7 @@
 /* host, port: as in ruv_udp.h; nowhere to send to: says so, and nothing is sent. ESP_ERR_NO_MEM, and the codes of ruv_udp_open. */
 esp_err_t raw_sender_start(const char *host, uint16_t port, uint8_t node_id);
 
-/* Offers a frame. Those beyond CONFIG_AETHER_RAW_HZ a second are left out; when the queue is full it is lost, which its number tells. */
+/* Offers a frame. Those beyond CONFIG_AETHER_RAW_HZ a second are left out; when the queue is full the frame is lost, which shows as a gap in the sequence. */
 void raw_sender_offer(const csi_frame_t *frame);
 
 #endif

@@ -78,7 +78,7 @@ def test_newest_is_used(program: Path, slots: Slots) -> None:
 DAMAGED = PLAIN[:40] + bytes([PLAIN[40] ^ 1]) + PLAIN[41:]
 WRONG = [
     ("damaged", Image(DAMAGED, 9, blob_crc=0), "INVALID_CRC", "the blob is damaged"),
-    ("other bits", Image(PLAIN, 9, check_binary16=0x12345678), "INVALID_STATE", "expected 12345678, got"),
+    ("other bits", Image(PLAIN, 9, check_binary16=0x12345678), "INVALID_STATE", "expected 12345678, found"),
     ("a cut blob", Image(PLAIN[:-4] + bytes(4), 9), "INVALID_CRC", "CRC"),
     ("a version to come", Image(blob_bytes.with_header(PLAIN, version=2), 9, check_binary32=0, check_binary16=0),
      "INVALID_VERSION", "version"),

@@ -15,59 +15,59 @@ extern "C" {
 #endif
 
 typedef struct {
-    uint32_t input_dim;     /* features a frame the application gives; 0: what the blob takes */
-    uint32_t n_classes;     /* 0: what the blob has */
+    uint32_t input_dim;     /* features per frame of the application; 0: accept any */
+    uint32_t n_classes;     /* 0: accept any */
     uint32_t window_len;    /* frames */
     uint32_t period_ms;     /* between classifications */
     uint8_t node_id;
     const char *host;       /* IPv4 address in digits; "" or NULL: no packets, predictions are logged */
     uint16_t port;
-    const uint8_t *weights; /* a blob in flash at a multiple of 4, which stays; NULL: from the slots aether_a, aether_b */
+    const uint8_t *weights; /* a 4-byte aligned blob that outlives the task; NULL: use the slots aether_a, aether_b */
     size_t weights_len;
 } temporal_task_config_t;
 
-/* As Kconfig says. */
+/* The settings of Kconfig. */
 temporal_task_config_t temporal_task_default_config(void);
 
-/* Proves the kernels (once a boot), opens the blob, begins. config NULL: the default. All memory is taken here. On failure nothing is left
-   behind, the log says why, slot by slot, and the code names it:
-   ESP_ERR_INVALID_STATE: it runs already, the kernels or the model compute other bits than they must, or a slot is worn out.
-   ESP_ERR_NOT_FOUND: there is no blob. ESP_ERR_INVALID_ARG: host is no address, period_ms is 0, or more classes than a packet can
-   name. The codes of ruv_temporal_init for a blob that is rejected. ESP_ERR_NO_MEM. ESP_FAIL: flash or network failed. */
+/* Runs the kernel self-test (once per boot), opens the blob and starts the task. config NULL: the default. Allocates all memory. On
+   failure it frees everything, logs the reason for each slot, and returns a code:
+   ESP_ERR_INVALID_STATE: the task runs already, the self-test or the model's check failed, or a slot has no trials left.
+   ESP_ERR_NOT_FOUND: there is no blob. ESP_ERR_INVALID_ARG: host is not an address, period_ms is 0, or the model has more classes than
+   a packet can name. The codes of ruv_temporal_init for a rejected blob. ESP_ERR_NO_MEM. ESP_FAIL: flash or network failed. */
 esp_err_t temporal_task_start(const temporal_task_config_t *config);
 
-/* Ends the task and gives everything back. ESP_ERR_INVALID_STATE: it does not run. */
+/* Ends the task and frees its memory. ESP_ERR_INVALID_STATE: the task does not run. */
 esp_err_t temporal_task_stop(void);
 
-/* Queues a frame of n floats for now. ESP_ERR_NO_MEM: the queue is full, this frame is dropped and counted. ESP_ERR_INVALID_SIZE:
-   another n than the blob takes. ESP_ERR_INVALID_STATE: no task. */
+/* Queues a frame of n floats with the current time. ESP_ERR_NO_MEM: the queue is full; the frame is dropped and counted.
+   ESP_ERR_INVALID_SIZE: n differs from the blob's input_dim. ESP_ERR_INVALID_STATE: no task runs. */
 esp_err_t temporal_task_submit(const float *frame, uint32_t n);
 
-/* Queues the frame the blob asks for, of raw I/Q pairs as the Wi-Fi driver gives them: its 32-bit timestamp in microseconds, which may
-   wrap, tells the time. The codes above. */
+/* Computes the blob's frame from raw I/Q pairs in the Wi-Fi driver's order, and queues it. timestamp: the driver's 32-bit counter in
+   microseconds, which may wrap. Returns the codes above. */
 esp_err_t temporal_task_submit_csi(const int8_t *iq, size_t n_pairs, bool first_word_invalid, uint32_t timestamp);
 
-/* Queues the nine features of a feature-state packet (60 bytes, magic 0xC5110006) for the time it says. ESP_ERR_INVALID_CRC: not one,
-   or damaged. The codes above. */
+/* Queues the nine features of a feature-state packet (60 bytes, magic 0xC5110006) with the packet's time. ESP_ERR_INVALID_CRC: the packet
+   has another length or magic, or is damaged. Also returns the codes above. */
 esp_err_t temporal_task_submit_state(const void *packet, size_t length);
 
-/* Features of a frame, and I/Q pairs that a raw frame must have, for the blob in use. ESP_ERR_INVALID_STATE: no task. */
+/* The features per frame and the I/Q pairs per raw frame of the blob in use. ESP_ERR_INVALID_STATE: no task runs. */
 esp_err_t temporal_task_shape(uint32_t *features, uint32_t *csi_pairs);
 
 typedef struct {
     uint32_t frames;          /* taken from the queue */
-    uint32_t dropped;         /* the queue was full */
-    uint32_t rejected;         /* NaN, infinity, or numbers that leave their range */
-    uint32_t wrong_shape;     /* frames of another number of features, or of pairs */
-    uint32_t restarts;        /* gaps after which the stream began anew */
+    uint32_t dropped;         /* frames that found the queue full */
+    uint32_t rejected;        /* frames with NaN or infinity, or that overflow */
+    uint32_t wrong_shape;     /* frames with a wrong number of features or pairs */
+    uint32_t restarts;        /* gaps after which the stream restarted */
     uint32_t classifications;
-    uint32_t idle;            /* periods without a new frame: no packet */
+    uint32_t idle;            /* periods without a new frame, and so without a packet */
     uint32_t sent, send_errors;
-    uint32_t clock_jumps;     /* times a clock went back */
+    uint32_t clock_jumps;     /* how often a clock went back */
     uint32_t longest_queue;   /* most frames that ever waited */
-    uint32_t worst_frame_us;  /* the longest that one frame took */
-    uint32_t stack_left;      /* bytes of stack never used */
-    size_t memory;            /* bytes taken at start, stack left out */
+    uint32_t worst_frame_us;  /* longest time spent on one frame */
+    uint32_t stack_left;      /* bytes of stack that were never used */
+    size_t memory;            /* bytes allocated at start, without the stack */
 } temporal_task_stats_t;
 esp_err_t temporal_task_stats(temporal_task_stats_t *stats);
 

@@ -1,8 +1,8 @@
-/* A new blob over whatever channel the firmware has: the bytes of a packed image (`aether device pack --out`), in order, in pieces of any
-   size. They go to the slot that the task does not use; the task tries the new blob when it is started the next time, and keeps the old one
-   when the new one does not pass. Whatever interrupts this costs the update only. Who may send an update is the firmware's to decide:
-   nothing here proves where the bytes come from. One update at a time, by one task, which may be another than
-   the one that starts and stops the temporal task: a start waits while sectors are erased, and the other way round. */
+/* Updates the blob over any channel of the firmware: the bytes of a packed image (`aether device pack --out`), in order, in pieces of any
+   size. They are written to the slot that the task does not use. The next start of the task tries the new blob, and reverts to the old one
+   if it does not pass. An interrupted update leaves the old blob in use. The firmware must authenticate the sender: nothing here verifies
+   where the bytes come from. One update at a time, by one task, which need not be the one that starts and stops the temporal task: a
+   start waits while sectors are erased, and vice versa. */
 #ifndef TEMPORAL_UPDATE_H
 #define TEMPORAL_UPDATE_H
 
@@ -14,15 +14,15 @@
 extern "C" {
 #endif
 
-/* Begins anew; touches nothing yet. ESP_ERR_NOT_FOUND: there is no slot to write to. */
+/* Begins an update, and abandons one in progress. Does not touch flash. ESP_ERR_NOT_FOUND: there is no slot to write to. */
 esp_err_t temporal_update_begin(void);
 
-/* The next bytes. The codes of temporal_task_start for an image that cannot be: nothing has then been erased.
-   ESP_ERR_INVALID_STATE: no update was begun, or bytes beyond what was announced. ESP_FAIL: flash failed. The first fault ends it. */
+/* Writes the next bytes. Returns the codes of temporal_task_start for an invalid image; nothing has then been erased.
+   ESP_ERR_INVALID_STATE: no update was begun, or more bytes than announced. ESP_FAIL: flash failed. The first fault ends the update. */
 esp_err_t temporal_update_write(const void *bytes, size_t count);
 
-/* Ends it. ESP_OK: the next start of the task tries it. ESP_ERR_INVALID_CRC: what stands in flash is not what was announced.
-   ESP_ERR_INVALID_STATE: it was not whole. The codes above. */
+/* Completes the update. ESP_OK: the slot is pending, and the next start of the task tries it. ESP_ERR_INVALID_CRC: flash does not hold the
+   announced blob. ESP_ERR_INVALID_STATE: the image was incomplete. Also returns the codes above. */
 esp_err_t temporal_update_finish(void);
 
 #ifdef __cplusplus

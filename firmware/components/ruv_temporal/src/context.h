@@ -1,4 +1,4 @@
-/* What a context is. */
+/* The definition of a context. */
 #ifndef RUV_CONTEXT_H
 #define RUV_CONTEXT_H
 
@@ -8,11 +8,11 @@
 
 struct ruv_temporal_ctx {
     node_classifier *classifier;
-    void *owned;   /* to be freed with it; NULL: the caller's memory */
+    void *owned;   /* freed with the context; NULL: the caller's memory */
     size_t memory; /* bytes */
 };
 
-/* The cache that Kconfig chose. */
+/* The cache type that Kconfig selects. */
 aether_dtype ruv_cache_dtype(void);
 
 #endif

@@ -24,7 +24,7 @@ static aether_status open_here(const void *blob, size_t length, const node_wante
     }
     opened->memory = heap_caps_aligned_alloc(8, bytes, MALLOC_CAP_8BIT);
     if (opened->memory == NULL) {
-        return aether_fail(detail, AETHER_E_MEMORY, "memory", "as many bytes as the model needs", bytes, SIZE_MAX);
+        return aether_fail(detail, AETHER_E_MEMORY, "memory", "the bytes that the model needs", bytes, SIZE_MAX);
     }
     opened->bytes = bytes;
     return node_classifier_init(blob, length, wanted, opened->memory, bytes, &opened->classifier, detail);
@@ -59,7 +59,7 @@ static node_slot_fault accept(void *user, const node_slot_header *header, const 
     return fault;
 }
 
-static void say(unsigned slot, const node_slot_verdict *verdict) {
+static void log_verdict(unsigned slot, const node_slot_verdict *verdict) {
     const char name = NAMES[slot];
     switch (verdict->fault) {
     case NODE_SLOT_OK:
@@ -78,7 +78,7 @@ static void say(unsigned slot, const node_slot_verdict *verdict) {
         break;
     case NODE_SLOT_BLOB_CRC:
     case NODE_SLOT_CHECK:
-        ESP_LOGE(TAG, "slot aether_%c: %s: expected %08" PRIX32 ", got %08" PRIX32, name, node_slot_text(verdict->fault),
+        ESP_LOGE(TAG, "slot aether_%c: %s: expected %08" PRIX32 ", found %08" PRIX32, name, node_slot_text(verdict->fault),
                  verdict->expected, verdict->got);
         break;
     default:
@@ -135,7 +135,7 @@ esp_err_t ruv_open_slots(const node_wanted *wanted, ruv_opened *opened) {
     ruv_partitions_find(&opened->partitions);
     used = opened->slot = node_slots_choose(&opened->partitions.flash, accept, &own, verdicts);
     for (i = 0; i < NODE_SLOTS; i++) {
-        say(i, verdicts + i);
+        log_verdict(i, verdicts + i);
     }
     if (used >= 0) {
         return ESP_OK;

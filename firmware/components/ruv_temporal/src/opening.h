@@ -5,7 +5,7 @@
 #include "classifier.h"
 #include "partitions.h"
 
-/* What is open. Zero it before use. */
+/* An open classifier. Zero it before use. */
 typedef struct ruv_opened {
     ruv_partitions partitions;
     node_classifier *classifier;
@@ -23,15 +23,15 @@ esp_err_t ruv_open_blob(const uint8_t *weights, size_t weights_len, const node_w
 
 void ruv_close(ruv_opened *opened);
 
-/* A slot's fault as a code of esp_err.h; status: with NODE_SLOT_BLOB. */
+/* Converts a slot's fault to a code of esp_err.h; status: used with NODE_SLOT_BLOB. */
 esp_err_t ruv_fault_error(node_slot_fault fault, aether_status status);
 
-/* Between these nobody else starts or stops the task, or decides which slot an update may erase: a start would map a slot that is about to be
-   erased (temporal_task.c). Waits. */
+/* A lock: while it is held, no other task starts or stops the temporal task, or chooses the slot that an update erases. Otherwise a start
+   could map a slot that is about to be erased. ruv_slots_take waits. */
 void ruv_slots_take(void);
 void ruv_slots_give(void);
 
-/* The slot whose blob the running task uses, or -1. Only between the two. */
+/* The slot whose blob the running task uses, or -1. Call it with the lock held. */
 int ruv_slot_in_use(void);
 
 #endif

@@ -56,7 +56,7 @@ void ruv_partitions_find(ruv_partitions *partitions) {
         partitions->partition[i] =
             esp_partition_find_first(ESP_PARTITION_TYPE_DATA, ESP_PARTITION_SUBTYPE_ANY, LABELS[i]);
         if (partitions->partition[i] != NULL && partitions->partition[i]->encrypted) {
-            ESP_LOGE(TAG, "%s is marked encrypted: marks could not be written bit by bit", LABELS[i]);
+            ESP_LOGE(TAG, "partition %s: expected no flag `encrypted`; clear it in the partition table", LABELS[i]);
             partitions->partition[i] = NULL;
         }
         partitions->flash.slot_bytes[i] = partitions->partition[i] != NULL ? partitions->partition[i]->size : 0;

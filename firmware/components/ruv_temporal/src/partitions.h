@@ -6,7 +6,7 @@
 #include "slots.h"
 
 typedef struct ruv_partitions {
-    const esp_partition_t *partition[NODE_SLOTS]; /* NULL: there is none of this name */
+    const esp_partition_t *partition[NODE_SLOTS]; /* NULL: there is no partition of this name */
     esp_partition_mmap_handle_t mapping[NODE_SLOTS];
     bool mapped[NODE_SLOTS];
     node_flash flash; /* points back here: do not copy */

@@ -30,7 +30,7 @@ static node_wanted wanted(uint32_t input_dim, uint32_t window_len, uint32_t n_cl
     return all;
 }
 
-/* The drop-in interface knows no "whatever the blob has": 0 features are as wrong as any other number. */
+/* ruv_temporal_init has no "any": a count of 0 never matches. */
 static uint32_t exactly(uint32_t count) {
     return count != 0 ? count : UINT32_MAX;
 }
@@ -46,7 +46,7 @@ static void describe(aether_status status, const aether_detail *detail, char *te
     }
 }
 
-static esp_err_t rejected(aether_status status, const aether_detail *detail) {
+static esp_err_t log_rejection(aether_status status, const aether_detail *detail) {
     char text[TEXT_BYTES];
     describe(status, detail, text, sizeof text);
     ESP_LOGE(TAG, "%s", text);
@@ -62,7 +62,7 @@ static aether_status measure(const uint8_t *weights, size_t weights_len, const n
     return status;
 }
 
-/* memory holds a context, behind it a classifier. */
+/* `memory` holds a context, followed by a classifier. */
 static aether_status build(const uint8_t *weights, size_t weights_len, const node_wanted *want, void *memory,
                            size_t bytes, ruv_temporal_ctx_t **out_ctx, aether_detail *detail) {
     ruv_temporal_ctx_t *ctx = memory;
@@ -76,7 +76,7 @@ static aether_status build(const uint8_t *weights, size_t weights_len, const nod
                            (uint64_t)(uintptr_t)memory, SIZE_MAX);
     }
     if (bytes < CONTEXT_BYTES) {
-        return aether_fail(detail, AETHER_E_MEMORY, "memory", "as many bytes as ruv_temporal_memory says", bytes, SIZE_MAX);
+        return aether_fail(detail, AETHER_E_MEMORY, "memory", "at least the bytes that ruv_temporal_memory returns", bytes, SIZE_MAX);
     }
     status = node_classifier_init(weights, weights_len, want, (uint8_t *)memory + CONTEXT_BYTES, bytes - CONTEXT_BYTES,
                                   &classifier, detail);
@@ -102,7 +102,7 @@ esp_err_t ruv_temporal_init(const uint8_t *weights, size_t weights_len, uint32_t
     *out_ctx = NULL;
     status = measure(weights, weights_len, &want, &bytes, &detail);
     if (status != AETHER_OK) {
-        return rejected(status, &detail);
+        return log_rejection(status, &detail);
     }
     memory = heap_caps_aligned_alloc(8, bytes, MALLOC_CAP_8BIT);
     if (memory == NULL) {
@@ -112,7 +112,7 @@ esp_err_t ruv_temporal_init(const uint8_t *weights, size_t weights_len, uint32_t
     status = build(weights, weights_len, &want, memory, bytes, out_ctx, &detail);
     if (status != AETHER_OK) {
         heap_caps_free(memory);
-        return rejected(status, &detail);
+        return log_rejection(status, &detail);
     }
     (*out_ctx)->owned = memory;
     return ESP_OK;
@@ -127,7 +127,7 @@ esp_err_t ruv_temporal_memory(const uint8_t *weights, size_t weights_len, uint32
         return ESP_ERR_INVALID_ARG;
     }
     status = measure(weights, weights_len, &want, bytes, &detail);
-    return status == AETHER_OK ? ESP_OK : rejected(status, &detail);
+    return status == AETHER_OK ? ESP_OK : log_rejection(status, &detail);
 }
 
 esp_err_t ruv_temporal_init_with_memory(const uint8_t *weights, size_t weights_len, uint32_t input_dim, uint32_t window_len,
@@ -140,7 +140,7 @@ esp_err_t ruv_temporal_init_with_memory(const uint8_t *weights, size_t weights_l
     }
     *out_ctx = NULL;
     status = build(weights, weights_len, &want, memory, bytes, out_ctx, &detail);
-    return status == AETHER_OK ? ESP_OK : rejected(status, &detail);
+    return status == AETHER_OK ? ESP_OK : log_rejection(status, &detail);
 }
 
 esp_err_t ruv_temporal_explain(const uint8_t *weights, size_t weights_len, uint32_t input_dim, uint32_t window_len,

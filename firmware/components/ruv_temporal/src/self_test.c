@@ -1,4 +1,4 @@
-/* The kernels on this chip against golden bits. */
+/* Compares the kernels on this chip with golden vectors. */
 #include <inttypes.h>
 
 #include "esp_heap_caps.h"
@@ -13,7 +13,7 @@ static const char TAG[] = "ruv_self_test";
 static void report(void *user, const aether_golden_result *result) {
     (void)user;
     if (!result->passed) {
-        ESP_LOGE(TAG, "%s (%s): %u of %u words differ, the first is %u: expected %08" PRIX32 ", got %08" PRIX32 "; status %s",
+        ESP_LOGE(TAG, "%s (%s): %u of %u words differ, the first is %u: expected %08" PRIX32 ", found %08" PRIX32 "; status %s",
                  result->name, result->path, (unsigned)result->mismatches, (unsigned)result->compared,
                  (unsigned)result->first, result->expected, result->got, aether_status_name(result->status));
     }
@@ -37,7 +37,7 @@ esp_err_t ruv_temporal_kernel_self_test(void) {
     status = aether_golden_run(ruv_self_test_vectors, ruv_self_test_bytes, NULL, scratch, need, report, NULL, &totals);
     heap_caps_free(scratch);
     if (status != AETHER_OK || totals.failed != 0 || totals.checks == 0) {
-        ESP_LOGE(TAG, "%u of %u checks failed: this chip does not compute what the model was made with",
+        ESP_LOGE(TAG, "%u of %u checks failed: this chip must not run a model",
                  (unsigned)totals.failed, (unsigned)totals.checks);
         return ESP_ERR_INVALID_STATE;
     }

@@ -1,4 +1,4 @@
-/* A code of the core as a code of esp_err.h. */
+/* Converts a status of the core to a code of esp_err.h. */
 #ifndef RUV_STATUS_MAP_H
 #define RUV_STATUS_MAP_H
 

@@ -1,4 +1,4 @@
-/* Everything, with the Kconfig switch off. */
+/* All functions when the Kconfig option RUV_TEMPORAL is off. */
 #include "ruv_temporal_ext.h"
 #include "temporal_task.h"
 #include "temporal_update.h"

@@ -1,4 +1,4 @@
-/* What knows FreeRTOS: a task around node.h. */
+/* A FreeRTOS task around node.h. */
 #include "temporal_task.h"
 
 #include <inttypes.h>
@@ -32,23 +32,23 @@ typedef struct temporal {
     node node;
     ruv_opened opened;
     ruv_udp udp;
-    aether_clock clock; /* of the submitting side, as the next */
+    aether_clock clock; /* owned by the submitting side, like the next field */
     uint32_t clock_jumps;
     node_cadence figures;
     TaskHandle_t task;
     uint32_t sent, send_errors;
     uint32_t worst_us;
-    int stop;     /* the task is to end */
-    int finished; /* it has */
+    int stop;     /* request to end the task */
+    int finished; /* the task has ended */
     size_t memory;
-    size_t bytes; /* of this, queue included */
+    size_t bytes; /* of this struct and the queue */
 } temporal;
 
-/* The one that runs. A sender says that it is inside before it looks here, and stop looks there after it has cleared this: with both
-   in one order for all, either the sender sees NULL or stop sees the sender. */
+/* The running task. A sender sets `inside` before it reads `running`; stop clears `running` before it reads `inside`. Both are
+   sequentially consistent, so either the sender sees NULL or stop sees the sender. */
 static temporal *running;
 static int inside;
-static bool proven; /* the kernels, this boot */
+static bool self_test_passed; /* since boot */
 static int slots_taken;
 
 static uint64_t now_us(void) {
@@ -75,7 +75,7 @@ static esp_err_t leave(temporal *t, node_offered what) {
 
 /* The task's side. */
 
-static void count(const temporal *t, temporal_task_stats_t *stats) {
+static void read_stats(const temporal *t, temporal_task_stats_t *stats) {
     stats->frames = node_counter_get(&t->node.counts.frames);
     stats->dropped = node_queue_dropped(&t->node.queue);
     stats->rejected = node_counter_get(&t->node.counts.rejected);
@@ -92,9 +92,9 @@ static void count(const temporal *t, temporal_task_stats_t *stats) {
     stats->memory = t->memory;
 }
 
-static void say_figures(const temporal *t) {
+static void log_figures(const temporal *t) {
     temporal_task_stats_t s;
-    count(t, &s);
+    read_stats(t, &s);
     ESP_LOGI(TAG,
              "frames %" PRIu32 ", dropped %" PRIu32 ", rejected %" PRIu32 ", wrong shape %" PRIu32 ", restarts %" PRIu32
              ", predictions %" PRIu32 ", idle %" PRIu32 ", sent %" PRIu32 ", lost %" PRIu32
@@ -124,7 +124,7 @@ static void send_prediction(temporal *t) {
             const node_prediction a = node_prediction_of(aether_stream_logits(&t->node.classifier->stream),
                                                  t->node.classifier->model.header.n_classes);
             const char *name = node_classifier_class_name(t->node.classifier, a.argmax);
-            ESP_LOGI(TAG, "class %" PRIu32 " %s, %.3f before the next", a.argmax, name != NULL ? name : "", (double)a.margin);
+            ESP_LOGI(TAG, "class %" PRIu32 " %s, margin %.3f", a.argmax, name != NULL ? name : "", (double)a.margin);
         } else if (ruv_udp_send(&t->udp, packet, sizeof packet)) {
             node_counter_add(&t->sent, 1);
         } else {
@@ -132,7 +132,7 @@ static void send_prediction(temporal *t) {
         }
     }
     if (node_cadence_due(&t->figures, now)) {
-        say_figures(t);
+        log_figures(t);
     }
 }
 
@@ -143,7 +143,7 @@ static void run(void *user) {
     while (!__atomic_load_n(&t->stop, __ATOMIC_ACQUIRE)) {
         if (work(t)) {
             send_prediction(t);
-            if (++in_a_row >= NODE_QUEUE_FRAMES) { /* frames come faster than this chip computes: let lower tasks live */
+            if (++in_a_row >= NODE_QUEUE_FRAMES) { /* frames arrive faster than this chip computes: let lower-priority tasks run */
                 in_a_row = 0;
                 vTaskDelay(1);
             }
@@ -154,10 +154,10 @@ static void run(void *user) {
             send_prediction(t);
         }
     }
-    say_figures(t);
+    log_figures(t);
     __atomic_store_n(&t->finished, 1, __ATOMIC_RELEASE);
     for (;;) {
-        vTaskSuspend(NULL); /* whoever stops it deletes it, which then frees its stack at once */
+        vTaskSuspend(NULL); /* temporal_task_stop deletes the task, which frees its stack at once */
     }
 }
 
@@ -174,15 +174,15 @@ temporal_task_config_t temporal_task_default_config(void) {
     return config;
 }
 
-static void give_back(temporal *t) {
+static void release(temporal *t) {
     ruv_udp_close(&t->udp);
     ruv_close(&t->opened);
     heap_caps_free(t);
 }
 
-static esp_err_t prove(void) {
-    const esp_err_t error = proven ? ESP_OK : ruv_temporal_kernel_self_test();
-    proven = error == ESP_OK;
+static esp_err_t self_test_once(void) {
+    const esp_err_t error = self_test_passed ? ESP_OK : ruv_temporal_kernel_self_test();
+    self_test_passed = error == ESP_OK;
     return error;
 }
 
@@ -192,8 +192,8 @@ static esp_err_t open_head(const temporal_task_config_t *config, ruv_opened *ope
                                    : ruv_open_blob(config->weights, config->weights_len, &wanted, opened);
 }
 
-/* Everything but the task, in one piece of memory that ends with the queue. */
-static esp_err_t make(const temporal_task_config_t *config, temporal **made) {
+/* Creates everything but the task, in one piece of memory that ends with the queue. */
+static esp_err_t create(const temporal_task_config_t *config, temporal **made) {
     const size_t own = (sizeof(temporal) + 7u) & ~(size_t)7u;
     ruv_opened *opened = heap_caps_calloc(1, sizeof *opened, MALLOC_CAP_8BIT);
     temporal *t = NULL;
@@ -231,7 +231,7 @@ static esp_err_t make(const temporal_task_config_t *config, temporal **made) {
             }
         }
         if (error != ESP_OK) {
-            give_back(t);
+            release(t);
             t = NULL;
         }
     }
@@ -253,14 +253,14 @@ static esp_err_t start(const temporal_task_config_t *config) {
     if (config->period_ms == 0) {
         return ESP_ERR_INVALID_ARG;
     }
-    error = prove();
+    error = self_test_once();
     if (error == ESP_OK) {
-        error = make(config, &t);
+        error = create(config, &t);
     }
     if (error == ESP_OK && xTaskCreatePinnedToCore(run, "temporal", CONFIG_RUV_TEMPORAL_STACK, t, CONFIG_RUV_TEMPORAL_PRIORITY,
                                                    &t->task, CORE) != pdPASS) {
         ESP_LOGE(TAG, "no memory for a stack of %u bytes", (unsigned)CONFIG_RUV_TEMPORAL_STACK);
-        give_back(t);
+        release(t);
         error = ESP_ERR_NO_MEM;
     }
     if (error != ESP_OK) {
@@ -288,7 +288,7 @@ static esp_err_t stop(void) {
         vTaskDelay(1);
     }
     vTaskDelete(t->task);
-    give_back(t);
+    release(t);
     return ESP_OK;
 }
 
@@ -389,6 +389,6 @@ esp_err_t temporal_task_stats(temporal_task_stats_t *stats) {
     if (stats == NULL) {
         return ESP_ERR_INVALID_ARG;
     }
-    count(t, stats);
+    read_stats(t, stats);
     return ESP_OK;
 }

@@ -10,7 +10,7 @@ static ruv_partitions partitions;
 static node_slot_image image;
 static bool open;
 
-static esp_err_t said(node_slot_fault fault) {
+static esp_err_t log_fault(node_slot_fault fault) {
     if (fault != NODE_SLOT_OK) {
         ESP_LOGE(TAG, "%s", node_slot_text(fault));
         open = false;
@@ -29,7 +29,7 @@ esp_err_t temporal_update_begin(void) {
     open = true;
     fault = node_slot_target(&partitions.flash, in_use, &slot);
     ruv_slots_give();
-    return said(fault);
+    return log_fault(fault);
 }
 
 esp_err_t temporal_update_write(const void *bytes, size_t count) {
@@ -39,15 +39,15 @@ esp_err_t temporal_update_write(const void *bytes, size_t count) {
     if (bytes == NULL && count > 0) {
         return ESP_ERR_INVALID_ARG;
     }
-    if (image.at < NODE_SLOT_HEADER_BYTES) { /* nothing is decided yet: the task may have been started, or with the other slot */
+    if (image.at < NODE_SLOT_HEADER_BYTES) { /* the target is not chosen yet: meanwhile the task may have started */
         node_slot_fault fault;
         ruv_slots_take();
         image.in_use = ruv_slot_in_use();
         fault = node_slot_image_write(&image, bytes, count);
         ruv_slots_give();
-        return said(fault);
+        return log_fault(fault);
     }
-    return said(node_slot_image_write(&image, bytes, count));
+    return log_fault(node_slot_image_write(&image, bytes, count));
 }
 
 esp_err_t temporal_update_finish(void) {
@@ -55,9 +55,9 @@ esp_err_t temporal_update_finish(void) {
     if (!open) {
         return ESP_ERR_INVALID_STATE;
     }
-    error = said(node_slot_image_finish(&image));
+    error = log_fault(node_slot_image_finish(&image));
     if (error == ESP_OK) {
-        ESP_LOGI(TAG, "slot aether_%c is written: the next start tries it", image.update.slot == 0 ? 'a' : 'b');
+        ESP_LOGI(TAG, "slot aether_%c is pending: the next start tries it", image.update.slot == 0 ? 'a' : 'b');
     }
     open = false;
     return error;

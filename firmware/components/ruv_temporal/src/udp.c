@@ -15,7 +15,7 @@ esp_err_t ruv_udp_open(ruv_udp *udp, const char *host, uint16_t port) {
     if (port == 0 || inet_pton(AF_INET, host, &udp->to.sin_addr) != 1) {
         return ESP_ERR_INVALID_ARG;
     }
-    if (esp_netif_init() != ESP_OK) { /* a socket before lwIP has been started is an abort; once it has, this does nothing */
+    if (esp_netif_init() != ESP_OK) { /* required before the first socket; repeated calls do nothing */
         return ESP_FAIL;
     }
     udp->socket = socket(AF_INET, SOCK_DGRAM, IPPROTO_UDP);
