@@ -1,4 +1,4 @@
-/* Bare metal, once: runs the golden vectors and ends with the answer. */
+/* Bare metal: runs the golden vectors once; the exit code is the result. */
 #include "bare.h"
 #include "platform.h"
 

@@ -1,4 +1,4 @@
-/* What an application needs of a board: a line out, bytes in, and the stack it used. Start code calls firmware_main and ends with its answer
+/* The functions that an application needs from a board: output, input, stack use. Start code calls firmware_main and exits with its result
    (100 and above: the processor trapped). */
 #ifndef AETHER_RUNTIME_PLATFORM_H
 #define AETHER_RUNTIME_PLATFORM_H

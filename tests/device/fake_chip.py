@@ -1,4 +1,4 @@
-"""A chip in fake time: answers commands as the parity application does, through a line that a test may harm."""
+"""A chip in simulated time: replies as the parity application does, over a line that a test may damage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Getting one whole report out of a chip: whatever the line does, the answer is the right report or an error."""
+"""Fetching a report from a chip: over any line, the result is the correct report or an error."""
 
 from __future__ import annotations
 

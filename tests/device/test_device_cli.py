@@ -98,7 +98,7 @@ def test_a_write_that_is_cut(tmp_path: Path, cut: int) -> None:
     assert "aether_b: 68 824 bytes" in chip("flash", "activity").stdout
 
 
-def test_a_chip_that_does_not_answer(chip: Bench) -> None:
+def test_a_chip_that_does_not_reply(chip: Bench) -> None:
     chip.say(fail="read-flash")
     result = chip("info", code=2)
     assert "Failed to connect to ESP32-S3" in result.stderr

@@ -41,7 +41,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_matrix_of_the_checkout_answers(source: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_runs_the_matrix_of_the_checkout(source: Path, capfd: pytest.CaptureFixture[str]) -> None:
     call("--target", "good", code=0)
     assert capfd.readouterr().out.strip() == "['--target', 'good']"
     call("--target", "wrong", "--target", "all", code=1)

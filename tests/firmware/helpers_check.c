@@ -1,5 +1,5 @@
 /* The helpers of firmware/runtime, compiled under other names (HELPER), beside this computer's own arithmetic:
-   helpers_check CASES. NaN results compare as NaN. Prints the first wrong answers and the totals; exit code 1 when one was wrong. */
+   helpers_check CASES. NaN results compare as NaN. Prints the first wrong results and the totals; the exit code is 1 when any is wrong. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 """Makes firmware/test/node_blobs.h: small blobs, and what the reference implementation, which shares no code with the
-core, says that a chip must answer for them. Running this writes it; test_node_component.py compares."""
+core, computes as their check values. Running this writes it; test_node_component.py compares."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OUT = ROOT / "firmware" / "test" / "node_blobs.h"
 FRAMES, SEED = 8, 0x5EED
 
 
-def answer(data: bytes, frames: int, seed: int, *, half: bool) -> int:
+def check_value(data: bytes, frames: int, seed: int, *, half: bool) -> int:
     """The check of docs/spec/slots.md."""
     blob = rvne.parse(data)
     stream = model.Stream(blob, 256, half=half)
@@ -43,8 +43,8 @@ def answer(data: bytes, frames: int, seed: int, *, half: bool) -> int:
             stream = before  # the reference does not take back what it has done
             crc = zlib.crc32(struct.pack("<I", 5), crc)
             continue
-        answers = [*logits, *(embedding or [])]
-        crc = zlib.crc32(struct.pack(f"<I{len(answers)}f", 0, *answers), crc)
+        outputs = [*logits, *(embedding or [])]
+        crc = zlib.crc32(struct.pack(f"<I{len(outputs)}f", 0, *outputs), crc)
     return crc
 
 
@@ -93,7 +93,7 @@ def source() -> str:
         lines.append(f"static const uint32_t NODE_BLOB_{name.upper()}[{len(words)}] = {{")
         lines += ["    " + ", ".join(words[at : at + 8]) + "," for at in range(0, len(words), 8)]
         lines += ["};", ""]
-        checks = ", ".join(f"0x{answer(data, FRAMES, SEED, half=half):08X}u" for half in (False, True))
+        checks = ", ".join(f"0x{check_value(data, FRAMES, SEED, half=half):08X}u" for half in (False, True))
         table.append(
             f'    {{"{name}", NODE_BLOB_{name.upper()}, {len(data)}u, 0x{zlib.crc32(data[:-4]):08X}u, {checks}}},'
         )

@@ -233,7 +233,7 @@ static temporal_task_config_t config_with(const char *host, int port, uint32_t p
     return config;
 }
 
-/* start: what temporal_task_start answers, with the slots as they are. */
+/* start: prints the code of temporal_task_start with the given slots. */
 static void start(void) {
     const temporal_task_config_t config = config_with("", 5005, 1000);
     const esp_err_t error = temporal_task_start(&config);
@@ -300,7 +300,7 @@ static void need_frame(void) {
     IS(ESP_ERR_INVALID_ARG, temporal_task_submit(NULL, features));
 }
 
-/* A sender of its own, as the Wi-Fi driver's task is: it goes on while the task is stopped and started. */
+/* A separate sender, like the Wi-Fi driver's task: it continues while the task is stopped and started. */
 static int sending = 1;
 static void *send_for_ever(void *user) {
     float *frame = calloc(features, sizeof(float));

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from parity_matrix.targets import Target
 
-# Told of each line the chip writes (newline included); answers what arrives instead.
+# Told of each line the chip writes (newline included); returns what arrives instead.
 Harm = Callable[[bytes], bytes]
 
 
@@ -56,16 +56,16 @@ class EmulatedBoard:
                     assert time.monotonic() < until, "no emulator"
                     time.sleep(0.01)
             machine.settimeout(30)
-            answers = machine.makefile("r", encoding="utf-8")
-            assert "QMP" in answers.readline()
+            replies = machine.makefile("r", encoding="utf-8")
+            assert "QMP" in replies.readline()
             for name in ("qmp_capabilities", command):
                 machine.sendall(json.dumps({"execute": name}).encode())
-                while "return" not in json.loads(answers.readline()):
+                while "return" not in json.loads(replies.readline()):
                     pass  # an event
-            answers.close()
+            replies.close()
 
     def reset(self) -> None:
-        """The chip starts anew, as by its reset button."""
+        """Resets the chip, as its reset button does."""
         self._ask("system_reset")
 
     def _to_host(self) -> None:

@@ -105,7 +105,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "node"
 
 
-def said(node: Path, lines: list[str]) -> bytes:
+def sent(node: Path, lines: list[str]) -> bytes:
     return subprocess.run([node], input="\n".join(lines).encode(), capture_output=True, check=True, timeout=60).stdout
 
 
@@ -129,7 +129,7 @@ def test_classifications(node: Path) -> None:
             f"c {classes} {packet.node_id} {packet.ts_us} {packet.sequence} {packet.argmax} {bits[0]:x} {bits[1]:x}"
         )
         expected.append(packet)
-    found = said(node, lines)
+    found = sent(node, lines)
     assert [parse(found[i : i + 40]) for i in range(0, len(found), 40)] == expected
 
 
@@ -139,7 +139,7 @@ def test_raw_frames(node: Path) -> None:
         antennas, subcarriers = rng.randrange(1, 5), rng.choice((52, 56, 64, 114))
         fields = (rng.randrange(256), antennas, subcarriers, 2437, rng.randrange(2**32), -rng.randrange(129), -92)
         values = rng.randbytes(2 * antennas * subcarriers)
-        packet = parse(said(node, ["r " + " ".join(map(str, fields))]) + values)
+        packet = parse(sent(node, ["r " + " ".join(map(str, fields))]) + values)
         assert isinstance(packet, RawFrame)
         header = packet.header
         assert fields == (
@@ -162,4 +162,4 @@ def test_feature_states(node: Path) -> None:
         packet = parse(data)
         assert isinstance(packet, FeatureState)
         assert packet.to_bytes() == data
-        assert said(node, ["s " + data.hex()]) == struct.pack("<9fQ", *packet.features, packet.ts_us)
+        assert sent(node, ["s " + data.hex()]) == struct.pack("<9fQ", *packet.features, packet.ts_us)

@@ -126,19 +126,19 @@ def test_drop_in_interface(tmp_path: Path, program: Path, plain_blob: WeightBlob
     path = tmp_path / "model.rvne"
     path.write_bytes(data)
     out = run(program, "interface", path, model.input_dim, model.n_classes)
-    said = {line.split()[0]: line for line in out.splitlines()}
+    lines = {line.split()[0]: line for line in out.splitlines()}
     assert "ok interface" in out
     stream = model.stream(context=256, dtype=cache)  # type: ignore[arg-type]
     for frame in frames(model.input_dim):
         logits = stream.push(frame)
-    assert words(said["logits"]) == logits.view(np.uint32).tolist()
+    assert words(lines["logits"]) == logits.view(np.uint32).tolist()
     if stream.embedding is not None:
-        assert words(said["embedding"]) == stream.embedding.view(np.uint32).tolist()
+        assert words(lines["embedding"]) == stream.embedding.view(np.uint32).tolist()
     names = model.settings.class_names if model.settings else None
-    assert said["class"] == f"class {names[-1] if names else 'none'}"
+    assert lines["class"] == f"class {names[-1] if names else 'none'}"
     pairs = model.settings.subcarriers.n_pairs if model.settings and model.settings.subcarriers else model.input_dim
     iq = (np.arange(2 * pairs) * 29).astype(np.uint8).view(np.int8).reshape(-1, 2)
-    assert words(said["csi"]) == model.csi_frame(iq).view(np.uint32).tolist()
+    assert words(lines["csi"]) == model.csi_frame(iq).view(np.uint32).tolist()
 
 
 @pytest.mark.slow

@@ -177,7 +177,7 @@ def test_update_over_any_channel(tmp_path: Path, program: Path, slots: Slots) ->
     image.write_bytes(pack_slot(Path(model_path("activity")).read_bytes(), sequence=900))
     out = run(program, "update", *slots(Image(PLAIN, 30)), image)
     assert "ok update" in out
-    assert "slot aether_b is written" in out
+    assert "slot aether_b is pending" in out
     assert "slot aether_b: in use: sequence 31" in out
 
 

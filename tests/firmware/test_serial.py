@@ -92,7 +92,7 @@ def test_a_board_gives_every_bit(builder: Builder, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [CHIP, OTHER])
-def test_a_board_answers_at_start_and_on_command(builder: Builder, some: Path, tmp_path: Path, name: str) -> None:
+def test_a_board_reports_at_start_and_on_command(builder: Builder, some: Path, tmp_path: Path, name: str) -> None:
     with board(*ready(builder, name), tmp_path) as chip:
         first = chip_of(parity(chip, 0, "--json", "--golden", str(some)))
         assert (first["chip"], first["id"]) == (name, "boot")

@@ -46,8 +46,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def answers(program: Path, text: bytes, piece: int = 256) -> list[Line]:
-    """What is answered, but the run at the end that has too little memory."""
+def replies(program: Path, text: bytes, piece: int = 256) -> list[Line]:
+    """The replies, without the final run, which has too little memory."""
     done = subprocess.run([program, SMALLEST, str(piece)], input=text, capture_output=True, check=True)
     *lines, last = done.stdout.decode("ascii").splitlines()
     found = [line for text_line in lines for line in read_lines(text_line)]
@@ -56,15 +56,15 @@ def answers(program: Path, text: bytes, piece: int = 256) -> list[Line]:
     assert [line.values.get("status") for line in found[begins[0] + 1 : -1]] == ["MEMORY"] * (
         len(found) - begins[0] - 2
     )
-    answered = found[: begins[0]]
-    ran = any(line.kind == "begin" for line in answered)
+    received = found[: begins[0]]
+    ran = any(line.kind == "begin" for line in received)
     assert last == f"1 {int(ran)}"  # the run at the end found a difference; runs before it let others run
-    return answered
+    return received
 
 
 @pytest.mark.parametrize("piece", [1, 7, 256])
 def test_commands_in_pieces(program: Path, piece: int) -> None:
-    found = answers(program, b"info one\r\n\n  parity\ttwo  \r\ninfo\n", piece)
+    found = replies(program, b"info one\r\n\n  parity\ttwo  \r\ninfo\n", piece)
     assert [line.kind for line in found[:2]] == ["info", "begin"]
     assert (found[0].values["id"], found[1].values["id"], found[-1].values["id"]) == ("one", "two", "-")
     assert (found[0].values["core"], found[0].values["chip"]) == (__version__, "a_host")
@@ -90,19 +90,19 @@ def test_commands_in_pieces(program: Path, piece: int) -> None:
     ],
 )
 def test_unknown_commands_get_an_error_line(program: Path, text: bytes, length: int) -> None:
-    (line,) = answers(program, text)
+    (line,) = replies(program, text)
     assert line == Line("unknown", {"length": str(length), "expected": "parity,info"})
 
 
 def test_empty_input_gets_no_reply(program: Path) -> None:
-    assert answers(program, b"\n\r\n   \t \ninfo without end") == []
+    assert replies(program, b"\n\r\n   \t \ninfo without end") == []
 
 
 def test_continues_after_a_line_that_is_too_long(program: Path) -> None:
-    found = answers(program, b"y" * 1000 + b"\ninfo after\n", 13)
+    found = replies(program, b"y" * 1000 + b"\ninfo after\n", 13)
     assert [(line.kind, line.values.get("id")) for line in found] == [("unknown", None), ("info", "after")]
 
 
 def test_an_id_is_cut_and_printable(program: Path) -> None:
-    (line,) = answers(program, b"info " + b"\xff\x01" + b"i" * 40 + b"\n")
+    (line,) = replies(program, b"info " + b"\xff\x01" + b"i" * 40 + b"\n")
     assert line.values["id"] == "__" + "i" * 22

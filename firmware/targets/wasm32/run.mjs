@@ -1,4 +1,4 @@
-// node run.mjs IMAGE: paints the stack, runs, and ends with the image's answer (100: it trapped).
+// node run.mjs IMAGE: paints the stack, runs, and exits with the image's result (100: trap).
 import fs from "node:fs";
 
 const write = (text, bytes) => fs.writeSync(1, new Uint8Array(memory.buffer, text, bytes));
