@@ -68,7 +68,7 @@ def test_completes_options_and_their_values() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="shells of POSIX")
-def test_the_program_answers_bash(folder: Path) -> None:
+def test_the_program_completes_in_bash(folder: Path) -> None:
     environment = {**os.environ, "_AETHER_COMPLETE": "bash_complete", "COMP_WORDS": "aether run w", "COMP_CWORD": "2"}
     command = [sys.executable, "-c", "from aether_temporal.cli import main; main()"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)

@@ -94,7 +94,7 @@ def test_errors_are_one_line_and_status_2(tmp_path: Path) -> None:
 
 
 def test_csi_text_on_standard_input(tmp_path: Path) -> None:
-    """The same answers as from a file; what cannot be trusted is dropped and counted."""
+    """The same predictions as from a file; damaged frames are dropped and counted."""
     model = save_model(tmp_path)
     lines = [csi_line(i) for i in range(40)]
     damaged = [*lines[:10], lines[10][:50] + b"\n", b"I (5) wifi: log\n", *lines[10:], csi_line(1, pairs=9)]

@@ -49,7 +49,7 @@ def test_margins_and_tally_by_hand(tmp_path: Path) -> None:
             entry[0] += seen[t].best == recording.labels[t]
             entry[1] += 1
     assert {name: tuple(entry) for name, entry in right.items()} == result.tally()
-    np.testing.assert_allclose(result.margins, [answer.margin for answer in seen], rtol=1e-6)
+    np.testing.assert_allclose(result.margins, [prediction.margin for prediction in seen], rtol=1e-6)
     accuracy = result.summary()["accuracy"]
     assert accuracy["frames"] == int((recording.labels >= 0).sum())
     assert accuracy["correct"] == sum(entry[0] for entry in right.values())
@@ -59,14 +59,14 @@ def test_windows_by_hand(tmp_path: Path) -> None:
     model = TemporalModel.from_blob(make_blob())
     result = run(model, open_recording(save_recordings(tmp_path), recording="a"))
     assert result.labels is not None
-    right = windows = 0
+    correct = windows = 0
     for begin in range(0, 70 - 9, 10):
         labels = [int(label) for label in result.labels[begin : begin + 10] if label >= 0]
         most = max(labels.count(label) for label in labels)
-        truth = min(label for label in labels if labels.count(label) == most)
-        right += truth == result.predictions[begin + 9]
+        expected = min(label for label in labels if labels.count(label) == most)
+        correct += expected == result.predictions[begin + 9]
         windows += 1
-    assert result.windows(10) == (right, windows)
+    assert result.windows(10) == (correct, windows)
     assert windows == 7
     assert result.windows(71) == (0, 0)
 
@@ -417,7 +417,7 @@ def test_one_empty_recording_of_several_is_no_error(tmp_path: Path) -> None:
 
 
 def test_a_frame_that_overflows_is_dropped_and_counted(tmp_path: Path) -> None:
-    """The others get the answers they would have had without it."""
+    """The other recordings get the predictions that they get without it."""
     rng = np.random.default_rng(6)
     amp = rng.uniform(1, 40, (30, 6)).astype(np.float32)
     amp[[4, 17]] = 1e38
@@ -433,7 +433,7 @@ def test_a_frame_that_overflows_is_dropped_and_counted(tmp_path: Path) -> None:
     without = run(model, open_recording(tmp_path / "kept.npz"))
     assert result.scores.tobytes() == without.scores.tobytes()
     assert result.tally() == without.tally()
-    assert [answer.index for answer in seen] == keep.tolist()
+    assert [prediction.index for prediction in seen] == keep.tolist()
     assert dict(result.recording.dropped) == {"overflow": 2}
     assert result.recording.timestamps is not None
     assert np.array_equal(result.recording.timestamps, times[keep])
@@ -471,12 +471,12 @@ def test_timestamps_that_go_back_are_noted(tmp_path: Path) -> None:
 
 def test_a_display_without_room_for_bars_keeps_names_and_numbers() -> None:
     names = ("seated", "sitting_down", "standing_up")
-    answer = Prediction(0, np.array([1.5, -2.25, 0.5], np.float32), 0, 1.0, 1e-4, 0)
+    prediction = Prediction(0, np.array([1.5, -2.25, 0.5], np.float32), 0, 1.0, 1e-4, 0)
     for width, bars in ((44, False), (100, True)):
         out = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
         recording = Recording(source="x", name="", format="npy", frames=np.ones((3, 6), np.float32), frame_rate=50.0)
         with Panel(out, names, recording, "m ← r", False) as panel:
-            panel.show(answer)
+            panel.show(prediction)
         text = out.file.getvalue()  # type: ignore[attr-defined]
         for wanted in (*names, "1.50", "-2.25", "0.50"):
             assert wanted in text
