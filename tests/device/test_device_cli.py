@@ -87,7 +87,7 @@ def test_a_write_that_is_cut(tmp_path: Path, cut: int) -> None:
     before = chip.flash.read_bytes()
     chip.say(cut=cut)
     result = chip("flash", "activity", code=2)
-    assert "aether: esptool: expected success, found exit status 2; it said:" in result.stderr
+    assert "aether: esptool: expected success, found exit status 2; its output:" in result.stderr
     assert "The chip stopped responding." in result.stderr
     assert chip.flash.read_bytes()[SLOT_A:SLOT_B] == before[SLOT_A:SLOT_B]
     chip.say()
@@ -163,7 +163,7 @@ def program(*arguments: str, stdout: int = subprocess.PIPE) -> subprocess.Comple
 
 
 def test_pack_to_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bytes and nothing else: what is said goes to the other stream, and no file of that name is made."""
+    """Standard output holds the bytes only; messages go to standard error, and no file is made."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "-").touch()  # a file of that name is not what is meant
     done = program("activity", "--out", "-")
@@ -246,6 +246,6 @@ def test_the_real_esptool_reads_these_arguments(
         words = command[3:]
         for wrong in range(len(words)):
             if words[wrong] in ("no-reset", "default-reset", "hard-reset", "read-flash", "write-flash", "read-mac"):
-                said = esptool(*words[:wrong], "nonsense", *words[wrong + 1 :])
-                assert said.returncode == 2
-                assert "nonsense" in said.stdout + said.stderr
+                done = esptool(*words[:wrong], "nonsense", *words[wrong + 1 :])
+                assert done.returncode == 2
+                assert "nonsense" in done.stdout + done.stderr

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from parity_matrix.targets import Target
 
-# Told of each line the chip writes (newline included); returns what arrives instead.
+# Called with each line the chip writes (newline included); returns what arrives instead.
 Harm = Callable[[bytes], bytes]
 
 

@@ -1,4 +1,4 @@
-"""What the firmware's own code sends is what is heard here: node and listener against each other, byte by byte."""
+"""The listener decodes the packets of the node's C code, byte by byte."""
 
 from __future__ import annotations
 

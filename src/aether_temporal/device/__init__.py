@@ -1,4 +1,4 @@
-"""A chip from the computer's side: parity over a serial line, blob images, flashing."""
+"""Access to a chip from a computer: parity over a serial line, slot images, flashing."""
 
 from .c_header import c_header
 from .compare import Comparison, HostRun, compare, host_run

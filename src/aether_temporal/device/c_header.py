@@ -1,4 +1,4 @@
-"""A blob as C source, for firmware that carries its model in the program."""
+"""A blob as a C header, for firmware without slots."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PER_LINE = 16
 
 
 def c_header(blob: bytes, name: str, source: str = "") -> str:
-    """A header with the blob's bytes as `static const unsigned char NAME[]`, aligned so that the core uses it in place.
+    """A header with the blob as `static const unsigned char NAME[]`, aligned so that the core uses it in place.
 
     name: a C identifier that is no keyword. source: where the blob came from, for the comment. BlobError,
     InvalidArgumentError.
@@ -63,7 +63,7 @@ def c_header(blob: bytes, name: str, source: str = "") -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that can neither end the comment nor run into the next line."""
+    """Text that cannot end or extend the comment."""
     kept = "".join(c if c.isprintable() and ord(c) < 127 else "?" for c in text)
     return kept.replace("*/", "* /").replace("/*", "/ *").rstrip("\\")
 

@@ -1,4 +1,4 @@
-"""A chip's report beside this computer's own run of the same vectors."""
+"""Compares a chip's report with this computer's run of the same vectors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PORTABLE = "portable"  # the variant that every build has
 
 @dataclass(frozen=True)
 class FileCounts:
-    """What one golden file holds, as the portable variant counted it here."""
+    """Counts of one golden file, by the portable variant on this computer."""
 
     name: str
     cases: int
@@ -43,7 +43,7 @@ class HostRun:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`differences` says in words what is not the same; empty: every bit is."""
+    """`differences` describes each difference; empty: every bit is equal."""
 
     host: HostRun
     report: Report
@@ -68,13 +68,15 @@ def host_run(files: Sequence[tuple[str, bytes]]) -> HostRun:
     for name, data in files:
         report = run_golden(data, PORTABLE, name)
         counts.append(FileCounts(name, report.cases, len(report.checks), report.compared, len(report.failures)))
-        crc = crc32(data[-4:], crc)  # the file's own CRC: over bytes that end with it, every CRC is the same
+        crc = crc32(
+            data[-4:], crc
+        )  # the file's own CRC, because the CRC over a file that ends with its CRC is constant
     return HostRun(__version__, sum(len(data) for _, data in files), f"{crc:08X}", tuple(counts))
 
 
 def compare(report: Report, host: HostRun) -> Comparison:
-    """A whole report against the host's run. Other vectors, a variant that is missing, a file that was not run, counts
-    that are not the same: all are differences, as a bit is."""
+    """Compares a complete report with the host's run. Other vectors, a missing variant or file, and other counts are
+    differences, like a wrong bit."""
     return Comparison(host, report, (*_identity(report, host), *_files(report, host), *_bits(report)))
 
 

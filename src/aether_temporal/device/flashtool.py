@@ -1,4 +1,4 @@
-"""Flash of an ESP32 family chip, read and written by Espressif's program esptool."""
+"""Reads and writes the flash of an ESP32-family chip with Espressif's esptool."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ class FlashTool:
             self._run("no-reset", "write-flash", hex(offset), str(file))
 
     def _version(self) -> int:
-        said = self._call([*self._command, "version"])
-        found = re.findall(r"(?m)v?(\d+)\.\d+", said)
+        output = self._call([*self._command, "version"])
+        found = re.findall(r"(?m)v?(\d+)\.\d+", output)
         if not found or not 4 <= int(found[-1]) < 100:
-            raise FlashToolError.of("esptool", "version 4.7 or later", repr(said.strip()[-80:]))
+            raise FlashToolError.of("esptool", "version 4.7 or later", repr(output.strip()[-80:]))
         return int(found[-1])
 
     def _run(self, after: str, subcommand: str, *arguments: str) -> None:
@@ -100,6 +100,8 @@ class FlashTool:
             raise FlashToolError.of("esptool", f"an end within {_SECONDS} s", "a program that still runs") from error
         if done.returncode != 0:
             lines = [line.strip() for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
-            said = " / ".join(lines[-_LAST_LINES:]) or "nothing"
-            raise FlashToolError(f"esptool: expected success, found exit status {done.returncode}; it said: {said}")
+            output = " / ".join(lines[-_LAST_LINES:]) or "nothing"
+            raise FlashToolError(
+                f"esptool: expected success, found exit status {done.returncode}; its output: {output}"
+            )
         return done.stdout

@@ -1,4 +1,4 @@
-"""Reading what the parity application prints (firmware/README.md).
+"""Reports of the parity application (firmware/README.md).
 
 Standard library only and nothing of this package: tools/parity uses it from a checkout that is not installed.
 """
@@ -16,12 +16,12 @@ LINE = re.compile(r"(aether ([a-z]+)((?: [a-z_]+=\S+)*)) \*([0-9A-F]{8})")
 
 
 class ReportError(ValueError):
-    """A report that is not whole; the message says which line, or what is missing."""
+    """The report is incomplete or damaged; the message names the line, or what is missing."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One way of computing one case that did not give the expected bits."""
+    """One way of computing one case that gave wrong bits."""
 
     kernels: str
     case: str
@@ -58,7 +58,7 @@ class FileResult:
 
 @dataclass(frozen=True)
 class Line:
-    """One line whose CRC is right."""
+    """One line with a correct CRC."""
 
     kind: str
     values: dict[str, str]
@@ -66,7 +66,7 @@ class Line:
 
 @dataclass
 class Report:
-    """What one run said, in the order it said it. Whole when `ended`; `check` tells whether it is of one piece."""
+    """The lines of one run, in order. Complete when `ended` is set; `check` verifies that no line is missing."""
 
     id: str = ""
     core: str = ""
@@ -94,7 +94,7 @@ class Report:
         return asdict(self)
 
     def take(self, line: Line) -> None:
-        """The next line. ReportError when it has no place in a report or is not as it should be."""
+        """Takes the next line. ReportError when the line is invalid or out of order."""
         kind, values = line.kind, line.values
         if self.ended:
             raise ReportError(f"{kind!r} comes after the end")
@@ -125,7 +125,7 @@ class Report:
             raise ReportError(f"unknown line {kind!r}")
 
     def check(self) -> None:
-        """ReportError when the lines do not fit each other: some are missing."""
+        """ReportError when the lines contradict each other, because some are missing."""
         if self.ended and self.lines != self.taken:
             raise ReportError(f"{self.lines} lines were sent, {self.taken} arrived")
         files = {(file.kernels, file.index) for file in self.files}
@@ -133,7 +133,7 @@ class Report:
         if len(files) != len(self.files) or len(failures) != len(self.failures):
             raise ReportError("a line arrived twice")
         if self.ended and self.failed_files != sum(f.status != "OK" or f.failed > 0 for f in self.files):
-            raise ReportError("the last line counts other failed files than the lines before it")
+            raise ReportError("failed_files differs from the count of the lines before the last")
         if self.total("failed") != len(self.failures):
             raise ReportError(f"{self.total('failed')} failed checks, but {len(self.failures)} lines about them")
 
@@ -158,13 +158,13 @@ def _line(match: re.Match[str] | None) -> Line | None:
 
 
 def read_lines(text: str) -> list[Line]:
-    """The lines of reports in `text` whose CRC is right, whatever stands before, between and after them."""
+    """The report lines in `text` with a correct CRC; other text is ignored."""
     starts = [found.start() for found in re.finditer("aether ", text)]
     return [line for start in starts if (line := _line(LINE.match(text, start))) is not None]
 
 
 def parse(text: str) -> Report:
-    """A report and nothing else, every line checked. One without its last line is returned with `ended` false."""
+    """Parses text that holds one report only. Without its last line, `ended` is False. ReportError."""
     report = Report()
     for number, text_line in enumerate(text.splitlines(), 1):
         line = _line(LINE.fullmatch(text_line.removesuffix("\r")))
@@ -179,18 +179,18 @@ def parse(text: str) -> Report:
 
 
 class LineSplitter:
-    """Bytes in, whole lines out. A line longer than `longest` loses its beginning: no report line is that long."""
+    """Splits bytes into lines. A line longer than `longest`, which no report line is, loses its beginning."""
 
     def __init__(self, longest: int = 4096) -> None:
         self._longest = longest
         self._rest = b""
 
     def feed(self, data: bytes) -> list[str]:
-        """The lines that these bytes complete, without their ends; bytes above 127 as in Latin-1."""
+        """The lines that these bytes complete, without line ends, decoded as Latin-1."""
         *lines, rest = (self._rest + data).replace(b"\r", b"\n").split(b"\n")
         self._rest = rest[-self._longest :]
         return [line[-self._longest :].decode("latin-1") for line in lines if line]
 
     def drop(self) -> None:
-        """Forgets the line that has begun."""
+        """Discards the incomplete line."""
         self._rest = b""
