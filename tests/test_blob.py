@@ -43,6 +43,7 @@ from aether_temporal import (
     StemSettings,
     SubcarrierSettings,
     TemporalModel,
+    TimingSettings,
     WeightBlob,
     WeightBlobHeader,
 )
@@ -225,7 +226,7 @@ def all_settings(rng: np.random.Generator, header: WeightBlobHeader, width: int)
     def draw(*shape: int) -> np.ndarray:
         return rng.standard_normal(shape).astype(np.float16).astype(np.float32)
 
-    return ModelSettings(
+    found = ModelSettings(
         width=width,
         pattern=PatternSettings(
             window=7, block_size=5, history=40, use_log_stride=True, use_landmarks=False, global_tokens=(0, 4)
@@ -256,7 +257,10 @@ def all_settings(rng: np.random.Generator, header: WeightBlobHeader, width: int)
         frame_rate=50.0,
         provenance="drawn at random",
         stem=StemSettings(weight=draw(3, width), bias=draw(width), activation="relu"),
+        timing=TimingSettings(label_delay=3, period_us=20000, max_gap_us=200000),
     )
+    assert all(getattr(found, field.name) is not None for field in dataclasses.fields(found))
+    return found
 
 
 def core_arrays(rng: np.random.Generator, header: WeightBlobHeader, width: int) -> tuple[list[Any], np.ndarray]:

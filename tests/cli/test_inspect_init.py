@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from command import call, call_json, make_blob, save_model, save_recordings
 
-from aether_temporal import InvalidArgumentError, TemporalModel, WeightBlob, WeightBlobHeader, crc32
+from aether_temporal import InvalidArgumentError, ModelSettings, TemporalModel, WeightBlob, WeightBlobHeader, crc32
 from aether_temporal.blob_tools import check_blob, float16_error, random_blob
+from aether_temporal.cli.inspect_command import settings_lines
 
 
 def test_inspect_says_everything(tmp_path: Path) -> None:
@@ -52,6 +53,13 @@ def test_inspect_says_everything(tmp_path: Path) -> None:
         assert words in text
     assert "history 64" in text
     assert "\x1b" not in text
+
+
+def test_inspect_shows_every_declared_section() -> None:
+    absent: dict[str, Any] = {field.name: None for field in fields(ModelSettings) if field.name != "width"}
+    assert settings_lines(absent) == ["pooling         newest frame"]
+    shown = settings_lines(absent | {"tilt": {"angles": 3, "unit": "rad"}, "note": "free text"})
+    assert shown[1:] == ["tilt            angles 3, unit rad", "note            free text"]
 
 
 def _flip(raw: bytearray) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from test_blob import TINY, all_settings, core_arrays
 
 from aether_temporal import ShapeError, TemporalModel, WeightBlob, blob_tools
 from aether_temporal.bundled import bundled_models
@@ -16,6 +19,7 @@ from aether_temporal.simulation import demo_script, simulate
 
 torch = pytest.importorskip("torch", reason="torch (extra train) is not installed")
 
+from aether_temporal.torch import exchange  # noqa: E402
 from aether_temporal.torch.exchange import describe, export, float16_error, from_blob, load, to_blob  # noqa: E402
 from aether_temporal.torch.network import (  # noqa: E402
     Description,
@@ -143,6 +147,19 @@ def test_a_plain_version_1_blob_becomes_a_network_and_a_plain_blob_again(plain_b
         expected = made(torch.from_numpy(recorded)[None])[0].numpy()
     found = TemporalModel.from_blob(plain_blob).forward(recorded)
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_a_section_that_torch_does_not_know_is_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    extended = dataclasses.make_dataclass("Extended", [("tilt", Any, None)], bases=(ModelSettings,), frozen=True)
+    monkeypatch.setattr(exchange, "ModelSettings", extended)
+    described = describe(SimpleNamespace(settings=extended(tilt=[1.0, 2.0, 3.0], frame_rate=50.0)))  # type: ignore[arg-type]
+    found = exchange.to_settings(network("plain"), described)
+    assert (found.tilt, found.frame_rate) == ([1.0, 2.0, 3.0], 50.0)  # type: ignore[union-attr]
+
+
+def test_a_blob_with_every_section_comes_back_as_it_was(rng: np.random.Generator) -> None:
+    blob = WeightBlob.from_arrays(TINY, *core_arrays(rng, TINY, 5), all_settings(rng, TINY, 5))
+    assert to_blob(from_blob(blob)).serialize() == blob.serialize()
 
 
 def test_a_binary16_blob_is_widened() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -131,60 +132,78 @@ def _print_float16_error(report: dict[str, Any]) -> None:
 
 
 def settings_lines(settings: dict[str, Any]) -> list[str]:
-    """The settings in words, one line a section that is there."""
+    """The settings in words: one entry for each section that is there. Sections without words here come last."""
+    given = settings | {"pooling": settings["pooling"] or {"kind": "newest"}}
+    names = [*_WORDS, *(name for name in given if name not in _WORDS and name != "width")]
     lines = []
-    if names := settings["class_names"]:
-        lines.append(f"classes         {', '.join(names)}")
-    if rate := settings["frame_rate"]:
-        lines.append(f"frame rate      {rate:g} frames a second")
-    if timing := settings["timing"]:
-        lines.append(f"label delay     a prediction is for the frame {timing['label_delay']} frames before")
-        if timing["period_us"] is not None:
-            lines.append(
-                f"resampling      frames on a grid of {timing['period_us'] / 1e3:g} ms; anew after gaps of more than "
-                f"{timing['max_gap_us'] / 1e3:g} ms"
-            )
-    if pattern := settings["pattern"]:
-        window = "unlimited" if pattern["window"] is None else pattern["window"]
-        history = "unlimited" if pattern["history"] is None else f"{pattern['history']} frames"
-        switches = [
-            name for name, key in (("log-stride", "use_log_stride"), ("landmarks", "use_landmarks")) if pattern[key]
-        ]
-        tokens = ", ".join(map(str, pattern["global_tokens"])) or "none"
-        lines.append(
-            f"pattern         window {window}, block {pattern['block_size']}, history {history}, "
-            f"{' and '.join(switches) or 'neither log-stride nor landmarks'}, global tokens: {tokens}"
-        )
-    if subcarriers := settings["subcarriers"]:
-        chosen = _ranges(subcarriers["index"])
-        lines.append(f"subcarriers     {len(subcarriers['index'])} of {subcarriers['n_pairs']} I/Q pairs: {chosen}")
-    if settings["agc"] == "mean":
-        lines.append("agc             each frame is divided by its mean")
-    for key, text in (
-        ("normalisation", "normalisation   mean and scale for each feature"),
-        ("projection", "projection      features to width"),
-        ("stem", "stem            yes"),
-        ("bias", "bias            in all projections"),
-    ):
-        if settings[key] is not None:
-            lines.append(text)
-    if norm := settings["norm"]:
-        lines.append(f"norm            root mean square, eps {norm['eps']:g}")
-    if convolution := settings["convolution"]:
-        lines.append(f"convolution     causal, {convolution['taps']} taps a channel")
-    if feed_forward := settings["feed_forward"]:
-        lines.append(f"feed-forward    {feed_forward['hidden']} hidden values, ReLU")
-    pooling = settings["pooling"] or {"kind": "newest"}
-    lines.append(
-        "pooling         "
-        + ("newest frame" if pooling["kind"] == "newest" else f"mean of the last {pooling['frames']} frames")
-    )
-    if embedding := settings["embedding"]:
-        lines.append(f"embedding       {embedding['dim']} values, length 1")
-    if text := settings["provenance"]:
-        first, *rest = textwrap.wrap(text, 90) or [""]
-        lines += [f"provenance      {first}", *(" " * 16 + line for line in rest)]
+    for name in names:
+        value = given[name]
+        if value is None:
+            continue
+        label, words = _WORDS.get(name, (name, _plain))
+        texts = words(value)
+        lines += [f"{label:<15} {text}" for text in texts[:1]] + [f"{'':<15} {text}" for text in texts[1:]]
     return lines
+
+
+def _timing(timing: dict[str, Any]) -> list[str]:
+    delay = f"a prediction is for the frame {timing['label_delay']} frames before"
+    if timing["period_us"] is None:
+        return [delay]
+    period, gap = timing["period_us"] / 1e3, timing["max_gap_us"] / 1e3
+    return [
+        delay,
+        f"frames are resampled on a grid of {period:g} ms, which restarts after gaps of more than {gap:g} ms",
+    ]
+
+
+def _pattern(pattern: dict[str, Any]) -> list[str]:
+    window = "unlimited" if pattern["window"] is None else pattern["window"]
+    history = "unlimited" if pattern["history"] is None else f"{pattern['history']} frames"
+    switches = [
+        name for name, key in (("log-stride", "use_log_stride"), ("landmarks", "use_landmarks")) if pattern[key]
+    ]
+    tokens = ", ".join(map(str, pattern["global_tokens"])) or "none"
+    return [
+        f"window {window}, block {pattern['block_size']}, history {history}, "
+        f"{' and '.join(switches) or 'neither log-stride nor landmarks'}, global tokens: {tokens}"
+    ]
+
+
+def _subcarriers(section: dict[str, Any]) -> list[str]:
+    return [f"{len(section['index'])} of {section['n_pairs']} I/Q pairs: {_ranges(section['index'])}"]
+
+
+def _pooling(pooling: dict[str, Any]) -> list[str]:
+    return ["newest frame" if pooling["kind"] == "newest" else f"mean of the last {pooling['frames']} frames"]
+
+
+def _plain(section: Any) -> list[str]:
+    """A section by its fields and the sizes of its arrays."""
+    if not isinstance(section, dict):
+        return textwrap.wrap(str(section), 90)
+    return [", ".join(f"{key.replace('_', ' ')} {value}" for key, value in section.items()) or "yes"]
+
+
+# Label and text of each section, in the order shown.
+_WORDS: dict[str, tuple[str, Callable[[Any], list[str]]]] = {
+    "class_names": ("classes", lambda names: [", ".join(names)]),
+    "frame_rate": ("frame rate", lambda rate: [f"{rate:g} frames a second"]),
+    "timing": ("label delay", _timing),
+    "pattern": ("pattern", _pattern),
+    "subcarriers": ("subcarriers", _subcarriers),
+    "agc": ("agc", lambda kind: ["each frame is divided by its mean"] if kind == "mean" else []),
+    "normalisation": ("normalisation", lambda _: ["mean and scale for each feature"]),
+    "projection": ("projection", lambda _: ["features to width"]),
+    "stem": ("stem", _plain),
+    "bias": ("bias", lambda _: ["in all projections"]),
+    "norm": ("norm", lambda norm: [f"root mean square, eps {norm['eps']:g}"]),
+    "convolution": ("convolution", lambda section: [f"causal, {section['taps']} taps a channel"]),
+    "feed_forward": ("feed-forward", lambda section: [f"{section['hidden']} hidden values, ReLU"]),
+    "pooling": ("pooling", _pooling),
+    "embedding": ("embedding", lambda section: [f"{section['dim']} values, length 1"]),
+    "provenance": ("provenance", lambda text: textwrap.wrap(text, 90)),
+}
 
 
 def _ranges(indices: list[int]) -> str:

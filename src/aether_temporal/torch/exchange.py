@@ -33,7 +33,14 @@ from aether_temporal.settings import (
 
 from .network import Description, Layer, NetworkConfig, TemporalClassifier
 
-__all__ = ["Description", "describe", "export", "from_blob", "load", "to_blob", "to_settings"]
+__all__ = ["Description", "describe", "export", "float16_error", "from_blob", "load", "to_blob", "to_settings"]
+
+# Sections that a NetworkConfig and its parameters hold, and those that are fields of a Description.
+_OF_NETWORK = (
+    *("pattern", "agc", "normalisation", "projection", "norm", "convolution", "bias", "feed_forward", "pooling"),
+    *("embedding", "stem"),
+)
+_DESCRIBED = ("class_names", "frame_rate", "provenance", "subcarriers", "timing")
 
 
 def _array(tensor: torch.Tensor | None) -> NDArray[np.float32]:
@@ -59,11 +66,7 @@ def _layers(network: TemporalClassifier) -> list[Layer]:
 def to_settings(network: TemporalClassifier, description: Description) -> ModelSettings | None:
     """The network's sections; None where a plain version 1 blob says it all."""
     c, layers, written = network.config, _layers(network), description.neutral
-    found: dict[str, Any] = {
-        field.name: getattr(description, field.name)
-        for field in dataclasses.fields(description)
-        if field.name != "neutral"
-    }
+    found: dict[str, Any] = {name: getattr(description, name) for name in _DESCRIBED} | dict(description.others)
     if c.pattern != PatternSettings() or "pattern" in written:
         found["pattern"] = c.pattern
     if c.agc != "none" or "agc" in written:
@@ -116,14 +119,20 @@ def to_blob(
 
 
 def describe(blob: WeightBlob) -> Description:
-    """What the blob says beside its numbers."""
+    """The sections of the blob that no parameter of a network holds."""
     s = blob.settings
     if s is None:
         return Description(neutral=frozenset())
     neutral = {"extension", *(name for name in ("pattern", "agc") if getattr(s, name) is not None)}
     if s.pooling is not None and s.pooling.frames == 1:
         neutral.add("pooling")
-    return Description(s.class_names, s.frame_rate, s.provenance, s.subcarriers, s.timing, frozenset(neutral))
+    others = {
+        field.name: value
+        for field in dataclasses.fields(s)
+        if field.name not in ("width", *_OF_NETWORK, *_DESCRIBED) and (value := getattr(s, field.name)) is not None
+    }
+    described = {name: getattr(s, name) for name in _DESCRIBED}
+    return Description(**described, neutral=frozenset(neutral), others=others)
 
 
 def _shape(blob: WeightBlob, s: ModelSettings) -> NetworkConfig:
@@ -183,11 +192,8 @@ def load(path: str | os.PathLike[str]) -> TemporalClassifier:
     return from_blob(WeightBlob.load(path))
 
 
-__all__ = ["float16_error"]
-
-
 def float16_error(network: TemporalClassifier, frames: Any) -> blob_tools.Float16ErrorReport:
     """What `export(..., dtype="float16")` would cost, matrix by matrix, over frames (T, input_dim), a tensor or array.
-    The errors of `aether_temporal.blob_tools.float16_error.float16_error` and of `to_blob`."""
+    The errors of `aether_temporal.blob_tools.float16_error` and of `to_blob`."""
     rows = frames.detach() if isinstance(frames, torch.Tensor) else frames
     return blob_tools.float16_error(to_blob(network), rows)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -28,10 +28,11 @@ TINY = 2.0**-126
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Description:
-    """Sections of a blob that no parameter stands behind (docs/spec/rvne.md); None leaves one out.
+    """Sections of a blob that no parameter of the network holds (docs/spec/rvne.md); None leaves one out.
 
     neutral: sections that are written although they say no more than their absence would: of "pattern", "agc" and
     "pooling", and "extension" for one that is empty. A blob that was loaded is written again as it was.
+    others: every other section by its name in ModelSettings. The network does not use them; they are written again.
     """
 
     class_names: Sequence[str] | None = None
@@ -40,6 +41,7 @@ class Description:
     subcarriers: SubcarrierSettings | None = None
     timing: TimingSettings | None = None
     neutral: frozenset[str] = frozenset({"pattern", "agc", "extension"})
+    others: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
