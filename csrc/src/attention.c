@@ -22,7 +22,7 @@ static aether_status lay_out(const aether_head *head, size_t tokens, aether_dtyp
     at->n_blocks = 0;
     if (aether_is_pyramid(config) && tokens > 0) {
         const uint64_t n = config->causal ? aether_pyramid_before(config, tokens - 1) : tokens / config->block_size;
-        at->n_blocks = aether_count(n);
+        at->n_blocks = aether_pyramid_levels(config, n) > 0 ? aether_count(n) : 0; /* of no use to any query otherwise */
     } else if (aether_pattern_has_landmarks(config) && tokens > 0) {
         const uint64_t n = config->causal ? tokens / config->block_size : (tokens - 1) / config->block_size + 1;
         at->n_blocks = aether_count(n);

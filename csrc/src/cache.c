@@ -192,7 +192,7 @@ aether_status aether_cache_stage_finite(aether_cache *cache, const float *k, con
     if (status == AETHER_OK && has_block_sums(cache) && is_last_of_block(cache)) {
         stage_means(cache);
     }
-    if (status == AETHER_OK && cache->at.levels > 0) {
+    if (status == AETHER_OK && aether_is_pyramid(&cache->head.config)) {
         status = aether_cache_stage_run(cache);
     }
     return status;

@@ -5,6 +5,7 @@
 #include "dtype.h"
 #include "fpenv.h"
 #include "pattern.h"
+#include "pyramid.h"
 #include "sizes.h"
 
 aether_status aether_cache_scratch(const aether_cache *cache, size_t tokens, size_t *bytes) {
@@ -77,6 +78,7 @@ static void point_run(const unsigned char *ring, size_t n, size_t bytes, size_t 
 static size_t point(const aether_cache *cache, const aether_row *row, const void **keys, const void **values) {
     const aether_cache_layout *at = &cache->at;
     const size_t run = (size_t)(row->hi - row->lo + 1), block = at->row * sizeof(float);
+    const int pyramid = aether_is_pyramid(&cache->head.config);
     const size_t slot = aether_ring(row->lo, at->n_rows), bytes = aether_row_bytes(cache);
     size_t n, j;
     for (n = 0; n < row->n_below; n++) {
@@ -87,7 +89,7 @@ static size_t point(const aether_cache *cache, const aether_row *row, const void
     n += run;
     for (j = 0; j < row->n_blocks; j++) {
         const unsigned level = row->levels[j];
-        const size_t offset = block * (at->levels > 0 ? aether_mean_row(cache, level, row->blocks[j] >> level)
+        const size_t offset = block * (pyramid ? aether_mean_row(cache, level, row->blocks[j] >> level)
                                                       : aether_ring(row->blocks[j], at->n_blocks));
         keys[n + j] = cache->memory + at->mean_k + offset;
         values[n + j] = cache->memory + at->mean_v + offset;
@@ -108,7 +110,7 @@ void aether_cache_attend_row(const aether_cache *cache, const aether_row *row, c
     job.n = job.n_stored + row->n_blocks;
     job.stored = cache->dtype;
     job.sizes = NULL;
-    if (cache->at.levels > 0) {
+    if (aether_is_pyramid(config)) {
         float *sizes = (float *)(void *)(scratch + cache->scratch.sizes);
         aether_candidates_weigh(config, row, sizes);
         job.sizes = sizes;

@@ -4,6 +4,7 @@
 #include "bits.h"
 #include "cache_rows.h"
 #include "fpenv.h"
+#include "pyramid.h"
 #include "sizes.h"
 
 /* Codes that appending these rows would meet, found without writing: values beyond binary16, block sums that overflow. */
@@ -20,7 +21,7 @@ static aether_status foresee(const aether_cache *cache, const aether_cache_layou
             }
         }
     }
-    if (at->levels > 0) {
+    if (aether_is_pyramid(&cache->head.config)) {
         return aether_cache_foresee_runs(cache, x, tokens, part == 0 ? at->rows_k : at->rows_v) ? AETHER_OK : AETHER_E_OVERFLOW;
     }
     for (c = 0; c < at->row && at->n_blocks > 0; c++) {

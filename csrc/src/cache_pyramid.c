@@ -50,7 +50,7 @@ static int make_runs(const aether_cache *cache, size_t rows, size_t means, uint6
 aether_status aether_cache_stage_run(aether_cache *cache) {
     const aether_config *config = &cache->head.config;
     const uint64_t before = aether_pyramid_before(config, cache->length);
-    if (before == 0 || aether_pyramid_before(config, cache->length - 1) == before) {
+    if (cache->at.levels == 0 || before == 0 || aether_pyramid_before(config, cache->length - 1) == before) {
         return AETHER_OK;
     }
     if (!make_runs(cache, cache->at.rows_k, cache->at.mean_k, before - 1) ||

@@ -28,6 +28,11 @@ static AETHER_NOINLINE float scale_of(uint32_t dim) {
     return 1.0f / aether_sqrt((float)dim);
 }
 
+#if defined(AETHER_REFERENCE_ONLY)
+static aether_status check_pyramid(const aether_config *config, aether_detail *detail) {
+    return aether_fail(detail, AETHER_E_CONFIG, "pattern", "reference, the only one in this build", (uint64_t)config->pattern, SIZE_MAX);
+}
+#else
 static aether_status check_pyramid(const aether_config *config, aether_detail *detail) {
     const aether_status bad = AETHER_E_CONFIG;
     const uint64_t size = config->block_size;
@@ -52,6 +57,7 @@ static aether_status check_pyramid(const aether_config *config, aether_detail *d
     }
     return AETHER_OK;
 }
+#endif
 
 static aether_status check(const aether_config *config, aether_detail *detail) {
     const aether_status bad = AETHER_E_CONFIG;

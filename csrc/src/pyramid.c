@@ -92,7 +92,8 @@ void aether_pyramid_row(const aether_config *config, uint64_t tokens, uint64_t i
 }
 
 size_t aether_pyramid_max_runs(const aether_config *config) {
-    return 3 * (size_t)aether_pyramid_levels(config, UINT64_MAX) + 1 + (config->causal ? 0 : 4 * 64);
+    /* At most 3 of each length, one more of the shortest, and the first beyond the history, which runs_before writes and takes back. */
+    return 3 * (size_t)aether_pyramid_levels(config, UINT64_MAX) + 2 + (config->causal ? 0 : 4 * 64);
 }
 
 AETHER_NOINLINE unsigned aether_pyramid_levels(const aether_config *config, uint64_t blocks) {

@@ -59,6 +59,7 @@ static aether_status lay_out(const aether_head *head, size_t tokens, size_t lane
     if (aether_is_pyramid(config)) {
         at->blocks = aether_count(tokens / config->block_size);
         at->levels = aether_pyramid_levels(config, at->blocks);
+        at->blocks = at->levels > 0 ? at->blocks : 0;
     } else if (aether_pattern_has_landmarks(config) && tokens > 0) {
         at->blocks = aether_count(config->causal ? tokens / config->block_size : (tokens - 1) / config->block_size + 1);
     }

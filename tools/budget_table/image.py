@@ -88,7 +88,7 @@ def _compile(target: Target, source: Path, level: str, more: list[str], out: Pat
         return
     folders = [CSRC / "include", CSRC / "src", CSRC / "src" / "kernels", CSRC / "golden", HERE, SELF_TEST.parent]
     includes = [f"-I{folder}" for folder in [*folders, *recipes.runtime_includes(target)]]
-    options = [*recipes.flags(target), level, *includes, *recipes.own_flags(target, source)]
+    options = [*recipes.flags(target), level, *includes, *recipes.own_flags(target, source), "-DAETHER_REFERENCE_ONLY"]
     options += ["-ffunction-sections", "-fdata-sections", *more]
     for command in recipes.compile_c(target, options, str(source), str(out), level):
         call([*command, "-function-sections", "-data-sections"] if command[0].startswith("llc") else command)

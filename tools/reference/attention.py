@@ -149,7 +149,7 @@ def forward(head: Head, q: Tensor, k: Tensor, v: Tensor, *, half: bool = False) 
         if head.pattern.pyramid:
             means = Means(seen_k, head.pattern.block_size), Means(seen_v, head.pattern.block_size)
             for each in means:
-                each.form(pyramid.formed_blocks(head.pattern, len(q)))
+                each.form(pyramid.formed_blocks(head.pattern, len(q)) if pyramid.sees_runs(head.pattern) else 0)
             return [_pyramid_row(head, i, len(q), q[i], *means) for i in range(len(q))]
         _check_block_sums(head.pattern, k, v, False)
         return [_row(head, i, len(q), q[i], seen_k, seen_v, (k, v)) for i in range(len(q))]
@@ -195,7 +195,7 @@ class Cache:
             for means, tensor in zip(self.means, (seen_k, seen_v), strict=True):
                 means.tensor = tensor
                 blocks = pyramid.formed_blocks(p, i + 1)
-                if blocks > pyramid.formed_blocks(p, i):  # one block leaves the window: it and what it completes
+                if blocks > pyramid.formed_blocks(p, i) and pyramid.sees_runs(p):  # one block leaves the window: it and what it completes
                     for g in range(self.head.kv_heads):
                         z = 1
                         while blocks % z == 0:

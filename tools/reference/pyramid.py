@@ -67,6 +67,11 @@ def runs(p: Pattern, i: int, length: int) -> list[Run]:
     return found
 
 
+def sees_runs(p: Pattern) -> bool:
+    """Whether the history holds a block before the window."""
+    return not p.causal or not p.history or p.history - p.window - 1 >= p.block_size
+
+
 def formed_blocks(p: Pattern, length: int) -> int:
     """How many blocks have a mean once `length` tokens are there: 0 .. this - 1."""
     if length == 0:

@@ -131,8 +131,9 @@ static AETHER_NOINLINE float weights(float *s, size_t step, size_t n, float most
 
 /* The same for rows that stand for several tokens each. */
 static AETHER_NOINLINE float sized_weights(float *s, size_t step, const float *sizes, size_t n, float most, float sum) {
+    (void)weights(s, step, n, most, AETHER_EXP_MAGIC, 0.0f);
     for (; n > 0; n--, s += step, sizes++) {
-        *s = *sizes * aether_exp_inline(*s - most);
+        *s = *sizes * *s;
         sum = sum + *s;
     }
     return sum;

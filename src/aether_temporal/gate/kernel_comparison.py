@@ -86,7 +86,8 @@ def attention_weights(network: TemporalClassifier, window: torch.Tensor) -> tupl
         finally:
             hook.remove()
         q, k, v = (x[0] for x in layer.queries_keys_values(seen[0]))
-        mask = torch.from_numpy(np.concatenate(layer.head.mask(len(window)), axis=1))
+        found = layer.head.mask(len(window))
+        mask = torch.from_numpy(np.concatenate([found.tokens, found.blocks], axis=1))
         blocks = mask.shape[1] - len(window)
         keys, values = (torch.cat([x, _block_means(x, layer.head.block_size, blocks)]) for x in (k, v))
         group = c.n_q_heads // c.n_kv_heads
