@@ -195,7 +195,7 @@ class Cache:
             for means, tensor in zip(self.means, (seen_k, seen_v), strict=True):
                 means.tensor = tensor
                 blocks = pyramid.formed_blocks(p, i + 1)
-                if blocks > pyramid.formed_blocks(p, i) and pyramid.sees_runs(p):  # one block leaves the window: it and what it completes
+                if blocks > pyramid.formed_blocks(p, i) and pyramid.sees_runs(p):
                     for g in range(self.head.kv_heads):
                         z = 1
                         while blocks % z == 0:
