@@ -46,7 +46,7 @@ def _traced() -> Iterator[None]:
     tracemalloc.stop()
 
 
-def refuse(read: Reader, blob: bytes, kind: type[BlobError] = BlobError) -> BlobError:
+def reject(read: Reader, blob: bytes, kind: type[BlobError] = BlobError) -> BlobError:
     """`blob` is refused with exactly this kind of error, which says what is wrong; little is allocated on the way."""
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
@@ -63,7 +63,7 @@ def refuse(read: Reader, blob: bytes, kind: type[BlobError] = BlobError) -> Blob
 
 
 def use(blob: bytes) -> None:
-    """Read a blob both ways and push some frames; every answer is finite."""
+    """Read a blob both ways and push some frames; every result is finite."""
     assert WeightBlob.parse(blob).serialize() == blob
     model = TemporalModel.from_blob(blob)
     stream = model.stream(context=5)
@@ -81,23 +81,23 @@ def test_undamaged_blobs_work(blob: bytes) -> None:
 @readers
 def test_every_truncation(blob: bytes, read: Reader) -> None:
     for length in range(len(blob)):
-        refuse(read, blob[:length], BlobTooShortError if length < 28 else BlobLengthError)
+        reject(read, blob[:length], BlobTooShortError if length < 28 else BlobLengthError)
 
 
 @whole
 @readers
 def test_every_truncation_with_length_and_crc_right(blob: bytes, read: Reader) -> None:
     for length in range(28, len(blob)):
-        refuse(read, with_header(blob[:length], weights_len=length - 28), BlobHeaderError)
+        reject(read, with_header(blob[:length], weights_len=length - 28), BlobHeaderError)
 
 
 @whole
 @readers
 def test_bytes_too_many(blob: bytes, read: Reader) -> None:
     for extra in (1, 3, 4, 64):
-        refuse(read, blob + bytes(extra), BlobLengthError)
+        reject(read, blob + bytes(extra), BlobLengthError)
         longer = blob[:-4] + bytes(extra + 4)
-        refuse(read, with_header(longer, weights_len=len(longer) - 28), BlobHeaderError)
+        reject(read, with_header(longer, weights_len=len(longer) - 28), BlobHeaderError)
 
 
 def flips(blob: bytes) -> Iterator[tuple[int, bytes]]:
@@ -119,7 +119,7 @@ def test_every_flipped_bit(blob: bytes, read: Reader) -> None:
             kind = BlobVersionError
         elif 20 <= byte < 24:
             kind = BlobLengthError
-        refuse(read, damaged, kind)
+        reject(read, damaged, kind)
 
 
 @whole
@@ -164,7 +164,7 @@ HEADER_DAMAGE = {
 @readers
 @pytest.mark.parametrize("changes", HEADER_DAMAGE.values(), ids=HEADER_DAMAGE.keys())
 def test_header_fields_out_of_range(blob: bytes, read: Reader, changes: dict[str, int]) -> None:
-    error = refuse(read, with_header(blob, **changes), BlobHeaderError)
+    error = reject(read, with_header(blob, **changes), BlobHeaderError)
     if len(changes) == 1 and 0 in changes.values():
         assert error.field in changes
 
@@ -174,13 +174,13 @@ def test_header_fields_out_of_range(blob: bytes, read: Reader, changes: dict[str
 def test_flags_magic_version_length(blob: bytes, read: Reader) -> None:
     flags = HEADER.unpack_from(blob)[2]
     for bit in range(2, 8):
-        refuse(read, with_header(blob, flags=flags | 1 << bit), BlobFlagsError)
+        reject(read, with_header(blob, flags=flags | 1 << bit), BlobFlagsError)
     for version in (0, 2, 0x0100, 0xFFFF):
-        refuse(read, with_header(blob, version=version), BlobVersionError)
+        reject(read, with_header(blob, version=version), BlobVersionError)
     for magic in (0, 0x454E5652, 0xFFFFFFFF):
-        refuse(read, with_header(blob, magic=magic), BlobMagicError)
+        reject(read, with_header(blob, magic=magic), BlobMagicError)
     for length in (0, 1, len(blob), 0x7FFFFFFF, 0x80000000, 0xFFFFFFE3, 0xFFFFFFE4, 0xFFFFFFFF):
-        refuse(read, with_header(blob, weights_len=length), BlobLengthError)
+        reject(read, with_header(blob, weights_len=length), BlobLengthError)
 
 
 @readers
@@ -188,8 +188,8 @@ def test_the_order_of_checks(read: Reader) -> None:
     """Length 28, magic, version, length, CRC, flags, values: the first failure is the one reported."""
     bad = bytearray(with_header(plain(), magic=1, version=9, weights_len=7, flags=0x80, n_layers=0))
     bad[-1] ^= 1
-    refuse(read, bytes(bad[:27]), BlobTooShortError)
-    refuse(read, bytes(bad), BlobMagicError)
+    reject(read, bytes(bad[:27]), BlobTooShortError)
+    reject(read, bytes(bad), BlobMagicError)
     for kind, name, right in (
         (BlobVersionError, "magic", 0x52564E45),
         (BlobLengthError, "version", 1),
@@ -197,9 +197,9 @@ def test_the_order_of_checks(read: Reader) -> None:
     ):
         values = dict(zip(FIELDS, HEADER.unpack_from(bad), strict=True)) | {name: right}
         bad[: HEADER.size] = HEADER.pack(*(values[field] for field in FIELDS))
-        refuse(read, bytes(bad), kind)
-    refuse(read, sealed(bytes(bad)), BlobFlagsError)
-    refuse(read, with_header(bytes(bad), flags=0), BlobHeaderError)
+        reject(read, bytes(bad), kind)
+    reject(read, sealed(bytes(bad)), BlobFlagsError)
+    reject(read, with_header(bytes(bad), flags=0), BlobHeaderError)
 
 
 def checked(blob: bytes) -> None:
@@ -212,10 +212,10 @@ def checked(blob: bytes) -> None:
 def test_weights_that_are_not_finite(read: Reader, bits: int) -> None:
     blob = plain()
     for at in range(HEADER.size, len(blob) - 4, 4):
-        refuse(read, sealed(blob[:at] + words(bits) + blob[at + 4 :]), BlobHeaderError)
+        reject(read, sealed(blob[:at] + words(bits) + blob[at + 4 :]), BlobHeaderError)
     half = plain(binary16=True)
     for at in range(HEADER.size, len(half) - 4, 2):
-        refuse(
+        reject(
             read, sealed(half[:at] + struct.pack("<H", bits >> 16 & 0xFC00 | 0x7C00) + half[at + 2 :]), BlobHeaderError
         )
 
@@ -333,7 +333,7 @@ SECTION_DAMAGE = list(section_damage())
 @readers
 @pytest.mark.parametrize("damaged", [d for _, d in SECTION_DAMAGE], ids=[name for name, _ in SECTION_DAMAGE])
 def test_sections_out_of_range(damaged: Extended, read: Reader) -> None:
-    refuse(read, damaged.encode(), BlobHeaderError)
+    reject(read, damaged.encode(), BlobHeaderError)
 
 
 def test_each_section_can_be_absent() -> None:
@@ -350,7 +350,7 @@ def test_declared_sizes_allocate_nothing() -> None:
     for length in (0, 12, 64):
         for flags in (0, 1, 2, 3):
             for read in READERS.values():
-                refuse(read, blob_of(header | {"flags": flags}, bytes(length)), BlobHeaderError)
+                reject(read, blob_of(header | {"flags": flags}, bytes(length)), BlobHeaderError)
 
 
 def test_a_window_or_history_without_end_costs_nothing() -> None:

@@ -126,7 +126,7 @@ def test_a_full_cache_says_so_and_stays(dtype: str, qkv: Callable[..., Inputs]) 
     cache = head.make_cache(10, dtype)
     steps(head, part(inputs, 0, 9), cache)
     before = cache.to_bytes()
-    with pytest.raises(CacheFullError, match="room for 3 more .capacity 10., found room for 1"):
+    with pytest.raises(CacheFullError, match="space for 3 more .capacity 10., found space for 1"):
         head.prefill(*part(inputs, 9), cache)
     with pytest.raises(CacheFullError):
         cache.append(inputs[1][:2], inputs[2][:2])

@@ -103,6 +103,6 @@ def test_the_documented_figures_are_what_is_measured(recordings_dir: Path) -> No
     frames = sum(r.frames for r in reports)
     changed = round(sum(r.together.changed * r.frames for r in reports))
     spaced = f"{frames:,}".replace(",", " ")
-    assert f"Together they change {changed} answers of the {spaced}." in page
+    assert f"Together they change {changed} of the {spaced} predictions." in page
     sizes = [f"{n:,}".replace(",", " ") for n in (reports[0].bytes_before, reports[0].bytes_after)]
     assert f"({sizes[0]} bytes, {sizes[1]} with binary16)" in page

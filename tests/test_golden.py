@@ -216,7 +216,7 @@ def test_a_file_with_wrong_bounds_is_rejected() -> None:
 # -- the Python interface ----------------------------------------------------------------------------------------
 
 
-def _refusal(status: str) -> type[errors.TemporalError]:
+def _rejection(status: str) -> type[errors.TemporalError]:
     return errors.BY_STATUS_NAME[status]
 
 
@@ -281,7 +281,7 @@ def _check_forward(variant: str, threads: int) -> list[str]:
         if a.case.status == "OK":
             wrong += a.case.differences(_bits(head.forward(a.q, a.k, a.v, threads=threads, dtype=a.dtype)))
         else:
-            with pytest.raises(_refusal(a.case.status)):
+            with pytest.raises(_rejection(a.case.status)):
                 head.forward(a.q, a.k, a.v, threads=threads, dtype=a.dtype)
     return wrong
 
@@ -394,7 +394,7 @@ def _check_models(variant: str) -> list[str]:
                 both = (logits, model.embeddings(frames, context, dtype)) if model.embed_dim else (logits,)
                 whole += [part[t] for t in range(len(frames)) for part in both]
             else:
-                with pytest.raises(_refusal(case.status)):
+                with pytest.raises(_rejection(case.status)):
                     model.forward(frames, context, dtype)
         if status != case.status:
             wrong.append(f"{case.name}: {status}, expected {case.status}")
@@ -429,7 +429,7 @@ def test_blobs() -> None:
         if case.status == "OK":
             assert at.TemporalModel.from_blob(data).blob == data
         else:
-            with pytest.raises(_refusal(case.status)):
+            with pytest.raises(_rejection(case.status)):
                 at.TemporalModel.from_blob(data)
 
 
@@ -439,7 +439,7 @@ def test_resampling() -> None:
         readings = case.inputs[0].words().tolist()
         frames = case.inputs[1].words().view(np.float32).reshape(count, dim)
         if case.status != "OK":
-            with pytest.raises(_refusal(case.status)):
+            with pytest.raises(_rejection(case.status)):
                 at.Resampler(dim, period, max_gap)
             continue
         resampler, clock = at.Resampler(dim, period, max_gap, "mean" if gain else "none"), at.Clock()
@@ -473,5 +473,5 @@ def test_crc_and_amplitudes() -> None:
         if case.status == "OK":
             assert not case.differences(_bits(at.csi_amplitude(iq, subcarriers)))
         else:
-            with pytest.raises(_refusal(case.status)):
+            with pytest.raises(_rejection(case.status)):
                 at.csi_amplitude(iq, subcarriers)

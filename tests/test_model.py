@@ -60,12 +60,12 @@ def test_forward_is_the_scalar_definition(
     blob = WeightBlob.from_arrays(TINY, layers, classifier, all_settings(rng, TINY, 5))
     frames = frames_for(blob, rng, 14)
     stream = reference.Stream(reference_rvne.parse(blob.serialize()), context or 0, half=dtype != "float32")
-    answers = [stream.push(list(frame)) for frame in frames]
+    results = [stream.push(list(frame)) for frame in frames]
     model = TemporalModel.from_blob(blob, kernels=variant)
     assert model.kernels == variant
     logits, embeddings = model.forward(frames, context, dtype, return_embeddings=True)
-    assert_same_bits(logits, np.array([a for a, _ in answers], np.float32))
-    assert_same_bits(embeddings, np.array([b for _, b in answers], np.float32))
+    assert_same_bits(logits, np.array([a for a, _ in results], np.float32))
+    assert_same_bits(embeddings, np.array([b for _, b in results], np.float32))
 
 
 @dtypes

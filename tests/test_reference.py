@@ -32,8 +32,8 @@ from reference.pattern import Pattern
 Array = npt.NDArray[np.float64]
 
 
-def _ulps(x: np.float32, truth: float) -> float:
-    return abs(float(x) - truth) / 2.0 ** (math.frexp(truth)[1] - 24)
+def _ulps(x: np.float32, exact: float) -> float:
+    return abs(float(x) - exact) / 2.0 ** (math.frexp(exact)[1] - 24)
 
 
 # -- arithmetic ------------------------------------------------------------------------------------
@@ -299,10 +299,10 @@ def test_model_agrees_with_matrices() -> None:
     blob = rvne.parse(blob_of("check", header, 6, tuple(range(1, 16)), p))
     frames = np.random.default_rng(3).uniform(0.5, 2.0, (40, 7)).astype(np.float32)
     stream = model.Stream(blob, 0)
-    answers = [stream.push([F(x) for x in frame]) for frame in frames]
+    results = [stream.push([F(x) for x in frame]) for frame in frames]
     logits, embeddings = _model64(blob, frames.astype(np.float64))
-    np.testing.assert_allclose(_array([a for a, _ in answers]), logits, rtol=2e-4, atol=2e-5)
-    np.testing.assert_allclose(_array([e for _, e in answers]), embeddings, rtol=2e-4, atol=2e-5)
+    np.testing.assert_allclose(_array([a for a, _ in results]), logits, rtol=2e-4, atol=2e-5)
+    np.testing.assert_allclose(_array([e for _, e in results]), embeddings, rtol=2e-4, atol=2e-5)
 
 
 def test_plain_blob_is_what_the_layout_says() -> None:

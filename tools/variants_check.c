@@ -25,7 +25,7 @@ static int one_in(uint32_t n) {
     return below(n) == 0;
 }
 
-static void *room(size_t bytes) {
+static void *allocate(size_t bytes) {
     void *p = malloc(bytes + 1);
     if (p == NULL) {
         fprintf(stderr, "variants_check: no memory\n");
@@ -56,7 +56,7 @@ static float value(spread kind) {
 }
 
 static float *values(size_t n, spread kind) {
-    float *p = room(n * sizeof(float));
+    float *p = allocate(n * sizeof(float));
     size_t i;
     for (i = 0; i < n; i++) {
         p[i] = value(kind);
@@ -149,9 +149,9 @@ static float *attend(const shape *s, const aether_kernels *kernels, const float 
         fprintf(stderr, "variants_check: a case was rejected\n");
         exit(2);
     }
-    memory = room(plan_bytes + skew);
-    scratch = room(rows_bytes + skew);
-    out = room(s->tokens * width * sizeof(float));
+    memory = allocate(plan_bytes + skew);
+    scratch = allocate(rows_bytes + skew);
+    out = allocate(s->tokens * width * sizeof(float));
     memset(memory, 0x7F, plan_bytes + skew);
     memset(scratch, 0x7F, rows_bytes + skew);
     *status = aether_attention_prepare(&plan, &head, k, v, s->tokens, s->dtype, memory + skew, plan_bytes);
@@ -159,7 +159,7 @@ static float *attend(const shape *s, const aether_kernels *kernels, const float 
         const size_t left = s->tokens - first;
         const size_t count = split ? 1 + below((uint32_t)(one_in(3) ? left : left < 40 ? left : 40)) : left;
         if (split) { /* exactly the rows that may be touched */
-            float *part_q = room(count * width * sizeof(float)), *part_out = room(count * width * sizeof(float));
+            float *part_q = allocate(count * width * sizeof(float)), *part_out = allocate(count * width * sizeof(float));
             const uintptr_t back = first * width * sizeof(float);
             memcpy(part_q, q + first * width, count * width * sizeof(float));
             *status = aether_attention_rows(&plan, (const float *)((uintptr_t)part_q - back), first, count,
@@ -210,7 +210,7 @@ static void check_attention(const aether_kernels *const *variants, size_t n_vari
 
 /* n rounded, so that all lie in binary16's range. */
 static uint16_t *halves(const float *x, size_t n) {
-    uint16_t *half = room(n * sizeof(uint16_t));
+    uint16_t *half = allocate(n * sizeof(uint16_t));
     size_t i;
     for (i = 0; i < n; i++) {
         if (aether_narrow(x[i], &half[i]) != AETHER_OK) {
@@ -225,8 +225,8 @@ static void check_attend_query(const aether_kernels *const *variants, size_t n_v
     const size_t n_stored = below((uint32_t)n + 1);
     const spread kind = (spread)below(PLAIN_SPREADS);
     const aether_dtype stored = one_in(2) ? AETHER_BINARY16 : AETHER_BINARY32;
-    float *q = values(group * dim, kind), *want = room(group * dim * sizeof(float));
-    const void **keys = room(n * sizeof *keys), **rows = room(n * sizeof *rows);
+    float *q = values(group * dim, kind), *want = allocate(group * dim * sizeof(float));
+    const void **keys = allocate(n * sizeof *keys), **rows = allocate(n * sizeof *rows);
     aether_query job;
     char text[160];
     size_t i, j;
@@ -253,11 +253,11 @@ static void check_attend_query(const aether_kernels *const *variants, size_t n_v
     job.group = group;
     job.dim = dim;
     job.scale = 0.1767766952f;
-    job.scores = room(aether_query_floats(n, group, dim) * sizeof(float));
+    job.scores = allocate(aether_query_floats(n, group, dim) * sizeof(float));
     job.out = want;
     variants[0]->attend_query(&job);
     for (i = 1; i < n_variants; i++) {
-        job.out = room(group * dim * sizeof(float));
+        job.out = allocate(group * dim * sizeof(float));
         variants[i]->attend_query(&job);
         if (differs(job.out, want, group * dim) < group * dim) {
             snprintf(text, sizeof text, "attend_query: n %zu stored %zu half %d group %zu dim %zu spread %d", n, n_stored,
@@ -304,7 +304,7 @@ static void check_exp(const aether_kernels *const *variants, size_t n_variants) 
     job.group = 1;
     job.dim = N;
     job.scale = 1.0f;
-    job.scores = room(aether_query_floats(N, 1, N) * sizeof(float));
+    job.scores = allocate(aether_query_floats(N, 1, N) * sizeof(float));
     job.out = want;
     variants[0]->attend_query(&job);
     job.out = out;
@@ -322,7 +322,7 @@ static void check_linear(const aether_kernels *const *variants, size_t n_variant
     const spread kind = (spread)below(PLAIN_SPREADS);
     float *x = values(rows * in, kind), *w = values(in * out, kind), *b = one_in(2) ? values(out, kind) : NULL;
     uint16_t *half = halves(w, in * out);
-    float *want = room(rows * out * sizeof(float)), *y = room(rows * out * sizeof(float));
+    float *want = allocate(rows * out * sizeof(float)), *y = allocate(rows * out * sizeof(float));
     char text[160];
     size_t i;
     int type;
@@ -350,9 +350,9 @@ static void check_linear(const aether_kernels *const *variants, size_t n_variant
 /* Conversions of arrays, and finiteness with one bad element anywhere. */
 static void check_arrays(const aether_kernels *const *variants, size_t n_variants) {
     const size_t n = below(80);
-    uint16_t *half = room(n * sizeof(uint16_t)), *want_half = room(n * sizeof(uint16_t));
-    uint16_t *got_half = room(n * sizeof(uint16_t));
-    float *x = room(n * sizeof(float)), *want = room(n * sizeof(float)), *got = room(n * sizeof(float));
+    uint16_t *half = allocate(n * sizeof(uint16_t)), *want_half = allocate(n * sizeof(uint16_t));
+    uint16_t *got_half = allocate(n * sizeof(uint16_t));
+    float *x = allocate(n * sizeof(float)), *want = allocate(n * sizeof(float)), *got = allocate(n * sizeof(float));
     size_t i, j;
     for (j = 0; j < n; j++) {
         /* any half; any float around binary16's exponents, ties of the rounding among them */

@@ -8,7 +8,7 @@
 /* Divides a frame [n] by its mean. 0 when the sum overflowed. */
 int aether_op_remove_agc(float *x, size_t n);
 
-/* Gain, normalisation, projection: frames [rows][input_dim] -> x [rows][width]; scratch [rows][input_dim]. */
+/* Agc, normalisation, projection: frames [rows][input_dim] -> x [rows][width]; scratch [rows][input_dim]. */
 aether_status aether_op_input(const aether_model *m, const float *frames, size_t rows, float *scratch, float *x);
 
 /* h = rms(x; g), or a copy when g is NULL. [rows][width] each. */

@@ -76,7 +76,7 @@ void aether_resample_reset(aether_resampler *r) {
     r->due = 0;
 }
 
-static AETHER_NOINLINE int without_gain(float *row, size_t n) {
+static AETHER_NOINLINE int agc_removed(float *row, size_t n) {
     return aether_op_remove_agc(row, n) && aether_all_finite(row, n);
 }
 
@@ -92,7 +92,7 @@ static aether_status stage(const aether_resampler *r, const float *frame, float 
         return AETHER_OK;
     }
     env = aether_fpenv_enter();
-    finite = without_gain(row, r->dim);
+    finite = agc_removed(row, r->dim);
     aether_fpenv_leave(env);
     return finite ? AETHER_OK : AETHER_E_OVERFLOW;
 }

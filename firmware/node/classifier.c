@@ -12,7 +12,7 @@ typedef struct layout {
 static int lay_out(const aether_model *model, const node_wanted *wanted, layout *at) {
     const size_t frame_bytes = model->header.input_dim * sizeof(float);
     at->stream = (sizeof(node_classifier) + 7u) & ~(size_t)7u;
-    if (aether_stream_size(model, wanted->window, wanted->cache, &at->stream_bytes) != AETHER_OK ||
+    if (aether_stream_size(model, wanted->context, wanted->cache, &at->stream_bytes) != AETHER_OK ||
         at->stream_bytes > SIZE_MAX / 2u) {
         return 0;
     }
@@ -28,8 +28,8 @@ static int lay_out(const aether_model *model, const node_wanted *wanted, layout 
 
 static aether_status check_shape(const aether_model *model, const node_wanted *wanted, aether_detail *detail) {
     const aether_rvne_header *header = &model->header;
-    if (wanted->window == 0) {
-        return aether_fail(detail, AETHER_E_CONFIG, "window", "at least 1 frame", 0, SIZE_MAX);
+    if (wanted->context == 0) {
+        return aether_fail(detail, AETHER_E_CONFIG, "context", "at least 1 frame", 0, SIZE_MAX);
     }
     if (wanted->input_dim != 0 && header->input_dim != wanted->input_dim) {
         return aether_fail(detail, AETHER_E_SHAPE, "input_dim", "the application's number of features",
@@ -49,8 +49,8 @@ static aether_status open_model(const void *blob, size_t bytes, const node_wante
         status = check_shape(model, wanted, detail);
     }
     if (status == AETHER_OK && !lay_out(model, wanted, at)) {
-        status = aether_fail(detail, AETHER_E_TOO_LARGE, "window", "a stream that fits into the address space",
-                             wanted->window, SIZE_MAX);
+        status = aether_fail(detail, AETHER_E_TOO_LARGE, "context", "a stream that fits into the address space",
+                             wanted->context, SIZE_MAX);
     }
     return status;
 }
@@ -94,7 +94,7 @@ aether_status node_classifier_init(const void *blob, size_t bytes, const node_wa
     own->model = model;
     own->frame = (float *)(void *)(base + at.frame);
     memset(&own->grid, 0, sizeof own->grid);
-    status = aether_stream_init(&own->stream, &own->model, wanted->window, wanted->cache, base + at.stream,
+    status = aether_stream_init(&own->stream, &own->model, wanted->context, wanted->cache, base + at.stream,
                                 at.stream_bytes);
     if (status == AETHER_OK && model.resample_period > 0) {
         status = aether_resample_init_model(&own->grid, &own->model, base + at.grid, at.grid_bytes);

@@ -13,7 +13,7 @@ extern "C" {
 typedef struct node_wanted {
     uint32_t input_dim;
     uint32_t n_classes;
-    uint32_t window;    /* context of the stream in frames, at least 1 */
+    uint32_t context;   /* context of the stream in frames, at least 1 */
     aether_dtype cache; /* type of the stream's cache */
 } node_wanted;
 
@@ -27,7 +27,7 @@ typedef struct node_classifier {
 
 /* Checks the whole blob (header, CRC, sections, every weight) and that it meets `wanted`. Stores in *need the bytes of memory that a
    classifier on it takes. Returns the codes of aether_model_open and aether_stream_size; AETHER_E_SHAPE when features or classes
-   differ; AETHER_E_CONFIG for a window of 0. `detail` (may be NULL) names the field at fault. */
+   differ; AETHER_E_CONFIG for a context of 0. `detail` (may be NULL) names the field at fault. */
 aether_status node_classifier_size(const void *blob, size_t bytes, const node_wanted *wanted, size_t *need,
                                    aether_detail *detail);
 
@@ -50,7 +50,7 @@ void node_classifier_reset(node_classifier *classifier);
 const char *node_classifier_class_name(const node_classifier *classifier, uint32_t index);
 
 /* The check value of docs/spec/slots.md, over `frames` synthetic frames. The stream must have just been reset, and is reset again
-   afterwards. The window must be at least `frames`. */
+   afterwards. The context must be at least `frames`. */
 uint32_t node_classifier_check(node_classifier *classifier, uint32_t frames, uint32_t seed);
 
 #ifdef __cplusplus

@@ -86,7 +86,7 @@ class Cache:
     def __len__(self) -> int: ...
     @property
     def tokens(self) -> int:
-        """Tokens since the start or the last reset; for a ring this goes on beyond `capacity`."""
+        """Tokens since the start or the last reset; a ring counts beyond `capacity`."""
 
     @property
     def capacity(self) -> int:

@@ -34,10 +34,10 @@ def call(*arguments: object, code: int = 0, stdin: bytes | None = None) -> Resul
 def call_json(*arguments: object, code: int = 0) -> Any:
     """What the command prints with --json, parsed; a NaN or infinity in it is an error."""
 
-    def refuse(name: str) -> None:
+    def reject(name: str) -> None:
         raise AssertionError(f"{name} is not JSON")
 
-    return json.loads(call(*arguments, "--json", code=code).stdout, parse_constant=refuse)
+    return json.loads(call(*arguments, "--json", code=code).stdout, parse_constant=reject)
 
 
 def make_blob(input_dim: int = 6, n_pairs: int | None = None, embed: int = 5, seed: int = 1) -> WeightBlob:
@@ -82,7 +82,7 @@ def save_recordings(folder: Path) -> Path:
         activity_names=np.array([*NAMES, "TURN_A", "OTHER"]),
         rec_name=np.array(["a", "b", "c"]),
         rec_session=[0, 0, 1],
-        rec_person=[4, 5, 4],
+        rec_subject=[4, 5, 4],
         rec_offset=[0, 70, 120, 180],
         rate_hz=50.0,
     )

@@ -269,12 +269,12 @@ def test_a_folder_where_a_file_should_be(name: str, tmp_path: Path) -> None:
 def test_a_file_that_may_not_be_written(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.open
 
-    def refuse(path: str | Path, flags: int, *rest: int, **named: int) -> int:
+    def reject(path: str | Path, flags: int, *rest: int, **named: int) -> int:
         if str(path).startswith(str(tmp_path)) and flags & os.O_CREAT:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
         return real(path, flags, *rest, **named)
 
-    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "open", reject)
     file = tmp_path / "x"
     error = call(*OUTPUTS[name], file, code=2).stderr
     assert error == f"aether: {file}: Permission denied: name one that you may use, or change who may\n"

@@ -76,9 +76,9 @@ def test_labels_match_classes_by_name() -> None:
     assert match_labels(["seated", "standing_up"], labels) == [0, 1, None, None]
     assert match_labels(["walk", "walk_fast"], ["WALK_FAST_RX", "WALK_SLOW", "walking"]) == [1, 0, None]
     assert match_labels(["0", "1"], ["1", "2"]) == [1, None]
-    assert match_subject(["3", "person 7"], "7") == 1
-    assert match_subject(["3", "person 7"], "person3") == 0
-    assert match_subject(["3", "person 7"], "8") is None
+    assert match_subject(["3", "subject 7"], "7") == 1
+    assert match_subject(["3", "subject 7"], "subject3") == 0
+    assert match_subject(["3", "subject 7"], "8") is None
 
 
 def test_names_of_any_script_match_themselves_alone() -> None:
@@ -469,7 +469,7 @@ def test_timestamps_that_go_back_are_noted(tmp_path: Path) -> None:
     assert "the timestamps go back 2 times" in out
 
 
-def test_a_display_without_room_for_bars_keeps_names_and_numbers() -> None:
+def test_a_display_too_narrow_for_bars_keeps_names_and_numbers() -> None:
     names = ("seated", "sitting_down", "standing_up")
     prediction = Prediction(0, np.array([1.5, -2.25, 0.5], np.float32), 0, 1.0, 1e-4, 0)
     for width, bars in ((44, False), (100, True)):

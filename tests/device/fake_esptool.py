@@ -72,10 +72,10 @@ def program(flash: bytearray, address: int, data: bytes, state: dict[str, int]) 
         begin = (address + at) // SECTOR * SECTOR
         flash[begin : begin + SECTOR] = b"\xff" * SECTOR
         piece = data[at : at + SECTOR]
-        room = spend(state, len(piece))
-        for i in range(room):
+        written = spend(state, len(piece))
+        for i in range(written):
             flash[address + at + i] &= piece[i]
-        if room < len(piece):
+        if written < len(piece):
             return False
     return True
 

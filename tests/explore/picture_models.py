@@ -85,7 +85,7 @@ def save_sessions(path: Path, *, frames: int = 60, **changes: object) -> Path:
         "amp": values.astype(np.float32),
         "rec_offset": np.arange(5) * frames,
         "rec_name": ["a", "b", "c", "d"],
-        "rec_person": ["ann", "ben", "ann", "ben"],
+        "rec_subject": ["ann", "ben", "ann", "ben"],
         "rec_session": ["mon", "mon", "tue", "tue"],
         "frame_activity": np.tile(np.repeat([0, 1, 2], frames // 3), 4).astype(np.int8),
         "activity_names": ["SIT", "WALK", "TURN_LEFT"],

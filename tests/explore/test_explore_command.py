@@ -324,7 +324,7 @@ def test_notes_of_many_recordings_are_merged(setup: Setup) -> None:
 
 def test_names_in_any_script(setup: Setup, recwarn: pytest.WarningsRecorder) -> None:
     """Names match themselves alone; one line lists the characters that the font lacks."""
-    save_sessions(setup.data, rec_person=["日本", "Jörg", "日本", "Jürg"])
+    save_sessions(setup.data, rec_subject=["日本", "Jörg", "日本", "Jürg"])
     out = setup.folder / "a.html"
     said = call(*setup.arguments("embeddings"), "-o", out).stdout
     assert "not enrolled: Jürg" in said
@@ -339,7 +339,7 @@ def test_names_in_any_script(setup: Setup, recwarn: pytest.WarningsRecorder) -> 
 def test_legends_are_inside_the_picture(setup: Setup, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from matplotlib.legend import Legend
 
-    save_sessions(setup.data, rec_person=["ann", "ben", "ann", "someone else"])  # the longest legend
+    save_sessions(setup.data, rec_subject=["ann", "ben", "ann", "someone else"])  # the longest legend
     _, (figure, _) = drawn_words(setup, monkeypatch, *setup.arguments(kind))
     figure.draw_without_rendering()
     legends = figure.findobj(Legend)
@@ -353,7 +353,7 @@ def test_legends_are_inside_the_picture(setup: Setup, kind: str, monkeypatch: py
 def test_names_are_not_markup(setup: Setup) -> None:
     """Names that are markup to matplotlib, HTML or a terminal are shown as text."""
     odd = ["<b>$x^2_$", "\x1b[31mred", "<b>$x^2_$", "\x1b[31mred"]
-    save_sessions(setup.data, rec_person=odd, rec_session=["$_$", "$_$", "<i>", "<i>"], rec_name=odd)
+    save_sessions(setup.data, rec_subject=odd, rec_session=["$_$", "$_$", "<i>", "<i>"], rec_name=odd)
     out = setup.folder / "a.html"
     for kind in KINDS:
         arguments = [word if word != "b" else 1 for word in setup.arguments(kind)]

@@ -127,7 +127,7 @@ def test_embedding_map_rejects(tmp_path: Path) -> None:
         map_embeddings(MODEL, recordings, gallery_session="wed", window=25, context=40)
     with pytest.raises(RecordingError, match="expected at least two points for a map, found one"):
         map_embeddings(MODEL, recordings[:1], window=60, context=40)
-    unknown = open_recordings(save_sessions(tmp_path / "b.npz", rec_person=None))
+    unknown = open_recordings(save_sessions(tmp_path / "b.npz", rec_subject=None))
     with pytest.raises(RecordingError, match=r"b.npz:a: subject: expected a subject for each recording, found none"):
         map_embeddings(MODEL, unknown, window=25, context=40)
     with pytest.raises(InvalidArgumentError, match="expected a model with an embedding, found one without"):

@@ -97,17 +97,17 @@ def own_counts(path: Path, session: int, window: int | None) -> np.ndarray:
     for r in np.flatnonzero(data["rec_session"] == session):
         part = slice(data["rec_offset"][r], data["rec_offset"][r + 1])
         stream = model.stream(context=128)
-        answer = [int(np.argmax(stream.push(frame))) for frame in data["amp"][part].astype(np.float32)]
-        truth = [-1] * 25 + [kind[a] for a in data["frame_activity"][part]][: len(answer) - 25]
+        predictions = [int(np.argmax(stream.push(frame))) for frame in data["amp"][part].astype(np.float32)]
+        labels = [-1] * 25 + [kind[a] for a in data["frame_activity"][part]][: len(predictions) - 25]
         if window is None:
-            for a, b in zip(truth, answer, strict=True):
+            for a, b in zip(labels, predictions, strict=True):
                 if a >= 0:
                     counts[a, b] += 1
             continue
-        for end in range(window, len(answer) + 1, window):
-            inside = [t for t in truth[end - window : end] if t >= 0]
+        for end in range(window, len(predictions) + 1, window):
+            inside = [t for t in labels[end - window : end] if t >= 0]
             if inside:
-                counts[max(sorted(set(inside)), key=inside.count), answer[end - 1]] += 1
+                counts[max(sorted(set(inside)), key=inside.count), predictions[end - 1]] += 1
     return counts
 
 

@@ -33,23 +33,23 @@ static int is(esp_err_t expected, esp_err_t got, int line) {
 }
 #define IS(expected, got) ((void)is(expected, got, __LINE__))
 
-static size_t load(const char *path, void *to, size_t room) {
+static size_t load(const char *path, void *to, size_t capacity) {
     FILE *file = fopen(path, "rb");
     size_t bytes;
     MUST(file != NULL);
-    bytes = fread(to, 1, room, file);
+    bytes = fread(to, 1, capacity, file);
     fclose(file);
-    MUST(bytes < room);
+    MUST(bytes < capacity);
     return bytes;
 }
 
 static uint8_t *blob;
 static size_t blob_bytes;
-static uint64_t blob_room[1 << 14];
+static uint64_t blob_memory[1 << 14];
 
 static void load_blob(const char *path) {
-    blob = (uint8_t *)blob_room;
-    blob_bytes = load(path, blob, sizeof blob_room);
+    blob = (uint8_t *)blob_memory;
+    blob_bytes = load(path, blob, sizeof blob_memory);
 }
 
 static void load_slot(unsigned slot, const char *path) {
@@ -261,9 +261,9 @@ static void rejections(void) {
     config = config_with("", 5005, 0);
     IS(ESP_ERR_INVALID_ARG, temporal_task_start(&config));
     config = config_with("", 5005, 1000);
-    config.window_len = 0;
+    config.context = 0;
     IS(ESP_ERR_INVALID_SIZE, temporal_task_start(&config)); /* shorter than the slot's check */
-    config.window_len = 256;
+    config.context = 256;
     config.n_classes = 77;
     IS(ESP_ERR_INVALID_SIZE, temporal_task_start(&config));
     config.n_classes = 0;
@@ -579,7 +579,7 @@ static void update_cycle(int times, const char *path) {
 
 /* off: the Kconfig switch. */
 static void off(void) {
-    ruv_temporal_ctx_t *ctx = (ruv_temporal_ctx_t *)blob_room;
+    ruv_temporal_ctx_t *ctx = (ruv_temporal_ctx_t *)blob_memory;
     ruv_temporal_info_t info;
     temporal_task_stats_t stats;
     float x[4] = {0};
@@ -595,9 +595,9 @@ static void off(void) {
     IS(ESP_ERR_NOT_SUPPORTED, ruv_temporal_classify(ctx, x, 4));
     IS(ESP_ERR_NOT_SUPPORTED, ruv_temporal_kernel_self_test());
     ruv_temporal_destroy(ctx);
-    ruv_temporal_destroy((ruv_temporal_ctx_t *)blob_room);
+    ruv_temporal_destroy((ruv_temporal_ctx_t *)blob_memory);
     IS(ESP_ERR_NOT_SUPPORTED, ruv_temporal_memory(b, 4, 1, 1, 2, &bytes));
-    IS(ESP_ERR_NOT_SUPPORTED, ruv_temporal_init_with_memory(b, 4, 1, 1, 2, blob_room, 8, &ctx));
+    IS(ESP_ERR_NOT_SUPPORTED, ruv_temporal_init_with_memory(b, 4, 1, 1, 2, blob_memory, 8, &ctx));
     IS(ESP_ERR_NOT_SUPPORTED, ruv_temporal_explain(b, 4, 1, 1, 2, text, sizeof text));
     IS(ESP_ERR_NOT_SUPPORTED, ruv_temporal_info(ctx, &info));
     MUST(ruv_temporal_class_name(ctx, 0) == NULL);

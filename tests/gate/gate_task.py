@@ -12,7 +12,7 @@ from aether_temporal.gate.gate_config import GateConfig, NetworkSettings
 from aether_temporal.settings import PatternSettings
 from aether_temporal.train.contrastive import ContrastConfig, Views
 
-PERSONS, FRAMES, WIDTH = 24, 144, 16
+IDENTITIES, FRAMES, WIDTH = 24, 144, 16
 
 BROKEN = PatternSettings(window=1, use_log_stride=False, use_landmarks=False, global_tokens=())
 NEAR = PatternSettings(window=1, use_landmarks=False)
@@ -41,7 +41,7 @@ def with_pattern(pattern: PatternSettings, config: GateConfig = SMALL) -> GateCo
     return dataclasses.replace(config, pattern=pattern)
 
 
-def save_task(folder: Path, *, identities: int = PERSONS, sessions: int = 2) -> Path:
+def save_task(folder: Path, *, identities: int = IDENTITIES, sessions: int = 2) -> Path:
     """Recordings of `identities` in `sessions` captures, gains that jump and all."""
     rng = np.random.default_rng(5)
     profiles = np.exp(0.4 * rng.standard_normal((identities, 1, 1, WIDTH)))
@@ -53,7 +53,7 @@ def save_task(folder: Path, *, identities: int = PERSONS, sessions: int = 2) -> 
         path,
         amp=frames.reshape(-1, WIDTH).astype(np.float32),
         rec_name=np.array([f"p{i // sessions}-{i % sessions}" for i in range(count)]),
-        rec_person=np.repeat(np.arange(identities), sessions),
+        rec_subject=np.repeat(np.arange(identities), sessions),
         rec_session=np.tile(np.arange(sessions), identities),
         rec_offset=np.arange(count + 1) * FRAMES,
         rate_hz=50.0,

@@ -269,7 +269,7 @@ def test_no_limit_is_spelled_all(tmp_path: Path) -> None:
     assert found.contrast.steps == 600
 
 
-def test_what_recordings_cannot_answer_is_rejected_before_anything_is_written(
+def test_unsuitable_recordings_are_rejected_before_anything_is_written(
     tmp_path: Path, data: Path, settings: Path
 ) -> None:
     for before, after, expected in (
@@ -301,7 +301,7 @@ def test_damaged_or_unfit_recordings_are_named(tmp_path: Path, data: Path, setti
     probe[1] = 0
     assert "noprobe.npz: subject 0: expected a probe capture too" in refused("noprobe.npz", rec_session=probe)
     frames = whole["rec_offset"][6]
-    cut = {name: whole[name][:6] for name in ("rec_name", "rec_person", "rec_session")}
+    cut = {name: whole[name][:6] for name in ("rec_name", "rec_subject", "rec_session")}
     three = refused("three.npz", amp=whole["amp"][:frames], rec_offset=whole["rec_offset"][:7], **cut)
     assert "three.npz: subject: expected at least four, two to train on and two to ask about, found 3" in three
     for identity in (0, 12):  # of any one identity, whether the first seed trains on it or not
@@ -313,7 +313,7 @@ def test_damaged_or_unfit_recordings_are_named(tmp_path: Path, data: Path, setti
     nan = whole["amp"].copy()
     nan[700, 3] = np.nan
     assert "nan.npz" in refused("nan.npz", amp=nan)
-    assert "subject: expected one, to tell apart, found none" in refused("nobody.npz", rec_person=None)
+    assert "subject: expected one, to tell apart, found none" in refused("nobody.npz", rec_subject=None)
     assert "session: expected at least two" in refused("once.npz", rec_session=np.zeros(48, dtype=int))
 
 

@@ -84,7 +84,7 @@ def test_drawn_seeds_of_that_number_do_decide() -> None:
     assert share(needed // 5) < 0.25
 
 
-def test_persons_and_seeds_must_both_decide() -> None:
+def test_identities_and_seeds_must_both_decide() -> None:
     values = [0.0, 0.001, -0.001, 0.0]
     sure, unsure = Interval(0.0, -0.004, 0.004), Interval(0.0, -0.03, 0.03)
     assert decide(2, "rank", values, 0.01, at_most=True, identities=sure, identity_count=30).outcome == "pass"
@@ -99,7 +99,7 @@ def test_persons_and_seeds_must_both_decide() -> None:
     assert identities_needed(0.004, 0.01, 30) == 31  # never fewer than there were
 
 
-def test_neither_seeds_nor_persons_alone_would_undecide_but_both_do() -> None:
+def test_neither_seeds_nor_identities_alone_would_undecide_but_both_do() -> None:
     values, identities = [0.0, 0.004, -0.004, 0.003, -0.003], Interval(0.0, -0.009, 0.009)
     assert mean_of(values).high < 0.01
     gate = decide(2, "rank", values, 0.01, at_most=True, identities=identities, identity_count=30)
@@ -121,7 +121,7 @@ def test_as_many_seeds_as_are_told_decide_where_they_are_what_is_missing() -> No
         assert (math.hypot(student(count) * spread / math.sqrt(count), 0.006) <= 0.01) is decides
 
 
-def test_the_interval_covers_where_trainings_and_persons_differ() -> None:
+def test_the_interval_covers_where_trainings_and_identities_differ() -> None:
     """Sixty identities, of whom every training asks about thirty: what its interval says is to hold for other
     identities and other trainings alike. Neither source alone does, nor an interval that just holds both."""
     rng = np.random.default_rng(0)
@@ -149,7 +149,7 @@ def test_an_interval_ends_where_values_do() -> None:
     assert math.isnan(decide(3, "order", [0.99], 0.95, at_most=False, bounds=(-1.0, 1.0)).high)
 
 
-def test_a_quotient_by_person_is_that_of_the_sums() -> None:
+def test_a_quotient_by_identity_is_that_of_the_sums() -> None:
     rng = np.random.default_rng(7)
     below = rng.uniform(1, 3, 80)
     owners = [str(i // 4) for i in range(80)]
@@ -160,7 +160,7 @@ def test_a_quotient_by_person_is_that_of_the_sums() -> None:
     assert found.value == pytest.approx(1.2, abs=0.3)
 
 
-def test_persons_are_drawn_whole() -> None:
+def test_identities_are_drawn_whole() -> None:
     """Ten probes of an identity are one piece of evidence: the interval is that of the identities' means."""
     rng = np.random.default_rng(0)
     means = rng.uniform(0, 1, 25)

@@ -68,7 +68,7 @@ def test_one_sequence_or_many(tokens: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["sparse", "history"])
-def test_a_stream_answers_as_forward(name: str) -> None:
+def test_stream_rows_equal_forward(name: str) -> None:
     module, x = made(CONFIGS[name]), frames(60)
     expected = module(x).detach()
     stream = module.stream()
@@ -87,7 +87,7 @@ def test_a_stream_answers_as_forward(name: str) -> None:
 def test_a_ring_is_forward_with_a_history() -> None:
     module, x = made(), frames(60)
     expected = made(CONFIG.replace(history=9))(x).detach()
-    stream = module.stream(capacity=9, on_full="ring")
+    stream = module.stream(context=9, on_full="ring")
     found = torch.stack([stream.push(frame) for frame in x])
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
@@ -104,7 +104,7 @@ def test_a_stream_has_the_module_s_newest_weights_and_no_gradients() -> None:
 
 def test_a_stream_that_fails_is_as_before() -> None:
     module, x = made(), frames(5)
-    stream = module.stream(capacity=3)
+    stream = module.stream(context=3)
     stream.extend(x[:2])
     for bad, error in (
         (x[0].index_fill(0, torch.tensor([1]), float("nan")), NonFiniteError),

@@ -240,7 +240,7 @@ def test_one_sequence_or_many() -> None:
 
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("shape", [(2, 0, 52), (0, 0, 52), (0, 9, 52), (0, 52)])
-def test_no_frames_have_no_answers(name: str, shape: tuple[int, ...]) -> None:
+def test_no_frames_give_no_predictions(name: str, shape: tuple[int, ...]) -> None:
     """As of the core: nothing in, nothing out, and gradients of zero."""
     made = network(name)
     logits = made(torch.zeros(shape))

@@ -74,11 +74,11 @@ def test_subjects_and_pairs(tmp_path: Path, order: str) -> None:
         iq=iq,
         t=np.arange(9, dtype=np.float32) / 50,
         rec_offset=[0, 4, 9],
-        rec_person=[3, 3],
+        rec_subject=[3, 3],
         rec_session=[0, 1],
         rate_hz=50.0,
     )
-    recording = open_recording(path, recording="person3/session1")
+    recording = open_recording(path, recording="subject3/session1")
     assert np.array_equal(recording.iq, iq[4:9])  # type: ignore[arg-type]
     assert recording.subject == "3"
     assert recording.session == "1"
@@ -86,7 +86,7 @@ def test_subjects_and_pairs(tmp_path: Path, order: str) -> None:
     assert recording.width == 4
     assert recording.timestamps is not None
     assert np.allclose(recording.timestamps, np.arange(4, 9) / 50)
-    with pytest.raises(RecordingSelectionError, match=r"holds 2 recordings.*0 \(person3/session0\)"):
+    with pytest.raises(RecordingSelectionError, match=r"holds 2 recordings.*0 \(subject3/session0\)"):
         open_recording(path)
 
 

@@ -47,7 +47,7 @@ def test_recordings_of_any_format_get_subject_session_and_label(folder: Path) ->
     assert found[0].timestamps is not None
     dataset = read_dataset(table)
     assert dataset.classes == ("sit", "walk")
-    assert [int(track.labels[0]) for track in dataset] == [1, 0, -1]
+    assert [int(recording.labels[0]) for recording in dataset] == [1, 0, -1]
     assert dataset.features.pairs == 4
     made = prepare([table], folder / "dataset")
     assert made.features == dataset.features

@@ -42,7 +42,7 @@ def profile(rng: np.random.Generator) -> Frames:
     return (values / values.mean()).astype(np.float32)
 
 
-def without_gain(frames: Frames) -> NDArray[np.float64]:
+def without_agc(frames: Frames) -> NDArray[np.float64]:
     wide = frames.astype(np.float64)
     return wide / wide.mean(axis=1, keepdims=True)
 
@@ -69,11 +69,11 @@ def test_masking_takes_a_twentieth_to_a_fifth_of_the_features_and_leaves_every_o
     assert counts == set(range(3, 11))  # 5 and 20 % of 52, rounded
 
 
-def test_masked_features_say_nothing_about_the_person(profile: Frames, rng: np.random.Generator) -> None:
+def test_masked_features_say_nothing_about_the_identity(profile: Frames, rng: np.random.Generator) -> None:
     """After gain removal a masked feature is what it usually is, up to what masking moved the frame's mean."""
     frames = (profile * rng.uniform(5, 30, (100, 1))).astype(np.float32)
     found = mask_features(frames, profile, 0.2, 0.2, rng)
-    np.testing.assert_allclose(without_gain(found), np.broadcast_to(profile, found.shape), rtol=1e-5)
+    np.testing.assert_allclose(without_agc(found), np.broadcast_to(profile, found.shape), rtol=1e-5)
 
 
 def test_noise_is_as_strong_as_asked_relative_to_the_mean_and_amplitudes_stay_amplitudes(
@@ -88,8 +88,8 @@ def test_noise_is_as_strong_as_asked_relative_to_the_mean_and_amplitudes_stay_am
 
 
 def test_noise_averages_out_over_a_window(frames: Frames, rng: np.random.Generator) -> None:
-    profile = without_gain(frames).mean(axis=0)
-    moved = without_gain(add_noise(frames, 0.05, 0.05, rng)).mean(axis=0)
+    profile = without_agc(frames).mean(axis=0)
+    moved = without_agc(add_noise(frames, 0.05, 0.05, rng)).mean(axis=0)
     assert np.abs(moved - profile).max() < 0.05 * 4.5 / np.sqrt(100)
 
 
@@ -98,7 +98,7 @@ def test_scaling_keeps_what_gain_removal_keeps(frames: Frames, rng: np.random.Ge
     for _ in range(100):
         found = scale(frames, 0.8, 1.2, rng)
         factors.append(float(found.mean() / frames.mean()))
-        np.testing.assert_allclose(without_gain(found), without_gain(frames), rtol=1e-5)
+        np.testing.assert_allclose(without_agc(found), without_agc(frames), rtol=1e-5)
     assert 0.8 <= min(factors) < 0.85
     assert 1.15 < max(factors) <= 1.2001
 
@@ -188,7 +188,7 @@ def test_nt_xent_is_its_definition(identities: list[int], temperature: float, rn
     assert found.item() == pytest.approx(by_definition(z, identities, temperature), rel=1e-9)
 
 
-def test_nt_xent_falls_where_views_of_a_person_meet(rng: np.random.Generator) -> None:
+def test_nt_xent_falls_where_views_of_an_identity_meet(rng: np.random.Generator) -> None:
     z = torch.from_numpy(unit(rng, 8, 6)).requires_grad_()
     identities = torch.arange(8) // 2
     before = nt_xent(torch.nn.functional.normalize(z, dim=1), identities, 0.07)
@@ -235,23 +235,23 @@ def test_the_loss_is_the_weighted_sum_of_its_parts_on_a_projection_of_128(rng: n
 # -- the closed form ---------------------------------------------------------------------------------------------------
 
 
-def some_persons(rng: np.random.Generator, identities: int = 9, rows: int = 30, width: int = 12) -> tuple:
+def some_identities(rng: np.random.Generator, identities: int = 9, rows: int = 30, width: int = 12) -> tuple:
     mixing = rng.standard_normal((width, width))
     centres = rng.standard_normal((identities, width)) * 2
     x = np.concatenate([c + rng.standard_normal((rows, width)) @ mixing for c in centres]) * rng.uniform(0.1, 9, width)
     return x, np.repeat(np.arange(identities), rows)
 
 
-def test_within_a_person_the_spread_is_one_in_every_direction(rng: np.random.Generator) -> None:
-    x, of = some_persons(rng)
+def test_within_an_identity_the_spread_is_one_in_every_direction(rng: np.random.Generator) -> None:
+    x, of = some_identities(rng)
     y = fit_discriminant(x, of, dim=12, shrinkage=0.0)(x)
     inside = np.concatenate([y[of == p] - y[of == p].mean(axis=0) for p in range(9)])
     np.testing.assert_allclose(inside.T @ inside / len(inside), np.eye(12), atol=1e-9)
     np.testing.assert_allclose(np.mean([y[of == p].mean(axis=0) for p in range(9)], axis=0), 0, atol=1e-9)
 
 
-def test_directions_are_in_order_of_how_much_persons_differ(rng: np.random.Generator) -> None:
-    x, of = some_persons(rng)
+def test_directions_are_in_order_of_how_much_identities_differ(rng: np.random.Generator) -> None:
+    x, of = some_identities(rng)
     y = fit_discriminant(x, of, dim=12, shrinkage=0.0)(x)
     between = np.stack([y[of == p].mean(axis=0) for p in range(9)]).var(axis=0)
     assert (np.diff(between) <= 1e-9).all()
@@ -260,7 +260,7 @@ def test_directions_are_in_order_of_how_much_persons_differ(rng: np.random.Gener
 
 
 def test_the_first_direction_is_the_best_there_is(rng: np.random.Generator) -> None:
-    x, of = some_persons(rng, identities=4, width=5)
+    x, of = some_identities(rng, identities=4, width=5)
     found = fit_discriminant(x, of, shrinkage=0.0)
 
     def ratio(direction: np.ndarray) -> float:
@@ -273,8 +273,8 @@ def test_the_first_direction_is_the_best_there_is(rng: np.random.Generator) -> N
     assert all(ratio(found.matrix[:, 0] + step * rng.standard_normal(5)) <= best + 1e-9 for _ in range(100))
 
 
-def test_a_person_with_more_windows_does_not_count_more(rng: np.random.Generator) -> None:
-    x, of = some_persons(rng)
+def test_an_identity_with_more_windows_does_not_count_more(rng: np.random.Generator) -> None:
+    x, of = some_identities(rng)
     one, more = fit_discriminant(x, of), fit_discriminant(x, of)
     np.testing.assert_array_equal(one.matrix, more.matrix)  # the same twice, signs too
     doubled = np.concatenate([x, x[of == 0]]), np.concatenate([of, of[of == 0]])
@@ -284,11 +284,11 @@ def test_a_person_with_more_windows_does_not_count_more(rng: np.random.Generator
 
 
 def test_a_feature_that_never_changes_does_no_harm(rng: np.random.Generator) -> None:
-    x, of = some_persons(rng)
+    x, of = some_identities(rng)
     x[:, 3] = 5.0
     assert np.isfinite(fit_discriminant(x, of)(x)).all()
 
 
-def test_one_person_cannot_be_told_apart(rng: np.random.Generator) -> None:
+def test_one_identity_cannot_be_told_apart(rng: np.random.Generator) -> None:
     with pytest.raises(ValueError, match="expected at least two to tell apart, found 1"):
         fit_discriminant(rng.standard_normal((5, 3)), np.zeros(5, np.int64))

@@ -46,7 +46,7 @@ def save(path: Path, **changes: Any) -> Path:
         "label_names": np.array(["WALK_RX", "WALK_TX", "SIT_RX", "SIT_TX"]),
         "rec_offset": np.arange(0, 121, 30),
         "rec_name": np.array(["a", "b", "c", "d"]),
-        "rec_person": np.array(["p", "q", "p", "q"]),
+        "rec_subject": np.array(["p", "q", "p", "q"]),
         "rec_session": np.array([0, 0, 1, 1]),
     }
     arrays.update(changes)
@@ -230,7 +230,7 @@ def test_frames_wider_than_a_blob_can_state_are_named() -> None:
 # -- splits ---------------------------------------------------------------------------------------------
 
 
-def test_splits_by_session_person_and_recording(tmp_path: Path) -> None:
+def test_splits_by_session_subject_and_recording(tmp_path: Path) -> None:
     dataset = read_dataset(save(tmp_path / "set.npz"))
     assert splits.by_session(dataset, ["0"]) == Split((0, 1), (2, 3))
     assert splits.by_subject(dataset, ["q"]) == Split((0, 2), (1, 3))
@@ -271,7 +271,7 @@ def test_what_would_leak_is_an_error_that_names_it() -> None:
 # -- windows --------------------------------------------------------------------------------------------
 
 
-def test_windows_lie_within_their_tracks_and_short_ones_are_named() -> None:
+def test_windows_lie_within_their_recordings_and_short_ones_are_named() -> None:
     recordings = [recording("a", 25), recording("b", 9), recording("c", 10)]
     with pytest.raises(RecordingError, match="file:b: frames: expected at least 10, one window, found 9"):
         windows(recordings, 10)

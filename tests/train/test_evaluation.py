@@ -43,7 +43,7 @@ def drawn(temperature: float, n: int = 40_000) -> Predictions:
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
-def test_the_temperature_that_made_the_truth_is_found(temperature: float) -> None:
+def test_finds_the_temperature_that_made_the_labels(temperature: float) -> None:
     given = drawn(temperature)
     found = fit_temperature(given)
     assert found == pytest.approx(temperature, rel=0.04)
@@ -60,7 +60,7 @@ def test_errors_by_hand() -> None:
     assert likelihood_loss(given) == pytest.approx(-np.log([0.9, 0.1, 0.6]).mean(), abs=1e-6)
 
 
-def test_answers_in_parts_and_from_a_disk_give_the_same_figures(tmp_path: Path) -> None:
+def test_predictions_in_parts_and_on_disk_give_the_same_figures(tmp_path: Path) -> None:
     """Against the definitions, over all frames at once."""
     given = drawn(0.6)
     cuts = [0, 1, 900, 900, 20_011, len(given)]
@@ -85,7 +85,7 @@ def test_answers_in_parts_and_from_a_disk_give_the_same_figures(tmp_path: Path) 
     assert fit_temperature(kept) == pytest.approx(fit_temperature(given), rel=1e-9)
 
 
-def test_answers_that_fill_a_disk_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_names_the_disk_that_predictions_fill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("/dev/full is not there")
 
@@ -98,7 +98,7 @@ def test_answers_that_fill_a_disk_name_it(tmp_path: Path, monkeypatch: pytest.Mo
     assert error.value.filename == str(tmp_path)
 
 
-def test_a_long_recording_has_the_same_answers_and_takes_no_memory_by_its_frames() -> None:
+def test_long_recording_gives_the_same_predictions_in_bounded_memory() -> None:
     """The core's workspace is no memory of Python's: what the process takes more, in a process of its own."""
     if not Path("/proc/self/status").exists():
         pytest.skip("/proc/self/status, which tells what a process took at most, is not there")
@@ -123,7 +123,7 @@ print(after - before, most() - before, found.tobytes() == whole.tobytes())
     assert int(at_once) > 4 * 4096
 
 
-def test_answers_are_those_of_frames_with_a_label_recording_by_recording() -> None:
+def test_predictions_are_those_of_labelled_frames_by_recording() -> None:
     model = TemporalModel.from_blob(bundled_models()["activity"])
     frames = np.random.default_rng(3).uniform(1, 20, (90, 56)).astype(np.float32)
     labels = np.arange(90) % 5
@@ -192,7 +192,7 @@ def test_majority_and_ties() -> None:
     np.testing.assert_array_equal(majority(rows, 3), [1, 2, 0])
 
 
-def test_windows_follow_each_other_and_are_answered_at_their_last_frame() -> None:
+def test_windows_follow_each_other_and_are_predicted_at_their_last_frame() -> None:
     labels = np.array([0, 0, 0, 0, 1, 1, 1, 0, 0, 2, 2, 2, 2], dtype=np.int64)
     predictions = np.array([0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 2, 2, 2])
     execution = LabelledRecording("one", "0", np.repeat(predictions[:, None], 4, axis=1).astype(np.float32), labels)
@@ -206,7 +206,7 @@ def test_windows_follow_each_other_and_are_answered_at_their_last_frame() -> Non
     assert found.delayed == 1.0
 
 
-def test_wrong_answers_stand_in_the_confusion() -> None:
+def test_confusion_counts_wrong_predictions() -> None:
     execution = LabelledRecording("one", "0", np.full((8, 2), 2.0, np.float32), np.array([0, 0, 0, 0, 2, 2, 2, 2]))
     found = score(Echo(), [execution], label_delay=0, window=4)  # type: ignore[arg-type]
     assert found.streamed == found.fresh == found.frames == 0.5

@@ -36,10 +36,10 @@ from aether_temporal.train.runs import Run  # noqa: E402
 from aether_temporal.train.splits import LeakError  # noqa: E402
 
 SMALL = Shape(length=40, pool=36, components=6, changes=8, hidden=8, embedding=10, stem_taps=4)
-"""A network for the recordings of `some_persons`."""
+"""A network for the recordings of `some_identities`."""
 
 
-def some_persons(identities: int = 6, frames: int = 200, width: int = 8, seed: int = 5) -> Dataset:
+def some_identities(identities: int = 6, frames: int = 200, width: int = 8, seed: int = 5) -> Dataset:
     """Two captures of each: a profile of their own, motion of their own strength, a gain that jumps."""
     rng = np.random.default_rng(seed)
     recordings = []
@@ -84,8 +84,8 @@ def _one_thread() -> None:
 # -- who is trained on -------------------------------------------------------------------------------------------------
 
 
-def test_unseen_persons_are_nowhere_in_training_and_probes_are_not_either() -> None:
-    dataset = some_persons(10)
+def test_unseen_identities_are_nowhere_in_training_and_probes_are_not_either() -> None:
+    dataset = some_identities(10)
     seen = set()
     for seed in range(8):
         found = arrange(dataset, length=40, held_out=3, captures="gallery", seed=seed)
@@ -103,8 +103,8 @@ def test_unseen_persons_are_nowhere_in_training_and_probes_are_not_either() -> N
     assert again.held_out == found.held_out
 
 
-def test_persons_whose_probes_were_trained_on_are_not_asked_for() -> None:
-    dataset = some_persons(8)
+def test_identities_whose_probes_were_trained_on_are_not_asked_for() -> None:
+    dataset = some_identities(8)
     both = arrange(dataset, length=40, held_out=3, captures="all", seed=0)
     assert list(both.parts) == ["unseen identities"]
     assert len(both.train) == 10
@@ -113,7 +113,7 @@ def test_persons_whose_probes_were_trained_on_are_not_asked_for() -> None:
 
 
 def test_windows_do_not_overlap_and_come_from_the_right_capture() -> None:
-    dataset = some_persons(3, frames=215)
+    dataset = some_identities(3, frames=215)
     part = cut(dataset, 50)
     assert part.gallery[:].shape == part.probes[:].shape == (12, 50, 8)
     np.testing.assert_array_equal(np.concatenate(list(part.gallery[4:8])), dataset[2].frames[:200])
@@ -122,7 +122,7 @@ def test_windows_do_not_overlap_and_come_from_the_right_capture() -> None:
 
 
 def test_settings_can_be_chosen_without_a_look_at_any_probe() -> None:
-    dataset = some_persons(5)
+    dataset = some_identities(5)
     found = inside_galleries(dataset)
     assert {t.session for t in found} == {"first", "last"}
     for before, (first, last) in zip(dataset[::2], zip(found[::2], found[1::2], strict=True), strict=True):
@@ -169,23 +169,23 @@ def _too_short(recordings: list[LabelledRecording]) -> None:
 def test_what_cannot_be_judged_honestly_is_rejected(
     damage: Callable[[list[LabelledRecording]], None], error: type[Exception], message: str
 ) -> None:
-    recordings = list(some_persons(6))
+    recordings = list(some_identities(6))
     damage(recordings)
     with pytest.raises(error, match=message):
         arrange(Dataset(recordings, ()), length=40, held_out=0, captures="gallery", seed=0)
 
 
 @pytest.mark.parametrize(("held_out", "captures"), [(1, "gallery"), (5, "gallery"), (0, "all")])
-def test_too_few_or_too_many_persons_held_out_are_rejected(held_out: int, captures: reid.Captures) -> None:
+def test_too_few_or_too_many_identities_held_out_are_rejected(held_out: int, captures: reid.Captures) -> None:
     with pytest.raises(RecordingError, match="held out: expected"):
-        arrange(some_persons(6), length=40, held_out=held_out, captures=captures, seed=0)
+        arrange(some_identities(6), length=40, held_out=held_out, captures=captures, seed=0)
 
 
 # -- what is trained ---------------------------------------------------------------------------------------------------
 
 
 def test_training_begins_with_means_of_directions_and_of_changes() -> None:
-    dataset = some_persons()
+    dataset = some_identities()
     torch.manual_seed(0)
     network = TemporalClassifier(network_shape(8, SMALL))
     warm_start(network, dataset, SMALL, 10)
@@ -209,8 +209,8 @@ def test_training_begins_with_means_of_directions_and_of_changes() -> None:
 
 
 def test_the_core_embeds_what_torch_was_trained_to() -> None:
-    blob, _ = train(some_persons(), small(), show_progress=False)
-    frames, _ = take(some_persons(seed=6), 40, 40)
+    blob, _ = train(some_identities(), small(), show_progress=False)
+    frames, _ = take(some_identities(seed=6), 40, 40)
     network = from_blob(blob).eval()
     with torch.no_grad():
         expected = network.embeddings(torch.from_numpy(frames[:]))[:, -1].numpy()
@@ -218,7 +218,7 @@ def test_the_core_embeds_what_torch_was_trained_to() -> None:
 
 
 def test_training_moves_the_trunk_and_its_closed_form_follows() -> None:
-    blob, start = train(some_persons(), small(shrinkage=0.0), show_progress=False)
+    blob, start = train(some_identities(), small(shrinkage=0.0), show_progress=False)
     before, after = start.arrays(), blob.arrays()
     assert all(
         not np.array_equal(before[f"layers.0.attention.{name}"], after[f"layers.0.attention.{name}"])
@@ -226,15 +226,15 @@ def test_training_moves_the_trunk_and_its_closed_form_follows() -> None:
     )
     assert blob.settings is not None
     assert blob.settings.embedding is not None
-    whitened = pooled(from_blob(blob), take(some_persons(), 40, 10)[0]) @ np.asarray(blob.settings.embedding.weight)
-    of = np.array(take(some_persons(), 40, 10)[1])
+    whitened = pooled(from_blob(blob), take(some_identities(), 40, 10)[0]) @ np.asarray(blob.settings.embedding.weight)
+    of = np.array(take(some_identities(), 40, 10)[1])
     inside = np.concatenate([whitened[of == p] - whitened[of == p].mean(axis=0) for p in set(of)])
     np.testing.assert_allclose(np.diag(inside.T @ inside / len(inside)), 1.0, rtol=1e-3)
 
 
 def test_a_seed_decides_everything(tmp_path: Path) -> None:
     def trained(seed: int) -> bytes:
-        return train(some_persons(), small(seed=seed), show_progress=False)[0].serialize()
+        return train(some_identities(), small(seed=seed), show_progress=False)[0].serialize()
 
     assert trained(1) == trained(1)
     assert trained(1) != trained(2)
@@ -245,7 +245,7 @@ class _Interrupted(Exception):
 
 
 def test_a_run_that_is_interrupted_ends_as_one_that_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dataset, recipe = some_persons(), small()
+    dataset, recipe = some_identities(), small()
     with Run.open(tmp_path / "whole", {"a": 1}) as run:
         expected, _ = train(dataset, recipe, run=run, checkpoint_every=2, show_progress=False)
     step = Contrasting.step
@@ -274,7 +274,7 @@ def test_a_run_that_is_interrupted_ends_as_one_that_is_not(tmp_path: Path, monke
 def test_a_model_beyond_the_chip_is_rejected_before_it_is_trained() -> None:
     recipe = dataclasses.replace(small(), shape=Shape(length=40, pool=36, components=300, changes=300))
     with pytest.raises(RecordingError, match="of at most 65536 bytes of RAM and 131072 of weights"):
-        train(some_persons(3, width=400), recipe, show_progress=False)
+        train(some_identities(3, width=400), recipe, show_progress=False)
 
 
 # -- the command and real identities ----------------------------------------------------------------------------------
@@ -285,7 +285,7 @@ def write_npz(dataset: Dataset, path: Path) -> None:
         path,
         frames=np.concatenate([t.frames for t in dataset]),
         rec_offset=np.cumsum([0, *map(len, dataset)]),
-        rec_person=np.array([t.subject for t in dataset]),
+        rec_subject=np.array([t.subject for t in dataset]),
         rec_session=np.array([t.session for t in dataset]),
     )
 
@@ -295,7 +295,7 @@ def test_the_command_trains_resumes_and_leaves_a_run_that_tells_all(tmp_path: Pa
     from command import call
 
     data, run, out = tmp_path / "some.npz", tmp_path / "run", tmp_path / "who.rvne"
-    write_npz(some_persons(7, frames=220), data)
+    write_npz(some_identities(7, frames=220), data)
     (tmp_path / "run.toml").write_text("[run]\ncheckpoint_every = 2\n")
     options = ("--data", data, "--held-out", 3, "--steps", 4, "--quiet", "--config", tmp_path / "run.toml")
     found = call("train", "reid", *options, "--out", out, "--run", run)
@@ -331,10 +331,10 @@ def test_frames_too_wide_for_the_chip_are_rejected_by_the_files_name_and_leave_n
     from command import call
 
     data, run = tmp_path / "wide.npz", tmp_path / "run"
-    write_npz(some_persons(5, width=900), data)
+    write_npz(some_identities(5, width=900), data)
     options = ("--data", data, "--held-out", 2, "--steps", 1, "--quiet", "--run", run)
     found = call("train", "reid", *options, code=2).output
-    assert f"{data}:person" in found
+    assert f"{data}:subject" in found
     assert "frame width: expected a model of at most 65536 bytes of RAM" in found
     assert "--select" in found
     assert not run.exists()
@@ -343,13 +343,13 @@ def test_frames_too_wide_for_the_chip_are_rejected_by_the_files_name_and_leave_n
 
 
 @pytest.mark.parametrize("alike", ["all but for their gain", "within an identity"])
-def test_persons_that_nothing_tells_apart_are_rejected_by_the_files_name_and_leave_no_run(
+def test_identities_that_nothing_tells_apart_are_rejected_by_the_files_name_and_leave_no_run(
     tmp_path: Path, alike: str
 ) -> None:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "cli"))
     from command import call
 
-    dataset = some_persons(5)
+    dataset = some_identities(5)
     for index, recording in enumerate(dataset):
         gain = 1 + np.arange(len(recording), dtype=np.float32)[:, None] + index
         recording.frames[:] = gain if alike.startswith("all") else recording.frames[:1]
@@ -364,7 +364,7 @@ def test_numbers_that_leave_their_range_in_training_name_the_file_and_leave_no_r
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "cli"))
     from command import call
 
-    dataset = some_persons(5)
+    dataset = some_identities(5)
     for recording in dataset:  # means of nearly zero: dividing by them leaves the range
         recording.frames[::7] = 0
         recording.frames[::7, :3] = 1e25, -1e25, 1e-20
@@ -376,15 +376,15 @@ def test_numbers_that_leave_their_range_in_training_name_the_file_and_leave_no_r
 
 
 @pytest.fixture(scope="module")
-def real_persons(recordings_dir: Path) -> Dataset:
+def real_identities(recordings_dir: Path) -> Dataset:
     """Sixty identities, two captures of 1000 frames each."""
     return read_dataset(recordings_dir / "wiper_persons_0_59.npz")
 
 
-def test_real_persons_are_told_apart_better_than_by_their_profiles(real_persons: Dataset) -> None:
+def test_real_identities_are_told_apart_better_than_by_their_profiles(real_identities: Dataset) -> None:
     """A handful of steps, fifteen identities never met: the smallest real task that can fail."""
     recipe = Recipe(held_out=15, contrast=ContrastConfig(steps=4))
-    report = train_reid(real_persons, recipe, show_progress=False)
+    report = train_reid(real_identities, recipe, show_progress=False)
     assert report.ram <= 65536
     assert len(report.blob.serialize()) <= 131072
     for part, methods in report.matches.items():
@@ -394,8 +394,8 @@ def test_real_persons_are_told_apart_better_than_by_their_profiles(real_persons:
         assert found["model"]["map"] > found["LDA"]["map"] + 0.01, part
 
 
-def test_the_baselines_are_those_that_were_published_with_the_recordings(real_persons: Dataset) -> None:
-    protocol = arrange(real_persons, length=100, held_out=0, captures="gallery", seed=0)
+def test_the_baselines_are_those_that_were_published_with_the_recordings(real_identities: Dataset) -> None:
+    protocol = arrange(real_identities, length=100, held_out=0, captures="gallery", seed=0)
     part = protocol.parts["trained identities"]
     baselines = Baselines.fit(protocol.train, 100, 50)
     assert float(figures(baselines.matches(part)["cosine"])["rank1"].mean()) == pytest.approx(0.758, abs=0.01)
@@ -415,7 +415,7 @@ def test_the_blob_says_how_raw_frames_become_its_own_also_from_a_prepared_folder
         iq=iq.reshape(-1, 8, 2).astype(np.int8),
         t=np.tile(np.arange(200) / 50, 6),
         rec_offset=np.arange(7) * 200,
-        rec_person=np.repeat([0, 1, 2], 2),
+        rec_subject=np.repeat([0, 1, 2], 2),
         rec_session=np.tile([0, 1], 3),
     )
     grid = Reading(select=(0, 2, 3, 5, 7), period_us=20_000, max_gap_us=500_000)

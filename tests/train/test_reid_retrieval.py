@@ -45,12 +45,12 @@ def test_ranks_precision_and_area_are_what_counting_gives(rng: np.random.Generat
     assert values["rank1"].value == np.mean(np.array(ranks) == 1)
     assert values["rank5"].value == np.mean(np.array(ranks) <= 5)
     assert values["map"].value == pytest.approx(np.mean(precisions))
-    strangers, right = roc(found.near, found.labels)
-    steps = np.diff(strangers, prepend=0.0)
+    unseen, right = roc(found.near, found.labels)
+    steps = np.diff(unseen, prepend=0.0)
     assert (steps * right).sum() == pytest.approx(area, abs=1e-3)
 
 
-def test_enrolled_is_the_mean_of_a_persons_directions() -> None:
+def test_enrolled_is_the_mean_of_an_identitys_directions() -> None:
     found = match(
         np.array([[5.0, 0.0], [0.0, 1.0], [-1.0, 0.2]]),
         ["a", "a", "b"],
@@ -62,7 +62,7 @@ def test_enrolled_is_the_mean_of_a_persons_directions() -> None:
     np.testing.assert_array_equal(found.enrolled_ranks, [1, 1])
 
 
-def test_a_model_that_answers_the_same_for_all_gets_nothing_for_it() -> None:
+def test_a_constant_model_scores_no_better_than_chance() -> None:
     same = np.ones((12, 4))
     names = [f"p{i // 3}" for i in range(12)]
     values = evaluate([match(same, names, same, names)], draws=20)
@@ -78,7 +78,7 @@ def test_a_perfect_model_is_certain() -> None:
         assert (interval.value, interval.low, interval.high) == (1.0, 1.0, 1.0)
 
 
-def test_intervals_are_over_persons_not_windows(rng: np.random.Generator) -> None:
+def test_intervals_are_over_identities_not_windows(rng: np.random.Generator) -> None:
     found = some_matches(rng)
     repeated = Matches(
         found.identities,
@@ -92,13 +92,13 @@ def test_intervals_are_over_persons_not_windows(rng: np.random.Generator) -> Non
     assert once.low < once.value < once.high
 
 
-def test_seeds_with_the_same_persons_do_not_narrow_what_persons_leave_open(rng: np.random.Generator) -> None:
+def test_seeds_with_the_same_identities_do_not_narrow_what_identities_leave_open(rng: np.random.Generator) -> None:
     found = some_matches(rng)
     one, five = (evaluate([found] * n, draws=300)["rank1"] for n in (1, 5))
     assert (one.value, one.low, one.high) == pytest.approx((five.value, five.low, five.high))
 
 
-def test_seeds_with_other_persons_are_averaged_over_their_probes(rng: np.random.Generator) -> None:
+def test_seeds_with_other_identities_are_averaged_over_their_probes(rng: np.random.Generator) -> None:
     a, b = some_matches(rng, 0.6), some_matches(rng, 1.6)
     values = [evaluate([m], draws=5)["rank1"].value for m in (a, b)]
     assert evaluate([a, b], draws=5)["rank1"].value == pytest.approx(np.mean(values))

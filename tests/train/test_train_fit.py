@@ -122,7 +122,7 @@ def test_kinds_of_crops_come_in_their_shares() -> None:
     assert 0.2 < lengths.count(10) / 800 < 0.3
 
 
-def test_some_frames_are_spread_over_all_tracks() -> None:
+def test_some_frames_are_spread_over_all_recordings() -> None:
     recordings = [
         LabelledRecording(str(i), "0", np.full((100, 2), i, np.float32), np.zeros(100, np.int64)) for i in range(4)
     ]
@@ -137,7 +137,7 @@ def test_frames_that_are_all_the_same_are_rejected() -> None:
         activity.train(dataset, activity.Recipe(fit=FitConfig(steps=1)), show_progress=False)
 
 
-def test_class_weights_move_the_answers_to_rare_classes() -> None:
+def test_class_weights_move_predictions_to_rare_classes() -> None:
     """The two classes look the same; what decides is how often each occurs, or what it counts."""
     labels = np.tile(np.repeat([0, 1], [90, 10]), 4)
     frames = np.random.default_rng(0).uniform(1, 2, (400, 56)).astype(np.float32)
@@ -169,7 +169,7 @@ def activity_set(
 ) -> Path:
     """A simulated set in the layout of the activity recordings."""
     made = [simulate([("still", seconds), ("walking", seconds)], seed) for seed in range(2 * sessions)]
-    more = {"rec_person": np.array(subjects)} if subjects else {}
+    more = {"rec_subject": np.array(subjects)} if subjects else {}
     if timed:  # faster than the grid that is asked for: 25 frames a second of grid need 64 frames for a crop
         more["t"] = np.tile(np.arange(len(made[0].frames)) * 0.04, len(made))
     np.savez(
@@ -234,7 +234,7 @@ def test_the_activity_command_trains_on_the_first_session_only(tmp_path: Path, m
     assert "seed: expected 0, as the run was begun with, found 1" in refused
 
 
-def test_persons_are_held_out_and_leaks_are_errors(tmp_path: Path) -> None:
+def test_subjects_are_held_out_and_leaks_are_errors(tmp_path: Path) -> None:
     data = activity_set(tmp_path / "set.npz", subjects=("p", "q", "p", "q"))
     quick = ("activity", "--data", data, "--steps", 2, "--quiet", "--no-calibrate", "--run", tmp_path / "run")
     printed = command(*quick, "--test-subject", "q")

@@ -9,7 +9,7 @@
 #endif
 
 #define PAINT 0xA5A5A5A5u
-#define ROOM 98304u /* bytes for one stream, or the self-test */
+#define ARENA_BYTES 98304u /* bytes for one stream, or the self-test */
 #define NOINLINE __attribute__((noinline))
 
 /* One way to run one model. The table ends with a NULL blob. */
@@ -20,7 +20,7 @@ typedef struct budget_case {
 extern const budget_case budget_cases[];
 
 extern uint32_t aether_stack_low[];
-static uint64_t room[ROOM / 8];
+static uint64_t arena[ARENA_BYTES / 8];
 
 NOINLINE void budget_begin(void) {
     __asm__ volatile("" ::: "memory");
@@ -94,20 +94,20 @@ static NOINLINE aether_status run_init(const budget_case *c, const aether_model 
     if (status == AETHER_OK) {
         status = aether_model_memory(model, c->context, dtype, &memory);
     }
-    if (status != AETHER_OK || bytes > sizeof room) {
+    if (status != AETHER_OK || bytes > sizeof arena) {
         return status != AETHER_OK ? status : AETHER_E_MEMORY;
     }
-    if (aether_stream_init(stream, model, c->context, dtype, room, bytes - 1) != AETHER_E_MEMORY) {
+    if (aether_stream_init(stream, model, c->context, dtype, arena, bytes - 1) != AETHER_E_MEMORY) {
         return AETHER_E_STATE; /* one byte less must not be enough */
     }
-    for (i = 0; i < sizeof room / 8; i++) {
-        room[i] = PAINT;
+    for (i = 0; i < sizeof arena / 8; i++) {
+        arena[i] = PAINT;
     }
     say("flash", (uint32_t)memory.flash);
     say("ram", (uint32_t)bytes);
     say("state", (uint32_t)memory.state);
     budget_begin();
-    status = aether_stream_init(stream, model, c->context, dtype, room, bytes);
+    status = aether_stream_init(stream, model, c->context, dtype, arena, bytes);
     budget_end();
     return status;
 }
@@ -128,10 +128,10 @@ static NOINLINE const float *read_logits(const aether_stream *stream) {
     return logits;
 }
 
-/* Bytes at the front of the room that were written. */
-static uint32_t room_used(void) {
-    size_t i = sizeof room / 8;
-    while (i > 0 && room[i - 1] == PAINT) {
+/* Bytes at the front of the arena that were written. */
+static uint32_t arena_used(void) {
+    size_t i = sizeof arena / 8;
+    while (i > 0 && arena[i - 1] == PAINT) {
         i--;
     }
     return (uint32_t)(i * 8);
@@ -157,7 +157,7 @@ static aether_status run_case(const budget_case *c) {
     if (status == AETHER_OK) {
         say("stack", stack_depth(top_of_stack()));
         (void)read_logits(&stream);
-        say("used", room_used());
+        say("used", arena_used());
         say("crc", crc);
     }
     return status;
@@ -174,7 +174,7 @@ static NOINLINE aether_status run_self_test(void) {
     say("scratch", (uint32_t)need);
     stack_clear();
     budget_begin();
-    status = aether_golden_run(ruv_self_test_vectors, ruv_self_test_bytes, NULL, room, sizeof room, NULL, NULL, &totals);
+    status = aether_golden_run(ruv_self_test_vectors, ruv_self_test_bytes, NULL, arena, sizeof arena, NULL, NULL, &totals);
     budget_end();
     say("stack", stack_depth(top_of_stack()));
     say("cases", (uint32_t)totals.cases);

@@ -115,17 +115,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
 }
 
-/* Bytes of the core arrays a header declares; 0 when they do not fit in `room`. */
-static size_t core_bytes(const uint8_t *data, uint32_t width, size_t room) {
+/* Bytes of the core arrays a header declares; 0 when they do not fit in `limit`. */
+static size_t core_bytes(const uint8_t *data, uint32_t width, size_t limit) {
     const uint64_t q = (uint64_t)fuzz_u16(data + 10) * fuzz_u16(data + 14);
     const uint64_t kv = (uint64_t)fuzz_u16(data + 12) * fuzz_u16(data + 14);
     const uint64_t layer = width * (2 * q + 2 * kv);
-    if (layer > room || layer * fuzz_u16(data + 16) > room) {
+    if (layer > limit || layer * fuzz_u16(data + 16) > limit) {
         return 0;
     }
     const uint64_t elements = layer * fuzz_u16(data + 16) + (uint64_t)width * fuzz_u16(data + 18);
     const uint64_t bytes = elements * (data[6] & AETHER_RVNE_FLAG_BINARY16 ? 2 : 4);
-    return bytes <= room ? (size_t)bytes : 0;
+    return bytes <= limit ? (size_t)bytes : 0;
 }
 
 /* Random bytes never get past a length and a CRC: most inputs have these made right again, so that depth is reached. */

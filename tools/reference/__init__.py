@@ -6,7 +6,7 @@ the C core, so the golden vectors made from it pin the contract and not an imple
 
 
 class Rejected(Exception):
-    """An operation that the specification answers with a status code instead of a result.
+    """An operation for which the specification gives a status code instead of a result.
 
     status: the name of the core's status code."""
 

@@ -26,13 +26,13 @@ aether_status aether_attention_workspace(const aether_head *head, size_t tokens,
 
 /* out = attention(q, k, v). `dtype` is the type of the cache this must agree with: with AETHER_BINARY16, token
    rows are rounded to binary16 first (block means are not). tokens 0: nothing is done. workspace: `bytes` bytes, 4-byte aligned.
-   AETHER_E_ARGUMENT, AETHER_E_NOT_FINITE (out untouched), AETHER_E_OVERFLOW (out then holds rows of no meaning: a caller who
-   needs it whole hands in a buffer of its own), AETHER_E_MEMORY, AETHER_E_ALIGNMENT, AETHER_E_TOO_LARGE. */
+   AETHER_E_ARGUMENT, AETHER_E_NOT_FINITE (out untouched), AETHER_E_OVERFLOW (the contents of out are then
+   undefined: to keep its old contents, pass another buffer), AETHER_E_MEMORY, AETHER_E_ALIGNMENT, AETHER_E_TOO_LARGE. */
 aether_status aether_attention_forward(const aether_head *head, const float *q, const float *k, const float *v,
                                        size_t tokens, aether_dtype dtype, float *out, void *workspace, size_t bytes);
 
 /* The same in two parts, for callers with threads: prepare once (checks k and v), then rows in any split, each call with
-   scratch of its own; the bits do not depend on the split. The sizes: AETHER_E_TOO_LARGE. prepare: AETHER_E_TOO_LARGE,
+   its own scratch; the bits do not depend on the split. The sizes: AETHER_E_TOO_LARGE. prepare: AETHER_E_TOO_LARGE,
    AETHER_E_MEMORY, AETHER_E_NOT_FINITE, AETHER_E_OVERFLOW (binary16, block sums). rows: AETHER_E_SHAPE (rows past the end),
    AETHER_E_MEMORY, AETHER_E_NOT_FINITE (q; nothing written), AETHER_E_OVERFLOW. Workspace and scratch are 4-byte aligned. */
 aether_status aether_attention_plan_size(const aether_head *head, size_t tokens, aether_dtype dtype, size_t *bytes);

@@ -12,7 +12,7 @@ extern "C" {
 typedef enum aether_backend { AETHER_SPARSE = 0, AETHER_DENSE = 1 } aether_backend;
 
 /* Which keys the sparse backend sees. AETHER_REFERENCE: a window, global tokens, log-stride tokens and landmarks. AETHER_PYRAMID: a
-   window, and everything before it in runs that grow with their distance and weigh as many tokens as they stand for. */
+   window; before it, averages of runs of tokens, longer with distance, each weighted by its number of tokens. */
 typedef enum aether_pattern { AETHER_REFERENCE = 0, AETHER_PYRAMID = 1 } aether_pattern;
 
 #define AETHER_UNLIMITED UINT64_MAX /* window: every token */

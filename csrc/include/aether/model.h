@@ -70,7 +70,7 @@ typedef struct aether_memory {
 } aether_memory;
 aether_status aether_model_memory(const aether_model *model, uint64_t context, aether_dtype dtype, aether_memory *memory);
 
-/* The same for a machine whose pointers have pointer_bytes bytes, 4 or 8, so that a computer can tell what a chip needs. */
+/* The same for a machine whose pointers have pointer_bytes bytes, 4 or 8, so that a computer can compute the memory of a chip. */
 aether_status aether_model_memory_on(const aether_model *model, uint64_t context, aether_dtype dtype,
                                      size_t pointer_bytes, aether_memory *memory);
 

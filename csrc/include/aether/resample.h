@@ -17,12 +17,12 @@ extern "C" {
 typedef struct aether_clock {
     uint64_t elapsed; /* microseconds since the first reading */
     uint32_t last;
-    uint32_t restarts; /* steps back: the sender started again */
+    uint32_t restarts; /* steps back: restarts of the sender */
     uint8_t begun;
 } aether_clock;
 
-/* Microseconds since the first reading. A step forward of less than half a period is time (wraps included); a step back is a
-   sender that started again: time stands still for that reading and goes on from the new count. */
+/* Microseconds since the first reading. A step forward of less than half a period is time (wraps included); after a step back,
+   the sender has restarted: time does not advance for that reading, and later steps count from it. */
 uint64_t aether_clock_read(aether_clock *clock, uint32_t microseconds);
 
 /* Initialise with aether_resample_init. Read only. */
@@ -54,7 +54,7 @@ void aether_resample_reset(aether_resampler *r);
 
 /* Takes one frame [dim] that came at `time` (microseconds below 2^63). Of frames that came at the same time the newest counts.
    *restarted (may be NULL) is 1 when a new grid began because the frame came before the last one or more than max_gap after it:
-   whatever is fed by this grid is to begin anew, too. On any error everything is as it was. AETHER_E_NOT_FINITE, AETHER_E_OVERFLOW
+   the caller then resets what it feeds with this grid. On any error the state is unchanged. AETHER_E_NOT_FINITE, AETHER_E_OVERFLOW
    (agc), AETHER_E_ARGUMENT (grid frames are still due, or time too large). */
 aether_status aether_resample_push(aether_resampler *r, const float *frame, uint64_t time, int *restarted);
 

@@ -1,7 +1,7 @@
-/* Status codes: every function of the core that can fail answers with one of these. Two of them need no mention at each function:
-   AETHER_E_ARGUMENT for a pointer that is NULL and must not be, AETHER_E_ALIGNMENT for memory that is not aligned as its
-   element type, or as the function says. Functions that cannot fail (reset, sizes and answers of an object that exists) return what
-   they are asked for, and their object must be a valid one. */
+/* Status codes: every function of the core that can fail returns one of these. Each such function may return two of them
+   without saying so: AETHER_E_ARGUMENT when a required pointer is NULL, and AETHER_E_ALIGNMENT when memory is not aligned for
+   its element type or as the function says. Functions that cannot fail (such as a reset or a getter) require a valid object and
+   return their result directly. */
 #ifndef AETHER_STATUS_H
 #define AETHER_STATUS_H
 

@@ -79,7 +79,7 @@ static void rejects_with_a_code_and_a_name(void) {
     CHECK(rejection(blob->words, blob->bytes, wanted, &detail) == AETHER_E_SHAPE);
     CHECK(detail.found == 2 && detail.field[0] == 'n');
     wanted.n_classes = 2;
-    wanted.window = 0;
+    wanted.context = 0;
     CHECK(rejection(blob->words, blob->bytes, wanted, &detail) == AETHER_E_CONFIG);
     CHECK(node_classifier_size(blob->words, blob->bytes, &any, &need, NULL) == AETHER_OK && need < sizeof memory);
     CHECK(node_classifier_init(blob->words, blob->bytes, &any, memory, need - 1, &c, &detail) == AETHER_E_MEMORY);

@@ -85,7 +85,7 @@ static node_slot_verdict verdicts[NODE_SLOTS];
 static int choose(void) {
     sim.mapped[0] = sim.mapped[1] = 0;
     memset(&trial, 0, sizeof trial);
-    trial.wanted.window = 64;
+    trial.wanted.context = 64;
     trial.wanted.cache = AETHER_BINARY16;
     trial.memory = memory;
     trial.bytes = sizeof memory;
@@ -218,7 +218,7 @@ static void rejected_blob_leaves_the_other_slot(void) {
     begin();
     CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && update(0, NODE_EVERY) == NODE_SLOT_OK);
     memset(&trial, 0, sizeof trial);
-    trial.wanted.window = 64;
+    trial.wanted.context = 64;
     trial.wanted.n_classes = 2; /* the newer one has three */
     trial.memory = memory;
     trial.bytes = sizeof memory;
@@ -240,7 +240,7 @@ static void blob_that_crashes_the_node(void) {
     CHECK(update(0, NODE_EVERY) == NODE_SLOT_OK);
     for (i = 0; i < 3; i++) { /* the node crashes during each trial, and restarts */
         memset(&trial, 0, sizeof trial);
-        trial.wanted.window = 64;
+        trial.wanted.context = 64;
         trial.memory = memory;
         trial.bytes = sizeof memory;
         trial.crashes = &sim.dead;

@@ -66,7 +66,7 @@ cdef class Cache:
 
     @property
     def tokens(self):
-        """Tokens since the start or the last reset; for a ring this goes on beyond `capacity`."""
+        """Tokens since the start or the last reset; a ring counts beyond `capacity`."""
         return self.cache.length
 
     @property

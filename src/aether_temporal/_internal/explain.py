@@ -76,8 +76,8 @@ def raise_cache_error(status: str, head: Any, cache: Any, q: Any, k: Any, v: Any
             _beyond_half(k=k, v=v)
         _fail(status, "out", "results and block sums within binary32", "an overflow")
     if status == "CACHE_FULL":
-        room = cache.capacity - cache.tokens
-        raise CacheFullError.of("cache", f"room for {tokens} more (capacity {cache.capacity})", f"room for {room}")
+        free = cache.capacity - cache.tokens
+        raise CacheFullError.of("cache", f"space for {tokens} more (capacity {cache.capacity})", f"space for {free}")
     if status == "CACHE_MISMATCH":
         for field in dataclasses.fields(head.config):
             wanted, found = getattr(head.config, field.name), getattr(cache.config, field.name)

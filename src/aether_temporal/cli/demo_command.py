@@ -34,7 +34,7 @@ _LATE = (
     type=click.IntRange(0, 2**32 - 1),
     default=DEMO_SEED,
     show_default=True,
-    help="Seed of room, person and noise.",
+    help="Seed of room, subject and noise.",
 )
 @click.option(
     "--speed",

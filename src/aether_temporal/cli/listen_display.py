@@ -144,9 +144,11 @@ class NodesTable:
 
     def render(self, status: Status) -> RenderableType:
         snapshot = status.snapshot
-        room = max(1, self._out.height - _OTHER_LINES)
+        lines = max(1, self._out.height - _OTHER_LINES)
         shown = (
-            sorted(snapshot.nodes, key=lambda row: row.silent)[:room] if len(snapshot.nodes) > room else snapshot.nodes
+            sorted(snapshot.nodes, key=lambda row: row.silent)[:lines]
+            if len(snapshot.nodes) > lines
+            else snapshot.nodes
         )
         parts: list[RenderableType] = [_head(status)]
         if shown:

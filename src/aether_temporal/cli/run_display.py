@@ -115,10 +115,10 @@ class Panel:
     ) -> None:
         self._names, self._recording, self._enrolled = tuple(map(printable, names)), recording, enrolled
         self._title = printable(title)
-        room = out.width - max(map(len, self._names)) - _BESIDE_BAR
+        space = out.width - max(map(len, self._names)) - _BESIDE_BAR
         self._bar = (
-            min(_BAR, room) if room >= _SHORTEST_BAR else 0
-        )  # without room for a bar, names and numbers are shown
+            min(_BAR, space) if space >= _SHORTEST_BAR else 0
+        )  # without space for a bar, names and numbers are shown
         self._live = Live(console=out, auto_refresh=False, transient=True)
         self._latencies: deque[float] = deque(maxlen=_RECENT)
         self._correct = self._known = 0

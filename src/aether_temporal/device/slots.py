@@ -90,8 +90,8 @@ class SlotHeader:
         if self.blob_offset % 16 or self.blob_offset < BLOB_OFFSET:
             raise SlotError.of("blob_offset", f"a multiple of 16 from {BLOB_OFFSET} on", self.blob_offset, 0x0C)
         if self.blob_length < 28 or self.blob_offset + self.blob_length > slot_bytes:
-            room = f"28 to {max(slot_bytes - self.blob_offset, 28)} bytes in a slot of {slot_bytes}"
-            raise SlotError.of("blob_length", room, self.blob_length, 0x10)
+            allowed = f"28 to {max(slot_bytes - self.blob_offset, 28)} bytes in a slot of {slot_bytes}"
+            raise SlotError.of("blob_length", allowed, self.blob_length, 0x10)
         if not 1 <= self.check_frames <= 64:
             raise SlotError.of("check_frames", "1 to 64", self.check_frames, 0x18)
 

@@ -163,9 +163,9 @@ def _boundaries(rows: list[Axes], found: Drift) -> None:
 def _lines(found: Drift) -> list[str]:
     lines = [
         "Each frame is divided by its mean amplitude before features are compared: a shift is a change in the shape of "
-        "the channel, not in its gain."
+        "the channel, not in its scale."
         if found.agc_removed
-        else "Some features are negative and hence no amplitudes: they are compared as they are, gain included.",
+        else "Some features are negative and hence no amplitudes: they are compared as they are, scale included.",
         "Shifts are in standard deviations over the frames of the first session.",
     ]
     if found.predictions is None:

@@ -54,7 +54,7 @@ def identity_of(recording: Recording) -> str:
     """Whom the recording shows. RecordingError if the file does not say."""
     if not recording.subject:
         raise RecordingError(
-            f"{recording.title}: subject: expected a subject for each recording, found none; add rec_person to the "
+            f"{recording.title}: subject: expected a subject for each recording, found none; add rec_subject to the "
             "file, or name the recording in a table with a column subject"
         )
     return recording.subject

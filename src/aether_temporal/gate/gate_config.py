@@ -53,7 +53,7 @@ class GateConfig:
     window: frames of the windows that are trained on and matched. held_out: identities, drawn by the seed, that
     training does not meet and everything is asked about. captures: of the others, trained on. batch: identities in a
     batch, two views of each. held_out_batches: over which the held-out loss is a mean. neighbours: how many are put in
-    order. deployed: frames of the window whose latency decides. lengths: those measured beside. rounds: turns of each
+    order. deployed: frames of the window whose latency decides. lengths: other windows. rounds: turns of each
     candidate. InvalidConfigError names a field out of its range.
     """
 

@@ -22,7 +22,7 @@ from .study import BACKENDS, SeedResult
 Outcome = Literal["pass", "fail", "undecided"]
 
 MOST = 10_000
-"""Seeds, or identities, beyond which nobody is told a number."""
+"""The largest number of seeds or identities that an estimate names."""
 
 DRAWS = 2000
 
@@ -260,8 +260,8 @@ def rank_gate(seeds: Sequence[SeedResult]) -> Gate:
 
 
 def order_gate(config: GateConfig, seeds: Sequence[SeedResult]) -> Gate:
-    """3: Spearman of the nearest neighbours' order, the kernel exchanged under the weights trained dense. Of the
-    weights trained sparse it is told beside.
+    """3: Spearman of the nearest neighbours' order, after exchanging the kernel under weights that were
+    trained dense. The report also gives it for weights that were trained sparse.
 
     Undecided where it would pass but a broken kernel would too: such a network hardly uses its kernel.
     """

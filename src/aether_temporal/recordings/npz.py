@@ -3,7 +3,7 @@
 Keys, of which the first that is present counts (docs/recordings.md has the table): `iq`, `frames`, `features`, `amp`,
 `csi`: int8 [N, pairs, 2] is I/Q, [N, F] is features; `t`, `timestamps`; `frame_activity`, `labels`; `activity_names`,
 `label_names`; `rate_hz`, `frame_rate`; `rec_offset` and one value for each recording in `rec_name`, `rec_subject` or
-`rec_person`, `rec_session`, `rec_label`.
+`rec_subject` (or `rec_person`), `rec_session`, `rec_label`.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ class _Set:
         for index in range(len(self.offset) - 1):
             name, subject, session = (None if table is None else str(table[index]) for table in tables.values())
             if name is None:
-                parts = [f"person{subject}"] if subject is not None else []
+                parts = [f"subject{subject}"] if subject is not None else []
                 parts += [f"session{session}"] if session is not None else []
                 name = "/".join(parts) or (self.path.stem if len(self.offset) == 2 else f"recording{index}")
                 name = name if name not in taken else f"{name}/recording{index}"

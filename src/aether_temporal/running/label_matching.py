@@ -34,13 +34,13 @@ def _match(classes: list[str], label: str) -> int | None:
 def match_subject(classes: Sequence[str], subject: str) -> int | None:
     """The index of a subject among classes or enrolled names, or None.
 
-    An identical name comes first; otherwise '7', 'person7' and 'Person 7' are the same.
+    An identical name comes first; otherwise '7', 'subject7' and 'Subject 7' are the same.
     """
     if subject in classes:
         return classes.index(subject)
     plain = [_plain(name) for name in classes]
     wanted = _plain(subject)
-    for form in (wanted, f"person{wanted}", f"person_{wanted}", wanted.removeprefix("person").strip("_")):
+    for form in (wanted, f"subject{wanted}", f"subject_{wanted}", wanted.removeprefix("subject").strip("_")):
         if form and form in plain:
             return plain.index(form)
     return None

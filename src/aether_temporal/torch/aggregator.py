@@ -20,7 +20,7 @@ __all__ = ["AetherTemporalAggregator", "AggregatorStream"]
 
 
 class AetherTemporalAggregator(nn.Module):
-    """Frames (N, T, in_dim) or (T, in_dim) to what each frame's query gathers, (…, T, out_dim).
+    """Frames (N, T, in_dim) or (T, in_dim) to the attention output of each frame, (…, T, out_dim).
 
     config: heads, pattern and backend ("sparse_gqa" or "dense"). out_dim: None: as in_dim. bias: in all four
     projections. Half-precision frames or projections (autocast) meet the kernel in float32. InvalidConfigError.
@@ -56,22 +56,22 @@ class AetherTemporalAggregator(nn.Module):
         """ShapeError, InputTypeError, NonFiniteError (a projection is), ResultOverflowError."""
         if frames.dim() not in (2, 3) or frames.shape[-1] != self.in_dim:
             raise ShapeError.of("frames", f"shape (N, T, {self.in_dim}) or (T, {self.in_dim})", tuple(frames.shape))
-        gathered = attention(*self.heads(frames), self.config).flatten(-2)
-        out: torch.Tensor = self.out(gathered.to(frames.dtype))
+        attended = attention(*self.heads(frames), self.config).flatten(-2)
+        out: torch.Tensor = self.out(attended.to(frames.dtype))
         return out
 
     def stream(
         self,
-        capacity: int = 1024,
+        context: int = 1024,
         dtype: Dtype = "float32",
         on_full: Literal["error", "ring"] = "error",
     ) -> AggregatorStream:
         """For frames one by one, through the C core's cache, with the weights that the module has at each push.
 
-        Arguments as of `AetherTemporalHead.make_cache`. BackendDoesNotSupportStreamingError for a dense or non-causal
-        configuration.
+        context: frames that the cache holds. dtype, on_full: as of `AetherTemporalHead.make_cache`.
+        BackendDoesNotSupportStreamingError for a dense or non-causal configuration.
         """
-        return AggregatorStream(self, capacity, dtype, on_full)
+        return AggregatorStream(self, context, dtype, on_full)
 
     def extra_repr(self) -> str:
         return f"in_dim={self.in_dim}, out_dim={self.out_dim}, {self.config}"
@@ -80,20 +80,20 @@ class AetherTemporalAggregator(nn.Module):
 class AggregatorStream:
     """Row t of `forward`, when frame t arrives; made by `AetherTemporalAggregator.stream`. `len` counts frames.
 
-    Attention is that of `forward` bit for bit (with on_full "ring", of a configuration with history=capacity); torch
+    Attention is that of `forward` bit for bit (with on_full "ring", of a configuration with history=context); torch
     may round a projection of one frame otherwise than one of many. Without gradients.
     """
 
     def __init__(
         self,
         module: AetherTemporalAggregator,
-        capacity: int,
+        context: int,
         dtype: Dtype,
         on_full: Literal["error", "ring"],
     ) -> None:
         self.module = module
         self.head = AetherTemporalHead(module.config)
-        self.cache: KvCache = self.head.make_cache(capacity, dtype, on_full)
+        self.cache: KvCache = self.head.make_cache(context, dtype, on_full)
 
     def __len__(self) -> int:
         return self.cache.tokens

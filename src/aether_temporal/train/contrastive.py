@@ -1,7 +1,7 @@
 """Contrastive training: views of one window that are still the same identity, the loss that calls them alike (NT-Xent
 and two VICReg terms on a projection that only training has), and the step that trains by it.
 
-Frames are amplitudes with the receiver's gain still on them, [T, F]; every strength is relative to the window's mean,
+Frames are amplitudes with the receiver's gain not removed, [T, F]; every strength is relative to the window's mean,
 so it means the same at any gain. Phase rotation has no place here: amplitudes do not see it.
 """
 

@@ -25,7 +25,7 @@ class LabelledRecording:
     the dataset's classes, -1 where there is none.
 
     recording_name: shared by the segments of one recording that a grid was cut into. digest: CRC of the frames, which
-    finds a copy under another name. fingerprints: find a copy that differs in gain, rounding or ends (`splits`).
+    finds a copy under another name. fingerprints: find a copy that differs in scale, rounding or ends (`splits`).
     """
 
     name: str

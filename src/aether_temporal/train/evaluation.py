@@ -23,7 +23,7 @@ _CHUNK = 1 << 14
 """Logits at a time, where something is computed from them in binary64."""
 
 _AT_ONCE = 1 << 14
-"""Frames of a recording up to which it is answered at once, which is faster and takes up to some KiB a frame."""
+"""Recordings of at most this many frames are predicted in one call: faster, but it takes up to some KiB a frame."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

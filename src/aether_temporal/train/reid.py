@@ -97,8 +97,8 @@ def warm_start(network: TemporalClassifier, train: Dataset, shape: Shape, stride
         spread = frames.std(0)
         if not (spread > 1e-6).any():
             raise ValueError(
-                "frames: expected some that differ by more than their gain, found none: there is nothing to tell "
-                "identities apart by"
+                "frames: expected some that differ by more than their amplitude scale, found none; check that the "
+                "recordings hold motion"
             )
         scale.copy_(1.0 / torch.where(spread > 1e-6, spread, torch.ones_like(spread)))
         still = take(train, length, max(stride, length // 2))[0]
@@ -305,8 +305,8 @@ def expect_trainable(dataset: Dataset, recipe: Recipe) -> Protocol:
 
 def _blob(network: TemporalClassifier, recipe: Recipe, about: Features) -> WeightBlob:
     text = (
-        f"{recipe.provenance} Embeds windows of {recipe.shape.length} frames; the classifier is unused. Tells persons "
-        f"apart in the same place shortly after; seed {recipe.seed}."
+        f"{recipe.provenance} Embeds windows of {recipe.shape.length} frames; the classifier is unused. Distinguishes "
+        f"identities in the same place shortly after; seed {recipe.seed}."
     ).strip()
     timing = None if about.period_us is None else about.timing(0)
     described = Description(

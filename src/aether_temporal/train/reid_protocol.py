@@ -39,12 +39,11 @@ _STILL = 1e-12
 def fit_discriminant(
     features: Array, identities: NDArray[np.int64], *, dim: int | None = None, shrinkage: float = 0.02
 ) -> Discriminant:
-    """Of features [n, w] and whose each row is [n]; the `dim` most telling directions (None: as many as identities can
-    span).
+    """Fits the `dim` most discriminative directions of features [n, w], whose rows show `identities` [n].
 
-    More directions than identities - 1 are whitened all the same: among identities not met they tell as well, and where
-    few were met that matters. shrinkage: share of an equal spread in all (standardised) features. ValueError: fewer
-    than two identities, or no spread within any.
+    dim None: identities - 1. Directions beyond that are whitened too, because they help to distinguish identities that
+    training does not see, above all when it sees few. shrinkage: share of an equal spread in all (standardised)
+    features. ValueError: fewer than two identities, or no spread within any.
     """
     names, index = np.unique(identities, return_inverse=True)
     width = features.shape[1]
@@ -63,8 +62,8 @@ def fit_discriminant(
     within = (inside * weight).T @ inside / len(names)
     if not np.trace(within) / width > _STILL:
         raise ValueError(
-            "frames: expected windows of one identity that differ, found all the same but for their gain: there is no "
-            "spread to tell identities apart by"
+            "frames: expected windows of one identity that differ, found all the same but for their amplitude scale; "
+            "check that the recordings hold motion"
         )
     middle = centres.mean(axis=0)
     between = (centres - middle).T @ (centres - middle) / len(names)

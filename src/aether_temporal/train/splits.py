@@ -1,9 +1,9 @@
 """Which recordings are trained on and which are tested on: by recording, by session, by subject, never by window. A
 copy of a recording on both sides is found by its fingerprints.
 
-A row's hash says of 32 pairs of features which is larger: no gain, and hardly any rounding, changes that. A fingerprint
-is the hash of eight rows, kept where it falls into an eighth of all hashes: a segment keeps its fingerprints when
-something is cut off around it. Fingerprints only say where to look; the frames themselves decide.
+A row's hash says of 32 pairs of features which is larger: scaling a row never changes that, and rounding hardly ever.
+A fingerprint is the hash of eight rows, kept where it falls into an eighth of all hashes: a segment keeps its
+fingerprints when something is cut off around it. Fingerprints only say where to look; the frames themselves decide.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Known:
 
 
 def _same(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
-    """Whether these rows [ROWS, F] are the same but for their gain and rounding."""
+    """Whether these rows [ROWS, F] are the same but for scale and rounding."""
     a, b = (_without_agc(rows.astype(np.float64)) for rows in (one, other))
     return bool(np.abs(a - b).mean() * _ALIKE < np.abs(np.diff(a, axis=0)).mean())
 
@@ -112,9 +112,9 @@ class Split:
 
 
 def check(dataset: Sequence[LabelledRecording], split: Split, *, open_set: bool = False) -> Split:
-    """The split itself, or LeakError naming a recording that is on both sides (or a copy of it, whatever its name, gain
-    and ends), or, for an open set, a subject that is. RecordingError: a side is empty; open_set: a recording without a
-    subject."""
+    """The split itself, or LeakError naming a recording that is on both sides (or a copy of it, whatever its name,
+    scale and ends), or, for an open set, a subject that is. RecordingError: a side is empty; open_set: a recording
+    without a subject."""
     for side, indices in (("train", split.train), ("test", split.test)):
         if not indices:
             raise RecordingError(f"{side}: expected at least one recording, found none")
@@ -149,8 +149,8 @@ def check(dataset: Sequence[LabelledRecording], split: Split, *, open_set: bool 
 
 
 def _reject_copies(trained: Sequence[LabelledRecording], tested: Sequence[LabelledRecording]) -> None:
-    """LeakError where frames of a tested recording are in one that is trained on too, with another gain or rounding, or
-    with something cut off before or after."""
+    """LeakError where frames of a tested recording are in one that is trained on too, with another scale or rounding,
+    or with something cut off before or after."""
     pairs = [(recording, recording.fingerprints) for recording in trained if recording.fingerprints is not None]
     known = Known([(recording.frames, its) for recording, its in pairs])
     for recording in tested:

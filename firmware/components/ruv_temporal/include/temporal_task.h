@@ -1,5 +1,5 @@
-/* The temporal head as a task of its own: frames in, once a period one classification packet (40 bytes, magic 0xC5110007) out over
-   UDP. One task at a time. start, stop, shape and stats are called by one task; the submit functions by one task, which may be another (the
+/* The temporal head as a separate task: it takes frames and sends one classification packet (40 bytes, magic 0xC5110007) per period
+   over UDP. One task at a time. start, stop, shape and stats are called by one task; the submit functions by one task, which may be another (the
    Wi-Fi driver's, in its CSI callback): they never wait. With the Kconfig switch off everything returns ESP_ERR_NOT_SUPPORTED. */
 #ifndef TEMPORAL_TASK_H
 #define TEMPORAL_TASK_H
@@ -17,7 +17,7 @@ extern "C" {
 typedef struct {
     uint32_t input_dim;     /* features per frame of the application; 0: accept any */
     uint32_t n_classes;     /* 0: accept any */
-    uint32_t window_len;    /* frames */
+    uint32_t context;       /* of the stream, in frames */
     uint32_t period_ms;     /* between classifications */
     uint8_t node_id;
     const char *host;       /* IPv4 address in digits; "" or NULL: no packets, predictions are logged */

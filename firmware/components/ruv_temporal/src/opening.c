@@ -40,8 +40,8 @@ static node_slot_fault accept(void *user, const node_slot_header *header, const 
     const attempt *own = user;
     ruv_opened *opened = own->opened;
     node_slot_fault fault = NODE_SLOT_OK;
-    if (header->check_frames > own->wanted->window) {
-        verdict->status = aether_fail(&verdict->detail, AETHER_E_SHAPE, "check_frames", "at most the window's frames",
+    if (header->check_frames > own->wanted->context) {
+        verdict->status = aether_fail(&verdict->detail, AETHER_E_SHAPE, "check_frames", "at most the context's frames",
                                       header->check_frames, 0x18);
         return NODE_SLOT_BLOB;
     }

@@ -1,4 +1,4 @@
-/* From flash to a classifier that has proven itself. */
+/* Opens a classifier from flash and verifies it. */
 #ifndef RUV_OPENING_H
 #define RUV_OPENING_H
 
@@ -14,8 +14,8 @@ typedef struct ruv_opened {
     int slot; /* -1: a blob at an address */
 } ruv_opened;
 
-/* The newest slot whose blob passes; says in the log what became of each. ESP_ERR_NOT_FOUND: there is no blob. Else the code that names
-   why the newest that is there was rejected. Nothing stays open on failure. */
+/* Opens the newest slot whose blob passes, and logs the result for each slot. ESP_ERR_NOT_FOUND: there is no blob. Otherwise the code that
+   says why the newest blob was rejected. Nothing stays open on failure. */
 esp_err_t ruv_open_slots(const node_wanted *wanted, ruv_opened *opened);
 
 /* A blob at an address. The codes of ruv_temporal_init. */

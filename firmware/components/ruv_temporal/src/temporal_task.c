@@ -165,7 +165,7 @@ static void run(void *user) {
 
 temporal_task_config_t temporal_task_default_config(void) {
     const temporal_task_config_t config = {
-        .window_len = CONFIG_RUV_TEMPORAL_WINDOW,
+        .context = CONFIG_RUV_TEMPORAL_CONTEXT,
         .period_ms = CONFIG_RUV_TEMPORAL_PERIOD_MS,
         .node_id = CONFIG_RUV_TEMPORAL_NODE_ID,
         .host = CONFIG_RUV_TEMPORAL_HOST,
@@ -187,7 +187,7 @@ static esp_err_t self_test_once(void) {
 }
 
 static esp_err_t open_head(const temporal_task_config_t *config, ruv_opened *opened) {
-    const node_wanted wanted = {config->input_dim, config->n_classes, config->window_len, ruv_cache_dtype()};
+    const node_wanted wanted = {config->input_dim, config->n_classes, config->context, ruv_cache_dtype()};
     return config->weights == NULL ? ruv_open_slots(&wanted, opened)
                                    : ruv_open_blob(config->weights, config->weights_len, &wanted, opened);
 }
