@@ -80,7 +80,9 @@ def _print(document: dict[str, Any]) -> None:
     out = console()
     header, memory, settings = document["header"], document["memory"], document["settings"]
     out.print(document["file"], style="bold")
-    out.print(f"RVNE version {header['version']}, {bytes_text(document['bytes'])}, CRC-32 {document['crc32']} (correct)")
+    out.print(
+        f"RVNE version {header['version']}, {bytes_text(document['bytes'])}, CRC-32 {document['crc32']} (correct)"
+    )
     out.print(
         f"{header['n_layers']} layers of width {document['width']}, {header['n_q_heads']} query and "
         f"{header['n_kv_heads']} key/value heads of dim {header['head_dim']}; {header['input_dim']} features in, "
