@@ -24,6 +24,7 @@ import pytest
 from device.chip_flash import SLOT_A, SLOT_B, SLOT_BYTES, blank
 
 from aether_temporal import AetherTemporalHead, TemporalModel
+from aether_temporal.device.compare import host_run
 from aether_temporal.device.slots import pack_slot
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -230,6 +231,22 @@ def test_api_pages_list_parameters() -> None:
     names = {found[2] or found[3] for found in fields if found}
     assert names >= {"q", "k", "v", "out", "threads", "dtype", "returns", "ShapeError", "NonFiniteError"}
     assert not lines[0].startswith(":")
+
+
+def test_board_page_shows_the_current_vectors() -> None:
+    """The report of a chip that the page shows is of today's golden vectors."""
+    host = host_run([(path.name, path.read_bytes()) for path in sorted((ROOT / "tests" / "golden").glob("*.agv"))])
+    page = (ROOT / "docs" / "guide" / "board.md").read_text(encoding="utf-8")
+    rows = {
+        "vectors": f"{host.bytes:,} bytes",
+        "their CRC-32": host.crc,
+        "cases": f"{host.total('cases'):,}",
+        "checks": f"{host.total('checks'):,}",
+        "values compared": f"{host.total('compared'):,}",
+        "failed checks": f"{host.total('failed'):,}",
+    }
+    for name, value in rows.items():
+        assert re.search(rf"^{name} +" + r" +".join([value.replace(",", " ")] * 3) + "$", page, re.MULTILINE), name
 
 
 TUTORIAL = ROOT / "docs" / "guide" / "tutorial.md"
