@@ -521,3 +521,31 @@ def test_a_window_over_everything_is_dense_without_landmarks_only(causal: bool, 
     inputs = qkv(EIGHT_WIDE, 40)
     assert (AetherTemporalHead(sparse).forward(*inputs) != dense.forward(*inputs)).any()
     assert_same_bits(AetherTemporalHead(sparse.replace(use_landmarks=False)).forward(*inputs), dense.forward(*inputs))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("config", "context", "history"),
+    [
+        (EIGHT_WIDE, 30, 30),
+        (EIGHT_WIDE.replace(history=20), 30, 20),
+        (EIGHT_WIDE.replace(history=40), 30, 30),
+        (TemporalHeadConfig(pattern="pyramid", window=32), 30, 33),
+        (TemporalHeadConfig(pattern="pyramid", window=32, history=50), 40, 40),
+        (TemporalHeadConfig(pattern="pyramid", window=26, block_size=1), 15, 27),
+    ],
+)
+def test_within_limits_the_history_as_a_ring_does(
+    config: TemporalHeadConfig, context: int, history: int, dtype: Any, qkv: Callable[..., Inputs]
+) -> None:
+    assert config.within(context).history == history
+    inputs = qkv(config, 90)
+    ring = AetherTemporalHead(config).make_cache(context, dtype, on_full="ring")
+    rows = [AetherTemporalHead(config).step(*(x[t : t + 1] for x in inputs), ring) for t in range(90)]
+    whole = AetherTemporalHead(config.within(context)).forward(*inputs, dtype=dtype)
+    assert_same_bits(np.concatenate(rows), whole)
+
+
+def test_within_needs_a_context() -> None:
+    with pytest.raises(InvalidArgumentError, match="context: expected at least 1 token, found 0"):
+        EIGHT_WIDE.within(0)

@@ -1,7 +1,6 @@
 /* An attention case, computed in every way the core offers: whole, in rows, step by step, with a prefill, after a bulk append,
    after a reset, across saved state. All of them have to give the same rows. */
 #include "../src/bits.h"
-#include "../src/pattern.h"
 
 #include "cases.h"
 
@@ -43,14 +42,11 @@ static int read_case(golden_run *run, attention_case *a) {
 
 /* The head as a cache of this capacity sees it: that is what forward must agree with. */
 static aether_status limited_head(const golden_run *run, const attention_case *a, aether_head *head) {
-    aether_config config = a->config;
-    if (run->c.params[GOLDEN_CONFIG_WORDS + 2] != 0 && (config.history == 0 || config.history > a->capacity)) {
-        config.history = a->capacity;
-        if (config.pattern == AETHER_PYRAMID && config.history <= config.window) {
-            config.history = config.window + 1;
-        }
+    const aether_status status = aether_head_init(head, &a->config, run->kernels, NULL);
+    if (status == AETHER_OK && run->c.params[GOLDEN_CONFIG_WORDS + 2] != 0) {
+        *head = aether_head_within(head, a->capacity);
     }
-    return aether_head_init(head, &config, run->kernels, NULL);
+    return status;
 }
 
 typedef struct whole {

@@ -29,7 +29,11 @@ static aether_status lay_out(const aether_head *head, size_t tokens, aether_dtyp
     }
     means = at->n_blocks;
     if (aether_is_pyramid(config)) {
-        means = aether_pyramid_tree(at->n_blocks, aether_pyramid_levels(config, at->n_blocks));
+        const unsigned levels = aether_pyramid_levels(config, at->n_blocks);
+        if (levels == 0) { /* no block before the window is within the history */
+            at->n_blocks = 0;
+        }
+        means = aether_pyramid_tree(at->n_blocks, levels);
     }
     at->mean_k = aether_take(&bytes, aether_mul(means, row), sizeof(float));
     at->mean_v = aether_take(&bytes, aether_mul(means, row), sizeof(float));

@@ -6,7 +6,6 @@
 #include "cache_rows.h"
 #include "dtype.h"
 #include "fpenv.h"
-#include "pattern.h"
 #include "pyramid.h"
 #include "sizes.h"
 

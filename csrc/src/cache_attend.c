@@ -4,7 +4,6 @@
 #include "candidates.h"
 #include "dtype.h"
 #include "fpenv.h"
-#include "pattern.h"
 #include "pyramid.h"
 #include "sizes.h"
 

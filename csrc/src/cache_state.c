@@ -3,7 +3,6 @@
 #include "bits.h"
 #include "cache_payload.h"
 #include "cache_rows.h"
-#include "pattern.h"
 #include "pyramid.h"
 
 #include "aether/crc32.h"

@@ -2,7 +2,7 @@
 #ifndef AETHER_CANDIDATES_H
 #define AETHER_CANDIDATES_H
 
-#include "pattern.h"
+#include "aether/head.h"
 #include "sizes.h"
 
 typedef struct aether_candidates {

@@ -1,7 +1,6 @@
 #include "aether/head.h"
 
 #include "fpenv.h"
-#include "pattern.h"
 #include "pyramid.h"
 #include "sizes.h"
 
@@ -134,7 +133,9 @@ aether_status aether_head_init(aether_head *head, const aether_config *config, c
 
 aether_head aether_head_within(const aether_head *head, uint64_t capacity) {
     aether_head own = *head;
-    own.config.history = aether_history_within(head->config.history, capacity);
+    if (capacity != 0 && (own.config.history == 0 || own.config.history > capacity)) {
+        own.config.history = capacity;
+    }
     if (aether_is_pyramid(&own.config) && own.config.history != 0 && own.config.history <= own.config.window) {
         own.config.history = own.config.window + 1; /* the least a pyramid sees */
     }

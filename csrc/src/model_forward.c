@@ -2,7 +2,6 @@
 #include "bits.h"
 #include "fpenv.h"
 #include "model_pass.h"
-#include "pattern.h"
 #include "sizes.h"
 
 /* Where the buffers of a forward begin in the workspace. */

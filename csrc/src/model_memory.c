@@ -41,8 +41,7 @@ aether_status aether_model_memory_on(const aether_model *model, uint64_t context
     if (status != AETHER_OK) {
         return status;
     }
-    config = model->head.config;
-    config.history = aether_history_within(config.history, context);
+    config = aether_head_within(&model->head, context).config;
     w = model->width;
     layer = 2 * w * (aether_q_width(model) + (uint64_t)aether_kv_width(model)) + model->taps * w + 2 * w * model->hidden +
             2 * visible(&config) * aether_q_width(model);

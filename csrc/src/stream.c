@@ -5,7 +5,6 @@
 #include "cache_layout.h"
 #include "fpenv.h"
 #include "model_pass.h"
-#include "pattern.h"
 #include "sizes.h"
 #include "stream_layout.h"
 

@@ -104,6 +104,13 @@ class TemporalHeadConfig:
         """A copy with some fields changed, checked."""
         return dataclasses.replace(self, **changes)
 
+    def within(self, context: int) -> TemporalHeadConfig:
+        """The configuration whose `forward` gives the rows of a cache or stream that sees `context` tokens, at least 1.
+        InvalidArgumentError."""
+        if (tokens := _count(context, "context")) == 0:
+            raise InvalidArgumentError.of("context", "at least 1 token", context)
+        return self.replace(history=_core.Pattern(self).history_within(tokens))
+
     def mask(self, tokens: int, first_query: int = 0) -> PatternMask:
         """What the queries from `first_query` on see in a sequence of `tokens` tokens (docs/spec/pattern.md), as the
         core computes it. Row i is query first_query + i. Without landmarks there are no means. InvalidArgumentError

@@ -42,10 +42,24 @@ static void configure(aether_config *config, uint32_t globals[4], reader *r) {
     uint32_t next = 0;
     config->globals = globals;
     config->n_globals = bits >> 6;
+    if ((bits & 0x70u) == 0x70u) { /* both switches are off, as the pyramid requires */
+        config->pattern = AETHER_PYRAMID;
+        config->n_globals = 0;
+        if (config->block_size < 128) {
+            config->block_size = (uint64_t)1 << config->block_size % 8;
+        }
+    }
     for (size_t i = 0; i < config->n_globals; i++) {
         globals[i] = next + take(r);
         next = globals[i] + 1;
     }
+}
+
+/* Whether the values of docs/spec/pattern.md are in range. */
+static int fits_pyramid(const aether_config *config) {
+    const uint64_t block = config->block_size;
+    return config->window <= 1048576 && block <= 65536 && (block & (block - 1)) == 0 &&
+           (config->history == 0 || config->history > config->window);
 }
 
 static aether_status forward(const aether_head *head, const sequence *s, aether_dtype dtype, float *out) {
@@ -134,7 +148,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const aether_status status = aether_head_init(&head, &config, aether_kernels_portable(), &detail);
     fuzz_named(status, &detail);
     if (status != AETHER_OK) {
-        FUZZ_CHECK(config.block_size == 0);
+        FUZZ_CHECK(config.block_size == 0 || (config.pattern == AETHER_PYRAMID && !fits_pyramid(&config)));
         return 0;
     }
 
@@ -159,10 +173,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         }
     }
     if (config.backend == AETHER_SPARSE && config.causal) {
-        aether_head bounded = head;
-        if (config.history == 0 || config.history > capacity) {
-            bounded.config.history = capacity;
-        }
+        const aether_head bounded = aether_head_within(&head, capacity);
         if (forward(&bounded, &s, dtype, expected) == AETHER_OK) {
             check_stream(&head, &s, capacity, dtype, split, expected, out);
             FUZZ_CHECK(aether_kernels_find(NULL, &head.kernels) == AETHER_OK);

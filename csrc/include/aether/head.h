@@ -47,6 +47,10 @@ void aether_config_default(aether_config *config);
 aether_status aether_head_init(aether_head *head, const aether_config *config, const aether_kernels *kernels,
                                aether_detail *detail);
 
+/* The head whose forward gives the rows of a cache of `capacity` tokens: its history limited to the capacity, under the pyramid to at
+   least window + 1. capacity 0: unlimited. `head` has been initialised; the global list is shared. */
+aether_head aether_head_within(const aether_head *head, uint64_t capacity);
+
 /* Upper bounds for the arrays below, whatever the query: single tokens (SIZE_MAX: too many to count), and blocks. */
 size_t aether_pattern_max_singles(const aether_config *config);
 size_t aether_pattern_max_blocks(const aether_config *config);

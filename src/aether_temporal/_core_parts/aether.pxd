@@ -73,6 +73,7 @@ cdef extern from "aether/aether.h" nogil:
 
     aether_status aether_head_init(aether_head *head, const aether_config *config, const aether_kernels *kernels,
                                    aether_detail *detail)
+    aether_head aether_head_within(const aether_head *head, uint64_t capacity)
     uint64_t aether_pattern_edges(const aether_config *config, uint64_t tokens)
     size_t aether_pattern_max_singles(const aether_config *config)
     size_t aether_pattern_max_blocks(const aether_config *config)

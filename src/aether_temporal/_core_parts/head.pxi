@@ -57,6 +57,14 @@ cdef class Pattern:
     def __dealloc__(self):
         free(self.globals)
 
+    def history_within(self, capacity):
+        """The history that a cache of `capacity` tokens has; None: unlimited."""
+        cdef aether_head head
+        cdef uint64_t limit = capacity
+        _check(aether_head_init(&head, &self.config, NULL, NULL), None)
+        head = aether_head_within(&head, limit)
+        return head.config.history or None
+
     def edges(self, tokens):
         """(query, key) pairs of one query head over `tokens` tokens; saturates at 2**64 - 1."""
         cdef uint64_t n = tokens

@@ -270,7 +270,7 @@ def attention_of(
     if not -count <= chosen < count:
         raise InvalidArgumentError.of("query", f"a frame from 0 to {count - 1} of {recording.title}", chosen)
     classifies = has_classifier(model)
-    config = model.config.replace(history=min(model.config.history or context, context))
+    config = model.config.within(context)
     segments, predictions, worst, largest, begin = [], [], 0.0, 0.0, 0
     for frames in given.segments():
         try:
