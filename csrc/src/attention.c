@@ -22,18 +22,14 @@ static aether_status lay_out(const aether_head *head, size_t tokens, aether_dtyp
     at->n_blocks = 0;
     if (aether_is_pyramid(config) && tokens > 0) {
         const uint64_t n = config->causal ? aether_pyramid_before(config, tokens - 1) : tokens / config->block_size;
-        at->n_blocks = aether_pyramid_levels(config, n) > 0 ? aether_count(n) : 0; /* of no use to any query otherwise */
+        at->n_blocks = aether_pyramid_levels(config, n) > 0 ? aether_count(n) : 0; /* no block is in view otherwise */
     } else if (aether_pattern_has_landmarks(config) && tokens > 0) {
         const uint64_t n = config->causal ? tokens / config->block_size : (tokens - 1) / config->block_size + 1;
         at->n_blocks = aether_count(n);
     }
     means = at->n_blocks;
     if (aether_is_pyramid(config)) {
-        const unsigned levels = aether_pyramid_levels(config, at->n_blocks);
-        if (levels == 0) { /* no block before the window is within the history */
-            at->n_blocks = 0;
-        }
-        means = aether_pyramid_tree(at->n_blocks, levels);
+        means = aether_pyramid_tree(at->n_blocks, aether_pyramid_levels(config, at->n_blocks));
     }
     at->mean_k = aether_take(&bytes, aether_mul(means, row), sizeof(float));
     at->mean_v = aether_take(&bytes, aether_mul(means, row), sizeof(float));

@@ -11,6 +11,7 @@ extern "C" {
 
 /* Keys and values made ready for rows. Points into the caller's k, v and workspace, which must outlive it. */
 typedef struct aether_plan {
+    /* Private: do not read or write. */
     const aether_head *head;
     const float *k, *v;
     size_t tokens;

@@ -38,8 +38,9 @@ typedef struct aether_attend_layout {
     size_t total;           /* 0: larger than any memory */
 } aether_attend_layout;
 
-/* Initialise with aether_cache_init; fields are private. One caller at a time. */
+/* Initialise with aether_cache_init. One caller at a time. */
 typedef struct aether_cache {
+    /* Private: do not read or write. */
     aether_head head; /* with the effective history: min(history, capacity) */
     uint64_t history; /* as configured */
     uint64_t capacity;

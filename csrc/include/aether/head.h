@@ -33,8 +33,10 @@ typedef struct aether_config {
     uint8_t use_landmarks;
 } aether_config;
 
+/* Initialise with aether_head_init. Read only. */
 typedef struct aether_head {
     aether_config config;
+    /* Private: do not read or write. */
     float scale;                   /* 1/sqrt(head_dim) */
     const aether_kernels *kernels; /* never NULL */
 } aether_head;
