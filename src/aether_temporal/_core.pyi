@@ -63,7 +63,9 @@ class Head:
         """Bytes a cache of this head would take, without making it. BackendDoesNotSupportStreamingError,
         InvalidConfigError, TooLargeError."""
 
-    def step(self, q: Any, k: Any, v: Any, cache: Cache) -> NDArray[np.float32]:
+    def step(
+        self, q: ArrayLike | Buffer, k: ArrayLike | Buffer, v: ArrayLike | Buffer, cache: Cache
+    ) -> NDArray[np.float32]:
         """Append one token to `cache` and attend with it.
 
         q: (1, q_heads, head_dim); k, v: (1, kv_heads, head_dim), real numbers. Returns a new float32 array (1, q_heads,
@@ -73,7 +75,9 @@ class Head:
         CacheFullError, CacheMismatchError, CacheBusyError; the cache is then as it was.
         """
 
-    def prefill(self, q: Any, k: Any, v: Any, cache: Cache) -> NDArray[np.float32]:
+    def prefill(
+        self, q: ArrayLike | Buffer, k: ArrayLike | Buffer, v: ArrayLike | Buffer, cache: Cache
+    ) -> NDArray[np.float32]:
         """Append T tokens to `cache` and attend with each: the same as T steps.
 
         q: (T, q_heads, head_dim); k, v: (T, kv_heads, head_dim). Returns (T, q_heads, head_dim). Errors as `step`; the
@@ -112,14 +116,14 @@ class Cache:
     def reset(self) -> None:
         """Forget all tokens. CacheBusyError."""
 
-    def append(self, k: Any, v: Any) -> None:
+    def append(self, k: ArrayLike | Buffer, v: ArrayLike | Buffer) -> None:
         """Append T tokens without attending; k, v: (T, kv_heads, head_dim). Errors as `step`; the cache is then as it
         was."""
 
     def to_bytes(self) -> bytes:
         """The cache's state, self-describing, with a CRC (docs/spec/state.md)."""
 
-    def load(self, state: Any) -> None:
+    def load(self, state: Buffer) -> None:
         """State of a cache of the same head, capacity, dtype and policy. SavedStateError, CacheMismatchError; the
         cache is then as it was."""
 
@@ -127,7 +131,9 @@ class Cache:
 class Attention:
     batch: int
     tokens: int
-    def __new__(cls, head: Head, q: Any, k: Any, v: Any, half: bool) -> Self: ...
+    def __new__(
+        cls, head: Head, q: ArrayLike | Buffer, k: ArrayLike | Buffer, v: ArrayLike | Buffer, half: bool
+    ) -> Self: ...
     def run(self, first: int, count: int) -> None: ...
     def plan(self) -> None: ...
     def prepare(self, n: int) -> None: ...
@@ -139,7 +145,9 @@ class AttentionGradient:
     tokens: int
     units: int
     chunks: int
-    def __new__(cls, head: Head, q: Any, k: Any, v: Any, d_out: Any) -> Self: ...
+    def __new__(
+        cls, head: Head, q: ArrayLike | Buffer, k: ArrayLike | Buffer, v: ArrayLike | Buffer, d_out: ArrayLike | Buffer
+    ) -> Self: ...
     def run(self, first: int, count: int) -> None: ...
     def plan(self) -> None: ...
     def pack(self, unit: int) -> None: ...

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from . import _core
 from ._internal.convert import expect_choice, expect_type
@@ -14,6 +14,9 @@ from ._internal.threads import choose_threads, run
 from .cache_types import CACHE_DTYPES, Dtype
 from .config import TemporalHeadConfig
 from .errors import InvalidArgumentError, InvalidConfigError, SavedStateError, ShapeError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 __all__ = ["AetherTemporalHead", "KvCache"]
 
@@ -29,7 +32,7 @@ class KvCache(_core.Cache):
     __slots__ = ()
 
     @classmethod
-    def from_bytes(cls, state: Any, kernels: str | None = None) -> KvCache:
+    def from_bytes(cls, state: Buffer, kernels: str | None = None) -> KvCache:
         """A cache from `to_bytes`; the state describes itself. SavedStateError. The memory is in proportion to the
         length of `state`."""
         saved = _core.peek_state(state)
@@ -79,9 +82,9 @@ class AetherTemporalHead(_core.Head):
 
     def forward(
         self,
-        q: Any,
-        k: Any,
-        v: Any,
+        q: ArrayLike | Buffer,
+        k: ArrayLike | Buffer,
+        v: ArrayLike | Buffer,
         out: NDArray[np.float32] | None = None,
         threads: int | None = None,
         *,
