@@ -281,6 +281,8 @@ def test_reprs_describe_in_a_few_words(plain_blob: WeightBlob) -> None:
     assert settings.startswith("ModelSettings(width=3, pattern=PatternSettings(window=4, ")
     assert "normalisation, projection, norm, convolution" in settings
     assert len(settings) < 500
+    assert "provenance='long long" in (text := repr(ModelSettings(provenance="long " * 200)))
+    assert len(text) < 100
     assert model.settings is not None
     assert repr(model.settings.stem) == "StemSettings(activation='relu', bias=[3], weight=[2, 3])"
 

@@ -9,6 +9,7 @@ left `None` is absent and does nothing.
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, cast
 
@@ -59,6 +60,8 @@ class _Summarised:
                 shown.append(f"{field.name}=[{', '.join(map(str, shape))}]")
             elif isinstance(value, _Summarised):
                 shown.append(field.name)
+            elif isinstance(value, str):
+                shown.append(f"{field.name}={textwrap.shorten(value, 60, placeholder=' …')!r}")
             elif value is not None:
                 shown.append(f"{field.name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
