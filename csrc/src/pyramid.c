@@ -34,8 +34,10 @@ static AETHER_NOINLINE uint64_t append(aether_row *row, uint64_t at, int back, u
     for (; (at & (2 * length - 1)) == 0 && 4 * length <= apart && 2 * length <= most; length *= 2) {
         level++;
     }
-    row->blocks[row->n_blocks] = back ? at - length : at;
-    row->levels[row->n_blocks] = (uint8_t)level;
+    if (row->blocks != NULL) {
+        row->blocks[row->n_blocks] = back ? at - length : at;
+        row->levels[row->n_blocks] = (uint8_t)level;
+    }
     row->n_blocks++;
     return length;
 }

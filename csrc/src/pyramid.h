@@ -21,7 +21,7 @@ static inline int aether_is_pyramid(const aether_config *config) {
 /* Whole blocks before the window of query i. A block has a mean, and its tokens are no longer entries, once it is one of them. */
 uint64_t aether_pyramid_before(const aether_config *config, uint64_t i);
 
-/* What query i of `tokens` sees; aether_pattern_row for this pattern. */
+/* What query i of `tokens` sees; aether_pattern_row for this pattern. blocks NULL: runs are only counted. */
 void aether_pyramid_row(const aether_config *config, uint64_t tokens, uint64_t i, aether_row *row);
 
 /* The most runs that a query sees. */

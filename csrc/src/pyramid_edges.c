@@ -58,15 +58,14 @@ static uint64_t causal_edges(const aether_config *config, uint64_t tokens) {
 }
 
 uint64_t aether_pyramid_edges(const aether_config *config, uint64_t tokens) {
-    uint64_t blocks[AETHER_MAX_BLOCKS], total = 0, i;
-    uint8_t levels[AETHER_MAX_BLOCKS];
+    uint64_t total = 0, i;
     aether_row row;
     if (config->causal) {
         return causal_edges(config, tokens);
     }
     row.singles = NULL;
-    row.blocks = blocks;
-    row.levels = levels;
+    row.blocks = NULL;
+    row.levels = NULL;
     for (i = 0; i < tokens; i++) {
         aether_pyramid_row(config, tokens, i, &row);
         total = aether_plus(total, row.hi - row.lo + 1 + row.n_above + row.n_blocks);
