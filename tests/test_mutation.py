@@ -46,8 +46,8 @@ MUTANTS = [
     Mutant(
         "weights-backwards",
         PORTABLE,
-        "for (j = 0; j < job->n; j++) {\n            const float w",
-        "for (j = job->n; j-- > 0;) {\n            const float w",
+        "for (j = 0; j < job->n; j++) {\n            const float size",
+        "for (j = job->n; j-- > 0;) {\n            const float size",
     ),
     Mutant("divide-at-the-end", PORTABLE, "out[d] = out[d] * scale", "out[d] = out[d] / sum"),
     Mutant("weights-before-sum", PORTABLE, "sum = sum + w;", "sum = w + sum + 0.0f * value[0] + 1.0e-8f;"),
@@ -83,10 +83,10 @@ MUTANTS = [
     Mutant(
         "cached-mean-of-rounded-rows",
         CACHE,
-        "if (at->n_blocks > 0 && !add_rows(aether_block_sums(cache, 0) + part * at->row, x, at->row,",
+        "if (has_block_sums(cache) && !add_rows(aether_block_sums(cache, 0) + part * at->row, x, at->row,",
         "static float r[9999]; uint16_t h; size_t c; for (c = 0; c < at->row && c < 9999; c++)"
         " r[c] = cache->dtype != AETHER_BINARY32 && aether_narrow(x[c], &h) == AETHER_OK ? aether_widen(h) : x[c];"
-        " if (at->n_blocks > 0 && !add_rows(aether_block_sums(cache, 0) + part * at->row, r, at->row,",
+        " if (has_block_sums(cache) && !add_rows(aether_block_sums(cache, 0) + part * at->row, r, at->row,",
     ),
     # candidates
     Mutant(
@@ -156,7 +156,7 @@ MUTANTS = [
     Mutant(
         "sums-kept-after-a-block",
         CACHE,
-        "if (cache->at.n_blocks > 0 && is_last_of_block(cache)) {\n        memset",
+        "if (has_block_sums(cache) && is_last_of_block(cache)) {\n        memset",
         "if (0) {\n        memset",
     ),
     Mutant("sums-of-the-other-turn", "src/cache_rows.h", "(int)(cache->length & 1) ==", "0 =="),

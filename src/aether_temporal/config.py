@@ -21,7 +21,7 @@ _BACKENDS = ("sparse_gqa", "dense")
 _PATTERNS = ("reference", "pyramid")
 
 
-_UNSET: Any = None
+_UNSET: Any = object()
 """Stands for the default that the pattern has."""
 
 
