@@ -156,6 +156,12 @@ class AttentionGradient:
     def result(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]: ...
 
 @disjoint_base
+class Trace:
+    """Arrays that one traced run fills: q, k, v and out of each layer, appended to `layers`."""
+
+    def __new__(cls, model: Model, tokens: int, layers: list[tuple[NDArray[np.float32], ...]]) -> Self: ...
+
+@disjoint_base
 class Model:
     def __init__(self, blob: bytes, kernels: str | None = None) -> None: ...
     @property
