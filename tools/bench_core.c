@@ -129,7 +129,7 @@ static double bench_attend_query(const aether_kernels *kernels, size_t n, aether
         rows[j] = is_half ? (const void *)(half + (n + j) * DIM) : (const void *)(x + (n + j) * DIM);
     }
     g.kernels = kernels;
-    g.job = (aether_query){q, keys, rows, n, n_stored, stored, GROUP, DIM, 0.17677669f, scores, out};
+    g.job = (aether_query){q, keys, rows, n, n_stored, stored, NULL, GROUP, DIM, 0.17677669f, scores, out};
     us = median(run_attend_query, &g, 1000);
     free(x);
     free(q);
