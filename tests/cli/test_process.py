@@ -261,7 +261,7 @@ def test_a_file_where_a_folder_should_be(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_a_folder_where_a_file_should_be(name: str, tmp_path: Path) -> None:
     if name == "listen --record":
-        pytest.skip("a folder is what it takes")
+        pytest.skip("this option takes a folder")
     assert f"File '{tmp_path}' is a directory" in call(*OUTPUTS[name], tmp_path, code=2).stderr
 
 
