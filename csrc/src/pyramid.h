@@ -5,6 +5,8 @@
 
 #include "aether/head.h"
 
+#include "contract.h"
+
 /* Where AETHER_REFERENCE_ONLY is defined, for chips whose models have the reference pattern, nothing of the pyramid is linked. */
 static inline int aether_is_pyramid(const aether_config *config) {
 #if defined(AETHER_REFERENCE_ONLY)
