@@ -123,7 +123,7 @@ def test_noise_and_lines_that_are_cut_or_lost(builder: Builder, some: Path, tmp_
         sent = chip_of(result)["lines"]
         assert ends == 3
         assert f"{sent} lines were sent, {sent - 1} arrived; asking again (1 of" in result.stderr
-        assert f"{sent} lines were sent, {sent - 1} arrived; once more (2 of" in result.stderr
+        assert f"{sent} lines were sent, {sent - 1} arrived; asking again (2 of" in result.stderr
         assert "damaged line: 'aether file kernels=portable index=1" in result.stderr
 
 
