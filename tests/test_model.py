@@ -259,28 +259,46 @@ def test_a_model_says_what_it_is() -> None:
     np.testing.assert_array_equal(model.csi_frame(np.arange(10).reshape(5, 2)), np.hypot([8, 2], [9, 3]).astype("f4"))
 
 
+EXTENDED = (
+    "ModelSettings(width=3, pattern(window=4, block_size=2, history=9, global_tokens=(0, 3)), subcarriers(n_pairs=5), "
+    "agc='mean', normalisation, projection, norm, convolution, bias, feed_forward, pooling(kind='mean', frames=3), "
+    "embedding, class_names=('still', 'moving é', ''), frame_rate=50, provenance='made by a test, for tests', "
+    "stem(activation='relu'), timing(label_delay=25, period_us=20000, max_gap_us=1000000))"
+)
+
+
 def test_reprs_describe_in_a_few_words(plain_blob: WeightBlob) -> None:
     blob = WeightBlob.parse(extended().encode())
     model = TemporalModel.from_blob(blob, kernels="portable")
     first, second = repr(model).split("\n")
     assert first == (
         "<TemporalModel: classes still, moving é, (unnamed); embedding 2 values; input 2 features at 50 Hz; "
-        f"shape {model.header.n_layers} layers of width 3, {model.header.n_q_heads} query and "
+        f"shape 1 layer of width 3, {model.header.n_q_heads} query and "
         f"{model.header.n_kv_heads} key/value heads of {model.header.head_dim}; weights float32; kernels portable;"
     )
     assert second == " made by a test, for tests>"
     assert "<td style='text-align:left'>still, moving é, (unnamed)</td>" in model._repr_html_()
-    assert repr(blob) == (
-        f"<WeightBlob: {len(blob.serialize())} bytes, 2 features to 3 classes, {model.header.n_layers} layers of "
-        "width 3, float32, with settings>"
+    facts = first.removeprefix("<TemporalModel: ").split("; kernels")[0]
+    assert repr(blob).split("\n") == [f"<WeightBlob: size {len(blob.serialize())} bytes; {facts};", second]
+    assert "made by a test" in blob._repr_html_()
+    header = blob.header.replace(n_classes=4)
+    damaged = WeightBlob(header, blob.weights)
+    assert repr(damaged).startswith(
+        f"<WeightBlob: size {len(blob.serialize())} bytes; input 2 features; classes 4; unusable "
     )
+    layers = [{name: blob.arrays()[f"layers.0.attention.{name}"] for name in ("wq", "wk", "wv", "wo")}]
+    assert blob.settings is not None
+    named = blob.settings.replace(class_names=("a\nb", "c" * 300, ""))
+    named_blob = WeightBlob.from_arrays(blob.header, layers, blob.arrays()["classifier.weight"], named)
+    lines = repr(named_blob).split("\n")
+    assert lines[0].startswith("<WeightBlob: size ")
+    assert "classes a b, ccc" in lines[0]
+    assert len(lines) == 2
+    assert len(lines[0]) < 400
     stream = model.stream(context=8)
     assert repr(stream) == (f"<TemporalStream: 0 frames, context 8, float32 cache, {stream.nbytes} bytes>")
     assert "classes 4; input 16 features; shape" in repr(TemporalModel.from_blob(plain_blob))
-    settings = repr(model.settings)
-    assert settings.startswith("ModelSettings(width=3, pattern=PatternSettings(window=4, ")
-    assert "normalisation, projection, norm, convolution" in settings
-    assert len(settings) < 500
+    assert repr(model.settings) == EXTENDED
     assert "provenance='long long" in (text := repr(ModelSettings(provenance="long " * 200)))
     assert len(text) < 100
     assert model.settings is not None

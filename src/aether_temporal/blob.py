@@ -23,7 +23,8 @@ from . import _core, _extension
 from ._internal.atomic_files import write_atomic
 from ._internal.convert import as_bytes, expect_type
 from ._internal.fields import element_type, elements
-from .errors import BlobHeaderError, ShapeError
+from ._internal.summary import html_table, in_two_lines
+from .errors import BlobHeaderError, ShapeError, TemporalError
 from .header import Shape, WeightBlobHeader
 from .settings import ModelSettings
 
@@ -181,11 +182,35 @@ class WeightBlob:
         return WeightBlob, (self._header, self._weights)
 
     def __repr__(self) -> str:
-        h, size = self._header, len(self._weights) + _core.OVERHEAD
-        return (
-            f"<WeightBlob: {size} bytes, {h.input_dim} features to {h.n_classes} classes, {h.n_layers} layers of "
-            f"width {self.width}, {h.dtype}{', with settings' if h.extension else ''}>"
-        )
+        return in_two_lines("WeightBlob", self._facts())
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        return html_table("WeightBlob", self._facts())
+
+    def _facts(self) -> dict[str, str]:
+        """What describes the blob in a few words. A blob that no model can be made of says why."""
+        size = {"size": f"{len(self._weights) + _core.OVERHEAD} bytes"}
+        try:
+            return size | facts_of(self._header, _core.Model(self.serialize()))
+        except TemporalError as error:
+            h = self._header
+            return size | {"input": f"{h.input_dim} features", "classes": str(h.n_classes), "unusable": str(error)}
+
+
+def facts_of(header: WeightBlobHeader, model: _core.Model) -> dict[str, str]:
+    """What describes a model in a few words."""
+    names, rate, layers = model.class_names, model.frame_rate, header.n_layers
+    found = {
+        "classes": str(header.n_classes) if names is None else ", ".join(name or "(unnamed)" for name in names),
+        "embedding": f"{model.embed_dim} values" if model.embed_dim else None,
+        "input": f"{header.input_dim} features" + (f" at {rate:.4g} Hz" if rate else ""),
+        "shape": f"{layers} layer{'s' * (layers > 1)} of width {model.width}, {header.n_q_heads} query and "
+        f"{header.n_kv_heads} key/value heads of {header.head_dim}",
+        "weights": header.dtype,
+        "provenance": model.provenance,
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def _expect_types(header: WeightBlobHeader, settings: ModelSettings | None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 import math
 import os
 from typing import Any, Literal, NamedTuple, overload
@@ -14,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core
 from ._internal.convert import as_array, as_bytes, as_int8
 from ._internal.kernels import choose
-from .blob import WeightBlob, WeightBlobHeader
+from ._internal.summary import html_table, in_two_lines
+from .blob import WeightBlob, WeightBlobHeader, facts_of
 from .bundled import bundled_or_path
 from .cache_types import Dtype as Dtype
 from .config import TemporalHeadConfig
@@ -222,33 +222,15 @@ class TemporalModel(_core.Model):
         return _restore_model, (type(self), self.blob)
 
     def __repr__(self) -> str:
-        facts = self._facts()
-        provenance = facts.pop("provenance", None)
-        first = "; ".join(f"{name} {value}" for name, value in facts.items())
-        return f"<TemporalModel: {first}{'' if provenance is None else f';{chr(10)} {provenance}'}>"
+        return in_two_lines("TemporalModel", self._facts())
 
     def _repr_html_(self) -> str:
         """A table for notebooks."""
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{name}</th><td style='text-align:left'>{html.escape(value)}</td></tr>"
-            for name, value in self._facts().items()
-        )
-        return f"<table><caption>TemporalModel</caption>{rows}</table>"
+        return html_table("TemporalModel", self._facts())
 
     def _facts(self) -> dict[str, str]:
         """What describes the model in a few words."""
-        kernels, h, names = self.kernels, self.header, self.class_names
-        found = {
-            "classes": str(h.n_classes) if names is None else ", ".join(name or "(unnamed)" for name in names),
-            "embedding": f"{self.embed_dim} values" if self.embed_dim else None,
-            "input": f"{h.input_dim} features" + (f" at {self.frame_rate:.4g} Hz" if self.frame_rate else ""),
-            "shape": f"{h.n_layers} layers of width {self.width}, {h.n_q_heads} query and {h.n_kv_heads} key/value "
-            f"heads of {h.head_dim}",
-            "weights": h.dtype,
-            "kernels": kernels,
-            "provenance": self.provenance,
-        }
-        return {name: value for name, value in found.items() if value}
+        return facts_of(self.header, self) | {"kernels": self.kernels}
 
 
 def _restore_model(cls: type[TemporalModel], blob: bytes) -> TemporalModel:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal, cast
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +19,9 @@ from numpy.typing import ArrayLike
 from ._internal.convert import as_array
 from ._internal.fields import Array, Choice, Flag, Indices, Integer, Positive, Section, Text, Texts, Tokens, whole
 from .errors import InvalidConfigError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 __all__ = [
     "BiasSettings",
@@ -47,28 +50,39 @@ MAX_DUE = 4096
 
 
 class _Summarised:
-    """A repr of one or two lines: arrays by their shape, and what is None left out."""
+    """A repr of one or two lines: what is as by default is left out, and arrays are shown by their shape. Sections
+    within settings are shown without their arrays."""
 
     def __repr__(self) -> str:
-        shown = []
-        for field in dataclasses.fields(cast(Any, self)):
-            value = getattr(self, field.name)
-            shape = np.shape(value) if not isinstance(value, str) and np.ndim(value) else ()
-            if isinstance(value, tuple):
-                shown.append(f"{field.name}={value}")
-            elif shape:
-                shown.append(f"{field.name}=[{', '.join(map(str, shape))}]")
-            elif isinstance(value, _Summarised):
-                shown.append(field.name)
-            elif isinstance(value, str):
-                shown.append(f"{field.name}={textwrap.shorten(value, 60, placeholder=' …')!r}")
-            elif value is not None:
-                shown.append(f"{field.name}={value!r}")
-        return f"{type(self).__name__}({', '.join(shown)})"
+        return f"{type(self).__name__}({', '.join(_summary(self, arrays=True))})"
 
 
-@dataclasses.dataclass(frozen=True)
-class PatternSettings:
+def _summary(settings: _Summarised, arrays: bool) -> Iterator[str]:
+    for field in dataclasses.fields(cast("DataclassInstance", settings)):
+        value = getattr(settings, field.name)
+        if isinstance(value, _Summarised):
+            inner = ", ".join(_summary(value, arrays=False))
+            yield f"{field.name}({inner})" if inner else field.name
+        elif isinstance(value, str):
+            if value != field.default:
+                yield f"{field.name}={textwrap.shorten(value, 40, placeholder=' …')!r}"
+        elif isinstance(value, tuple) and len(repr(value)) <= 80:
+            if value != field.default:
+                yield f"{field.name}={value}"
+        elif shape := np.shape(value):
+            if arrays:
+                yield f"{field.name}=[{', '.join(map(str, shape))}]"
+        elif (text := _scalar(value)) != _scalar(field.default):
+            yield f"{field.name}={text}"
+
+
+def _scalar(value: object) -> str:
+    """A scalar in the digits that binary32 holds."""
+    return f"{value:.6g}" if isinstance(value, float) else repr(value)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class PatternSettings(_Summarised):
     """Which tokens a query sees. `window` None: every token; `history` None: all of the past."""
 
     window: Annotated[int | None, Integer(0, _U32 - 1, none=_U32)] = 32
@@ -155,8 +169,8 @@ class FeedForwardSettings(_Summarised):
             raise InvalidConfigError.of("norm", "a norm, since there is a feed_forward", None)
 
 
-@dataclasses.dataclass(frozen=True)
-class PoolingSettings:
+@dataclasses.dataclass(frozen=True, repr=False)
+class PoolingSettings(_Summarised):
     """What the classifier sees: the newest frame, or the mean of the last `frames` frames."""
 
     kind: Annotated[Literal["newest", "mean"], Choice(("newest", "mean"))] = "newest"
@@ -186,8 +200,8 @@ class StemSettings(_Summarised):
     weight: Annotated[ArrayLike, Array(("taps", "width"))]
 
 
-@dataclasses.dataclass(frozen=True)
-class TimingSettings:
+@dataclasses.dataclass(frozen=True, repr=False)
+class TimingSettings(_Summarised):
     """How frames and predictions relate to time.
 
     label_delay: the prediction after frame t is for frame t - label_delay. period_us: microseconds of the steady grid

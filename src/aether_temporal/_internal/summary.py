@@ -1,0 +1,34 @@
+"""How models, blobs and recordings describe themselves: in a line or two, and as a table in a notebook."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+
+from .figures import printable
+
+LONGEST = 160
+"""Characters of one fact."""
+
+
+def html_table(title: str, facts: Mapping[str, str]) -> str:
+    """A table of facts by name for a notebook. The title and the facts may come from a file: they are escaped."""
+    rows = "".join(
+        f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+        f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+        for name, value in facts.items()
+    )
+    return f"<table><caption>{html.escape(title)}</caption>{rows}</table>"
+
+
+def in_two_lines(title: str, facts: Mapping[str, str]) -> str:
+    """The facts in one line, and the provenance, if there is one, in a second."""
+    first = "; ".join(f"{name} {_short(value)}" for name, value in facts.items() if name != "provenance")
+    provenance = facts.get("provenance")
+    return f"<{title}: {first}>" if provenance is None else f"<{title}: {first};\n {_short(provenance)}>"
+
+
+def _short(text: str) -> str:
+    """At most LONGEST printable characters of a text, without line breaks."""
+    plain = printable(" ".join(text.split()))
+    return plain if len(plain) <= LONGEST else f"{plain[: LONGEST - 2]} …"
