@@ -524,9 +524,12 @@ def test_data_is_on_disk_before_the_name_is(
     assert events[:2] == ["fsync 41244", "replace"]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="permissions and links of POSIX")
-def test_permissions_and_links_are_kept(plain_blob: WeightBlob, tmp_path: Path) -> None:
-    path, link = tmp_path / "model.rvne", tmp_path / "link.rvne"
+POSIX_FILES = pytest.mark.skipif(os.name != "posix", reason="permissions and links of POSIX")
+
+
+@POSIX_FILES
+def test_permissions_are_kept(plain_blob: WeightBlob, tmp_path: Path) -> None:
+    path = tmp_path / "model.rvne"
     mask = os.umask(0o027)
     try:
         plain_blob.save(path)
@@ -534,11 +537,60 @@ def test_permissions_and_links_are_kept(plain_blob: WeightBlob, tmp_path: Path) 
         os.umask(mask)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     path.chmod(0o604)
-    link.symlink_to(path)
-    WeightBlob(HEADER, bytes(41216)).save(link)
-    assert link.is_symlink()
+    WeightBlob(HEADER, bytes(41216)).save(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o604
     assert WeightBlob.load(path).weights == bytes(41216)
+
+
+@POSIX_FILES
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o400])
+def test_an_unfinished_file_is_no_more_readable_than_its_target(
+    plain_blob: WeightBlob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    """At each call between its creation and its renaming, with an umask that takes nothing away."""
+    path = tmp_path / "model.rvne"
+    path.touch()
+    path.chmod(mode)
+    seen: list[tuple[int, int]] = []
+
+    def note() -> None:
+        seen.extend(
+            (stat.S_IMODE(found.stat().st_mode), found.stat().st_size) for found in tmp_path.glob(".model.rvne.*")
+        )
+
+    def watched(real: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            note()
+            result = real(*arguments, **named)
+            note()
+            return result
+
+        return call
+
+    for name in ("open", "fdopen", "chmod", "fsync", "replace"):
+        monkeypatch.setattr(os, name, watched(getattr(os, name)))
+    mask = os.umask(0)
+    try:
+        plain_blob.save(path)
+    finally:
+        os.umask(mask)
+    assert seen
+    assert not [found for found, _ in seen if found & ~(mode | 0o600)]
+    assert not [found for found, size in seen if size and found != mode]
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@POSIX_FILES
+@pytest.mark.parametrize("leads_to", ["a file", "nothing", "itself"])
+def test_a_symbolic_link_is_replaced_and_not_followed(plain_blob: WeightBlob, tmp_path: Path, leads_to: str) -> None:
+    other, link = tmp_path / "other", tmp_path / "link.rvne"
+    if leads_to == "a file":
+        other.write_bytes(b"somebody's")
+    link.symlink_to(link if leads_to == "itself" else other)
+    plain_blob.save(link)
+    assert not link.is_symlink()
+    assert WeightBlob.load(link).weights == plain_blob.weights
+    assert (other.read_bytes() == b"somebody's") if leads_to == "a file" else not other.exists()
 
 
 def test_a_folder_that_is_not_there_is_an_os_error(plain_blob: WeightBlob, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,13 @@ def call_json(*arguments: object, code: int = 0) -> Any:
     return json.loads(call(*arguments, "--json", code=code).stdout, parse_constant=reject)
 
 
-def make_blob(input_dim: int = 6, n_pairs: int | None = None, embed: int = 5, seed: int = 1) -> WeightBlob:
+def make_blob(
+    input_dim: int = 6,
+    n_pairs: int | None = None,
+    embed: int = 5,
+    seed: int = 1,
+    class_names: Sequence[str] = ("sit", "walk", "turn"),
+) -> WeightBlob:
     """A small model with class names, frame rate and embedding; of raw frames it takes every other pair."""
     rng = np.random.default_rng(seed)
 
@@ -56,7 +63,7 @@ def make_blob(input_dim: int = 6, n_pairs: int | None = None, embed: int = 5, se
         agc="mean",
         subcarriers=None if n_pairs is None else SubcarrierSettings(n_pairs, np.arange(input_dim) * 2),
         embedding=EmbeddingSettings(weight=draw(input_dim, embed), bias=draw(embed)),
-        class_names=["sit", "walk", "turn"],
+        class_names=class_names,
         frame_rate=50.0,
         provenance="made for a test",
     )

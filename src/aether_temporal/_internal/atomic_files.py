@@ -12,20 +12,23 @@ from typing import IO
 
 __all__ = ["claim", "lock", "make_folders", "remove_empty", "write_atomic"]
 
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     """Puts `data` at `path`. Whatever interrupts it, `path` holds its old bytes or all of the new ones.
 
-    Writes beside the target, forces that to disk, then renames. Permissions of an existing file are kept, a symbolic
-    link stays one; a device or pipe gets the bytes as they are, and stays what it is. OSError as the operating system
-    gives it, with the name that was asked for; nothing is left behind then.
+    Writes beside the target, forces that to disk, then renames. Permissions of an existing file are kept, and the bytes
+    are never readable to others before. A symbolic link is replaced, and what it leads to stays as it is; a device or
+    pipe gets the bytes as they are, and stays what it is. OSError as the operating system gives it, with the name that
+    was asked for; nothing is left behind then.
     """
     try:
         if _is_special(path):
             with open(path, "wb") as file:
                 file.write(data)
         else:
-            _write_beside(Path(os.path.realpath(path)), data)
+            _write_beside(Path(path), data)
     except OSError as error:
         error.filename, error.filename2 = os.fspath(path), None
         raise
@@ -39,16 +42,26 @@ def _is_special(path: str | os.PathLike[str]) -> bool:
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
+def _mode_of(target: Path) -> int | None:
+    """The permissions of the file that is replaced; None where there is none. A link has none of its own."""
+    try:
+        found = os.lstat(target)
+    except FileNotFoundError:
+        return None
+    return stat.S_IMODE(found.st_mode) if stat.S_ISREG(found.st_mode) else None
+
+
 def _write_beside(target: Path, data: bytes) -> None:
+    mode = _mode_of(target)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    descriptor = os.open(temporary, _NEW_FILE, 0o666 if mode is None else 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            if mode is not None:
+                os.chmod(descriptor if os.chmod in os.supports_fd else temporary, mode)  # before the first byte
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(FileNotFoundError):
-            os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
         os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .foreign_text import printable
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
@@ -78,11 +80,6 @@ def plain(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
 def text(name: str) -> str:
     """A name from a file or blob as plain text, without formulas or control characters."""
     return printable(name).replace("$", r"\$")
-
-
-def printable(words: str) -> str:
-    """The words with a replacement character for each character that cannot be printed."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in words)
 
 
 def time_axis(

@@ -79,8 +79,9 @@ def command(
     if not as_json:
         out.print(
             f"This recording is SIMULATED: a physical model of a room with one subject (seed {seed}), "
-            f"{len(recording)} frames. Nothing was measured.\n"
+            f"{len(recording)} frames. Nothing was measured."
         )
+        out.print()
     factor = {"real": 1.0, "max": None, None: _FASTER if out.is_terminal and not as_json else None}[speed]
     display = (
         Silent()
@@ -115,7 +116,8 @@ def command(
         print_result(out, result)
         out.print(_LATE)
         if reports:
-            out.print("\nGolden vectors on this host, every kernel variant that runs here:")
+            out.print()
+            out.print("Golden vectors on this host, every kernel variant that runs here:")
             print_reports(reports)
     ctx.exit(130 if result.interrupted else 0 if passed else 1)
 

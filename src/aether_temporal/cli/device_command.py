@@ -7,7 +7,6 @@ import re
 import shlex
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import click
@@ -20,7 +19,7 @@ from aether_temporal.device.slots import Slot, SlotHeader, first_choice, pack_sl
 from aether_temporal.device.update import ChipFlash, read_chip, update_model
 
 from .options import json_option, model_argument, open_model, same_file
-from .output import STANDARD_OUTPUT, bytes_text, console, print_json, printable, table, write_bytes
+from .output import STANDARD_OUTPUT, bytes_text, console, print_json, say, table, write_bytes
 
 
 class Size(click.ParamType[int]):
@@ -78,7 +77,7 @@ def pack(
     if "-" in (out, header):
         _check_pipe("--out" if out == "-" else "--header", as_json)
     for file in (out, header):
-        if file not in (None, "-") and Path(str(file)).exists() and not force:
+        if file not in (None, "-") and os.path.lexists(str(file)) and not force:
             message = f"{file}: expected a new file, found an existing one; --force replaces it"
             raise click.UsageError(message)
     path, blob = model_path(model), open_model(model).blob
@@ -97,9 +96,9 @@ def pack(
     if out is not None:
         checks = f"check 0x{found.check_binary32:08X} and 0x{found.check_binary16:08X}"
         said = f"{bytes_text(len(image))}, blob of {len(blob)}, sequence {sequence}, {checks}"
-        click.echo(f"{_name(out)}: {said}", err=aside)
+        say(f"{_name(out)}: {said}", err=aside)
     if header is not None:
-        click.echo(f"{_name(header)}: {identifier}[{len(blob)}]", err=aside)
+        say(f"{_name(header)}: {identifier}[{len(blob)}]", err=aside)
 
 
 def _check_pipe(option: str, as_json: bool) -> None:
@@ -170,7 +169,7 @@ def flash(model: str, port: str, esptool: str | None, force: bool, as_json: bool
     """
     blob = open_model(model).blob
     with _tool(port, esptool) as tool:
-        done = update_model(tool, blob, again=force, notify=lambda text: click.echo(text, err=True))
+        done = update_model(tool, blob, again=force, notify=lambda text: say(text, err=True))
     if as_json:
         slots = [_slot_json(slot) for slot in done.before]
         document = {"written": done.written, "slot": done.partition.label, "offset": done.partition.offset}
@@ -178,9 +177,9 @@ def flash(model: str, port: str, esptool: str | None, force: bool, as_json: bool
         return
     sequence = done.now.header.sequence if done.now.header else 0
     if done.written:
-        click.echo(f"{done.partition.label}: {bytes_text(len(blob))} written and read back, sequence {sequence}")
+        say(f"{done.partition.label}: {bytes_text(len(blob))} written and read back, sequence {sequence}")
     else:
-        click.echo(f"{done.partition.label}: holds this model already, sequence {sequence}; --force writes it again")
+        say(f"{done.partition.label}: holds this model already, sequence {sequence}; --force writes it again")
 
 
 @command.command("info")
@@ -212,7 +211,7 @@ def _print_chip(found: ChipFlash) -> None:
     out.print(shown)
     out.print()
     if found.slots is None:
-        out.print(f"No blob slots: {printable(found.why)}")
+        out.print(f"No blob slots: {found.why}")
         return
     first = first_choice(found.slots)
     for index, slot in enumerate(found.slots):

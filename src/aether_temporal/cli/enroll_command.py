@@ -12,7 +12,7 @@ from aether_temporal.running import Gallery, default_context, enrol
 from aether_temporal.running.gallery import is_gallery, recordings_to_enrol
 
 from .options import NewFile, context_option, json_option, model_argument, open_model, select_option
-from .output import print_json
+from .output import print_json, say
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,7 +49,7 @@ def command(
     if as_json:
         print_json({"gallery": output, "identities": list(gallery.names), "embedding_dim": opened.embed_dim})
     else:
-        click.echo(f"{output}: {len(gallery.names)} identities, embeddings of {opened.embed_dim} values")
+        say(f"{output}: {len(gallery.names)} identities, embeddings of {opened.embed_dim} values")
 
 
 def enroll_option(function: F) -> F:

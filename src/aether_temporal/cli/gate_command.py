@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .options import json_option
-from .output import console, print_json, table
+from .output import console, print_json, say, table
 from .recipes import about, config_option, override, reading_options, settings_of, trainer
 
 _STATUS = {"pass": 0, "fail": 1, "undecided": 3}
@@ -61,7 +61,7 @@ def command(
             resume=resume,
             run_settings=run,
             show_progress=not (quiet or as_json),
-            say=lambda text: None if as_json else click.echo(text),
+            say=(lambda _: None) if as_json else say,
         )
     if as_json:
         print_json(document)

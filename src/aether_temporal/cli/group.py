@@ -15,9 +15,10 @@ from typing import Any
 import click
 
 from aether_temporal import TemporalError, __version__
+from aether_temporal._internal.foreign_text import printable
 from aether_temporal._internal.os_errors import describe
 
-from .output import STANDARD_OUTPUT, NamedOutput, printable
+from .output import STANDARD_OUTPUT, NamedOutput
 
 # Imported when needed: `aether --help` imports neither torch nor matplotlib.
 _COMMANDS = {
@@ -76,6 +77,10 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.MissingParameter:
+            raise
+        except click.UsageError as error:
+            raise click.UsageError(printable(error.format_message()), error.ctx) from None
         except BrokenPipeError:
             # The reader has closed the pipe: write nothing more, not even while the interpreter shuts down.
             _discard_output()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,7 +13,7 @@ from aether_temporal import WeightBlobHeader, crc32
 from aether_temporal.blob_tools import random_blob
 
 from .options import NewFile, json_option
-from .output import bytes_text, print_json
+from .output import bytes_text, print_json, say
 
 _HEADER = WeightBlobHeader(
     dtype="float32", input_dim=16, n_q_heads=4, n_kv_heads=1, head_dim=32, n_layers=2, n_classes=4
@@ -60,7 +60,7 @@ def command(file: str, values: tuple[tuple[str, Any], ...], seed: int, force: bo
     The same shape and seed give the same bytes on every machine. The weights are
     untrained; they serve to try things out.
     """
-    if Path(file).exists() and not force:
+    if os.path.lexists(file) and not force:
         raise click.UsageError(f"{file}: expected a new file, found an existing one; --force replaces it")
     header = replace(_HEADER, **dict(values))
     blob = random_blob(header, seed)
@@ -70,4 +70,4 @@ def command(file: str, values: tuple[tuple[str, Any], ...], seed: int, force: bo
     if as_json:
         print_json({"file": file, "bytes": len(raw), "crc32": crc, "seed": seed})
     else:
-        click.echo(f"{file}: {bytes_text(len(raw))}, CRC-32 {crc}, seed {seed}")
+        say(f"{file}: {bytes_text(len(raw))}, CRC-32 {crc}, seed {seed}")

@@ -17,7 +17,7 @@ from aether_temporal.recordings import open_recording
 from aether_temporal.running.inputs import model_input
 
 from .options import context_option, json_option, model_argument
-from .output import bytes_text, console, print_json, printable, quantity, table
+from .output import bytes_text, console, print_json, quantity, say, table
 
 
 @click.command("inspect")
@@ -49,7 +49,7 @@ def command(ctx: click.Context, model: str, context: int | None, float16_recordi
             )
         else:
             _print_damage(str(path), checks)
-            click.echo(printable(f"aether: {path}: {error} ({type(error).__name__})"), err=True)
+            say(f"aether: {path}: {error} ({type(error).__name__})", err=True)
         ctx.exit(1)
     document = {"file": str(path), "whole": True, **describe_model(raw, context=context)}
     dtypes: tuple[Dtype, ...] = ("float32", "float16")
@@ -119,7 +119,7 @@ def _print_float16_error(report: dict[str, Any]) -> None:
     out = console()
     out.print()
     out.print(f"Matrices in binary16: {bytes_text(report['bytes_before'])} become {bytes_text(report['bytes_after'])}.")
-    out.print(f"Over the {quantity(report['frames'])} frames of {printable(report['recording'])}, rounded alone:")
+    out.print(f"Over the {quantity(report['frames'])} frames of {report['recording']}, rounded alone:")
     shown = table("matrix", ">values", ">rounding, worst", ">mean", ">logits", ">predictions changed")
     for cost in (*report["arrays"], report["together"]):
         shown.add_row(

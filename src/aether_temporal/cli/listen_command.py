@@ -25,7 +25,7 @@ from aether_temporal.listening.recorder import FILE_HEADER, packet_record
 
 from .listen_display import Display, JsonLines, Lines, NodesTable, Silent, Status, document, print_summary
 from .options import FiniteRange, ModelName, NewFile, json_option, open_model, same_file
-from .output import console, print_json, print_json_line, printable
+from .output import console, print_json, print_json_line, say
 
 _PORT = 5005
 _SMALL_BUFFER = 1 << 20
@@ -258,7 +258,7 @@ def _capture_file(record: str) -> AppendFile:
 
 
 def _warn(text: str) -> None:
-    click.echo(f"aether: {printable(text)}", err=True)
+    say(f"aether: {text}", err=True)
 
 
 class _Stop:

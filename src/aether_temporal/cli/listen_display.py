@@ -14,11 +14,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from aether_temporal._internal.foreign_text import printable
 from aether_temporal.listening import NodePrediction, NodeSnapshot, Snapshot
 from aether_temporal.listening.events import Events
 from aether_temporal.recordings import describe
 
-from .output import print_json_line, printable, quantity, table
+from .output import print_json_line, quantity, table
 
 _SILENT = 5.0  # seconds after which a node is shown as silent
 _OTHER_LINES = 6  # of the display, beside those of nodes
@@ -159,14 +160,16 @@ class NodesTable:
             parts.append(Text("no packets yet", style="dim"))
         if len(shown) < len(snapshot.nodes):
             parts.append(Text(f"… and {len(snapshot.nodes) - len(shown)} more nodes, silent for longer", style="dim"))
-        parts += [Text(line, style=style, no_wrap=True, overflow="ellipsis") for line, style in _foot(status)]
+        parts += [
+            Text(printable(line), style=style, no_wrap=True, overflow="ellipsis") for line, style in _foot(status)
+        ]
         return Group(*parts)
 
 
 def _head(status: Status) -> RenderableType:
     host, port = status.where
     taken = sum(status.snapshot.accepted.values())
-    text = Text(f"{host} port {port}", style="bold")
+    text = Text(f"{printable(host)} port {port}", style="bold")
     text.append(f"  ·  {len(status.snapshot.nodes)} nodes  ·  {quantity(taken)} packets", style="not bold")
     return text
 
@@ -178,10 +181,8 @@ def _foot(status: Status) -> list[tuple[str, str]]:
         lines.append((f"rejected  {describe(snapshot.rejected)}   (last: {snapshot.last_rejected})", "yellow"))
     if status.recorded is not None:
         path, written, lost, error = status.recorded
-        text = f"recording {printable(path)}: {quantity(written)} packets" + (
-            f", {quantity(lost)} lost" if lost else ""
-        )
-        lines.append((text if error is None else printable(error), "dim" if error is None else "bold red"))
+        text = f"recording {path}: {quantity(written)} packets" + (f", {quantity(lost)} lost" if lost else "")
+        lines.append((text if error is None else error, "dim" if error is None else "bold red"))
     if snapshot.system_drops:
         lines.append((f"{quantity(snapshot.system_drops)} datagrams dropped by the system: its buffer was full", "red"))
     if status.unpredicted:
@@ -281,7 +282,8 @@ def print_summary(out: Console, status: Status, names: Sequence[str], seconds: f
     """Prints the summary."""
     snapshot = status.snapshot
     taken = sum(snapshot.accepted.values())
-    out.print(f"\n{quantity(taken)} packets of {len(snapshot.nodes)} nodes in {seconds:.1f} s")
+    out.print()
+    out.print(f"{quantity(taken)} packets of {len(snapshot.nodes)} nodes in {seconds:.1f} s")
     if snapshot.nodes:
         found = table(
             ">node",

@@ -12,6 +12,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from aether_temporal._internal.foreign_text import printable
+
 STANDARD_OUTPUT = "standard output"
 
 
@@ -52,7 +54,8 @@ def write_bytes(data: bytes) -> None:
 
 
 class _Console(Console):
-    """Prints text as it is: names in files and blobs are neither markup nor commands to the terminal."""
+    """Prints each text as one line: names in files and blobs are neither markup, nor lines, nor commands to the
+    terminal."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         super().print(*(printable(found) if isinstance(found, str) else found for found in objects), **options)
@@ -66,9 +69,9 @@ class _Table(Table):
         super().add_row(*(printable(cell) if isinstance(cell, str) else cell for cell in cells), **options)
 
 
-def printable(text: str) -> str:
-    """`text` with control characters shown instead of sent."""
-    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
+def say(text: str, *, err: bool = False) -> None:
+    """One line of plain text, whatever names are in it."""
+    click.echo(printable(text), err=err)
 
 
 def console() -> Console:

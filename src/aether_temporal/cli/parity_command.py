@@ -21,7 +21,7 @@ from aether_temporal.errors import InvalidArgumentError
 from aether_temporal.host.golden import GoldenReport, golden_files, run_golden
 
 from .options import json_option
-from .output import console, print_json, printable, quantity, table
+from .output import console, print_json, quantity, say, table
 
 _SHOWN = 10
 
@@ -127,7 +127,7 @@ def _run_matrix(targets: tuple[str, ...], as_json: bool) -> int:
 def _check_board(files: list[tuple[str, bytes]], name: str, baud: int, reset: bool, as_json: bool) -> int:
     host = host_run(files)
     with SerialPort(name, baud) as port:
-        report = fetch_report(port, reset=reset, notify=lambda text: click.echo(printable(text), err=True))
+        report = fetch_report(port, reset=reset, notify=lambda text: say(text, err=True))
     comparison = compare(report, host)
     if as_json:
         print_json({"port": name, **comparison.as_json()})

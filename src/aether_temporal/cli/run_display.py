@@ -8,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-import click
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console, Group, RenderableType
@@ -17,12 +16,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from aether_temporal._internal.foreign_text import printable
 from aether_temporal.recordings import Recording, describe
 from aether_temporal.running import Result
 from aether_temporal.running.result import WINDOW
 from aether_temporal.running.stream import Prediction
 
-from .output import micros, print_json_line, printable, quantity, table
+from .output import micros, print_json_line, quantity, say, table
 
 _REFRESH = 0.1  # seconds between updates
 _ROWS = 8
@@ -86,9 +86,9 @@ class Lines:
     """Prints a line whenever the prediction or the label changes, without control characters."""
 
     def __init__(self, out: Console, names: tuple[str, ...], recording: Recording | None) -> None:
-        self._out, self._names, self._recording = out, names, recording
+        self._out, self._names, self._recording = out, tuple(map(printable, names)), recording
         self._last: tuple[int, int] | None = None
-        self._width = max(map(len, names))
+        self._width = max(map(len, self._names))
 
     def __enter__(self) -> Lines:
         return self
@@ -252,7 +252,7 @@ def print_result(out: Console, result: Result, window: int = WINDOW, brief: bool
 def draw(result: Result, path: str, out: Console | None) -> None:
     """Draws the timeline and reports it on `out`; without frames, reports that on standard error."""
     if not len(result):
-        click.echo(f"aether: {printable(path)}: not drawn, there are no frames", err=True)
+        say(f"aether: {path}: not drawn, there are no frames", err=True)
         return
     from aether_temporal.running.plot import plot
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .output import quantity
+from .output import quantity, say
 from .recipes import (
     NoRecipe,
     about,
@@ -63,7 +63,7 @@ def activity(data: str, **options: Any) -> None:
         fit=override(made.fit, steps=options.pop("steps")),
     )
     with about(data):
-        train.main(data, made, reading, run, click.echo, **options)
+        train.main(data, made, reading, run, say, **options)
 
 
 @command.command("reid")
@@ -102,7 +102,7 @@ def reid(data: str, **options: Any) -> None:
         contrast=override(made.contrast, steps=options.pop("steps")),
     )
     with about(data):
-        train.main(data, made, reading, run, click.echo, **options)
+        train.main(data, made, reading, run, say, **options)
 
 
 @command.command("demo")
@@ -112,7 +112,7 @@ def demo(**options: Any) -> None:
     train = recipe("demo_recipe", options)
     made, _, run = settings_of(train.Recipe(), options)
     made = override(made, seed=options.pop("seed"), fit=override(made.fit, steps=options.pop("steps")))
-    train.main(made, run, click.echo, **options)
+    train.main(made, run, say, **options)
 
 
 @command.command("prepare")
@@ -125,7 +125,7 @@ def prepare(files: tuple[str, ...], out: str, **options: Any) -> None:
     prepared, labels = (importlib.import_module(f"aether_temporal.train.{name}") for name in ("prepared", "reading"))
     _, reading, _ = settings_of(NoRecipe(), options)
     dataset = prepared.prepare(files, out, rename=labels.without_side, reading=reading)
-    click.echo(
+    say(
         f"{out}: {len(dataset)} recordings, {quantity(dataset.frames)} frames of {dataset.width} features, "
         f"classes {', '.join(dataset.classes) or 'none'}"
     )
@@ -138,4 +138,4 @@ def verify(folder: str) -> None:
     takes but a moment (up to 256 MiB)."""
     dataset = importlib.import_module("aether_temporal.train.prepared").Prepared.open(Path(folder))
     dataset.verify()
-    click.echo(f"{folder}: {len(dataset)} recordings, {quantity(dataset.frames)} frames: whole")
+    say(f"{folder}: {len(dataset)} recordings, {quantity(dataset.frames)} frames: whole")

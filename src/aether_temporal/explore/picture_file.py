@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aether_temporal._internal.atomic_files import write_atomic
-from aether_temporal._internal.figures import MISSING, can_draw, file_bytes, printable
+from aether_temporal._internal.figures import MISSING, can_draw, file_bytes
+from aether_temporal._internal.foreign_text import printable
 from aether_temporal.errors import InvalidArgumentError
 from aether_temporal.recordings import MissingExtraError
 
