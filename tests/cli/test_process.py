@@ -329,10 +329,10 @@ def test_no_file_is_called_as_standard_output_is(name: str, tmp_path: Path, monk
 def test_files_that_are_read(tmp_path: Path) -> None:
     model = save_model(tmp_path)
     absent = tmp_path / "absent" / "x.npz"
-    said = f"cannot be read: No such file or directory: there is no folder {absent.parent}"
+    said = f"expected a file that can be read, found: No such file or directory; there is no folder {absent.parent}"
     assert call("run", model, absent, code=2).stderr == f"aether: {absent}: {said}\n"
     absent = tmp_path / "x.npz"
-    said = "cannot be read: No such file or directory: check its name"
+    said = "expected a file that can be read, found: No such file or directory; check its name"
     assert call("run", model, absent, code=2).stderr == f"aether: {absent}: {said}\n"
     (tmp_path / "x.agv").mkdir()
     said = "Is a directory: expected a file, found a folder"

@@ -325,8 +325,8 @@ def test_a_plot_without_matplotlib_is_rejected_before_the_run(tmp_path: Path, mo
 WRONG_USAGE = {
     "no recording chosen": (["set.npz"], "holds 3 recordings, expected a choice by index or name: 0 (a), 1 (b), 2 (c)"),
     "no such recording": (["set.npz", "--recording", "z"], "found 'z'"),
-    "no such file": (["absent.npz"], "No such file"),
-    "a folder": (["."], "found a directory"),
+    "no such file": (["absent.npz"], "absent.npz: expected a file that can be read, found: No such file"),
+    "a folder without recordings": (["empty"], "empty: expected recordings in this folder, found none"),
     "context of zero": (["set.npz", "--recording", "a", "--context", "0"], "--context"),
     "an unknown dtype": (["set.npz", "--dtype", "int8"], "--dtype"),
     "both kinds of JSON": (["set.npz", "--json", "--jsonl"], "--json and --jsonl"),
@@ -349,6 +349,7 @@ def test_wrong_usage_is_status_2_and_never_a_traceback(
     monkeypatch.chdir(tmp_path)
     save_model(tmp_path)
     save_recordings(tmp_path)
+    (tmp_path / "empty").mkdir()
     result = call("run", "model.rvne", *arguments, code=2)
     assert message in result.stderr
     assert result.stdout == ""
@@ -526,3 +527,28 @@ def test_label_delay_defaults_to_the_blobs(tmp_path: Path) -> None:
     plain = call_json("run", "activity", tmp_path / "set.npz", "--label-delay", 0)
     assert plain["label_delay"] == 0
     assert plain["recordings"][0]["accuracy"]["frames"] == 60
+
+
+def test_a_manifest_stands_for_its_recordings_everywhere(tmp_path: Path) -> None:
+    model = save_model(tmp_path)
+    rng = np.random.default_rng(5)
+    for name in ("one", "two"):
+        np.save(tmp_path / f"{name}.npy", rng.uniform(1, 40, (60, 6)).astype(np.float32))
+    table = tmp_path / "table.csv"
+    table.write_text("file,subject,session,label\none.npy,ann,monday,SIT\ntwo.npy,ben,friday,WALK\n")
+    listed = call_json("recordings", table)["recordings"]
+    assert [(r["index"], r["name"], r["subject"], r["session"], r["frames"]) for r in listed] == [
+        (0, "one", "ann", "monday", 60),
+        (1, "two", "ben", "friday", 60),
+    ]
+    document = call_json("run", model, table, "--all")
+    assert [(r["recording"], r["frames"]) for r in document["recordings"]] == [("one", 60), ("two", 60)]
+    assert [r["accuracy"]["frames"] for r in document["recordings"]] == [60, 60]
+    (friday,) = call_json("run", model, table, "--all", "--session", "friday")["recordings"]
+    (by_name,) = call_json("run", model, table, "--recording", "two")["recordings"]
+    assert (friday["recording"], friday["accuracy"]) == (by_name["recording"], by_name["accuracy"])
+    wildcard = call("run", model, tmp_path / "*", "--all").stdout
+    assert "left out, for they are no recordings: 2 of the files there (model.rvne, table.csv)" in wildcard.replace(
+        "\n", " "
+    )
+    assert call_json("enroll", model, table, "-o", tmp_path / "g.npz")["identities"] == ["ann", "ben"]

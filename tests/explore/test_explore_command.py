@@ -167,10 +167,13 @@ def test_full_disk_leaves_the_old_picture(setup: Setup, kind: str, monkeypatch: 
         (["attention", "nothing", "DATA"], "expected a blob file or the name of a bundled model"),
         (["attention", "activity", "DATA", "--recording", "a"], "frame width: expected 56 features"),
         (["embeddings", "activity", "DATA"], "model: expected a model with an embedding, found one without"),
-        (["embeddings", "MODEL", "DATA", "--session", "wed"], "session: expected one of mon, tue, found wed"),
-        (["confusion", "MODEL", "nothing.npz"], "cannot be read: No such file"),
+        (
+            ["embeddings", "MODEL", "DATA", "--session", "wed"],
+            "session: expected one of those there are (mon, tue), found wed",
+        ),
+        (["confusion", "MODEL", "nothing.npz"], "nothing.npz: expected a file that can be read, found: No such file"),
         (["drift", "MODEL", "DATA", "--session", "mon"], "at least two sessions, found mon alone"),
-        (["drift", "MODEL", "DATA", "DATA"], "set.npz: expected each file once, found it twice"),
+        (["drift", "MODEL", "DATA", "DATA"], "set.npz: expected each file once, found it again; name it once"),
         (
             ["confusion", "MODEL", "DATA", "--label-delay", 99],
             "(sit, walk, turn), 99 frames before a prediction, found none",

@@ -12,8 +12,7 @@ from aether_temporal import InvalidArgumentError, PatternSettings, TemporalModel
 from aether_temporal.explore.confusion import confusion_of, labelled_predictions
 from aether_temporal.explore.drift import drift_of, without_agc
 from aether_temporal.explore.embedding_map import map_embeddings, moved_apart, principal_components
-from aether_temporal.explore.sources import open_sources
-from aether_temporal.recordings import RecordingError, open_recordings
+from aether_temporal.recordings import RecordingError, Sources, open_recordings
 from aether_temporal.running import enrol, run
 
 MODEL = TemporalModel.from_blob(full_blob(PatternSettings(window=5, block_size=3, history=40)))
@@ -21,7 +20,7 @@ MODEL = TemporalModel.from_blob(full_blob(PatternSettings(window=5, block_size=3
 
 def test_confusion_frame_by_frame(tmp_path: Path) -> None:
     path = save_sessions(tmp_path / "a.npz")
-    found = confusion_of(MODEL, open_sources([str(path)]), context=40)
+    found = confusion_of(MODEL, Sources([path]), context=40)
     expected = np.zeros((3, 3), dtype=int)
     for recording in open_recordings(path):
         predictions = MODEL.forward(recording.frames, context=40).argmax(axis=1)
@@ -32,9 +31,9 @@ def test_confusion_frame_by_frame(tmp_path: Path) -> None:
     assert (found.names, found.label_delay, found.recordings) == (NAMES, 2, 4)
     assert found.accuracy == pytest.approx(np.trace(expected) / expected.sum())
     assert found.balanced_accuracy == pytest.approx(np.mean([expected[c, c] / expected[c].sum() for c in range(3)]))
-    other = confusion_of(MODEL, open_sources([str(path)]), context=40, label_delay=0)
+    other = confusion_of(MODEL, Sources([path]), context=40, label_delay=0)
     assert other.counts.sum() == expected.sum() + 8
-    assert confusion_of(MODEL, open_sources([str(path)], ["tue"]), context=40).counts.sum() * 2 == expected.sum()
+    assert confusion_of(MODEL, Sources([path], sessions=["tue"]), context=40).counts.sum() * 2 == expected.sum()
 
 
 @pytest.mark.parametrize("window", [7, 20, 33])
@@ -71,7 +70,7 @@ def test_confusion_of_identities(tmp_path: Path) -> None:
 def test_confusion_needs_labels(tmp_path: Path, changes: dict[str, object], message: str) -> None:
     path = save_sessions(tmp_path / "a.npz", **changes)
     with pytest.raises(RecordingError, match=message) as error:
-        confusion_of(MODEL, open_sources([str(path)]), context=40)
+        confusion_of(MODEL, Sources([path]), context=40)
     assert str(path) in str(error.value)
 
 
@@ -174,7 +173,7 @@ def test_shift_reveals_a_changed_shape_but_not_a_changed_gain(tmp_path: Path) ->
     shifts = []
     for values in (louder, moved):
         path = save_sessions(tmp_path / "b.npz", amp=values)
-        first, second = drift_of(MODEL, open_sources([str(path)]), context=40).sessions
+        first, second = drift_of(MODEL, Sources([path]), context=40).sessions
         assert second.average("amplitude") > 1.05 * first.average("amplitude")
         shifts.append(np.abs(second.shift(first)))
     assert shifts[0].max() < 1e-5
@@ -190,7 +189,7 @@ def test_negative_features_are_compared_as_they_are(tmp_path: Path) -> None:
     moved = amp - amp.mean(axis=1, keepdims=True)
     moved[120:, 2] += 3.0
     assert (moved[:120] < 0).any()
-    found = drift_of(MODEL, open_sources([str(save_sessions(path, amp=moved))]), context=40)
+    found = drift_of(MODEL, Sources([save_sessions(path, amp=moved)]), context=40)
     first, second = found.sessions
     assert not found.agc_removed
     np.testing.assert_allclose(first.mean, moved[:120].mean(axis=0, dtype=np.float64), rtol=1e-6)
@@ -220,10 +219,10 @@ def test_names_do_not_overlap() -> None:
 def test_drift_needs_sessions(tmp_path: Path) -> None:
     path = save_sessions(tmp_path / "a.npz")
     with pytest.raises(RecordingError, match="expected recordings of at least two sessions, found mon alone"):
-        drift_of(MODEL, open_sources([str(path)], ["mon"]), context=40)
+        drift_of(MODEL, Sources([path], sessions=["mon"]), context=40)
     path = save_sessions(tmp_path / "b.npz", rec_session=None)
     with pytest.raises(RecordingError, match=r"b.npz:a: session: expected a session for each recording, found none"):
-        drift_of(MODEL, open_sources([str(path)]), context=40)
+        drift_of(MODEL, Sources([path]), context=40)
 
 
 def test_frames_without_amplitude() -> None:

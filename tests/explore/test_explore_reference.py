@@ -15,8 +15,7 @@ from aether_temporal.bundled import bundled_or_path
 from aether_temporal.explore.attention_weights import attention_of
 from aether_temporal.explore.confusion import confusion_of
 from aether_temporal.explore.drift import drift_of
-from aether_temporal.explore.sources import open_sources
-from aether_temporal.recordings import Recording, open_recordings
+from aether_temporal.recordings import Recording, Sources, open_recordings
 from aether_temporal.running import enrol
 from tools.reference import attention as reference_attention
 from tools.reference import model as reference_model
@@ -116,7 +115,7 @@ def own_counts(path: Path, session: int, window: int | None) -> np.ndarray:
 def test_confusion_of_a_recorded_session(recordings_dir: Path, window: int | None) -> None:
     path = recordings_dir / "geotec_sessions_1_3.npz"
     model = TemporalModel.from_blob("activity")
-    found = confusion_of(model, open_sources([str(path)], ["1"]), context=128, window=window)
+    found = confusion_of(model, Sources([path], sessions=["1"]), context=128, window=window)
     np.testing.assert_array_equal(found.counts, own_counts(path, 1, window))
 
 

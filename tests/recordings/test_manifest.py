@@ -1,4 +1,4 @@
-"""A table tells what recorders do not know, and is refused by line where it cannot be right."""
+"""Files, folders, wildcards and manifests become recordings with labels; what cannot be right is named by line."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from making import c6, values_of
 
-from aether_temporal.recordings import RecordingError, RecordingFormatError
-from aether_temporal.recordings.manifest import is_manifest, open_all
+from aether_temporal.recordings import Recording, RecordingError, RecordingFormatError, RecordingSelectionError, Sources
+from aether_temporal.recordings.manifest import is_manifest
 from aether_temporal.train.prepared import prepare, read_dataset
 
 
@@ -20,6 +20,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "anna.csv").write_text(lines + "\n")
     np.save(tmp_path / "ben.npy", np.random.default_rng(0).integers(-90, 90, (20, 4, 2)).astype(np.int8))
     iq = np.ones((9, 4, 2), np.int8)
+    (tmp_path / "notes.txt").write_text("the door was open\n")
     np.savez(tmp_path / "set.npz", iq=iq, rec_offset=[0, 4, 9], rec_name=["x", "y"], rec_session=[5, 5])
     return tmp_path
 
@@ -37,7 +38,7 @@ def test_recordings_of_any_format_get_subject_session_and_label(folder: Path) ->
     )
     assert is_manifest(table)
     assert not is_manifest(folder / "anna.csv")
-    found = list(open_all(table))
+    found = list(Sources([table]))
     assert [(r.subject, r.session, len(r)) for r in found] == [
         ("anna", "monday", 12),
         ("ben", "monday", 20),
@@ -54,7 +55,7 @@ def test_recordings_of_any_format_get_subject_session_and_label(folder: Path) ->
     for a, b in zip(dataset, made, strict=True):
         np.testing.assert_array_equal(a.frames, b.frames)
         assert (a.subject, a.session) == (b.subject, b.session)
-    assert len(list(open_all(folder / "ben.npy"))) == 1
+    assert len(list(Sources([folder / "ben.npy"]))) == 1
 
 
 @pytest.mark.parametrize(
@@ -65,14 +66,30 @@ def test_recordings_of_any_format_get_subject_session_and_label(folder: Path) ->
         ("file,person\n", "at least one row"),
         ("file,person\nben.npy\n", "line 2: expected 2 columns, found 1"),
         ("file,person\n,anna\n", "line 2: file: expected a path"),
-        ("file,person\nnobody.npy,anna\n", "line 2: file: expected a file, found none"),
-        ("file,recording\nset.npz,x\nset.npz,\n", r"line 3: expected each recording once, found set.npz \(x\) again"),
-        ("file,recording\nset.npz,z\n", "expected an index"),
+        ("file,person\nnobody.npy,anna\n", "line 2: file: expected a file that can be read, found: No such file"),
+        ("file,person\n*.wav,anna\n", r"line 2: file: expected files that match \*.wav, found none"),
+        ("file,person\n*.txt,anna\n", r"expected files that match \*.txt, found none among 1 files"),
+        (
+            "file,recording\nset.npz,x\nset.npz,\n",
+            r"line 3: expected each recording once, .* found set.npz \(x\) again",
+        ),
+        ("file,label\n*.npy,sit\nben.npy,walk\n", r"line 3: expected each recording once.* as in .*line 2"),
+        ("file,recording\nset.npz,z\n", "line 2: .*expected an index"),
+        ("file,start,label\nanna.csv,x,sit\n", "line 2: start: expected seconds, found 'x'"),
+        ("file,start,label\nanna.csv,nan,sit\n", "line 2: start: expected seconds, found 'nan'"),
+        ("file,start,end,label\nanna.csv,2,1,sit\n", r"line 2: end: expected a time after start \(2\), found 1"),
+        ("file,start,end,label\nanna.csv,1,2,\n", "line 2: label: expected one"),
+        (
+            "file,start,end,label\nanna.csv,0,0.05,sit\nanna.csv,0.04,0.08,walk\n",
+            "line 3: start, end: .* overlap, found frames of both 0.04 to 0.08 and 0 to 0.05",
+        ),
+        ("file,start,end,label\nanna.csv,0,0.05,sit\nanna.csv,7,8,walk\n", "line 3: .*without any frame .7 to 8."),
+        ("file,start,end,label\nben.npy,0,1,sit\n", "line 2: start, end: expected a recording with times"),
     ],
 )
 def test_tables_that_cannot_be_right_are_named(folder: Path, text: str, message: str) -> None:
     with pytest.raises(RecordingError, match=message):
-        list(open_all(write(folder, text)))
+        list(Sources([write(folder, text)]))
 
 
 def test_raw_frames_and_features_are_not_mixed(folder: Path) -> None:
@@ -85,4 +102,121 @@ def test_raw_frames_and_features_are_not_mixed(folder: Path) -> None:
 def test_text_that_is_not_utf8_is_rejected(folder: Path) -> None:
     (folder / "table.csv").write_bytes(b"file,person\nben.npy,\xff\n")
     with pytest.raises(RecordingFormatError, match="UTF-8"):
-        list(open_all(folder / "table.csv"))
+        list(Sources([folder / "table.csv"]))
+
+
+def labels(recording: Recording) -> list[str | None]:
+    assert recording.labels is not None
+    return [recording.label_names[label] if label >= 0 else None for label in recording.labels.tolist()]
+
+
+def test_a_manifest_takes_wildcards_and_says_what_it_leaves_out(folder: Path) -> None:
+    table = write(folder, "file,label\n*.csv,walk\n*.npy,sit\n")
+    sources = Sources([table])
+    assert [(Path(r.source).name, labels(r)[:1], len(r)) for r in sources] == [
+        ("anna.csv", ["walk"], 12),
+        ("ben.npy", ["sit"], 20),
+    ]
+    assert sources.notes == ("left out, for they are no recordings: 1 of the files there (table.csv)",)
+
+
+def test_spans_label_the_frames_between_their_times(folder: Path) -> None:
+    table = write(folder, "file,start,end,label\nanna.csv,0.03,0.05,sit\nanna.csv,,0.02,walk\nanna.csv,0.05,,sit\n")
+    (found,) = Sources([table])
+    assert labels(found) == ["walk"] * 2 + [None] + ["sit"] * 9
+    assert found.notes[-1] == "labels: spans are in seconds since the first frame; 11 of 12 frames have one"
+    dataset = read_dataset(table)
+    assert dataset.classes == ("sit", "walk")
+    assert dataset[0].labels.tolist() == [1, 1, -1] + [0] * 9
+
+
+def test_spans_on_the_clock_of_the_recording_are_recognised(folder: Path) -> None:
+    np.savez(folder / "late.npz", frames=np.ones((12, 4), np.float32), t=1.7e9 + np.arange(12))
+    table = write(folder, "file,start,end,label\nlate.npz,1.7e9,1700000006,sit\nlate.npz,1700000006,,walk\n")
+    (found,) = Sources([table])
+    assert labels(found) == ["sit"] * 6 + ["walk"] * 6
+    assert "the recording's own clock" in found.notes[-1]
+    seconds = write(folder, "file,start,end,label\nlate.npz,0,6,sit\n")
+    assert labels(next(iter(Sources([seconds])))) == ["sit"] * 6 + [None] * 6
+
+
+def test_times_come_from_the_frame_rate_where_there_are_none(folder: Path) -> None:
+    np.savez(folder / "rate.npz", frames=np.ones((10, 4), np.float32), rate_hz=5.0)
+    (found,) = Sources([write(folder, "file,start,end,label\nrate.npz,1,1.5,sit\n")])
+    assert labels(found) == [None] * 5 + ["sit"] * 3 + [None] * 2
+
+
+def classes(folder: Path) -> Path:
+    """A folder a class, with a file that is no recording beside the recordings."""
+    for name in ("sit_ann_1", "sit_ben_1", "walk_ann_1"):
+        place = folder / "data" / name.split("_")[0] / f"{name}.npy"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        np.save(place, np.ones((20, 4), np.float32))
+    (folder / "data" / "README").write_text("mine")
+    (folder / "data" / ".hidden").write_text("")
+    return folder / "data"
+
+
+def test_a_folder_or_a_name_can_be_the_label(folder: Path) -> None:
+    data = classes(folder)
+    sources = Sources([data], label_from="folder")
+    assert [(r.name, r.label_names, r.subject) for r in sources] == [
+        ("sit_ann_1", ("sit",), None),
+        ("sit_ben_1", ("sit",), None),
+        ("walk_ann_1", ("walk",), None),
+    ]
+    assert sources.notes == ("left out, for they are no recordings: 1 of the files there (README)",)
+    wild = Sources([f"{data}/*/*.npy"], label_from=r"name:^(?P<label>[a-z]+)_(?P<subject>[a-z]+)")
+    assert [(r.label_names, r.subject) for r in wild] == [(("sit",), "ann"), (("sit",), "ben"), (("walk",), "ann")]
+    assert wild.notes == ()
+    for pattern in ("name:sit|walk", "name:^([a-z]+)_"):
+        assert [r.label_names for r in Sources([data], label_from=pattern)] == [("sit",), ("sit",), ("walk",)]
+
+
+def test_what_a_manifest_states_counts_more_than_a_name(folder: Path) -> None:
+    classes(folder)
+    table = write(folder, "file,label\ndata/sit,rest\ndata/walk/*,\n")
+    assert [r.label_names for r in Sources([table], label_from="folder")] == [("rest",), ("rest",), ("walk",)]
+
+
+@pytest.mark.parametrize(
+    ("label_from", "message"),
+    [
+        ("name", "label-from: expected folder or name:PATTERN, found 'name'"),
+        ("name:(", "label-from: expected a regular expression after name:, found '.'"),
+        ("name:^run", r"sit_ann_1.npy: label: expected a name that matches \^run, found sit_ann_1"),
+    ],
+)
+def test_names_without_a_label_are_named(folder: Path, label_from: str, message: str) -> None:
+    with pytest.raises(RecordingError, match=message):
+        list(Sources([classes(folder)], label_from=label_from))
+
+
+def test_one_recording_of_many_files_is_chosen_by_name_or_index(folder: Path) -> None:
+    table = write(folder, "file,subject\nanna.csv,anna\nset.npz,ben\n")
+    sources = Sources([table])
+    assert [(path.name, info.index, info.name, info.subject) for path, info in sources.listing()] == [
+        ("anna.csv", 0, "1a:00:00:00:00:00", "anna"),
+        ("set.npz", 1, "x", "ben"),
+        ("set.npz", 2, "y", "ben"),
+    ]
+    assert (sources.one("y").subject, len(sources.one(1)), len(Sources([folder / "anna.csv"]).one())) == ("ben", 4, 12)
+    with pytest.raises(RecordingSelectionError, match="holds 3 recordings, expected a choice by index or name: 0 "):
+        sources.one()
+    assert [r.name for r in Sources([table], sessions=["5"])] == ["x", "y"]
+    with pytest.raises(RecordingSelectionError, match=r"session: expected one of those there are \(5\), found 6"):
+        list(Sources([table], sessions=["6"]))
+
+
+def test_a_file_is_opened_once(folder: Path) -> None:
+    with pytest.raises(RecordingError, match=r"ben\.npy: expected each file once, found it again"):
+        Sources([folder, folder / "." / "ben.npy"])
+
+
+def test_files_that_cannot_be_found_are_named(folder: Path) -> None:
+    for name in ("absent.csv", "absent/*.csv"):
+        with pytest.raises(RecordingError, match="expected .*, found:? [Nn]o"):
+            Sources([folder / name])
+    (folder / "empty").mkdir()
+    with pytest.raises(RecordingError, match="empty: expected recordings in this folder, found none"):
+        Sources([folder / "empty"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-__all__ = ["describe"]
+__all__ = ["describe", "unreadable"]
 
 _ADVICE = {
     errno.EACCES: "name one that you may use, or change who may",
@@ -32,9 +32,19 @@ _ADVICE = {
 
 def describe(error: OSError) -> str:
     """The system's message and advice; without the file's name."""
-    said = error.strerror or str(error)
-    advice = _absent(error.filename) if error.errno == errno.ENOENT else _ADVICE.get(error.errno or 0, "")
+    said, advice = _said_and_advice(error)
     return f"{said}: {advice}" if advice else said
+
+
+def unreadable(place: object, error: OSError) -> str:
+    """The message about a file that cannot be read."""
+    said, advice = _said_and_advice(error)
+    return f"{place}: expected a file that can be read, found: {said}; {advice or 'name another'}"
+
+
+def _said_and_advice(error: OSError) -> tuple[str, str]:
+    advice = _absent(error.filename) if error.errno == errno.ENOENT else _ADVICE.get(error.errno or 0, "")
+    return error.strerror or str(error), advice
 
 
 def _absent(name: object) -> str:

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from aether_temporal import TemporalModel
-from aether_temporal.recordings import open_recording
+from aether_temporal.recordings import Sources
 from aether_temporal.running import default_context
 from aether_temporal.running.result import WINDOW
 
@@ -121,7 +121,7 @@ def attention(model: str, recording: str, output: str, as_json: bool, **options:
 
     found = attention_of(
         opened,
-        open_recording(recording, recording=options["choice"]),
+        Sources([recording]).one(options["choice"]),
         query=options["query"],
         context=context,
     )
@@ -148,7 +148,6 @@ def embeddings(
     """
     opened, context = _begin(model, output)
     from aether_temporal.explore.embedding_map import embedding_picture, map_embeddings
-    from aether_temporal.explore.sources import open_sources
 
     gallery = stored_gallery(recordings[0])
     if gallery is not None and options["gallery_session"] is not None:
@@ -156,7 +155,7 @@ def embeddings(
     files = recordings if gallery is None else recordings[1:]
     found = map_embeddings(
         opened,
-        open_sources(files, sessions) if files else (),
+        Sources(files, sessions=sessions) if files else (),
         gallery=gallery,
         gallery_session=options["gallery_session"],
         window=options["window"],
@@ -183,11 +182,9 @@ def _score(
     **options: Any,
 ) -> None:
     opened, context = _begin(model, output)
-    from aether_temporal.explore.sources import open_sources
-
     found = figures(
         opened,
-        open_sources(recordings, sessions),
+        Sources(recordings, sessions=sessions),
         window=options["window"],
         gallery=enrolled(opened, options["enroll"], context=context),
         label_delay=options.get("label_delay"),

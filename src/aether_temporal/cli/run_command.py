@@ -17,10 +17,8 @@ from aether_temporal.cache_types import CACHE_DTYPES
 from aether_temporal.recordings import (
     Recording,
     RecordingError,
-    RecordingSelectionError,
+    Sources,
     describe,
-    list_recordings,
-    open_recording,
 )
 from aether_temporal.running import Gallery, Result, Total, default_context, model_input, run
 from aether_temporal.running.live_text import run_live
@@ -73,8 +71,9 @@ def command(ctx: click.Context, /, model: str, recording: str, **options: Any) -
     """Stream RECORDING through MODEL frame by frame; show the class, or the nearest identity, with its margin.
 
     MODEL is a blob or the name of a bundled one (activity, demo). RECORDING is an .npz or .npy file, Espressif's CSI
-    text, raw CSI frames or a packet capture; '-' reads CSI text from standard input as it arrives. The summary states
-    frames, latency, dropped frames, and accuracy where the recording has labels.
+    text, raw CSI frames or a packet capture; a manifest, a folder, or a wildcard in quotes; '-' reads CSI text from
+    standard input as it arrives. The summary states frames, latency, dropped frames, and accuracy where the recording
+    has labels.
     """
     _check_options(options, recording)
     if options["plot"]:
@@ -139,7 +138,7 @@ class _Job:
         real = speed == "real" or (
             speed is None and self.out.is_terminal and not self.machine and not self.options["all_"]
         )
-        for found in _recordings(path, self.options):
+        for found in self._recordings(path):
             given = model_input(self.model, found, self.options["select"])
             recording = given.recording
             with self._display(recording, f"{Path(recording.source).name} {recording.name}".rstrip()) as display:
@@ -159,6 +158,12 @@ class _Job:
             yield result
             if result.interrupted:
                 return
+
+    def _recordings(self, path: str) -> Iterator[Recording]:
+        sources = Sources([path], sessions=self.options["sessions"], format=self.options["format_"])
+        for note in () if self.machine else sources.notes:
+            self.out.print(note)
+        return iter(sources) if self.options["all_"] else iter([sources.one(self.options["choice"])])
 
     def report(self, results: list[Result]) -> None:
         """Prints and draws what comes after all recordings."""
@@ -224,16 +229,3 @@ def _expect_frames(path: str, results: list[Result]) -> None:
         dropped.update(result.recording.dropped)
     why = f"all were dropped: {describe(dropped)}" if any(dropped.values()) else "it has none"
     raise RecordingError(f"{path}: expected frames that a model can take, found none ({why})")
-
-
-def _recordings(path: str, options: dict[str, Any]) -> Iterator[Recording]:
-    if not options["all_"]:
-        yield open_recording(path, recording=options["choice"], format=options["format_"])
-        return
-    infos = list_recordings(path, format=options["format_"])
-    wanted = [info for info in infos if not options["sessions"] or info.session in options["sessions"]]
-    if not wanted:
-        found = ", ".join(sorted({info.session for info in infos if info.session is not None})) or "none"
-        raise RecordingSelectionError(f"{path}: session: expected one of those there are ({found}), found none of them")
-    for info in wanted:
-        yield open_recording(path, recording=info.index, format=options["format_"])

@@ -1,43 +1,13 @@
-"""Opens the recordings of a picture, and collects what its text says about them."""
+"""What the recordings of a picture must tell, and what its text says about them."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 from aether_temporal.model import TemporalModel
-from aether_temporal.recordings import Recording, RecordingError, RecordingSelectionError, describe
-from aether_temporal.recordings.manifest import open_all
-
-
-def open_sources(paths: Sequence[str], sessions: Sequence[str] = ()) -> Iterator[Recording]:
-    """Yields every recording of the files, one at a time; with `sessions`, only theirs. A file has any of the formats,
-    or is a table that names recordings.
-
-    RecordingError: a file is given twice or cannot be read. RecordingSelectionError: no recording is left.
-    """
-    files: set[Path] = set()
-    for path in paths:
-        file = Path(path).resolve()
-        if file in files:
-            raise RecordingError(f"{path}: expected each file once, found it twice")
-        files.add(file)
-    seen: set[str] = set()
-    count = 0
-    for path in paths:
-        for recording in open_all(Path(path)):
-            if recording.session is not None:
-                seen.add(recording.session)
-            if not sessions or recording.session in sessions:
-                count += 1
-                yield recording
-    if not count:
-        found = ", ".join(sorted(seen)) or "none"
-        raise RecordingSelectionError(
-            f"{', '.join(paths)}: session: expected one of {found}, found {', '.join(sessions) or 'none'}"
-        )
+from aether_temporal.recordings import Recording, RecordingError, describe
 
 
 def session_of(recording: Recording) -> str:

@@ -14,6 +14,7 @@ from .npz import save_recording
 from .opening import FORMATS, list_recordings, open_recording, open_recordings, recognise
 from .recording import Recording, RecordingInfo
 from .resampling import Resampled, resample
+from .sources import Sources
 
 __all__ = [
     "FORMATS",
@@ -28,6 +29,7 @@ __all__ = [
     "RecordingSelectionError",
     "RecordingShapeError",
     "Resampled",
+    "Sources",
     "describe",
     "list_recordings",
     "open_recording",

@@ -1,42 +1,45 @@
-"""Reads manifests: tables that state what recorders do not know, namely subject, session and label.
+"""Reads manifests: tables that state what recorders do not know, namely subject, session and labels.
 
-A manifest is a CSV file whose header starts with `file`. The other columns may be left out or empty: `recording` (name
-or index in the file), `subject` (or `person`), `session`, `label` (of all its frames). Paths are relative to the table.
+A manifest is a CSV file whose header starts with `file`: a file, a folder or a wildcard, relative to the table. The
+other columns may be left out or empty: `recording` (name or index in the file), `subject` (or `person`), `session`,
+`label` (of all frames), and `start` and `end`, between which the label holds, in seconds.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+from aether_temporal.errors import RecordingFormatError
 
-from aether_temporal.errors import RecordingError, RecordingFormatError
-
-from .opening import list_recordings, open_recording, open_recordings
-from .recording import Recording
-
-COLUMNS = ("file", "recording", "subject", "session", "label")
+COLUMNS = ("file", "recording", "subject", "session", "start", "end", "label")
 _SYNONYMS = {"person": "subject"}
 _MAX_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One row; empty columns are None."""
+    """What is said of recordings, by a row of a manifest (`place` is its line) or by an argument; None: nothing."""
 
-    line: int
-    file: Path
-    recording: str | None
-    subject: str | None
-    session: str | None
-    label: str | None
+    place: str = ""
+    files: str = ""
+    recording: str | None = None
+    subject: str | None = None
+    session: str | None = None
+    start: float | None = None
+    end: float | None = None
+    label: str | None = None
+
+    @property
+    def is_span(self) -> bool:
+        """Whether the label is one of some frames, not of all."""
+        return self.start is not None or self.end is not None
 
 
 def is_manifest(path: Path) -> bool:
-    """Whether a file begins as a manifest does."""
+    """Whether a file begins as a manifest does. OSError."""
     with path.open("rb") as file:
         head = file.read(4096)
     first = head.decode("utf-8-sig", errors="replace").splitlines()[:1]
@@ -47,76 +50,56 @@ def read_manifest(path: Path) -> list[Entry]:
     """Its rows. RecordingFormatError naming line and column."""
     if path.stat().st_size > _MAX_BYTES:
         raise RecordingFormatError(
-            f"{path}: expected a table of at most {_MAX_BYTES} bytes, found {path.stat().st_size}"
+            f"{path}: expected a table of at most {_MAX_BYTES} bytes, found {path.stat().st_size}; divide it"
         )
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise RecordingFormatError(
-            f"{path}: expected UTF-8 text, found others ({error.reason} at byte {error.start})"
+            f"{path}: expected UTF-8 text, found others ({error.reason} at byte {error.start}); save it as UTF-8"
         ) from None
     rows = csv.reader(text.splitlines())
     header = [_SYNONYMS.get(name, name) for name in (cell.strip().casefold() for cell in next(rows, []))]
     for name in header:
         if name not in COLUMNS or header.count(name) > 1:
             raise RecordingFormatError(
-                f"{path}: line 1: expected columns of {', '.join(COLUMNS)}, each once; found {name!r}"
+                f"{path}: line 1: expected columns of {', '.join(COLUMNS)}, each once; found {name!r}; rename it, or "
+                "take it out"
             )
     found = []
     for row in rows:
-        line = rows.line_num
-        if not any(cell.strip() for cell in row):
-            continue
-        if len(row) != len(header):
-            raise RecordingFormatError(f"{path}: line {line}: expected {len(header)} columns, found {len(row)}")
-        cells = {name: cell.strip() or None for name, cell in zip(header, row, strict=True)}
-        if cells["file"] is None:
-            raise RecordingFormatError(f"{path}: line {line}: file: expected a path, found nothing")
-        place = path.parent / cells["file"]
-        if not place.is_file():
-            raise RecordingError(f"{path}: line {line}: file: expected a file, found none at {place}")
-        found.append(Entry(line, place, *(cells.get(name) for name in COLUMNS[1:])))
+        if any(cell.strip() for cell in row):
+            place = f"{path}: line {rows.line_num}"
+            if len(row) != len(header):
+                raise RecordingFormatError(
+                    f"{place}: expected {len(header)} columns, found {len(row)}; give it as many as line 1 has"
+                )
+            found.append(_entry(place, dict(zip(header, (cell.strip() for cell in row), strict=True))))
     if not found:
-        raise RecordingFormatError(f"{path}: expected at least one row, found none")
+        raise RecordingFormatError(f"{path}: expected at least one row, found none; add one for each file")
     return found
 
 
-def open_manifest(path: Path) -> Iterator[Recording]:
-    """The recordings of its rows, with what the table says of them; where a row names none, all of the file."""
-    seen: dict[tuple[Path, int], int] = {}
-    for entry in read_manifest(path):
-        infos = list_recordings(entry.file)
-        if entry.recording is None:
-            chosen = [open_recording(entry.file, recording=info.index) for info in infos]
-            indices = [info.index for info in infos]
-        else:
-            chosen = [open_recording(entry.file, recording=entry.recording)]
-            indices = [info.index for info in infos if info.name == chosen[0].name]
-        for index in indices:
-            other = seen.setdefault((entry.file.resolve(), index), entry.line)
-            if other != entry.line:
-                raise RecordingFormatError(
-                    f"{path}: line {entry.line}: expected each recording once, found {entry.file.name} "
-                    f"({infos[index].name}) again, as in line {other}"
-                )
-        yield from (_tagged(recording, entry) for recording in chosen)
+def _entry(place: str, cells: dict[str, str]) -> Entry:
+    files = cells.pop("file")
+    if not files:
+        raise RecordingFormatError(f"{place}: file: expected a path, found nothing; name one, or take the row out")
+    start, end = (_seconds(place, name, cells.pop(name, "")) for name in ("start", "end"))
+    entry = Entry(place, files, **{name: cell or None for name, cell in cells.items()}, start=start, end=end)
+    if entry.is_span and entry.label is None:
+        raise RecordingFormatError(f"{place}: label: expected one, for start or end is given, found none; add it")
+    if start is not None and end is not None and not start < end:
+        raise RecordingFormatError(f"{place}: end: expected a time after start ({start:g}), found {end:g}; correct it")
+    return entry
 
 
-def _tagged(recording: Recording, entry: Entry) -> Recording:
-    labels = recording.labels if entry.label is None else np.zeros(len(recording), dtype=np.int64)
-    return replace(
-        recording,
-        subject=entry.subject or recording.subject,
-        session=entry.session or recording.session,
-        labels=labels,
-        label_names=recording.label_names if entry.label is None else (entry.label,),
-    )
-
-
-def open_all(path: Path) -> Iterator[Recording]:
-    """Every recording of a file of any format, or of a manifest. RecordingError and its kinds."""
+def _seconds(place: str, name: str, cell: str) -> float | None:
+    if not cell:
+        return None
     try:
-        manifest = path.is_file() and is_manifest(path)
-    except OSError as error:
-        raise RecordingError(f"{path}: cannot be read: {error.strerror or error}") from None
-    yield from open_manifest(path) if manifest else open_recordings(path)
+        found = float(cell)
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise RecordingFormatError(f"{place}: {name}: expected seconds, found {cell!r}; write it as a number")
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from aether_temporal._internal.atomic_files import write_atomic
 from aether_temporal.errors import InvalidArgumentError, ResultOverflowError, ShapeError
 from aether_temporal.model import Dtype, TemporalModel
-from aether_temporal.recordings import Recording, RecordingError, list_recordings, open_recording
+from aether_temporal.recordings import Recording, RecordingError, Sources
 from aether_temporal.recordings.npz import NpzArchive
 
 from .inputs import model_input
@@ -78,18 +79,16 @@ def is_gallery(path: str | os.PathLike[str]) -> bool:
 def recordings_to_enrol(sources: Sequence[str], session: str | None = None) -> Iterator[tuple[str, Recording]]:
     """(name, recording) pairs to enrol. RecordingError.
 
-    sources: NAME=FILE, or a file whose recordings name their subject (else the recording's own name is used). `session`
-    selects the recordings of one session from the latter.
+    sources: NAME=FILE, or what `Sources` takes, where recordings name their subject (else the recording's own name is
+    used). `session` selects the recordings of one session from the latter.
     """
-    for source in sources:
-        name, equals, path = source.partition("=")
-        if equals and not Path(source).exists():
-            yield name, open_recording(path)
-            continue
-        for info in list_recordings(source):
-            if session is not None and info.session != session:
-                continue
-            yield info.subject if info.subject is not None else info.name, open_recording(source, recording=info.index)
+    for is_named, group in itertools.groupby(sources, lambda source: "=" in source and not Path(source).exists()):
+        if is_named:
+            for name, _, path in (source.partition("=") for source in group):
+                yield name, Sources([path]).one()
+        else:
+            for recording in Sources(list(group), sessions=() if session is None else (session,)):
+                yield recording.subject if recording.subject is not None else recording.name, recording
 
 
 def _sum_of_embeddings(

@@ -80,6 +80,9 @@ class Features:
 class Dataset(Sequence[LabelledRecording]):
     """Tracks of one width, the classes their labels index, and what their frames are."""
 
+    notes: Sequence[str] = ()
+    """What was left out or guessed while it was read, for people."""
+
     def __init__(
         self, recordings: Sequence[LabelledRecording], classes: Sequence[str], features: Features | None = None
     ) -> None:

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from aether_temporal import crc32
 from aether_temporal._internal.atomic_files import claim, make_folders, remove_empty, write_atomic
-from aether_temporal.recordings import RecordingError, RecordingShapeError
-from aether_temporal.recordings.manifest import open_all
+from aether_temporal.recordings import Recording, RecordingError, RecordingShapeError, Sources
 
 from .dataset import Dataset, Features, LabelledRecording
 from .reading import Reading, Reporter, classes_of, label_recording, segments
@@ -125,31 +124,53 @@ def open_prepared(folder: Path, classes: Sequence[str] | None = None) -> Prepare
     return found
 
 
+Paths = Sequence[str | os.PathLike[str]]
+
+
 def read_dataset(
-    path: str | os.PathLike[str],
-    *,
+    *paths: str | os.PathLike[str],
     rename: Callable[[str], str] | None = None,
     classes: Sequence[str] | None = None,
     reading: Reading | None = None,
 ) -> Dataset:
-    """Recordings of a file (or of those a manifest lists) into memory, or of a prepared folder, mapped.
+    """Recordings of files, manifests, folders and wildcards (`Sources`) into memory, or of a prepared folder, mapped.
 
     rename: from a recording's label to a class (such as `without_side`). classes: all that may occur (None: those that
     occur, in alphabetical order). RecordingError and its kinds, each naming the file and recording.
     """
-    place = Path(path)
-    if place.is_dir():
-        if rename is not None or reading not in (None, Reading()):
-            raise RecordingError(f"{place}: is prepared already: rename and reading were settled then")
-        return open_prepared(place, classes)
     how = reading or Reading()
+    prepared = [path for path in paths if is_prepared(path)]
+    if prepared:
+        if len(paths) > 1:
+            raise RecordingError(
+                f"{os.fspath(prepared[0])}: expected a prepared dataset alone, found {len(paths) - 1} more beside it; "
+                "prepare all of them together"
+            )
+        if how != Reading():
+            raise RecordingError(
+                f"{os.fspath(prepared[0])}: expected no settings of reading, for it is prepared already, found some; "
+                "leave them out, or prepare it again"
+            )
+        return open_prepared(Path(prepared[0]), classes)
+    sources = Sources(paths, label_from=how.label_from)
     about = Reporter(how)
-    found = [part for recording in open_all(place) for part in segments(about.of(recording), how)]
+    found = [part for recording in sources for part in segments(about.of(recording), how)]
     if not found:
-        raise RecordingError(f"{place}: expected recordings with frames, found none")
+        raise RecordingError(f"{_listed(paths)}: expected recordings with frames, found none; name others")
     names = classes_of(found, rename, classes)
     recordings = [label_recording(recording, recording_id, names, rename) for recording, recording_id in found]
-    return Dataset(recordings, names, about.features())
+    dataset = Dataset(recordings, names, about.features())
+    dataset.notes = sources.notes
+    return dataset
+
+
+def is_prepared(path: str | os.PathLike[str]) -> bool:
+    """Whether this is a folder that `prepare` made."""
+    return (Path(path) / INDEX).is_file()
+
+
+def _listed(paths: Paths) -> str:
+    return ", ".join(os.fspath(path) for path in paths)
 
 
 def _tuple_or_none(value: Any) -> tuple[Any, ...] | None:
@@ -196,7 +217,7 @@ def _index(folder: Path) -> dict[str, Any]:
 
 
 def prepare(
-    paths: Sequence[str | os.PathLike[str]],
+    paths: Paths,
     folder: str | os.PathLike[str],
     *,
     rename: Callable[[str], str] | None = None,
@@ -204,12 +225,13 @@ def prepare(
     reading: Reading | None = None,
     on_recording: Callable[[str], None] | None = None,
 ) -> Dataset:
-    """Files of recordings into one prepared folder, one recording at a time: what does not fit in memory can be trained
+    """What `Sources` takes into one prepared folder, a recording at a time: what does not fit in memory can be trained
     on. Whatever interrupts it, `folder` is not there or whole; what a process that was killed left beside it, the next
     one removes. RecordingError (also where it is there, is being prepared, or the disk is full), OSError.
     """
     target = Path(folder)
-    _reject_twice(paths)
+    how = reading or Reading()
+    sources = Sources(paths, label_from=how.label_from)
     work = target.with_name(f".{target.name}.preparing")
     made = make_folders(target.parent)
     try:
@@ -224,8 +246,9 @@ def prepare(
     try:
         if os.path.lexists(target):
             raise RecordingError(f"{target}: expected a new folder, found one; remove it or name another")
-        names = list(classes) if classes is not None else _all_classes(paths, rename)
-        _fill(work, paths, names, rename, reading or Reading(), on_recording)
+        names = list(classes) if classes is not None else _all_classes(sources, rename)
+        if not _fill(work, sources, names, rename, how, on_recording):
+            raise RecordingError(f"{_listed(paths)}: expected recordings with frames, found none; name others")
         os.rename(work, target)
     except BaseException as error:
         shutil.rmtree(work, ignore_errors=True)
@@ -238,21 +261,15 @@ def prepare(
     finally:
         if held is not None:
             os.close(held)
-    return Prepared.open(target)
+    made_of = Prepared.open(target)
+    made_of.notes = sources.notes
+    return made_of
 
 
-def _reject_twice(paths: Sequence[str | os.PathLike[str]]) -> None:
-    places = [os.path.realpath(path) for path in paths]
-    for path, place in zip(paths, places, strict=True):
-        if places.count(place) > 1:
-            raise RecordingError(f"{os.fspath(path)}: expected each file once, found it again; name it once")
-
-
-def _all_classes(paths: Sequence[str | os.PathLike[str]], rename: Callable[[str], str] | None) -> list[str]:
+def _all_classes(sources: Iterable[Recording], rename: Callable[[str], str] | None) -> list[str]:
     found: set[str] = set()
-    for path in paths:
-        for recording in open_all(Path(path)):
-            found.update(classes_of([(recording, "")], rename, None))
+    for recording in sources:
+        found.update(classes_of([(recording, "")], rename, None))
     return sorted(found)
 
 
@@ -276,43 +293,41 @@ class _Writer:
 
 def _fill(
     work: Path,
-    paths: Sequence[str | os.PathLike[str]],
+    sources: Iterable[Recording],
     classes: Sequence[str],
     rename: Callable[[str], str] | None,
     reading: Reading,
     on_recording: Callable[[str], None] | None,
-) -> None:
+) -> int:
+    """The number of recordings, or segments of them."""
     entries: list[dict[str, Any]] = []
     about = Reporter(reading)
     width, first = 0, ""
     with (work / _FRAMES).open("wb") as f, (work / _LABELS).open("wb") as g, (work / _FINGERPRINTS).open("wb") as h:
         frames, labels, prints = _Writer(f, "<f4"), _Writer(g, "<i8"), _Writer(h, "<i8")
-        for path in paths:
-            for recording in open_all(Path(path)):
-                for part, recording_id in segments(about.of(recording), reading):
-                    classes_of([(part, recording_id)], rename, classes)
-                    labelled = label_recording(part, recording_id, classes, rename)
-                    first = first or labelled.title
-                    width = width or labelled.frames.shape[1]
-                    if labelled.frames.shape[1] != width:
-                        raise RecordingShapeError(
-                            f"{labelled.title}: frame width: expected {width} features as {first} has them, "
-                            f"found {labelled.frames.shape[1]}"
-                        )
-                    labels.add(labelled.labels)
-                    kept = ("name", "session", "subject", "source", "recording_name", "digest")
-                    entries.append(
-                        {
-                            **{key: getattr(labelled, key) for key in kept},
-                            "labels_digest": crc32(labelled.labels),
-                            "rows": frames.add(labelled.frames),
-                            "fingerprints": prints.add(_given(labelled.fingerprints)),
-                        }
+        for recording in sources:
+            for part, recording_id in segments(about.of(recording), reading):
+                classes_of([(part, recording_id)], rename, classes)
+                labelled = label_recording(part, recording_id, classes, rename)
+                first = first or labelled.title
+                width = width or labelled.frames.shape[1]
+                if labelled.frames.shape[1] != width:
+                    raise RecordingShapeError(
+                        f"{labelled.title}: frame width: expected {width} features as {first} has them, "
+                        f"found {labelled.frames.shape[1]}"
                     )
-                if on_recording is not None:
-                    on_recording(recording.title)
-        if not entries:
-            raise RecordingError(f"{', '.join(map(str, paths))}: expected recordings with frames, found none")
+                labels.add(labelled.labels)
+                kept = ("name", "session", "subject", "source", "recording_name", "digest")
+                entries.append(
+                    {
+                        **{key: getattr(labelled, key) for key in kept},
+                        "labels_digest": crc32(labelled.labels),
+                        "rows": frames.add(labelled.frames),
+                        "fingerprints": prints.add(_given(labelled.fingerprints)),
+                    }
+                )
+            if on_recording is not None:
+                on_recording(recording.title)
         for writer in (frames, labels, prints):
             writer.done()
     document = {
@@ -325,3 +340,4 @@ def _fill(
         "recordings": entries,
     }
     write_atomic(work / INDEX, json.dumps(document, indent=1).encode())
+    return len(entries)

@@ -31,10 +31,11 @@ _WRAP = 2**32 / 1e6
 class Reading:
     """How recordings become frames.
 
-    select: which features or I/Q pairs. period_us, max_gap_us: put frames on a grid (`recordings.resample`); a gap
-    begins a new segment. Without a grid, frames are taken as they come, and a gap of more than `longest_gap` seconds is
-    an error. agc: removed before the grid. leave_out_damaged: leave out frames that are not finite instead of
-    rejecting the recording. InvalidConfigError names a field out of its range.
+    label_from: where labels are that no manifest states (`recordings.Sources`). select: which features or I/Q pairs.
+    period_us, max_gap_us: put frames on a grid (`recordings.resample`); a gap begins a new segment. Without a grid,
+    frames are taken as they come, and a gap of more than `longest_gap` seconds is an error. agc: removed before the
+    grid. leave_out_damaged: leave out frames that are not finite instead of rejecting the recording.
+    InvalidConfigError names a field out of its range.
     """
 
     select: tuple[int, ...] | None = None
@@ -43,6 +44,7 @@ class Reading:
     agc: Literal["none", "mean"] = "mean"
     longest_gap: Annotated[float, Within(1e-6, 1e12)] = LONGEST_GAP
     leave_out_damaged: bool = False
+    label_from: str | None = None
 
     def __post_init__(self) -> None:
         check_ranges(self)
