@@ -163,5 +163,6 @@ def extended(*, binary16: bool = False) -> Extended:
         14: b"made by a test, for tests",
         15: words(taps, 1) + vector(w * (1 + taps)),
         16: words(25, 20_000, 1_000_000),
+        17: struct.pack("<2h2B", -28, 5, 2, 0),
     }
     return Extended(header, core, tuple(Section(ident, payload) for ident, payload in payloads.items()), w)

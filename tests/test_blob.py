@@ -41,6 +41,7 @@ from aether_temporal import (
     ResultOverflowError,
     ShapeError,
     StemSettings,
+    SubcarrierNumberSettings,
     SubcarrierSettings,
     TemporalModel,
     TimingSettings,
@@ -258,6 +259,7 @@ def all_settings(rng: np.random.Generator, header: WeightBlobHeader, width: int)
         provenance="drawn at random",
         stem=StemSettings(weight=draw(3, width), bias=draw(width), activation="relu"),
         timing=TimingSettings(label_delay=3, period_us=20000, max_gap_us=200000),
+        subcarrier_numbers=SubcarrierNumberSettings(np.array([-28, 5]), ("htltf", "any")),
     )
     assert all(getattr(found, field.name) is not None for field in dataclasses.fields(found))
     return found
@@ -324,6 +326,7 @@ def test_every_section_written_by_hand_is_read_and_written_back(binary16: bool) 
     assert found.stem is not None
     assert found.stem.activation == "relu"
     assert (found.subcarriers.n_pairs, list(found.subcarriers.index)) == (5, [4, 1])
+    assert str(found.subcarrier_numbers.wanted()) == "htltf:-28,any:5"
     core = blob.weights[: blob.header.core_bytes(blob.width)]
     assert WeightBlob(blob.header.replace(extension=False), core, found).serialize() == raw
 
@@ -377,6 +380,15 @@ WRONG: dict[str, tuple[type[Exception], str, Callable[[ModelSettings], ModelSett
     "pairs": (InvalidConfigError, "subcarriers.n_pairs", replaced("subcarriers", n_pairs=65_536)),
     "subcarriers": (InvalidConfigError, "subcarriers.index", replaced("subcarriers", index=[9, 0])),
     "subcarrier-count": (ShapeError, "subcarriers.index", replaced("subcarriers", index=[1])),
+    "number": (InvalidConfigError, "subcarrier_numbers.number", replaced("subcarrier_numbers", number=[512, 0])),
+    "number-count": (ShapeError, "subcarrier_numbers.number", replaced("subcarrier_numbers", number=[1])),
+    "band": (InvalidConfigError, "subcarrier_numbers.band", replaced("subcarrier_numbers", band=("lltf", "ht"))),
+    "band-count": (ShapeError, "subcarrier_numbers.band", replaced("subcarrier_numbers", band=("lltf",))),
+    "number-twice": (
+        InvalidConfigError,
+        "subcarrier_numbers",
+        replaced("subcarrier_numbers", number=[3, 3], band=("lltf", "lltf")),
+    ),
     "agc": (InvalidConfigError, "agc", lambda s: s.replace(agc="median")),
     "mean": (ShapeError, "normalisation.mean", replaced("normalisation", mean=np.zeros(3))),
     "scale": (InvalidConfigError, "normalisation.scale", replaced("normalisation", scale=[np.nan, 1])),

@@ -243,7 +243,7 @@ def section_damage() -> Iterator[tuple[str, Extended]]:
             f"section {s.ident} twice",
             SOUND.with_sections(x for y in SOUND.sections for x in ([y, y] if y is s else [y])),
         )
-    for ident in (0, 16, 17, 0x100, 0xFFFF):
+    for ident in (0, 17, 18, 0x100, 0xFFFF):
         yield (
             f"section {ident}",
             SOUND.with_sections(
@@ -288,6 +288,11 @@ def value_damage() -> Iterator[tuple[str, Extended]]:
     yield "global tokens equal", put(1, 20, words(3, 3))
     yield "subcarrier beyond n_pairs", put(2, 0, words(4))
     yield "n_pairs 0", put(2, 0, words(0))
+    for number in (512, -512, -32768):
+        yield f"subcarrier number {number}", put(17, 2, struct.pack("<h", number))
+    for band in (7, 255):
+        yield f"band {band}", put(17, 5, bytes([band]))
+    yield "a subcarrier twice", put(17, 0, struct.pack("<2h2B", 5, 5, 0, 0))
     for kind in (2, 256, 0xFFFFFFFF):
         yield f"gain kind {kind}", put(3, 0, words(kind))
         yield f"pooling kind {kind}", put(10, 0, words(kind))
@@ -338,7 +343,7 @@ def test_sections_out_of_range(damaged: Extended, read: Reader) -> None:
 
 def test_each_section_can_be_absent() -> None:
     """The defects above are defects: without a section that is not needed the blob still works."""
-    for ident in range(1, 16):
+    for ident in range(1, 18):
         if ident not in (5, 6):
             use(SOUND.with_sections(s for s in SOUND.sections if s.ident != ident).encode())
     use(SOUND.with_sections(s for s in SOUND.sections if s.ident == 5).encode())

@@ -68,7 +68,7 @@ int main(int argc, char **argv) {
     while (fread(&counter, sizeof counter, 1, stdin) == 1 && fread(iq, 2, n_pairs, stdin) == n_pairs) {
         const uint64_t time = aether_clock_read(&clock, counter);
         int restarted = 0;
-        if (aether_csi_frame(&model, iq, n_pairs, frame) != AETHER_OK) {
+        if (aether_csi_frame(&model, NULL, iq, n_pairs, 0, frame) != AETHER_OK) {
             continue;
         }
         if (model.resample_period == 0) {

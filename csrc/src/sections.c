@@ -1,5 +1,6 @@
 /* The sections of a blob (docs/spec/rvne.md), read by the lists of sections.h. Every length is compared with what is left before
    it is used. */
+#include "aether/subcarriers.h"
 #include "bits.h"
 #include "fpenv.h"
 #include "model_layout.h"
@@ -84,6 +85,34 @@ static void subcarriers(cursor *c, aether_model *m, aether_config *config) {
     for (f = 0; c->status == AETHER_OK && f < m->header.input_dim; f++) {
         if (m->subcarriers[f] >= m->n_pairs) {
             reject(c, "subcarriers.index", "less than n_pairs", m->subcarriers[f], at + 2 * f);
+        }
+    }
+}
+
+static int is_repeated(const aether_model *m, uint32_t f) {
+    uint32_t before;
+    for (before = 0; before < f; before++) {
+        if (m->numbers[before] == m->numbers[f] && m->bands[before] == m->bands[f]) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* The walk ends at the first fault, so at the latest behind all distinct subcarriers, whatever input_dim is. */
+static void subcarrier_numbers(cursor *c, aether_model *m, aether_config *config) {
+    const uint32_t at = c->at, n = m->header.input_dim;
+    uint32_t f;
+    (void)config;
+    m->numbers = (const int16_t *)(const void *)take(c, n, 2);
+    m->bands = take(c, n, 1);
+    for (f = 0; c->status == AETHER_OK && f < n; f++) {
+        if (m->numbers[f] < -AETHER_MAX_SUBCARRIER || m->numbers[f] > AETHER_MAX_SUBCARRIER) {
+            reject(c, "subcarrier_numbers.number", "-511 to 511", (uint16_t)m->numbers[f], at + 2 * f);
+        } else if (m->bands[f] >= AETHER_BAND_COUNT) {
+            reject(c, "subcarrier_numbers.band", "at most 6", m->bands[f], at + 2 * n + f);
+        } else if (is_repeated(m, f)) {
+            reject(c, "subcarrier_numbers", "each subcarrier once", (uint16_t)m->numbers[f], at + 2 * f);
         }
     }
 }

@@ -5,14 +5,7 @@
 #define INVALID_PAIRS 2u /* four bytes */
 
 aether_status node_csi_frame(const aether_model *model, const int8_t *iq, size_t n_pairs, int first_invalid, float *out) {
-    const aether_status status = aether_csi_frame(model, iq, n_pairs, out);
-    size_t f;
-    for (f = 0; status == AETHER_OK && first_invalid && f < model->header.input_dim; f++) {
-        if ((model->subcarriers != NULL ? model->subcarriers[f] : f) < INVALID_PAIRS) {
-            out[f] = 0.0f;
-        }
-    }
-    return status;
+    return aether_csi_frame(model, NULL, iq, n_pairs, first_invalid ? INVALID_PAIRS : 0, out);
 }
 
 size_t node_csi_raw(const node_raw_header *header, const int8_t *iq, size_t n_pairs, int first_invalid,

@@ -17,8 +17,24 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._internal.convert import as_array
-from ._internal.fields import Array, Choice, Flag, Indices, Integer, Positive, Section, Text, Texts, Tokens, whole
+from ._internal.fields import (
+    Array,
+    Choice,
+    Flag,
+    Indices,
+    Integer,
+    Numbers,
+    Positive,
+    Section,
+    Text,
+    Texts,
+    Tokens,
+    Words,
+    whole,
+)
 from .errors import InvalidConfigError
+from .subcarriers import MOST as MOST_SUBCARRIER
+from .subcarriers import Band, SubcarrierMap
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -35,6 +51,7 @@ __all__ = [
     "PoolingSettings",
     "ProjectionSettings",
     "StemSettings",
+    "SubcarrierNumberSettings",
     "SubcarrierSettings",
     "TimingSettings",
 ]
@@ -104,6 +121,34 @@ class SubcarrierSettings(_Summarised):
         """Rules beyond single fields. InvalidConfigError."""
         for i in as_array(self.index, "subcarriers.index").tolist():
             whole(i, 0, self.n_pairs - 1, "subcarriers.index")
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class SubcarrierNumberSettings(_Summarised):
+    """Feature `f` is the amplitude of subcarrier `number[f]` of band `band[f]` (`Band`), wherever it is in a frame;
+    both [input_dim], each subcarrier once. Beside it, `subcarriers` is for frames of which nobody knows the order."""
+
+    number: Annotated[ArrayLike, Numbers("input_dim", MOST_SUBCARRIER)]
+    band: Annotated[Sequence[str], Words("input_dim", tuple(map(str, Band)))]
+
+    @classmethod
+    def of(cls, wanted: SubcarrierMap) -> SubcarrierNumberSettings:
+        """The section that asks for these subcarriers."""
+        return cls(np.array(wanted.numbers), tuple(map(str, wanted.bands)))
+
+    def wanted(self) -> SubcarrierMap:
+        """The subcarriers that the features are."""
+        return SubcarrierMap(tuple(map(Band, self.band)), tuple(as_array(self.number, "number").tolist()))
+
+    def check(self, settings: ModelSettings) -> None:
+        """Rules beyond single fields. InvalidConfigError."""
+        seen = set()
+        for place in zip(self.band, as_array(self.number, "number").tolist(), strict=True):
+            if place in seen:
+                raise InvalidConfigError.of(
+                    "subcarrier_numbers", "each subcarrier once", f"{place[0]}:{place[1]} twice"
+                )
+            seen.add(place)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -248,6 +293,7 @@ class ModelSettings(_Summarised):
     provenance: Annotated[str | None, Section(14), Text()] = None
     stem: Annotated[StemSettings | None, Section(15, {"taps": (1, MAX_TAPS)})] = None
     timing: Annotated[TimingSettings | None, Section(16)] = None
+    subcarrier_numbers: Annotated[SubcarrierNumberSettings | None, Section(17)] = None
 
     def replace(self, **changes: Any) -> ModelSettings:
         """A copy with some sections changed."""

@@ -19,7 +19,7 @@ BINARY16, EXTENSION = 1, 2
 UNLIMITED = 0xFFFFFFFF
 
 CORE, PATTERN, SUBCARRIERS, AGC, NORMALISATION, PROJECTION, NORM, CONVOLUTION, BIAS = range(9)
-FEED_FORWARD, POOLING, EMBEDDING, CLASS_NAMES, FRAME_RATE, PROVENANCE, STEM, TIMING = range(9, 17)
+FEED_FORWARD, POOLING, EMBEDDING, CLASS_NAMES, FRAME_RATE, PROVENANCE, STEM, TIMING, SUBCARRIER_NUMBERS = range(9, 18)
 
 
 @dataclass(frozen=True)
@@ -169,6 +169,7 @@ SECTIONS = {
         (Array("stem.bias", ("width",)), Array("stem.weight", ("stem.taps", "width"))),
     ),
     TIMING: Section((("timing.label_delay", 0, 0xFFFF), ("timing.period", 0, 1 << 24), ("timing.max_gap", 0, 1 << 24))),
+    SUBCARRIER_NUMBERS: Section(),
 }
 
 
@@ -345,6 +346,11 @@ def _read_other(blob: Blob, number: int, r: _Reader) -> None:
     elif number == TIMING:
         period, max_gap = values["timing.period"], values["timing.max_gap"]
         _need(max_gap == 0 if period == 0 else period <= max_gap <= min(1 << 24, 4096 * period), "timing.max_gap")
+    elif number == SUBCARRIER_NUMBERS:
+        numbers = struct.unpack(f"<{h.input_dim}h", r.take(2 * h.input_dim))
+        bands = r.take(h.input_dim)
+        _need(all(abs(number) <= 511 for number in numbers) and all(band < 7 for band in bands), "subcarrier_numbers")
+        _need(len(set(zip(bands, numbers, strict=True))) == h.input_dim, "subcarrier_numbers twice")
 
 
 def _utf8(data: bytes) -> None:

@@ -26,6 +26,8 @@ typedef struct aether_model {
     uint32_t embed_dim;
     uint32_t n_pairs;            /* I/Q pairs of a raw frame */
     const uint16_t *subcarriers; /* [input_dim], each below n_pairs */
+    const int16_t *numbers;      /* [input_dim]: the subcarriers by number, each of the band in `bands` (subcarriers.h) */
+    const uint8_t *bands;
     uint32_t agc;                /* 1: frames are divided by their mean */
     const char *class_names;     /* n_classes zero-terminated strings, one after the other */
     size_t class_names_bytes;

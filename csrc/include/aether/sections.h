@@ -22,7 +22,8 @@
     X(FRAME_RATE, "frame_rate", plain)           \
     X(PROVENANCE, "provenance", provenance)      \
     X(STEM, "stem", plain)                       \
-    X(TIMING, "timing", timing)
+    X(TIMING, "timing", timing)                  \
+    X(SUBCARRIER_NUMBERS, "subcarrier_numbers", subcarrier_numbers)
 
 /* X(SECTION, member, name, least, most, expected): the values at the start of a payload, in order. u32, stored in the uint32_t
    `member` of aether_model; with least and most 0, binary32 above 0, stored in a float. */

@@ -1,5 +1,5 @@
 # The C interface (csrc/include/aether) as Cython sees it.
-from libc.stdint cimport int8_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int16_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef extern from "../src/fpenv.h" nogil:
@@ -17,6 +17,7 @@ cdef extern from "aether/aether.h" nogil:
     ctypedef enum aether_status:
         AETHER_OK
         AETHER_E_SHAPE
+        AETHER_E_CONFIG
         AETHER_E_NOT_FINITE
         AETHER_E_OVERFLOW
         AETHER_E_BLOB_CRC
@@ -249,7 +250,36 @@ cdef extern from "aether/aether.h" nogil:
     aether_status aether_resample_take(aether_resampler *r, float *out)
 
     aether_status aether_csi_amplitude(const int8_t *iq, size_t n_pairs, const uint16_t *subcarriers, size_t n, float *out)
-    aether_status aether_csi_frame(const aether_model *model, const int8_t *iq, size_t n_pairs, float *out)
+    aether_status aether_csi_amplitude12(const int16_t *iq, size_t n_pairs, const uint16_t *subcarriers, size_t n, float *out)
+
+    ctypedef struct aether_run:
+        int16_t first
+        uint16_t count
+        uint8_t step
+        uint8_t band
+
+    ctypedef struct aether_layout:
+        aether_run runs[6]
+        size_t n_runs
+
+    ctypedef struct aether_csi_facts:
+        uint8_t family
+        uint8_t twelve_bits
+        uint8_t format
+        uint8_t forty
+        uint8_t stbc
+        uint8_t secondary
+
+    ctypedef struct aether_wanted:
+        const uint8_t *bands
+        const int16_t *numbers
+        size_t n
+
+    aether_status aether_csi_frame(const aether_model *model, const aether_layout *layout, const int8_t *iq, size_t n_pairs,
+                                   size_t invalid, float *out)
+    aether_status aether_layout_of(const aether_csi_facts *facts, size_t n_pairs, aether_layout *layout)
+    aether_status aether_subcarriers_find(const aether_run *runs, size_t n_runs, const aether_wanted *wanted, uint16_t *index,
+                                          size_t *missing)
 
 
 cdef extern from "golden.h" nogil:

@@ -228,7 +228,7 @@ cdef class Model:
         cdef Bytes held = Bytes(iq, "iq")
         out = _empty((self.model.header.input_dim,), &view)
         status = aether_csi_frame(
-            &self.model, <const int8_t *> held.view.buf, <size_t> held.view.len // 2, <float *> view.buf)
+            &self.model, NULL, <const int8_t *> held.view.buf, <size_t> held.view.len // 2, 0, <float *> view.buf)
         PyBuffer_Release(&view)
         if status == AETHER_E_SHAPE:
             pairs = self.model.n_pairs if self.model.n_pairs else self.model.header.input_dim
@@ -238,13 +238,15 @@ cdef class Model:
 
 
 def csi_amplitude(iq, subcarriers):
-    """sqrt(I*I + Q*Q) of int8 pairs [n_pairs, 2]; `subcarriers`: uint16 indices, or None for all pairs."""
+    """sqrt(I*I + Q*Q) of int8 pairs, or of int16 pairs of 12-bit values, [n_pairs, 2]; `subcarriers`: uint16 indices, or None
+    for all pairs."""
     cdef Py_buffer view
     cdef aether_status status
     cdef Bytes held = Bytes(iq, "iq")
     cdef Bytes index = None
     cdef const uint16_t *wanted = NULL
-    cdef size_t pairs = <size_t> held.view.len // 2
+    cdef bint words = iq.dtype.itemsize == 2
+    cdef size_t pairs = <size_t> held.view.len // (4 if words else 2)
     cdef size_t n = pairs
     if subcarriers is not None:
         index = Bytes(subcarriers, "subcarriers")
@@ -252,7 +254,10 @@ def csi_amplitude(iq, subcarriers):
         n = <size_t> index.view.len // 2
     out = _empty((n,), &view)
     with nogil:
-        status = aether_csi_amplitude(<const int8_t *> held.view.buf, pairs, wanted, n, <float *> view.buf)
+        if words:
+            status = aether_csi_amplitude12(<const int16_t *> held.view.buf, pairs, wanted, n, <float *> view.buf)
+        else:
+            status = aether_csi_amplitude(<const int8_t *> held.view.buf, pairs, wanted, n, <float *> view.buf)
     PyBuffer_Release(&view)
     if status == AETHER_E_SHAPE:
         raise ShapeError.of("subcarriers", f"indices below {pairs}", max(memoryview(subcarriers).cast("B").cast("H")))

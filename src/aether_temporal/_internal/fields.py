@@ -175,6 +175,43 @@ class Indices:
 
 
 @dataclasses.dataclass(frozen=True)
+class Numbers:
+    """i16 numbers from -most to most, as many as the size `count`."""
+
+    count: str
+    most: int
+
+    def pack(self, value: Any, name: str, sizes: Sizes) -> bytes:
+        number, shape = as_array(value, name), (sizes[self.count],)
+        if number.shape != shape:
+            raise ShapeError.of(name, f"shape {shape}", number.shape)
+        return struct.pack(f"<{len(number)}h", *(whole(n, -self.most, self.most, name) for n in number.tolist()))
+
+    def read(self, reader: Reader) -> NDArray[np.int16]:
+        return reader.elements("<i2", reader.sizes[self.count]).astype(np.int16)
+
+
+@dataclasses.dataclass(frozen=True)
+class Words:
+    """Some of `words`, as many as the size `count`, each as the u8 of its index."""
+
+    count: str
+    words: tuple[str, ...]
+
+    def pack(self, value: Any, name: str, sizes: Sizes) -> bytes:
+        given = list(value)
+        if len(given) != sizes[self.count]:
+            raise ShapeError.of(name, f"{sizes[self.count]} words", len(given))
+        for word in given:
+            if word not in self.words:
+                raise InvalidConfigError.of(name, " or ".join(self.words), word)
+        return bytes(self.words.index(word) for word in given)
+
+    def read(self, reader: Reader) -> tuple[str, ...]:
+        return tuple(self.words[code] for code in reader.elements("u1", reader.sizes[self.count]).tolist())
+
+
+@dataclasses.dataclass(frozen=True)
 class Text:
     """UTF-8 to the end of the payload."""
 

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from aether_temporal import _core
 from aether_temporal.errors import RecordingError, RecordingSelectionError, RecordingShapeError
+from aether_temporal.subcarriers import SubcarrierMap
 
 from .drops import describe
 
 
-def amplitude(iq: NDArray[np.int8]) -> NDArray[np.float32]:
-    """int8 [T, pairs, 2] to float32 [T, pairs]: sqrt(I*I + Q*Q), correctly rounded; either byte may come first.
+def amplitude(iq: NDArray[np.int8] | NDArray[np.int16]) -> NDArray[np.float32]:
+    """int8 [T, pairs, 2], or int16 of 12-bit values, to float32 [T, pairs]: sqrt(I*I + Q*Q), correctly rounded; I and Q
+    may come in either order.
 
     The core computes it, so the bits are the same as on a chip.
     """
@@ -31,20 +33,21 @@ def amplitude(iq: NDArray[np.int8]) -> NDArray[np.float32]:
 class Recording:
     """Frames in time order, as features or as raw I/Q pairs.
 
-    Exactly one of `frames` (float32 [T, F]) and `iq` (int8 [T, pairs, 2], the bytes in the source's order) is given.
-    Both may be memory-mapped: do not write to them.
+    Exactly one of `frames` (float32 [T, F]) and `iq` (int8 [T, pairs, 2], the bytes in the source's order; int16 for
+    12-bit values, -2048 to 2047) is given. Both may be memory-mapped: do not write to them.
     """
 
     source: str  # the file
     name: str  # the recording in that file
     format: str  # one of FORMATS, or "simulation"
     frames: NDArray[np.float32] | None = None
-    iq: NDArray[np.int8] | None = None
+    iq: NDArray[np.int8] | NDArray[np.int16] | None = None
     timestamps: NDArray[np.float64] | None = None  # seconds, [T]
     labels: NDArray[np.int64] | None = None  # [T], index into label_names; -1: no label
     label_names: tuple[str, ...] = ()
     subject: str | None = None
     session: str | None = None
+    subcarriers: SubcarrierMap | None = None  # which subcarrier each column or pair is; None: not known
     frame_rate: float | None = None  # frames a second: over the timestamps, else declared
     dropped: Mapping[str, int] = field(default_factory=dict)  # by reason (drops.Drop)
     notes: tuple[str, ...] = ()  # other decisions of the reader, for people
@@ -58,9 +61,20 @@ class Recording:
             raise RecordingError(
                 f"{self.source}: frames: expected float32 [T, F], found {self.frames.dtype} {list(self.frames.shape)}"
             )
-        if self.iq is not None and (self.iq.ndim != 3 or self.iq.shape[2] != 2 or self.iq.dtype != np.int8):
+        if self.iq is not None and (
+            self.iq.ndim != 3 or self.iq.shape[2] != 2 or self.iq.dtype not in (np.int8, np.int16)
+        ):
             raise RecordingError(
-                f"{self.source}: iq: expected int8 [T, pairs, 2], found {self.iq.dtype} {list(self.iq.shape)}"
+                f"{self.source}: iq: expected int8 or int16 [T, pairs, 2], found {self.iq.dtype} {list(self.iq.shape)}"
+            )
+        if self.iq is not None and self.iq.dtype == np.int16 and self.iq.size:
+            least, most = int(self.iq.min()), int(self.iq.max())
+            if least < -2048 or most > 2047:
+                raise RecordingError(f"{self.source}: iq: expected 12 bits, -2048 … 2047, found {least} … {most}")
+        if self.subcarriers is not None and len(self.subcarriers) != self.width:
+            raise RecordingError(
+                f"{self.source}: subcarriers: expected one for each of {self.width} columns, "
+                f"found {len(self.subcarriers)}"
             )
         per_frame: tuple[tuple[str, NDArray[Any] | None], ...] = (
             ("timestamps", self.timestamps),
@@ -97,6 +111,7 @@ class Recording:
             "shape": f"{len(self)} frames of {width}",
             "rate": f"{self.frame_rate:.4g} Hz" if self.frame_rate is not None else None,
             "labels": ", ".join(self.label_names),
+            "subcarriers": str(self.subcarriers) if self.subcarriers is not None else None,
             "subject": self.subject,
             "session": self.session,
             "dropped": describe(self.dropped) if sum(self.dropped.values()) else None,
