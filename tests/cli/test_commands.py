@@ -104,7 +104,7 @@ def test_demo(tmp_path: Path) -> None:
     call("demo", "--seed", 1, "--save", tmp_path / "other.npz", "--json")
     assert (tmp_path / "other.npz").read_bytes() != before
     out = call("demo").stdout
-    assert "about half a second late" in out
+    assert "compared with the label 25 frames (0.5 s) before" in out
     assert "SIMULATED" in out.splitlines()[0]
     assert "all bits equal" in out
     assert "FAILED" not in out

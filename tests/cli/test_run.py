@@ -66,9 +66,22 @@ def test_windows_by_hand(tmp_path: Path) -> None:
         expected = min(label for label in labels if labels.count(label) == most)
         correct += expected == result.predictions[begin + 9]
         windows += 1
-    assert result.windows(10) == (correct, windows)
+    labels, predictions = result.windows(10)
+    assert (int((labels == predictions).sum()), len(labels)) == (correct, windows)
     assert windows == 7
-    assert result.windows(71) == (0, 0)
+    assert len(result.windows(71)[0]) == 0
+
+
+def test_a_label_delay_moves_frames_and_not_windows(tmp_path: Path) -> None:
+    model = TemporalModel.from_blob(make_blob())
+    recording = open_recording(save_recordings(tmp_path), recording="a")
+    plain, late = (run(model, recording, label_delay=delay) for delay in (0, 4))
+    assert plain.labels is not None
+    assert late.labels is not None
+    np.testing.assert_array_equal(late.labels[4:], plain.labels[:-4])
+    assert (late.labels[:4] == -1).all()
+    np.testing.assert_array_equal(late.windows(10), plain.windows(10))
+    assert late.summary(10)["accuracy"]["windows"] == plain.summary(10)["accuracy"]["windows"]
 
 
 def test_labels_match_classes_by_name() -> None:

@@ -43,7 +43,7 @@ def test_windows_agree_with_a_run(tmp_path: Path, window: int) -> None:
     for recording in recordings:
         result = run(MODEL, recording, context=40)
         labels, predictions = labelled_predictions(result, window)
-        assert ((labels == predictions).sum(), len(labels)) == result.windows(window)
+        np.testing.assert_array_equal((labels, predictions), result.windows(window))
         right, known = right + int((labels == predictions).sum()), known + len(labels)
     found = confusion_of(MODEL, recordings, context=40, window=window)
     assert (np.trace(found.counts), found.counts.sum()) == (right, known)

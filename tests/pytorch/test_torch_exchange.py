@@ -291,3 +291,19 @@ def test_float16_error_of_a_network_is_that_of_its_blob() -> None:
     frames = np.random.default_rng(2).uniform(0.5, 1.5, (40, 52)).astype(np.float32)
     expected = blob_tools.float16_error(WeightBlob.load(path), frames)
     assert float16_error(load(path), torch.from_numpy(frames)) == float16_error(load(path), frames) == expected
+
+
+def test_under_autocast_the_network_trains_as_without() -> None:
+    torch.manual_seed(3)
+    network = TemporalClassifier(dataclasses.replace(SHAPES["everything"], dropout=0.0))
+    frames = torch.from_numpy(simulate(demo_script(), 4).frames[None, :60])
+    losses = []
+    for half in (torch.bfloat16, torch.float32):
+        network.zero_grad()
+        with torch.autocast("cpu", half, enabled=half is torch.bfloat16):
+            loss = torch.nn.functional.cross_entropy(network(frames)[0], torch.arange(60) % 5)
+        loss.backward()
+        assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in network.parameters())
+        assert network.layers[0].attention["wq"].grad.abs().max() > 0
+        losses.append(loss.item())
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)

@@ -15,17 +15,20 @@ import pytest
 
 from aether_temporal import TemporalModel, WeightBlob, WeightBlobHeader
 from aether_temporal.bundled import bundled_models
+from aether_temporal.running.result import labelled_windows
 from aether_temporal.train.dataset import LabelledRecording
 from aether_temporal.train.evaluation import (
     BINS,
     Predictions,
+    Scores,
+    balanced,
     calibration_error,
     confidence,
     fit_temperature,
     likelihood_loss,
-    majority,
     predictions,
     probabilities,
+    say_classes,
     score,
     stored,
     with_temperature,
@@ -182,14 +185,25 @@ class Echo:
     """Stands in for a model: its prediction after a frame is what the frame's first feature says."""
 
     n_classes = 3
+    class_names = ("a", "b", "c")
 
     def forward(self, frames: np.ndarray, context: int | None = None) -> np.ndarray:
         return np.eye(3, dtype=np.float32)[frames[:, 0].astype(int)]
 
 
-def test_majority_and_ties() -> None:
-    rows = np.array([[0, 1, 1], [2, 2, 0], [2, 1, 0]])
-    np.testing.assert_array_equal(majority(rows, 3), [1, 2, 0])
+def test_a_window_has_its_most_frequent_label_and_of_equals_the_first() -> None:
+    labels = np.array([0, 1, 1, 2, 2, 0, 2, 1, 0, -1, -1, -1, -1, 2, -1, 1, 1])
+    found, last = labelled_windows(labels, 3)
+    np.testing.assert_array_equal(found, [1, 2, 0, 2])  # the fourth window has no label, the last is not complete
+    np.testing.assert_array_equal(last, [2, 5, 8, 14])
+
+
+def test_windows_begin_again_with_each_segment() -> None:
+    labels = np.array([0, 0, 0, 1, 2, 2, 2, 2, 1])
+    found, last = labelled_windows(labels, 2, (0, 3, 4))
+    np.testing.assert_array_equal(found, [0, 2, 2])
+    np.testing.assert_array_equal(last, [1, 5, 7])
+    assert [len(part) for part in labelled_windows(labels[:0], 2, ())] == [0, 0]
 
 
 def test_windows_follow_each_other_and_are_predicted_at_their_last_frame() -> None:
@@ -201,13 +215,53 @@ def test_windows_follow_each_other_and_are_predicted_at_their_last_frame() -> No
     assert found.windows == 3
     assert found.streamed == 1.0
     assert found.fresh == 1.0
-    np.testing.assert_array_equal(found.confusion, np.eye(3))
-    assert found.frames == np.mean(predictions == labels)
-    assert found.delayed == 1.0
+    np.testing.assert_array_equal(found.streamed_windows, np.eye(3))
+    assert found.frames == 1.0
+    assert score(Echo(), [execution], label_delay=0, window=4).frames == np.mean(predictions == labels)  # type: ignore[arg-type]
 
 
 def test_confusion_counts_wrong_predictions() -> None:
     execution = LabelledRecording("one", "0", np.full((8, 2), 2.0, np.float32), np.array([0, 0, 0, 0, 2, 2, 2, 2]))
     found = score(Echo(), [execution], label_delay=0, window=4)  # type: ignore[arg-type]
     assert found.streamed == found.fresh == found.frames == 0.5
-    assert found.confusion[0, 2] == 1
+    assert found.fresh_windows[0, 2] == found.streamed_windows[0, 2] == 1
+    assert (found + found).windows == 4
+
+
+def scores(windows: list[list[int]], frames: list[list[int]]) -> Scores:
+    counts = np.array(windows)
+    return Scores(("normal", "fall\n")[: len(counts)], counts, counts, np.array(frames))
+
+
+def test_a_class_that_is_never_predicted_is_named_however_high_the_mean() -> None:
+    rare = scores([[60, 0], [0, 0]], [[2745, 0], [180, 0]])
+    assert rare.fresh == 1.0
+    assert balanced(rare.streamed_frames) == 0.5
+    assert rare.warnings() == [
+        "frames: every prediction is normal",
+        "frames: fall\ufffd (180 of 2925) is never predicted",
+    ]
+    said: list[str] = []
+    say_classes(rare, said.append)
+    assert said == [
+        "                    windows  recall  precision    frames  recall  precision",
+        "  normal                 60  100.0%     100.0%      2745  100.0%      93.8%",
+        "  fall\ufffd                   0                          180    0.0%",
+        "  mean of classes        60  100.0%                 2925   50.0%",
+        "  warning: frames: every prediction is normal",
+        "  warning: frames: fall\ufffd (180 of 2925) is never predicted",
+    ]
+    document = rare.document()
+    assert document["warnings"] == rare.warnings()
+    assert document["frames"]["balanced"] == 0.5
+    assert document["frames"]["by_class"]["fall\n"] == {"count": 180, "recall": 0.0, "precision": None}
+    assert document["fresh_windows"]["by_class"]["fall\n"] == {"count": 0, "recall": None, "precision": None}
+
+
+def test_predictions_no_better_than_the_commonest_class_are_named() -> None:
+    worse = scores([[7, 3], [3, 2]], [[70, 30], [10, 40]])
+    assert worse.warnings() == [
+        "fresh windows: 0.600 correct is no better than always normal (0.667)",
+        "streamed windows: 0.600 correct is no better than always normal (0.667)",
+    ]
+    assert scores([[9, 1], [1, 4]], [[90, 10], [10, 40]]).warnings() == []

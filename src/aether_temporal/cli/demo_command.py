@@ -14,6 +14,7 @@ from aether_temporal.recordings import Recording, save_recording
 from aether_temporal.running import default_context, run
 from aether_temporal.running.stream import prediction_names, real_time
 from aether_temporal.simulation import DEMO_SEED, demo_recording
+from aether_temporal.simulation.simulated import FRAME_RATE
 
 from .options import NewFile, json_option
 from .output import console, print_json
@@ -22,10 +23,6 @@ from .parity_command import print_reports
 from .run_display import Lines, Panel, Silent, print_result
 
 _FASTER = 4.0
-_LATE = (
-    "The model's predictions are about half a second late, so frames count as wrong after each change of activity; "
-    "windows are affected less."
-)
 
 
 @click.command("demo")
@@ -114,7 +111,11 @@ def command(
         )
     else:
         print_result(out, result)
-        out.print(_LATE)
+        delay = model.label_delay
+        out.print(
+            f"Frames are compared with the label {delay} frames ({delay / FRAME_RATE:g} s) before, which the model is "
+            "trained to predict; windows with the label that most of their own frames have."
+        )
         if reports:
             out.print()
             out.print("Golden vectors on this host, every kernel variant that runs here:")

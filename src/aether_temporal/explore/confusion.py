@@ -79,22 +79,14 @@ class Confusion:
 def labelled_predictions(result: Result, window: int | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(labels, predictions) of every frame that has a label.
 
-    With `window`, of every window as `Result.windows` counts them: its most frequent label (the first of several), and
-    the prediction after its last frame.
+    With `window`, of every window of so many frames, as `Result.windows` counts them.
     """
     if result.labels is None:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     if window is None:
         known = result.labels >= 0
         return result.labels[known], result.predictions[known]
-    found = []
-    for stop in range(window, len(result) + 1, window):
-        labels = result.labels[stop - window : stop]
-        labels = labels[labels >= 0]
-        if len(labels):
-            found.append((int(np.bincount(labels).argmax()), int(result.predictions[stop - 1])))
-    label, prediction = np.array(found, dtype=np.int64).reshape(-1, 2).T
-    return label, prediction
+    return result.windows(window)
 
 
 def confusion_of(

@@ -83,6 +83,7 @@ def run_live(
         enrolled=gallery is not None,
         scores=np.stack(scores),
         labels=None,
+        own_labels=None,
         latency=np.array(latency),
         interrupted=interrupted,
         notes=rate_notes(model, recording),

@@ -15,12 +15,36 @@ WINDOW = 50
 """Frames of a window, for accuracy by window."""
 
 
+def labelled_windows(
+    labels: NDArray[np.int64], length: int, starts: Sequence[int] = (0,)
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The label and the last frame of each window with a label, of labels [T].
+
+    Windows of `length` frames follow one another from the start of each segment; an incomplete last one is left out. A
+    window's label is its most frequent one, of equals the first class.
+    """
+    found, last = [], []
+    for start, stop in zip(starts, [*starts[1:], len(labels)], strict=False):
+        count = max(0, stop - start) // length
+        rows = labels[start : start + count * length].reshape(count, length)
+        classes = range(int(rows.max(initial=-1)) + 1)
+        if classes:
+            counts = np.stack([(rows == c).sum(axis=1) for c in classes], axis=1)
+            known = np.flatnonzero(counts.any(axis=1))
+            found.append(counts[known].argmax(axis=1))
+            last.append(start + (known + 1) * length - 1)
+    empty = [np.zeros(0, dtype=np.int64)]
+    return np.concatenate(found or empty), np.concatenate(last or empty)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """Predictions for T frames. `names` are classes, or identities where a gallery was used.
 
-    `scores` float32 [T, len(names)]: logits, or cosine similarities. `labels` [T]: index into names, -1 unknown; None
-    where no frame has a label. `latency` [T]: seconds that each push took.
+    `scores` float32 [T, len(names)]: logits, or cosine similarities. `latency` [T]: seconds that each push took.
+    `labels` [T]: what each prediction is compared with, an index into names, -1 unknown: the label `label_delay` frames
+    before. `own_labels` [T]: the label of each frame itself. Both are None where no frame has a label.
+    `segment_starts`: frames before which the stream was reset.
     """
 
     recording: Recording
@@ -28,7 +52,9 @@ class Result:
     enrolled: bool
     scores: NDArray[np.float32]
     labels: NDArray[np.int64] | None
+    own_labels: NDArray[np.int64] | None
     latency: NDArray[np.float64]
+    segment_starts: tuple[int, ...] = (0,)
     unmatched_labels: tuple[str, ...] = ()  # labels that are no class of the model
     interrupted: bool = False  # by the user, before the recording's end
     notes: tuple[str, ...] = ()  # what does not fit, for people
@@ -76,22 +102,13 @@ class Result:
             if (self.labels == index).any()
         }
 
-    def windows(self, length: int) -> tuple[int, int]:
-        """Correctly predicted windows, and windows: consecutive, of `length` frames each, from the first frame.
-
-        A window's label is its most frequent one (of equals the first; a window without labels does not count), its
-        prediction the one after its last frame. This is how classifiers of whole windows are scored.
-        """
-        if self.labels is None:
-            return 0, 0
-        correct = known = 0
-        for stop in range(length, len(self) + 1, length):
-            labels = self.labels[stop - length : stop]
-            labels = labels[labels >= 0]
-            if len(labels):
-                known += 1
-                correct += int(np.bincount(labels).argmax() == self.scores[stop - 1].argmax())
-        return correct, known
+    def windows(self, length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(labels, predictions) of windows of `length` frames, as `labelled_windows` counts them: the prediction is the
+        one after the window's last frame, whatever the label delay. This is how classifiers of windows are scored."""
+        if self.own_labels is None:
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        labels, last = labelled_windows(self.own_labels, length, self.segment_starts)
+        return labels, self.predictions[last]
 
     def summary(self, window: int = WINDOW) -> dict[str, Any]:
         """Everything but the frames themselves, ready for JSON. `window`: frames of a window, for its accuracy."""
@@ -179,8 +196,9 @@ def accuracy_summary(results: Sequence[Result], window: int = WINDOW) -> dict[st
 
 
 def _windows_summary(results: Sequence[Result], length: int) -> dict[str, Any]:
-    counts = [result.windows(length) for result in results]
-    correct, windows = (sum(count[i] for count in counts) for i in (0, 1))
+    found = [result.windows(length) for result in results]
+    correct = sum(int((labels == predictions).sum()) for labels, predictions in found)
+    windows = sum(len(labels) for labels, _ in found)
     return {
         "length": length,
         "correct": correct,

@@ -85,7 +85,7 @@ def prediction_names(model: TemporalModel, gallery: Gallery | None = None) -> tu
 
 
 def labels_of(
-    names: Sequence[str], recording: Recording, enrolled: bool, label_delay: int = 0
+    names: Sequence[str], recording: Recording, enrolled: bool
 ) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
     """Each frame's label as an index into `names` (-1: unknown; None: no frame has one), and the labels that match no
     name."""
@@ -94,14 +94,21 @@ def labels_of(
         table = np.array([-1 if found is None else found for found in classes] + [-1], dtype=np.int64)
         occurring = {int(label) for label in np.unique(recording.labels) if label >= 0}
         unmatched = tuple(recording.label_names[label] for label in sorted(occurring) if classes[label] is None)
-        labels = np.full(len(recording), -1, dtype=np.int64)
-        labels[label_delay:] = table[recording.labels[: max(0, len(recording) - label_delay)]]
+        labels: NDArray[np.int64] = table[recording.labels]
         return (labels if (labels >= 0).any() else None), unmatched
     if recording.subject is not None:
         found = match_subject(names, recording.subject)
         if found is not None:
             return np.full(len(recording), found, dtype=np.int64), ()
     return None, ()
+
+
+def delayed(labels: NDArray[np.int64], delay: int, starts: Sequence[int]) -> NDArray[np.int64]:
+    """For each frame the label `delay` frames before it in its segment, -1 where there is none."""
+    found = np.full(len(labels), -1, dtype=np.int64)
+    for start, stop in zip(starts, [*starts[1:], len(labels)], strict=False):  # none where there are no frames
+        found[start + delay : stop] = labels[start : max(start, stop - delay)]
+    return found
 
 
 def rate_notes(model: TemporalModel, recording: Recording) -> tuple[str, ...]:
@@ -143,10 +150,15 @@ def run(
     is dropped: the result's recording lacks it, and counts it.
     """
     given = recording if isinstance(recording, ModelInput) else model_input(model, recording, select)
-    recording, frames, starts = given.recording, given.frames, set(given.segment_starts)
+    recording, frames, starts = given.recording, given.frames, given.segment_starts
+    resets = set(starts)
     label_delay = model.label_delay if label_delay is None else label_delay
     predictor = Predictor(model, context=context, dtype=dtype, gallery=gallery)
-    labels, unmatched = labels_of(predictor.names, recording, gallery is not None, label_delay)
+    own, unmatched = labels_of(predictor.names, recording, gallery is not None)
+    labels = own
+    if own is not None and gallery is None and recording.labels is not None:
+        labels = delayed(own, label_delay, starts)
+        labels = labels if (labels >= 0).any() else None
     scores = np.zeros((len(frames), len(predictor.names)), dtype=np.float32)
     latency = np.zeros(len(frames), dtype=np.float64)
     kept = np.zeros(len(frames), dtype=np.bool_)
@@ -155,7 +167,7 @@ def run(
         for t, frame in enumerate(frames):
             if pace is not None:
                 pace(t)
-            if t in starts:
+            if t in resets:
                 predictor.reset()
             try:
                 prediction = predictor.push(frame, -1 if labels is None else int(labels[t]))
@@ -177,7 +189,9 @@ def run(
         enrolled=gallery is not None,
         scores=scores[kept],
         labels=None if labels is None else labels[kept],
+        own_labels=None if own is None else own[kept],
         latency=latency[kept],
+        segment_starts=tuple(int(kept[:start].sum()) for start in starts if start < done),
         unmatched_labels=unmatched,
         interrupted=interrupted,
         notes=notes,

@@ -14,7 +14,7 @@ from aether_temporal.config import TemporalHeadConfig
 from aether_temporal.errors import InputTypeError, InvalidConfigError, ShapeError
 from aether_temporal.head import AetherTemporalHead, KvCache
 
-from .attention_operator import attention
+from .attention_operator import attention, widened
 
 __all__ = ["AetherTemporalAggregator", "AggregatorStream"]
 
@@ -45,9 +45,7 @@ class AetherTemporalAggregator(nn.Module):
         c = self.config
 
         def part(layer: nn.Module, count: int) -> torch.Tensor:
-            x: torch.Tensor = layer(frames)
-            if x.dtype in (torch.bfloat16, torch.float16):
-                x = x.float()
+            x = widened(layer(frames))
             return x.reshape(*x.shape[:-1], count, c.head_dim)
 
         return part(self.q, c.q_heads), part(self.k, c.kv_heads), part(self.v, c.kv_heads)

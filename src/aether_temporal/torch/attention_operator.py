@@ -65,6 +65,11 @@ def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, config: Tempora
     return found
 
 
+def widened(x: torch.Tensor) -> torch.Tensor:
+    """x as the kernel takes it: half precision, as autocast makes it, becomes float32."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
 def _has_tangent(x: torch.Tensor) -> bool:
     return forward_ad.unpack_dual(x).tangent is not None  # type: ignore[no-untyped-call]
 

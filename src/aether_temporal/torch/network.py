@@ -21,7 +21,7 @@ from aether_temporal.config import TemporalHeadConfig
 from aether_temporal.errors import InvalidConfigError, ShapeError
 from aether_temporal.settings import PatternSettings, SubcarrierSettings, TimingSettings
 
-from .attention_operator import attention
+from .attention_operator import attention, widened
 
 TINY = 2.0**-126
 
@@ -178,14 +178,14 @@ class Layer(nn.Module):
             x = causal_filter(x, self.convolution["weight"], self.convolution["bias"])
 
         def heads(name: str, count: int) -> torch.Tensor:
-            made = F.linear(x, arrays[f"w{name}"].t(), arrays.get(f"b{name}"))
+            made = widened(F.linear(x, arrays[f"w{name}"].t(), arrays.get(f"b{name}")))
             return made.view(x.shape[0], x.shape[1], count, c.head_dim)
 
         return heads("q", c.n_q_heads), heads("k", c.n_kv_heads), heads("v", c.n_kv_heads)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         c, arrays = self.config, self.attention
-        attended = attention(*self.queries_keys_values(x), self.head).flatten(2)
+        attended = attention(*self.queries_keys_values(x), self.head).flatten(2).to(x.dtype)
         x = x + F.dropout(F.linear(attended, arrays["wo"].t(), arrays.get("bo")), c.dropout, self.training)
         f = self.feed_forward
         if f is not None and c.eps is not None:
@@ -199,7 +199,8 @@ class TemporalClassifier(nn.Module):
     """The whole model of a blob: frames float32 [N, T, input_dim] or [T, input_dim] to logits [..., T, n_classes] after
     each frame, and to embeddings where the configuration has them. `description` goes into the blob.
 
-    Keys of the state_dict are the array names of docs/spec/model.md. An absent section is None.
+    Keys of the state_dict are the array names of docs/spec/model.md. An absent section is None. Under autocast the
+    kernel gets float32.
     """
 
     def __init__(self, config: NetworkConfig, description: Description | None = None) -> None:

@@ -388,7 +388,7 @@ def _entry(recording: LabelledRecording) -> list[Any]:
 
 def cross_validate(
     dataset: Dataset, recipe: Recipe, folds: int, *, on_fold: Any = None, **training: Any
-) -> list[tuple[Scores, Dataset]]:
+) -> list[Scores]:
     """Every recording of the dataset scored by a model that has not seen it, fold by fold: what settings are chosen
     by."""
     found = []
@@ -397,7 +397,7 @@ def cross_validate(
         title = f"fold {number + 1} of {folds}"
         blob = train(rest, recipe, checkpoint=f"fold{number + 1}.pt", title=title, **training)
         scores = score(TemporalModel.from_blob(blob), held, label_delay=LABEL_DELAY, context=CONTEXT)
-        found.append((scores, held))
+        found.append(scores)
         if on_fold is not None:
             on_fold(number, scores)
     return found

@@ -4,6 +4,8 @@ asked for."""
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from . import activity, splits
 from .activity import Recipe, Report
 from .configuration import RunSettings
 from .dataset import Dataset
-from .evaluation import Scores
+from .evaluation import Scores, say_classes
 from .intervals import Mean, mean_of, share_of
 from .reading import Reading
 from .runs import Run, expect_place
@@ -94,6 +96,8 @@ class _Job:
             error = f"calibration error {report.uncalibrated[name]:.3f}"
             error += "" if report.calibration is None else f" -> {report.errors[name]:.3f}"
             self.say(f"{lead}{name}: {scores}; {error}")
+            if alone:
+                say_classes(scores, self.say)
         return report
 
     def summarise(self, reports: list[Report]) -> None:
@@ -102,7 +106,7 @@ class _Job:
         for name in reports[0].scores:
             parts = [report.scores[name] for report in reports]
             found[name] = {
-                key: mean_of([getattr(part, key) for part in parts]) for key in ("streamed", "fresh", "delayed")
+                key: mean_of([getattr(part, key) for part in parts]) for key in ("fresh", "streamed", "frames")
             }
             found[name]["calibration_error"] = mean_of([report.errors[name] for report in reports])
             told = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in found[name].items())
@@ -125,10 +129,10 @@ class _Job:
                 self.say(f"fold {number + 1} of {folds}: {scores}")
 
             found = activity.cross_validate(trained, recipe, folds, on_fold=told, run=run, **self._training)
-            counts = [scores.windows for scores, _ in found]
+            counts = [scores.windows for scores in found]
             result = {
-                key: share_of([round(getattr(scores, key) * scores.windows) for scores, _ in found], counts)
-                for key in ("streamed", "fresh")
+                key: share_of([round(getattr(scores, key) * scores.windows) for scores in found], counts)
+                for key in ("fresh", "streamed")
             }
             self.say(
                 f"all {sum(counts)} windows held out: "
@@ -136,10 +140,13 @@ class _Job:
                     f"{key} {value.mean:.3f} ({value.low:.3f} to {value.high:.3f})" for key, value in result.items()
                 )
             )
+            total = functools.reduce(operator.add, found)
+            say_classes(total, self.say)
             run.write(
                 "result.json",
                 {
-                    "folds": [scores.document() for scores, _ in found],
+                    "total": total.document(),
+                    "folds": [scores.document() for scores in found],
                     **{key: dataclasses.asdict(value) for key, value in result.items()},
                 },
             )

@@ -22,7 +22,7 @@ from aether_temporal.torch.network import Description, NetworkConfig
 
 from .configuration import RunSettings, Within, check_ranges
 from .dataset import LabelledRecording
-from .evaluation import Scores, confidence, predictions, score
+from .evaluation import Scores, confidence, predictions, say_classes, score
 from .plots import draw_run
 from .runs import Run, environment, expect_place
 from .supervised import Augmentation, Crops, FitConfig, fit, some_frames
@@ -135,5 +135,6 @@ def main(recipe: Recipe, settings: RunSettings, say: Callable[[str], None], **op
             show_progress=not options["quiet"],
         )
         say(f"{UNSEEN}: {scores}")
+        say_classes(scores, say)
         if run.folder is not None and not can_draw():
             say(NO_PLOTS)

@@ -6,16 +6,19 @@ from __future__ import annotations
 import dataclasses
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
+from aether_temporal._internal.figures import printable
 from aether_temporal.blob import CORE_NAMES, WeightBlob
 from aether_temporal.model import TemporalModel
 from aether_temporal.recordings import RecordingError
+from aether_temporal.running.result import WINDOW, labelled_windows
+from aether_temporal.running.stream import prediction_names
 
 from .dataset import LabelledRecording
 
@@ -103,40 +106,146 @@ def _mapped(file: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, ...]) -> ND
     return np.asarray(np.memmap(file, dtype, "r", shape=shape))
 
 
-WINDOW = 50
+Counts = NDArray[np.int64]
 
 
-@dataclasses.dataclass(frozen=True)
+def recalls(confusion: Counts) -> NDArray[np.float64]:
+    """Share of each label that is predicted correctly; NaN for a class that is no label."""
+    support = confusion.sum(axis=1)
+    return np.where(support > 0, np.diag(confusion) / np.maximum(support, 1), np.nan)
+
+
+def precisions(confusion: Counts) -> NDArray[np.float64]:
+    """Share of each prediction that is correct; NaN for a class that is never predicted."""
+    return recalls(confusion.T)
+
+
+def balanced(confusion: Counts) -> float:
+    """Mean recall over the classes that occur."""
+    return float(np.nanmean(recalls(confusion)))
+
+
+def _share(confusion: Counts) -> float:
+    return float(np.trace(confusion) / confusion.sum())
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Scores:
-    """Shares of correct predictions.
+    """Counts by class, each [label, prediction], and the shares of correct predictions in them.
 
-    streamed: windows, the stream running over the whole recording; fresh: windows, a new stream for each; frames: all
-    frames of the streamed recording against their own labels; delayed: against the label `label_delay` frames earlier.
+    fresh_windows: a new stream for each window; streamed_windows: the stream runs over the whole recording;
+    streamed_frames: every frame of it, against the label `label_delay` frames before.
     """
 
-    streamed: float
-    fresh: float
-    frames: float
-    delayed: float
-    windows: int
-    confusion: NDArray[np.int64]  # of streamed windows: [label, prediction]
+    classes: tuple[str, ...]
+    fresh_windows: Counts
+    streamed_windows: Counts
+    streamed_frames: Counts
 
-    def document(self) -> dict[str, Any]:
-        """As JSON takes it."""
-        return {**dataclasses.asdict(self), "confusion": self.confusion.tolist()}
+    @property
+    def fresh(self) -> float:
+        """Share of fresh windows."""
+        return _share(self.fresh_windows)
+
+    @property
+    def streamed(self) -> float:
+        """Share of streamed windows."""
+        return _share(self.streamed_windows)
+
+    @property
+    def frames(self) -> float:
+        """Share of streamed frames."""
+        return _share(self.streamed_frames)
+
+    @property
+    def windows(self) -> int:
+        """How many there are."""
+        return int(self.fresh_windows.sum())
+
+    def __add__(self, other: Scores) -> Scores:
+        """Both taken together."""
+        return Scores(
+            self.classes,
+            self.fresh_windows + other.fresh_windows,
+            self.streamed_windows + other.streamed_windows,
+            self.streamed_frames + other.streamed_frames,
+        )
 
     def __str__(self) -> str:
         return (
-            f"windows streamed {self.streamed:.3f}, fresh {self.fresh:.3f} (of {self.windows}); "
-            f"frames {self.frames:.3f}, delayed {self.delayed:.3f}"
+            f"fresh windows {self.fresh:.3f}, streamed {self.streamed:.3f} (of {self.windows}); "
+            f"frames {self.frames:.3f}"
         )
 
+    def kinds(self) -> dict[str, Counts]:
+        """The counts by what was counted, for people."""
+        return {
+            "fresh windows": self.fresh_windows,
+            "streamed windows": self.streamed_windows,
+            "frames": self.streamed_frames,
+        }
 
-def majority(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """The most frequent label of each row of labels [n, window]; of equals the smallest."""
-    counts = np.stack([(labels == c).sum(axis=1) for c in range(classes)], axis=1)
-    found: NDArray[np.int64] = counts.argmax(axis=1)
-    return found
+    def document(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        by_kind = {
+            name.replace(" ", "_"): {
+                "count": int(counts.sum()),
+                "correct": _share(counts),
+                "balanced": balanced(counts),
+                "by_class": {
+                    name: {"count": int(count), "recall": _number(recall), "precision": _number(precision)}
+                    for name, count, recall, precision in zip(
+                        self.classes, counts.sum(axis=1), recalls(counts), precisions(counts), strict=True
+                    )
+                },
+                "confusion": counts.tolist(),
+            }
+            for name, counts in self.kinds().items()
+        }
+        return {**by_kind, "warnings": self.warnings()}
+
+    def table(self) -> list[str]:
+        """Lines of text: support, recall and precision of each class, by fresh windows and by frames."""
+        kinds = [self.fresh_windows, self.streamed_frames]
+        wide = max(len("mean of classes"), *(len(printable(name)) for name in self.classes))
+        head = " " * wide + "".join(f"{title:>10}{'recall':>8}{'precision':>11}" for title in ("windows", "frames"))
+        rows = [
+            f"{printable(name):<{wide}}"
+            + "".join(
+                f"{counts[index].sum():>10}{_percent(recalls(counts)[index]):>8}{_percent(precisions(counts)[index]):>11}"
+                for counts in kinds
+            )
+            for index, name in enumerate(self.classes)
+        ]
+        last = f"{'mean of classes':<{wide}}" + "".join(
+            f"{counts.sum():>10}{_percent(balanced(counts)):>8}{'':>11}" for counts in kinds
+        )
+        return [line.rstrip() for line in (head, *rows, last)]
+
+    def warnings(self) -> list[str]:
+        """What a mean hides: classes never predicted, a constant prediction, one no better than the commonest class."""
+        found = []
+        for kind, counts in self.kinds().items():
+            support, predicted = counts.sum(axis=1), counts.sum(axis=0)
+            names = [printable(name) for name in self.classes]
+            commonest, total = int(support.argmax()), int(support.sum())
+            if (support > 0).sum() > 1:
+                if (predicted > 0).sum() == 1:
+                    found.append(f"{kind}: every prediction is {names[int(predicted.argmax())]}")
+                elif np.trace(counts) <= support[commonest]:
+                    always = f"always {names[commonest]} ({support[commonest] / total:.3f})"
+                    found.append(f"{kind}: {_share(counts):.3f} correct is no better than {always}")
+            for index in np.flatnonzero((support > 0) & (predicted == 0)).tolist():
+                found.append(f"{kind}: {names[index]} ({support[index]} of {total}) is never predicted")
+        return found
+
+
+def _percent(share: float) -> str:
+    return "" if np.isnan(share) else f"{share:.1%}"
+
+
+def _number(share: float) -> float | None:
+    return None if np.isnan(share) else float(share)
 
 
 def expect_scorable(
@@ -165,38 +274,30 @@ def score(
     window: int = WINDOW,
     context: int | None = None,
 ) -> Scores:
-    """Windows of `window` frames, one after the other from a recording's first frame (the rest left out): the label is
-    the window's most frequent one, the prediction the model's largest logit after the window's last frame. Frames
-    without a label, and windows of none but such, do not count. ValueError: nothing counts."""
-    classes = model.n_classes
-    confusion = np.zeros((classes, classes), dtype=np.int64)
-    fresh = frames = delayed = frame_count = delayed_count = 0
+    """Windows as `labelled_windows` counts them; the prediction is the model's largest logit after the window's last
+    frame. Frames without a label, and windows of none but such, do not count. ValueError: nothing counts."""
+    fresh, streamed, frames = (np.zeros((model.n_classes, model.n_classes), dtype=np.int64) for _ in range(3))
     for recording in recordings:
         predictions = logits_of(model, recording.frames, context).argmax(axis=1)
-        frames += int((predictions == recording.labels).sum())
-        frame_count += int((recording.labels >= 0).sum())
-        late = recording.labels[: max(0, len(predictions) - label_delay)]
-        delayed += int((predictions[label_delay:] == late).sum())
-        delayed_count += int((late >= 0).sum())
-        count = len(predictions) // window
-        rows = recording.labels[: count * window].reshape(count, window)
-        labels = majority(rows, classes)
-        known = np.flatnonzero((rows >= 0).any(axis=1))
-        np.add.at(confusion, (labels[known], predictions[window - 1 :: window][known]), 1)
-        for index in known.tolist():
-            part = recording.frames[index * window : (index + 1) * window]
-            fresh += int(model.forward(part, context)[-1].argmax() == labels[index])
-    windows = int(confusion.sum())
-    if not windows or not delayed_count:
+        labels = np.asarray(recording.labels)
+        late = labels[: max(0, len(labels) - label_delay)]
+        np.add.at(frames, (late[late >= 0], predictions[label_delay:][late >= 0]), 1)
+        known, last = labelled_windows(labels, window)
+        np.add.at(streamed, (known, predictions[last]), 1)
+        for label, stop in zip(known.tolist(), (last + 1).tolist(), strict=True):
+            found = model.forward(recording.frames[stop - window : stop], context)[-1].argmax()
+            fresh[label, found] += 1
+    if not streamed.any() or not frames.any():
         raise ValueError(f"labels: expected at least one window of {window} frames with one, found none")
-    return Scores(
-        streamed=float(np.trace(confusion) / windows),
-        fresh=fresh / windows,
-        frames=frames / frame_count,
-        delayed=delayed / delayed_count,
-        windows=windows,
-        confusion=confusion,
-    )
+    return Scores(prediction_names(model), fresh, streamed, frames)
+
+
+def say_classes(scores: Scores, say: Callable[[str], None]) -> None:
+    """Says the table of the classes, and every warning."""
+    for line in scores.table():
+        say(f"  {line}")
+    for warning in scores.warnings():
+        say(f"  warning: {warning}")
 
 
 BINS = 15
