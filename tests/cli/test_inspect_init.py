@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command import call, call_json, make_blob, save_model, save_recordings
+from recordings.making import classic, values_of
 
 from aether_temporal import InvalidArgumentError, ModelSettings, TemporalModel, WeightBlob, WeightBlobHeader, crc32
 from aether_temporal.blob_tools import check_blob, float16_error, random_blob
@@ -174,13 +175,46 @@ def test_init_rejects(tmp_path: Path) -> None:
     assert "No such file" in call("init", tmp_path / "absent" / "x.rvne", code=2).stderr
 
 
-def test_recordings_are_listed(tmp_path: Path) -> None:
+def test_recordings_are_described_as_they_will_be_used(tmp_path: Path) -> None:
     path = save_recordings(tmp_path)
     document = call_json("recordings", path)
-    assert document["format"] == "npz"
-    assert document["recordings"][2] == {"index": 2, "name": "c", "frames": 60, "subject": "4", "session": "1"}
-    assert "set.npz (npz)" in call("recordings", path).stdout.replace("\n", "")
+    assert [entry["name"] for entry in document["recordings"]] == ["a", "b", "c"]
+    entry = document["recordings"][2]
+    assert (entry["index"], entry["format"], entry["subject"], entry["session"]) == (2, "npz", "4", "1")
+    assert (entry["frames"], entry["width"], entry["kind"]) == (60, 6, "features")
+    assert (entry["classes"], entry["frame_rate"]) == ({"TURN_A": 30, "OTHER": 30}, 50)
+    out = call("recordings", path).stdout
+    assert "set.npz:c (npz)" in out
+    assert "labels       TURN_A 30, OTHER 30" in out
+    assert [entry["name"] for entry in call_json("recordings", path, "b")["recordings"]] == ["b"]
+    assert "found 'd'" in call("recordings", path, "d", code=2).stderr
     assert ".npz, .npy" in call("recordings", save_model(tmp_path), code=2).stderr
+
+
+def test_many_recordings_are_listed_with_a_total(tmp_path: Path) -> None:
+    path = tmp_path / "set.npz"
+    frames = np.random.default_rng(3).uniform(1, 40, (50, 6)).astype(np.float32)
+    frames[20:30] = frames[20]
+    np.savez(path, frames=frames, rec_offset=[0, 10, 20, 30, 40, 50], rec_label=["sit", "sit", "walk", "walk", "run"])
+    out = call("recordings", path).stdout
+    assert "5 recordings, 50 frames" in out
+    assert "labels       sit 20, walk 20, run 10" in out
+    assert "recording2: 9 of 10 frames repeat an earlier one exactly, 10 in a row" in out
+
+
+def test_recordings_that_lose_frames_say_so(tmp_path: Path) -> None:
+    """Frames of three sizes: the most frequent one is used."""
+    path = tmp_path / "sizes.csv"
+    sizes = [128, 128, 114, 128, 256]
+    path.write_text("\n".join(classic(i, values_of(i, sizes[i % 5]), us=10_000 * i) for i in range(50)))
+    (entry,) = call_json("recordings", path)["recordings"]
+    assert (entry["frames"], entry["width"], entry["dropped"]) == (30, 64, {"other_shape": 20})
+    assert entry["dropped_share"] == 0.4
+    warning = "20 of 50 frames are dropped (40%): 20 other_shape"
+    assert warning in entry["warnings"]
+    assert warning in call("recordings", path).stdout
+    blob = save_model(tmp_path, input_dim=64)
+    assert f"note      {warning}" in call("run", blob, path).stdout
 
 
 def save_frames(path: Path, width: int) -> Path:

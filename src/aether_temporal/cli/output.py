@@ -117,6 +117,13 @@ def bytes_text(count: int) -> str:
     )
 
 
+def seconds_text(seconds: float) -> str:
+    """0.0195 → '19.5 ms', 83.2 → '83.2 s', 754 → '12.6 min'."""
+    if seconds < 120:
+        return micros(seconds * 1e6)
+    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
+
+
 def micros(us: float) -> str:
     """A duration given in microseconds, three digits."""
     if us >= 1e6:

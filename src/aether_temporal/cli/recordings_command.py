@@ -2,49 +2,140 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable
 
 import click
+from rich.console import Console
 
-from aether_temporal.recordings import Sources, recognise
+from aether_temporal.recordings import Sources, describe
+from aether_temporal.recordings.quality import RecordingQuality, Timing, quality_of
+from aether_temporal.recordings.remarks import Remarks
 
 from .options import format_option, json_option
-from .output import console, print_json, table
+from .output import console, print_json, quantity, seconds_text, table
+
+_IN_FULL = 3
+"""Up to this many recordings, each is described in full."""
 
 
 @click.command("recordings")
 @click.argument("file", type=click.Path())
+@click.argument("recording", required=False, metavar="[NAME]")
 @format_option
 @json_option
-def command(file: str, format_: str | None, as_json: bool) -> None:
-    """List what recordings FILE holds: .npz and .npy, Espressif's CSI text, raw CSI frames, packet captures; or a
-    manifest, a folder, or a wildcard in quotes."""
-    sources = Sources([file], format=format_)
-    found = sources.listing()
-    several = [os.fspath(path) for path in sources.files] != [file]
+def command(file: str, recording: str | None, format_: str | None, as_json: bool) -> None:
+    """Describe the recordings of FILE, or the one of this NAME or index, as `run` and `train` will use them.
+
+    FILE has any of the formats, or is a manifest, a folder, or a wildcard in quotes. Warns of what would mislead a
+    training or a run: bursts, gaps, dropped frames, subcarriers that are dead or saturated, a buffer that froze.
+    """
+    sources, remarks = Sources([file], format=format_), Remarks()
+    found: list[RecordingQuality] = []
+    for each in sources if recording is None else [sources.one(recording)]:
+        found.append(quality_of(each))
+        remarks.add(each, found[-1].warnings)
     if as_json:
-        entries = [
-            {
-                "index": info.index,
-                "name": info.name,
-                "frames": info.frames,
-                "subject": info.subject,
-                "session": info.session,
-                **({"file": os.fspath(path)} if several else {}),
-            }
-            for path, info in found
-        ]
-        format_ = None if several else format_ or recognise(Path(file))
-        print_json({"file": file, "format": format_, "recordings": entries, "notes": sources.notes})
+        entries = [{"index": index, **each.document()} for index, each in enumerate(found)]
+        print_json({"file": file, "recordings": entries, "notes": sources.notes})
         return
     out = console()
-    columns = ("file",) if several else ()
-    title = f"{len(sources.files)} files" if several else format_ or recognise(Path(file))
-    shown = table(*columns, ">index", "name", ">frames", "subject", "session", title=f"{file} ({title})")
-    for path, info in found:
-        place = (os.fspath(path),) if several else ()
-        shown.add_row(*place, str(info.index), info.name, str(info.frames), info.subject or "", info.session or "")
-    out.print(shown)
+    if len(found) <= _IN_FULL:
+        for quality in found:
+            _describe(out, quality)
+    else:
+        _list(out, file, found, remarks)
     for note in sources.notes:
         out.print(note)
+
+
+def _describe(out: Console, found: RecordingQuality) -> None:
+    level = None if found.level_db is None else f"frames differ by {found.level_db:.1f} dB (5 to 95 %)"
+    rows = [
+        ("frames", _frames(found)),
+        ("subcarriers" if found.raw else "features", _columns(found)),
+        ("rate", _rate(found)),
+        ("gaps", _gaps(found.timing)),
+        ("labels", _labels(found)),
+        ("subject", found.subject),
+        ("session", found.session),
+        ("level", level),
+        ("dropped", describe(found.dropped)),
+        *(("note", text) for text in found.notes),
+        *(("warning", text) for text in found.warnings),
+    ]
+    out.print(f"{found.title} ({found.format})", style="bold")
+    _print_rows(out, rows)
+
+
+def _frames(found: RecordingQuality) -> str:
+    what = f"{found.width} I/Q pairs of {found.bits} bits" if found.raw else f"{found.width} features"
+    duration = "" if found.duration is None else f" in {seconds_text(found.duration)}"
+    repeated = f"; {quantity(found.repeated)} repeat an earlier one" if found.repeated else ""
+    return f"{quantity(found.frames)} of {what}{duration}{repeated}"
+
+
+def _columns(found: RecordingQuality) -> str:
+    parts = [found.layout or "numbers not known, counted from 0"] if found.raw else []
+    for what, places in (("always zero", found.dead), ("saturated", found.saturated)):
+        parts.append(f"{what}: {found.named(places)}" if places else f"none {what}")
+    return "; ".join(parts if found.raw else parts[:1])
+
+
+def _rate(found: RecordingQuality) -> str:
+    timing = found.timing
+    if timing is None:
+        return "unknown: no times" if found.frame_rate is None else f"{found.frame_rate:.4g} a second, as stated"
+    spread = f"{seconds_text(timing.low)} to {seconds_text(timing.high)}"
+    rate = f"{timing.rate:.4g} a second; intervals {seconds_text(timing.median)} (median), {spread} (5 to 95 %)"
+    return rate + (f"; in bursts of {timing.together:.3g}, {timing.arrivals:.3g} a second" if timing.bursts else "")
+
+
+def _gaps(timing: Timing | None) -> str | None:
+    if timing is None:
+        return None
+    if not timing.gaps:
+        return f"none; the longest interval is {seconds_text(timing.longest)}"
+    shown = [f"{seconds_text(gap.seconds)} after {seconds_text(gap.start)}" for gap in timing.gaps[:5]]
+    return ", ".join(shown) + (f", … ({len(timing.gaps)} in all)" if len(timing.gaps) > len(shown) else "")
+
+
+def _labels(found: RecordingQuality) -> str:
+    parts = [f"{name} {quantity(count)}" for name, count in found.classes.items()]
+    if found.classes and found.unlabelled:
+        parts.append(f"without a label {quantity(found.unlabelled)}")
+    return ", ".join(parts) or "none"
+
+
+def _list(out: Console, file: str, found: list[RecordingQuality], remarks: Remarks) -> None:
+    shown = table(
+        ">index", "name", ">frames", ">width", ">a second", "labels", "subject", "session", ">dropped", title=file
+    )
+    for index, each in enumerate(found):
+        shown.add_row(
+            str(index),
+            each.name,
+            str(each.frames),
+            str(each.width),
+            "" if each.frame_rate is None else f"{each.frame_rate:.4g}",
+            ", ".join(each.classes),
+            each.subject or "",
+            each.session or "",
+            f"{each.dropped_share:.0%}" if each.dropped_share else "",
+        )
+    out.print(shown)
+    out.print(f"{len(found)} recordings, {quantity(sum(each.frames for each in found))} frames")
+    classes: Counter[str] = Counter()
+    for each in found:
+        classes.update(each.classes)
+    rows = [
+        ("labels", ", ".join(f"{name} {quantity(count)}" for name, count in classes.items())),
+        ("dropped", describe(remarks.dropped)),
+    ]
+    _print_rows(out, [*rows, *(("warning", text) for text in remarks.notes())])
+
+
+def _print_rows(out: Console, rows: Iterable[tuple[str, str | None]]) -> None:
+    for name, value in rows:
+        if value:
+            out.print(f"   {name:12} {value}", style="yellow" if name == "warning" else None)

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from aether_temporal._internal.figures import time_axis
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Recording, RecordingError
+from aether_temporal.recordings.remarks import Remarks
 from aether_temporal.running import Gallery, Result, model_frames, model_input, run
 from aether_temporal.running.label_matching import match_subject
 
-from .sources import Remarks, has_classifier, no_frames, session_of
+from .sources import has_classifier, no_frames, session_of
 
 Floats = NDArray[np.float64]
 _TINY = 2.0**-126

@@ -14,12 +14,13 @@ from aether_temporal._internal.figures import COLOURS, GREY, colour, new_figure,
 from aether_temporal.errors import InvalidArgumentError, ResultOverflowError
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Recording, RecordingError
+from aether_temporal.recordings.remarks import Remarks
 from aether_temporal.running import Gallery, model_input
 from aether_temporal.running.label_matching import match_subject
 from aether_temporal.running.stream import rate_notes
 
 from .picture_file import Picture
-from .sources import Remarks, dropped_line, identity_of, listed, no_frames
+from .sources import dropped_line, identity_of, listed, no_frames
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

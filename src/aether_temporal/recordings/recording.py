@@ -191,12 +191,31 @@ class RecordingFormat:
     open: Callable[[Path, int | str | None], Recording]
 
 
+_GAP = 1.0
+"""Seconds between two frames from which on there is a gap."""
+_GAP_INTERVALS = 10.0
+"""How many times as long as all but the longest twentieth of the intervals a gap is at least."""
+
+
+def gaps_between(timestamps: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Indices of the frames after which there is a gap: more than a second, and ten times as long as is usual."""
+    steps = np.diff(timestamps)
+    forward = steps[steps >= 0]
+    if not len(forward):
+        return np.zeros(0, dtype=np.int64)
+    usual = float(np.quantile(forward, 0.95, method="lower"))
+    found: NDArray[np.int64] = np.flatnonzero(steps > max(_GAP, _GAP_INTERVALS * usual))
+    return found
+
+
 def rate_of(timestamps: NDArray[np.float64] | None) -> float | None:
-    """Frames a second over the whole recording; None where time does not pass."""
+    """Frames a second outside gaps; None where time does not pass."""
     if timestamps is None or len(timestamps) < 2:
         return None
-    span = float(timestamps[-1] - timestamps[0])
-    return (len(timestamps) - 1) / span if span > 0 else None
+    steps = np.delete(np.diff(timestamps), gaps_between(timestamps))
+    steps = steps[steps >= 0]
+    span = float(steps.sum())
+    return len(steps) / span if span > 0 else None
 
 
 _SHOWN = 12

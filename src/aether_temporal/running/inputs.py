@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from aether_temporal.model import TemporalModel
 from aether_temporal.recordings import Recording, RecordingShapeError, resample
+from aether_temporal.recordings.quality import quality_of
 from aether_temporal.settings import TimingSettings
 
 DEFAULT_CONTEXT = 256
@@ -83,16 +84,20 @@ def timing_of(model: TemporalModel) -> TimingSettings:
 def model_input(model: TemporalModel, recording: Recording, select: Sequence[int] | None = None) -> ModelInput:
     """The recording's frames as the model takes them: its features, on a grid where its blob asks for one.
 
-    A recording without timestamps cannot be put on a grid: its frames are taken as they are, and a note says so.
+    A recording without timestamps cannot be put on a grid: its frames are taken as they are, and a note says so. So do
+    notes of what is wrong with the recording.
     RecordingShapeError, RecordingError.
     """
     frames, timing = model_frames(model, recording, select), timing_of(model)
+    warnings = quality_of(recording, select).warnings
     if timing.period_us is None or timing.max_gap_us is None:
-        return ModelInput(recording, frames)
+        return ModelInput(recording, frames, notes=warnings)
     if recording.timestamps is None:
         grid = f"one every {timing.period_us / 1e3:g} ms"
         return ModelInput(
-            recording, frames, notes=(f"the model wants {grid}; without timestamps frames are taken as they are",)
+            recording,
+            frames,
+            notes=(*warnings, f"the model wants {grid}; without timestamps frames are taken as they are"),
         )
     assert model.settings is not None
     found = resample(
@@ -109,7 +114,7 @@ def model_input(model: TemporalModel, recording: Recording, select: Sequence[int
             f"the stream was reset {len(found.segment_starts) - 1} times, after gaps of more than "
             f"{timing.max_gap_us / 1e3:g} ms or because time went back"
         )
-    return ModelInput(made, made.frames, found.segment_starts, tuple(notes))
+    return ModelInput(made, made.frames, found.segment_starts, (*warnings, *notes))
 
 
 def _wanted(model: TemporalModel) -> str:

@@ -119,13 +119,6 @@ def rate_notes(model: TemporalModel, recording: Recording) -> tuple[str, ...]:
     return (f"the model expects {wanted:g} frames a second, the recording has {found:.3g}",)
 
 
-def time_notes(recording: Recording) -> tuple[str, ...]:
-    """A note where timestamps go back: duration and frame rate are then unreliable."""
-    stamps = recording.timestamps
-    falling = 0 if stamps is None else int((np.diff(stamps) < 0).sum())
-    return (f"the timestamps go back {falling} times; frames are taken in the file's order",) if falling else ()
-
-
 def run(
     model: TemporalModel,
     recording: Recording | ModelInput,
@@ -180,7 +173,7 @@ def run(
                 on_prediction(prediction)
     except KeyboardInterrupt:
         interrupted = True
-    notes = given.notes + rate_notes(model, recording) + time_notes(recording)
+    notes = given.notes + rate_notes(model, recording)
     if overflowed := done - int(kept.sum()):
         recording = _without(recording, kept | (np.arange(len(frames)) >= done), overflowed)
     return Result(
