@@ -134,7 +134,7 @@ def member(array: Any, header: bytes | None = None) -> bytes:
 BAD_SETS: dict[str, tuple[dict[str, Any], str]] = {
     "no frames": ({"amp": None, "other": np.ones(3)}, r"expected an array named iq, .*; found"),
     "one number": ({"amp": np.float32(1)}, "amp: expected an array of frames"),
-    "one dimension": ({"amp": np.ones(21)}, r"expected \[frames, features\], found shape \[7\]"),
+    "one dimension": ({"amp": np.ones(21)}, r"expected \[frames, features\], found shape \[21\]"),
     "text": ({"amp": np.full((21, 2), "x")}, "expected numbers, found dtype <U1"),
     "offsets that go back": ({"rec_offset": [0, 12, 7, 21]}, "rec_offset: expected ascending"),
     "offsets beyond the end": ({"rec_offset": [0, 7, 12, 22]}, "rec_offset: expected ascending values within 0 … 21"),
@@ -142,7 +142,7 @@ BAD_SETS: dict[str, tuple[dict[str, Any], str]] = {
     "too few names": ({"rec_name": np.array(["a"])}, "rec_name: expected one value for each of 3 recordings"),
     "labels for fewer frames": ({"frame_activity": np.zeros(8, np.int8)}, "frame_activity"),
     "labels without a name": ({"frame_activity": np.full(21, 3)}, "labels: expected -1 … 2, found 3"),
-    "labels as floats": ({"frame_activity": np.zeros(21)}, "labels: expected integers"),
+    "labels as fractions": ({"frame_activity": np.full(21, 0.5)}, "frame_activity: expected integers"),
     "names as bytes": ({"activity_names": np.array([b"a"])}, "activity_names: expected a list of names"),
     "a rate of zero": ({"rate_hz": 0.0}, "rate_hz: expected one number above 0"),
     "times that are not finite": ({"t": np.full(21, np.inf)}, "t: expected finite seconds"),
@@ -253,7 +253,7 @@ def test_npy_is_mapped_not_read(tmp_path: Path) -> None:
     assert np.array_equal(open_recording(path).iq, pairs)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("array", [np.ones(4), np.ones((2, 2, 2)), np.ones((3, 0)), np.array([["a"]])])
+@pytest.mark.parametrize("array", [np.ones(4), np.ones((2, 2, 2, 2, 2)), np.ones((3, 0)), np.array([["a"]])])
 def test_npy_of_another_shape_is_rejected(tmp_path: Path, array: Any) -> None:
     np.save(tmp_path / "x.npy", array)
     with pytest.raises(RecordingFormatError, match="expected"):

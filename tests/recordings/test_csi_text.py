@@ -17,7 +17,7 @@ from aether_temporal.recordings import (
     list_recordings,
     open_recording,
 )
-from aether_temporal.recordings.csi_parser import MAX_LINE
+from aether_temporal.recordings.csi_lines import MAX_LINE
 
 N = 128
 
@@ -64,11 +64,11 @@ def test_third_party_layout_by_its_header(tmp_path: Path) -> None:
     assert np.allclose(recording.timestamps, [0, 0.001, 0.002])
 
 
-def test_third_party_layout_without_header_is_rejected_with_a_hint(tmp_path: Path) -> None:
+def test_unknown_layout_without_header_is_rejected_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(
-        RecordingFormatError, match=r"3 columns\); columns: expected 25 or 15, or a header line, found 26"
+        RecordingFormatError, match=r"3 columns\); columns: expected 25, 15, 26 or 30, or a header line, found 27"
     ):
-        read(tmp_path, "\n".join(tool(values_of(i, N), us=i, seconds=i) for i in range(3)))
+        read(tmp_path, "\n".join(tool(values_of(i, N), us=i, seconds=i).replace(",AP,", ",AP,x,") for i in range(3)))
 
 
 def test_lines_that_the_header_does_not_describe_are_rejected_with_a_hint(tmp_path: Path) -> None:
@@ -129,8 +129,8 @@ def test_fields_in_quotes(tmp_path: Path) -> None:
 
 def test_log_prefix_and_suffix_do_no_harm(tmp_path: Path) -> None:
     line = classic(0, values_of(0, N))
-    content = f"I (4242) wifi: noise CSI_DATA{line.removeprefix('CSI_DATA')}\n{line}I (99) csi: more\n"
-    assert np.array_equal(read(tmp_path, content).iq, expected(0, 0))  # type: ignore[arg-type]
+    content = f"I (4242) wifi: noise {line}\n{classic(1, values_of(1, N), us=9)}I (99) csi: more\n"
+    assert np.array_equal(read(tmp_path, content).iq, expected(0, 1))  # type: ignore[arg-type]
 
 
 DAMAGE = {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from making import C6_HEADER, CLASSIC_HEADER, c6, classic, ethernet, ipv4_packet, pcap, pcapng, raw_frame, values_of
 
 from aether_temporal.recordings import CsiParser, RecordingError, list_recordings, open_recording
-from aether_temporal.recordings.csi_parser import bounded_lines
+from aether_temporal.recordings.csi_lines import bounded_lines
 from aether_temporal.recordings.drops import Drops
 from aether_temporal.recordings.raw_frames import read_frames
 

@@ -10,9 +10,11 @@ from aether_temporal.errors import (
 
 from .csi_parser import CsiParser, CsiRecord
 from .drops import Drop, describe
-from .npz import save_recording
-from .opening import FORMATS, list_recordings, open_recording, open_recordings, recognise
+from .hints import Hints
+from .numpy_files import save_recording
+from .opening import FORMATS, list_recordings, open_file, open_recording, open_recordings, recognise
 from .recording import Recording, RecordingInfo
+from .recording_file import RecordingFile
 from .resampling import Resampled, resample
 from .sources import Sources
 
@@ -21,9 +23,11 @@ __all__ = [
     "CsiParser",
     "CsiRecord",
     "Drop",
+    "Hints",
     "MissingExtraError",
     "Recording",
     "RecordingError",
+    "RecordingFile",
     "RecordingFormatError",
     "RecordingInfo",
     "RecordingSelectionError",
@@ -32,6 +36,7 @@ __all__ = [
     "Sources",
     "describe",
     "list_recordings",
+    "open_file",
     "open_recording",
     "open_recordings",
     "recognise",

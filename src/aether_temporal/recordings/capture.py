@@ -4,17 +4,19 @@ of either, on any port."""
 from __future__ import annotations
 
 import ipaddress
+import os
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from aether_temporal.errors import MissingExtraError, RecordingFormatError
 
+from .containers import Source
 from .drops import Drop, Drops
+from .hints import Hints
 from .node_packets import FEATURE_MAGIC_BYTES, RAW_HEADER, RAW_MAGIC_BYTES, parse_feature_state, parse_raw_header
 from .raw_frames import RawCollector
-from .recording import Recording, RecordingFormat, RecordingInfo
+from .recording_file import RecordingFile, RecordingFormat
 
 
 class _BoundedFile:
@@ -80,13 +82,15 @@ def _udp_payload(dpkt: Any, reader: Any, packet: bytes, dropped: Drops) -> tuple
     return str(ipaddress.ip_address(bytes(ip.src))), payload
 
 
-def _packets(dpkt: Any, path: Path, file: BinaryIO, dropped: Drops) -> Iterator[tuple[float, Any, bytes]]:
+def _packets(dpkt: Any, source: Source, file: BinaryIO, dropped: Drops) -> Iterator[tuple[float, Any, bytes]]:
     broken = (dpkt.Error, struct.error, ValueError, IndexError, KeyError, TypeError, OverflowError, EOFError)
     try:
-        reader = dpkt.pcap.UniversalReader(_BoundedFile(file, path.stat().st_size, str(path)))
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        reader = dpkt.pcap.UniversalReader(_BoundedFile(file, size, str(source)))
     except broken as error:
         raise RecordingFormatError(
-            f"{path}: expected a pcap or pcapng capture, found a damaged header ({error})"
+            f"{source}: expected a pcap or pcapng capture, found a damaged header ({error})"
         ) from None
     packets = iter(reader)
     while True:
@@ -100,23 +104,25 @@ def _packets(dpkt: Any, path: Path, file: BinaryIO, dropped: Drops) -> Iterator[
         yield float(seconds), reader, bytes(packet)
 
 
-def _collect(path: Path) -> RawCollector:
+def read_capture(source: Source, hints: Hints) -> RecordingFile:
+    """One recording for each node in the capture, and one for its feature states, with the time at which each packet
+    was captured. MissingExtraError without dpkt."""
     dpkt = _dpkt()
     unreadable = (dpkt.Error, struct.error, ValueError, IndexError, KeyError, TypeError, AttributeError)
-    collector = RawCollector(path, FORMAT.name)
+    collector = RawCollector(str(source), FORMAT.name, hints)
     dropped = collector.dropped
-    with path.open("rb") as file:
-        for seconds, reader, packet in _packets(dpkt, path, file, dropped):
+    with source.open_seekable() as file:
+        for seconds, reader, packet in _packets(dpkt, source, file, dropped):
             try:
                 found = _udp_payload(dpkt, reader, packet, dropped)
             except RecordingFormatError as error:
-                raise RecordingFormatError(f"{path}: {error}") from None
+                raise RecordingFormatError(f"{source}: {error}") from None
             except unreadable:
                 dropped[Drop.OTHER_PACKET] += 1
                 continue
             if found is not None:
                 _add(collector, *found, seconds)
-    return collector
+    return collector.file()
 
 
 def _add(collector: RawCollector, source: str, payload: bytes, seconds: float) -> None:
@@ -137,17 +143,6 @@ def _add(collector: RawCollector, source: str, payload: bytes, seconds: float) -
         collector.add(header, payload[RAW_HEADER.size :], seconds, source)
 
 
-def list_capture(path: Path) -> list[RecordingInfo]:
-    """One entry for each node in the capture, and one for its feature states. MissingExtraError without dpkt."""
-    return _collect(path).infos()
-
-
-def open_capture(path: Path, recording: int | str | None = None) -> Recording:
-    """The frames or feature states of one node, with the time at which each was captured. MissingExtraError without
-    dpkt."""
-    return _collect(path).recording(recording)
-
-
 _MAGICS = (
     b"\xa1\xb2\xc3\xd4",
     b"\xd4\xc3\xb2\xa1",
@@ -161,4 +156,4 @@ def _find(head: bytes) -> int:
     return 0 if head.startswith(_MAGICS) else -1
 
 
-FORMAT = RecordingFormat("udp-capture", "a packet capture", _find, list_capture, open_capture)
+FORMAT = RecordingFormat("udp-capture", "a packet capture", _find, read_capture)

@@ -1,194 +1,51 @@
-"""Parses Espressif's CSI text: bounded lines, column layouts, and the records in them.
+"""Parses lines of CSI text into records, whatever they come from.
 
-A line that cannot be trusted is dropped and counted.
-"""
+Those that cannot be trusted are dropped and counted."""
 
 from __future__ import annotations
 
-import codecs
-import io
+import binascii
 import re
 from array import array
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import BinaryIO
 
+from .csi_layouts import KNOWN, Layout, layout_of
+from .csi_lines import Line
+from .csi_words import HIGH, LOW
 from .drops import Drop, Drops
-
-MAX_LINE = 65536
-"""Bytes. The longest line that Espressif's examples write is below 4 KiB."""
-
-Line = bytes | None
-"""A line without its end, or None for one that was longer than MAX_LINE (its bytes are not kept)."""
-
-
-def bounded_lines(file: BinaryIO, limit: int = MAX_LINE) -> Iterator[Line]:
-    """The lines of `file`, in memory bounded by `limit` whatever the file holds.
-
-    A byte order mark is dropped; UTF-16 (what a Windows shell redirects to) is read as such.
-    """
-    head = file.read(2)
-    if head in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        encoding = "utf-16-le" if head == codecs.BOM_UTF16_LE else "utf-16-be"
-        text = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="\n")
-        try:
-            yield from _lines(lambda n: text.readline(n).encode("latin-1", "replace"), b"", limit)
-        finally:
-            text.detach()
-    else:
-        yield from _lines(file.readline, head, limit)
-
-
-def _lines(readline: Callable[[int], bytes], head: bytes, limit: int) -> Iterator[Line]:
-    first = True
-    while True:
-        if b"\n" in head:  # the two bytes looked at were a whole line
-            piece, head = head.split(b"\n", 1)
-            piece += b"\n"
-        else:
-            piece, head = head + readline(limit), b""
-        if not piece:
-            return
-        whole = piece
-        too_long = len(piece) >= limit and not piece.endswith(b"\n")
-        while len(piece) >= limit and not piece.endswith(b"\n"):
-            piece = readline(limit)
-            if not piece:
-                break
-        if first:
-            whole, first = whole.removeprefix(codecs.BOM_UTF8), False
-        yield None if too_long else whole.rstrip(b"\r\n")
-
-
-_PERIOD = 1 << 32
-
-
-class Clock:
-    """Seconds since the first reading.
-
-    A step forward of less than half a period is elapsed time (wraps included). A step back is a restart of the sender:
-    that frame takes no time, and counting continues from it.
-    """
-
-    def __init__(self) -> None:
-        self.restarts = 0
-        self._last: int | None = None
-        self._elapsed = 0
-
-    def seconds(self, microseconds: int) -> float:
-        if self._last is not None:
-            step = (microseconds - self._last) % _PERIOD
-            if step < _PERIOD // 2:
-                self._elapsed += step
-            else:
-                self.restarts += 1
-        self._last = microseconds
-        return self._elapsed / 1e6
-
-
-_CLASSIC = (
-    "type,id,mac,rssi,rate,sig_mode,mcs,bandwidth,smoothing,not_sounding,aggregation,stbc,fec_coding,sgi,noise_floor,"
-    "ampdu_cnt,channel,secondary_channel,local_timestamp,ant,sig_len,rx_state,len,first_word,data"
-)
-_C5_C6 = (
-    "type,id,mac,rssi,rate,noise_floor,fft_gain,agc_gain,channel,local_timestamp,sig_len,rx_state,len,first_word,data"
-)
-
-_DATA = ("data", "csidata", "csi")
-_FIRST_WORD = ("firstword", "firstwordinvalid")
-_SECONDS = ("realtimestamp", "timestamp", "time", "datetime", "hosttimestamp", "hosttime", "pctime", "unixtime")
-_LABEL = ("target", "taget", "label", "activity", "class")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Positions are counted from `type` (negative: before it); None: this layout has no such column."""
-
-    columns: int  # in all
-    start: int  # where `type` stands; columns before it are a recorder's
-    typed: bool  # whether there is a `type` column, so that a record can be found inside a line
-    data: int
-    length: int
-    first_word: int | None
-    mac: int | None
-    local_timestamp: int | None
-    seconds: int | None  # a column with a time of day or seconds
-    label: int | None
-
-
-def _plain(name: str) -> str:
-    """'Local_Timestamp' and 'localtimestamp' are one name."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-def layout_of(header: str) -> Layout | None:
-    """The layout a header line names; None when a column a reader cannot do without (`len`, `data`) is not there."""
-    names = [_plain(name) for name in header.strip().strip(",").split(",")]
-    data = next((i for i in reversed(range(len(names))) if names[i] in _DATA), None)
-    if data is None or "len" not in names or names.index("len") > data:
-        return None
-    start = names.index("type") if "type" in names else 0
-
-    def column(*wanted: str) -> int | None:
-        return next((names.index(name) - start for name in wanted if name in names), None)
-
-    length = column("len")
-    assert length is not None
-    return Layout(
-        columns=len(names),
-        start=start,
-        typed="type" in names,
-        data=data - start,
-        length=length,
-        first_word=column(*_FIRST_WORD),
-        mac=column("mac"),
-        local_timestamp=column("localtimestamp"),
-        seconds=column(*_SECONDS),
-        label=column(*_LABEL),
-    )
-
-
-def _known(header: str) -> Layout:
-    layout = layout_of(header)
-    assert layout is not None
-    return layout
-
-
-CLASSIC = _known(_CLASSIC)  # ESP32, S2, S3, C3
-C5_C6 = _known(_C5_C6)
-
-BY_FIELDS_BEFORE_DATA = {layout.data: layout for layout in (CLASSIC, C5_C6)}
-
-
-def looks_like_header(line: str) -> bool:
-    """Whether a line names columns rather than holding a record."""
-    if len(line) > 4096 or "[" in line:
-        return False
-    names = [_plain(name) for name in line.split(",")]
-    return len(names) >= 3 and "len" in names and any(name in _DATA for name in names)
-
+from .hints import NOTHING, Hints
 
 MAX_VALUES = 4096
 """More I/Q bytes than any of these chips reports for one frame (612)."""
 
 _TYPE = b"CSI_DATA"
-_RECORD = re.compile(rb'"?CSI_DATA"?[ \t]*,')
+_RECORD = re.compile(rb'"?CSI_DATA"?[ \t]*[,;\t]')
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,20}")
-_LIST = re.compile(rb"[0-9+\-, \t]*")
-_INVALID_VALUES = 4  # by `first_word`
+_LIST = re.compile(rb"[0-9+\-,; \t]*")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]{4,}={0,2}")
+_SINGLE = re.compile(rb"([+-]?[0-9]{1,5})(?:\.0*)?")
+_INVALID_BYTES = 4
+"""By `first_word`."""
+_LLTF_VALUES = 128
+_WORDS_OF_BUFFER = 52
+"""Values of an L-LTF in 12-bit words: 26 pairs."""
+_RECENT = 1024
+"""Records of which a repetition is noticed."""
 
 
 @dataclass(frozen=True)
 class CsiRecord:
     """A record that passed all checks."""
 
-    values: bytes  # signed 8-bit, imaginary first, subcarrier by subcarrier
+    values: array[int]  # signed, imaginary first, subcarrier by subcarrier; "b", or "h" where one has more than 8 bits
     mac: str  # "" where the layout has none
     microseconds: int | None  # 32 bits, wraps
     seconds: float | None  # a recorder's or the sender's time
     label: str | None
     first_word_invalid: bool
+    may_be_12_bit: bool = False  # the chip is one whose buffer may hold words of 12 bits
 
 
 class _Drop(Exception):
@@ -199,13 +56,15 @@ class _Drop(Exception):
 class CsiParser:
     """Turns lines into records; `dropped` counts the rest.
 
-    Every line is a record, a header, blank, or counted at least once.
+    Every line is a record, a header, blank, or counted at least once. `layout` is what the last header line said.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hints: Hints = NOTHING) -> None:
         self.dropped = Drops()
-        self.layout: Layout | None = None  # by a header line
+        self.layout: Layout | None = None
         self.columns_seen = Drops()  # numbers of fields that no layout has
+        self._bits = hints.csi_bits
+        self._recent: dict[tuple[object, ...], None] = {}
 
     def records(self, lines: Iterator[Line]) -> Iterator[CsiRecord]:
         for line in lines:
@@ -221,7 +80,7 @@ class CsiParser:
         if self._take_header(line):
             return []
         if self.layout is not None and not self.layout.typed:
-            if b"[" not in line:
+            if line.count(self.layout.delimiter.encode()) < self.layout.data:
                 self.dropped[Drop.OTHER_TEXT] += 1
                 return []
             starts, ends = [0], [len(line)]
@@ -241,73 +100,192 @@ class CsiParser:
         return found
 
     def _take_header(self, line: bytes) -> bool:
-        if b"len" not in line.lower():
+        if b"[" in line or (b"len" not in line.lower() and (self.layout is not None or _RECORD.search(line))):
             return False
-        text = line.decode("utf-8", "replace")
-        if not looks_like_header(text):
-            return False
-        layout = layout_of(text)
+        layout = layout_of(line.decode("utf-8", "replace"))
         if layout is None:
             return False
         self.layout = layout
         return True
 
     def _record(self, record: bytes, before: bytes) -> CsiRecord:
-        opening = record.find(b"[")
-        if opening < 0:
-            raise _Drop(Drop.CUT)
-        head = record[:opening].rstrip(b'" \t')
-        if not head.endswith(b","):
-            raise _Drop(Drop.COLUMNS)
-        fields = [field.strip(b'" \t') for field in head[:-1].split(b",")]
-        layout = self.layout
+        cells = _listed(record, self.layout) if b"[" in record else _separate(record, self.layout)
+        layout = cells.layout
         if layout is None:
-            layout = BY_FIELDS_BEFORE_DATA.get(len(fields))
-        if layout is None or layout.data != len(fields):
-            self.columns_seen[str(len(fields) + 1)] += 1
+            self.columns_seen[str(len(cells.fields) + 1)] += 1
             raise _Drop(Drop.COLUMNS)
-        closing = record.find(b"]", opening)
-        if closing < 0:
-            raise _Drop(Drop.CUT)
-        values = _values(record[opening + 1 : closing])
-        if _integer(fields[layout.length], 0, MAX_VALUES) != len(values) or not values or len(values) % 2:
-            raise _Drop(Drop.LENGTH)
-        first_word = layout.first_word is not None and _integer(fields[layout.first_word], 0, 1) == 1
+        values = self._checked(cells, layout)
+        first_word = layout.first_word is not None and _integer(cells.field(layout.first_word), 0, 1) == 1
         if first_word:
-            values = bytes(min(_INVALID_VALUES, len(values))) + values[_INVALID_VALUES:]
-        around = _Around(layout, fields, before, record[closing + 1 :])
-        stamp = layout.local_timestamp
+            invalid = min(_INVALID_BYTES // values.itemsize, len(values))
+            values[:invalid] = array(values.typecode, bytes(invalid * values.itemsize))
+        cells = replace(cells, before=before)
+        stamp, number = layout.local_timestamp, layout.number
+        mac = "" if layout.mac is None else cells.text(layout.mac).lower()
+        microseconds = None if stamp is None else _microseconds(cells.field(stamp))
+        if microseconds is not None or number is not None:
+            self._reject_repeated(mac, microseconds, None if number is None else cells.field(number), values)
         return CsiRecord(
             values=values,
-            mac="" if layout.mac is None else around.text(layout.mac).lower(),
-            microseconds=None if stamp is None else _microseconds(around.field(stamp)),
-            seconds=None if layout.seconds is None else _seconds(around.text(layout.seconds)),
-            label=None if layout.label is None else around.text(layout.label),
+            mac=mac,
+            microseconds=microseconds,
+            seconds=None if layout.seconds is None else _seconds(cells.text(layout.seconds), layout.delimiter),
+            label=None if layout.label is None else cells.text(layout.label),
             first_word_invalid=first_word,
+            may_be_12_bit=layout.may_be_12_bit,
         )
 
+    def _checked(self, cells: _Cells, layout: Layout) -> array[int]:
+        """The values, if they are as many as declared and within 8 bits, or 12 where the layout and their number allow
+        it."""
+        values, declared = cells.values, len(cells.values)
+        if layout.length is not None:
+            declared = _integer(cells.field(layout.length), 0, MAX_VALUES)
+        count = len(values)
+        words = declared in (2 * count, 2 * count + 2) and count == _WORDS_OF_BUFFER and layout.may_be_12_bit
+        lltf = layout.lltf_alone and count == _LLTF_VALUES < declared
+        if (count != declared and not words and not lltf) or not count or count % 2:
+            raise _Drop(Drop.LENGTH)
+        if values.typecode == "h":
+            allowed = layout.may_be_12_bit and count == _WORDS_OF_BUFFER if self._bits is None else self._bits == 12
+            if not allowed or min(values) < LOW or max(values) > HIGH:
+                raise _Drop(Drop.OUT_OF_RANGE)
+        return values
 
-class _Around:
-    """The fields around the data. Those outside the record belong to a recorder, and are empty where they are lost."""
+    def _reject_repeated(self, mac: str, microseconds: int | None, number: bytes | None, values: array[int]) -> None:
+        key = (mac, microseconds, number, values.tobytes())
+        if key in self._recent:
+            raise _Drop(Drop.DUPLICATE)
+        self._recent[key] = None
+        if len(self._recent) > _RECENT:
+            del self._recent[next(iter(self._recent))]
 
-    def __init__(self, layout: Layout, fields: list[bytes], before: bytes, after: bytes) -> None:
-        self._layout, self._fields, self._before, self._after = layout, fields, before, after
+
+@dataclass(frozen=True)
+class _Cells:
+    """The cells of a record. Those outside it belong to a recorder, and are empty where they are lost.
+
+    layout: None where the number of fields fits none.
+    """
+
+    layout: Layout | None
+    fields: Sequence[bytes]  # from `type` to the last before the data
+    values: array[int]
+    after: Sequence[bytes] = ()
+    before: bytes = b""
 
     def field(self, position: int) -> bytes:
-        layout = self._layout
+        layout = self.layout
+        assert layout is not None
         if 0 <= position < layout.data:
-            return self._fields[position]
+            return self.fields[position]
         if position < 0:
-            # Only a recorder's columns may stand before the record: log output there is not a label.
-            columns = self._before.rstrip(b", \t").split(b",")
-            return columns[layout.start + position].strip(b'" \t') if len(columns) == layout.start else b""
-        rest = self._after.lstrip(b'" \t')
-        columns = rest[1:].split(b",") if rest.startswith(b",") else []
-        expected = layout.columns - layout.start - layout.data - 1
-        return columns[position - layout.data - 1].strip(b'" \t') if len(columns) == expected else b""
+            columns = self.before.split(layout.delimiter.encode())
+            return _stripped(columns[position - 1]) if len(columns) == layout.start + 1 else b""
+        end = layout.data + max(layout.values, 1)
+        expected = layout.columns - layout.start - end
+        return _stripped(self.after[position - end]) if len(self.after) == expected else b""
 
     def text(self, position: int) -> str:
         return self.field(position).decode("utf-8", "replace")
+
+
+def _stripped(field: bytes) -> bytes:
+    return field.strip(b'" \t')
+
+
+_NO_VALUES: array[int] = array("b")
+
+
+def _listed(record: bytes, layout: Layout | None) -> _Cells:
+    """A record with its data in brackets."""
+    opening = record.find(b"[")
+    head = record[:opening].rstrip(b'" ')
+    delimiter = (layout.delimiter.encode() if layout is not None else head[-1:]) or b","
+    if not head.endswith(delimiter):
+        raise _Drop(Drop.COLUMNS)
+    fields = [_stripped(field) for field in head[:-1].split(delimiter)]
+    if layout is None:
+        layout = _by_fields(fields, delimiter.decode("latin-1"))
+    if layout is None or layout.data != len(fields) or layout.values:
+        return _Cells(None, fields, _NO_VALUES)
+    closing = record.find(b"]", opening)
+    if closing < 0:
+        raise _Drop(Drop.CUT)
+    body = record[opening + 1 : closing]
+    if not _LIST.fullmatch(body):
+        raise _Drop(Drop.NOT_INTEGER)
+    values = _array(body.split(b",") if b"," in body else body.split(b";") if b";" in body else body.split())
+    rest = record[closing + 1 :].lstrip(b'" ')
+    return _Cells(layout, fields, values, rest[1:].split(delimiter) if rest.startswith(delimiter) else ())
+
+
+def _by_fields(fields: Sequence[bytes], delimiter: str) -> Layout | None:
+    """The layout without a header line that has as many fields before the data. A role is a word, never a number."""
+    for layout in KNOWN:
+        if layout.data == len(fields) and (layout.role is None or not _INTEGER.fullmatch(fields[layout.role])):
+            return replace(layout, delimiter=delimiter)
+    return None
+
+
+def _separate(record: bytes, layout: Layout | None) -> _Cells:
+    """A record with its data in base64, or in a column for each value."""
+    match = _RECORD.match(record)
+    delimiter = layout.delimiter.encode() if layout is not None else match[0][-1:] if match else b","
+    cells = [_stripped(cell) for cell in record.split(delimiter)]
+    if layout is None:
+        layout = _by_cells(cells, delimiter.decode("latin-1"))
+    if layout is None or len(cells) <= layout.data:
+        raise _Drop(Drop.CUT)
+    fields, data = cells[: layout.data], cells[layout.data : layout.data + max(layout.values, 1)]
+    after = cells[layout.data + max(layout.values, 1) :]
+    if layout.values:
+        if len(data) < layout.values:
+            raise _Drop(Drop.CUT)
+        return _Cells(layout, fields, _single_values(data), after)
+    if not _BASE64.fullmatch(data[0]) or len(data[0]) % 4:
+        raise _Drop(Drop.CUT)
+    try:
+        return _Cells(layout, fields, array("b", binascii.a2b_base64(data[0], strict_mode=True)), after)
+    except binascii.Error:
+        raise _Drop(Drop.CUT) from None
+
+
+def _by_cells(cells: Sequence[bytes], delimiter: str) -> Layout | None:
+    """The layout without a header line of this many columns, or of this many and as many values as `len` says."""
+    for layout in KNOWN:
+        assert layout.length is not None
+        count = len(cells) - layout.data
+        if count == 1 and layout is not KNOWN[2]:
+            return replace(layout, delimiter=delimiter)
+        if count > 1 and cells[layout.length] == str(count).encode():
+            return replace(layout, delimiter=delimiter, values=count, columns=len(cells))
+    return None
+
+
+def _single_values(cells: Sequence[bytes]) -> array[int]:
+    """Values of a column each; columns after the last may be empty, as of a frame that is shorter than others."""
+    count = next((i for i in reversed(range(len(cells))) if cells[i]), -1) + 1
+    matches = [_SINGLE.fullmatch(cell) for cell in cells[:count]]
+    if not all(matches):
+        raise _Drop(Drop.NOT_INTEGER)
+    return _array([match[1] for match in matches if match is not None])
+
+
+def _array(numbers: Sequence[bytes]) -> array[int]:
+    """Integers of 8 bits, or of 16 where one has more."""
+    try:
+        return array("b", map(int, numbers))
+    except ValueError:
+        raise _Drop(Drop.NOT_INTEGER) from None
+    except OverflowError:
+        pass
+    try:
+        return array("h", map(int, numbers))
+    except ValueError:
+        raise _Drop(Drop.NOT_INTEGER) from None
+    except OverflowError:
+        raise _Drop(Drop.OUT_OF_RANGE) from None
 
 
 def _integer(field: bytes, low: int, high: int) -> int:
@@ -319,26 +297,15 @@ def _integer(field: bytes, low: int, high: int) -> int:
     return value
 
 
-def _values(body: bytes) -> bytes:
-    if not _LIST.fullmatch(body):
-        raise _Drop(Drop.NOT_INTEGER)
-    try:
-        numbers = list(map(int, body.split(b",") if b"," in body else body.split()))
-    except ValueError:
-        raise _Drop(Drop.NOT_INTEGER) from None
-    try:
-        return array("b", numbers).tobytes()
-    except OverflowError:
-        raise _Drop(Drop.OUT_OF_RANGE) from None
-
-
 def _microseconds(field: bytes) -> int:
     # Printed as signed by some versions: the same 32 bits.
     return _integer(field, -(1 << 31), (1 << 32) - 1) % (1 << 32)
 
 
-def _seconds(text: str) -> float | None:
+def _seconds(text: str, delimiter: str) -> float | None:
     """Seconds (or milliseconds or microseconds since 1970), or an ISO 8601 time; None for anything else."""
+    if delimiter != ",":
+        text = text.replace(",", ".")  # a decimal comma
     try:
         value = float(text)
     except ValueError:

@@ -9,20 +9,20 @@ from pathlib import Path
 from aether_temporal._internal.os_errors import describe
 from aether_temporal.errors import RecordingError, RecordingFormatError
 
-from . import capture, csi_text, npy, npz, raw_frames
-from .recording import Recording, RecordingFormat, RecordingInfo
+from . import capture, csi_text, numpy_files, raw_frames
+from .containers import Source, locate
+from .hints import NOTHING, Hints
+from .recording import Recording, RecordingInfo
+from .recording_file import RecordingFile, RecordingFormat
 
 _FORMATS = (
-    npz.FORMAT,
-    npy.FORMAT,
+    numpy_files.NPZ,
+    numpy_files.NPY,
     csi_text.FORMAT,
     raw_frames.FORMAT,
     capture.FORMAT,
 )
 """Every format; a new one is added here."""
-
-_HEAD = 1 << 20
-"""Bytes in which a file's first content must start for the file to be recognised."""
 
 _BY_NAME = {format_.name: format_ for format_ in _FORMATS}
 
@@ -31,37 +31,47 @@ FORMATS = tuple(_BY_NAME)
 
 
 def recognise(path: Path) -> str:
-    """The name of the format (one of FORMATS) whose content starts first. RecordingFormatError: no format's does."""
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
-    places = [(place, format_.name) for format_ in _FORMATS if (place := format_.find(head)) >= 0]
+    """The name of the format (one of FORMATS) whose content starts first. RecordingError: no format's does, or the path
+    is no file; OSError."""
+    return _recognised(locate(path)).name
+
+
+def _recognised(source: Source) -> RecordingFormat:
+    head = source.head()
+    places = [(place, format_) for format_ in _FORMATS if (place := format_.find(head)) >= 0]
     if places:
         return min(places, key=lambda found: found[0])[1]
     *others, last = (format_.description for format_ in _FORMATS)
     found = "an empty file" if not head else f"a file that starts with {head[:8]!r}"
-    raise RecordingFormatError(f"{path}: expected {', '.join(others)} or {last}; found {found}")
+    raise RecordingFormatError(f"{source}: expected {', '.join(others)} or {last}; found {found}")
 
 
-def _prepare(path: str | os.PathLike[str], wanted: str | None) -> tuple[Path, RecordingFormat]:
+def open_file(path: str | os.PathLike[str], *, format: str | None = None, hints: Hints = NOTHING) -> RecordingFile:  # noqa: A002
+    """The recordings of a file, which is parsed once. format: one of FORMATS; None: by content. hints: what the file
+    does not say.
+
+    RecordingFormatError: the file is no recording, or is too damaged to drop the damaged parts. RecordingError, its
+    base and a ValueError: the file cannot be read. MissingExtraError: the format needs a library.
+    """
     place = Path(path)
-    if place.is_dir():
-        raise RecordingError(f"{place}: expected a file, found a directory")
+    if format is not None and format not in _BY_NAME:
+        raise RecordingError(f"format: expected one of {', '.join(FORMATS)}; found {format!r}")
     try:
-        name = wanted if wanted is not None else recognise(place)
+        source = locate(place)
+        found = _recognised(source) if format is None else _BY_NAME[format]
+        return found.read(source, hints)
     except OSError as error:
         raise RecordingError(f"{place}: cannot be read: {describe(error)}") from None
-    if name not in _BY_NAME:
-        raise RecordingError(f"format: expected one of {', '.join(FORMATS)}; found {name!r}")
-    return place, _BY_NAME[name]
 
 
-def list_recordings(path: str | os.PathLike[str], *, format: str | None = None) -> list[RecordingInfo]:  # noqa: A002
+def list_recordings(
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,  # noqa: A002
+    hints: Hints = NOTHING,
+) -> list[RecordingInfo]:
     """The recordings of a file: index, name, frames, and the subject and session where the file states them."""
-    place, found = _prepare(path, format)
-    try:
-        return found.list(place)
-    except OSError as error:
-        raise RecordingError(f"{place}: cannot be read: {describe(error)}") from None
+    return list(open_file(path, format=format, hints=hints).infos)
 
 
 def open_recording(
@@ -69,21 +79,20 @@ def open_recording(
     *,
     recording: int | str | None = None,
     format: str | None = None,  # noqa: A002
+    hints: Hints = NOTHING,
 ) -> Recording:
     """The recording at `path`; `recording` is its index or name where the file holds several.
 
-    RecordingFormatError: the file is no recording, or is too damaged to drop the damaged parts.
-    RecordingSelectionError: no recording, or an unknown one, was chosen of several. RecordingError, their base and a
-    ValueError: the file cannot be read. MissingExtraError: a packet capture needs dpkt.
+    Errors of `open_file`. RecordingSelectionError: no recording, or an unknown one, was chosen of several.
     """
-    place, found = _prepare(path, format)
-    try:
-        return found.open(place, recording)
-    except OSError as error:
-        raise RecordingError(f"{place}: cannot be read: {describe(error)}") from None
+    return open_file(path, format=format, hints=hints).recording(recording)
 
 
-def open_recordings(path: str | os.PathLike[str], *, format: str | None = None) -> Iterator[Recording]:  # noqa: A002
-    """Every recording of a file, one at a time."""
-    for info in list_recordings(path, format=format):
-        yield open_recording(path, recording=info.index, format=format)
+def open_recordings(
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,  # noqa: A002
+    hints: Hints = NOTHING,
+) -> Iterator[Recording]:
+    """Every recording of a file, one at a time. The file is parsed once."""
+    yield from open_file(path, format=format, hints=hints)

@@ -9,7 +9,6 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -17,7 +16,9 @@ from numpy.typing import NDArray
 
 from aether_temporal.errors import RecordingFormatError
 
+from .containers import Source
 from .drops import Drop, Drops, describe
+from .hints import Hints
 from .node_packets import (
     FEATURES,
     MAX_RAW_FRAME,
@@ -27,7 +28,8 @@ from .node_packets import (
     RawHeader,
     parse_raw_header,
 )
-from .recording import Recording, RecordingFormat, RecordingInfo, choose, rate_of
+from .recording import Recording, RecordingInfo, rate_of
+from .recording_file import RecordingFile, RecordingFormat
 from .sequence import Sequence
 
 
@@ -52,8 +54,8 @@ class _Node:
 class RawCollector:
     """Collects packets in the order of arrival and returns the recording of one node."""
 
-    def __init__(self, path: Path, format_: str) -> None:
-        self._path, self._format = path, format_
+    def __init__(self, source: str, format_: str, hints: Hints) -> None:
+        self._source, self._format, self._hints = source, format_, hints
         self._nodes: dict[_Key, _Node] = {}
         self.dropped = Drops()  # what belongs to no particular node
 
@@ -88,19 +90,19 @@ class RawCollector:
             for key in ordered
         }
 
-    def infos(self) -> list[RecordingInfo]:
+    def file(self) -> RecordingFile:
+        """The recordings of the nodes."""
         if not self._nodes:
             raise RecordingFormatError(
-                f"{self._path}: expected raw CSI frames (magic 0xC5110001) or feature states (0xC5110006), found none "
-                f"that is whole ({describe(self.dropped)})"
+                f"{self._source}: expected raw CSI frames (magic 0xC5110001) or feature states (0xC5110006), found "
+                f"none that is whole ({describe(self.dropped)})"
             )
-        names = self._names()
-        return [RecordingInfo(i, name, self._nodes[key].frames()) for i, (name, key) in enumerate(names.items())]
+        infos = tuple(
+            RecordingInfo(i, name, self._nodes[key].frames()) for i, (name, key) in enumerate(self._names().items())
+        )
+        return RecordingFile(self._source, self._format, infos, self._recording)
 
-    def recording(self, selection: int | str | None) -> Recording:
-        """RecordingSelectionError: several nodes, and none is chosen ("node3", or its place in the list)."""
-        infos = self.infos()
-        chosen = choose(str(self._path), infos, selection)
+    def _recording(self, chosen: RecordingInfo) -> Recording:
         key = self._names()[chosen.name]
         node = self._nodes[key]
         (antennas, subcarriers), (data, times) = max(node.sizes.items(), key=lambda item: len(item[1][1]))
@@ -124,7 +126,7 @@ class RawCollector:
         else:
             iq = np.frombuffer(bytes(data), dtype=np.int8).reshape(len(times), antennas * subcarriers, 2)
         return Recording(
-            source=str(self._path),
+            source=self._source,
             name=chosen.name,
             format=self._format,
             frames=frames,
@@ -185,26 +187,17 @@ def read_frames(file: BinaryIO, dropped: Drops) -> Iterator[tuple[RawHeader, byt
         at = found if found >= 0 else len(data) if ended else max(at + 1, len(data) - len(RAW_MAGIC_BYTES) + 1)
 
 
-def _collect(path: Path) -> RawCollector:
-    collector = RawCollector(path, FORMAT.name)
-    with path.open("rb") as file:
+def read_raw_frames(source: Source, hints: Hints) -> RecordingFile:
+    """One recording for each node in the file. There are no timestamps in this format."""
+    collector = RawCollector(str(source), FORMAT.name, hints)
+    with source.open() as file:
         for header, values in read_frames(file, collector.dropped):
             collector.add(header, values, None)
-    return collector
-
-
-def list_raw_frames(path: Path) -> list[RecordingInfo]:
-    """One entry for each node in the file."""
-    return _collect(path).infos()
-
-
-def open_raw_frames(path: Path, recording: int | str | None = None) -> Recording:
-    """The frames of one node. There are no timestamps in this format."""
-    return _collect(path).recording(recording)
+    return collector.file()
 
 
 def _find(head: bytes) -> int:
     return head.find(RAW_MAGIC_BYTES)
 
 
-FORMAT = RecordingFormat("raw-frames", "raw CSI frames (magic 0xC5110001)", _find, list_raw_frames, open_raw_frames)
+FORMAT = RecordingFormat("raw-frames", "raw CSI frames (magic 0xC5110001)", _find, read_raw_frames)

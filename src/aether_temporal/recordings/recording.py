@@ -1,12 +1,10 @@
-"""`Recording`, the type that every reader returns, and `RecordingFormat`, the description of a reader."""
+"""`Recording`, the type that every reader returns, and `RecordingInfo`, what a file states of one."""
 
 from __future__ import annotations
 
-import builtins
 import html
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -176,19 +174,18 @@ class RecordingInfo:
     session: str | None = None
 
 
-@dataclass(frozen=True)
-class RecordingFormat:
-    """A file format and its reader.
+_NO_LABEL = {"", "unknown", "none", "nan"}
 
-    `find` takes the first bytes of a file and returns where the format's content starts, -1 where there is none;
-    `list` and `open` take a path, `open` also the index or name of a recording.
-    """
 
-    name: str  # in --format, FORMATS and Recording.format
-    description: str  # in the error about a file that no format recognises
-    find: Callable[[bytes], int]
-    list: Callable[[Path], builtins.list[RecordingInfo]]
-    open: Callable[[Path, int | str | None], Recording]
+def label_indices(texts: Sequence[str | None], names: Sequence[str] = ()) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Labels in text as indices, and the names: the given ones, then others in the order in which they first appear.
+    None, "", "unknown" and the like are no label (-1)."""
+    index = {name: i for i, name in enumerate(names)}
+    found = np.full(len(texts), -1, dtype=np.int64)
+    for place, text in enumerate(texts):
+        if text is not None and (text in index or text.lower() not in _NO_LABEL):
+            found[place] = index.setdefault(text, len(index))
+    return found, tuple(index)
 
 
 _GAP = 1.0

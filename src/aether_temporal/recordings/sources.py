@@ -19,8 +19,9 @@ from aether_temporal._internal.os_errors import unreadable
 from aether_temporal.errors import RecordingError, RecordingFormatError, RecordingSelectionError
 
 from .manifest import Entry, is_manifest, read_manifest
-from .opening import list_recordings, open_recording, recognise
+from .opening import open_file, recognise
 from .recording import Recording, RecordingInfo, choose
+from .recording_file import RecordingFile
 
 _PACKED = (".gz", ".zip")
 _SHOWN = 3
@@ -30,7 +31,8 @@ _SHOWN = 3
 class _Found:
     """One recording of a file and what is said of it; subject and session are in `info` already."""
 
-    file: Path
+    path: Path
+    file: RecordingFile
     info: RecordingInfo
     entries: tuple[Entry, ...]
 
@@ -76,25 +78,23 @@ class Sources:
         return [file for file, _ in self._files.values()]
 
     def __iter__(self) -> Iterator[Recording]:
-        return (self._open(one) for one in self._chosen())
+        return (self._tagged(one.file.open(one.info), one.entries) for one in self._chosen())
 
     def listing(self) -> list[tuple[Path, RecordingInfo]]:
         """Each recording's file, and what that and the arguments state of it; `index` counts those of all files."""
-        return [(one.file, replace(one.info, index=index)) for index, one in enumerate(self._chosen())]
+        return [(one.path, replace(one.info, index=index)) for index, one in enumerate(self._chosen())]
 
     def one(self, recording: int | str | None = None) -> Recording:
         """The recording of this name or index; None where there is but one, or a file of CSI text, of which it is the
         sender with the most frames. RecordingSelectionError lists them."""
         (file, entries), *others = self._files.values()
         if not others and all(entry.recording is None for entry in entries):
-            found = open_recording(file, recording=recording, format=self._format)
+            found = open_file(file, format=self._format).recording(recording)
             return self._tagged(found, self._of(file, found.name, entries))
-        every = list(self._chosen())
-        infos = [replace(one.info, index=index) for index, one in enumerate(every)]
-        return self._open(every[choose(", ".join(self._names), infos, recording).index])
-
-    def _open(self, one: _Found) -> Recording:
-        return self._tagged(open_recording(one.file, recording=one.info.index, format=self._format), one.entries)
+        every = [(one.path, one.info, one.entries) for one in self._chosen()]  # not what was read of all files
+        infos = [replace(info, index=index) for index, (_, info, _) in enumerate(every)]
+        path, info, told = every[choose(", ".join(self._names), infos, recording).index]
+        return self._tagged(open_file(path, format=self._format).open(info), told)
 
     # -- from arguments to files --------------------------------------------------------------------------------------
 
@@ -167,7 +167,8 @@ class Sources:
 
     def _every(self) -> Iterator[_Found]:
         for file, entries in self._files.values():
-            infos = list_recordings(file, format=self._format)
+            opened = open_file(file, format=self._format)
+            infos = opened.infos
             by_index: dict[int, list[Entry]] = {}
             for entry in entries:
                 try:
@@ -179,7 +180,7 @@ class Sources:
             for info in infos:
                 if info.index in by_index:
                     told = self._of(file, info.name, by_index[info.index])
-                    yield _Found(file, replace(info, **_subject_and_session(told)), told)
+                    yield _Found(file, opened, replace(info, **_subject_and_session(told)), told)
 
     def _of(self, file: Path, name: str, entries: Sequence[Entry]) -> tuple[Entry, ...]:
         """What is said of one recording: one entry, or spans. RecordingFormatError where it is said twice."""

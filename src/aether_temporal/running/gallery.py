@@ -17,7 +17,7 @@ from aether_temporal._internal.atomic_files import write_atomic
 from aether_temporal.errors import InvalidArgumentError, ResultOverflowError, ShapeError
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Recording, RecordingError, Sources
-from aether_temporal.recordings.npz import NpzArchive
+from aether_temporal.recordings.numpy_files import NpzArchive
 
 from .inputs import model_input
 
@@ -49,12 +49,10 @@ class Gallery:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Gallery:
         """Reads what `save` wrote. RecordingFormatError: damaged; InvalidArgumentError: not a gallery."""
-        with NpzArchive(str(path)) as archive:
-            if not {_NAMES, _EMBEDDINGS} <= set(archive.keys):
-                raise InvalidArgumentError(
-                    f"{path}: expected {_NAMES} and {_EMBEDDINGS}, found {', '.join(archive.keys)}"
-                )
-            names, embeddings = archive.rows(_NAMES), archive.rows(_EMBEDDINGS)
+        archive = NpzArchive(Path(path))
+        if not {_NAMES, _EMBEDDINGS} <= set(archive.keys):
+            raise InvalidArgumentError(f"{path}: expected {_NAMES} and {_EMBEDDINGS}, found {', '.join(archive.keys)}")
+        names, embeddings = archive.array(_NAMES), archive.array(_EMBEDDINGS)
         if (
             names.ndim != 1
             or names.dtype.kind != "U"
@@ -72,8 +70,7 @@ def is_gallery(path: str | os.PathLike[str]) -> bool:
     with Path(path).open("rb") as file:
         if file.read(4) != b"PK\x03\x04":
             return False
-    with NpzArchive(str(path)) as archive:
-        return _NAMES in archive.keys
+    return _NAMES in NpzArchive(Path(path)).keys
 
 
 def recordings_to_enrol(sources: Sequence[str], session: str | None = None) -> Iterator[tuple[str, Recording]]:

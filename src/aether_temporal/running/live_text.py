@@ -12,7 +12,8 @@ from aether_temporal import _core
 from aether_temporal.errors import ResultOverflowError
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import CsiParser, Drop, Recording, RecordingFormatError, describe
-from aether_temporal.recordings.csi_parser import Clock, bounded_lines
+from aether_temporal.recordings.csi_lines import bounded_lines
+from aether_temporal.recordings.csi_text import Clock
 from aether_temporal.recordings.recording import amplitude, rate_of
 
 from .gallery import Gallery
@@ -132,7 +133,7 @@ class _Source:
                 dropped[Drop.OTHER_SHAPE] += 1
                 continue
             self._sender = record.mac
-            yield frame, None if record.microseconds is None else self._clock.seconds(record.microseconds)
+            yield frame, self._clock.seconds(record)
 
     def _frame(self, iq: NDArray[np.int8]) -> NDArray[np.float32] | None:
         select = self._select
