@@ -186,11 +186,11 @@ class _Set:
         if len(shape) == 3:
             return self._three_axes(shape)
         if len(shape) == 4 and shape[1] <= _ANTENNAS and shape[3] > _ANTENNAS:
-            n, antennas, carriers, length = shape
-            note = f"[{n}, {antennas}, {carriers}, {length}] was read as [windows, antennas, subcarriers, time]"
+            n, antennas, subcarriers, length = shape
+            note = f"[{n}, {antennas}, {subcarriers}, {length}] was read as [windows, antennas, subcarriers, time]"
             return _Reading(
                 False,
-                lambda a: np.moveaxis(a, 3, 1).reshape(n * length, antennas * carriers),
+                lambda a: np.moveaxis(a, 3, 1).reshape(n * length, antennas * subcarriers),
                 n * length,
                 n,
                 length,
