@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "aether/crc32.h"
+#include "packets.h"
 
 /* Offsets of the parts of a classifier's memory. */
 typedef struct layout {
@@ -37,6 +38,10 @@ static aether_status check_shape(const aether_model *model, const node_wanted *w
     }
     if (wanted->n_classes != 0 && header->n_classes != wanted->n_classes) {
         return aether_fail(detail, AETHER_E_SHAPE, "n_classes", "the application's number of classes",
+                           header->n_classes, 18);
+    }
+    if (wanted->packets && header->n_classes > NODE_MAX_CLASSES) {
+        return aether_fail(detail, AETHER_E_SHAPE, "n_classes", "at most 256, as many as a packet can name",
                            header->n_classes, 18);
     }
     return AETHER_OK;
@@ -112,27 +117,38 @@ static aether_status push(node_classifier *classifier, const float *frame, uint3
     return status;
 }
 
+aether_status node_classifier_take(node_classifier *classifier, const float *frame, uint64_t time, uint32_t *pushed,
+                                   int *restarted) {
+    aether_status status;
+    *restarted = 0;
+    if (classifier->model.resample_period == 0) {
+        return push(classifier, frame, pushed);
+    }
+    status = aether_resample_push(&classifier->grid, frame, time, restarted);
+    if (*restarted) {
+        aether_stream_reset(&classifier->stream);
+    }
+    return status;
+}
+
+uint32_t node_classifier_due(const node_classifier *classifier) {
+    return aether_resample_due(&classifier->grid);
+}
+
+aether_status node_classifier_step(node_classifier *classifier, uint32_t *pushed) {
+    const aether_status status = aether_resample_take(&classifier->grid, classifier->frame);
+    return status == AETHER_OK ? push(classifier, classifier->frame, pushed) : status;
+}
+
 aether_status node_classifier_feed(node_classifier *classifier, const float *frame, uint64_t time, uint32_t *pushed,
                                    int *restarted) {
-    aether_resampler *grid = &classifier->grid;
-    aether_status first = AETHER_OK;
     uint32_t count = 0;
     int gap = 0;
-    if (classifier->model.resample_period == 0) {
-        first = push(classifier, frame, &count);
-    } else {
-        first = aether_resample_push(grid, frame, time, &gap);
-        if (gap) {
-            aether_stream_reset(&classifier->stream);
-        }
-        while (first != AETHER_E_ARGUMENT && aether_resample_due(grid) > 0) {
-            aether_status status = aether_resample_take(grid, classifier->frame);
-            if (status == AETHER_OK) {
-                status = push(classifier, classifier->frame, &count);
-            }
-            if (first == AETHER_OK) {
-                first = status;
-            }
+    aether_status first = node_classifier_take(classifier, frame, time, &count, &gap);
+    while (node_classifier_due(classifier) > 0) {
+        const aether_status status = node_classifier_step(classifier, &count);
+        if (first == AETHER_OK) {
+            first = status;
         }
     }
     if (pushed != NULL) {

@@ -15,6 +15,7 @@ typedef struct node_wanted {
     uint32_t n_classes;
     uint32_t context;   /* context of the stream in frames, at least 1 */
     aether_dtype cache; /* type of the stream's cache */
+    int packets;        /* 1: at most NODE_MAX_CLASSES classes, as many as a packet can name */
 } node_wanted;
 
 /* A model and a stream on it, opened by node_classifier_init. Fields may be read. */
@@ -37,11 +38,19 @@ aether_status node_classifier_init(const void *blob, size_t bytes, const node_wa
                                    node_classifier **classifier, aether_detail *detail);
 
 /* Feeds one frame [input_dim] that arrived at `time` (microseconds). If the blob has a timing section, the frame is resampled: the stream
-   takes none, one or several frames of the grid, and restarts after a gap that is too long. Otherwise it takes the frame unchanged.
-   *pushed (may be NULL): frames that the stream took. *restarted (may be NULL): 1 when the stream restarted. Returns the codes of
-   aether_stream_push and aether_resample_push; a frame that causes an error is left out, and the stream keeps its state. */
+   takes none, one or several frames of the grid (at most AETHER_RESAMPLE_MAX_DUE + 1), and restarts after a gap that is too long.
+   Otherwise it takes the frame unchanged. *pushed (may be NULL): frames that the stream took. *restarted (may be NULL): 1 when the stream
+   restarted. Returns the codes of aether_stream_push and aether_resample_push; a frame that causes an error is left out, and the stream
+   keeps its state. */
 aether_status node_classifier_feed(node_classifier *classifier, const float *frame, uint64_t time, uint32_t *pushed,
                                    int *restarted);
+
+/* The same in steps, for a task that must not compute for long: node_classifier_take with the frame, then node_classifier_step while
+   node_classifier_due is not 0. A step pushes one frame of the grid. Without a timing section, take pushes the frame, and none is due. */
+aether_status node_classifier_take(node_classifier *classifier, const float *frame, uint64_t time, uint32_t *pushed,
+                                   int *restarted);
+uint32_t node_classifier_due(const node_classifier *classifier);
+aether_status node_classifier_step(node_classifier *classifier, uint32_t *pushed);
 
 /* Discards all frames. */
 void node_classifier_reset(node_classifier *classifier);

@@ -5,7 +5,7 @@
 #include "counter.h"
 #include "csi_input.h"
 
-size_t node_memory(const node_classifier *classifier) {
+size_t node_queue_memory(const node_classifier *classifier) {
     return node_queue_size(classifier->model.header.input_dim);
 }
 
@@ -45,27 +45,34 @@ node_offered node_offer_iq(node *n, const int8_t *iq, size_t n_pairs, int first_
     return NODE_QUEUED;
 }
 
-int node_work(node *n) {
-    uint64_t time = 0;
-    uint32_t pushed = 0;
-    int restarted = 0;
-    aether_status status;
-    const float *frame = node_queue_front(&n->queue, &time);
-    if (frame == NULL) {
-        return 0;
-    }
-    status = node_classifier_feed(n->classifier, frame, time, &pushed, &restarted);
-    node_queue_release(&n->queue);
-    node_counter_add(&n->counts.frames, 1);
-    node_counter_add(&n->counts.pushed, pushed);
-    node_counter_add(&n->counts.restarts, (uint32_t)restarted);
+static void count_rejection(node *n, aether_status status) {
     if (status != AETHER_OK) {
         node_counter_add(&n->counts.rejected, 1);
         n->counts.rejection = status;
     }
-    if (restarted) {
-        n->fresh = 0;
+}
+
+int node_work(node *n) {
+    uint32_t pushed = 0;
+    if (node_classifier_due(n->classifier) == 0) {
+        uint64_t time = 0;
+        int restarted = 0;
+        const float *frame = node_queue_front(&n->queue, &time);
+        if (frame == NULL) {
+            return 0;
+        }
+        count_rejection(n, node_classifier_take(n->classifier, frame, time, &pushed, &restarted));
+        node_queue_release(&n->queue);
+        node_counter_add(&n->counts.frames, 1);
+        node_counter_add(&n->counts.restarts, (uint32_t)restarted);
+        if (restarted) {
+            n->fresh = 0;
+        }
     }
+    if (node_classifier_due(n->classifier) > 0) {
+        count_rejection(n, node_classifier_step(n->classifier, &pushed));
+    }
+    node_counter_add(&n->counts.pushed, pushed);
     if (pushed > 0) {
         n->fresh = 1;
     }

@@ -36,9 +36,9 @@ typedef struct node {
 } node;
 
 /* Bytes of memory for the queue of a node with this model; SIZE_MAX when the size overflows. */
-size_t node_memory(const node_classifier *classifier);
+size_t node_queue_memory(const node_classifier *classifier);
 
-/* Initialises a node on an open classifier, with one packet every `period` microseconds. memory: node_memory bytes, 8-byte aligned. The
+/* Initialises a node on an open classifier, with one packet every `period` microseconds. memory: node_queue_memory bytes, 8-byte aligned. The
    caller owns classifier and memory, which must outlive the node. AETHER_E_SHAPE: more classes than a packet can name (256). */
 aether_status node_init(node *n, node_classifier *classifier, uint8_t id, uint64_t period, void *memory);
 
@@ -51,7 +51,8 @@ node_offered node_offer(node *n, const float *frame, size_t values, uint64_t tim
 /* Offers raw pairs, as node_csi_frame takes them. */
 node_offered node_offer_iq(node *n, const int8_t *iq, size_t n_pairs, int first_invalid, uint64_t time);
 
-/* Processing side: feeds one queued frame to the model. Returns 0 when the queue was empty. */
+/* Processing side: one step, which pushes at most one frame to the model: the next frame of the grid while one is due, else that of the
+   oldest queued frame. Returns 0 when there was nothing to do. */
 int node_work(node *n);
 
 /* Returns 1 when a period is over and there is a new prediction, and writes `packet` [NODE_CLASS_BYTES] with the time `now` (microseconds). */

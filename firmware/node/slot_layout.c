@@ -17,13 +17,14 @@ static const char *const TEXT[NODE_SLOT_FAULTS] = {
     "the slot header is damaged",
     "a field of the slot header is out of range",
     "the update was interrupted",
-    "not confirmed after three trial starts",
+    "not confirmed after three trials",
     "the blob is damaged",
     "the blob is rejected",
     "the model's check value differs",
     "the blob does not fit into the slot",
     "the update is incomplete or too long",
     "not enough memory for the model",
+    "the model in use is on trial, and the other slot holds the one to revert to",
 };
 
 const char *node_slot_text(node_slot_fault fault) {

@@ -12,12 +12,12 @@ static const unsigned char REVOKED[4] = {0, 0, 0, 0};
 enum { CLOSED = 0, OPEN = 0x6F70656E };
 
 static unsigned replaceable(const node_slot_verdict verdicts[NODE_SLOTS]) {
-    if (verdicts[0].fault != NODE_SLOT_OK || verdicts[1].fault != NODE_SLOT_OK) {
-        /* when neither is eligible: the one that exists */
-        return verdicts[0].fault == NODE_SLOT_OK || verdicts[0].fault == NODE_SLOT_ABSENT ? 1 : 0;
+    const unsigned a = node_slot_standing(verdicts), b = node_slot_standing(verdicts + 1);
+    if (a != b) {
+        return a > b ? 1 : 0;
     }
-    if (verdicts[0].confirmed != verdicts[1].confirmed) { /* keep the confirmed one */
-        return verdicts[0].confirmed ? 1 : 0;
+    if (a == SLOT_UNUSABLE) { /* the one that exists */
+        return verdicts[0].fault == NODE_SLOT_ABSENT ? 1 : 0;
     }
     return node_slot_newer(verdicts[1].header.sequence, verdicts[0].header.sequence) ? 0 : 1;
 }
@@ -39,6 +39,9 @@ static node_slot_fault find_target(const node_flash *flash, int in_use, unsigned
     }
     if (kept->fault == NODE_SLOT_READ || (!known && verdicts[target].fault == NODE_SLOT_READ)) {
         return NODE_SLOT_READ;
+    }
+    if (known && !kept->confirmed && verdicts[target].confirmed) {
+        return NODE_SLOT_ON_TRIAL;
     }
     *slot = target;
     *sequence = kept->has_header ? kept->header.sequence + 1u : 0u;

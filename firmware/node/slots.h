@@ -3,7 +3,7 @@
 #ifndef NODE_SLOTS_H
 #define NODE_SLOTS_H
 
-#include "aether/status.h"
+#include "classifier.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -29,13 +29,14 @@ typedef enum node_slot_fault {
     NODE_SLOT_HEADER_CRC,
     NODE_SLOT_FIELD,        /* a header field is out of range */
     NODE_SLOT_UNCOMMITTED,  /* an update was interrupted */
-    NODE_SLOT_NO_TRIALS,    /* three trial starts, none of which confirmed it */
+    NODE_SLOT_NO_TRIALS,    /* three trials, none of which confirmed it */
     NODE_SLOT_BLOB_CRC,
     NODE_SLOT_BLOB,         /* the blob is rejected; see status and detail */
     NODE_SLOT_CHECK,        /* the model's check value differs from the header's */
     NODE_SLOT_TOO_LARGE,    /* update: the blob does not fit into a slot */
     NODE_SLOT_ORDER,        /* update: calls out of order, or a byte count other than announced */
-    NODE_SLOT_MEMORY,       /* not enough memory for the blob's classifier */
+    NODE_SLOT_MEMORY,       /* not enough memory for the blob's classifier and queue */
+    NODE_SLOT_ON_TRIAL,     /* update: the blob in use is on trial, and the other slot holds the one to revert to */
     NODE_SLOT_FAULTS
 } node_slot_fault;
 
@@ -66,6 +67,8 @@ typedef struct node_slot_verdict {
     node_slot_fault fault;
     int has_header;
     int confirmed;         /* eligible, and already confirmed by a node */
+    int ran;               /* a task of this node has run the blob */
+    size_t trial_at;       /* offset of the next trial flag; 0: confirmed, or all are set */
     node_slot_header header;
     aether_status status;  /* with NODE_SLOT_BLOB */
     aether_detail detail;  /* likewise */
@@ -75,16 +78,26 @@ typedef struct node_slot_verdict {
 /* Checks header and flags only. NODE_SLOT_OK: the slot is eligible (docs/spec/slots.md, "Which slot is used"). */
 void node_slot_inspect(const node_flash *flash, unsigned slot, node_slot_verdict *verdict);
 
-/* Called for each eligible slot, in order of preference, until one is accepted. Opens the blob in place, checks it against the application's
-   requirements and against header->check_*, and returns NODE_SLOT_OK or a fault; it may fill the verdict's status, detail, expected and
-   got. The blob stays mapped when it is accepted; otherwise it is unmapped. */
-typedef node_slot_fault (*node_slot_accept)(void *user, const node_slot_header *header, const void *blob,
-                                            node_slot_verdict *verdict);
+/* What the application does with a blob. `open` is called for each slot that comes into question, in order of preference, until one passes:
+   it checks the blob against the application's requirements, opens it in place with all memory that the application needs, and returns
+   NODE_SLOT_OK or a fault; it may fill the verdict's status and detail. Nothing is computed yet. `close` undoes it when the blob then fails
+   the check. The blob stays mapped when it passes; otherwise it is unmapped. */
+typedef struct node_slot_opener {
+    void *user;
+    aether_dtype cache; /* of the stream: which check value applies */
+    node_slot_fault (*open)(void *user, const node_slot_header *header, const void *blob, node_slot_verdict *verdict,
+                            node_classifier **classifier);
+    void (*close)(void *user);
+} node_slot_opener;
 
 /* Chooses the slot to use; -1: none. `verdicts` gives the outcome for each. Flags are written as the specification says. A trial flag that
-   cannot be written makes its slot NODE_SLOT_WRITE, because a trial that cannot be counted must not start. A confirm flag that cannot be
-   written is retried at the next start. */
-int node_slots_choose(const node_flash *flash, node_slot_accept accept, void *user, node_slot_verdict verdicts[NODE_SLOTS]);
+   cannot be written makes its slot NODE_SLOT_WRITE, because a trial that cannot be counted must not start. A slot that is not confirmed is
+   on trial: see trial.h. */
+int node_slots_choose(const node_flash *flash, const node_slot_opener *opener, node_slot_verdict verdicts[NODE_SLOTS]);
+
+/* Writes the flags of a slot that works: commit, ran and confirm. Writing one again makes certain a bit that a power failure left
+   undecided. A flag that cannot be written is retried at the next start. */
+void node_slot_confirm(const node_flash *flash, unsigned slot);
 
 /* An update in progress. Fields are private. */
 typedef struct node_slot_update {
@@ -95,14 +108,14 @@ typedef struct node_slot_update {
     int state;
 } node_slot_update;
 
-/* Finds the slot that an update would go to: the one that is not `in_use`. When in_use is -1 (no slot is in use): the one that is not
-   eligible, else the pending one, else the older one. NODE_SLOT_ABSENT: there is none. NODE_SLOT_READ: a slot on which the choice
-   depends cannot be read; a retry may succeed. On failure *slot is untouched. */
+/* Finds the slot that an update would go to: the one that is not `in_use`. When in_use is -1 (no slot is in use): the one that a start
+   would use last, else the older one. NODE_SLOT_ABSENT: there is none. NODE_SLOT_READ: a slot on which the choice depends cannot be read;
+   a retry may succeed. NODE_SLOT_ON_TRIAL: the slot in use is on trial, and the other one is confirmed. On failure *slot is untouched. */
 node_slot_fault node_slot_target(const node_flash *flash, int in_use, unsigned *slot);
 
 /* Begins an update of slot node_slot_target(flash, in_use). The caller provides blob_length, blob_crc and check_* in `header`; sequence and
    blob_offset are set here. Everything is checked before anything is erased: NODE_SLOT_FIELD, NODE_SLOT_TOO_LARGE, NODE_SLOT_ABSENT,
-   NODE_SLOT_READ; then NODE_SLOT_WRITE. */
+   NODE_SLOT_READ, NODE_SLOT_ON_TRIAL; then NODE_SLOT_WRITE. */
 node_slot_fault node_slot_update_begin(node_slot_update *update, const node_flash *flash, int in_use,
                                        const node_slot_header *header);
 

@@ -38,44 +38,50 @@ static const void *map_flash(void *user, unsigned slot) {
     return slots + slot * slot_bytes;
 }
 
-static node_slot_fault accept_blob(void *user, const node_slot_header *header, const void *blob, node_slot_verdict *verdict) {
-    node_wanted wanted = {0, 0, 64, AETHER_BINARY32};
-    node_classifier *classifier = NULL;
-    void *memory;
+static void *memory;
+
+static node_slot_fault open_blob(void *user, const node_slot_header *header, const void *blob, node_slot_verdict *verdict,
+                                 node_classifier **classifier) {
+    node_wanted wanted = {0, 0, 64, AETHER_BINARY32, 0};
     size_t need = 0;
     (void)user;
     wanted.cache = cache;
     verdict->status = node_classifier_size(blob, header->blob_length, &wanted, &need, &verdict->detail);
-    if (verdict->status != AETHER_OK) {
-        return NODE_SLOT_BLOB;
+    if (verdict->status == AETHER_OK) {
+        memory = malloc(need);
+        verdict->status = node_classifier_init(blob, header->blob_length, &wanted, memory, need, classifier, &verdict->detail);
     }
-    memory = malloc(need);
-    verdict->status = node_classifier_init(blob, header->blob_length, &wanted, memory, need, &classifier, &verdict->detail);
-    verdict->expected = cache == AETHER_BINARY32 ? header->check_binary32 : header->check_binary16;
-    verdict->got = verdict->status == AETHER_OK ? node_classifier_check(classifier, header->check_frames, header->check_seed) : 0;
+    return verdict->status == AETHER_OK ? NODE_SLOT_OK : NODE_SLOT_BLOB;
+}
+
+static void close_blob(void *user) {
+    (void)user;
     free(memory);
-    if (verdict->status != AETHER_OK) {
-        return NODE_SLOT_BLOB;
-    }
-    return verdict->got == verdict->expected ? NODE_SLOT_OK : NODE_SLOT_CHECK;
 }
 
 int main(int argc, char **argv) {
     node_slot_verdict verdicts[NODE_SLOTS];
     node_flash flash = {NULL, {0, 0}, read_flash, write_flash, erase_flash, map_flash, NULL};
+    node_slot_opener opener = {NULL, AETHER_BINARY32, open_blob, close_blob};
     FILE *file;
+    int used;
     if (argc != 4) {
         return 2;
     }
     slot_bytes = strtoul(argv[2], NULL, 0);
     cache = strcmp(argv[3], "f16") == 0 ? AETHER_BINARY16 : AETHER_BINARY32;
+    opener.cache = cache;
     flash.slot_bytes[0] = flash.slot_bytes[1] = slot_bytes;
     slots = aligned_alloc(4096, 2 * slot_bytes);
     file = fopen(argv[1], "r+b");
     if (slots == NULL || file == NULL || fread(slots, 1, 2 * slot_bytes, file) != 2 * slot_bytes) {
         return 3;
     }
-    printf("%d\n", node_slots_choose(&flash, accept_blob, NULL, verdicts));
+    used = node_slots_choose(&flash, &opener, verdicts);
+    if (used >= 0) { /* its task then predicts in time */
+        node_slot_confirm(&flash, (unsigned)used);
+    }
+    printf("%d\n", used);
     printf("%s\n%s\n", node_slot_text(verdicts[0].fault), node_slot_text(verdicts[1].fault));
     rewind(file);
     if (fwrite(slots, 1, 2 * slot_bytes, file) != 2 * slot_bytes || fclose(file) != 0) {

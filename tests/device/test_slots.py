@@ -112,7 +112,7 @@ def test_a_blob_is_opened_before_it_is_packed() -> None:
         (with_word(IMAGE, 8, 8), "slot header CRC"),
         (without_commit(IMAGE), "the update was interrupted"),
         (with_word(IMAGE, 0x40, 0), "the update was interrupted"),
-        (with_word(with_word(with_word(IMAGE, 0x50, 0), 0x60, 0), 0x70, 0), "not confirmed after 3 trial starts"),
+        (with_word(with_word(with_word(IMAGE, 0x50, 0), 0x60, 0), 0x70, 0), "not confirmed after 3 trials"),
         (IMAGE[:5000] + b"\x00\x01" + IMAGE[5002:], "the blob is damaged: expected CRC 0x"),
     ],
 )
@@ -150,14 +150,28 @@ def test_any_damage_to_the_header_is_noticed(at: int, flip: int) -> None:
     assert not read_slot("aether_a", IMAGE[:at] + bytes([IMAGE[at] ^ flip]) + IMAGE[at + 1 :]).valid
 
 
-def slot(sequence: int | None = None, confirmed: bool = False, problem: str = "") -> Slot:
+def slot(sequence: int | None = None, confirmed: bool = False, problem: str = "", last_resort: bool = False) -> Slot:
     header = None if sequence is None else SlotHeader(sequence, 256, 28, 0, 8, 0, 0, 0)
-    return Slot(
-        "x", header, committed=True, confirmed=confirmed, problem=problem or ("empty" if header is None else "")
-    )
+    problem = problem or ("empty" if header is None else "")
+    return Slot("x", header, committed=True, confirmed=confirmed, problem=problem, last_resort=last_resort)
+
+
+def spent(sequence: int) -> Slot:
+    return slot(sequence, problem="no trials left", last_resort=True)
 
 
 EMPTY = slot()
+
+
+def test_trials_are_used_up() -> None:
+    """A model that the node has run is its last resort; one that it never ran is not."""
+    spent = with_word(with_word(with_word(IMAGE, 0x50, 0), 0x60, 0), 0x70, 0)
+    assert not read_slot("aether_a", spent).last_resort
+    found = read_slot("aether_a", with_word(spent, 0x90, 0x214E4152))
+    assert found.last_resort
+    assert found.problem == "not confirmed after 3 trials; write it again"
+    assert not found.valid
+    assert read_slot("aether_a", with_word(spent, 0x80, 0x464E4F43)).valid
 
 
 @pytest.mark.parametrize(
@@ -175,6 +189,11 @@ EMPTY = slot()
         (slot(0xFFFFFFFF, True), slot(9, problem="damaged"), 1, 0, 0),
         (slot(9, problem="damaged"), slot(2), 0, 3, 1),
         (slot(9, problem="damaged"), slot(7, problem="damaged"), 0, 8, None),
+        (spent(9), slot(3, True), 0, 4, 1),
+        (spent(9), EMPTY, 1, 10, 0),
+        (slot(9, problem="damaged"), spent(7), 0, 8, 1),
+        (spent(9), spent(7), 1, 10, 0),
+        (spent(4), slot(2), 0, 3, 1),
     ],
 )
 def test_which_slot(a: Slot, b: Slot, target: int, sequence: int, first: int | None) -> None:

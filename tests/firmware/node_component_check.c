@@ -121,9 +121,9 @@ static void interface(uint32_t features, uint32_t classes) {
     MUST(strstr(text, "input_dim") != NULL);
     IS(ESP_ERR_INVALID_ARG, ruv_temporal_explain(blob, blob_bytes, 0, 256, 0, NULL, 4));
     MUST(fake_open() == 0);
-    fake_fail_allocation(1);
+    (void)fake_fail_allocation(1);
     IS(ESP_ERR_NO_MEM, ruv_temporal_init(blob, blob_bytes, features, 256, classes, &ctx));
-    fake_fail_allocation(0);
+    (void)fake_fail_allocation(0);
 
     IS(ESP_OK, ruv_temporal_init(blob, blob_bytes, features, 256, classes, &ctx));
     MUST(fake_open() == 1);
@@ -220,9 +220,9 @@ static void interface(uint32_t features, uint32_t classes) {
 static void self_test(void) {
     IS(ESP_OK, ruv_temporal_kernel_self_test());
     MUST(fake_open() == 0);
-    fake_fail_allocation(1);
+    (void)fake_fail_allocation(1);
     IS(ESP_ERR_NO_MEM, ruv_temporal_kernel_self_test());
-    fake_fail_allocation(0);
+    (void)fake_fail_allocation(0);
 }
 
 static temporal_task_config_t config_with(const char *host, int port, uint32_t period_ms) {
@@ -270,9 +270,9 @@ static void rejections(void) {
     MUST(fake_open() == 0);
     for (ahead = 1;; ahead++) { /* every allocation can fail: nothing stays behind */
         esp_err_t error;
-        fake_fail_allocation(ahead);
+        (void)fake_fail_allocation(ahead);
         error = temporal_task_start(&config);
-        fake_fail_allocation(0);
+        (void)fake_fail_allocation(0);
         if (error == ESP_OK) {
             break;
         }
@@ -280,7 +280,7 @@ static void rejections(void) {
         MUST(fake_open() == 0);
         failures++;
     }
-    MUST(failures >= 4); /* opening, classifier, node, stack */
+    MUST(failures >= 4); /* task, stack, classifier, queue */
     IS(ESP_OK, temporal_task_stop());
     MUST(fake_open() == 0);
 }
@@ -505,6 +505,128 @@ static void wrong_shape(const char *path) {
     IS(ESP_OK, temporal_task_stop());
 }
 
+/* It needs more memory than a small model, and runs once. */
+static void pass_self_test(void) {
+    const temporal_task_config_t config = config_with("not an address", 5005, 20);
+    IS(ESP_ERR_INVALID_ARG, temporal_task_start(&config));
+}
+
+static int confirmed(unsigned slot) {
+    return memcmp(fake_flash[slot] + 0x80, "CONF", 4) == 0;
+}
+
+/* Frames until the model is confirmed, or has predicted. */
+static void predict(void) {
+    temporal_task_stats_t stats;
+    uint32_t t = 0;
+    int tries = 12000;
+    do {
+        submit(t++);
+        WAIT_UNTIL(frames, t);
+        IS(ESP_OK, temporal_task_stats(&stats));
+        vTaskDelay(stats.classifications == 0);
+    } while ((stats.on_trial || stats.classifications == 0) && tries-- > 0);
+    MUST(!stats.on_trial && stats.classifications > 0);
+}
+
+static void need_features(void) {
+    uint32_t pairs;
+    free(one_frame);
+    IS(ESP_OK, temporal_task_shape(&features, &pairs));
+    one_frame = calloc(features, sizeof(float));
+}
+
+/* Starts, predicts and stops. 0: the start failed, and nothing was left behind. */
+static int predicts(const temporal_task_config_t *config) {
+    if (temporal_task_start(config) != ESP_OK) {
+        MUST(fake_open() == 0);
+        return 0;
+    }
+    need_features();
+    predict();
+    IS(ESP_OK, temporal_task_stop());
+    MUST(fake_open() == 0);
+    return 1;
+}
+
+/* faults: slot a holds a confirmed model, slot b a newer one. Each allocation and each call of the flash fails in turn, from the first
+   start to the last write of a flag: the node has a model at this start or the next one, and ends with the newer one. */
+static void faults(void) {
+    static unsigned char before[2][FAKE_SLOT_BYTES];
+    const temporal_task_config_t config = config_with("", 5005, 20);
+    int (*const fail[2])(int) = {fake_fail_allocation, fake_fail_flash};
+    int kind, counts[2];
+    memcpy(before, fake_flash, sizeof before);
+    for (kind = 0; kind < 2; kind++) {
+        int ahead, came = 1;
+        for (ahead = 1; came; ahead++) {
+            memcpy(fake_flash, before, sizeof before);
+            (void)fail[kind](ahead);
+            if (!predicts(&config)) {
+                MUST(predicts(&config));
+            }
+            came = fail[kind](0) == 0;
+            MUST(predicts(&config));
+            MUST(confirmed(0) || confirmed(1));
+            MUST(predicts(&config) && confirmed(1));
+        }
+        counts[kind] = ahead - 2;
+    }
+    printf("allocations %d, calls of the flash %d\n", counts[0], counts[1]);
+    MUST(counts[0] >= 4 && counts[1] >= 8);
+}
+
+/* heap BYTES: as faults, with memory for the old model only. The node runs that, at every start; and at none has it less than a model. */
+static void small_heap(size_t bytes) {
+    const temporal_task_config_t config = config_with("", 5005, 20);
+    int i;
+    pass_self_test();
+    fake_heap(bytes);
+    for (i = 0; i < 6; i++) {
+        IS(ESP_OK, temporal_task_start(&config));
+        need_features();
+        predict();
+        IS(ESP_OK, temporal_task_stop());
+        MUST(!confirmed(1));
+    }
+}
+
+/* no-frames N: starts without a frame, then predictions. */
+static void no_frames(int times) {
+    const temporal_task_config_t config = config_with("", 5005, 20);
+    temporal_task_stats_t stats;
+    int i;
+    for (i = 0; i < times; i++) {
+        IS(ESP_OK, temporal_task_start(&config));
+        IS(ESP_OK, temporal_task_stats(&stats));
+        MUST(stats.on_trial);
+        IS(ESP_OK, temporal_task_stop());
+    }
+    MUST(predicts(&config));
+}
+
+/* memory BLOB: what a start allocates is what temporal_task_memory says. */
+static void memory(const char *path) {
+    temporal_task_config_t config = config_with("", 5005, 1000);
+    temporal_task_stats_t stats;
+    size_t bytes = 0;
+    load_blob(path);
+    IS(ESP_ERR_INVALID_ARG, temporal_task_memory(&config, blob, blob_bytes, NULL));
+    IS(ESP_ERR_INVALID_SIZE, temporal_task_memory(&config, blob, 27, &bytes));
+    IS(ESP_OK, temporal_task_memory(&config, blob, blob_bytes, &bytes));
+    config.weights = blob;
+    config.weights_len = blob_bytes;
+    pass_self_test();
+    fake_heap(bytes - 1);
+    IS(ESP_ERR_NO_MEM, temporal_task_start(&config));
+    fake_heap(bytes);
+    IS(ESP_OK, temporal_task_start(&config));
+    IS(ESP_OK, temporal_task_stats(&stats));
+    MUST(stats.memory == bytes && !stats.on_trial);
+    printf("memory %zu\n", bytes);
+    IS(ESP_OK, temporal_task_stop());
+}
+
 /* update IMAGE: a packed image comes in pieces while the task runs; the next start uses it. */
 static void update(const char *path) {
     const temporal_task_config_t config = config_with("", 5005, 1000);
@@ -611,6 +733,7 @@ static void off(void) {
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_submit_csi(iq, 1, false, 0));
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_submit_state(b, 4));
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_shape(&pairs, &pairs));
+    IS(ESP_ERR_NOT_SUPPORTED, temporal_task_memory(&config, b, 4, &bytes));
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_stats(&stats));
     IS(ESP_ERR_NOT_SUPPORTED, temporal_update_begin());
     IS(ESP_ERR_NOT_SUPPORTED, temporal_update_write(b, 4));
@@ -630,6 +753,8 @@ int main(int argc, char **argv) {
         interface((uint32_t)atoi(argv[3]), (uint32_t)atoi(argv[4]));
     } else if (strcmp(what, "self-test") == 0) {
         self_test();
+    } else if (strcmp(what, "memory") == 0 && argc == 3) {
+        memory(argv[2]);
     } else if (argc >= 4) { /* the rest: slot a, slot b, then what it takes */
         load_slot(0, argv[2]);
         load_slot(1, argv[3]);
@@ -638,6 +763,12 @@ int main(int argc, char **argv) {
             start();
         } else if (strcmp(what, "rejections") == 0) {
             rejections();
+        } else if (strcmp(what, "faults") == 0) {
+            faults();
+        } else if (strcmp(what, "no-frames") == 0 && argc == 5) {
+            no_frames(atoi(argv[4]));
+        } else if (strcmp(what, "heap") == 0 && argc == 5) {
+            small_heap((size_t)atoi(argv[4]));
         } else if (strcmp(what, "cycle") == 0 && argc == 5) {
             cycle(atoi(argv[4]));
         } else if (strcmp(what, "send") == 0 && argc == 5) {

@@ -12,7 +12,7 @@ from aether_temporal import TemporalModel
 from aether_temporal.errors import ResultOverflowError
 
 HEADER = struct.Struct("<IHHIIIIIIII20x")
-COMMIT, CONFIRM = 0x54494D43, 0x464E4F43
+COMMIT, CONFIRM, RAN = 0x54494D43, 0x464E4F43, 0x214E4152
 SECTOR = 4096
 
 
@@ -62,6 +62,7 @@ class Image:
     commit: int = COMMIT
     trials: int = 0
     confirm: int = 0xFFFFFFFF
+    ran: int = 0xFFFFFFFF
 
     def header(self) -> bytes:
         """The 64 bytes."""
@@ -91,5 +92,6 @@ class Image:
         for i in range(self.trials):
             out[0x50 + 16 * i : 0x54 + 16 * i] = bytes(4)
         out[0x80:0x84] = struct.pack("<I", self.confirm)
+        out[0x90:0x94] = struct.pack("<I", self.ran)
         out[self.blob_offset : self.blob_offset + len(self.blob)] = self.blob
         return bytes(out)

@@ -14,7 +14,7 @@ import crcmod.predefined
 import numpy as np
 import pytest
 from node_build import SANITIZERS, component_program, run
-from slot_image import Image
+from slot_image import CONFIRM, RAN, Image
 
 from aether_temporal import TemporalModel, WeightBlob
 from aether_temporal.bundled import model_path
@@ -84,7 +84,7 @@ WRONG = [
      "INVALID_VERSION", "version"),
     ("no blob", Image(bytes(92), 9, check_binary32=0, check_binary16=0), "INVALID_ARG", "magic"),
     ("an uncommitted update", Image(PLAIN, 9, commit=0xFFFFFFFF), "NOT_FOUND", "update was interrupted"),
-    ("no trials left", Image(PLAIN, 9, trials=3), "INVALID_STATE", "three trial starts"),
+    ("no trials left", Image(PLAIN, 9, trials=3), "INVALID_STATE", "three trials"),
     ("slot version", Image(PLAIN, 9, version=2), "INVALID_VERSION", "unknown version"),
     ("header CRC", Image(PLAIN, 9, header_crc=1), "INVALID_CRC", "header is damaged"),
     ("beyond the slot", Image(PLAIN, 9, blob_length=0x20000), "INVALID_SIZE", "does not fit"),
@@ -125,8 +125,51 @@ def test_more_classes_than_a_packet_can_name(program: Path, slots: Slots) -> Non
     header = {"input_dim": 1, "n_q_heads": 1, "n_kv_heads": 1, "head_dim": 1, "n_layers": 1, "n_classes": 257}
     blob = blob_bytes.blob_of(header, bytes(4 * (4 + 257)))
     out = run(program, "start", *slots(Image(blob)))
-    assert "start ESP_ERR_INVALID_ARG" in out
-    assert "257 classes: a packet can name 256" in out
+    assert "start ESP_ERR_INVALID_SIZE" in out
+    assert "n_classes: expected at most 256, as many as a packet can name, found 257" in out
+    for _ in range(4):  # and beside a good one, that is used
+        out = run(program, "start", *slots(Image(PLAIN, 1, confirm=CONFIRM), Image(blob, 2)))
+        assert "slot aether_a: in use: sequence 1" in out
+
+
+def test_every_allocation_and_every_call_of_the_flash_fails(program: Path, slots: Slots) -> None:
+    """In turn, from the first start to the last flag: the node has a model at this start or the next one, and in the
+    end the new one."""
+    half = blob_bytes.plain(binary16=True)
+    out = run(program, "faults", *slots(Image(PLAIN, 1, confirm=CONFIRM), Image(half, 2)))
+    assert "ok faults" in out
+    assert re.search(r"allocations \d+, calls of the flash \d+", out)
+
+
+def test_a_model_that_does_not_fit_leaves_the_old_one_in_use(program: Path, slots: Slots) -> None:
+    """At every start, however often; and it is never confirmed."""
+    demo = Path(model_path("demo")).read_bytes()
+    out = run(program, "heap", *slots(Image(PLAIN, 1, confirm=CONFIRM), Image(demo, 2)), 24_000)
+    assert "ok heap" in out
+    assert out.count("slot aether_b: not enough memory for the model") == 6
+    assert out.count("slot aether_a: in use: sequence 1") == 6
+
+
+def test_starts_without_frames_do_not_use_up_the_trials(program: Path, slots: Slots) -> None:
+    out = run(program, "no-frames", *slots(Image(PLAIN, 1)), 10)
+    assert out.count("bytes, on trial") == 11
+    assert out.count("the new model is confirmed") == 1
+
+
+def test_a_model_without_predictions_is_used_when_there_is_no_other(program: Path, slots: Slots) -> None:
+    spent = Image(EVERY, 2, trials=3, ran=RAN)
+    assert "slot aether_a: in use: sequence 2" in run(program, "start", *slots(spent))
+    out = run(program, "start", *slots(spent, Image(PLAIN, 1, confirm=CONFIRM)))
+    assert "slot aether_a: not confirmed after three trials" in out
+    assert "slot aether_b: in use: sequence 1" in out
+
+
+def test_memory_of_a_start(tmp_path: Path, program: Path) -> None:
+    """To the byte, stack and queue included: one byte less does not suffice."""
+    path = tmp_path / "model.rvne"
+    path.write_bytes(Path(model_path("demo")).read_bytes())
+    out = run(program, "memory", path)
+    assert "ok memory" in out
 
 
 def test_a_thousand_starts(program: Path, slots: Slots) -> None:

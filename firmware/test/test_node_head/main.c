@@ -12,7 +12,7 @@
 static uint64_t memory[2048], other_memory[2048], queue_memory[512];
 
 static node_classifier *open_blob(int which, aether_dtype cache, void *where, size_t bytes) {
-    const node_wanted wanted = {0, 0, WINDOW, cache};
+    const node_wanted wanted = {0, 0, WINDOW, cache, 0};
     node_classifier *classifier = NULL;
     CHECK(node_classifier_init(NODE_BLOB[which].words, NODE_BLOB[which].bytes, &wanted, where, bytes, &classifier, NULL) ==
           AETHER_OK);
@@ -45,7 +45,7 @@ static aether_status rejection(const void *blob, size_t bytes, node_wanted wante
 static void rejects_with_a_code_and_a_name(void) {
     static uint32_t copy[64], words[32];
     const node_blob *blob = &NODE_BLOB[NODE_PLAIN];
-    const node_wanted any = {0, 0, WINDOW, AETHER_BINARY16};
+    const node_wanted any = {0, 0, WINDOW, AETHER_BINARY16, 0};
     node_wanted wanted = any;
     unsigned char *bytes = (unsigned char *)copy;
     aether_detail detail;

@@ -6,6 +6,7 @@
 #include "platform.h"
 #include "slot_image.h"
 #include "slots.h"
+#include "trial.h"
 
 #include "../flash_sim.h"
 #include "../node_blobs.h"
@@ -15,6 +16,7 @@
 #define COMMIT 0x40u
 #define TRIAL 0x50u
 #define CONFIRM 0x80u
+#define RAN 0x90u
 
 /* Emulated chips test every byte of one update and every 13th of the others; a computer tests all. */
 #if __STDC_HOSTED__
@@ -81,15 +83,24 @@ static node_slot_fault update(int in_use, int which) {
 static slot_trial trial;
 static node_slot_verdict verdicts[NODE_SLOTS];
 
-/* A node's start: nothing is mapped yet. */
-static int choose(void) {
+/* A node's start, up to the moment at which the task would begin: nothing is mapped yet. */
+static int start_only(void) {
     sim.mapped[0] = sim.mapped[1] = 0;
     memset(&trial, 0, sizeof trial);
     trial.wanted.context = 64;
     trial.wanted.cache = AETHER_BINARY16;
     trial.memory = memory;
     trial.bytes = sizeof memory;
-    return node_slots_choose(&sim.flash, slot_accept, &trial, verdicts);
+    return slot_trial_choose(&sim.flash, &trial, verdicts);
+}
+
+/* A start whose task makes its first predictions in time. */
+static int choose(void) {
+    const int used = start_only();
+    if (used >= 0) {
+        node_slot_confirm(&sim.flash, (unsigned)used);
+    }
+    return used;
 }
 
 /* The slot in use holds this blob, whole. */
@@ -157,6 +168,8 @@ static void sequences_wrap(void) {
     size_t i;
     begin();
     CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && update(0, NODE_HALF) == NODE_SLOT_OK);
+    node_slot_confirm(&sim.flash, 0);
+    node_slot_confirm(&sim.flash, 1);
     for (i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         int used;
         set_u32(0, 8, pairs[i][0], 1);
@@ -222,12 +235,12 @@ static void rejected_blob_leaves_the_other_slot(void) {
     trial.wanted.n_classes = 2; /* the newer one has three */
     trial.memory = memory;
     trial.bytes = sizeof memory;
-    CHECK(node_slots_choose(&sim.flash, slot_accept, &trial, verdicts) == 0);
+    CHECK(slot_trial_choose(&sim.flash, &trial, verdicts) == 0);
     CHECK(runs(0, NODE_PLAIN));
     CHECK(verdicts[1].fault == NODE_SLOT_BLOB && verdicts[1].status == AETHER_E_SHAPE && verdicts[1].detail.found == 3);
     trial.wanted.n_classes = 9;
     sim.mapped[0] = 0;
-    CHECK(node_slots_choose(&sim.flash, slot_accept, &trial, verdicts) == -1);
+    CHECK(slot_trial_choose(&sim.flash, &trial, verdicts) == -1);
     CHECK(verdicts[0].status == AETHER_E_SHAPE && verdicts[1].status == AETHER_E_SHAPE);
     CHECK(sim.mapped[0] == 0 && sim.mapped[1] == 0);
 }
@@ -238,13 +251,8 @@ static void blob_that_crashes_the_node(void) {
     CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK);
     CHECK(choose() == 0);
     CHECK(update(0, NODE_EVERY) == NODE_SLOT_OK);
-    for (i = 0; i < 3; i++) { /* the node crashes during each trial, and restarts */
-        memset(&trial, 0, sizeof trial);
-        trial.wanted.context = 64;
-        trial.memory = memory;
-        trial.bytes = sizeof memory;
-        trial.crashes = &sim.dead;
-        (void)node_slots_choose(&sim.flash, slot_accept, &trial, verdicts);
+    for (i = 0; i < 3; i++) { /* the node crashes during the check, and restarts */
+        CHECK(start_only() == 1);
         CHECK_EQUAL(1, trial.asked);
         flash_restart(&sim);
     }
@@ -315,7 +323,7 @@ static void flash_write_fails(void) {
     CHECK(choose() == -1);
     CHECK(verdicts[1].fault == NODE_SLOT_WRITE);
     flash_restart(&sim);
-    set_u32(1, 0x90, 0, 0); /* a cell of the erased area that lost its charge */
+    set_u32(1, 0xA0, 0, 0); /* a cell of the erased area that lost its charge */
     CHECK(choose() == 1);
     CHECK(update_with(1, &NODE_BLOB[NODE_HALF], &header, 5) == NODE_SLOT_OK);
     CHECK(choose() == 0 && runs(0, NODE_HALF));
@@ -475,7 +483,7 @@ static void power_lost_while_choosing(void) {
     sim.spent = 0;
     CHECK(choose() == 1 && runs(1, NODE_EVERY));
     total = sim.spent;
-    CHECK_EQUAL(8, total); /* a trial flag and the confirm flag */
+    CHECK_EQUAL(16, total); /* a trial flag; then commit, ran and confirm */
     for (cut = 0; cut <= total; cut++) {
         bring_back();
         sim.power = cut;
@@ -485,6 +493,246 @@ static void power_lost_while_choosing(void) {
         CHECK(choose() == 1 && runs(1, NODE_EVERY)); /* one cut costs a trial, not the blob */
         CHECK(choose() == 1 && runs(1, NODE_EVERY));
     }
+}
+
+/* A start that the task goes on with: it repeats the check, counts its first frame, and passes. Power may fail at any byte of it. */
+static node task_node;
+static uint64_t queue_memory[256];
+
+static void offer(uint32_t frames) {
+    const float frame[2] = {1.0f, 2.0f};
+    for (; frames > 0; frames--) {
+        (void)node_offer(&task_node, frame, 2, 0);
+    }
+}
+
+static int serve(uint32_t frames) {
+    static node_trial own;
+    unsigned char packet[NODE_CLASS_BYTES];
+    const int used = start_only();
+    uint64_t now = 0;
+    if (used < 0) {
+        return used;
+    }
+    CHECK(node_init(&task_node, trial.classifier, 1, 1000, queue_memory) == AETHER_OK);
+    node_trial_begin(&own, &sim.flash, (unsigned)used, verdicts + used);
+    node_trial_ran(&own);
+    (void)node_classify(&task_node, now, packet);
+    for (; frames > 0; frames--) {
+        offer(1);
+        node_trial_count(&own, &task_node);
+        while (node_work(&task_node)) {
+        }
+        now += 1000;
+        (void)node_classify(&task_node, now, packet);
+        (void)node_trial_passed(&own, &task_node, 0);
+    }
+    return used;
+}
+
+static int is_confirmed(unsigned slot) {
+    return memcmp(at(slot, CONFIRM), "CONF", 4) == 0;
+}
+
+static unsigned trials_used(unsigned slot) {
+    unsigned i, used = 0;
+    for (i = 0; i < 3; i++) {
+        used += memcmp(at(slot, TRIAL + 16 * i), "\xFF\xFF\xFF\xFF", 4) != 0;
+    }
+    return used;
+}
+
+static void trial_ends_with_predictions(void) {
+    begin();
+    CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && choose() == 0);
+    CHECK(update(0, NODE_EVERY) == NODE_SLOT_OK);
+    CHECK(serve(NODE_TRIAL_FRAMES - 1) == 1 && !is_confirmed(1) && trials_used(1) == 1);
+    CHECK(memcmp(at(1, RAN), "RAN!", 4) == 0);
+    CHECK(serve(NODE_TRIAL_FRAMES) == 1 && is_confirmed(1) && trials_used(1) == 2);
+    CHECK(serve(0) == 1 && trials_used(1) == 2 && trial.asked == 1);
+}
+
+static void starts_without_frames_cost_one_trial(void) {
+    int i;
+    begin();
+    CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && choose() == 0);
+    CHECK(update(0, NODE_EVERY) == NODE_SLOT_OK);
+    for (i = 0; i < 20; i++) {
+        CHECK(serve(0) == 1 && !is_confirmed(1));
+    }
+    CHECK_EQUAL(1, trials_used(1));
+    CHECK(serve(1) == 1 && serve(1) == 1 && trials_used(1) == 3);
+    CHECK(serve(1) == 0 && runs(0, NODE_PLAIN)); /* frames, but never enough predictions: back to the old one */
+    CHECK_EQUAL(NODE_SLOT_NO_TRIALS, verdicts[1].fault);
+    CHECK_EQUAL(1, target(0)); /* where the next update goes */
+}
+
+static void model_without_predictions_is_kept_when_there_is_no_other(void) {
+    int i;
+    begin();
+    CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK);
+    for (i = 0; i < 6; i++) {
+        CHECK(serve(1) == 0 && runs(0, NODE_PLAIN) && !is_confirmed(0));
+    }
+    CHECK_EQUAL(3, trials_used(0));
+    CHECK_EQUAL(1, target(-1));
+    CHECK(serve(NODE_TRIAL_FRAMES) == 0 && is_confirmed(0)); /* and it may still show itself */
+    begin();
+    CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK);
+    for (i = 0; i < 3; i++) { /* it never came as far as the task: it is not tried again */
+        CHECK(start_only() == 0);
+    }
+    CHECK(start_only() == -1 && verdicts[0].fault == NODE_SLOT_NO_TRIALS);
+    CHECK_EQUAL(0, trial.asked);
+}
+
+static void trial_needs_frames_in_time(void) {
+    static node_trial own;
+    unsigned char packet[NODE_CLASS_BYTES];
+    uint64_t now = 0;
+    uint32_t i;
+    begin();
+    CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && start_only() == 0);
+    CHECK(node_init(&task_node, trial.classifier, 1, 10, queue_memory) == AETHER_OK);
+    node_trial_begin(&own, &sim.flash, 0, verdicts);
+    CHECK(node_trial_open(&own));
+    (void)node_classify(&task_node, now, packet);
+    for (i = 0; i < 100; i++) { /* each batch overflows the queue: this model is too slow for these frames */
+        offer(NODE_QUEUE_FRAMES + 1);
+        while (node_work(&task_node)) {
+        }
+        CHECK(node_classify(&task_node, now += 10, packet));
+        CHECK(!node_trial_passed(&own, &task_node, 0));
+    }
+    for (i = 0; i < 100; i++) { /* each frame takes longer than a period */
+        offer(1);
+        while (node_work(&task_node)) {
+        }
+        CHECK(node_classify(&task_node, now += 10, packet));
+        CHECK(!node_trial_passed(&own, &task_node, i + 1));
+    }
+    CHECK(!is_confirmed(0) && node_trial_open(&own));
+    for (i = 0; i < NODE_TRIAL_FRAMES; i++) { /* frames alone are no prediction */
+        offer(1);
+        while (node_work(&task_node)) {
+        }
+        CHECK(!node_trial_passed(&own, &task_node, 100));
+    }
+    CHECK(node_classify(&task_node, now += 10, packet));
+    CHECK(node_trial_passed(&own, &task_node, 100) && is_confirmed(0) && !node_trial_open(&own));
+    CHECK(!node_trial_passed(&own, &task_node, 100));
+}
+
+static void frames_of_a_wrong_shape_count_as_a_trial(void) {
+    static node_trial own;
+    begin();
+    CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && serve(0) == 0 && start_only() == 0);
+    CHECK(node_init(&task_node, trial.classifier, 1, 1000, queue_memory) == AETHER_OK);
+    node_trial_begin(&own, &sim.flash, 0, verdicts);
+    node_trial_count(&own, &task_node);
+    CHECK_EQUAL(1, trials_used(0));
+    CHECK(node_offer(&task_node, NULL, 3, 0) == NODE_WRONG_SHAPE);
+    node_trial_count(&own, &task_node);
+    node_trial_count(&own, &task_node);
+    CHECK_EQUAL(2, trials_used(0));
+}
+
+static void update_waits_for_the_end_of_a_trial(void) {
+    begin();
+    CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && choose() == 0);
+    CHECK(update(0, NODE_EVERY) == NODE_SLOT_OK && start_only() == 1);
+    keep();
+    CHECK(update(1, NODE_HALF) == NODE_SLOT_ON_TRIAL); /* slot 0 is the way back */
+    CHECK(memcmp(kept_a, slot_a, SLOT) == 0 && memcmp(kept_b, slot_b, SLOT) == 0);
+    CHECK_EQUAL(9, target(1));
+    CHECK_EQUAL(1, target(-1)); /* once it is stopped, it is the one that is replaced */
+    CHECK(choose() == 1);
+    CHECK(update(1, NODE_HALF) == NODE_SLOT_OK && choose() == 0 && runs(0, NODE_HALF));
+}
+
+static unsigned char undecided_a[SLOT], undecided_b[SLOT];
+
+static void allow_undecided_bits(void) {
+    memset(undecided_a, 0, SLOT);
+    memset(undecided_b, 0, SLOT);
+    sim.undecided[0] = undecided_a;
+    sim.undecided[1] = undecided_b;
+}
+
+/* Starts the only model until power fails after `cut` bytes of flags. */
+static void cut_start(uint64_t cut) {
+    flash_restart(&sim);
+    sim.power = cut;
+    (void)serve(NODE_TRIAL_FRAMES);
+    flash_restart(&sim);
+}
+
+#define FLAG_BYTES 24u /* of a start: a trial, ran, a trial of the first frame, commit, ran, confirm */
+
+/* A first, only model: power fails in the flags of two starts, at any two bytes, and in more once it ran. It always runs afterwards,
+   however the bits in between read. */
+static void power_lost_in_the_flags_of_the_only_model(void) {
+    uint64_t first, second, third;
+    uint32_t seed, k;
+    begin();
+    CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK);
+    keep();
+    for (first = 0; first <= FLAG_BYTES; first += OTHERS > 1 ? 5 : 1) {
+        for (second = 0; second <= FLAG_BYTES; second += OTHERS > 1 ? 3 : 1) {
+            for (third = 0; third <= FLAG_BYTES; third += OTHERS > 1 ? 11 : 4) {
+                for (seed = 0; seed < (OTHERS > 1 ? 1u : 2u); seed++) {
+                    bring_back();
+                    allow_undecided_bits();
+                    sim.noise = (uint32_t)(first * 331u + second * 17u + third) * 2654435761u + seed;
+                    cut_start(first);
+                    cut_start(second);
+                    if (first > 8) { /* the first one wrote *ran* */
+                        cut_start(third);
+                        cut_start(FLAG_BYTES - third);
+                    }
+                    for (k = 0; k < 6; k++) {
+                        const int used = serve(k % 2 == 0 ? NODE_TRIAL_FRAMES : 0);
+                        if (used != 0 || !runs(0, NODE_PLAIN)) {
+                            CHECK_NEVER("the only model is lost");
+                        }
+                    }
+                    CHECK(is_confirmed(0));
+                }
+            }
+        }
+    }
+}
+
+/* Power fails in an update, and the bits that were being changed read either way: each start runs the old model or the new one, and after
+   the first start with the new one, no start runs another. */
+static void undecided_bits_of_an_update(void) {
+    uint64_t cut, total, step = OTHERS > 1 ? 97 : 3;
+    uint32_t k, newer = 0;
+    begin();
+    CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && choose() == 0);
+    keep();
+    sim.spent = 0;
+    CHECK(update(0, NODE_HALF) == NODE_SLOT_OK);
+    total = sim.spent;
+    for (cut = 0; cut < total; cut += cut + 40 < total ? step : 1) {
+        int used_new = 0;
+        bring_back();
+        allow_undecided_bits();
+        sim.noise = (uint32_t)cut * 7919u + 1u;
+        sim.harsh = cut % 2 == 0;
+        sim.power = cut;
+        (void)update(0, NODE_HALF);
+        flash_restart(&sim);
+        for (k = 0; k < (cut + 4 < total ? 8u : 200u); k++) { /* the last bytes are those of the commit flag */
+            const int used = choose();
+            if (!(used == 1 ? runs(1, NODE_HALF) : used == 0 && !used_new && runs(0, NODE_PLAIN))) {
+                CHECK_NEVER("another model than before");
+            }
+            used_new |= used == 1;
+        }
+        newer += (uint32_t)used_new;
+    }
+    CHECK(newer > 0);
 }
 
 /* What `aether device pack` would write, in memory: the blob at `offset`. */
@@ -563,5 +811,14 @@ int firmware_main(void) {
     check_test("power_lost_in_an_update", power_lost_in_an_update);
     check_test("power_lost_in_an_update_with_uncertain_erase", power_lost_in_an_update_with_uncertain_erase);
     check_test("power_lost_while_choosing", power_lost_while_choosing);
+    check_test("trial_ends_with_predictions", trial_ends_with_predictions);
+    check_test("starts_without_frames_cost_one_trial", starts_without_frames_cost_one_trial);
+    check_test("model_without_predictions_is_kept_when_there_is_no_other",
+               model_without_predictions_is_kept_when_there_is_no_other);
+    check_test("trial_needs_frames_in_time", trial_needs_frames_in_time);
+    check_test("frames_of_a_wrong_shape_count_as_a_trial", frames_of_a_wrong_shape_count_as_a_trial);
+    check_test("update_waits_for_the_end_of_a_trial", update_waits_for_the_end_of_a_trial);
+    check_test("power_lost_in_the_flags_of_the_only_model", power_lost_in_the_flags_of_the_only_model);
+    check_test("undecided_bits_of_an_update", undecided_bits_of_an_update);
     return check_end();
 }

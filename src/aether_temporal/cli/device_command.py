@@ -224,6 +224,8 @@ def _slot_line(slot: Slot) -> str:
     if slot.header is None:
         return slot.problem
     header = slot.header
-    state = "confirmed" if slot.confirmed else f"pending, {slot.trials} of 3 trial starts used"
+    state = "confirmed" if slot.confirmed else f"on trial, {slot.trials} of 3 trials used"
+    if slot.last_resort:
+        state = f"{slot.problem} (the chip uses it where there is no other)"
     model = f"sequence {header.sequence}, blob of {bytes_text(header.blob_length)} with CRC 0x{header.blob_crc:08X}"
-    return f"{model}, {slot.problem or state}"
+    return f"{model}, {state if slot.valid or slot.last_resort else slot.problem}"

@@ -36,7 +36,7 @@ SECTOR = 4096
 BLOB_OFFSET = 256
 CHECK_FRAMES = 8
 CHECK_SEED = 0x41455448
-PREFIX = 0x84  # header and flags
+PREFIX = 0x94  # header and flags
 
 _MAGIC = 0x544C5341
 _VERSION = 1
@@ -45,6 +45,7 @@ _ERASED = 0xFFFFFFFF
 _COMMIT_AT, _COMMITTED = 0x40, 0x54494D43
 _TRIALS_AT = (0x50, 0x60, 0x70)
 _CONFIRM_AT, _CONFIRMED = 0x80, 0x464E4F43
+_RAN_AT, _RAN = 0x90, 0x214E4152
 
 
 @dataclass(frozen=True)
@@ -99,19 +100,27 @@ class SlotHeader:
 @dataclass(frozen=True)
 class Slot:
     """What a slot holds. `problem` says why the node would not use it; empty: it counts, its blob is whole, and the
-    model computes here what the header states. `header` is None when it cannot be read."""
+    model computes here what the header states. `header` is None when it cannot be read. `last_resort`: its trials are
+    used up, but the node has run it, and uses it where there is no other."""
 
     label: str
     header: SlotHeader | None
     committed: bool = False
     trials: int = 0  # begun
     confirmed: bool = False
+    ran: bool = False  # a task of the node has run the model
     problem: str = ""
+    last_resort: bool = False
     blob: bytes = b""
 
     @property
     def valid(self) -> bool:
         return not self.problem
+
+    @property
+    def standing(self) -> int:
+        """How a start regards it: 3 confirmed, 2 pending, 1 last resort, 0 unusable."""
+        return 2 + self.confirmed if self.valid else int(self.last_resort)
 
 
 def slot_bytes_needed(blob_length: int) -> int:
@@ -170,16 +179,19 @@ def read_slot(label: str, data: bytes, slot_bytes: int | None = None) -> Slot:
         committed=_flag(data, _COMMIT_AT) == _COMMITTED,
         trials=sum(_flag(data, at) != _ERASED for at in _TRIALS_AT),
         confirmed=_flag(data, _CONFIRM_AT) == _CONFIRMED,
+        ran=_flag(data, _RAN_AT) == _RAN,
         blob=blob,
     )
-    return replace(slot, problem=_problem(slot, header, blob))
+    problem = _damage(slot, header, blob)
+    if not problem and not slot.confirmed and slot.trials == len(_TRIALS_AT):
+        problem = f"not confirmed after {slot.trials} trials; write it again"
+        return replace(slot, problem=problem, last_resort=slot.ran)
+    return replace(slot, problem=problem)
 
 
-def _problem(slot: Slot, header: SlotHeader, blob: bytes) -> str:
+def _damage(slot: Slot, header: SlotHeader, blob: bytes) -> str:
     if not slot.committed:
         return "the update was interrupted; write it again"
-    if not slot.confirmed and slot.trials == len(_TRIALS_AT):
-        return f"not confirmed after {slot.trials} trial starts; write it again"
     if (found := crc32(blob[:-4])) != header.blob_crc:
         return f"the blob is damaged: expected CRC 0x{header.blob_crc:08X}, found 0x{found:08X}"
     try:
@@ -199,27 +211,27 @@ def _newer(a: int, b: int) -> bool:
 
 
 def first_choice(slots: Sequence[Slot]) -> int | None:
-    """The index of the slot that a node tries first, among those valid here; None: neither is valid."""
+    """The index of the slot that a node tries first, among those it can use; None: neither."""
     first, second = slots
-    if not first.valid or first.header is None:
-        return 1 if second.valid else None
-    if second.valid and second.header is not None and _newer(second.header.sequence, first.header.sequence):
-        return 1
-    return 0
+    if first.valid != second.valid:
+        return 0 if first.valid else 1
+    if not first.valid and first.last_resort != second.last_resort:
+        return 0 if first.last_resort else 1
+    if first.standing == 0 or first.header is None or second.header is None:
+        return None
+    return 1 if _newer(second.header.sequence, first.header.sequence) else 0
 
 
 def choose_target(slots: Sequence[Slot]) -> int:
     """The index of the slot that an update goes to: never the one that a node would revert to.
 
-    An invalid slot comes first, then a pending one, then the older one.
+    An unusable slot comes first, then a last resort, then a pending one, then the older one.
     """
     first, second = slots
-    if first.valid != second.valid:
-        return 0 if second.valid else 1
-    if not first.valid or first.header is None or second.header is None:
+    if first.standing != second.standing:
+        return 0 if first.standing < second.standing else 1
+    if first.standing == 0 or first.header is None or second.header is None:
         return 0
-    if first.confirmed != second.confirmed:
-        return 0 if second.confirmed else 1
     return 1 if _newer(first.header.sequence, second.header.sequence) else 0
 
 

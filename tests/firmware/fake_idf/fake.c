@@ -19,21 +19,37 @@
 /* Memory. */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int opened, made, fail_ahead;
+static int opened, made, fail_ahead, fail_flash;
+static size_t heap, taken;
 
-static int allowed(void) {
+/* 1 unless this call is the one that fails. Hold the lock. */
+static int passes(int *ahead) {
+    return *ahead == 0 || --*ahead != 0;
+}
+
+static int allowed(size_t bytes) {
     int ok;
     pthread_mutex_lock(&lock);
     made++;
-    ok = fail_ahead == 0 || --fail_ahead != 0;
+    ok = passes(&fail_ahead) && (heap == 0 || bytes <= heap - taken);
     opened += ok;
+    taken += ok ? bytes : 0;
     pthread_mutex_unlock(&lock);
     return ok;
 }
 
-static void closed(void) {
+static int flash_works(void) {
+    int ok;
+    pthread_mutex_lock(&lock);
+    ok = passes(&fail_flash);
+    pthread_mutex_unlock(&lock);
+    return ok;
+}
+
+static void closed(size_t bytes) {
     pthread_mutex_lock(&lock);
     opened--;
+    taken -= bytes;
     pthread_mutex_unlock(&lock);
 }
 
@@ -53,16 +69,40 @@ int fake_allocations(void) {
     return n;
 }
 
-void fake_fail_allocation(int ahead) {
+static int set(int *ahead, int value) {
+    int left;
     pthread_mutex_lock(&lock);
-    fail_ahead = ahead;
+    left = *ahead;
+    *ahead = value;
+    pthread_mutex_unlock(&lock);
+    return left;
+}
+
+int fake_fail_allocation(int ahead) {
+    return set(&fail_ahead, ahead);
+}
+
+int fake_fail_flash(int ahead) {
+    return set(&fail_flash, ahead);
+}
+
+void fake_heap(size_t bytes) {
+    pthread_mutex_lock(&lock);
+    heap = bytes;
     pthread_mutex_unlock(&lock);
 }
+
+/* Each allocation begins with its size. */
+#define SIZE_PREFIX 16u
 
 void *heap_caps_aligned_alloc(size_t alignment, size_t size, uint32_t caps) {
     void *p = NULL;
     (void)caps;
-    return allowed() && posix_memalign(&p, alignment < sizeof(void *) ? sizeof(void *) : alignment, size) == 0 ? p : NULL;
+    if (alignment > SIZE_PREFIX || !allowed(size) || posix_memalign(&p, SIZE_PREFIX, size + SIZE_PREFIX) != 0) {
+        return NULL;
+    }
+    memcpy(p, &size, sizeof size);
+    return (unsigned char *)p + SIZE_PREFIX;
 }
 
 void *heap_caps_aligned_calloc(size_t alignment, size_t n, size_t size, uint32_t caps) {
@@ -76,8 +116,11 @@ void *heap_caps_calloc(size_t n, size_t size, uint32_t caps) {
 
 void heap_caps_free(void *ptr) {
     if (ptr != NULL) {
-        free(ptr);
-        closed();
+        unsigned char *p = (unsigned char *)ptr - SIZE_PREFIX;
+        size_t size;
+        memcpy(&size, p, sizeof size);
+        free(p);
+        closed(size);
     }
 }
 
@@ -149,7 +192,7 @@ BaseType_t xTaskCreatePinnedToCore(TaskFunction_t pxTaskCode, const char *const 
     TaskHandle_t task;
     const size_t bytes = HOST_STACK + ulStackDepth;
     (void)uxPriority;
-    if (strlen(pcName) > 15 || xCoreID > 1 || !allowed()) {
+    if (strlen(pcName) > 15 || xCoreID > 1 || !allowed(ulStackDepth)) {
         return 0;
     }
     task = calloc(1, sizeof *task);
@@ -179,9 +222,9 @@ void vTaskDelete(TaskHandle_t task) {
     pthread_cond_broadcast(&task->changed);
     pthread_mutex_unlock(&task->lock);
     pthread_join(task->thread, NULL);
+    closed(task->depth);
     free(task->stack);
     free(task);
-    closed();
 }
 
 void vTaskSuspend(TaskHandle_t task) {
@@ -287,7 +330,7 @@ const esp_partition_t *esp_partition_find_first(esp_partition_type_t type, esp_p
 
 esp_err_t esp_partition_read(const esp_partition_t *partition, size_t offset, void *to, size_t size) {
     const unsigned char *at = flash_of(partition, offset, size);
-    if (at == NULL) {
+    if (at == NULL || !flash_works()) {
         return ESP_ERR_INVALID_SIZE;
     }
     pthread_mutex_lock(&lock); /* the driver of the flash takes one call after another; what is mapped is read beside it */
@@ -299,7 +342,7 @@ esp_err_t esp_partition_read(const esp_partition_t *partition, size_t offset, vo
 esp_err_t esp_partition_write(const esp_partition_t *partition, size_t offset, const void *from, size_t size) {
     unsigned char *at = flash_of(partition, offset, size);
     size_t i;
-    if (at == NULL) {
+    if (at == NULL || !flash_works()) {
         return ESP_ERR_INVALID_SIZE;
     }
     pthread_mutex_lock(&lock);
@@ -312,7 +355,7 @@ esp_err_t esp_partition_write(const esp_partition_t *partition, size_t offset, c
 
 esp_err_t esp_partition_erase_range(const esp_partition_t *partition, size_t offset, size_t size) {
     unsigned char *at = flash_of(partition, offset, size);
-    if (at == NULL || offset % 4096 != 0 || size % 4096 != 0) {
+    if (at == NULL || !flash_works() || offset % 4096 != 0 || size % 4096 != 0) {
         return ESP_ERR_INVALID_SIZE;
     }
     pthread_mutex_lock(&lock);
@@ -324,7 +367,7 @@ esp_err_t esp_partition_erase_range(const esp_partition_t *partition, size_t off
 esp_err_t esp_partition_mmap(const esp_partition_t *partition, size_t offset, size_t size, esp_partition_mmap_memory_t memory,
                              const void **out_ptr, esp_partition_mmap_handle_t *out_handle) {
     const unsigned char *at = flash_of(partition, offset, size);
-    if (at == NULL || memory != ESP_PARTITION_MMAP_DATA) {
+    if (at == NULL || !flash_works() || memory != ESP_PARTITION_MMAP_DATA) {
         return ESP_ERR_INVALID_ARG;
     }
     pthread_mutex_lock(&lock);
@@ -339,7 +382,7 @@ void esp_partition_munmap(esp_partition_mmap_handle_t handle) {
     if (handle != 77) {
         abort();
     }
-    closed();
+    closed(0);
 }
 
 /* The log goes to stdout. */

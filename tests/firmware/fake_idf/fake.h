@@ -22,7 +22,12 @@ int fake_open(void);
 /* Allocations ever made. */
 int fake_allocations(void);
 
-/* The allocation (or task) so many ahead fails; 0: none does. */
-void fake_fail_allocation(int ahead);
+/* The allocation (or task), or the call that reads, writes, erases or maps flash, so many ahead fails; 0: none does. Returns what was left
+   of the last setting: 0 when that call came. */
+int fake_fail_allocation(int ahead);
+int fake_fail_flash(int ahead);
+
+/* Allocations fail that would exceed so many bytes together with the stacks and what is open; 0: none. */
+void fake_heap(size_t bytes);
 
 #endif

@@ -32,9 +32,14 @@ temporal_task_config_t temporal_task_default_config(void);
 /* Runs the kernel self-test (once per boot), opens the blob and starts the task. config NULL: the default. Allocates all memory. On
    failure it frees everything, logs the reason for each slot, and returns a code:
    ESP_ERR_INVALID_STATE: the task runs already, the self-test or the model's check failed, or a slot has no trials left.
-   ESP_ERR_NOT_FOUND: there is no blob. ESP_ERR_INVALID_ARG: host is not an address, period_ms is 0, or the model has more classes than
-   a packet can name. The codes of ruv_temporal_init for a rejected blob. ESP_ERR_NO_MEM. ESP_FAIL: flash or network failed. */
+   ESP_ERR_NOT_FOUND: there is no blob. ESP_ERR_INVALID_ARG: host is not an address, or period_ms is 0. The codes of ruv_temporal_init for
+   a rejected blob; ESP_ERR_INVALID_SIZE also for more classes than a packet can name (256). ESP_ERR_NO_MEM. ESP_FAIL: flash or network
+   failed. A model that was never confirmed is on trial: the task confirms it after its first predictions in time (docs/spec/slots.md). */
 esp_err_t temporal_task_start(const temporal_task_config_t *config);
+
+/* Stores in *bytes what a start on this blob allocates: model, queue, task and stack. config NULL: the default. The codes of
+   temporal_task_start for a rejected blob; ESP_ERR_INVALID_ARG: bytes is NULL. */
+esp_err_t temporal_task_memory(const temporal_task_config_t *config, const uint8_t *weights, size_t weights_len, size_t *bytes);
 
 /* Ends the task and frees its memory. ESP_ERR_INVALID_STATE: the task does not run. */
 esp_err_t temporal_task_stop(void);
@@ -65,9 +70,10 @@ typedef struct {
     uint32_t sent, send_errors;
     uint32_t clock_jumps;     /* how often a clock went back */
     uint32_t longest_queue;   /* most frames that ever waited */
-    uint32_t worst_frame_us;  /* longest time spent on one frame */
+    uint32_t worst_frame_us;  /* longest time that one frame took the model */
     uint32_t stack_left;      /* bytes of stack that were never used */
-    size_t memory;            /* bytes allocated at start, without the stack */
+    uint32_t on_trial;        /* 1: the slot in use is not confirmed yet */
+    size_t memory;            /* bytes allocated at start, stack included */
 } temporal_task_stats_t;
 esp_err_t temporal_task_stats(temporal_task_stats_t *stats);
 

@@ -14,7 +14,8 @@
 extern "C" {
 #endif
 
-/* Begins an update, and abandons one in progress. Does not touch flash. ESP_ERR_NOT_FOUND: there is no slot to write to. */
+/* Begins an update, and abandons one in progress. Does not touch flash. ESP_ERR_NOT_FOUND: there is no slot to write to.
+   ESP_ERR_INVALID_STATE: the model in use is on trial, and the other slot holds the one to revert to; wait, or stop the task. */
 esp_err_t temporal_update_begin(void);
 
 /* Writes the next bytes. Returns the codes of temporal_task_start for an invalid image; nothing has then been erased.

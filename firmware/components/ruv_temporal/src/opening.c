@@ -5,6 +5,7 @@
 
 #include "esp_heap_caps.h"
 #include "esp_log.h"
+#include "node.h"
 #include "status_map.h"
 
 static const char TAG[] = "ruv_blob";
@@ -15,56 +16,68 @@ typedef struct attempt {
     ruv_opened *opened;
 } attempt;
 
+static aether_status no_memory(const char *expected, size_t bytes, aether_detail *detail) {
+    return aether_fail(detail, AETHER_E_MEMORY, "memory", expected, bytes, SIZE_MAX);
+}
+
 static aether_status open_here(const void *blob, size_t length, const node_wanted *wanted, ruv_opened *opened,
                                aether_detail *detail) {
-    size_t bytes = 0;
+    size_t bytes = 0, queue;
     aether_status status = node_classifier_size(blob, length, wanted, &bytes, detail);
     if (status != AETHER_OK) {
         return status;
     }
     opened->memory = heap_caps_aligned_alloc(8, bytes, MALLOC_CAP_8BIT);
     if (opened->memory == NULL) {
-        return aether_fail(detail, AETHER_E_MEMORY, "memory", "the bytes that the model needs", bytes, SIZE_MAX);
+        return no_memory("the bytes that the model needs", bytes, detail);
     }
-    opened->bytes = bytes;
-    return node_classifier_init(blob, length, wanted, opened->memory, bytes, &opened->classifier, detail);
+    status = node_classifier_init(blob, length, wanted, opened->memory, bytes, &opened->classifier, detail);
+    if (status != AETHER_OK) {
+        return status;
+    }
+    queue = node_queue_memory(opened->classifier);
+    opened->queue = queue <= SIZE_MAX - bytes ? heap_caps_aligned_alloc(8, queue, MALLOC_CAP_8BIT) : NULL;
+    if (opened->queue == NULL) {
+        return no_memory("the bytes that the queue of frames needs", queue, detail);
+    }
+    opened->bytes = bytes + queue;
+    return AETHER_OK;
 }
 
 static void drop(ruv_opened *opened) {
     heap_caps_free(opened->memory);
-    opened->memory = NULL;
+    heap_caps_free(opened->queue);
+    opened->memory = opened->queue = NULL;
     opened->classifier = NULL;
 }
 
-static node_slot_fault accept(void *user, const node_slot_header *header, const void *blob, node_slot_verdict *verdict) {
+static node_slot_fault open_slot(void *user, const node_slot_header *header, const void *blob, node_slot_verdict *verdict,
+                                 node_classifier **classifier) {
     const attempt *own = user;
-    ruv_opened *opened = own->opened;
-    node_slot_fault fault = NODE_SLOT_OK;
     if (header->check_frames > own->wanted->context) {
         verdict->status = aether_fail(&verdict->detail, AETHER_E_SHAPE, "check_frames", "at most the context's frames",
                                       header->check_frames, 0x18);
         return NODE_SLOT_BLOB;
     }
-    verdict->status = open_here(blob, header->blob_length, own->wanted, opened, &verdict->detail);
+    verdict->status = open_here(blob, header->blob_length, own->wanted, own->opened, &verdict->detail);
     if (verdict->status != AETHER_OK) {
-        fault = opened->memory == NULL && verdict->status == AETHER_E_MEMORY ? NODE_SLOT_MEMORY : NODE_SLOT_BLOB;
-    } else {
-        verdict->expected = own->wanted->cache == AETHER_BINARY32 ? header->check_binary32 : header->check_binary16;
-        verdict->got = node_classifier_check(opened->classifier, header->check_frames, header->check_seed);
-        fault = verdict->got == verdict->expected ? NODE_SLOT_OK : NODE_SLOT_CHECK;
+        drop(own->opened);
+        return verdict->status == AETHER_E_MEMORY ? NODE_SLOT_MEMORY : NODE_SLOT_BLOB;
     }
-    if (fault != NODE_SLOT_OK) {
-        drop(opened);
-    }
-    return fault;
+    *classifier = own->opened->classifier;
+    return NODE_SLOT_OK;
+}
+
+static void close_slot(void *user) {
+    drop(((const attempt *)user)->opened);
 }
 
 static void log_verdict(unsigned slot, const node_slot_verdict *verdict) {
     const char name = NAMES[slot];
     switch (verdict->fault) {
     case NODE_SLOT_OK:
-        ESP_LOGI(TAG, "slot aether_%c: in use: sequence %" PRIu32 ", %" PRIu32 " bytes", name, verdict->header.sequence,
-                 verdict->header.blob_length);
+        ESP_LOGI(TAG, "slot aether_%c: in use: sequence %" PRIu32 ", %" PRIu32 " bytes%s", name, verdict->header.sequence,
+                 verdict->header.blob_length, verdict->confirmed ? "" : ", on trial");
         break;
     case NODE_SLOT_NOT_TRIED:
     case NODE_SLOT_EMPTY:
@@ -112,6 +125,7 @@ esp_err_t ruv_fault_error(node_slot_fault fault, aether_status status) {
     case NODE_SLOT_CHECK:
     case NODE_SLOT_ORDER:
     case NODE_SLOT_NOT_TRIED:
+    case NODE_SLOT_ON_TRIAL:
     case NODE_SLOT_FAULTS:
         return ESP_ERR_INVALID_STATE;
     case NODE_SLOT_ABSENT:
@@ -128,16 +142,18 @@ static esp_err_t fault_of(const node_slot_verdict *verdict) {
 
 esp_err_t ruv_open_slots(const node_wanted *wanted, ruv_opened *opened) {
     attempt own = {wanted, opened};
+    const node_slot_opener opener = {&own, wanted->cache, open_slot, close_slot};
     node_slot_verdict verdicts[NODE_SLOTS];
     esp_err_t error;
     unsigned i, newest;
     int used;
     ruv_partitions_find(&opened->partitions);
-    used = opened->slot = node_slots_choose(&opened->partitions.flash, accept, &own, verdicts);
+    used = opened->slot = node_slots_choose(&opened->partitions.flash, &opener, verdicts);
     for (i = 0; i < NODE_SLOTS; i++) {
         log_verdict(i, verdicts + i);
     }
     if (used >= 0) {
+        opened->verdict = verdicts[used];
         return ESP_OK;
     }
     newest = verdicts[1].has_header &&
@@ -150,17 +166,41 @@ esp_err_t ruv_open_slots(const node_wanted *wanted, ruv_opened *opened) {
     return error;
 }
 
+static esp_err_t log_rejection(aether_status status, const aether_detail *detail) {
+    if (status != AETHER_OK) {
+        ESP_LOGE(TAG, "blob: %s: %s: expected %s, found %" PRIu64, aether_status_text(status),
+                 detail->field != NULL ? detail->field : "blob", detail->expected != NULL ? detail->expected : "another",
+                 detail->found);
+    }
+    return ruv_error(status);
+}
+
 esp_err_t ruv_open_blob(const uint8_t *weights, size_t weights_len, const node_wanted *wanted, ruv_opened *opened) {
     aether_detail detail = {0};
     const aether_status status = open_here(weights, weights_len, wanted, opened, &detail);
     if (status != AETHER_OK) {
-        ESP_LOGE(TAG, "blob: %s: %s: expected %s, found %" PRIu64, aether_status_text(status),
-                 detail.field != NULL ? detail.field : "blob", detail.expected != NULL ? detail.expected : "another",
-                 detail.found);
         drop(opened);
     }
     opened->slot = -1;
-    return ruv_error(status);
+    return log_rejection(status, &detail);
+}
+
+esp_err_t ruv_blob_memory(const uint8_t *weights, size_t weights_len, const node_wanted *wanted, size_t *bytes) {
+    aether_detail detail = {0};
+    aether_rvne_header header;
+    aether_status status = node_classifier_size(weights, weights_len, wanted, bytes, &detail);
+    if (status == AETHER_OK) {
+        status = aether_rvne_parse(weights, weights_len, &header, &detail);
+    }
+    if (status == AETHER_OK) {
+        *bytes += node_queue_size(header.input_dim);
+    }
+    return log_rejection(status, &detail);
+}
+
+bool ruv_check_again(const ruv_opened *opened) {
+    const node_slot_header *header = &opened->verdict.header;
+    return node_classifier_check(opened->classifier, header->check_frames, header->check_seed) == opened->verdict.got;
 }
 
 void ruv_close(ruv_opened *opened) {

@@ -5,23 +5,30 @@
 #include "classifier.h"
 #include "partitions.h"
 
-/* An open classifier. Zero it before use. */
+/* An open classifier, and memory for the queue of a node on it. Zero it before use; do not copy. */
 typedef struct ruv_opened {
     ruv_partitions partitions;
     node_classifier *classifier;
-    void *memory; /* of the classifier */
-    size_t bytes;
-    int slot; /* -1: a blob at an address */
+    void *memory, *queue;
+    size_t bytes;              /* of both */
+    int slot;                  /* -1: a blob at an address */
+    node_slot_verdict verdict; /* on the slot */
 } ruv_opened;
 
-/* Opens the newest slot whose blob passes, and logs the result for each slot. ESP_ERR_NOT_FOUND: there is no blob. Otherwise the code that
-   says why the newest blob was rejected. Nothing stays open on failure. */
+/* Opens the newest slot whose blob passes and whose memory there is, and logs the result for each slot. ESP_ERR_NOT_FOUND: there is no blob.
+   Otherwise the code that says why the newest blob was rejected. Nothing stays open on failure. */
 esp_err_t ruv_open_slots(const node_wanted *wanted, ruv_opened *opened);
 
 /* A blob at an address. The codes of ruv_temporal_init. */
 esp_err_t ruv_open_blob(const uint8_t *weights, size_t weights_len, const node_wanted *wanted, ruv_opened *opened);
 
+/* The bytes that ruv_open_blob would allocate. The codes of ruv_temporal_init. */
+esp_err_t ruv_blob_memory(const uint8_t *weights, size_t weights_len, const node_wanted *wanted, size_t *bytes);
+
 void ruv_close(ruv_opened *opened);
+
+/* Repeats the check of the slot's header, in the calling task. */
+bool ruv_check_again(const ruv_opened *opened);
 
 /* Converts a slot's fault to a code of esp_err.h; status: used with NODE_SLOT_BLOB. */
 esp_err_t ruv_fault_error(node_slot_fault fault, aether_status status);

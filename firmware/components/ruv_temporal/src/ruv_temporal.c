@@ -26,7 +26,7 @@ aether_dtype ruv_cache_dtype(void) {
 }
 
 static node_wanted wanted(uint32_t input_dim, uint32_t window_len, uint32_t n_classes) {
-    const node_wanted all = {input_dim, n_classes, window_len, ruv_cache_dtype()};
+    const node_wanted all = {input_dim, n_classes, window_len, ruv_cache_dtype(), 0};
     return all;
 }
 

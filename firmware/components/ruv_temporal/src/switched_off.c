@@ -115,6 +115,11 @@ esp_err_t temporal_task_shape(uint32_t *features, uint32_t *csi_pairs) {
     OFF;
 }
 
+esp_err_t temporal_task_memory(const temporal_task_config_t *config, const uint8_t *weights, size_t weights_len, size_t *bytes) {
+    (void)config, (void)weights, (void)weights_len, (void)bytes;
+    OFF;
+}
+
 esp_err_t temporal_task_stats(temporal_task_stats_t *stats) {
     (void)stats;
     OFF;

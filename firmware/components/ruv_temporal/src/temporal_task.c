@@ -16,6 +16,8 @@
 #include "ruv_temporal.h"
 #include "sdkconfig.h"
 #include "status_map.h"
+#include "text.h"
+#include "trial.h"
 #include "ruv_udp.h"
 
 #ifdef CONFIG_RUV_TEMPORAL_CORE
@@ -37,11 +39,15 @@ typedef struct temporal {
     node_cadence figures;
     TaskHandle_t task;
     uint32_t sent, send_errors;
+    node_trial trial; /* owned by the task, once it goes */
+    uint64_t period;  /* microseconds between predictions */
     uint32_t worst_us;
-    int stop;     /* request to end the task */
-    int finished; /* the task has ended */
+    uint32_t late;    /* steps that took more than a period */
+    uint32_t on_trial;
+    int go;           /* the node is open: the task may use it */
+    int stop;         /* request to end the task */
+    int finished;     /* the task has ended */
     size_t memory;
-    size_t bytes; /* of this struct and the queue */
 } temporal;
 
 /* The running task. A sender sets `inside` before it reads `running`; stop clears `running` before it reads `inside`. Both are
@@ -90,6 +96,7 @@ static void read_stats(const temporal *t, temporal_task_stats_t *stats) {
     stats->worst_frame_us = node_counter_get(&t->worst_us);
     stats->stack_left = (uint32_t)uxTaskGetStackHighWaterMark(t->task);
     stats->memory = t->memory;
+    stats->on_trial = node_counter_get(&t->on_trial);
 }
 
 static void log_figures(const temporal *t) {
@@ -98,9 +105,10 @@ static void log_figures(const temporal *t) {
     ESP_LOGI(TAG,
              "frames %" PRIu32 ", dropped %" PRIu32 ", rejected %" PRIu32 ", wrong shape %" PRIu32 ", restarts %" PRIu32
              ", predictions %" PRIu32 ", idle %" PRIu32 ", sent %" PRIu32 ", lost %" PRIu32
-             "; worst frame %" PRIu32 " us, stack never used %" PRIu32 " of %u bytes",
+             "; worst frame %" PRIu32 " us, stack never used %" PRIu32 " of %u bytes%s",
              s.frames, s.dropped, s.rejected, s.wrong_shape, s.restarts, s.classifications, s.idle, s.sent, s.send_errors,
-             s.worst_frame_us, s.stack_left, (unsigned)CONFIG_RUV_TEMPORAL_STACK);
+             s.worst_frame_us, s.stack_left, (unsigned)CONFIG_RUV_TEMPORAL_STACK,
+             s.on_trial ? "; the model is on trial" : "");
 }
 
 static int work(temporal *t) {
@@ -112,6 +120,7 @@ static int work(temporal *t) {
         if (took > t->worst_us) {
             node_counter_set(&t->worst_us, took < UINT32_MAX ? (uint32_t)took : UINT32_MAX);
         }
+        t->late += took > t->period;
     }
     return worked;
 }
@@ -123,8 +132,9 @@ static void send_prediction(temporal *t) {
         if (t->udp.socket < 0) {
             const node_prediction a = node_prediction_of(aether_stream_logits(&t->node.classifier->stream),
                                                  t->node.classifier->model.header.n_classes);
-            const char *name = node_classifier_class_name(t->node.classifier, a.argmax);
-            ESP_LOGI(TAG, "class %" PRIu32 " %s, margin %.3f", a.argmax, name != NULL ? name : "", (double)a.margin);
+            char name[NODE_TEXT_BYTES];
+            (void)node_text(node_classifier_class_name(t->node.classifier, a.argmax), SIZE_MAX, name, sizeof name);
+            ESP_LOGI(TAG, "class %" PRIu32 " %s, margin %.3f", a.argmax, name, (double)a.margin);
         } else if (ruv_udp_send(&t->udp, packet, sizeof packet)) {
             node_counter_add(&t->sent, 1);
         } else {
@@ -136,11 +146,30 @@ static void send_prediction(temporal *t) {
     }
 }
 
-static void run(void *user) {
-    temporal *t = user;
+/* The check once more, on this task's stack: then starts without frames cost no trials. */
+static void begin_trial(temporal *t) {
+    if (node_trial_open(&t->trial)) {
+        if (ruv_check_again(&t->opened)) {
+            node_trial_ran(&t->trial);
+        } else {
+            ESP_LOGE(TAG, "the model computes other bits in the task than at the start");
+        }
+    }
+}
+
+static void end_trial(temporal *t) {
+    if (node_trial_passed(&t->trial, &t->node, t->late)) {
+        node_counter_set(&t->on_trial, 0);
+        ESP_LOGI(TAG, "the new model is confirmed: worst frame %" PRIu32 " us", t->worst_us);
+    }
+}
+
+static void serve(temporal *t) {
     uint32_t in_a_row = 0;
+    begin_trial(t);
     send_prediction(t); /* begins the first period */
     while (!__atomic_load_n(&t->stop, __ATOMIC_ACQUIRE)) {
+        node_trial_count(&t->trial, &t->node);
         if (work(t)) {
             send_prediction(t);
             if (++in_a_row >= NODE_QUEUE_FRAMES) { /* frames arrive faster than this chip computes: let lower-priority tasks run */
@@ -150,11 +179,22 @@ static void run(void *user) {
         } else {
             const uint64_t wait_ms = node_wait(&t->node, now_us()) / 1000u + 1u;
             in_a_row = 0;
+            end_trial(t);
             (void)ulTaskNotifyTake(pdTRUE, pdMS_TO_TICKS((uint32_t)(wait_ms < 3600000u ? wait_ms : 3600000u)) + 1);
             send_prediction(t);
         }
     }
     log_figures(t);
+}
+
+static void run(void *user) {
+    temporal *t = user;
+    while (!__atomic_load_n(&t->go, __ATOMIC_SEQ_CST)) {
+        (void)ulTaskNotifyTake(pdTRUE, pdMS_TO_TICKS(1000) + 1);
+    }
+    if (t->opened.classifier != NULL) { /* else no model could be opened */
+        serve(t);
+    }
     __atomic_store_n(&t->finished, 1, __ATOMIC_RELEASE);
     for (;;) {
         vTaskSuspend(NULL); /* temporal_task_stop deletes the task, which frees its stack at once */
@@ -186,57 +226,77 @@ static esp_err_t self_test_once(void) {
     return error;
 }
 
+static node_wanted wanted_by(const temporal_task_config_t *config) {
+    const node_wanted wanted = {config->input_dim, config->n_classes, config->context, ruv_cache_dtype(), 1};
+    return wanted;
+}
+
 static esp_err_t open_head(const temporal_task_config_t *config, ruv_opened *opened) {
-    const node_wanted wanted = {config->input_dim, config->n_classes, config->context, ruv_cache_dtype()};
+    const node_wanted wanted = wanted_by(config);
     return config->weights == NULL ? ruv_open_slots(&wanted, opened)
                                    : ruv_open_blob(config->weights, config->weights_len, &wanted, opened);
 }
 
-/* Creates everything but the task, in one piece of memory that ends with the queue. */
+/* What a start allocates beyond the model and its queue. The stack comes first, so that memory that suffices for the model suffices for
+   all. */
+#define OWN_BYTES (sizeof(temporal) + CONFIG_RUV_TEMPORAL_STACK)
+
+/* Ends the task and frees everything. */
+static void end(temporal *t) {
+    __atomic_store_n(&t->stop, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&t->go, 1, __ATOMIC_SEQ_CST);
+    (void)xTaskNotifyGive(t->task);
+    while (!__atomic_load_n(&t->finished, __ATOMIC_ACQUIRE) || eTaskGetState(t->task) != eSuspended) {
+        vTaskDelay(1);
+    }
+    __atomic_store_n(&running, NULL, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&inside, __ATOMIC_SEQ_CST)) {
+        vTaskDelay(1);
+    }
+    vTaskDelete(t->task);
+    release(t);
+}
+
+/* Everything that does not depend on the model. The task waits. */
 static esp_err_t create(const temporal_task_config_t *config, temporal **made) {
-    const size_t own = (sizeof(temporal) + 7u) & ~(size_t)7u;
-    ruv_opened *opened = heap_caps_calloc(1, sizeof *opened, MALLOC_CAP_8BIT);
-    temporal *t = NULL;
+    temporal *t = heap_caps_aligned_calloc(8, 1, sizeof *t, MALLOC_CAP_8BIT);
     esp_err_t error;
-    if (opened == NULL) {
+    if (t == NULL) {
         return ESP_ERR_NO_MEM;
     }
-    error = open_head(config, opened);
-    if (error == ESP_OK) {
-        const size_t queue = node_memory(opened->classifier);
-        t = queue <= SIZE_MAX - own ? heap_caps_aligned_calloc(8, 1, own + queue, MALLOC_CAP_8BIT) : NULL;
-        if (t == NULL) {
-            ruv_close(opened);
-            error = ESP_ERR_NO_MEM;
-        } else {
-            t->bytes = own + queue;
-        }
+    t->udp.socket = -1;
+    t->period = (uint64_t)config->period_ms * 1000u;
+    node_cadence_init(&t->figures, FIGURES_US);
+    error = ruv_udp_open(&t->udp, config->host, config->port);
+    if (error != ESP_OK) {
+        ESP_LOGE(TAG, "no socket to %s port %u", config->host, (unsigned)config->port);
+    } else if (xTaskCreatePinnedToCore(run, "temporal", CONFIG_RUV_TEMPORAL_STACK, t, CONFIG_RUV_TEMPORAL_PRIORITY, &t->task,
+                                       CORE) != pdPASS) {
+        ESP_LOGE(TAG, "no memory for a stack of %u bytes", (unsigned)CONFIG_RUV_TEMPORAL_STACK);
+        error = ESP_ERR_NO_MEM;
     }
-    if (t != NULL) {
-        t->opened = *opened;
-        t->opened.partitions.flash.user = &t->opened.partitions;
-        t->memory = t->bytes + opened->bytes;
-        t->udp.socket = -1;
-        node_cadence_init(&t->figures, FIGURES_US);
-        error = ruv_error(node_init(&t->node, t->opened.classifier, config->node_id, (uint64_t)config->period_ms * 1000u,
-                                    (unsigned char *)t + own));
-        if (error != ESP_OK) {
-            ESP_LOGE(TAG, "%u classes: a packet can name %u", (unsigned)t->opened.classifier->model.header.n_classes,
-                     (unsigned)NODE_MAX_CLASSES);
-            error = ESP_ERR_INVALID_ARG;
-        } else {
-            error = ruv_udp_open(&t->udp, config->host, config->port);
-            if (error != ESP_OK) {
-                ESP_LOGE(TAG, "no socket to %s port %u", config->host, (unsigned)config->port);
-            }
-        }
-        if (error != ESP_OK) {
-            release(t);
-            t = NULL;
-        }
+    if (error != ESP_OK) {
+        release(t);
+        return error;
     }
-    heap_caps_free(opened);
     *made = t;
+    return ESP_OK;
+}
+
+/* The model, then the node on it. */
+static esp_err_t open_node(const temporal_task_config_t *config, temporal *t) {
+    ruv_opened *opened = &t->opened;
+    esp_err_t error = open_head(config, opened);
+    if (error == ESP_OK) {
+        error = ruv_error(node_init(&t->node, opened->classifier, config->node_id, t->period, opened->queue));
+    }
+    if (error == ESP_OK) {
+        t->memory = OWN_BYTES + opened->bytes;
+        if (opened->slot >= 0) {
+            node_trial_begin(&t->trial, &opened->partitions.flash, (unsigned)opened->slot, &opened->verdict);
+            t->on_trial = (uint32_t)node_trial_open(&t->trial);
+        }
+    }
     return error;
 }
 
@@ -257,19 +317,22 @@ static esp_err_t start(const temporal_task_config_t *config) {
     if (error == ESP_OK) {
         error = create(config, &t);
     }
-    if (error == ESP_OK && xTaskCreatePinnedToCore(run, "temporal", CONFIG_RUV_TEMPORAL_STACK, t, CONFIG_RUV_TEMPORAL_PRIORITY,
-                                                   &t->task, CORE) != pdPASS) {
-        ESP_LOGE(TAG, "no memory for a stack of %u bytes", (unsigned)CONFIG_RUV_TEMPORAL_STACK);
-        release(t);
-        error = ESP_ERR_NO_MEM;
+    if (error == ESP_OK) {
+        error = open_node(config, t);
+        if (error != ESP_OK) {
+            end(t);
+        }
     }
     if (error != ESP_OK) {
         ESP_LOGE(TAG, "no head: %s", esp_err_to_name(error));
         return error;
     }
-    ESP_LOGI(TAG, "%u features, %u classes, %u bytes of memory", (unsigned)t->node.classifier->model.header.input_dim,
-             (unsigned)t->node.classifier->model.header.n_classes, (unsigned)t->memory);
+    ESP_LOGI(TAG, "%u features, %u classes, %u bytes of memory, %u of them stack",
+             (unsigned)t->node.classifier->model.header.input_dim, (unsigned)t->node.classifier->model.header.n_classes,
+             (unsigned)t->memory, (unsigned)CONFIG_RUV_TEMPORAL_STACK);
     __atomic_store_n(&running, t, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&t->go, 1, __ATOMIC_SEQ_CST);
+    (void)xTaskNotifyGive(t->task);
     return ESP_OK;
 }
 
@@ -278,17 +341,7 @@ static esp_err_t stop(void) {
     if (t == NULL) {
         return ESP_ERR_INVALID_STATE;
     }
-    __atomic_store_n(&t->stop, 1, __ATOMIC_RELEASE);
-    (void)xTaskNotifyGive(t->task);
-    while (!__atomic_load_n(&t->finished, __ATOMIC_ACQUIRE) || eTaskGetState(t->task) != eSuspended) {
-        vTaskDelay(1);
-    }
-    __atomic_store_n(&running, NULL, __ATOMIC_SEQ_CST);
-    while (__atomic_load_n(&inside, __ATOMIC_SEQ_CST)) {
-        vTaskDelay(1);
-    }
-    vTaskDelete(t->task);
-    release(t);
+    end(t);
     return ESP_OK;
 }
 
@@ -379,6 +432,16 @@ esp_err_t temporal_task_shape(uint32_t *features, uint32_t *csi_pairs) {
     *features = model->header.input_dim;
     *csi_pairs = model->subcarriers != NULL ? model->n_pairs : model->header.input_dim;
     return ESP_OK;
+}
+
+esp_err_t temporal_task_memory(const temporal_task_config_t *config, const uint8_t *weights, size_t weights_len, size_t *bytes) {
+    const temporal_task_config_t usual = temporal_task_default_config();
+    const node_wanted wanted = wanted_by(config != NULL ? config : &usual);
+    const esp_err_t error = bytes != NULL ? ruv_blob_memory(weights, weights_len, &wanted, bytes) : ESP_ERR_INVALID_ARG;
+    if (error == ESP_OK) {
+        *bytes += OWN_BYTES;
+    }
+    return error;
 }
 
 esp_err_t temporal_task_stats(temporal_task_stats_t *stats) {
