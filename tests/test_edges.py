@@ -1,4 +1,4 @@
-"""The number of (query, key) pairs and the masks of a pattern, against the pattern read literally."""
+"""The number of (query, key) pairs and the masks of a pattern, against the independent reference."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from literal_pattern import pyramid_entries, seen_blocks, seen_tokens
+from reference_pattern import seen_means, seen_tokens
 
 from aether_temporal import InvalidArgumentError, InvalidConfigError, TemporalHeadConfig, estimate_sparse_edges
+from aether_temporal.config import PatternMask
 
 configurations: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
@@ -26,26 +27,14 @@ configurations: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 )
 
 
-def row(config: TemporalHeadConfig, n: int, i: int) -> int:
-    """What query `i` of `n` sees, set by set."""
-    limit = config.history or n + 1
-    last = i if config.causal else n - 1
-    powers = {1 << p for p in range(n.bit_length())} if config.use_log_stride else set()
-    tokens = {
-        t
-        for t in range(last + 1)
-        if (config.backend == "dense" or abs(i - t) <= config.window or abs(i - t) in powers) and i - t < limit
-    } | {g for g in config.global_tokens if g <= last}
-    if config.backend == "dense" or not config.use_landmarks:
-        return len(tokens)
-    size = config.block_size
-    if config.causal:
-        exist, pivot = (i + 1) // size, (i + 1) // size - 1
-        blocks = {pivot, pivot - 1} | {pivot - s for s in powers}
-    else:
-        exist, pivot = -(-n // size), i // size
-        blocks = {pivot - 1, pivot + 1} | {pivot + s * sign for s in powers for sign in (-1, 1)}
-    return len(tokens) + sum(0 <= b < exist and b * size > i - limit for b in blocks)
+def row(config: TemporalHeadConfig, tokens: int, i: int) -> int:
+    """How many entries query `i` of `tokens` sees."""
+    return len(seen_tokens(config, tokens, i)) + len(seen_means(config, tokens, i))
+
+
+def means(mask: PatternMask, i: int) -> list[range]:
+    """The tokens of each mean in row `i`, ascending."""
+    return sorted((range(*span) for span in mask.spans[mask.blocks[i]]), key=lambda span: span.start)
 
 
 @settings(max_examples=300, deadline=None)
@@ -65,8 +54,8 @@ def test_mask_is_the_pattern(changes: dict[str, Any], tokens: int) -> None:
     assert mask.blocks.shape == (tokens, -(-tokens // config.block_size) if landmarks else 0)
     assert mask.tokens.dtype == mask.blocks.dtype == np.bool_
     for i in range(tokens):
-        assert set(np.flatnonzero(mask.tokens[i])) == seen_tokens(config, tokens, i)
-        assert set(np.flatnonzero(mask.blocks[i])) == seen_blocks(config, tokens, i)
+        assert np.flatnonzero(mask.tokens[i]).tolist() == seen_tokens(config, tokens, i)
+        assert means(mask, i) == seen_means(config, tokens, i)
 
 
 @st.composite
@@ -92,13 +81,11 @@ def test_pyramid_is_the_definition(config: TemporalHeadConfig, tokens: int) -> N
     assert (mask.sizes == mask.spans[:, 1] - mask.spans[:, 0]).all()
     edges = 0
     for i in range(tokens):
-        singles = [range(t, t + 1) for t in np.flatnonzero(mask.tokens[i])]
-        runs = sorted((range(*span) for span in mask.spans[mask.blocks[i]]), key=lambda run: run.start)
-        entries = pyramid_entries(config, tokens, i)
-        edges += len(entries)
-        assert singles == entries[: len(singles)]
-        assert runs == sorted(entries[len(singles) :], key=lambda run: run.start)
-        covered = sorted(t for entry in entries for t in entry)
+        singles, runs = np.flatnonzero(mask.tokens[i]).tolist(), means(mask, i)
+        edges += len(singles) + len(runs)
+        assert singles == seen_tokens(config, tokens, i)
+        assert runs == seen_means(config, tokens, i)
+        covered = sorted([*singles, *(t for run in runs for t in run)])
         assert covered == list(range(covered[0], covered[-1] + 1))  # each token once
         assert covered[-1] == (i if config.causal else tokens - 1)
         assert config.history is not None or covered[0] == 0

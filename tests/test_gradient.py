@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from literal_pattern import pyramid_entries, seen_blocks, seen_tokens
+from reference_pattern import seen_means, seen_tokens
 
 from aether_temporal import AetherTemporalHead, ShapeError, TemporalHeadConfig, _core
 from aether_temporal._internal import threads as core_threads
@@ -38,12 +38,8 @@ def reference(c: TemporalHeadConfig, q: Array, k: Array, v: Array, d_out: Array)
     tokens, group = len(q), c.q_heads // c.kv_heads
     d_q, d_k, d_v = np.zeros_like(q), np.zeros_like(k), np.zeros_like(v)
     for i in range(tokens):
-        if c.pattern == "pyramid":
-            places = [slice(entry.start, entry.stop) for entry in pyramid_entries(c, tokens, i)]
-        else:
-            places = [slice(t, t + 1) for t in sorted(seen_tokens(c, tokens, i))]
-            places += [slice(b * c.block_size, (b + 1) * c.block_size) for b in sorted(seen_blocks(c, tokens, i))]
-        sizes = np.array([p.stop - p.start if c.pattern == "pyramid" else 1 for p in places])
+        places = [range(t, t + 1) for t in seen_tokens(c, tokens, i)] + seen_means(c, tokens, i)
+        sizes = np.array([len(place) if c.pattern == "pyramid" else 1 for place in places])
         for h in range(c.q_heads):
             keys = np.stack([k[place, h // group].mean(0) for place in places])
             values = np.stack([v[place, h // group].mean(0) for place in places])

@@ -1,12 +1,13 @@
 """The C core as Python sees it; what each thing does stands in `_core.pyx` and `_core_parts`."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import Buffer, disjoint_base
 
+from .cache_types import Dtype
 from .config import TemporalHeadConfig
 from .errors import TemporalError
 
@@ -14,9 +15,29 @@ VERSION: str
 HEADER_BYTES: int
 OVERHEAD: int
 
+class _HeadArguments(TypedDict):
+    backend: Literal["sparse_gqa", "dense"]
+    pattern: Literal["reference", "pyramid"]
+    q_heads: int
+    kv_heads: int
+    head_dim: int
+    window: int
+    block_size: int
+    causal: bool
+    global_tokens: tuple[int, ...]
+    use_log_stride: bool
+    use_landmarks: bool
+    history: int | None
+
+class _SavedState(TypedDict):
+    config: _HeadArguments
+    capacity: int
+    dtype: Dtype
+    on_full: Literal["error", "ring"]
+
 def status_table() -> list[tuple[str, str, type[TemporalError] | None]]: ...
 def raise_for_status(code: int, field: str | None = None) -> None: ...
-def crc32(data: Buffer | NDArray[Any], value: int = 0) -> int:
+def crc32(data: Buffer, value: int = 0) -> int:
     """CRC-32/ISO-HDLC of any object with the buffer protocol; to continue, pass the previous result as `value`.
     InputTypeError, InvalidArgumentError."""
 
@@ -24,7 +45,7 @@ def kernel_variants() -> list[tuple[str, bool]]: ...
 def check_header(*values: int) -> None: ...
 def parse_blob(data: Buffer) -> tuple[int, int, int, int, int, int, int, int]: ...
 def write_blob(*values: int, weights: Buffer) -> bytes: ...
-def peek_state(state: Buffer) -> dict[str, Any]: ...
+def peek_state(state: Buffer) -> _SavedState: ...
 def csi_amplitude(iq: NDArray[Any], subcarriers: NDArray[np.uint16] | None) -> NDArray[np.float32]: ...
 def layout_of(
     facts: tuple[int, int, int, int, int, int], n_pairs: int
@@ -33,7 +54,7 @@ def find_pairs(
     runs: Sequence[tuple[int, int, int, int]], bands: NDArray[np.uint8], numbers: NDArray[np.int16]
 ) -> NDArray[np.uint16] | int: ...
 def run_golden(
-    data: Any, kernels: str | None = None
+    data: Buffer, kernels: str | None = None
 ) -> tuple[tuple[int, int, int, int], list[tuple[str, str, bool, int, int, int | None, int, int, str, str]]]: ...
 
 @disjoint_base
@@ -46,7 +67,7 @@ class Memory:
 class Bytes:
     """A contiguous byte view of any object with the buffer protocol, without a copy where it is contiguous."""
 
-    def __new__(cls, value: Any, field: str) -> Self: ...
+    def __new__(cls, value: Buffer, field: str) -> Self: ...
 
 @disjoint_base
 class Pattern:
@@ -180,7 +201,7 @@ class Model:
         """Name of the kernel variant that runs."""
 
     @property
-    def head_config(self) -> dict[str, Any]:
+    def head_config(self) -> _HeadArguments:
         """Arguments of the attention's TemporalHeadConfig."""
 
     @property

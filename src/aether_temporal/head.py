@@ -129,7 +129,7 @@ class AetherTemporalHead(_core.Head):
         return f"AetherTemporalHead({self.config}, kernels={self.kernels!r})"
 
 
-def _target(out: Any, result: NDArray[np.float32]) -> NDArray[np.float32]:
+def _target(out: object, result: NDArray[np.float32]) -> NDArray[np.float32]:
     """`out` as a numpy array that writes through to it. ShapeError, InvalidArgumentError."""
     try:
         array, twin = (np.asarray(out) for _ in range(2))

@@ -161,7 +161,7 @@ class TemporalModel(_core.Model):
 
     def forward(
         self, frames: ArrayLike, context: int | None = None, dtype: Dtype = "float32", return_embeddings: bool = False
-    ) -> Any:
+    ) -> NDArray[np.float32] | tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The logits after each frame of a recording.
 
         frames: (T, input_dim) real numbers. context: frames a query sees back; None: all. Returns logits, float32
@@ -170,7 +170,7 @@ class TemporalModel(_core.Model):
         ShapeError (also: embeddings of a model without), NonFiniteError, ResultOverflowError, OutOfMemoryError.
         """
         logits, embeddings = self.run(frames, context, dtype, return_embeddings)
-        return (logits, embeddings) if return_embeddings else logits
+        return logits if embeddings is None else (logits, embeddings)
 
     def trace(self, frames: ArrayLike, *, context: int | None = None, dtype: Dtype = "float32") -> list[LayerTrace]:
         """What the attention of each layer gets and gives in `forward` over a recording: the numbers that the core

@@ -61,7 +61,8 @@ def assert_weights(blob: WeightBlob, frames: np.ndarray, context: int, half: boo
     for t, layer, head, expected in reference.rows(frames, heads):
         ours = found.segments[0].layers[layer].weights(t, t + 1)
         token = dict(zip(ours.tokens.tolist(), ours.of_tokens[head, 0].tolist(), strict=True))
-        block = dict(zip(ours.blocks.tolist(), ours.of_blocks[head, 0].tolist(), strict=True))
+        first_blocks = (ours.spans[:, 0] // reference.pattern.block_size).tolist()
+        block = dict(zip(first_blocks, ours.of_means[head, 0].tolist(), strict=True))
         seen, means = tokens(reference.pattern, t, t + 1), blocks(reference.pattern, t, t + 1)
         np.testing.assert_allclose([token[s] for s in seen] + [block[b] for b in means], expected, rtol=1e-3, atol=1e-6)
         compared += 1

@@ -9,9 +9,16 @@ from typing import Literal
 import numpy as np
 import pytest
 from explore.picture_models import HKV, HQ, D, F, full_blob
-from literal_pattern import seen_blocks, seen_tokens
+from reference_pattern import seen_means, seen_tokens
 
-from aether_temporal import InvalidArgumentError, NonFiniteError, PatternSettings, TemporalHeadConfig, TemporalModel
+from aether_temporal import (
+    AetherTemporalHead,
+    InvalidArgumentError,
+    NonFiniteError,
+    PatternSettings,
+    TemporalHeadConfig,
+    TemporalModel,
+)
 from aether_temporal.blob import WeightBlob
 from aether_temporal.bundled import bundled_models
 from aether_temporal.explore.attention_weights import (
@@ -20,8 +27,8 @@ from aether_temporal.explore.attention_weights import (
     Attention,
     LayerAttention,
     attention_of,
-    block_means,
     by_distance,
+    means_of,
 )
 from aether_temporal.model import LayerTrace
 from aether_temporal.recordings import Recording, open_recording
@@ -136,11 +143,49 @@ def test_weights_follow_the_pattern(name: str, history: int) -> None:
         for at, query in enumerate(range(found.begin, found.end)):
             for h in range(HQ):
                 with_weight = {int(t) for t, w in zip(found.tokens, found.of_tokens[h, at], strict=True) if w > 0}
-                blocks = {int(b) for b, w in zip(found.blocks, found.of_blocks[h, at], strict=True) if w > 0}
-                assert with_weight == seen_tokens(layer.config, tokens, query)
-                assert blocks == seen_blocks(layer.config, tokens, query)
+                means = [range(*span) for span, w in zip(found.spans, found.of_means[h, at], strict=True) if w > 0]
+                assert sorted(with_weight) == seen_tokens(layer.config, tokens, query)
+                assert sorted(means, key=lambda mean: mean.start) == seen_means(layer.config, tokens, query)
             count += 1
     assert count == tokens
+
+
+PYRAMIDS = {
+    "window of two blocks": {"window": 8, "block_size": 4},
+    "blocks longer than the window": {"window": 3, "block_size": 16},
+    "no window, single tokens": {"window": 0, "block_size": 1},
+    "history": {"window": 5, "block_size": 4, "history": 37},
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("name", PYRAMIDS)
+def test_pyramid_weights_give_the_output_of_the_core(name: str, dtype: Cache) -> None:
+    tokens = 261
+    config = TemporalHeadConfig(q_heads=HQ, kv_heads=HKV, head_dim=D, pattern="pyramid", **PYRAMIDS[name])
+    made = random_trace(tokens)
+    out = AetherTemporalHead(config).forward(made.q, made.k, made.v, dtype=dtype)
+    layer = LayerAttention(config, LayerTrace(made.q, made.k, made.v, out), dtype)
+    other = LayerAttention(config, layer.trace, "float16" if dtype == "float32" else "float32")
+    shorter = LayerAttention(config.replace(window=config.window + 1), layer.trace, dtype)
+    for found in layer.pieces():
+        assert layer.difference(found) < CLOSE * layer.largest
+        near, far = by_distance(found, layer.span)
+        np.testing.assert_allclose(near.sum(axis=2), 1.0, rtol=1e-12)
+        assert not far.any()
+        for at, query in enumerate(range(found.begin, found.end)):
+            seen = {int(t): w for t, w in zip(found.tokens, found.of_tokens[0, at], strict=True) if w > 0}
+            assert sorted(seen) == seen_tokens(config, tokens, query)
+            means = {range(*s): w for s, w in zip(found.spans, found.of_means[0, at], strict=True) if w > 0}
+            assert sorted(means, key=lambda mean: mean.start) == seen_means(config, tokens, query)
+            expected = np.zeros(layer.span)
+            for t, weight in seen.items():
+                expected[query - t] += weight
+            for mean, weight in means.items():
+                expected[query - np.array(mean)] += weight / len(mean)
+            np.testing.assert_allclose(near[0, at], expected, atol=1e-12)
+    for wrong in (other, shorter):
+        assert max(wrong.difference(found) for found in wrong.pieces()) > 10 * CLOSE * layer.largest
 
 
 def test_weights_match_a_softmax_by_hand() -> None:
@@ -152,14 +197,15 @@ def test_weights_match_a_softmax_by_hand() -> None:
         key = head // (HQ // HKV)
         rows = [k[t, key] for t in (0, 3, 4, 5)] + [k[2 * b : 2 * b + 2, key].mean(axis=0) for b in (1, 2)]
         powers = [math.exp(float(q[5, head] @ row) / math.sqrt(D)) for row in rows]
-        expected = np.zeros(6 + 3)
-        expected[[0, 3, 4, 5, 7, 8]] = np.array(powers) / sum(powers)
-        np.testing.assert_allclose(found.values[head, 0], expected, rtol=1e-12)
+        assert found.tokens.tolist() == [0, 3, 4, 5]
+        assert found.spans.tolist() == [[2, 4], [4, 6]]
+        np.testing.assert_allclose(found.values[head, 0], np.array(powers) / sum(powers), rtol=1e-12)
 
 
 def test_block_means_ignore_an_incomplete_block() -> None:
     rows = np.arange(14, dtype=np.float32).reshape(7, 2)
-    np.testing.assert_array_equal(block_means(rows, 3), [[2, 3], [8, 9]])
+    (of_blocks,) = means_of(rows, 3)
+    np.testing.assert_array_equal(of_blocks, [[2, 3], [8, 9]])
 
 
 def test_pieces_equal_the_whole() -> None:
@@ -167,16 +213,16 @@ def test_pieces_equal_the_whole() -> None:
     whole = layer.weights(0, 90)
     for begin, end in ((0, 1), (40, 90), (89, 90)):
         part = layer.weights(begin, end)
-        np.testing.assert_allclose(part.of_tokens, whole.of_tokens[:, begin:end, part.tokens], rtol=1e-12, atol=0)
-        np.testing.assert_allclose(part.of_blocks, whole.of_blocks[:, begin:end, part.blocks], rtol=1e-12, atol=0)
-        left = np.delete(whole.of_tokens[:, begin:end], part.tokens, axis=2)
-        assert not left.any()
+        columns = [whole.tokens.tolist().index(t) for t in part.tokens]
+        columns += [len(whole.tokens) + whole.spans.tolist().index(span) for span in part.spans.tolist()]
+        np.testing.assert_allclose(part.values, whole.values[:, begin:end, columns], rtol=1e-12, atol=0)
+        assert not np.delete(whole.values[:, begin:end], columns, axis=2).any()
 
 
 def test_block_means_are_divided_among_their_frames() -> None:
     layer = layer_of(PATTERNS["small"], 40, 90)
     for found in (layer.weights(0, 20), layer.weights(60, 85)):
-        near, far = by_distance(found, 3, 40)
+        near, far = by_distance(found, 40)
         for at in range(near.shape[1]):
             query = found.begin + at
             expected, beyond = np.zeros((HQ, 40)), np.zeros(HQ)
@@ -185,10 +231,10 @@ def test_block_means_are_divided_among_their_frames() -> None:
                     beyond += found.of_tokens[:, at, column]
                 elif t <= query:
                     expected[:, query - t] += found.of_tokens[:, at, column]
-            for column, b in enumerate(found.blocks):
-                for t in range(3 * b, 3 * b + 3):
+            for column, (first, last) in enumerate(found.spans):
+                for t in range(first, last):
                     if t <= query and query - t < 40:
-                        expected[:, query - t] += found.of_blocks[:, at, column] / 3
+                        expected[:, query - t] += found.of_means[:, at, column] / (last - first)
             np.testing.assert_allclose(near[:, at], expected, atol=1e-12)
             np.testing.assert_allclose(far[:, at], beyond, atol=1e-9)
 

@@ -17,7 +17,13 @@ from gate.gate_task import BROKEN, EVERY, NEAR, REACHING, save_task, with_patter
 
 from aether_temporal.gate.command import gate
 from aether_temporal.gate.gate_config import GateConfig
-from aether_temporal.gate.kernel_comparison import attention_weights, compare_orders, cosines, effective_entries
+from aether_temporal.gate.kernel_comparison import (
+    attention_map,
+    compare_orders,
+    cosines,
+    effective_entries,
+    first_layer,
+)
 from aether_temporal.gate.page import gate_row
 from aether_temporal.gate.pictures import attention as attention_pictures
 from aether_temporal.gate.study import exchanged, study, view_terms
@@ -215,22 +221,25 @@ def test_maps_show_the_weights_that_attention_uses(pattern: PatternSettings) -> 
     config = with_pattern(pattern)
     torch.manual_seed(0)
     network = TemporalClassifier(config.shape(16, pattern)).eval()
-    window = torch.rand(40, 16) + 0.5
+    window = (torch.rand(40, 16) + 0.5).numpy()
     for backend in ("dense", "sparse"):
         other = exchanged(network, config.head(backend))
-        weights, gathered = attention_weights(other, window)
-        assert weights.sum(-1) == pytest.approx(1)
-        assert weights.shape[2] == 40 + (10 if backend == "sparse" and pattern.use_landmarks else 0) or not (
-            weights[..., 40:].any()
-        )
+        layer = first_layer(other, window)
+        found = layer.weights(0, 40)
+        assert found.values.sum(axis=-1) == pytest.approx(1)
+        assert len(found.spans) == (10 if backend == "sparse" and pattern.use_landmarks else 0)
+        assert layer.difference(found) < 1e-6 * max(1, layer.largest)
+        assert np.array_equal(attention_map(other, window).values, found.values)
         with torch.no_grad():
-            layer = other.layers[0]
-            x = (other.remove_agc(window) - other.normalisation.mean) * other.normalisation.scale
+            first = other.layers[0]
+            x = (other.remove_agc(torch.from_numpy(window)) - other.normalisation.mean) * other.normalisation.scale
             x = x @ other.projection["weight"] + other.projection["bias"]
-            h = x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-5) * layer.norm["weight"]
-            a = layer.attention
+            h = x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-5) * first.norm["weight"]
+            a = first.attention
             heads = [(h @ a[f"w{name}"] + a[f"b{name}"]).view(40, -1, 8) for name in "qkv"]
-            torch.testing.assert_close(gathered, attention(*heads, layer.head), rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(
+                torch.from_numpy(layer.trace.out), attention(*heads, first.head), rtol=1e-5, atol=1e-6
+            )
 
 
 def test_a_query_that_weighs_all_alike_spreads_over_all_it_sees() -> None:

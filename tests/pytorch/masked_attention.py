@@ -1,4 +1,4 @@
-"""Attention as docs/spec/pattern.md states it, read literally: a mask, a softmax, in any type. Autograd
+"""Attention as docs/spec/pattern.md states it: the independent reference's mask and a softmax, in any type. Autograd
 differentiates it; it shares no code with the package."""
 
 from __future__ import annotations
@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 
 import torch
-from literal_pattern import seen_blocks, seen_tokens
+from reference_pattern import seen_means, seen_tokens
 
 from aether_temporal import TemporalHeadConfig
 
@@ -16,9 +16,8 @@ def mask(c: TemporalHeadConfig, tokens: int) -> torch.Tensor:
     blocks = tokens // c.block_size if c.causal else -(-tokens // c.block_size)
     found = torch.zeros(tokens, tokens + blocks, dtype=torch.bool)
     for i in range(tokens):
-        found[i, sorted(seen_tokens(c, tokens, i))] = True
-        for b in seen_blocks(c, tokens, i):
-            found[i, tokens + b] = True
+        found[i, seen_tokens(c, tokens, i)] = True
+        found[i, [tokens + mean.start // c.block_size for mean in seen_means(c, tokens, i)]] = True
     return found
 
 

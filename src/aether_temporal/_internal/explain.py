@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
@@ -19,7 +19,15 @@ from aether_temporal.errors import (
 )
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from numpy.typing import ArrayLike
+    from typing_extensions import Buffer
+
+    from aether_temporal._core import Cache, Head
     from aether_temporal.config import TemporalHeadConfig
+
+    Input: TypeAlias = ArrayLike | Buffer | None
 
 __all__ = [
     "raise_cache_error",
@@ -32,7 +40,7 @@ __all__ = [
 HALF_LIMIT = 65520.0  # the smallest magnitude that rounds beyond 65504
 
 
-def _not_finite(**inputs: Any) -> None:
+def _not_finite(**inputs: Input) -> None:
     """NonFiniteError about the first value that is no finite binary32."""
     for field, value in inputs.items():
         if value is None:
@@ -43,7 +51,7 @@ def _not_finite(**inputs: Any) -> None:
             raise NonFiniteError.of(field, "finite binary32 numbers", f"{as_array(value, field)[index]} at {index}")
 
 
-def _beyond_half(**inputs: Any) -> None:
+def _beyond_half(**inputs: Input) -> None:
     """ResultOverflowError about the first value that binary16 cannot hold."""
     for field, value in inputs.items():
         array = as_float32(value, field)
@@ -58,7 +66,7 @@ def _fail(status: str, field: str, expected: str, found: object) -> NoReturn:
     raise BY_STATUS_NAME[status].of(field, expected, found)
 
 
-def raise_forward_error(status: str, q: Any, k: Any, v: Any) -> NoReturn:
+def raise_forward_error(status: str, q: Input, k: Input, v: Input) -> NoReturn:
     """For attention over whole sequences."""
     if status == "NOT_FINITE":
         _not_finite(q=q, k=k, v=v)
@@ -67,7 +75,7 @@ def raise_forward_error(status: str, q: Any, k: Any, v: Any) -> NoReturn:
     _fail(status, "forward", "success", status)
 
 
-def raise_cache_error(status: str, head: Any, cache: Any, q: Any, k: Any, v: Any, tokens: int) -> NoReturn:
+def raise_cache_error(status: str, head: Head, cache: Cache, q: Input, k: Input, v: Input, tokens: int) -> NoReturn:
     """For step, prefill and append."""
     if status == "NOT_FINITE":
         _not_finite(q=q, k=k, v=v)
@@ -86,7 +94,7 @@ def raise_cache_error(status: str, head: Any, cache: Any, q: Any, k: Any, v: Any
     _fail(status, "cache", "success", status)
 
 
-def raise_size_error(status: str, config: TemporalHeadConfig | None, field: str, value: Any) -> NoReturn:
+def raise_size_error(status: str, config: TemporalHeadConfig | None, field: str, value: object) -> NoReturn:
     """For functions that say how much memory is needed."""
     if status == "NO_STREAMING" and config is not None:
         expected = "a causal 'sparse_gqa' head to stream with (use forward)"
@@ -98,14 +106,14 @@ def raise_size_error(status: str, config: TemporalHeadConfig | None, field: str,
     _fail(status, field, "success", status)
 
 
-def raise_model_error(status: str, frames: Any, dtype: str) -> NoReturn:
+def raise_model_error(status: str, frames: ArrayLike, dtype: str) -> NoReturn:
     """For a model over a whole recording."""
     if status == "NOT_FINITE":
         _not_finite(frames=frames)
     _overflowed(status, "frames", dtype)
 
 
-def raise_push_error(status: str, frame: Any, dtype: str) -> NoReturn:
+def raise_push_error(status: str, frame: ArrayLike, dtype: str) -> NoReturn:
     """For one frame."""
     if status == "NOT_FINITE":
         _not_finite(frame=frame)

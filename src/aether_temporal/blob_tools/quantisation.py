@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from aether_temporal import _core
 from aether_temporal.blob import WeightBlob
@@ -45,7 +44,7 @@ class Float16ErrorReport:
     bytes_after: int
 
 
-def float16_error(blob: WeightBlob, frames: Any) -> Float16ErrorReport:
+def float16_error(blob: WeightBlob, frames: ArrayLike) -> Float16ErrorReport:
     """Runs the model over frames (T, input_dim), once for each matrix.
 
     InvalidConfigError (a blob whose matrices are binary16 already), ShapeError (T of 0 among them), ResultOverflowError
@@ -55,7 +54,8 @@ def float16_error(blob: WeightBlob, frames: Any) -> Float16ErrorReport:
         raise InvalidConfigError.of("blob", "matrices in float32", blob.header.dtype)
     half = blob.to_dtype("float16")
     model = TemporalModel.from_blob(blob)
-    if len(frames) == 0:
+    count, *_ = np.shape(frames) or (0,)
+    if count == 0:
         raise ShapeError.of("frames", f"shape (T, {model.input_dim}) with at least one frame", np.shape(frames))
     rounded = half.arrays()
     before = _outputs(model, frames)
@@ -75,7 +75,7 @@ def float16_error(blob: WeightBlob, frames: Any) -> Float16ErrorReport:
     pairs = [(exact[cost.name], rounded[cost.name]) for cost in costs]
     together = _cost("all", pairs, before, _outputs(_with(blob, everything), frames))
     return Float16ErrorReport(
-        tuple(costs), together, len(frames), bytes_before=len(blob.serialize()), bytes_after=len(half.serialize())
+        tuple(costs), together, count, bytes_before=len(blob.serialize()), bytes_after=len(half.serialize())
     )
 
 
@@ -86,7 +86,7 @@ def _with(blob: WeightBlob, weights: bytearray) -> TemporalModel:
     return TemporalModel.from_blob(WeightBlob(blob.header, bytes(weights)))
 
 
-def _outputs(model: TemporalModel, frames: Any) -> Outputs:
+def _outputs(model: TemporalModel, frames: ArrayLike) -> Outputs:
     return model.run(frames, None, "float32", model.embed_dim > 0)
 
 

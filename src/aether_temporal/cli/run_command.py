@@ -54,7 +54,7 @@ from .run_display import Display, JsonLines, Lines, Panel, Silent, draw, print_r
 @click.option(
     "--label-delay",
     type=click.IntRange(0, 10**9),
-    help="Frames by which predictions lag behind their labels. [default: the delay the blob states, else 0]",
+    help="Frames from a label to its prediction. [default: the delay the blob states, else 0]",
 )
 @click.option(
     "--window",
@@ -108,7 +108,7 @@ class _Job:
 
     @property
     def label_delay(self) -> int:
-        """Frames by which predictions lag behind their labels: the option, else the blob's value."""
+        """Frames from a label to its prediction: the option, else the blob's value."""
         chosen = self.options["label_delay"]
         return self.model.label_delay if chosen is None else int(chosen)
 

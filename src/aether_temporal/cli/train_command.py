@@ -45,7 +45,7 @@ def command() -> None:
 @click.option(
     "--calibrate/--no-calibrate",
     default=None,
-    help="Train once more without every fifth recording, and scale the logits so that confidence is right there.",
+    help="Train once more without every fifth recording, and scale the logits so that confidence is accuracy there.",
 )
 @seeds_option
 @reading_options

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ from .sources import dropped_line
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
     from matplotlib.figure import SubFigure
 
 _PANELS = 12
@@ -62,16 +63,15 @@ def attention_picture(
     ratios = [strip] + [1.0] * len(shown)
     grid = top.subplots(len(shown) + 1, len(columns), sharex=True, squeeze=False, height_ratios=ratios)
     maps = [_maps(found, layer, members) for layer in shown for _, members in columns]
-    drawn: Any = None
     unnamed: set[int] = set()
     for place, (title, _) in zip(grid[0], columns, strict=True):
         unnamed |= _strip(place, found, np.append(time, time[-1] + step), title, (width - 2.0) / len(columns))
     for place, parts, index in zip(grid[1:].flat, maps, range(len(maps)), strict=True):
-        drawn = _map(place, found, parts, time, step, back)
+        mesh = _map(place, found, parts, time, step, back)
         row, column = divmod(index, len(columns))
         label = f"layer {shown[row]}\n{back.unit} back" if column == 0 else ""
         plain(place, "", unit if row == len(shown) - 1 else "", label)
-    top.colorbar(drawn, ax=list(grid[1:].flat), label="weight of a frame", shrink=0.9, pad=0.01, extend="both")
+    top.colorbar(mesh, ax=list(grid[1:].flat), label="weight of a frame", shrink=0.9, pad=0.01, extend="both")
     top.suptitle(f"{text(_title(found))}: attention weights by time and distance", fontsize=11, x=0.01, ha="left")
     _legend(top, found, unnamed)
     rows = bottom.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
@@ -138,19 +138,19 @@ def _map(
     time: NDArray[np.float64],
     step: float,
     back: _Distance,
-) -> Any:
+) -> QuadMesh:
     from matplotlib.colors import LogNorm
 
-    norm, drawn = LogNorm(_LEAST, _MOST), None
+    norm, meshes = LogNorm(_LEAST, _MOST), []
     for segment, values in zip(found.segments, parts, strict=True):
         rows = np.arange(values.shape[0] + 1) * segment.frames_per_row * back.step
         seen = np.ma.masked_where(values <= 0, values)
         edges = _time_edges(segment, time, step)
-        drawn = axes.pcolormesh(edges, rows, seen, norm=norm, cmap=tinted(), rasterized=True)
+        meshes.append(axes.pcolormesh(edges, rows, seen, norm=norm, cmap=tinted(), rasterized=True))
     axes.axvline(time[found.query], color=_QUERY, lw=1.2)
     axes.set_xlim(time[0], time[-1] + step)
     axes.set_ylim(0, _farthest(found) * back.step)
-    return drawn
+    return meshes[-1]
 
 
 def _farthest(found: Attention) -> int:
@@ -209,28 +209,32 @@ def _short(name: str) -> str:
 def _query(axes: Axes, found: Attention, layer: int, heads: list[int], back: _Distance, last: bool) -> None:
     """Draws the weights of frames as bars, and those of block means as spans over their frames."""
     weights, segment = found.weights(layer)
-    size = segment.layers[layer].config.block_size
     time, step = back.time, back.step
-    tokens, blocks = weights.of_tokens[heads, 0].mean(axis=0), weights.of_blocks[heads, 0].mean(axis=0)
+    tokens, means = weights.of_tokens[heads, 0].mean(axis=0), weights.of_means[heads, 0].mean(axis=0)
     seen = tokens > 0
     frames = weights.tokens[seen] + segment.begin
-    now, label = time[found.query], f"block means, {size} frames each"
-    for block, weight in zip(weights.blocks, blocks, strict=True):
+    now, label = time[found.query], f"block means, {_lengths(weights.spans[means > 0])} frames each"
+    for (first, last), weight in zip(weights.spans + segment.begin, means, strict=True):
         if weight > 0:
-            first = int(block) * size + segment.begin
-            left, right = time[first] - now, time[first + size - 1] + step - now
+            left, right = time[first] - now, time[last - 1] + step - now
             axes.fill_between([left, right], [weight, weight], color=_BLOCK, alpha=0.35, lw=0, label=label)
             axes.plot([left, left, right, right], [0, weight, weight, 0], color=_BLOCK, lw=1)
             label = "_"
     axes.bar(time[frames] - now, tokens[seen], width=step, align="edge", color=_TOKEN, lw=0, label="frames")
     axes.margins(x=0.01)
     axes.set_ylim(bottom=0)
-    share = float(blocks.sum())
+    share = float(means.sum())
     plain(axes, "", f"{back.unit} from the chosen frame" if last else "", f"layer {layer}\nweight")
     axes.text(
         1.0, 1.0, f"{1 - share:.0%} frames, {share:.0%} block means", transform=axes.transAxes, ha="right", va="bottom",
         fontsize=8, color=GREY,
     )  # fmt: skip
+
+
+def _lengths(spans: NDArray[np.int64]) -> str:
+    """How many frames a mean has, "4" or "4 to 64"."""
+    lengths = np.unique(spans[:, 1] - spans[:, 0])
+    return " to ".join(map(str, dict.fromkeys((lengths.min(), lengths.max())))) if len(lengths) else ""
 
 
 def _lines(found: Attention) -> list[str]:
@@ -255,8 +259,8 @@ def _table(found: Attention) -> list[list[str]]:
         weights, _ = found.weights(layer)
         back = weights.begin - weights.tokens
         for head in range(found.heads):
-            tokens, blocks = weights.of_tokens[head, 0], weights.of_blocks[head, 0]
+            tokens, means = weights.of_tokens[head, 0], weights.of_means[head, 0]
             total = tokens.sum()
             distance = f"{(tokens * back).sum() / total:.1f}" if total > 0 else ""
-            rows.append([f"{layer}, {head}", f"{total:.3f}", f"{blocks.sum():.3f}", distance, f"{tokens.max():.3f}"])
+            rows.append([f"{layer}, {head}", f"{total:.3f}", f"{means.sum():.3f}", distance, f"{tokens.max():.3f}"])
     return rows

@@ -36,16 +36,16 @@ _CELLS = 1 << 21
 
 @dataclass(frozen=True, eq=False)
 class QueryWeights:
-    """Weights of consecutive queries from `begin` on: `values` [q_heads, queries, tokens + blocks].
+    """Weights of consecutive queries from `begin` on: `values` [q_heads, queries, tokens + means].
 
-    A row adds up to 1; it is 0 where the query does not see. `tokens` ascend: those before `first` are global tokens,
-    those from `first` on are consecutive. `blocks` are indices of block means.
+    A row adds up to 1; it is 0 where the query does not see. `tokens` ascend: those before `first` are global tokens.
+    `spans` [means, 2]: the first token of each mean, which is `first` or later, and the one after its last.
     """
 
     begin: int
     tokens: Indices
     first: int
-    blocks: Indices
+    spans: Indices
     values: Floats
 
     @property
@@ -54,8 +54,8 @@ class QueryWeights:
         return self.values[:, :, : len(self.tokens)]
 
     @property
-    def of_blocks(self) -> Floats:
-        """[q_heads, queries, blocks]."""
+    def of_means(self) -> Floats:
+        """[q_heads, queries, means]."""
         return self.values[:, :, len(self.tokens) :]
 
     @property
@@ -65,41 +65,44 @@ class QueryWeights:
 
 
 class LayerAttention:
-    """The attention of one layer over T tokens; memory grows with T, not with its square."""
+    """The attention of one causal layer over T tokens; memory grows with T, not with its square."""
 
     def __init__(self, config: TemporalHeadConfig, trace: LayerTrace, dtype: Dtype = "float32"):
         """config: the model's, its history limited by the context. dtype: of the cache, which rounds token rows."""
         self.config = config
-        self._q, self._out = trace.q, trace.out
+        self.trace = trace
         self._k, self._v = _kept(trace.k, dtype), _kept(trace.v, dtype)
-        self._k_means, self._v_means = (block_means(rows, config.block_size) for rows in (trace.k, trace.v))
+        pyramid = config.pattern == "pyramid"
+        averaged = (self._k, self._v) if pyramid else (trace.k, trace.v)
+        self._k_means, self._v_means = (means_of(rows, config.block_size, pyramid) for rows in averaged)
 
     def __len__(self) -> int:
-        return int(self._q.shape[0])
+        return int(self.trace.q.shape[0])
 
     @property
     def heads(self) -> int:
-        return int(self._q.shape[1])
+        return int(self.trace.q.shape[1])
 
     @property
     def span(self) -> int:
         """How many tokens a query can see, itself included and older global tokens excepted."""
-        return min(self.config.history or len(self), len(self))
+        history = self.config.history or len(self)
+        whole_blocks = self.config.block_size - 1 if self.config.pattern == "pyramid" else 0
+        return min(history + whole_blocks, len(self))
 
     def weights(self, begin: int, end: int) -> QueryWeights:
         """Of the queries begin … end - 1."""
-        size, first = self.config.block_size, max(0, begin - self.span + 1)
-        tokens = np.array([*(g for g in self.config.global_tokens if g < first), *range(first, end)], dtype=np.int64)
         mask = self.config.mask(end, begin)
-        blocks = np.arange(-(-first // size), max(-(-first // size), end // size), dtype=np.int64)
-        if not mask.blocks.shape[1]:
-            blocks = blocks[:0]
-        seen = np.concatenate([mask.tokens[:, tokens], mask.blocks[:, blocks]], axis=1)
-        keys = self._rows(self._k, self._k_means, tokens, blocks)
-        scores = np.einsum("qhd,chd->hqc", self._q[begin:end], keys) / math.sqrt(self._q.shape[2])
+        tokens = np.flatnonzero(mask.tokens.any(axis=0)).astype(np.int64)
+        means = np.flatnonzero(mask.blocks.any(axis=0))
+        seen = np.concatenate([mask.tokens[:, tokens], mask.blocks[:, means]], axis=1)
+        sizes = np.concatenate([np.ones(len(tokens)), mask.sizes[means]])
+        keys = self._rows(self._k, self._k_means, tokens, mask.spans[means])
+        scores = np.einsum("qhd,chd->hqc", self.trace.q[begin:end], keys) / math.sqrt(self.trace.q.shape[2])
         scores = np.where(seen[None], scores, -math.inf)
-        weights = np.exp(scores - scores.max(axis=2, keepdims=True))
-        return QueryWeights(begin, tokens, first, blocks, weights / weights.sum(axis=2, keepdims=True))
+        weights = sizes * np.exp(scores - scores.max(axis=2, keepdims=True))
+        values = weights / weights.sum(axis=2, keepdims=True)
+        return QueryWeights(begin, tokens, max(0, begin - self.span + 1), mask.spans[means], values)
 
     def pieces(self) -> Iterator[QueryWeights]:
         """Of all queries, a few at a time."""
@@ -112,26 +115,34 @@ class LayerAttention:
 
     def difference(self, found: QueryWeights) -> float:
         """Largest difference between the weights applied to the values and the core's own output."""
-        values = self._rows(self._v, self._v_means, found.tokens, found.blocks)
+        values = self._rows(self._v, self._v_means, found.tokens, found.spans)
         output = np.einsum("hqc,chd->qhd", found.values, values)
-        return float(np.abs(output - self._out[found.begin : found.end]).max())
+        return float(np.abs(output - self.trace.out[found.begin : found.end]).max())
 
     @property
     def largest(self) -> float:
         """The largest magnitude in the core's output."""
-        return float(np.abs(self._out).max())
+        return float(np.abs(self.trace.out).max())
 
-    def _rows(self, rows: NDArray[np.float32], means: Floats, tokens: Indices, blocks: Indices) -> Floats:
-        """Rows of tokens, then of blocks, each key/value head repeated for its query heads: [.., q_heads, head_dim]."""
-        chosen = np.concatenate([rows[tokens], means[blocks]], dtype=np.float64)
+    def _rows(self, rows: NDArray[np.float32], means: list[Floats], tokens: Indices, spans: Indices) -> Floats:
+        """Rows of tokens, then of means, each key/value head repeated for its query heads: [.., q_heads, head_dim]."""
+        averaged = np.empty((len(spans), *rows.shape[1:]))
+        for level, of_level in enumerate(means):
+            length = self.config.block_size << level
+            these = spans[:, 1] - spans[:, 0] == length
+            averaged[these] = of_level[spans[these, 0] // length]
+        chosen = np.concatenate([rows[tokens], averaged], dtype=np.float64)
         return np.repeat(chosen, self.heads // rows.shape[1], axis=1)
 
 
-def block_means(rows: NDArray[np.float32], size: int) -> Floats:
-    """Means of the complete blocks of `size` rows, [T // size, …]."""
+def means_of(rows: NDArray[np.float32], size: int, runs: bool = False) -> list[Floats]:
+    """Means of the complete blocks of `size` rows, [T // size, …]; with `runs` also of runs of 2, 4, 8 … blocks."""
     blocks = len(rows) // size
-    result: Floats = rows[: blocks * size].reshape(blocks, size, *rows.shape[1:]).mean(axis=1, dtype=np.float64)
-    return result
+    found: list[Floats] = [rows[: blocks * size].reshape(blocks, size, *rows.shape[1:]).mean(axis=1, dtype=np.float64)]
+    while runs and len(found[-1]) > 1:
+        pairs = len(found[-1]) // 2 * 2
+        found.append((found[-1][0:pairs:2] + found[-1][1:pairs:2]) / 2)
+    return found
 
 
 def _kept(rows: NDArray[np.float32], dtype: Dtype) -> NDArray[np.float32]:
@@ -144,7 +155,7 @@ class LayerMap:
     """Weights of one layer by time and distance.
 
     `heads` [q_heads, rows, columns]: weight on the frames at a distance (a row; row 0 is the query's own frame), mean
-    over the queries of a column. The weight of a block mean is divided equally among its frames. `beyond` [q_heads,
+    over the queries of a column. The weight of a mean is divided equally among its frames. `beyond` [q_heads,
     columns]: weight on global frames farther back than the map. Each column with its `beyond` adds up to 1.
     """
 
@@ -221,10 +232,9 @@ class Attention:
 
     def _layer_document(self, layer: int) -> list[dict[str, Any]]:
         found, segment = self.weights(layer)
-        size = segment.layers[layer].config.block_size
         heads = []
         for head in range(self.heads):
-            tokens, blocks = found.of_tokens[head, 0], found.of_blocks[head, 0]
+            tokens, means = found.of_tokens[head, 0], found.of_means[head, 0]
             heads.append(
                 {
                     "head": head,
@@ -235,11 +245,11 @@ class Attention:
                     ],
                     "block_means": [
                         {
-                            "first": int(b) * size + segment.begin,
-                            "last": int(b + 1) * size - 1 + segment.begin,
+                            "first": int(first) + segment.begin,
+                            "last": int(last) - 1 + segment.begin,
                             "weight": float(w),
                         }
-                        for b, w in zip(found.blocks, blocks, strict=True)
+                        for (first, last), w in zip(found.spans, means, strict=True)
                         if w > 0
                     ],
                 }
@@ -316,7 +326,7 @@ def _map(layer: LayerAttention, edges: Indices, frames_per_row: int) -> tuple[La
     difference = 0.0
     for found in layer.pieces():
         difference = max(difference, layer.difference(found))
-        near, far = by_distance(found, layer.config.block_size, span)
+        near, far = by_distance(found, span)
         padded = np.pad(near, ((0, 0), (0, 0), (0, rows * frames_per_row - span)))
         binned = padded.reshape(heads, -1, rows, frames_per_row).sum(axis=3)
         column = np.searchsorted(edges, np.arange(found.begin, found.end), side="right") - 1
@@ -326,16 +336,18 @@ def _map(layer: LayerAttention, edges: Indices, frames_per_row: int) -> tuple[La
     return LayerMap((total / counts[:, None, None]).transpose(1, 2, 0), (beyond / counts[:, None]).T), difference
 
 
-def by_distance(found: QueryWeights, block_size: int, span: int) -> tuple[Floats, Floats]:
+def by_distance(found: QueryWeights, span: int) -> tuple[Floats, Floats]:
     """Weights on the frames 0, 1, … span - 1 back [q_heads, queries, span], and on global tokens farther back
-    [q_heads, queries]. The weight of a block mean is divided equally among its frames."""
-    queries = found.end - found.begin
-    older = int((found.tokens < found.first).sum())
-    frames = found.of_tokens[:, :, older:].copy()
-    if len(found.blocks):
-        start = int(found.blocks[0]) * block_size - found.first
-        shared = np.repeat(found.of_blocks / block_size, block_size, axis=2)
-        frames[:, :, start : start + shared.shape[2]] += shared
+    [q_heads, queries]. The weight of a mean is divided equally among its frames."""
+    heads, queries = found.values.shape[:2]
+    frames = np.zeros((heads, queries, found.end - found.first))
+    near_tokens = found.tokens >= found.first
+    frames[:, :, found.tokens[near_tokens] - found.first] = found.of_tokens[:, :, near_tokens]
+    lengths = found.spans[:, 1] - found.spans[:, 0]
+    for length in np.unique(lengths):  # means of one length share no frame
+        these = lengths == length
+        inside = (found.spans[these, :1] - found.first + np.arange(length)).ravel()
+        frames[:, :, inside] += np.repeat(found.of_means[:, :, these] / length, length, axis=2)
     back = np.arange(found.begin, found.end)[:, None] - np.arange(span)[None, :] - found.first
     near = np.where(back >= 0, frames[:, np.arange(queries)[:, None], np.maximum(back, 0)], 0.0)
     far = 1.0 - near.sum(axis=2)

@@ -4,13 +4,15 @@ pays to each token and block mean."""
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
+from aether_temporal import AetherTemporalHead
+from aether_temporal.explore.attention_weights import LayerAttention, QueryWeights
+from aether_temporal.model import LayerTrace
 from aether_temporal.torch import TemporalClassifier
 from aether_temporal.torch.network import Layer
 from aether_temporal.train.retrieval import normalised
@@ -57,10 +59,10 @@ def _spearman(x: Array, y: Array) -> float:
     return float(stats.spearmanr(x, y).statistic) if np.ptp(x) > 0 and np.ptp(y) > 0 else 0.0
 
 
-def attention_map(network: TemporalClassifier, window: torch.Tensor) -> torch.Tensor:
-    """Weights [T, T + blocks] of the first layer on a window [T, F], the mean over query heads: a row a query, a column
-    a token, then a block mean."""
-    return attention_weights(network, window)[0].mean(0)
+def attention_map(network: TemporalClassifier, window: NDArray[np.float32]) -> QueryWeights:
+    """Weights of all queries in the first layer on a window [T, F]."""
+    layer = first_layer(network, window)
+    return layer.weights(0, len(layer))
 
 
 def effective_entries(network: TemporalClassifier, windows: NDArray[np.float32]) -> float:
@@ -68,34 +70,24 @@ def effective_entries(network: TemporalClassifier, windows: NDArray[np.float32])
     mean over heads and windows [n, T, F]. Of equal weights it is their number."""
     found = []
     for window in windows:
-        last = attention_weights(network, torch.from_numpy(window))[0][:, -1]
-        found.append(torch.exp(torch.special.entr(last).sum(-1)).mean().item())
+        layer = first_layer(network, window)
+        last = layer.weights(len(layer) - 1, len(layer)).values[:, -1]
+        found.append(np.exp(special.entr(last).sum(axis=-1)).mean())
     return float(np.mean(found))
 
 
-def attention_weights(network: TemporalClassifier, window: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of each query head [q_heads, T, T + blocks], and what the layer's attention gives by them [T, q_heads,
-    head_dim]."""
+def first_layer(network: TemporalClassifier, window: NDArray[np.float32]) -> LayerAttention:
+    """The attention of the first layer on a window [T, F]: the layer's own queries, keys and values, and what the core
+    makes of them."""
     layer = network.layers[0]
     assert isinstance(layer, Layer)
-    c, seen = layer.config, []
+    inputs: list[torch.Tensor] = []
     with torch.no_grad():
-        hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        hook = layer.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
         try:
-            network.hidden(window)
+            network.hidden(torch.from_numpy(window))
         finally:
             hook.remove()
-        q, k, v = (x[0] for x in layer.queries_keys_values(seen[0]))
-        found = layer.head.mask(len(window))
-        mask = torch.from_numpy(np.concatenate([found.tokens, found.blocks], axis=1))
-        blocks = mask.shape[1] - len(window)
-        keys, values = (torch.cat([x, _block_means(x, layer.head.block_size, blocks)]) for x in (k, v))
-        group = c.n_q_heads // c.n_kv_heads
-        keys, values = keys.repeat_interleave(group, dim=1), values.repeat_interleave(group, dim=1)
-        scores = torch.einsum("thd,shd->hts", q, keys) / math.sqrt(c.head_dim)
-        weights = torch.softmax(scores.masked_fill(~mask, -math.inf), dim=-1)
-        return weights, torch.einsum("hts,shd->thd", weights, values)
-
-
-def _block_means(x: torch.Tensor, size: int, blocks: int) -> torch.Tensor:
-    return torch.stack([x[b * size : (b + 1) * size].mean(0) for b in range(blocks)]) if blocks else x[:0]
+        q, k, v = (x[0].numpy() for x in layer.queries_keys_values(inputs[0]))
+    out = AetherTemporalHead(layer.head).forward(q, k, v)
+    return LayerAttention(layer.head, LayerTrace(q, k, v, out))

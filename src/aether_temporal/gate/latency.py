@@ -88,7 +88,7 @@ def _as_dense(config: GateConfig, network: TemporalClassifier) -> TemporalClassi
     return made
 
 
-def _stepping(head: AetherTemporalHead, q: Any, k: Any, v: Any) -> Call:
+def _stepping(head: AetherTemporalHead, q: NDArray[np.float32], k: NDArray[np.float32], v: NDArray[np.float32]) -> Call:
     """One step in the steady state: as many tokens before it as the window has, and the cache goes round."""
     cache: KvCache = head.make_cache(capacity=len(q), on_full="ring")
     cache.append(k, v)

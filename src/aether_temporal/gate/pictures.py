@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aether_temporal._internal.figures import COLOURS as PALETTE
 from aether_temporal._internal.figures import can_draw, file_bytes, row_of_axes, tinted
@@ -128,14 +129,14 @@ def attention(config: GateConfig, found: Verdict) -> Figure:
     figure, axes = row_of_axes(2, 4.9, 4.2)
     result = found.seeds[0]
     for place, backend in zip(axes, BACKENDS, strict=True):
-        weights = attention_map(exchanged(result.networks["dense"], config.head(backend)), result.window).numpy()
-        tokens = len(result.window)
-        _show(place, weights if (weights[:, tokens:] > 0).any() else weights[:, :tokens], tokens)
+        network = exchanged(result.networks["dense"], config.head(backend))
+        weights = attention_map(network, result.window.numpy())
+        _show(place, weights.values.mean(axis=0), len(weights.tokens))
         place.set_title(f"{backend} kernel", fontsize=9)
     return figure
 
 
-def _show(axes: Axes, weights: Any, tokens: int) -> None:
+def _show(axes: Axes, weights: NDArray[np.float64], tokens: int) -> None:
     """Logarithmic colours; what is not seen stays white. Columns right of a line are block means."""
     from matplotlib.colors import LogNorm
 

@@ -170,7 +170,7 @@ class SeedResult:
 
     @property
     def hits(self) -> dict[str, NDArray[np.float64]]:
-        """By backend and probe: 1 where the nearest window is the right identity's."""
+        """By backend and probe: 1 where the nearest window is of the probe's identity."""
         return {backend: _hits(found) for backend, found in self.matches.items()}
 
 
@@ -306,7 +306,7 @@ def _match(network: TemporalClassifier, part: Part) -> Matches:
 
 
 def _hits(found: Matches) -> NDArray[np.float64]:
-    """By probe: 1 where the nearest window is the right identity's."""
+    """By probe: 1 where the nearest window is of the probe's identity."""
     return (found.ranks <= 1).astype(np.float64)
 
 

@@ -146,7 +146,9 @@ def step_group(config: TemporalHeadConfig, lengths: Sequence[int], rounds: int) 
     return Group("step", measure(candidates, rounds))
 
 
-def _step(head: AetherTemporalHead, q: Any, k: Any, v: Any, cache: KvCache) -> Call:
+def _step(
+    head: AetherTemporalHead, q: NDArray[np.float32], k: NDArray[np.float32], v: NDArray[np.float32], cache: KvCache
+) -> Call:
     return lambda: head.step(q, k, v, cache)
 
 

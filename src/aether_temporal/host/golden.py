@@ -44,7 +44,7 @@ class GoldenCheck(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class GoldenReport:
-    """What a golden file said of one kernel variant."""
+    """The result of one kernel variant on a golden file."""
 
     file: str
     kernels: str

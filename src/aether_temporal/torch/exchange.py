@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from aether_temporal import blob_tools
 from aether_temporal.blob import WeightBlob
@@ -192,7 +192,7 @@ def load(path: str | os.PathLike[str]) -> TemporalClassifier:
     return from_blob(WeightBlob.load(path))
 
 
-def float16_error(network: TemporalClassifier, frames: Any) -> blob_tools.Float16ErrorReport:
+def float16_error(network: TemporalClassifier, frames: ArrayLike) -> blob_tools.Float16ErrorReport:
     """What `export(..., dtype="float16")` would cost, matrix by matrix, over frames (T, input_dim), a tensor or array.
     The errors of `aether_temporal.blob_tools.float16_error` and of `to_blob`."""
     rows = frames.detach() if isinstance(frames, torch.Tensor) else frames

@@ -63,7 +63,7 @@ class Recipe:
     """What decides the result, beside the recordings and their split.
 
     balance: against classes of unlike frequency: a frame of a rare class weighs more, or is drawn more often.
-    calibrate: train once more without every fifth recording, and scale the logits so that confidence is right there.
+    calibrate: train once more without every fifth recording, and scale the logits so that confidence is accuracy there.
     """
 
     seed: Annotated[int, Within(0, 2**32 - 1)] = 0

@@ -78,7 +78,7 @@ class Features:
 
 
 class Dataset(Sequence[LabelledRecording]):
-    """Tracks of one width, the classes their labels index, and what their frames are."""
+    """Recordings of one width, the classes their labels index, and what their frames are."""
 
     notes: Sequence[str] = ()
     """What was left out or guessed while it was read, for people."""

@@ -323,8 +323,8 @@ def likelihood_loss(given: Predictions, temperature: float = 1.0) -> float:
 
 
 class Confidence:
-    """How sure predictions are at a temperature, and how often right then. Predictions are added part by part; of them
-    only sums are kept."""
+    """How sure predictions are at a temperature, and how often correct then. Predictions are added part by part; only
+    sums of them are kept."""
 
     def __init__(self, temperature: float = 1.0) -> None:
         self.temperature = temperature

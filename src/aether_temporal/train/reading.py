@@ -19,7 +19,7 @@ from .dataset import Features, LabelledRecording
 from .splits import fingerprint
 
 MAX_GAP_US = 1_000_000
-"""The longest gap a grid bridges where nothing else is said."""
+"""The longest gap a grid bridges by default."""
 LONGEST_GAP = 15.0
 """Seconds without a packet from which on two frames are no neighbours."""
 LARGEST = 2.0**100

@@ -128,7 +128,7 @@ def _retrieval(parts: Mapping[str, Mapping[str, Matches]]) -> Figure:
         verified.set_xlim(1e-4, 1)
         verified.set_title(f"verification, {name}", fontsize=9)
         verified.set_xlabel("share of others accepted")
-        verified.set_ylabel("right identities let in")
+        verified.set_ylabel("identities recognised")
         for place in (found, verified):
             place.grid(alpha=0.3)
             place.legend(frameon=False, fontsize=8)

@@ -43,7 +43,7 @@ class Matches:
 
     @property
     def ranks(self) -> Whose:
-        """Rank [Q] of the right identity by nearest windows; 1 is best. Of equals the right one comes last."""
+        """Rank [Q] of the probe's identity by nearest windows; 1 is best. Of equals it comes last."""
         return _ranks(self.near, self.labels)
 
     @property

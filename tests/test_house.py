@@ -1,0 +1,67 @@
+"""How big the project may be: a bound of files, and of modules by package.
+
+The bounds are what stands plus what is planned: named subcarriers, labels as people have them, a doctor, capture and
+baselines. A change that needs more first looks for what it can take away; raising a bound is a decision of its own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "src" / "aether_temporal"
+
+MOST_FILES = 680
+MOST_MODULES = {
+    "": 14,
+    "_internal": 12,
+    "blob_tools": 5,
+    "cli": 22,
+    "device": 10,
+    "explore": 10,
+    "gate": 9,
+    "host": 3,
+    "listening": 13,
+    "recordings": 25,
+    "running": 10,
+    "simulation": 7,
+    "torch": 6,
+    "train": 23,
+}
+MADE = {"runs", "__pycache__", "_build", "build", "dist", "target", ".venv", ".git"}
+SUFFIXES_MADE = {".pyc", ".so", ".egg-info"}
+
+
+def files(folder: Path) -> list[Path]:
+    """The files of the project: what tools make beside them is left out, as .gitignore does."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path.name in MADE or path.suffix in SUFFIXES_MADE or (path.name.startswith(".") and not ours(path)):
+            continue
+        found += files(path) if path.is_dir() else [path]
+    return found
+
+
+def ours(path: Path) -> bool:
+    return path.name in {".ci", ".github", ".gitignore"}
+
+
+def modules(package: str) -> int:
+    return len(list((PACKAGE / package).glob("*.py")))
+
+
+def test_files_are_few() -> None:
+    found = len(files(ROOT))
+    assert 500 < found <= MOST_FILES, f"expected at most {MOST_FILES} files, found {found}; merge what is read together"
+
+
+def test_modules_are_few() -> None:
+    folders = {path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")}
+    assert {"" if folder == "." else folder for folder in folders} == set(MOST_MODULES)
+    found = {package: modules(package) for package in MOST_MODULES}
+    assert not {package: n for package, n in found.items() if n > MOST_MODULES[package]}
+
+
+def test_module_names_are_unique() -> None:
+    names = [path.stem for path in PACKAGE.rglob("*.py") if not path.stem.startswith("__")]
+    assert not {name for name in names if names.count(name) > 1}
