@@ -292,7 +292,7 @@ def test_reprs_describe_in_a_few_words(plain_blob: WeightBlob) -> None:
     named_blob = WeightBlob.from_arrays(blob.header, layers, blob.arrays()["classifier.weight"], named)
     lines = repr(named_blob).split("\n")
     assert lines[0].startswith("<WeightBlob: size ")
-    assert "classes a b, ccc" in lines[0]
+    assert r"classes a\nb, ccc" in lines[0]
     assert len(lines) == 2
     assert len(lines[0]) < 400
     stream = model.stream(context=8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 
-from .figures import printable
+from .foreign_text import printable
 
 LONGEST = 160
 """Characters of one fact."""
@@ -29,6 +29,6 @@ def in_two_lines(title: str, facts: Mapping[str, str]) -> str:
 
 
 def _short(text: str) -> str:
-    """At most LONGEST printable characters of a text, without line breaks."""
-    plain = printable(" ".join(text.split()))
+    """At most LONGEST characters of a text, on one line."""
+    plain = printable(text)
     return plain if len(plain) <= LONGEST else f"{plain[: LONGEST - 2]} …"
