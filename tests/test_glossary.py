@@ -1,7 +1,8 @@
-"""Identifiers of Python and C use the words of the glossary in CONTRIBUTING.md."""
+"""Identifiers, prose, help and error texts use the words of the glossary in CONTRIBUTING.md."""
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 import tokenize
@@ -46,10 +47,56 @@ ALLOWED: dict[str, tuple[str, tuple[str, ...]]] = {
     "visible": ("Matplotlib's method; tokens that a query sees", ()),
     "window": ("of the attention pattern, or of frames that are classified together", ()),
 }
+# Retired words that prose uses in another sense: which, and in which files or folders (none: everywhere).
+ALLOWED_IN_PROSE: dict[str, tuple[str, tuple[str, ...]]] = {
+    "attend": ("what a query does", ()),
+    "average": ("a mean", ()),
+    "balanced": ("classes of equal weight", ("src/aether_temporal/train",)),
+    "begins": ("the verb", ()),
+    "capacity": ("tokens that a cache holds", ()),
+    "confuse": ("what a model does to classes", ("src/aether_temporal/cli",)),
+    "corpus": ("the fuzzers' term", ("docs/security.md",)),
+    "counts": ("numbers, and the verb", ()),
+    "damaged": ("a file whose checksum fails", ()),
+    "delay": ("label delay; the verb", ()),
+    "drift": ("the command", ()),
+    "gain": ("of a receiver", ()),
+    "good": ("the opposite of bad", ()),
+    "lag": ("of a filter", ("src/aether_temporal/simulation",)),
+    "look": ("the verb", ()),
+    "mark": ("a plot's marker, a byte order mark, the verb", ()),
+    "marks": ("the same", ()),
+    "right": (
+        "the side; the fitting serial port",
+        (
+            "docs/guide/explore.md",
+            "docs/simulation.md",
+            "src/aether_temporal/cli/output.py",
+            "src/aether_temporal/device/conversation.py",
+            "src/aether_temporal/explore",
+            "src/aether_temporal/gate/page.py",
+            "src/aether_temporal/gate/pictures.py",
+            "src/aether_temporal/simulation",
+        ),
+    ),
+    "room": ("where a recording is made; space on a disk or in a table", ()),
+    "rows": ("of a table or array", ()),
+    "station": (
+        "a sender or receiver of Wi-Fi",
+        ("docs/simulation.md", "docs/training.md", "src/aether_temporal/simulation"),
+    ),
+    "tell": ("tell apart", ()),
+    "try": ("the verb", ()),
+    "view": ("of an array; of contrastive training; out of view", ()),
+    "visible": ("what a query sees", ()),
+    "window": ("of the attention pattern, or of frames that are classified together", ()),
+}
 PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 C_TEXT = re.compile(
     r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|^\s*#\s*include[^\n]*', re.DOTALL | re.MULTILINE
 )
+C_STRING = re.compile(r'"(?:\\.|[^"\\\n])*"')
+PRIVATE = {".venv", ".git", "build", "_build", "dist", "node_modules", ".pytest_cache", ".pio"}
 C_NAME = re.compile(r"\b[A-Za-z_]\w*\b")
 
 
@@ -68,6 +115,34 @@ def identifiers(path: Path) -> set[str]:
     else:
         text = C_TEXT.sub(" ", text)
     return set(C_NAME.findall(text))
+
+
+def texts(path: Path) -> str:
+    """The sentences of a file: a page without code, docstrings and strings of Python, strings of C."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        text = text.split("## Glossary")[0]
+        return re.sub(r"^```.*?^```$|`[^`\n]*`|\]\([^)]*\)", " ", text, flags=re.DOTALL | re.MULTILINE)
+    if path.suffix == ".py":
+        nodes = [node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)]
+        found = [value for value in nodes if isinstance(value, str)]
+    else:
+        found = [match[0] for match in C_STRING.finditer(text)]
+    return "\n".join(re.sub(r"`[^`]*`", " ", each) for each in found if " " in each)
+
+
+def prose() -> dict[str, str]:
+    """The sentences of every file with prose, by the file's path."""
+    pages = [path for path in ROOT.rglob("*.md") if not PRIVATE & set(path.relative_to(ROOT).parts)]
+    users = [path for path in sources() if path.relative_to(ROOT).as_posix().startswith(("src", "csrc", "firmware"))]
+    paths = pages + [path for path in users if path.suffix in (".py", ".c", ".h")]
+    return {path.relative_to(ROOT).as_posix(): texts(path) for path in sorted(paths)}
+
+
+def in_prose(text: str, among: set[str]) -> set[str]:
+    """The retired words that sentences hold, also in the plural."""
+    found = set(re.findall(r"[a-z_]+", text.lower()))
+    return {word for word in among if word in found or f"{word}s" in found}
 
 
 def sources() -> list[Path]:
@@ -92,8 +167,8 @@ def retired(identifier: str, among: set[str]) -> set[str]:
     return {word for word in among if word in parts or f"{word}s" in parts or word == identifier.lower()}
 
 
-def allowed(path: str) -> set[str]:
-    return {word for word, (_, places) in ALLOWED.items() if not places or path.startswith(places)}
+def allowed(path: str, among: dict[str, tuple[str, tuple[str, ...]]] = ALLOWED) -> set[str]:
+    return {word for word, (_, places) in among.items() if not places or path.startswith(places)}
 
 
 def test_table_of_retired_words_is_read() -> None:
@@ -116,6 +191,42 @@ def test_identifiers_use_the_glossary() -> None:
         among = RETIRED - allowed(name)
         found[name] = {each: some for each in identifiers(path) if (some := retired(each, among))}
     assert not {name: some for name, some in found.items() if some}
+
+
+def test_prose_uses_the_glossary() -> None:
+    found = prose()
+    assert len(found) > 250
+    wrong = {name: in_prose(text, RETIRED - allowed(name, ALLOWED_IN_PROSE)) for name, text in found.items()}
+    assert not {name: some for name, some in wrong.items() if some}
+
+
+def test_words_allowed_in_prose_are_retired_and_used() -> None:
+    assert not set(ALLOWED_IN_PROSE) - RETIRED
+    everything = prose()
+    for word, (_, places) in ALLOWED_IN_PROSE.items():
+        for place in places or ("",):
+            assert any(in_prose(text, {word}) for name, text in everything.items() if name.startswith(place)), (
+                word,
+                place,
+            )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("a.md", "The answer is `truth`.\n```\nperson\n```\n[a stretch](refusal.md)", {"answer", "stretch"}),
+        (
+            "a.py",
+            "def f():\n    'People answer.'\n    raise E(f'{f}: refuse it', 'person')  # truth\n",
+            {"answer", "refuse"},
+        ),
+        ("a.c", '/* truth */ const char *text = "the answer is 1";\n', {"answer"}),
+    ],
+)
+def test_retired_words_are_found_in_prose(name: str, text: str, expected: set[str], tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    assert in_prose(texts(path), RETIRED) == expected
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 
 from aether_temporal.simulation import ACTIVITIES, Receiver, Room, Subcarriers, demo_script, random_script, simulate
 from aether_temporal.simulation.body import Subject, move
+from aether_temporal.simulation.channel import LIGHT, channel, doppler_shift
 from aether_temporal.simulation.simulated import room_channel
-from aether_temporal.simulation.subcarriers import LIGHT, channel, doppler_shift
 
 
 def generator(seed: int = 0) -> np.random.Generator:

@@ -27,7 +27,7 @@ from aether_temporal.errors import InvalidArgumentError
 
 from .attention_weights import Attention, Segment
 from .picture_file import Picture
-from .sources import dropped_line
+from .picture_sources import dropped_line
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

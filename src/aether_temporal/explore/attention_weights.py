@@ -22,7 +22,7 @@ from aether_temporal.recordings import Recording
 from aether_temporal.running import model_input
 from aether_temporal.running.stream import labels_of, prediction_names
 
-from .sources import has_classifier, no_frames
+from .picture_sources import has_classifier, no_frames
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]

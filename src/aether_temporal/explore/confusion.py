@@ -18,7 +18,7 @@ from aether_temporal.running import Gallery, Result, run
 from aether_temporal.running.label_matching import match_subject
 
 from .picture_file import Picture
-from .sources import counted, dropped_line, listed, no_frames
+from .picture_sources import counted, dropped_line, listed, no_frames
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -17,7 +17,7 @@ from aether_temporal.recordings.remarks import Remarks
 from aether_temporal.running import Gallery, Result, model_frames, model_input, run
 from aether_temporal.running.label_matching import match_subject
 
-from .sources import has_classifier, no_frames, session_of
+from .picture_sources import has_classifier, no_frames, session_of
 
 Floats = NDArray[np.float64]
 _TINY = 2.0**-126

@@ -10,7 +10,7 @@ from aether_temporal._internal.figures import GREY, colour, new_figure, plain, s
 
 from .drift import Drift, rms
 from .picture_file import Picture
-from .sources import dropped_line, listed
+from .picture_sources import dropped_line, listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,7 +20,7 @@ from aether_temporal.running.label_matching import match_subject
 from aether_temporal.running.stream import rate_notes
 
 from .picture_file import Picture
-from .sources import dropped_line, identity_of, listed, no_frames
+from .picture_sources import dropped_line, identity_of, listed, no_frames
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

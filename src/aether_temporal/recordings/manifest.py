@@ -21,7 +21,7 @@ _MAX_BYTES = 1 << 24
 
 @dataclass(frozen=True)
 class Entry:
-    """What is said of recordings, by a row of a manifest (`place` is its line) or by an argument; None: nothing."""
+    """What is known of recordings, by a row of a manifest (`place` is its line) or by an argument; None: nothing."""
 
     place: str = ""
     files: str = ""

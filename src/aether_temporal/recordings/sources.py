@@ -29,7 +29,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class _Found:
-    """One recording of a file and what is said of it; subject and session are in `info` already."""
+    """One recording of a file and what is stated about it; subject and session are in `info` already."""
 
     path: Path
     file: RecordingFile
@@ -183,7 +183,7 @@ class Sources:
                     yield _Found(file, opened, replace(info, **_subject_and_session(told)), told)
 
     def _of(self, file: Path, name: str, entries: Sequence[Entry]) -> tuple[Entry, ...]:
-        """What is said of one recording: one entry, or spans. RecordingFormatError where it is said twice."""
+        """What is stated about one recording: one entry, or spans. RecordingFormatError where it is stated twice."""
         first, *others = entries
         for other in others:
             if not (first.is_span and other.is_span):

@@ -11,9 +11,9 @@ from aether_temporal.recordings import Recording
 
 from . import script as scripts
 from .body import CROSS_SECTIONS, Motion, Subject, move
+from .channel import Subcarriers, channel
 from .radio_receiver import Receiver
 from .room import Room
-from .subcarriers import Subcarriers, channel
 
 FRAME_RATE = 50.0
 """Frames a second by default, as today's nodes send."""
