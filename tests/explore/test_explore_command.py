@@ -19,7 +19,7 @@ from aether_temporal import PatternSettings
 from aether_temporal.cli import aether
 
 pytest.importorskip("matplotlib", reason="matplotlib (extra plot) is not installed")
-pytestmark = pytest.mark.slow  # a picture takes about a second
+pytestmark = [pytest.mark.slow, pytest.mark.memory]  # a picture takes about a second
 
 
 def call(*arguments: object, code: int = 0) -> Result:

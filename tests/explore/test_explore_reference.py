@@ -77,6 +77,7 @@ def test_attention_weights_match_the_scalar_reference(half: bool, monkeypatch: p
 
 
 @pytest.mark.slow
+@pytest.mark.memory
 def test_attention_weights_of_a_bundled_model_on_a_recording(
     recordings_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +113,7 @@ def own_counts(path: Path, session: int, window: int | None) -> np.ndarray:
 
 
 @pytest.mark.slow
+@pytest.mark.memory
 @pytest.mark.parametrize("window", [None, 50])
 def test_confusion_of_a_recorded_session(recordings_dir: Path, window: int | None) -> None:
     path = recordings_dir / "geotec_sessions_1_3.npz"

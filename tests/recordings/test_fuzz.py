@@ -112,6 +112,7 @@ def test_any_file_gives_a_recording_or_a_typed_error(tmp_path: Path, data: bytes
 
 
 @pytest.mark.slow
+@pytest.mark.memory
 @FUZZ
 @given(st.data())
 def test_any_capture_gives_a_recording_or_a_typed_error(tmp_path: Path, data: st.DataObject) -> None:
@@ -128,6 +129,7 @@ def test_any_capture_gives_a_recording_or_a_typed_error(tmp_path: Path, data: st
 
 
 @pytest.mark.slow
+@pytest.mark.memory
 @FUZZ
 @given(st.data())
 def test_any_archive_gives_a_recording_or_a_typed_error(tmp_path: Path, data: st.DataObject) -> None:
