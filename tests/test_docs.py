@@ -218,6 +218,7 @@ UNSHOWN = {
     "aether run walks.rvne": "follows a training",
     "aether train activity": "follows a training",
     "cat heard.txt": "shown as a picture",
+    "ls runs/first": "docs/guide/train.md lists the files",
 }
 
 
