@@ -263,7 +263,8 @@ EXTENDED = (
     "ModelSettings(width=3, pattern(window=4, block_size=2, history=9, global_tokens=(0, 3)), subcarriers(n_pairs=5), "
     "agc='mean', normalisation, projection, norm, convolution, bias, feed_forward, pooling(kind='mean', frames=3), "
     "embedding, class_names=('still', 'moving é', ''), frame_rate=50, provenance='made by a test, for tests', "
-    "stem(activation='relu'), timing(label_delay=25, period_us=20000, max_gap_us=1000000))"
+    "stem(activation='relu'), timing(label_delay=25, period_us=20000, max_gap_us=1000000), "
+    "subcarrier_numbers(band=('htltf', 'any')))"
 )
 
 

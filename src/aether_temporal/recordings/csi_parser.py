@@ -56,7 +56,7 @@ class _Drop(Exception):
 class CsiParser:
     """Turns lines into records; `dropped` counts the rest.
 
-    Every line is a record, a header, blank, or counted at least once. `layout` is what the last header line said.
+    Every line is a record, a header, blank, or counted at least once. `layout` is what the last header line states.
     """
 
     def __init__(self, hints: Hints = NOTHING) -> None:

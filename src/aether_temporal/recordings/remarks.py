@@ -1,4 +1,4 @@
-"""Collects what is to be said of many recordings, so that it takes few lines."""
+"""Collects remarks about many recordings, so that they take few lines."""
 
 from __future__ import annotations
 
