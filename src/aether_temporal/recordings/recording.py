@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal import _core
+from aether_temporal._internal.summary import html_table
 from aether_temporal.errors import RecordingError, RecordingSelectionError, RecordingShapeError
 from aether_temporal.subcarriers import SubcarrierMap
 
@@ -95,11 +95,7 @@ class Recording:
 
     def _repr_html_(self) -> str:
         """A table for notebooks."""
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{name}</th><td style='text-align:left'>{html.escape(value)}</td></tr>"
-            for name, value in self._facts().items()
-        )
-        return f"<table><caption>{html.escape(self.title)}</caption>{rows}</table>"
+        return html_table(self.title, self._facts())
 
     def _facts(self) -> dict[str, str]:
         """What describes the recording in a few words."""
