@@ -99,16 +99,14 @@ def own_counts(path: Path, session: int, window: int | None) -> np.ndarray:
         part = slice(data["rec_offset"][r], data["rec_offset"][r + 1])
         stream = model.stream(context=128)
         predictions = [int(np.argmax(stream.push(frame))) for frame in data["amp"][part].astype(np.float32)]
-        labels = [-1] * 25 + [kind[a] for a in data["frame_activity"][part]][: len(predictions) - 25]
+        labels = [kind[a] for a in data["frame_activity"][part]]
         if window is None:
-            for a, b in zip(labels, predictions, strict=True):
-                if a >= 0:
-                    counts[a, b] += 1
+            for a, b in zip(labels[: len(labels) - 25], predictions[25:], strict=True):
+                counts[a, b] += 1
             continue
-        for end in range(window, len(predictions) + 1, window):
-            inside = [t for t in labels[end - window : end] if t >= 0]
-            if inside:
-                counts[max(sorted(set(inside)), key=inside.count), predictions[end - 1]] += 1
+        for end in range(window, len(predictions) + 1, window):  # windows are not shifted by the label delay
+            inside = labels[end - window : end]
+            counts[max(sorted(set(inside)), key=inside.count), predictions[end - 1]] += 1
     return counts
 
 
