@@ -348,7 +348,7 @@ WRONG_USAGE = {
     "a session of one": (["set.npz", "--session", "0"], "--session: expected together with --all"),
     "indices that go down": (["set.npz", "--select", "5-2"], "expected an ascending range"),
     "indices that are none": (["set.npz", "--select", "a"], "expected indices and ranges"),
-    "standard input by name": (["-", "--recording", "a"], "standard input"),
+    "standard input of another format": (["-", "--format", "npz"], "standard input"),
     "an absent gallery": (["set.npz", "--recording", "a", "--enroll", "absent.npz"], "absent.npz"),
     "a model as recording": (["model.rvne"], "expected .npz, .npy, CSI text lines"),
 }

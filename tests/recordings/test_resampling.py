@@ -150,7 +150,7 @@ def test_run_puts_frames_on_the_grid_and_resets_the_stream(tmp_path: Path) -> No
     expected = np.concatenate([model.forward(part, 8) for part in given.segments()])
     np.testing.assert_array_equal(result.scores, expected)
     assert result.labels is not None
-    assert result.labels.tolist() == [-1, -1, 0, 1, 1, 0]  # labels of two grid frames before
+    assert result.labels.tolist() == [-1, -1, 0, -1, -1, 0]  # labels of two grid frames before, in the same segment
     assert any("grid of 10 ms: 6 frames" in note for note in result.notes)
     assert any("was reset 1 times" in note for note in result.notes)
     untimed = Recording(source="test", name="", format="npy", frames=np.ones((3, 2), np.float32))

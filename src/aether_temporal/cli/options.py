@@ -13,7 +13,9 @@ from click.shell_completion import CompletionItem
 
 from aether_temporal import BlobError, TemporalModel
 from aether_temporal.bundled import bundled_models, model_path
-from aether_temporal.recordings import FORMATS
+from aether_temporal.errors import InvalidArgumentError
+from aether_temporal.recordings import FORMATS, Hints
+from aether_temporal.subcarriers import CHIPS, SubcarrierMap, parse_layout
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -101,10 +103,34 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")(command)
 
 
-def format_option(command: F) -> F:
-    return click.option(
-        "--format", "format_", type=click.Choice(FORMATS), help="The recording's format. [default: by content]"
-    )(command)
+class Layout(click.ParamType[SubcarrierMap]):
+    """The subcarrier of each column, such as "lltf:0..31,-32..-1"."""
+
+    name = "LAYOUT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> SubcarrierMap:
+        try:
+            return value if isinstance(value, SubcarrierMap) else parse_layout(str(value))
+        except InvalidArgumentError as error:
+            self.fail(str(error), param, ctx)
+
+
+def recording_options(command: F) -> F:
+    """What a recording does not say itself. `hints_of` takes it out of the options."""
+    for option in (
+        click.option("--format", "format_", type=click.Choice(FORMATS), help="Its format. [default: by content]"),
+        click.option("--csi-bits", type=click.Choice(["8", "12"]), help="Bits of an I/Q value. [default: by content]"),
+        click.option("--chip", type=click.Choice(CHIPS), help="The chip that measured, which orders subcarriers."),
+        click.option("--layout", type=Layout(), help="The subcarrier of each column, such as lltf:0..31,-32..-1."),
+    )[::-1]:
+        command = option(command)
+    return command
+
+
+def hints_of(options: dict[str, Any]) -> Hints:
+    """Takes the options that a reader needs, but for `format_`, out of all."""
+    bits, chip, layout = (options.pop(name) for name in ("csi_bits", "chip", "layout"))
+    return Hints(None if bits is None else 8 if bits == "8" else 12, chip, layout)
 
 
 def select_option(command: F) -> F:

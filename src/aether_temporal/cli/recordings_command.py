@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 import click
 from rich.console import Console
@@ -12,7 +13,7 @@ from aether_temporal.recordings import Sources, describe
 from aether_temporal.recordings.quality import RecordingQuality, Timing, quality_of
 from aether_temporal.recordings.remarks import Remarks
 
-from .options import format_option, json_option
+from .options import hints_of, json_option, recording_options
 from .output import console, print_json, quantity, seconds_text, table
 
 _IN_FULL = 3
@@ -22,15 +23,15 @@ _IN_FULL = 3
 @click.command("recordings")
 @click.argument("file", type=click.Path())
 @click.argument("recording", required=False, metavar="[NAME]")
-@format_option
+@recording_options
 @json_option
-def command(file: str, recording: str | None, format_: str | None, as_json: bool) -> None:
+def command(file: str, recording: str | None, format_: str | None, as_json: bool, **options: Any) -> None:
     """Describe the recordings of FILE, or the one of this NAME or index, as `run` and `train` will use them.
 
     FILE has any of the formats, or is a manifest, a folder, or a wildcard in quotes. Warns of what would mislead a
     training or a run: bursts, gaps, dropped frames, subcarriers that are dead or saturated, a buffer that froze.
     """
-    sources, remarks = Sources([file], format=format_), Remarks()
+    sources, remarks = Sources([file], format=format_, hints=hints_of(options)), Remarks()
     found: list[RecordingQuality] = []
     for each in sources if recording is None else [sources.one(recording)]:
         found.append(quality_of(each))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -15,18 +16,28 @@ from rich.console import Console
 from aether_temporal import TemporalModel
 from aether_temporal.cache_types import CACHE_DTYPES
 from aether_temporal.recordings import (
+    Hints,
     Recording,
     RecordingError,
     Sources,
     describe,
 )
+from aether_temporal.recordings.containers import is_stream, open_stream
 from aether_temporal.running import Gallery, Result, Total, default_context, model_input, run
 from aether_temporal.running.live_text import run_live
 from aether_temporal.running.result import WINDOW
 from aether_temporal.running.stream import prediction_names, real_time
 
 from .enroll_command import enroll_option, enrolled
-from .options import context_option, format_option, json_option, model_argument, open_model, select_option
+from .options import (
+    context_option,
+    hints_of,
+    json_option,
+    model_argument,
+    open_model,
+    recording_options,
+    select_option,
+)
 from .output import console, print_json, print_json_line
 from .run_display import Display, JsonLines, Lines, Panel, Silent, draw, print_result, print_total
 
@@ -45,7 +56,7 @@ from .run_display import Display, JsonLines, Lines, Panel, Silent, draw, print_r
     "--dtype", type=click.Choice(CACHE_DTYPES), default="float32", show_default=True, help="Type of the cache."
 )
 @select_option
-@format_option
+@recording_options
 @click.option(
     "--speed",
     type=click.Choice(["real", "max"]),
@@ -75,7 +86,8 @@ def command(ctx: click.Context, /, model: str, recording: str, **options: Any) -
     standard input as it arrives. The summary states frames, latency, dropped frames, and accuracy where the recording
     has labels.
     """
-    _check_options(options, recording)
+    is_live = recording == "-" or is_stream(recording)
+    _check_options(options, is_live)
     if options["plot"]:
         from aether_temporal.running.plot import check_plot
 
@@ -89,8 +101,9 @@ def command(ctx: click.Context, /, model: str, recording: str, **options: Any) -
         dtype=options["dtype"],
         select=options["select"],
     )
-    job = _Job(model, opened, context, gallery, options, console())
-    results = [job.live()] if recording == "-" else list(job.stored(recording))
+    hints = hints_of(options)
+    job = _Job(model, opened, context, gallery, options, hints, console())
+    results = [job.live(recording)] if is_live else list(job.stored(recording))
     job.report(results)
     ctx.exit(130 if results[-1].interrupted else 0)
 
@@ -104,6 +117,7 @@ class _Job:
     context: int
     gallery: Gallery | None
     options: dict[str, Any]
+    hints: Hints
     out: Console
 
     @property
@@ -117,12 +131,18 @@ class _Job:
         """Whether the output is JSON."""
         return bool(self.options["as_json"] or self.options["jsonl"])
 
-    def live(self) -> Result:
-        """Classifies CSI text from standard input."""
-        with self._display(None, "standard input") as display:
+    def live(self, path: str) -> Result:
+        """Classifies CSI text as it comes, from standard input, a serial device or a pipe."""
+        source = "standard input" if path == "-" else path
+        opened = contextlib.nullcontext(sys.stdin.buffer) if path == "-" else open_stream(path)
+        with opened as file, self._display(None, source) as display:
             result = run_live(
                 self.model,
-                sys.stdin.buffer,
+                file,
+                source=source,
+                sender=self.options["choice"],
+                hints=self.hints,
+                label_delay=self.label_delay,
                 context=self.context,
                 dtype=self.options["dtype"],
                 gallery=self.gallery,
@@ -160,7 +180,7 @@ class _Job:
                 return
 
     def _recordings(self, path: str) -> Iterator[Recording]:
-        sources = Sources([path], sessions=self.options["sessions"], format=self.options["format_"])
+        sources = Sources([path], sessions=self.options["sessions"], format=self.options["format_"], hints=self.hints)
         for note in () if self.machine else sources.notes:
             self.out.print(note)
         return iter(sources) if self.options["all_"] else iter([sources.one(self.options["choice"])])
@@ -205,7 +225,7 @@ class _Job:
         }
 
 
-def _check_options(options: dict[str, Any], recording: str) -> None:
+def _check_options(options: dict[str, Any], is_live: bool) -> None:
     if options["as_json"] and options["jsonl"]:
         raise click.UsageError("--json and --jsonl: expected one of them, found both")
     if options["all_"] and options["choice"] is not None:
@@ -214,10 +234,10 @@ def _check_options(options: dict[str, Any], recording: str) -> None:
         raise click.UsageError("--plot draws one recording: expected --recording, found --all")
     if options["sessions"] and not options["all_"]:
         raise click.UsageError("--session: expected together with --all")
-    if recording == "-" and (
-        options["all_"] or options["choice"] is not None or options["format_"] not in (None, "csi-text")
-    ):
-        raise click.UsageError("standard input ('-') is CSI text: expected none of --all, --recording and --format")
+    if is_live and (options["all_"] or options["format_"] not in (None, "csi-text")):
+        raise click.UsageError(
+            "standard input ('-'), serial devices and pipes are CSI text: expected neither --all nor --format"
+        )
 
 
 def _expect_frames(path: str, results: list[Result]) -> None:

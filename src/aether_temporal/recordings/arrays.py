@@ -8,6 +8,7 @@ Names are compared without regard to case; of each row of names below, the first
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal.errors import RecordingFormatError
+from aether_temporal.subcarriers import CHIPS, SubcarrierMap
 
-from .csi_words import is_12_bit, words_of
+from .csi_words import HIGH, LOW, is_12_bit, words_of
 from .drops import Drop
-from .hints import Hints
+from .hints import Hints, subcarriers_by
 from .recording import Recording, RecordingInfo, label_indices, rate_of
 from .recording_file import RecordingFile
 
@@ -31,6 +33,8 @@ _TIMES = ("t", "timestamps", "timestamp", "time")
 _LABELS = ("frame_activity", "labels", "label", "y", "target", "activity")
 _NAMES = ("activity_names", "label_names", "class_names", "classes")
 _RATE = ("rate_hz", "frame_rate")
+_SUBCARRIERS = ("subcarrier", "subcarriers")
+_CHIPS = {chip.removeprefix("esp32") for chip in CHIPS}
 _SUBJECTS = ("rec_subject", "rec_person")
 _MAX_VALUES = 1 << 16
 """Recordings in a file, or names of labels."""
@@ -96,6 +100,7 @@ class _Reading:
     windows: int = 0
     length: int = 0
     notes: tuple[str, ...] = ()
+    words: bool = False  # of 12 bits
 
 
 def read_arrays(store: Arrays, format_: str, stem: str, hints: Hints) -> RecordingFile:
@@ -173,7 +178,7 @@ class _Set:
             raise RecordingFormatError(
                 f"{what}: expected [frames, features], found shape {list(shape)}; save one row a frame"
             )
-        words = header.dtype in (np.int8, np.int16)
+        words = header.dtype == np.int8 or (header.dtype == np.int16 and self._is_within_12_bits())
         if words and shape[-1] == 2 and len(shape) == 3:
             return _Reading(True, np.ascontiguousarray, shape[0])
         if words and shape[-1] == 2 and len(shape) == 4:
@@ -222,6 +227,10 @@ class _Set:
             self._reject_features_first(shape)
         return as_they_are
 
+    def _is_within_12_bits(self) -> bool:
+        values = self.store.array(self.key)
+        return not values.size or (int(values.min()) >= LOW and int(values.max()) <= HIGH)
+
     def _has_negative(self) -> bool:
         return bool((self.store.array(self.key)[:_ROWS_AT_ONCE] < 0).any())
 
@@ -232,7 +241,7 @@ class _Set:
             head = self.store.array(self.key)[:_ROWS_AT_ONCE]
             if bits == 12 or is_12_bit(head, self._scalar("chip")):
                 note = "the frames were read as 12-bit words, two bytes each (csi_bits)"
-                return _Reading(True, words_of, shape[0], notes=(note,))
+                return _Reading(True, words_of, shape[0], notes=(note,), words=True)
         return _Reading(True, lambda a: np.ascontiguousarray(a).reshape(len(a), -1, 2), shape[0])
 
     def _three_axes(self, shape: tuple[int, ...]) -> _Reading:
@@ -419,6 +428,16 @@ class _Set:
             return (self.reading.frames - 1) * 1e3 / duration or None
         return None
 
+    def _subcarriers(self, width: int) -> SubcarrierMap | None:
+        """By their numbers in the file, else by its chip."""
+        key, chip = self._first(_SUBCARRIERS), self._scalar("chip")
+        if key is not None and self.hints.layout is None and self.store.header(key).shape == (width,):
+            numbers = self._small(key)
+            if numbers.dtype.kind in "iu" and len(np.unique(numbers)) == width and (abs(numbers) <= 511).all():
+                return SubcarrierMap.of(numbers.tolist())
+        known = isinstance(chip, str) and re.sub(r"[^a-z0-9]", "", chip.lower()).removeprefix("esp32") in _CHIPS
+        return subcarriers_by(self.hints, (chip,) if known else (), width, twelve_bits=self.reading.words)
+
     def open(self, info: RecordingInfo) -> Recording:
         """One recording. Frames with NaN or infinity are dropped."""
         part = slice(int(self.offset[info.index]), int(self.offset[info.index + 1]))
@@ -450,6 +469,7 @@ class _Set:
             subject=info.subject,
             session=info.session,
             frame_rate=rate_of(times) or self._rate(),
+            subcarriers=self._subcarriers(int(self._frames.shape[1])),
             dropped=dropped,
             notes=self.notes,
         )

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
+from aether_temporal._internal.os_errors import describe
 from aether_temporal.errors import RecordingError, RecordingFormatError
 
 UNSUSPICIOUS = 1 << 28
@@ -117,9 +118,27 @@ class _Unpacked(io.RawIOBase):
 
 
 def is_stream(path: str | os.PathLike[str]) -> bool:
-    """Whether the path is a serial device, a pipe or the like, of which the end is not there to be seen. OSError."""
-    mode = os.stat(path).st_mode
+    """Whether the path is a serial device, a pipe or the like, of which the end is not there to be seen."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
     return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+@contextmanager
+def open_stream(path: str) -> Iterator[BinaryIO]:
+    """A serial device or pipe, to be read as it comes; a device at the speed at which it is set, and echoing nothing.
+    RecordingError: it cannot be opened, or goes away."""
+    try:
+        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NOCTTY", 0)), "rb") as file:
+            if file.isatty():
+                import tty
+
+                tty.setraw(file.fileno())
+            yield file
+    except OSError as error:
+        raise RecordingError(f"{path}: cannot be read: {describe(error)}") from None
 
 
 def locate(path: Path) -> Source:

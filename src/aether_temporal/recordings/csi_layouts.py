@@ -52,6 +52,8 @@ class Layout:
     local_timestamp: int | None
     seconds: int | None  # a column with a time of day or seconds
     label: int | None
+    packet: tuple[int | None, ...]  # columns of what older chips say of a packet (hints.HT_COLUMNS)
+    chips: tuple[str, ...]  # of one of which such columns come; () for any
     lltf_alone: bool  # `len` may be of a longer buffer, of which the L-LTF alone is printed
     may_be_12_bit: bool  # no chip with the columns of an older buffer writes 12-bit words
 
@@ -100,6 +102,8 @@ def _layout(names: list[str], delimiter: str) -> Layout | None:
         local_timestamp=column("localtimestamp"),
         seconds=column(*_SECONDS),
         label=column(*_LABEL),
+        packet=tuple(map(column, ("sigmode", "bandwidth", "stbc", "secondarychannel"))),
+        chips=("esp32",) if "sigmode" in names else ("esp32c5", "esp32c6") if "fftgain" in names else (),
         lltf_alone="realtimeset" in names,
         may_be_12_bit="sigmode" not in names,
     )

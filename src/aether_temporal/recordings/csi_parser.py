@@ -15,7 +15,7 @@ from .csi_layouts import KNOWN, Layout, layout_of
 from .csi_lines import Line
 from .csi_words import HIGH, LOW
 from .drops import Drop, Drops
-from .hints import NOTHING, Hints
+from .hints import NO_FACTS, NOTHING, Hints, PacketFacts
 
 MAX_VALUES = 4096
 """More I/Q bytes than any of these chips reports for one frame (612)."""
@@ -26,6 +26,7 @@ _INTEGER = re.compile(rb"[+-]?[0-9]{1,20}")
 _LIST = re.compile(rb"[0-9+\-,; \t]*")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{4,}={0,2}")
 _SINGLE = re.compile(rb"([+-]?[0-9]{1,5})(?:\.0*)?")
+_SMALL = re.compile(rb"[0-9]{1,2}")
 _INVALID_BYTES = 4
 """By `first_word`."""
 _LLTF_VALUES = 128
@@ -45,6 +46,8 @@ class CsiRecord:
     seconds: float | None  # a recorder's or the sender's time
     label: str | None
     first_word_invalid: bool
+    facts: PacketFacts = NO_FACTS  # what the device says of the packet
+    chips: tuple[str, ...] = ()  # the columns are those of one of these; () for any
     may_be_12_bit: bool = False  # the chip is one whose buffer may hold words of 12 bits
 
 
@@ -132,6 +135,8 @@ class CsiParser:
             seconds=None if layout.seconds is None else _seconds(cells.text(layout.seconds), layout.delimiter),
             label=None if layout.label is None else cells.text(layout.label),
             first_word_invalid=first_word,
+            facts=_facts(cells, layout),
+            chips=layout.chips,
             may_be_12_bit=layout.may_be_12_bit,
         )
 
@@ -300,6 +305,17 @@ def _integer(field: bytes, low: int, high: int) -> int:
 def _microseconds(field: bytes) -> int:
     # Printed as signed by some versions: the same 32 bits.
     return _integer(field, -(1 << 31), (1 << 32) - 1) % (1 << 32)
+
+
+def _facts(cells: _Cells, layout: Layout) -> PacketFacts:
+    """What the device says of the packet; where but the L-LTF of it is printed, as if it had nothing else."""
+    fields = [b"" if column is None else cells.field(column) for column in layout.packet]
+    mode, bandwidth, stbc, secondary = (int(field) if _SMALL.fullmatch(field) else None for field in fields)
+    if layout.lltf_alone and len(cells.values) == _LLTF_VALUES:
+        assert layout.length is not None
+        if cells.field(layout.length) != str(_LLTF_VALUES).encode():
+            mode, bandwidth, stbc = 0, None, None
+    return mode, bandwidth, stbc, secondary
 
 
 def _seconds(text: str, delimiter: str) -> float | None:

@@ -6,13 +6,14 @@ import codecs
 import math
 from array import array
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal.errors import RecordingFormatError
+from aether_temporal.subcarriers import SubcarrierMap
 
 from .containers import Source
 from .csi_layouts import COLUMNS, layout_of
@@ -20,7 +21,7 @@ from .csi_lines import bounded_lines
 from .csi_parser import CsiParser, CsiRecord
 from .csi_words import is_12_bit, words_of
 from .drops import Drop, Drops, describe
-from .hints import Hints
+from .hints import Hints, PacketFacts, subcarriers_by
 from .recording import Recording, RecordingInfo, label_indices, rate_of
 from .recording_file import RecordingFile, RecordingFormat
 
@@ -69,21 +70,30 @@ def are_words(values: NDArray[Any], may_be_12_bit: bool, hints: Hints) -> bool:
     return (hints.csi_bits == 12 and values.shape[1] >= 4) or (may_be_12_bit and is_12_bit(values, "c5"))
 
 
+_PREFIX = 64
+"""Frames by which 12-bit words are told from pairs of bytes."""
+
+
 @dataclass
-class _Frames:
+class Frames:
     """The frames of one sender and one size, in order."""
 
+    hints: Hints
     values: array[int] = field(default_factory=lambda: array("b"))
     times: array[float] = field(default_factory=lambda: array("d"))
     clock: Clock = field(default_factory=Clock)
     labels: list[str | None] = field(default_factory=list)
     first_words: int = 0
     may_be_12_bit: bool = True
+    facts: set[PacketFacts] = field(default_factory=set)
+    chips: tuple[str, ...] = ()
+    _words: bool | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def add(self, record: CsiRecord) -> None:
+        """One frame."""
         values = record.values
         if values.typecode != self.values.typecode:
             self.values, values = array("h", self.values), array("h", values)
@@ -91,53 +101,94 @@ class _Frames:
         self.labels.append(record.label)
         self.first_words += record.first_word_invalid
         self.may_be_12_bit &= record.may_be_12_bit
+        self.facts.add(record.facts)
+        self.chips = record.chips
         time = self.clock.seconds(record)
         self.times.append(math.nan if time is None else time)
 
-    def pairs(self, hints: Hints) -> NDArray[Any]:
-        """I/Q pairs, int8 or int16."""
-        values = np.array(self.values, dtype=np.int8 if self.values.typecode == "b" else np.int16)
-        values = values.reshape(len(self), -1)
-        return pairs_of(values, are_words(values, self.may_be_12_bit, hints))
+    def pairs(self, start: int = 0) -> tuple[NDArray[Any], SubcarrierMap | None]:
+        """I/Q pairs from a frame on, int8 or int16, and their subcarriers."""
+        size = len(self.values) // len(self)
+        kind = np.dtype(np.int8 if self.values.typecode == "b" else np.int16)
+        words = self._words
+        if words is None:
+            head = np.array(self.values[: _PREFIX * size], dtype=kind).reshape(-1, size)
+            words = are_words(head, self.may_be_12_bit, self.hints)
+            if words or len(self) >= _PREFIX:
+                self._words = words
+        pairs = pairs_of(np.array(self.values[start * size :], dtype=kind).reshape(-1, size), words)
+        twelve = words or pairs.dtype == np.int16
+        return pairs, subcarriers_by(self.hints, self.chips, pairs.shape[1], self.facts, twelve_bits=twelve)
 
-    def timestamps(self) -> NDArray[np.float64] | None:
-        """Seconds since the first frame; None where one has no time."""
+    def recording(self, source: str, name: str, **others: Any) -> Recording:
+        """All frames."""
         times = np.array(self.times, dtype=np.float64)
-        return None if np.isnan(times).any() else times
-
-
-@dataclass(eq=False)
-class _Text:
-    """What a file of CSI text holds, by sender and size of frame."""
-
-    source: str
-    hints: Hints
-    senders: dict[str, dict[int, _Frames]]
-    parser: CsiParser
-
-    def infos(self) -> tuple[RecordingInfo, ...]:
-        """Senders, the one with most frames first (ties: in order of appearance)."""
-        counts = Counter({mac: sum(map(len, sizes.values())) for mac, sizes in self.senders.items()})
-        return tuple(RecordingInfo(i, mac, frames) for i, (mac, frames) in enumerate(counts.most_common()))
-
-    def open(self, chosen: RecordingInfo) -> Recording:
-        """The frames of one sender, of several sizes the most frequent. The first two pairs of a frame whose
-        `first_word` is set are zero."""
-        infos, frames = self.infos(), max(self.senders[chosen.name].values(), key=len)
-        dropped = Drops(self.parser.dropped)
-        dropped[Drop.OTHER_SENDER] += sum(info.frames for info in infos) - chosen.frames
-        dropped[Drop.OTHER_SHAPE] += chosen.frames - len(frames)
-        timestamps = frames.timestamps()
-        labels, names = label_indices(frames.labels)
+        timestamps = None if np.isnan(times).any() else times
+        labels, names = label_indices(self.labels)
+        pairs, subcarriers = self.pairs()
         return Recording(
-            source=self.source,
-            name=chosen.name,
+            source=source,
+            name=name,
             format=FORMAT.name,
-            iq=frames.pairs(self.hints),
+            iq=pairs,
+            subcarriers=subcarriers,
             timestamps=timestamps,
             labels=labels if names else None,
             label_names=names,
             frame_rate=rate_of(timestamps),
+            **others,
+        )
+
+
+class TextReader:
+    """What comes out of CSI text, by sender and size of frame; a file and a live stream use the same."""
+
+    def __init__(self, source: str, hints: Hints) -> None:
+        self.source, self.parser, self._hints = source, CsiParser(hints), hints
+        self._frames: dict[tuple[str, int], Frames] = {}
+        self._counts: dict[str, Counter[int]] = {}
+
+    def count(self, record: CsiRecord) -> int:
+        """Counts a record; how many of its sender and size there were."""
+        sizes = self._counts.setdefault(record.mac, Counter())
+        sizes[len(record.values)] += 1
+        return sizes[len(record.values)]
+
+    def frames_of(self, record: CsiRecord) -> Frames:
+        """The frames of its sender and size."""
+        return self._frames.setdefault((record.mac, len(record.values)), Frames(self._hints))
+
+    def forget(self, record: CsiRecord) -> None:
+        """Keeps none of the frames of its sender and size; they stay counted."""
+        self._frames.pop((record.mac, len(record.values)), None)
+
+    def only_last(self, record: CsiRecord) -> Frames:
+        """The frames of its sender and size again, of which this one alone is kept, read as they all were."""
+        kept = replace(
+            self.frames_of(record), values=array("b"), times=array("d"), clock=Clock(), labels=[], first_words=0
+        )
+        self._frames[record.mac, len(record.values)] = kept
+        kept.add(record)
+        return kept
+
+    def infos(self) -> tuple[RecordingInfo, ...]:
+        """Senders, the one with most frames first (ties: in order of appearance)."""
+        totals = Counter({mac: sizes.total() for mac, sizes in self._counts.items()})
+        return tuple(RecordingInfo(i, mac, frames) for i, (mac, frames) in enumerate(totals.most_common()))
+
+    def open(self, chosen: RecordingInfo, size: int | None = None) -> Recording:
+        """The frames of one sender and one size (None: the most frequent). The first two pairs of a frame whose
+        `first_word` is set are zero."""
+        infos, sizes = self.infos(), self._counts[chosen.name]
+        size = size or max(sizes, key=lambda one: sizes[one])
+        frames = self._frames[chosen.name, size]
+        dropped = Drops(self.parser.dropped)
+        before = sizes[size] - len(frames)  # in a stream, until this sender was the one that is taken
+        dropped[Drop.OTHER_SENDER] += sum(info.frames for info in infos) - sizes.total() + before
+        dropped[Drop.OTHER_SHAPE] += sizes.total() - sizes[size]
+        return frames.recording(
+            self.source,
+            chosen.name,
             dropped={str(reason): count for reason, count in dropped.items() if count},
             notes=tuple(_notes(frames, infos)),
         )
@@ -148,14 +199,13 @@ def read_csi_text(source: Source, hints: Hints) -> RecordingFile:
 
     RecordingFormatError where no line can be trusted.
     """
-    senders: dict[str, dict[int, _Frames]] = {}
-    parser = CsiParser(hints)
+    text = TextReader(str(source), hints)
     with source.open() as file:
-        for record in parser.records(bounded_lines(file)):
-            senders.setdefault(record.mac, {}).setdefault(len(record.values), _Frames()).add(record)
-    if not senders:
-        raise nothing_trusted(str(source), parser)
-    text = _Text(str(source), hints, senders, parser)
+        for record in text.parser.records(bounded_lines(file)):
+            text.count(record)
+            text.frames_of(record).add(record)
+    if not text.infos():
+        raise nothing_trusted(str(source), text.parser)
     return RecordingFile(text.source, FORMAT.name, text.infos(), text.open, default=0)
 
 
@@ -173,8 +223,8 @@ def nothing_trusted(source: str, parser: CsiParser) -> RecordingFormatError:
     )
 
 
-def _notes(frames: _Frames, infos: tuple[RecordingInfo, ...]) -> list[str]:
-    notes = []
+def _notes(frames: Frames, infos: tuple[RecordingInfo, ...]) -> list[str]:
+    notes = ["the I/Q values have 12 bits"] if frames.pairs(len(frames) - 1)[0].dtype == np.int16 else []
     if frames.first_words:
         notes.append(f"{frames.first_words} frames have an invalid first word: their first two I/Q pairs are zero")
     if frames.clock.restarts:

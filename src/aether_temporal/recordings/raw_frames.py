@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal.errors import RecordingFormatError
+from aether_temporal.subcarriers import SubcarrierMap
 
 from .containers import Source
+from .csi_words import words_of
 from .drops import Drop, Drops, describe
-from .hints import Hints
+from .hints import Hints, subcarriers_by
 from .node_packets import (
     FEATURES,
     MAX_RAW_FRAME,
@@ -120,17 +122,23 @@ class RawCollector:
         if antennas > 1:
             notes.append(f"{antennas} antennas of {subcarriers} subcarriers each, one after the other")
         frames: NDArray[np.float32] | None = None
-        iq: NDArray[np.int8] | None = None
+        iq: NDArray[np.int8] | NDArray[np.int16] | None = None
+        there: SubcarrierMap | None = None
         if key.features:
             frames = np.frombuffer(bytes(data), dtype="<f4").astype(np.float32).reshape(len(times), subcarriers)
         else:
-            iq = np.frombuffer(bytes(data), dtype=np.int8).reshape(len(times), antennas * subcarriers, 2)
+            values = np.frombuffer(bytes(data), dtype=np.int8).reshape(len(times), -1)
+            words = self._hints.csi_bits == 12 and values.shape[1] >= 4
+            iq = words_of(values) if words else values.reshape(len(times), -1, 2)
+            if antennas == 1:
+                there = subcarriers_by(self._hints, (), iq.shape[1], twelve_bits=words)
         return Recording(
             source=self._source,
             name=chosen.name,
             format=self._format,
             frames=frames,
             iq=iq,
+            subcarriers=there,
             timestamps=timestamps,
             frame_rate=rate_of(timestamps),
             dropped={str(reason): count for reason, count in dropped.items() if count},

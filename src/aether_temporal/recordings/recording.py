@@ -23,7 +23,8 @@ def amplitude(iq: NDArray[np.int8] | NDArray[np.int16]) -> NDArray[np.float32]:
 
     The core computes it, so the bits are the same as on a chip.
     """
-    flat: NDArray[np.float32] = _core.csi_amplitude(np.ascontiguousarray(iq), None)
+    values: NDArray[Any] = np.ascontiguousarray(iq)
+    flat: NDArray[np.float32] = _core.csi_amplitude(values, None)
     return flat.reshape(iq.shape[:2])
 
 

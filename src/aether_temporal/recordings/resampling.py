@@ -43,6 +43,39 @@ def microseconds(recording: Recording) -> NDArray[np.int64]:
     return found
 
 
+@dataclass(frozen=True, eq=False)
+class Due:
+    """Grid frames that are due after a frame, [n, F], with their times and the index of the frame that was newest at
+    each. starts: a new grid begins with the next grid frame, now or later."""
+
+    frames: NDArray[np.float32]
+    times_us: NDArray[np.int64]
+    newest: NDArray[np.int64]
+    starts: bool
+
+
+class Grid:
+    """Frames, one after the other, onto a grid; recordings and live streams use the same."""
+
+    def __init__(self, dim: int, period_us: int, max_gap_us: int, agc: str = "none") -> None:
+        self.overflowed = 0
+        self._resampler = _core.Resampler(dim, period_us, max_gap_us, agc)
+        self._period_us, self._index, self._last = period_us, -1, 0
+
+    def push(self, frame: NDArray[np.float32], now: int) -> Due | None:
+        """What is due after a frame at `now` microseconds; None (and counted) where the frame overflows."""
+        self._index += 1
+        try:
+            starts, out, first = self._resampler.push(frame, now)
+        except ResultOverflowError:
+            self.overflowed += 1
+            return None
+        when = first + self._period_us * np.arange(len(out), dtype=np.int64)
+        newest = np.where(when == now, self._index, self._last)
+        self._last = self._index
+        return Due(out, when, newest, starts)
+
+
 def resample(
     recording: Recording,
     period_us: int,
@@ -58,30 +91,25 @@ def resample(
     """
     times = microseconds(recording)
     frames = recording.features(select)
-    resampler = _core.Resampler(frames.shape[1], period_us, max_gap_us, agc)
+    grid = Grid(frames.shape[1], period_us, max_gap_us, agc)
     parts: list[NDArray[np.float32]] = []
-    grid: list[NDArray[np.int64]] = []
-    newest: list[NDArray[np.int64]] = []  # index of the newest frame at each grid time
+    at_us: list[NDArray[np.int64]] = []
+    newest: list[NDArray[np.int64]] = []
     starts: list[int] = []
-    count = overflowed = 0
-    last = 0
-    for index, (frame, now) in enumerate(zip(frames, times.tolist(), strict=True)):
-        try:
-            restarted, out, first = resampler.push(frame, now)
-        except ResultOverflowError:
-            overflowed += 1
+    count = 0
+    for frame, now in zip(frames, times.tolist(), strict=True):
+        due = grid.push(frame, now)
+        if due is None:
             continue
-        if restarted or not starts:
+        if due.starts or not starts:
             starts.append(count)
-        if len(out):
-            when = first + period_us * np.arange(len(out), dtype=np.int64)
-            parts.append(out)
-            grid.append(when)
-            newest.append(np.where(when == now, index, last))
-            count += len(out)
-        last = index
+        if len(due.frames):
+            parts.append(due.frames)
+            at_us.append(due.times_us)
+            newest.append(due.newest)
+            count += len(due.frames)
     nothing = np.zeros(0, dtype=np.int64)
-    at = np.concatenate([nothing, *grid])
+    at = np.concatenate([nothing, *at_us])
     made = replace(
         recording,
         frames=np.concatenate(parts) if parts else np.zeros((0, frames.shape[1]), dtype=np.float32),
@@ -89,6 +117,6 @@ def resample(
         timestamps=at / 1e6,
         labels=None if recording.labels is None else recording.labels[np.concatenate([nothing, *newest])],
         frame_rate=1e6 / period_us,
-        dropped={**recording.dropped, **({str(Drop.OVERFLOW): overflowed} if overflowed else {})},
+        dropped={**recording.dropped, **({str(Drop.OVERFLOW): grid.overflowed} if grid.overflowed else {})},
     )
     return Resampled(made, tuple(starts) or (0,))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from aether_temporal._internal.os_errors import unreadable
 from aether_temporal.errors import RecordingError, RecordingFormatError, RecordingSelectionError
 
+from .hints import NOTHING, Hints
 from .manifest import Entry, is_manifest, read_manifest
 from .opening import open_file, recognise
 from .recording import Recording, RecordingInfo, choose
@@ -56,9 +57,10 @@ class Sources:
         label_from: str | None = None,
         sessions: Sequence[str] = (),
         format: str | None = None,  # noqa: A002
+        hints: Hints = NOTHING,
     ) -> None:
         self._names = [os.fspath(argument) for argument in arguments]
-        self._sessions, self._format = sessions, format
+        self._sessions, self._format, self._hints = sessions, format, hints
         self._by_place = None if label_from is None else _rule(label_from)
         self._left_out: list[Path] = []
         self._files: dict[Path, tuple[Path, list[Entry]]] = {}
@@ -89,12 +91,12 @@ class Sources:
         sender with the most frames. RecordingSelectionError lists them."""
         (file, entries), *others = self._files.values()
         if not others and all(entry.recording is None for entry in entries):
-            found = open_file(file, format=self._format).recording(recording)
+            found = open_file(file, format=self._format, hints=self._hints).recording(recording)
             return self._tagged(found, self._of(file, found.name, entries))
         every = [(one.path, one.info, one.entries) for one in self._chosen()]  # not what was read of all files
         infos = [replace(info, index=index) for index, (_, info, _) in enumerate(every)]
         path, info, told = every[choose(", ".join(self._names), infos, recording).index]
-        return self._tagged(open_file(path, format=self._format).open(info), told)
+        return self._tagged(open_file(path, format=self._format, hints=self._hints).open(info), told)
 
     # -- from arguments to files --------------------------------------------------------------------------------------
 
@@ -167,7 +169,7 @@ class Sources:
 
     def _every(self) -> Iterator[_Found]:
         for file, entries in self._files.values():
-            opened = open_file(file, format=self._format)
+            opened = open_file(file, format=self._format, hints=self._hints)
             infos = opened.infos
             by_index: dict[int, list[Entry]] = {}
             for entry in entries:

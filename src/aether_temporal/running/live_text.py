@@ -1,148 +1,199 @@
-"""Streams CSI text through a model as it arrives from a serial console or a pipe."""
+"""Streams CSI text through a model as it arrives from a serial console or a pipe.
+
+Lines, records, frames, grid and the result are those of a file: `csi_text.TextReader`, `model_frames`, `Grid` and
+`result_of` serve both.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aether_temporal import _core
 from aether_temporal.errors import ResultOverflowError
 from aether_temporal.model import Dtype, TemporalModel
-from aether_temporal.recordings import CsiParser, Drop, Recording, RecordingFormatError, describe
-from aether_temporal.recordings.csi_lines import bounded_lines
-from aether_temporal.recordings.csi_text import Clock
-from aether_temporal.recordings.recording import amplitude, rate_of
+from aether_temporal.recordings import Hints, Recording, RecordingFormatError, RecordingShapeError, describe
+from aether_temporal.recordings.csi_lines import Line, bounded_lines
+from aether_temporal.recordings.csi_parser import CsiRecord
+from aether_temporal.recordings.csi_text import Frames, TextReader, nothing_trusted
+from aether_temporal.recordings.hints import NOTHING
+from aether_temporal.recordings.resampling import Grid
 
 from .gallery import Gallery
-from .inputs import subcarriers_of, timing_of
+from .inputs import model_frames, model_input, timing_of
+from .label_matching import match_labels
 from .result import Result
-from .stream import Prediction, Predictor, rate_notes
+from .stream import Prediction, Predictor, Streamed, result_of
+
+_LEAD = 8
+"""Frames by which another sender must be ahead of the one that was taken first, whose address may have been damaged."""
+_UNSUITED = 64
+"""Frames of one kind after which it is settled that they do not suit the model."""
+_LATER = 1 << 62
+"""Microseconds added to all times, which may go back before the first."""
 
 
 def run_live(
     model: TemporalModel,
     file: BinaryIO,
     *,
+    source: str = "standard input",
+    sender: str | None = None,
+    hints: Hints = NOTHING,
     context: int | None = None,
     dtype: Dtype = "float32",
     gallery: Gallery | None = None,
     select: Sequence[int] | None = None,
+    label_delay: int | None = None,
     on_prediction: Callable[[Prediction], None] | None = None,
 ) -> Result:
     """Classifies every frame of CSI text as it arrives, until the input ends or the user interrupts.
 
-    The frames of the first sender whose size suits the model are taken; the rest are dropped and counted. The frames
-    are kept for the result, some hundred bytes each. RecordingFormatError when the input ends without one.
+    The frames of one sender and one size are taken: of `sender`, else of the first that suits the model, until another
+    one is 8 frames ahead of it, with which the result begins anew. The rest is dropped and counted. The frames are
+    kept for the result, some hundred bytes each. RecordingFormatError when the input ends without one.
     """
     predictor = Predictor(model, context=context, dtype=dtype, gallery=gallery)
-    source = _Source(model, select)
-    frames: list[NDArray[np.float32]] = []
-    scores: list[NDArray[np.float32]] = []
-    latency: list[float] = []
-    seconds: list[float] = []
+    live = _Live(model, source, None if sender is None else sender.lower(), hints, select)
+    delay = model.label_delay if label_delay is None else label_delay
+    seen = Streamed()
+    own: list[int] = []  # of each frame since the stream was reset
     interrupted = False
     try:
-        for frame, when, starts in source.frames(file):
-            if starts:
+        for step in live.steps(file):
+            if step.begins_anew:
+                seen = Streamed()
+            if step.resets:
                 predictor.reset()
+                own.clear()
+            own.append(-1 if gallery is not None or step.label is None else _class_of(predictor.names, step.label))
             try:
-                prediction = predictor.push(frame)
+                expected = own[-1 - delay] if delay < len(own) else -1
+                prediction = predictor.push(step.frame, expected)
             except ResultOverflowError:
-                source.parser.dropped[Drop.OVERFLOW] += 1
+                seen.skip()
                 continue
-            seconds.append(float("nan") if when is None else when)
-            frames.append(frame)
-            scores.append(prediction.scores)
-            latency.append(prediction.latency)
+            seen.add(prediction)
             if on_prediction is not None:
                 on_prediction(prediction)
     except KeyboardInterrupt:
         interrupted = True
-    dropped = source.parser.dropped
-    if not frames:
-        raise RecordingFormatError(
-            f"standard input: expected CSI text lines with frames for {model.input_dim} features, "
-            f"found none ({describe(dropped)})"
-        )
-    stamps = np.array(seconds[: len(frames)])
-    timestamps = None if np.isnan(stamps).any() else stamps
-    recording = Recording(
-        source="standard input",
-        name="",
-        format="csi-text",
-        frames=np.stack(frames),
-        timestamps=timestamps,
-        frame_rate=rate_of(timestamps),
-        dropped={str(reason): count for reason, count in dropped.items()},
-    )
-    return Result(
-        recording=recording,
-        names=predictor.names,
-        enrolled=gallery is not None,
-        scores=np.stack(scores),
-        labels=None,
-        own_labels=None,
-        latency=np.array(latency),
-        interrupted=interrupted,
-        notes=rate_notes(model, recording),
-    )
+    recording = live.recording()
+    given = model_input(model, recording, select)
+    return result_of(model, given, predictor.names, seen, gallery is not None, delay, interrupted)
 
 
-class _Source:
+def _class_of(names: Sequence[str], label: str) -> int:
+    found = match_labels(names, [label])[0]
+    return -1 if found is None else found
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """A frame as the model takes it."""
+
+    frame: NDArray[np.float32]
+    time: float | None
+    label: str | None
+    resets: bool = False  # the stream is to be reset before it
+    begins_anew: bool = False  # what came before belongs to another sender
+
+
+class _Live:
     """Turns CSI text into frames for a model."""
 
-    def __init__(self, model: TemporalModel, select: Sequence[int] | None) -> None:
-        self.parser = CsiParser()
-        self._clock = Clock()
-        self._model, self._select = model, select
-        self._sender: str | None = None
+    def __init__(
+        self, model: TemporalModel, source: str, sender: str | None, hints: Hints, select: Sequence[int] | None
+    ) -> None:
+        self._model, self._sender, self._select = model, sender, select
+        self._text = TextReader(source, hints)
+        self._timing = timing_of(model)
+        self._taken: tuple[str, int] | None = None
+        self._count = 0  # records of it
 
-    def frames(self, file: BinaryIO) -> Iterator[tuple[NDArray[np.float32], float | None, bool]]:
-        """Each frame with its seconds (where the line has them), and whether the stream is to be reset before it.
+    def steps(self, file: BinaryIO) -> Iterator[_Step]:
+        """Every frame that is due, on the grid that the blob asks for where lines have times."""
+        grid: Grid | None = None
+        labels: list[str | None] = []
+        resets = begins_anew = False
+        for record, frames, row in self._rows(file):
+            if len(frames) == 1:
+                grid, labels = self._grid(), []
+                resets = begins_anew = True
+            time = float(frames.times[-1])
+            labels.append(record.label)
+            if grid is None or np.isnan(time):
+                yield _Step(row, None if np.isnan(time) else time, record.label, resets, begins_anew)
+                resets = begins_anew = False
+                continue
+            due = grid.push(row, round(time * 1e6) + _LATER)
+            if due is None:
+                continue
+            resets |= due.starts
+            for frame, at, newest in zip(due.frames, due.times_us, due.newest, strict=True):
+                yield _Step(frame, (int(at) - _LATER) / 1e6, labels[newest], resets, begins_anew)
+                resets = begins_anew = False
 
-        The frames are on the grid that the blob asks for where lines have times."""
-        timing, settings = timing_of(self._model), self._model.settings
+    def recording(self) -> Recording:
+        """All frames that were taken, as a file of them would give them. RecordingFormatError: there are none."""
+        if self._taken is None:
+            if not self._text.infos():
+                raise nothing_trusted(self._text.source, self._text.parser)
+            senders = ", ".join(f"{info.name or '(no address)'} {info.frames}" for info in self._text.infos()[:8])
+            raise RecordingFormatError(
+                f"{self._text.source}: expected CSI text lines with frames for {self._model.input_dim} features, found "
+                f"none; frames by sender: {senders}; dropped: {describe(self._text.parser.dropped)}; name the "
+                "subcarriers, or a model for these frames"
+            )
+        mac, size = self._taken
+        return self._text.open(next(info for info in self._text.infos() if info.name == mac), size)
+
+    def _grid(self) -> Grid | None:
+        timing, settings = self._timing, self._model.settings
         if timing.period_us is None or timing.max_gap_us is None or settings is None:
-            yield from ((frame, when, False) for frame, when in self._packets(file))
-            return
-        resampler = _core.Resampler(self._model.input_dim, timing.period_us, timing.max_gap_us, settings.agc or "none")
-        for frame, when in self._packets(file):
-            if when is None:
-                yield frame, None, False
-                continue
-            try:
-                restarted, grid, first = resampler.push(frame, round(when * 1e6))
-            except ResultOverflowError:
-                self.parser.dropped[Drop.OVERFLOW] += 1
-                continue
-            for index, row in enumerate(grid):
-                yield row, (first + index * timing.period_us) / 1e6, restarted and index == 0
-
-    def _packets(self, file: BinaryIO) -> Iterator[tuple[NDArray[np.float32], float | None]]:
-        dropped = self.parser.dropped
-        for record in self.parser.records(bounded_lines(file)):
-            if self._sender is not None and record.mac != self._sender:
-                dropped[Drop.OTHER_SENDER] += 1
-                continue
-            iq = np.frombuffer(record.values, dtype=np.int8).reshape(1, -1, 2)
-            frame = self._frame(iq)
-            if frame is None:
-                dropped[Drop.OTHER_SHAPE] += 1
-                continue
-            self._sender = record.mac
-            yield frame, self._clock.seconds(record)
-
-    def _frame(self, iq: NDArray[np.int8]) -> NDArray[np.float32] | None:
-        select = self._select
-        if select is None:
-            wanted = subcarriers_of(self._model, iq.shape[1])
-            if wanted is None:
-                return None
-            select = wanted
-        elif max(select, default=-1) >= iq.shape[1] or len(select) != self._model.input_dim:
             return None
-        row: NDArray[np.float32] = amplitude(iq[:, list(select)])[0]
+        return Grid(self._model.input_dim, timing.period_us, timing.max_gap_us, settings.agc or "none")
+
+    def _rows(self, file: BinaryIO) -> Iterator[tuple[CsiRecord, Frames, NDArray[np.float32]]]:
+        """Each frame of the sender and size that are taken, with all of them so far, and as the model takes it."""
+        for record in self._text.parser.records(_until_gone(bounded_lines(file))):
+            count, key = self._text.count(record), (record.mac, len(record.values))
+            if self._sender is not None and record.mac != self._sender:
+                continue
+            if key != self._taken and self._taken is not None and count < self._count + _LEAD:
+                continue
+            if key != self._taken and count > _UNSUITED + (self._count + _LEAD if self._taken else 0):
+                continue
+            frames = self._text.frames_of(record)
+            frames.add(record)
+            row = self._row(frames)
+            if row is None:
+                if len(frames) >= _UNSUITED:
+                    self._text.forget(record)
+                continue
+            if key != self._taken:
+                if len(frames) > 1:  # those before did not suit
+                    frames = self._text.only_last(record)
+                self._taken = key
+            self._count = count
+            yield record, frames, row
+
+    def _row(self, frames: Frames) -> NDArray[np.float32] | None:
+        pairs, subcarriers = frames.pairs(len(frames) - 1)
+        try:
+            one = Recording("", "", "csi-text", iq=pairs, subcarriers=subcarriers)
+            row: NDArray[np.float32] = model_frames(self._model, one, self._select)[0]
+        except RecordingShapeError:
+            return None
         return row
+
+
+def _until_gone(lines: Iterator[Line]) -> Iterator[Line]:
+    """Lines up to where a device was unplugged, which ends it as the end of a file does."""
+    try:
+        yield from lines
+    except OSError:
+        return

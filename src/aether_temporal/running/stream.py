@@ -143,19 +143,12 @@ def run(
     is dropped: the result's recording lacks it, and counts it.
     """
     given = recording if isinstance(recording, ModelInput) else model_input(model, recording, select)
-    recording, frames, starts = given.recording, given.frames, given.segment_starts
-    resets = set(starts)
+    frames, resets = given.frames, set(given.segment_starts)
     label_delay = model.label_delay if label_delay is None else label_delay
     predictor = Predictor(model, context=context, dtype=dtype, gallery=gallery)
-    own, unmatched = labels_of(predictor.names, recording, gallery is not None)
-    labels = own
-    if own is not None and gallery is None and recording.labels is not None:
-        labels = delayed(own, label_delay, starts)
-        labels = labels if (labels >= 0).any() else None
-    scores = np.zeros((len(frames), len(predictor.names)), dtype=np.float32)
-    latency = np.zeros(len(frames), dtype=np.float64)
-    kept = np.zeros(len(frames), dtype=np.bool_)
-    done, interrupted = 0, False
+    _, labels, _ = _labels(predictor.names, given, gallery is not None, label_delay)
+    seen = Streamed()
+    interrupted = False
     try:
         for t, frame in enumerate(frames):
             if pace is not None:
@@ -165,25 +158,72 @@ def run(
             try:
                 prediction = predictor.push(frame, -1 if labels is None else int(labels[t]))
             except ResultOverflowError:
-                done = t + 1
+                seen.skip()
                 continue
-            scores[t], latency[t], kept[t] = prediction.scores, prediction.latency, True
-            done = t + 1
+            seen.add(prediction)
             if on_prediction is not None:
                 on_prediction(prediction)
     except KeyboardInterrupt:
         interrupted = True
+    return result_of(model, given, predictor.names, seen, gallery is not None, label_delay, interrupted)
+
+
+class Streamed:
+    """What became of the frames that were streamed, in order."""
+
+    def __init__(self) -> None:
+        self.scores: list[NDArray[np.float32]] = []
+        self.latency: list[float] = []
+        self.kept: list[bool] = []
+
+    def add(self, prediction: Prediction) -> None:
+        """A frame with its prediction."""
+        self.scores.append(prediction.scores)
+        self.latency.append(prediction.latency)
+        self.kept.append(True)
+
+    def skip(self) -> None:
+        """A frame at which the model overflowed."""
+        self.kept.append(False)
+
+
+def _labels(
+    names: Sequence[str], given: ModelInput, enrolled: bool, label_delay: int
+) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None, tuple[str, ...]]:
+    """The label of each frame itself, the one that its prediction is compared with, and those that match no name."""
+    own, unmatched = labels_of(names, given.recording, enrolled)
+    if own is None or enrolled or given.recording.labels is None:
+        return own, own, unmatched
+    labels = delayed(own, label_delay, given.segment_starts)
+    return own, labels if (labels >= 0).any() else None, unmatched
+
+
+def result_of(
+    model: TemporalModel,
+    given: ModelInput,
+    names: tuple[str, ...],
+    seen: Streamed,
+    enrolled: bool,
+    label_delay: int,
+    interrupted: bool,
+) -> Result:
+    """The result of the frames that were streamed: all of the input's, or its first ones."""
+    recording, starts = given.recording, given.segment_starts
+    own, labels, unmatched = _labels(names, given, enrolled, label_delay)
+    done = len(seen.kept)
+    kept = np.zeros(len(given.frames), dtype=np.bool_)
+    kept[:done] = seen.kept
     notes = given.notes + rate_notes(model, recording)
     if overflowed := done - int(kept.sum()):
-        recording = _without(recording, kept | (np.arange(len(frames)) >= done), overflowed)
+        recording = _without(recording, kept | (np.arange(len(kept)) >= done), overflowed)
     return Result(
         recording=recording,
-        names=predictor.names,
-        enrolled=gallery is not None,
-        scores=scores[kept],
+        names=names,
+        enrolled=enrolled,
+        scores=np.array(seen.scores, dtype=np.float32).reshape(-1, len(names)),
         labels=None if labels is None else labels[kept],
         own_labels=None if own is None else own[kept],
-        latency=latency[kept],
+        latency=np.array(seen.latency, dtype=np.float64),
         segment_starts=tuple(int(kept[:start].sum()) for start in starts if start < done),
         unmatched_labels=unmatched,
         interrupted=interrupted,
