@@ -27,6 +27,7 @@ from aether_temporal import (
     BlobLengthError,
     BlobMagicError,
     BlobTooShortError,
+    CalibrationSettings,
     ConvolutionSettings,
     EmbeddingSettings,
     FeedForwardSettings,
@@ -260,6 +261,7 @@ def all_settings(rng: np.random.Generator, header: WeightBlobHeader, width: int)
         stem=StemSettings(weight=draw(3, width), bias=draw(width), activation="relu"),
         timing=TimingSettings(label_delay=3, period_us=20000, max_gap_us=200000),
         subcarrier_numbers=SubcarrierNumberSettings(np.array([-28, 5]), ("htltf", "any")),
+        calibration=CalibrationSettings(1.5),
     )
     assert all(getattr(found, field.name) is not None for field in dataclasses.fields(found))
     return found
@@ -406,6 +408,7 @@ WRONG: dict[str, tuple[type[Exception], str, Callable[[ModelSettings], ModelSett
     "names-zero": (InvalidConfigError, "class_names", lambda s: s.replace(class_names=("a\0", "b", "c"))),
     "names-surrogate": (InvalidConfigError, "class_names", lambda s: s.replace(class_names=("\ud800", "b", "c"))),
     "rate": (InvalidConfigError, "frame_rate", lambda s: s.replace(frame_rate=0)),
+    "temperature": (InvalidConfigError, "calibration.temperature", replaced("calibration", temperature=0)),
     "rate-inf": (InvalidConfigError, "frame_rate", lambda s: s.replace(frame_rate=1e300)),
     "stem": (ShapeError, "stem.weight", replaced("stem", weight=np.zeros((0, 5)))),
     "stem-activation": (InvalidConfigError, "stem.activation", replaced("stem", activation="gelu")),

@@ -346,9 +346,6 @@ def test_bad_arguments_are_named(plain_blob: WeightBlob) -> None:
         for call in (model.stream, model.memory, lambda c: model.forward(frames, c)):
             with pytest.raises(InvalidConfigError, match="context"):
                 call(context)
-    for call in (model.stream, model.memory):
-        with pytest.raises(InvalidConfigError, match="context"):
-            call(None)
     for dtype in ("float64", None, np.array([1, 0])):
         for call in (model.stream, model.memory, lambda c, d: model.forward(frames, c, d)):
             with pytest.raises(InvalidConfigError, match="context"):

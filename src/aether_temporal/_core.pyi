@@ -223,6 +223,8 @@ class Model:
         """Names of the classes; None when the blob has none."""
 
     @property
+    def temperature(self) -> float | None: ...
+    @property
     def frame_rate(self) -> float | None:
         """Frames a second; None when the blob does not say."""
 

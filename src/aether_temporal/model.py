@@ -23,6 +23,9 @@ from .settings import ModelSettings
 
 __all__ = ["ArrayInfo", "LayerTrace", "ModelMemory", "TemporalModel", "TemporalStream", "csi_amplitude"]
 
+DEFAULT_CONTEXT = 256
+"""Frames that a query can see where neither a call nor the blob's pattern limits them."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelMemory:
@@ -164,18 +167,18 @@ class TemporalModel(_core.Model):
     ) -> NDArray[np.float32] | tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The logits after each frame of a recording.
 
-        frames: (T, input_dim) real numbers. context: frames a query sees back; None: all. Returns logits, float32
-        (T, n_classes): row t is, bit for bit, what a stream of that context and dtype gives after frame t. With
+        frames: (T, input_dim) real numbers. context: frames a query sees back; None: `default_context`. Returns logits,
+        float32 (T, n_classes): row t is, bit for bit, what a stream of that context and dtype gives after frame t. With
         return_embeddings a pair, logits and L2-normalised embeddings (T, embed_dim).
         ShapeError (also: embeddings of a model without), NonFiniteError, ResultOverflowError, OutOfMemoryError.
         """
-        logits, embeddings = self.run(frames, context, dtype, return_embeddings)
+        logits, embeddings = self.run(frames, self._context(context), dtype, return_embeddings)
         return logits if embeddings is None else (logits, embeddings)
 
     def trace(self, frames: ArrayLike, *, context: int | None = None, dtype: Dtype = "float32") -> list[LayerTrace]:
         """What the attention of each layer gets and gives in `forward` over a recording: the numbers that the core
         computed, not a second computation. Arguments and errors as `forward`."""
-        return [LayerTrace(*arrays) for arrays in self.layers(frames, context, dtype)]
+        return [LayerTrace(*arrays) for arrays in self.layers(frames, self._context(context), dtype)]
 
     @property
     def config(self) -> TemporalHeadConfig:
@@ -186,19 +189,30 @@ class TemporalModel(_core.Model):
         self, frames: ArrayLike, context: int | None = None, dtype: Dtype = "float32"
     ) -> NDArray[np.float32]:
         """The L2-normalised embedding after each frame, float32 (T, embed_dim); otherwise as `forward`."""
-        _, embeddings = self.run(frames, context, dtype, True)
+        _, embeddings = self.run(frames, self._context(context), dtype, True)
         assert embeddings is not None
         return embeddings
 
-    def stream(self, context: int = 256, dtype: Dtype = "float32") -> TemporalStream:
-        """A stream without end that sees the last `context` frames (and global ones). dtype: how its caches keep
-        keys and values. InvalidConfigError, OutOfMemoryError."""
-        return TemporalStream(self, context, dtype)
+    @property
+    def default_context(self) -> int:
+        """Frames that a query can see unless a call says otherwise: the history that the blob states, else 256."""
+        pattern = None if self.settings is None else self.settings.pattern
+        return (None if pattern is None else pattern.history) or DEFAULT_CONTEXT
 
-    def memory(self, context: int = 256, dtype: Dtype = "float32", *, pointer_bytes: int | None = None) -> ModelMemory:
-        """What a stream of this context and dtype needs. `pointer_bytes`: 4 for a 32-bit chip, None for this
-        machine; only scratch depends on it. InvalidConfigError, TooLargeError."""
-        return ModelMemory(*self.memory_of(context, dtype, pointer_bytes))
+    def _context(self, chosen: int | None) -> int:
+        return self.default_context if chosen is None else chosen
+
+    def stream(self, context: int | None = None, dtype: Dtype = "float32") -> TemporalStream:
+        """A stream without end that sees the last `context` frames (and global ones); None: `default_context`.
+        dtype: how its caches keep keys and values. InvalidConfigError, OutOfMemoryError."""
+        return TemporalStream(self, self._context(context), dtype)
+
+    def memory(
+        self, context: int | None = None, dtype: Dtype = "float32", *, pointer_bytes: int | None = None
+    ) -> ModelMemory:
+        """What a stream of this context (None: `default_context`) and dtype needs. `pointer_bytes`: 4 for a 32-bit
+        chip, None for this machine; only scratch depends on it. InvalidConfigError, TooLargeError."""
+        return ModelMemory(*self.memory_of(self._context(context), dtype, pointer_bytes))
 
     def array_table(self) -> list[ArrayInfo]:
         """Name, layer, dtype, offset and shape of every array, in blob order."""

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BiasSettings",
+    "CalibrationSettings",
     "ConvolutionSettings",
     "EmbeddingSettings",
     "FeedForwardSettings",
@@ -271,6 +272,14 @@ class TimingSettings(_Summarised):
         whole(self.max_gap_us, period, min(MAX_GAP, MAX_DUE * period), "timing.max_gap_us")
 
 
+@dataclasses.dataclass(frozen=True)
+class CalibrationSettings:
+    """The softmax of the logits is calibrated: how often a class is correct, by recordings that were not trained on.
+    temperature: by what the logits were divided for it; the weights hold the divided ones."""
+
+    temperature: Annotated[float, Positive()]
+
+
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ModelSettings(_Summarised):
     """All sections of a blob's extension. `width` None means the blob's `input_dim`; `agc` "mean" divides each frame
@@ -294,6 +303,7 @@ class ModelSettings(_Summarised):
     stem: Annotated[StemSettings | None, Section(15, {"taps": (1, MAX_TAPS)})] = None
     timing: Annotated[TimingSettings | None, Section(16)] = None
     subcarrier_numbers: Annotated[SubcarrierNumberSettings | None, Section(17)] = None
+    calibration: Annotated[CalibrationSettings | None, Section(18)] = None
 
     def replace(self, **changes: Any) -> ModelSettings:
         """A copy with some sections changed."""

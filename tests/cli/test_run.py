@@ -13,7 +13,7 @@ import pytest
 from command import call, call_json, make_blob, save_model, save_recordings
 from rich.console import Console
 
-from aether_temporal import InvalidArgumentError, TemporalModel, WeightBlob
+from aether_temporal import CalibrationSettings, InvalidArgumentError, TemporalModel, WeightBlob
 from aether_temporal.cli.run_display import Panel
 from aether_temporal.recordings import Recording, RecordingShapeError, open_recording
 from aether_temporal.running import Gallery, enrol, match_labels, model_frames, run
@@ -32,6 +32,12 @@ def test_a_run_gives_the_bits_of_forward(tmp_path: Path) -> None:
         assert result.names == ("sit", "walk", "turn")
 
 
+def with_calibration(blob: WeightBlob) -> WeightBlob:
+    assert blob.settings is not None
+    settings = blob.settings.replace(calibration=CalibrationSettings(1.0))
+    return WeightBlob(blob.header.replace(extension=False), blob.weights[: blob.header.core_bytes()], settings)
+
+
 def test_margins_and_tally_by_hand(tmp_path: Path) -> None:
     model = TemporalModel.from_blob(make_blob())
     recording = open_recording(save_recordings(tmp_path), recording="a")
@@ -43,7 +49,9 @@ def test_margins_and_tally_by_hand(tmp_path: Path) -> None:
         ordered = sorted(row, reverse=True)
         assert seen[t].best == row.index(ordered[0])
         assert seen[t].margin == pytest.approx(ordered[0] - ordered[1])
-        assert seen[t].label == recording.labels[t]
+        assert seen[t].expected == recording.labels[t]
+        assert seen[t].label == result.names[seen[t].best]
+        assert seen[t].time == pytest.approx(t / 50)
         if recording.labels[t] >= 0:
             entry = right.setdefault(result.names[recording.labels[t]], [0, 0])
             entry[0] += seen[t].best == recording.labels[t]
@@ -150,9 +158,27 @@ def test_jsonl_has_a_line_a_frame_and_the_summary_last(tmp_path: Path) -> None:
     out = call("run", save_model(tmp_path), save_recordings(tmp_path), "--recording", "b", "--jsonl").stdout
     *frames, last = [json.loads(line) for line in out.splitlines()]
     assert [frame["frame"] for frame in frames] == list(range(50))
-    assert set(frames[0]) == {"frame", "prediction", "margin", "scores", "latency_us", "label"}
+    assert set(frames[0]) == {
+        "frame", "time_s", "prediction", "probability", "margin", "scores", "latency_us", "label"
+    }  # fmt: skip
+    assert [frame["time_s"] for frame in frames] == pytest.approx([t / 50 for t in range(50)])
+    assert {frame["probability"] for frame in frames} == {None}  # the model is not calibrated
     assert list(last) == ["summary"]
     assert last["summary"]["total"]["frames"] == 50
+
+
+def test_a_calibrated_model_states_probabilities(tmp_path: Path) -> None:
+    blob = with_calibration(make_blob())
+    blob.save(tmp_path / "calibrated.rvne")
+    recordings = save_recordings(tmp_path)
+    out = call("run", tmp_path / "calibrated.rvne", recordings, "--recording", "b", "--jsonl").stdout
+    *frames, _ = [json.loads(line) for line in out.splitlines()]
+    for frame in frames:
+        scores = np.array(frame["scores"])
+        weights = np.exp(scores - scores.max())
+        assert frame["probability"] == pytest.approx(weights.max() / weights.sum())
+    text = call("run", tmp_path / "calibrated.rvne", recordings, "--recording", "b").stdout
+    assert f"probability {frames[0]['probability']:.2f}" in text
 
 
 def test_all_and_sessions(tmp_path: Path) -> None:
@@ -485,7 +511,7 @@ def test_timestamps_that_go_back_are_noted(tmp_path: Path) -> None:
 
 def test_a_display_too_narrow_for_bars_keeps_names_and_numbers() -> None:
     names = ("seated", "sitting_down", "standing_up")
-    prediction = Prediction(0, np.array([1.5, -2.25, 0.5], np.float32), 0, 1.0, 1e-4, 0)
+    prediction = Prediction(0, 0.0, names[0], None, 1.0, np.array([1.5, -2.25, 0.5], np.float32), 0, 0, 1e-4)
     for width, bars in ((44, False), (100, True)):
         out = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
         recording = Recording(source="x", name="", format="npy", frames=np.ones((3, 6), np.float32), frame_rate=50.0)

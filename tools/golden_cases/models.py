@@ -73,6 +73,7 @@ def sections_of(name: str, h: rvne.Header, w: int, wanted: Sequence[int], p: Pat
         rvne.PROVENANCE: lambda: "golden – made by rule".encode(),
         rvne.STEM: lambda: u32([5, 1]) + weights.vector(w) + weights.vector(5 * w, 0),
         rvne.TIMING: lambda: u32([25, 10_000, 500_000]),
+        rvne.CALIBRATION: lambda: u32([0x3FC00000]),
     }
     return {number: made[number]() for number in wanted}
 
@@ -158,6 +159,7 @@ def model_cases() -> list[Case]:
         ("feed-forward", (rvne.NORM, rvne.FEED_FORWARD)),
         ("pooling", (rvne.POOLING,)),
         ("embedding", (rvne.EMBEDDING,)),
+        ("calibration", (rvne.CALIBRATION,)),
     ):
         narrow = replace(p, window=2, log_stride=False)
         blob = blob_of(name, alone, 0, sections, narrow)
@@ -238,7 +240,7 @@ def blob_cases() -> list[Case]:
         "footer-magic": patched(every, len(every) - 8, b"EXT2"),
         "footer-version": patched(every, len(every) - 10, b"\2\0"),
         "footer-length": patched(every, len(every) - 16, b"\0\0\0\x7f"),
-        "section-unknown": section(17, b""),
+        "section-unknown": section(0xFFFF, b""),
         "section-zero": section(0, b""),
         "pattern-block-0": section(rvne.PATTERN, u32([32, 0, 0, 3, 0])),
         "pattern-switches": section(rvne.PATTERN, u32([32, 16, 0, 4, 0])),
@@ -260,6 +262,7 @@ def blob_cases() -> list[Case]:
         "names-one-missing": section(rvne.CLASS_NAMES, b"only\0"),
         "names-unended": section(rvne.CLASS_NAMES, b"one\0two"),
         "frame-rate-negative": section(rvne.FRAME_RATE, u32([0xC2C80000])),
+        "temperature-0": section(rvne.CALIBRATION, bytes(4)),
         "mean-nan": section(rvne.NORMALISATION, nan + bytes(20)),
         "timing-delay": section(rvne.TIMING, u32([0x10000, 0, 0])),
         "timing-period": section(rvne.TIMING, u32([0, 0x1000001, 0x1000001])),

@@ -19,7 +19,8 @@ BINARY16, EXTENSION = 1, 2
 UNLIMITED = 0xFFFFFFFF
 
 CORE, PATTERN, SUBCARRIERS, AGC, NORMALISATION, PROJECTION, NORM, CONVOLUTION, BIAS = range(9)
-FEED_FORWARD, POOLING, EMBEDDING, CLASS_NAMES, FRAME_RATE, PROVENANCE, STEM, TIMING, SUBCARRIER_NUMBERS = range(9, 18)
+FEED_FORWARD, POOLING, EMBEDDING, CLASS_NAMES, FRAME_RATE, PROVENANCE, STEM, TIMING = range(9, 17)
+SUBCARRIER_NUMBERS, CALIBRATION = range(17, 19)
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,7 @@ SECTIONS = {
     ),
     TIMING: Section((("timing.label_delay", 0, 0xFFFF), ("timing.period", 0, 1 << 24), ("timing.max_gap", 0, 1 << 24))),
     SUBCARRIER_NUMBERS: Section(),
+    CALIBRATION: Section((("calibration.temperature", None, 0),)),
 }
 
 

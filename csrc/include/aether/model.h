@@ -35,6 +35,8 @@ typedef struct aether_model {
     uint32_t label_delay;     /* frames: the prediction after frame t is for frame t - label_delay */
     uint32_t resample_period; /* microseconds of the grid that frames are to be put on; 0: as they come */
     uint32_t resample_max_gap;
+    float temperature;      /* 0: not calibrated; else softmax of the logits is how often a class is correct. The logits are divided by
+                               it already */
     const char *provenance; /* provenance_bytes bytes, no terminator */
     size_t provenance_bytes;
     /* Private: do not read or write. */

@@ -23,7 +23,8 @@
     X(PROVENANCE, "provenance", provenance)      \
     X(STEM, "stem", plain)                       \
     X(TIMING, "timing", timing)                  \
-    X(SUBCARRIER_NUMBERS, "subcarrier_numbers", subcarrier_numbers)
+    X(SUBCARRIER_NUMBERS, "subcarrier_numbers", subcarrier_numbers) \
+    X(CALIBRATION, "calibration", plain)
 
 /* X(SECTION, member, name, least, most, expected): the values at the start of a payload, in order. u32, stored in the uint32_t
    `member` of aether_model; with least and most 0, binary32 above 0, stored in a float. */
@@ -40,7 +41,8 @@
     X(STEM, stem_activation, "stem.activation", 0, 1, "0 or 1")                                           \
     X(TIMING, label_delay, "timing.label_delay", 0, 65535, "at most 65535")                               \
     X(TIMING, resample_period, "timing.period", 0, 16777216, "0, or 1 to 16777216")                       \
-    X(TIMING, resample_max_gap, "timing.max_gap", 0, 16777216, "period to 4096 periods, at most 16777216")
+    X(TIMING, resample_max_gap, "timing.max_gap", 0, 16777216, "period to 4096 periods, at most 16777216") \
+    X(CALIBRATION, temperature, "calibration.temperature", 0, 0, "more than 0")
 
 /* X(ARRAY, SECTION, name, scope, type, rows, columns): in blob order. EACH: one for each layer; neighbours of one section, scope
    and type stand together, layer by layer. ONCE: one for the model. VECTORS are binary32, MATRICES of the blob's type.

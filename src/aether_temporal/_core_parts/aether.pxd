@@ -173,6 +173,7 @@ cdef extern from "aether/aether.h" nogil:
         const char *class_names
         size_t class_names_bytes
         float frame_rate
+        float temperature
         uint32_t label_delay
         uint32_t resample_period
         uint32_t resample_max_gap

@@ -120,6 +120,11 @@ cdef class Model:
         return self.model.frame_rate if self.model.frame_rate > 0 else None
 
     @property
+    def temperature(self):
+        """By what the logits were divided so that their softmax is calibrated; None when they are not calibrated."""
+        return self.model.temperature if self.model.temperature > 0 else None
+
+    @property
     def label_delay(self):
         """Frames: the prediction after frame t is for frame t - label_delay."""
         return self.model.label_delay

@@ -16,7 +16,6 @@ from aether_temporal._extension import describe
 from aether_temporal.blob import WeightBlob
 from aether_temporal.errors import BlobError
 from aether_temporal.model import ArrayInfo, Dtype, TemporalModel
-from aether_temporal.running.inputs import default_context
 
 __all__ = ["Check", "check_blob", "describe_model"]
 
@@ -81,7 +80,7 @@ def describe_model(
     raw = model if isinstance(model, bytes) else Path(model).read_bytes()
     opened = TemporalModel.from_blob(raw)
     blob = WeightBlob.parse(raw)
-    frames = default_context(opened) if context is None else context
+    frames = opened.default_context if context is None else context
     memory = opened.memory(context=frames, dtype=dtype)
     chip = opened.memory(context=frames, dtype=dtype, pointer_bytes=4)
     arrays = [_array(array) for array in opened.array_table()]

@@ -11,7 +11,7 @@ from aether_temporal import TemporalModel, kernels
 from aether_temporal.bundled import model_path
 from aether_temporal.host.golden import golden_files, run_golden
 from aether_temporal.recordings import Recording, save_recording
-from aether_temporal.running import default_context, run
+from aether_temporal.running import run
 from aether_temporal.running.stream import prediction_names, real_time
 from aether_temporal.simulation import DEMO_SEED, demo_recording
 from aether_temporal.simulation.simulated import FRAME_RATE
@@ -85,7 +85,7 @@ def command(
         if as_json
         else Panel(out, names, recording, "demo ← simulation", False)
         if out.is_terminal
-        else Lines(out, names, recording)
+        else Lines(out, names)
     )
     with display:
         result = run(
@@ -104,7 +104,7 @@ def command(
                 "seed": seed,
                 "model": "demo",
                 "kernels": model.kernels,
-                "context": default_context(model),
+                "context": model.default_context,
                 "recording": result.summary(),
                 "parity": parity_document(reports),
             }

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from aether_temporal import TemporalModel
-from aether_temporal.running import Gallery, default_context, enrol
+from aether_temporal.running import Gallery, enrol
 from aether_temporal.running.gallery import is_gallery, recordings_to_enrol
 
 from .options import NewFile, context_option, json_option, model_argument, open_model, select_option
@@ -42,7 +42,7 @@ def command(
     gallery = enrol(
         opened,
         recordings_to_enrol(sources, session),
-        context=context or default_context(opened),
+        context=context or opened.default_context,
         select=select,
     )
     gallery.save(output)

@@ -10,7 +10,6 @@ from rich.console import Console
 
 from aether_temporal import TemporalModel
 from aether_temporal.recordings import Sources
-from aether_temporal.running import default_context
 from aether_temporal.running.result import WINDOW
 
 from .enroll_command import enroll_option, enrolled, stored_gallery
@@ -75,7 +74,7 @@ def _begin(model: str, output: str) -> tuple[TemporalModel, int]:
 
     check_output(output)
     opened = open_model(model)
-    return opened, default_context(opened)
+    return opened, opened.default_context
 
 
 def _finish(picture: Picture, output: str, document: dict[str, Any], as_json: bool) -> None:

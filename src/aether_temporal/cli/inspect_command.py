@@ -159,6 +159,10 @@ def _timing(timing: dict[str, Any]) -> list[str]:
     ]
 
 
+def _calibration(section: dict[str, Any]) -> list[str]:
+    return [f"calibrated on recordings that were not trained on (temperature {section['temperature']:.3g})"]
+
+
 def _pattern(pattern: dict[str, Any]) -> list[str]:
     window = "unlimited" if pattern["window"] is None else pattern["window"]
     history = "unlimited" if pattern["history"] is None else f"{pattern['history']} frames"
@@ -192,6 +196,7 @@ _WORDS: dict[str, tuple[str, Callable[[Any], list[str]]]] = {
     "class_names": ("classes", lambda names: [", ".join(names)]),
     "frame_rate": ("frame rate", lambda rate: [f"{rate:g} frames a second"]),
     "timing": ("label delay", _timing),
+    "calibration": ("probabilities", _calibration),
     "pattern": ("pattern", _pattern),
     "subcarriers": ("subcarriers", _subcarriers),
     "agc": ("agc", lambda kind: ["each frame is divided by its mean"] if kind == "mean" else []),

@@ -23,7 +23,7 @@ from aether_temporal.recordings import (
     describe,
 )
 from aether_temporal.recordings.containers import is_stream, open_stream
-from aether_temporal.running import Gallery, Result, Total, default_context, model_input, run
+from aether_temporal.running import Gallery, Result, Total, model_input, run
 from aether_temporal.running.live_text import run_live
 from aether_temporal.running.result import WINDOW
 from aether_temporal.running.stream import prediction_names, real_time
@@ -93,7 +93,7 @@ def command(ctx: click.Context, /, model: str, recording: str, **options: Any) -
 
         check_plot(options["plot"])
     opened = open_model(model)
-    context = options["context"] or default_context(opened)
+    context = options["context"] or opened.default_context
     gallery = enrolled(
         opened,
         options["enroll"],
@@ -205,7 +205,7 @@ class _Job:
             return Silent()
         if self.out.is_terminal:
             return Panel(self.out, names, recording, f"{Path(self.name).name} ← {title}", self.gallery is not None)
-        return Lines(self.out, names, recording)
+        return Lines(self.out, names)
 
     def _print(self, result: Result) -> None:
         if not self.machine:

@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -20,7 +19,7 @@ from aether_temporal._internal.foreign_text import printable
 from aether_temporal.recordings import Recording, describe
 from aether_temporal.running import Result
 from aether_temporal.running.result import WINDOW
-from aether_temporal.running.stream import Prediction
+from aether_temporal.running.stream import Prediction, probabilities
 
 from .output import micros, print_json_line, quantity, say, table
 
@@ -73,11 +72,13 @@ class JsonLines:
         print_json_line(
             {
                 "frame": prediction.index,
-                "prediction": self._names[prediction.best],
+                "time_s": prediction.time,
+                "prediction": prediction.label,
+                "probability": prediction.probability,
                 "margin": prediction.margin,
                 "scores": [float(score) for score in prediction.scores],
                 "latency_us": prediction.latency * 1e6,
-                "label": self._names[prediction.label] if prediction.label >= 0 else None,
+                "label": self._names[prediction.expected] if prediction.expected >= 0 else None,
             }
         )
 
@@ -85,8 +86,8 @@ class JsonLines:
 class Lines:
     """Prints a line whenever the prediction or the label changes, without control characters."""
 
-    def __init__(self, out: Console, names: tuple[str, ...], recording: Recording | None) -> None:
-        self._out, self._names, self._recording = out, tuple(map(printable, names)), recording
+    def __init__(self, out: Console, names: tuple[str, ...]) -> None:
+        self._out, self._names = out, tuple(map(printable, names))
         self._last: tuple[int, int] | None = None
         self._width = max(map(len, self._names))
 
@@ -97,14 +98,16 @@ class Lines:
         return None
 
     def show(self, prediction: Prediction) -> None:
-        if self._last == (prediction.best, prediction.label):
+        if self._last == (prediction.best, prediction.expected):
             return
-        self._last = (prediction.best, prediction.label)
-        when = time_of(self._recording, prediction.index)
-        stamp = f"{when:9.2f} s" if when is not None else " " * 11
-        label = f"   label {self._names[prediction.label]}" if prediction.label >= 0 else ""
+        self._last = (prediction.best, prediction.expected)
+        stamp = f"{prediction.time:9.2f} s" if prediction.time is not None else " " * 11
+        label = f"   label {self._names[prediction.expected]}" if prediction.expected >= 0 else ""
         name = self._names[prediction.best].ljust(self._width)
-        self._out.print(f"{stamp}  frame {prediction.index:6d}  {name}  margin {prediction.margin:6.3f}{label}")
+        sure = f"margin {prediction.margin:6.3f}"
+        if prediction.probability is not None:
+            sure = f"probability {prediction.probability:.2f}  {sure}"
+        self._out.print(f"{stamp}  frame {prediction.index:6d}  {name}  {sure}{label}")
 
 
 class Panel:
@@ -135,9 +138,9 @@ class Panel:
 
     def show(self, prediction: Prediction) -> None:
         self._latencies.append(prediction.latency)
-        if prediction.label >= 0:
+        if prediction.expected >= 0:
             self._known += 1
-            self._correct += prediction.label == prediction.best
+            self._correct += prediction.expected == prediction.best
         now = time.monotonic()
         if now - self._shown >= _REFRESH:
             self._shown = now
@@ -149,15 +152,14 @@ class Panel:
     def _head(self, prediction: Prediction) -> RenderableType:
         line = Table.grid(padding=(0, 2, 0, 0))
         cells: list[RenderableType] = [Text(self._title, style="bold", overflow="ellipsis", no_wrap=True)]
-        when = time_of(self._recording, prediction.index)
         if self._recording is not None:
             if self._bar:
                 cells.append(ProgressBar(total=len(self._recording), completed=prediction.index + 1, width=self._bar))
             cells.append(Text(f"{prediction.index + 1}/{len(self._recording)}"))
         else:
             cells.append(Text(f"frame {quantity(prediction.index + 1)}"))
-        if when is not None:
-            cells.append(Text(f"{when:.1f} s"))
+        if prediction.time is not None:
+            cells.append(Text(f"{prediction.time:.1f} s"))
         line.add_row(*cells)
         return line
 
@@ -172,12 +174,12 @@ class Panel:
         shown = (
             range(len(self._names)) if len(self._names) <= _ROWS else np.argsort(-prediction.scores)[:_ROWS].tolist()
         )
-        bars = _similarities(prediction.scores) if self._enrolled else _softmax(prediction.scores)
+        bars = np.clip(prediction.scores, 0, 1) if self._enrolled else probabilities(prediction.scores)
         for index in shown:
-            best, true = index == prediction.best, index == prediction.label
-            style = _style(best, true, prediction.label >= 0)
+            best, true = index == prediction.best, index == prediction.expected
+            style = _style(best, true, prediction.expected >= 0)
             filled = round(bars[index] * self._bar)
-            note = f"margin {prediction.margin:.2f}" if best else ""
+            note = self._sure(prediction) if best else ""
             if true:
                 note = f"{note}  label" if note else "label"
             grid.add_row(
@@ -188,6 +190,11 @@ class Panel:
                 Text(note, style="green" if true else ""),
             )
         return grid
+
+    def _sure(self, prediction: Prediction) -> str:
+        if prediction.probability is not None:
+            return f"probability {prediction.probability:.2f}"
+        return f"margin {prediction.margin:.2f}"
 
     def _foot(self) -> RenderableType:
         median, p99 = np.quantile(np.array(self._latencies), [0.5, 0.99]) * 1e6
@@ -204,24 +211,6 @@ def _style(best: bool, true: bool, known: bool) -> str:
     if not best:
         return "dim"
     return "bold green" if true else "bold red" if known else "bold yellow"
-
-
-def time_of(recording: Recording | None, index: int) -> float | None:
-    """Seconds since the recording's first frame; None where it states no times."""
-    if recording is None:
-        return None
-    if recording.timestamps is not None:
-        return float(recording.timestamps[index] - recording.timestamps[0])
-    return index / recording.frame_rate if recording.frame_rate else None
-
-
-def _softmax(scores: NDArray[np.float32]) -> list[float]:
-    weights = np.exp(scores.astype(np.float64) - scores.max())
-    return [float(weight) for weight in weights / weights.sum()]
-
-
-def _similarities(scores: NDArray[np.float32]) -> list[float]:
-    return [float(score) for score in np.clip(scores, 0, 1)]
 
 
 def print_result(out: Console, result: Result, window: int = WINDOW, brief: bool = False) -> None:

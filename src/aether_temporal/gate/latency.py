@@ -71,8 +71,8 @@ def _at(config: GateConfig, network: TemporalClassifier, length: int) -> list[Ra
         PREFILL: (recompute, lambda: sparse.forward(q, k, v, threads=1)),
         STEP: (recompute, _stepping(sparse, q, k, v)),
         CACHED: (_stepping(every, q, k, v), _stepping(sparse, q, k, v)),
-        MODEL: (lambda: models[0].forward(frames), lambda: models[1].forward(frames)),
-        PUSH: (lambda: models[0].forward(frames), lambda: stream.push(frames[-1])),
+        MODEL: (lambda: models[0].forward(frames, length), lambda: models[1].forward(frames, length)),
+        PUSH: (lambda: models[0].forward(frames, length), lambda: stream.push(frames[-1])),
     }
     return [_compare(length, job, *calls, config.rounds) for job, calls in jobs.items()]
 

@@ -1,7 +1,7 @@
 """Runs recordings through a model; `aether run` is its command line."""
 
 from .gallery import Gallery, enrol
-from .inputs import ModelInput, default_context, model_frames, model_input
+from .inputs import ModelInput, model_frames, model_input
 from .label_matching import match_labels
 from .result import Result, Total
 from .stream import Prediction, Predictor, run
@@ -13,7 +13,6 @@ __all__ = [
     "Predictor",
     "Result",
     "Total",
-    "default_context",
     "enrol",
     "match_labels",
     "model_frames",

@@ -13,15 +13,6 @@ from aether_temporal.recordings import Recording, RecordingShapeError, resample
 from aether_temporal.recordings.quality import quality_of
 from aether_temporal.settings import TimingSettings
 
-DEFAULT_CONTEXT = 256
-
-
-def default_context(model: TemporalModel) -> int:
-    """The frames that a query can see by default: the history that the blob states, else 256."""
-    settings = model.settings
-    history = None if settings is None or settings.pattern is None else settings.pattern.history
-    return history or DEFAULT_CONTEXT
-
 
 def subcarriers_of(model: TemporalModel, pairs: int) -> Sequence[int] | None:
     """Which I/Q pairs of a raw frame of `pairs` pairs are the model's features; None: the frame does not suit it.

@@ -72,7 +72,7 @@ def run_live(
             own.append(-1 if gallery is not None or step.label is None else _class_of(predictor.names, step.label))
             try:
                 expected = own[-1 - delay] if delay < len(own) else -1
-                prediction = predictor.push(step.frame, expected)
+                prediction = predictor.push(step.frame, step.time, expected)
             except ResultOverflowError:
                 seen.skip()
                 continue

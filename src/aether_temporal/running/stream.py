@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from time import monotonic, perf_counter_ns, sleep
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Drop, Recording
 
 from .gallery import Gallery
-from .inputs import ModelInput, default_context, model_input
+from .inputs import ModelInput, model_input
 from .label_matching import match_labels, match_subject
 from .result import Result
 
@@ -26,11 +26,14 @@ class Prediction:
     """The prediction after one frame."""
 
     index: int
+    time: float | None  # seconds from the first frame to this one; None where the frames have no times
+    label: str  # the predicted class, or the nearest enrolled identity
+    probability: float | None  # of that class; None where the model is not calibrated, and for identities
+    margin: float  # the largest score minus the second largest
     scores: NDArray[np.float32]  # logits, or the similarity to each enrolled identity
     best: int  # index of the largest score
-    margin: float  # the largest score minus the second largest
+    expected: int  # index of the frame's label, -1 where it is unknown
     latency: float  # seconds
-    label: int  # index of the label, -1 where it is unknown
 
 
 class Predictor:
@@ -50,31 +53,39 @@ class Predictor:
                 f"found {gallery.embeddings.shape[1]}"
             )
         self.names = prediction_names(model, gallery)
+        self._calibrated = model.temperature is not None and gallery is None
         self._gallery = gallery
-        self._stream = model.stream(context=default_context(model) if context is None else context, dtype=dtype)
+        self._stream = model.stream(context=context, dtype=dtype)
         self._index = 0
 
     def reset(self) -> None:
         """Forget the frames so far: the next frame is the first that the model sees."""
         self._stream.reset()
 
-    def push(self, frame: NDArray[np.float32], label: int = -1) -> Prediction:
+    def push(self, frame: NDArray[np.float32], time: float | None = None, expected: int = -1) -> Prediction:
         """The prediction after this frame. Its latency covers the push and the comparison with the gallery.
 
         ResultOverflowError: the frame is counted, but leaves the stream as it was.
         """
         index, self._index = self._index, self._index + 1
-        begin = time.perf_counter_ns()
+        begin = perf_counter_ns()
         scores = self._stream.push(frame)
         if self._gallery is not None:
             embedding = self._stream.embedding
             assert embedding is not None
             scores = self._gallery.scores(embedding)
-        latency = (time.perf_counter_ns() - begin) / 1e9
+        latency = (perf_counter_ns() - begin) / 1e9
         best = int(scores.argmax())
         others = np.delete(scores, best)
         margin = float(scores[best] - others.max()) if len(others) else 0.0
-        return Prediction(index, scores, best, margin, latency, label)
+        probability = float(probabilities(scores)[best]) if self._calibrated else None
+        return Prediction(index, time, self.names[best], probability, margin, scores, best, expected, latency)
+
+
+def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Softmax along the last axis. Only a calibrated model's are how often it is correct."""
+    weights = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
 
 
 def prediction_names(model: TemporalModel, gallery: Gallery | None = None) -> tuple[str, ...]:
@@ -156,7 +167,7 @@ def run(
             if t in resets:
                 predictor.reset()
             try:
-                prediction = predictor.push(frame, -1 if labels is None else int(labels[t]))
+                prediction = predictor.push(frame, time_of(given.recording, t), -1 if labels is None else int(labels[t]))
             except ResultOverflowError:
                 seen.skip()
                 continue
@@ -243,6 +254,13 @@ def _without(recording: Recording, keep: NDArray[np.bool_], overflowed: int) -> 
     )
 
 
+def time_of(recording: Recording, index: int) -> float | None:
+    """Seconds from the recording's first frame to another; None where it states no times."""
+    if recording.timestamps is not None:
+        return float(recording.timestamps[index] - recording.timestamps[0])
+    return index / recording.frame_rate if recording.frame_rate else None
+
+
 def real_time(recording: Recording, factor: float = 1.0) -> Callable[[int], None]:
     """A `pace` that replays the recording `factor` times as fast as it was recorded, by its timestamps, else by its
     frame rate.
@@ -250,14 +268,13 @@ def real_time(recording: Recording, factor: float = 1.0) -> Callable[[int], None
     It never waits for a recording that has neither.
     """
     begin: list[float] = []
-    stamps, rate = recording.timestamps, recording.frame_rate
 
     def wait(t: int) -> None:
         if not begin:
-            begin.append(time.monotonic())
-        due = float(stamps[t] - stamps[0]) if stamps is not None else t / rate if rate else 0.0
-        left = begin[0] + due / factor - time.monotonic()
+            begin.append(monotonic())
+        due = time_of(recording, t) or 0.0
+        left = begin[0] + due / factor - monotonic()
         if left > 0:
-            time.sleep(left)
+            sleep(left)
 
     return wait

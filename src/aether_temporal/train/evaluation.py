@@ -19,6 +19,7 @@ from aether_temporal.model import TemporalModel
 from aether_temporal.recordings import RecordingError
 from aether_temporal.running.result import WINDOW, labelled_windows
 from aether_temporal.running.stream import prediction_names
+from aether_temporal.settings import CalibrationSettings, ModelSettings
 
 from .dataset import LabelledRecording
 
@@ -380,13 +381,16 @@ def fit_temperature(given: Predictions) -> float:
 
 
 def with_temperature(blob: WeightBlob, temperature: float) -> WeightBlob:
-    """The blob whose logits are this one's divided by `temperature`: classifier and its bias, nothing else."""
+    """The blob whose logits are this one's divided by `temperature`, and which says so: classifier and its bias,
+    nothing else."""
     arrays = blob.arrays()
-    settings = blob.settings
+    settings = blob.settings or ModelSettings()
+    before = 1.0 if settings.calibration is None else settings.calibration.temperature
+    settings = settings.replace(calibration=CalibrationSettings(before * temperature))
     layers = [
         {name: arrays[f"layers.{i}.attention.{name}"] for name in CORE_NAMES} for i in range(blob.header.n_layers)
     ]
-    if settings is not None and settings.bias is not None:
+    if settings.bias is not None:
         bias = np.asarray(settings.bias.classifier, dtype=np.float64) / temperature
         settings = settings.replace(bias=dataclasses.replace(settings.bias, classifier=bias.astype(np.float32)))
     classifier = arrays["classifier.weight"].astype(np.float64) / temperature
