@@ -239,17 +239,17 @@ def test_a_class_that_is_never_predicted_is_named_however_high_the_mean() -> Non
     assert balanced(rare.streamed_frames) == 0.5
     assert rare.warnings() == [
         "frames: every prediction is normal",
-        "frames: fall\ufffd (180 of 2925) is never predicted",
+        "frames: fall\\n (180 of 2925) is never predicted",
     ]
     said: list[str] = []
     say_classes(rare, said.append)
     assert said == [
         "                    windows  recall  precision    frames  recall  precision",
         "  normal                 60  100.0%     100.0%      2745  100.0%      93.8%",
-        "  fall\ufffd                   0                          180    0.0%",
+        "  fall\\n                  0                          180    0.0%",
         "  mean of classes        60  100.0%                 2925   50.0%",
         "  warning: frames: every prediction is normal",
-        "  warning: frames: fall\ufffd (180 of 2925) is never predicted",
+        "  warning: frames: fall\\n (180 of 2925) is never predicted",
     ]
     document = rare.document()
     assert document["warnings"] == rare.warnings()
