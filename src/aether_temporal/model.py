@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from typing import Any, Literal, NamedTuple, overload
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +21,11 @@ from .cache_types import Dtype as Dtype
 from .config import TemporalHeadConfig
 from .errors import InvalidArgumentError, ShapeError
 from .settings import ModelSettings
+
+if TYPE_CHECKING:
+    from .running.classification import Source
+    from .running.gallery import Gallery
+    from .running.stream import Prediction
 
 __all__ = ["ArrayInfo", "LayerTrace", "ModelMemory", "TemporalModel", "TemporalStream", "csi_amplitude"]
 
@@ -174,6 +180,28 @@ class TemporalModel(_core.Model):
         """
         logits, embeddings = self.run(frames, self._context(context), dtype, return_embeddings)
         return logits if embeddings is None else (logits, embeddings)
+
+    def classify(
+        self,
+        source: Source,
+        *,
+        recording: int | str | None = None,
+        context: int | None = None,
+        dtype: Dtype = "float32",
+        gallery: Gallery | None = None,
+        select: Sequence[int] | None = None,
+    ) -> Iterator[Prediction]:
+        """The prediction after each frame: its `time` in seconds, `label` and `probability`, among others.
+
+        source: the path of a recording (`recording`: which one of its file), a serial device or pipe, an open binary
+        file of CSI text, a `Recording`, or frames (T, input_dim). Devices and files are read as frames arrive. The
+        frames go onto the grid that the blob asks for, and one at which the numbers overflow has no prediction.
+        context, dtype: as `stream`; gallery: labels are enrolled identities; select: columns or I/Q pairs.
+        RecordingError, ShapeError, InputTypeError.
+        """
+        from .running.classification import classify
+
+        return classify(self, source, recording=recording, context=context, dtype=dtype, gallery=gallery, select=select)
 
     def trace(self, frames: ArrayLike, *, context: int | None = None, dtype: Dtype = "float32") -> list[LayerTrace]:
         """What the attention of each layer gets and gives in `forward` over a recording: the numbers that the core

@@ -9,17 +9,21 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal._internal.atomic_files import write_atomic
+from aether_temporal.cache_types import Dtype
 from aether_temporal.errors import InvalidArgumentError, ResultOverflowError, ShapeError
-from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Recording, RecordingError, Sources
 from aether_temporal.recordings.numpy_files import NpzArchive
 
 from .inputs import model_input
+
+if TYPE_CHECKING:
+    from aether_temporal.model import TemporalModel
 
 _NAMES, _EMBEDDINGS = "gallery_names", "gallery_embeddings"
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aether_temporal.model import TemporalModel
 from aether_temporal.recordings import Recording, RecordingShapeError, resample
 from aether_temporal.recordings.quality import quality_of
 from aether_temporal.settings import TimingSettings
+
+if TYPE_CHECKING:
+    from aether_temporal.model import TemporalModel
 
 
 def subcarriers_of(model: TemporalModel, pairs: int) -> Sequence[int] | None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aether_temporal.cache_types import Dtype
 from aether_temporal.errors import ResultOverflowError
-from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Hints, Recording, RecordingFormatError, RecordingShapeError, describe
 from aether_temporal.recordings.csi_lines import Line, bounded_lines
 from aether_temporal.recordings.csi_parser import CsiRecord
@@ -27,6 +27,9 @@ from .inputs import model_frames, model_input, timing_of
 from .label_matching import match_labels
 from .result import Result
 from .stream import Prediction, Predictor, Streamed, result_of
+
+if TYPE_CHECKING:
+    from aether_temporal.model import TemporalModel
 
 _LEAD = 8
 """Frames by which another sender must be ahead of the one that was taken first, whose address may have been damaged."""
@@ -84,6 +87,23 @@ def run_live(
     recording = live.recording()
     given = model_input(model, recording, select)
     return result_of(model, given, predictor.names, seen, gallery is not None, delay, interrupted)
+
+
+def live_predictions(
+    predictor: Predictor,
+    file: BinaryIO,
+    *,
+    source: str = "standard input",
+    select: Sequence[int] | None = None,
+) -> Iterator[Prediction]:
+    """The prediction after each frame of CSI text as it arrives, of the sender and size that `run_live` takes."""
+    for step in _Live(predictor.model, source, None, NOTHING, select).steps(file):
+        if step.resets:
+            predictor.reset()
+        try:
+            yield predictor.push(step.frame, step.time)
+        except ResultOverflowError:
+            continue
 
 
 def _class_of(names: Sequence[str], label: str) -> int:

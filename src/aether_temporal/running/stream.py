@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic, perf_counter_ns, sleep
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aether_temporal.cache_types import Dtype
 from aether_temporal.errors import InvalidArgumentError, ResultOverflowError
-from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Drop, Recording
 
 from .gallery import Gallery
 from .inputs import ModelInput, model_input
 from .label_matching import match_labels, match_subject
 from .result import Result
+
+if TYPE_CHECKING:
+    from aether_temporal.model import TemporalModel
 
 _RATE_TOLERANCE = 1.25
 
@@ -52,6 +56,7 @@ class Predictor:
                 f"gallery: expected embeddings of {model.embed_dim or 'no'} values, as the model has them, "
                 f"found {gallery.embeddings.shape[1]}"
             )
+        self.model = model
         self.names = prediction_names(model, gallery)
         self._calibrated = model.temperature is not None and gallery is None
         self._gallery = gallery
@@ -154,29 +159,43 @@ def run(
     is dropped: the result's recording lacks it, and counts it.
     """
     given = recording if isinstance(recording, ModelInput) else model_input(model, recording, select)
-    frames, resets = given.frames, set(given.segment_starts)
     label_delay = model.label_delay if label_delay is None else label_delay
     predictor = Predictor(model, context=context, dtype=dtype, gallery=gallery)
     _, labels, _ = _labels(predictor.names, given, gallery is not None, label_delay)
     seen = Streamed()
     interrupted = False
     try:
-        for t, frame in enumerate(frames):
-            if pace is not None:
-                pace(t)
-            if t in resets:
-                predictor.reset()
-            try:
-                prediction = predictor.push(frame, time_of(given.recording, t), -1 if labels is None else int(labels[t]))
-            except ResultOverflowError:
-                seen.skip()
-                continue
+        for prediction in predictions(predictor, given, labels=labels, pace=pace, on_overflow=seen.skip):
             seen.add(prediction)
             if on_prediction is not None:
                 on_prediction(prediction)
     except KeyboardInterrupt:
         interrupted = True
     return result_of(model, given, predictor.names, seen, gallery is not None, label_delay, interrupted)
+
+
+def predictions(
+    predictor: Predictor,
+    given: ModelInput,
+    *,
+    labels: NDArray[np.int64] | None = None,
+    pace: Callable[[int], None] | None = None,
+    on_overflow: Callable[[], None] | None = None,
+) -> Iterator[Prediction]:
+    """The prediction after each frame. labels: what each is compared with. pace(t) is called before frame t;
+    on_overflow after one at which the model overflows, which has no prediction."""
+    resets = set(given.segment_starts)
+    for t, frame in enumerate(given.frames):
+        if pace is not None:
+            pace(t)
+        if t in resets:
+            predictor.reset()
+        try:
+            expected = -1 if labels is None else int(labels[t])
+            yield predictor.push(frame, time_of(given.recording, t), expected)
+        except ResultOverflowError:
+            if on_overflow is not None:
+                on_overflow()
 
 
 class Streamed:
