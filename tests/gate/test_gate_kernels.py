@@ -42,7 +42,7 @@ def outcomes(document: dict[str, Any]) -> list[str]:
 @pytest.mark.slow
 def test_a_kernel_that_does_what_dense_does_passes(tmp_path: Path) -> None:
     data = save_task(tmp_path)
-    found = gate(str(data), with_pattern(REACHING), seeds=range(2), out=str(tmp_path / "run"), show_progress=False)
+    found = gate([str(data)], with_pattern(REACHING), seeds=range(2), out=str(tmp_path / "run"), show_progress=False)
     assert outcomes(found) == ["pass"] * 4, found["gates"]
     loss, rank, order, latency = found["gates"]
     assert (loss["value"], rank["value"], order["value"]) == (1.0, 0.0, 1.0)  # the same bits all along
@@ -59,7 +59,7 @@ def test_a_kernel_that_does_what_dense_does_passes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pattern", [BROKEN, NEAR], ids=["two frames", "window 1, no landmarks"])
 def test_a_broken_kernel_fails_the_gates(tmp_path: Path, pattern: PatternSettings) -> None:
     data = save_task(tmp_path)
-    found = gate(str(data), with_pattern(pattern), seeds=range(3), out=str(tmp_path / "run"), show_progress=False)
+    found = gate([str(data)], with_pattern(pattern), seeds=range(3), out=str(tmp_path / "run"), show_progress=False)
     rank_says, order_says = outcomes(found)[1:3]
     assert order_says == "fail", found["gates"]
     assert rank_says == "fail" or (pattern == NEAR and rank_says == "undecided"), found["gates"]
@@ -76,7 +76,7 @@ def test_a_kernel_that_is_not_used_decides_nothing(tmp_path: Path) -> None:
     config = dataclasses.replace(
         with_pattern(BROKEN), window=2, deployed=64, contrast=ContrastConfig(steps=2, projection=16)
     )
-    found = gate(str(data), config, seeds=range(2), out=str(tmp_path / "run"), show_progress=False)
+    found = gate([str(data)], config, seeds=range(2), out=str(tmp_path / "run"), show_progress=False)
     loss, rank, order, _ = found["gates"]
     assert order["value"] == order["beside"]["a broken kernel"] == 1.0
     assert outcomes(found)[:3] == ["undecided"] * 3

@@ -431,7 +431,7 @@ def test_the_blob_says_how_raw_frames_become_its_own_also_from_a_prepared_folder
     assert found.timing is not None
     assert (found.timing.period_us, found.timing.max_gap_us) == (20_000, 500_000)
     with pytest.raises(RecordingError, match="is prepared already"):
-        main(str(tmp_path / "folder"), small(), grid, RunSettings(), print, inside_galleries=False, out=None)
+        main([str(tmp_path / "folder")], small(), grid, RunSettings(), print, inside_galleries=False, out=None)
 
 
 def test_segments_too_short_for_a_window_are_left_out_where_their_recording_has_others() -> None:

@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from aether_temporal.simulation import simulate
 
 torch = pytest.importorskip("torch", reason="torch (extra train) is not installed")
 
+from aether_temporal.torch.network import TemporalClassifier  # noqa: E402
 from aether_temporal.train import activity, demo_recipe, splits  # noqa: E402
 from aether_temporal.train.configuration import RunSettings, load_settings  # noqa: E402
 from aether_temporal.train.dataset import Dataset, LabelledRecording  # noqa: E402
@@ -81,10 +83,11 @@ def test_targets_are_the_labels_of_earlier_frames() -> None:
     np.testing.assert_array_equal(targets[:, 49:], drawn[:, 49:, 0] - 1 - 25)
 
 
-def test_a_recording_shorter_than_a_crop_is_named() -> None:
+def test_a_recording_too_short_for_any_target_is_named() -> None:
     short = LabelledRecording("short", "0", np.ones((20, 8), np.float32), np.zeros(20, np.int64))
-    crops = Crops(100, 1, 0, 0, Augmentation())
-    with pytest.raises(RecordingError, match="short: frames: expected at least 100, one crop, found 20"):
+    Crops(100, 1, 5, 19, Augmentation()).check([short])
+    crops = Crops(100, 1, 5, 20, Augmentation())
+    with pytest.raises(RecordingError, match=r"short: frames: expected at least 21, one crop, found 20; .*--grid"):
         Mixture((crops,), (1.0,)).check([short])
 
 
@@ -210,8 +213,8 @@ def test_the_activity_command_trains_on_the_first_session_only(tmp_path: Path, m
     printed = command(*arguments, "--out", out, "--run", run)
     assert set(seen) == {"0"}
     assert "every fifth recording held out: windows streamed" in printed
-    assert "session 1 (trained on): windows streamed" in printed
-    assert "session 2: windows streamed" in printed
+    assert "session 0 (trained on): windows streamed" in printed
+    assert "session 1: windows streamed" in printed
     model = TemporalModel.from_blob(out)
     assert model.settings is not None
     assert model.settings.class_names == ("STILL", "WALKING")
@@ -221,7 +224,7 @@ def test_the_activity_command_trains_on_the_first_session_only(tmp_path: Path, m
     assert "session 0 of set.npz" in (model.settings.provenance or "")
     result = json.loads((run / "result.json").read_text())
     assert (run / "model.rvne").read_bytes() == out.read_bytes()
-    assert set(result["scores"]) == {"session 1 (trained on)", "session 2"}
+    assert set(result["scores"]) == {"session 0 (trained on)", "session 1"}
     temperature = result["calibration"]["temperature"]
     assert result["calibration"]["loss_after"] <= result["calibration"]["loss_before"]
     for name in ("loss", "confusion", "confidence"):
@@ -246,18 +249,18 @@ def test_subjects_are_held_out_and_leaks_are_errors(tmp_path: Path) -> None:
     leak = command(*quick, "--train-session", "0", "--test-session", "0", code=2)
     assert "expected on one side of the split, found in train and in test" in leak
     both = command(*quick, "--test-subject", "q", "--test-session", "1", code=2)
-    assert "hold out subjects or sessions" in both
+    assert "expected one way to hold recordings out, found --test-subject and --train-session, --test-session" in both
 
 
 def test_several_seeds_and_cross_validation(tmp_path: Path) -> None:
     data = activity_set(tmp_path / "set.npz")
     quick = ("activity", "--data", data, "--steps", 2, "--quiet")
     printed = command(*quick, "--no-calibrate", "--seeds", 2, "--run", tmp_path / "seeds")
-    assert "session 2, 2 seeds: streamed 0." in printed
+    assert "session 1, 2 seeds: streamed 0." in printed
     summary = json.loads((tmp_path / "seeds" / "seeds.json").read_text())
     parts = [json.loads((tmp_path / "seeds" / f"seed{n}" / "result.json").read_text()) for n in (0, 1)]
-    told = summary["session 2"]["fresh"]
-    assert told["mean"] == pytest.approx(np.mean([part["scores"]["session 2"]["fresh"] for part in parts]))
+    told = summary["session 1"]["fresh"]
+    assert told["mean"] == pytest.approx(np.mean([part["scores"]["session 1"]["fresh"] for part in parts]))
     assert told["low"] <= told["mean"] <= told["high"]
     printed = command(*quick, "--cross-validate", 2, "--run", tmp_path / "folds")
     assert "all 8 windows held out: streamed" in printed
@@ -293,7 +296,7 @@ def test_a_grid_is_trained_on_and_stands_in_the_blob(tmp_path: Path) -> None:
         assert settings.timing == TimingSettings(25, 40_000, 1_000_000)
         assert settings.frame_rate == 25.0
     refused = command("activity", "--data", tmp_path / "dataset", "--grid", 25, *quick, code=2)
-    assert "dataset: is prepared already" in refused
+    assert "dataset: expected no settings of reading, for it is prepared already" in refused
 
 
 def test_raw_frames_are_trained_on_and_their_subcarriers_stand_in_the_blob(tmp_path: Path) -> None:
@@ -323,20 +326,13 @@ def test_raw_frames_are_trained_on_and_their_subcarriers_stand_in_the_blob(tmp_p
     np.testing.assert_array_equal(result.scores, model.forward(frames, 128))
 
 
-def test_one_session_cannot_be_split(tmp_path: Path) -> None:
-    data = activity_set(tmp_path / "set.npz", sessions=1)
-    printed = command("activity", "--data", data, "--out", tmp_path / "a.rvne", code=2)
-    assert "session: expected at least two sessions, found 0; hold out subjects (--test-subject)" in printed
-    assert not (tmp_path / "a.rvne").exists()
-
-
 def test_recordings_that_cannot_be_trained_on_are_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "bare.npz", amp=np.ones((60, 8), np.float32))
     printed = command("activity", "--data", tmp_path / "bare.npz", "--out", tmp_path / "a.rvne", code=2)
     assert "bare.npz:bare: labels: expected some to train by, found none" in printed
-    short = activity_set(tmp_path / "short.npz", seconds=1.0)
+    short = activity_set(tmp_path / "short.npz", seconds=0.4)
     printed = command("activity", "--data", short, "--out", tmp_path / "a.rvne", "--run", tmp_path / "run", code=2)
-    assert "short.npz:e0: frames: expected at least 160, one crop, found 100" in printed
+    assert "short.npz:e0: frames: expected at least 50, one crop, found 40" in printed
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bare.npz", "short.npz"]
 
 
@@ -359,7 +355,7 @@ def test_labels_that_nothing_can_be_scored_by_are_rejected_before_training(tmp_p
     with np.load(data) as found:
         arrays = dict(found)
     arrays["frame_activity"][400:] = -1
-    arrays["frame_activity"][405] = 1  # of session 2 one frame, too early for any prediction
+    arrays["frame_activity"][405] = 1  # of session 1 one frame, too early for any prediction
     np.savez(data, **arrays)
     quick = ("activity", "--data", data, "--steps", 1, "--quiet", "--no-calibrate", "--run", tmp_path / "run")
     printed = command(*quick, code=2)
@@ -491,3 +487,194 @@ def test_the_demo_recipe_has_a_run_that_goes_on_to_the_same_blob(tmp_path: Path)
     assert "recordings: expected 6, as the run was begun with, found 7" in command(
         *few, "--run", run, "--resume", code=2
     )
+
+
+# -- recordings as people have them -------------------------------------------------------------------------------
+
+
+def tones(seed: int, frames: int, label: int) -> np.ndarray:
+    """Frames [frames, 8] of a slow or a fast tone, by label."""
+    rng = np.random.default_rng([seed, label])
+    wave = np.sin((0.03, 0.4)[label % 2] * np.arange(frames) + rng.uniform(0, 6))[:, None] * (1 + np.arange(8) % 4)
+    return (9 + wave + rng.normal(0, 0.2, (frames, 8))).astype(np.float32)
+
+
+def clips(path: Path, count: int, frames: int, *, classes: int = 2, seed: int = 0, **more: Any) -> Path:
+    """Clips of one class each, the classes in turn."""
+    made = [tones(seed + index, frames, index % classes) for index in range(count)]
+    np.savez(
+        path,
+        frames=np.concatenate(made),
+        labels=np.repeat(np.arange(count) % classes, frames),
+        label_names=[f"c{label}" for label in range(classes)],
+        rec_offset=np.arange(count + 1) * frames,
+        rate_hz=50.0,
+        **more,
+    )
+    return path
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
+    """(file, recording) of all that crops were drawn from."""
+    seen: set[tuple[str, str]] = set()
+    draw = Crops.draw
+
+    def spy(self: Crops, recordings: list[LabelledRecording], generator: np.random.Generator) -> Batch:
+        seen.update((Path(recording.source).name, recording.name) for recording in recordings)
+        return draw(self, recordings, generator)
+
+    monkeypatch.setattr(Crops, "draw", spy)
+    return seen
+
+
+QUICK = ("--steps", 2, "--quiet", "--no-calibrate")
+
+
+def test_every_data_option_is_used(tmp_path: Path, drawn: set[tuple[str, str]]) -> None:
+    one, two = (clips(tmp_path / f"{name}.npz", 4, 200, seed=9 * i) for i, name in enumerate("ab"))
+    test = clips(tmp_path / "c.npz", 2, 200, seed=77)
+    run = tmp_path / "run"
+    printed = command("activity", "--data", one, "--data", two, "--test", test, "--run", run, *QUICK)
+    assert drawn == {(f"{file}.npz", f"recording{number}") for file in "ab" for number in range(4)}
+    assert "test recordings of c.npz: windows streamed" in printed
+    assert json.loads((run / "configuration.json").read_text())["data"] == "a.npz, b.npz"
+    result = json.loads((run / "result.json").read_text())
+    assert result["scores"]["test recordings of c.npz"]["windows"] == 8
+    assert "a.npz: expected each file once" in command(
+        "activity", "--data", one, "--data", one, "--run", run, *QUICK, code=2
+    )
+
+
+def test_tested_files_must_be_of_the_same_classes_and_other_recordings(tmp_path: Path) -> None:
+    one, run = clips(tmp_path / "a.npz", 4, 200), tmp_path / "run"
+    strange = clips(tmp_path / "b.npz", 3, 200, classes=3, seed=50)
+    printed = command("activity", "--data", one, "--test", strange, "--run", run, *QUICK, code=2)
+    assert "b.npz:recording2: labels: expected classes that are trained on (c0, c1), found c2" in printed
+    copied = clips(tmp_path / "c.npz", 2, 200)
+    printed = command("activity", "--data", one, "--test", copied, "--run", run, *QUICK, code=2)
+    assert "c.npz:recording0: expected on one side of the split" in printed
+    printed = command("activity", "--data", one, "--test", copied, "--test-session", "0", "--run", run, *QUICK, code=2)
+    assert "found --test and --train-session, --test-session; leave out all but one" in printed
+    assert not run.exists()
+
+
+def test_classes_of_tested_files_keep_their_names(tmp_path: Path) -> None:
+    """Another file may number its classes in another order, or lack some."""
+    one = clips(tmp_path / "a.npz", 6, 200, classes=3)
+    np.savez(tmp_path / "b.npz", frames=tones(70, 100, 1), labels=np.zeros(100, int), label_names=["c2"])
+    dataset, split = splits.by_file(read_dataset(one), read_dataset(tmp_path / "b.npz"))
+    _, test = split.parts(dataset)
+    assert dataset.classes == ("c0", "c1", "c2")
+    assert set(test[0].labels.tolist()) == {2}
+
+
+def test_short_clips_of_one_session_are_trained_on_and_some_held_out(
+    tmp_path: Path, drawn: set[tuple[str, str]]
+) -> None:
+    data, run = clips(tmp_path / "set.npz", 30, 60), tmp_path / "run"
+    printed = command("activity", "--data", data, "--run", run, "--steps", 2, "--quiet")
+    assert "there is one session only: 6 of 30 recordings, of each kind every fifth" in printed
+    assert "recordings held out: windows streamed" in printed
+    scores = json.loads((run / "result.json").read_text())["scores"]
+    assert np.sum(scores["recordings held out"]["confusion"], axis=1).tolist() == [3, 3]
+    assert len(drawn) == 24
+
+
+def test_held_out_recordings_are_of_every_class_whatever_their_order(tmp_path: Path) -> None:
+    """Five classes in turn: every fifth recording alone would be all of one class."""
+    dataset = read_dataset(clips(tmp_path / "set.npz", 25, 60, classes=5))
+    _, split = splits.hold_out(dataset, 50)
+    for chosen in (split, *splits.folds(dataset, 5)):
+        labels = [int(dataset[index].labels[0]) for index in chosen.test]
+        assert sorted(labels) == [0, 1, 2, 3, 4]
+    trained, held = activity.held_to_calibrate(dataset)
+    assert (len(trained), len(held)) == (20, 5)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "train", "test"),
+    [
+        ((1000, 1000), ["[0:700]", "[1100:1700]"], ["[800:1000]", "[1800:2000]"]),
+        ((1000, 1500, 500), ["[0:2100]"], ["[2200:3000]"]),  # too little is left between what is held of both
+    ],
+)
+def test_one_recording_is_held_out_by_time_with_a_gap(
+    tmp_path: Path, lengths: tuple[int, ...], train: list[str], test: list[str]
+) -> None:
+    parts = [tones(number, length, number) for number, length in enumerate(lengths)]
+    labels = np.repeat([0, 1, 0][: len(lengths)], lengths)
+    data = tmp_path / "one.npz"
+    np.savez(data, frames=np.concatenate(parts), labels=labels, label_names=["a", "b"], rate_hz=50.0)
+    whole = read_dataset(data)
+    dataset, split = splits.hold_out(whole, 50)
+    assert [dataset[index].name for index in split.train] == [f"one{where}" for where in train]
+    assert [dataset[index].name for index in split.test] == [f"one{where}" for where in test]
+    start, stop = map(int, test[-1].strip("[]").split(":"))
+    np.testing.assert_array_equal(dataset[split.test[-1]].frames, whole[0].frames[start:stop])
+    np.testing.assert_array_equal(dataset[split.test[-1]].labels, whole[0].labels[start:stop])
+    printed = command("activity", "--data", data, "--out", tmp_path / "a.rvne", "--steps", 2, "--quiet")
+    assert "no whole recording can be spared: at least the last fifth of each class" in printed
+    assert "with a gap of 100 frames (2 s) to what is trained on" in printed
+    assert "time held out: windows streamed" in printed
+
+
+def test_too_short_a_recording_is_not_divided(tmp_path: Path) -> None:
+    data = clips(tmp_path / "set.npz", 2, 140)
+    printed = command("activity", "--data", data, "--out", tmp_path / "a.rvne", *QUICK, code=2)
+    assert "set.npz:recording0" in printed
+    assert (
+        "expected enough of each class to hold 50 or more out and 100 on either side, found 140 of c0, 140 of c1"
+        in printed
+    )
+    assert "--test" in printed
+    assert not (tmp_path / "a.rvne").exists()
+
+
+def test_what_stands_behind_a_short_recording_changes_nothing(tmp_path: Path) -> None:
+    short = LabelledRecording("short", "0", tones(1, 60, 1), np.ones(60, np.int64))
+    plain = Augmentation(0, 0, 0, 0)
+    (frames,), (targets,) = Crops(160, 1, 25, 49, plain).draw([short], np.random.default_rng(0))
+    np.testing.assert_array_equal(frames[:60], short.frames)
+    assert targets.tolist() == [-1] * 49 + [1] * 11 + [-1] * 100
+    network = TemporalClassifier(activity.network_shape(8, 2)).eval()
+    with torch.no_grad():
+        alone, padded = (network(torch.from_numpy(part[None])) for part in (short.frames, frames))
+    np.testing.assert_allclose(alone[0].numpy(), padded[0, :60].numpy(), atol=1e-6)
+
+
+def test_short_recordings_are_left_out_where_that_is_asked_for(tmp_path: Path) -> None:
+    made = [tones(index, frames, index) for index, frames in enumerate([200, 200, 30, 200, 200])]
+    np.savez(
+        tmp_path / "set.npz",
+        frames=np.concatenate(made),
+        labels=np.repeat([0, 1, 0, 1, 0], list(map(len, made))),
+        rec_offset=np.cumsum([0, *map(len, made)]),
+        t=np.concatenate([np.arange(len(part)) * 0.05 for part in made]),
+    )
+    quick = ("--data", tmp_path / "set.npz", "--out", tmp_path / "a.rvne", *QUICK)
+    refused = command("activity", *quick, code=2)
+    assert "recording2: frames: expected at least 50, one crop, found 30; where it has times, a faster grid" in refused
+    shortest = configuration(tmp_path / "x.toml", "[reading]\nshortest = 50\n")
+    printed = command("activity", *quick, "--config", shortest)
+    assert f"left out, for they have fewer than 50 frames: 1 ({tmp_path}/set.npz:recording2)" in printed
+    command("activity", *quick, "--grid", 50)  # 30 frames of 20 a second are 73 of 50
+
+
+def test_labels_come_from_folders_and_names(tmp_path: Path) -> None:
+    for label in range(2):
+        (tmp_path / "data" / f"class{label}").mkdir(parents=True)
+        for number in range(3):
+            np.save(tmp_path / "data" / f"class{label}" / f"ann{number}_x{label}.npy", tones(number, 120, label))
+    dataset = read_dataset(tmp_path / "data", reading=Reading(label_from="folder"))
+    assert dataset.classes == ("class0", "class1")
+    bare = command("activity", "--data", tmp_path / "data", "--out", tmp_path / "a.rvne", *QUICK, code=2)
+    assert "labels: expected some to train by, found none; name them (--label-from, or a manifest)" in bare
+    named = ("--data", tmp_path / "data", "--label-from", "name:(?P<subject>ann.)_(.*)", "--out", tmp_path / "a.rvne")
+    printed = command("activity", *named, *QUICK, "--test-subject", "ann2")
+    assert "subject ann2: windows streamed" in printed
+    settings = TemporalModel.from_blob(tmp_path / "a.rvne").settings
+    assert settings is not None
+    assert settings.class_names == ("x0", "x1")
+    with pytest.raises(RecordingError, match="label-from: expected folder or name:PATTERN, found 'file'"):
+        read_dataset(tmp_path / "data", reading=Reading(label_from="file"))

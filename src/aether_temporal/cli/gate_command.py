@@ -9,18 +9,13 @@ import click
 
 from .options import json_option
 from .output import console, print_json, say, table
-from .recipes import about, config_option, override, reading_options, settings_of, trainer
+from .recipes import about, config_option, data_option, override, reading_options, settings_of, trainer
 
 _STATUS = {"pass": 0, "fail": 1, "undecided": 3}
 
 
 @click.command("gate")
-@click.option(
-    "--data",
-    type=click.Path(exists=True),
-    required=True,
-    help="Recordings with subject and session: a file, or what `train prepare` made.",
-)
+@data_option("Recordings with subject and session")
 @click.option("--out", type=click.Path(file_okay=False), required=True, help="Folder for trainings, verdict and page.")
 @config_option
 @click.option(
@@ -33,7 +28,7 @@ _STATUS = {"pass": 0, "fail": 1, "undecided": 3}
 @json_option
 @reading_options
 def command(
-    data: str,
+    data: tuple[str, ...],
     out: str,
     seeds: int,
     seed: int,

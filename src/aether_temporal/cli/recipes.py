@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -26,17 +26,20 @@ def trainer(name: str) -> ModuleType:
     try:
         importlib.import_module("torch")
     except ImportError:
-        raise MissingExtraError("training needs torch, which is not installed: pip install torch") from None
+        raise MissingExtraError(
+            "training: expected torch (extra train), found none; install it: pip install torch"
+        ) from None
     return importlib.import_module(f"aether_temporal.train.{name}")
 
 
 @contextlib.contextmanager
-def about(data: str) -> Iterator[None]:
+def about(names: Sequence[str]) -> Iterator[None]:
     """Recordings that no model can be trained on, as an error that names them."""
+    data = ", ".join(names)
     try:
         yield
     except (RecordingError, LeakError) as error:
-        if data in str(error):
+        if any(name in str(error) for name in names):
             raise
         raise type(error)(f"{data}: {error}") from None
     except (NonFiniteError, ResultOverflowError) as error:
@@ -91,9 +94,25 @@ def seeds_option(command: F) -> F:
     )(command)
 
 
+def data_option(what: str) -> Callable[[F], F]:
+    """--data; `what` recordings must be."""
+    return click.option(
+        "--data",
+        type=click.Path(),
+        multiple=True,
+        required=True,
+        help=f"{what}: a file, folder, manifest, wildcard in quotes, or what `prepare` made; may be repeated.",
+    )
+
+
 def reading_options(command: F) -> F:
-    """How recordings become frames."""
+    """How recordings become frames and get their labels."""
     for option in (
+        click.option(
+            "--label-from",
+            metavar="folder|name:PATTERN",
+            help="Labels: the folder that a file is in, or what a regular expression matches in its name.",
+        ),
         click.option("--select", type=Indices(), help="Which features or I/Q pairs make a frame, such as 0-27,36-63."),
         click.option("--grid", type=FiniteRange(0.0, min_open=True), help="Put frames on a grid: frames a second."),
     ):
@@ -127,7 +146,9 @@ def settings_of(start: Any, options: dict[str, Any]) -> tuple[Any, Any, Any]:
     if file is not None:
         found = configuration.load_settings(file, start, reading=found[1], run=found[2])
     made, how, run = found
-    grid, select = (options.pop(name, None) for name in ("grid", "select"))
+    grid, select, label_from = (options.pop(name, None) for name in ("grid", "select", "label_from"))
+    if label_from is not None:
+        how = dataclasses.replace(how, label_from=label_from)
     if grid is not None:
         how = dataclasses.replace(how, period_us=max(1, round(1e6 / grid)))
     if select is not None:

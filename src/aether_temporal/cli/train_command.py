@@ -13,6 +13,7 @@ from .recipes import (
     NoRecipe,
     about,
     config_option,
+    data_option,
     override,
     reading_options,
     recipe,
@@ -28,8 +29,12 @@ def command() -> None:
 
 
 @command.command("activity")
+@data_option("Labelled recordings")
 @click.option(
-    "--data", type=click.Path(exists=True), required=True, help="Labelled recordings: a file, or what `prepare` made."
+    "--test",
+    type=click.Path(),
+    multiple=True,
+    help="Recordings to test on, named as those of --data; training then uses all of --data. May be repeated.",
 )
 @click.option("--train-session", "train_sessions", multiple=True, help="Train on this session. [default: the first]")
 @click.option("--test-session", "test_sessions", multiple=True, help="Test on this session. [default: all others]")
@@ -50,8 +55,9 @@ def command() -> None:
 @seeds_option
 @reading_options
 @recipe_options
-def activity(data: str, **options: Any) -> None:
-    """Activities: trained on one session (or all subjects but those held out), scored on the others."""
+def activity(data: tuple[str, ...], **options: Any) -> None:
+    """Activities: trained on one session (or all subjects but those held out), scored on the others; of one session,
+    on a part held out."""
     train = recipe("activity_command", options, "cross_validate")
     if options["cross_validate"] is not None and (options["out"] is not None or options["seeds"] > 1):
         raise click.UsageError("--cross-validate: expected without --out and --seeds, for it makes no blob")
@@ -62,17 +68,12 @@ def activity(data: str, **options: Any) -> None:
         calibrate=options.pop("calibrate"),
         fit=override(made.fit, steps=options.pop("steps")),
     )
-    with about(data):
+    with about((*data, *options["test"])):
         train.main(data, made, reading, run, say, **options)
 
 
 @command.command("reid")
-@click.option(
-    "--data",
-    type=click.Path(exists=True),
-    required=True,
-    help="Recordings with subject and session: a file, or what `prepare` made.",
-)
+@data_option("Recordings with subject and session")
 @click.option(
     "--held-out",
     type=click.IntRange(0),
@@ -92,7 +93,7 @@ def activity(data: str, **options: Any) -> None:
 @seeds_option
 @reading_options
 @recipe_options
-def reid(data: str, **options: Any) -> None:
+def reid(data: tuple[str, ...], **options: Any) -> None:
     """Identities told apart by windows of frames: gallery against probe, identities trained on and unseen."""
     train = recipe("reid_command", options)
     made, reading, run = settings_of(train.Recipe(), options)
@@ -116,7 +117,7 @@ def demo(**options: Any) -> None:
 
 
 @command.command("prepare")
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
+@click.argument("files", nargs=-1, required=True, type=click.Path())
 @click.option("--out", type=click.Path(), required=True, help="The folder to make.")
 @config_option
 @reading_options
@@ -125,6 +126,8 @@ def prepare(files: tuple[str, ...], out: str, **options: Any) -> None:
     prepared, labels = (importlib.import_module(f"aether_temporal.train.{name}") for name in ("prepared", "reading"))
     _, reading, _ = settings_of(NoRecipe(), options)
     dataset = prepared.prepare(files, out, rename=labels.without_side, reading=reading)
+    for note in dataset.notes:
+        say(note)
     say(
         f"{out}: {len(dataset)} recordings, {quantity(dataset.frames)} frames of {dataset.width} features, "
         f"classes {', '.join(dataset.classes) or 'none'}"

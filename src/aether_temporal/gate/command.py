@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aether_temporal._internal.figures import NO_PLOTS
 from aether_temporal.head import AetherTemporalHead
 from aether_temporal.train.configuration import RunSettings
 from aether_temporal.train.dataset import Dataset, without_short_segments
-from aether_temporal.train.prepared import read_dataset
+from aether_temporal.train.prepared import file_names, read_dataset
 from aether_temporal.train.reading import Reading
 from aether_temporal.train.reid import Pairing, arrange_for
 from aether_temporal.train.reid_protocol import entry
@@ -29,7 +28,7 @@ RESULT, PAGE = "result.json", "gates.html"
 
 
 def gate(
-    data: str,
+    data: Sequence[str],
     config: GateConfig,
     *,
     seeds: range,
@@ -45,13 +44,13 @@ def gate(
     Killed at any moment, it continues with `resume`: trainings that are done are kept, also where more seeds are asked
     for than before. RecordingError, LeakError, GateError, CheckpointError, RunError, OSError.
     """
-    dataset = without_short_segments(read_dataset(data, reading=reading), config.window)
-    check_identities(config, dataset, data)
+    dataset = without_short_segments(read_dataset(*data, reading=reading), config.window)
+    check_identities(config, dataset, ", ".join(data))
     first = recipe(config, seeds[0])
     check(config, arrange_for(dataset, first))
     Pairing(dataset, first)  # all of them are frames that views can be made of
     check_blob(config, dataset.width)
-    with Run.open(out, configuration(dataset, config, Path(data).name), resume=resume) as run:
+    with Run.open(out, configuration(dataset, config, file_names(data)), resume=resume) as run:
         found = [
             study(config, dataset, seed, run=run, run_settings=run_settings, show_progress=show_progress)
             for seed in seeds
@@ -59,7 +58,7 @@ def gate(
         if show_progress:
             say("latency: both kernels take turns")
         judged = verdict(config, found, measure_latency(config, found[0].networks["sparse"]))
-        return _write(run, config, judged, Path(data).name, say)
+        return _write(run, config, judged, file_names(data), say)
 
 
 def configuration(dataset: Dataset, config: GateConfig, source: str) -> dict[str, Any]:

@@ -116,8 +116,7 @@ class Sources:
         """The files: `name` itself, or those in a folder or behind a wildcard that are recordings."""
         place = base / name
         if place.is_dir():
-            inside = [path for path in place.rglob("*") if path.is_file() and not _is_hidden(path.relative_to(place))]
-            return self._recordings_of(sorted(inside), f"{where}: expected recordings in this folder")
+            return self._recordings_of(_inside(place), f"{where}: expected recordings in this folder")
         if not os.path.lexists(place) and glob.has_magic(name):
             matches = sorted(base / found for found in glob.glob(name, root_dir=base, recursive=True))
             return self._recordings_of(
@@ -212,8 +211,13 @@ def _subject_and_session(entries: Sequence[Entry]) -> dict[str, Any]:
     return {name: value for name, value in told if value is not None}
 
 
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _inside(folder: Path) -> list[Path]:
+    """The files in a folder and all below it, but hidden ones."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [path for name in files if not name.startswith(".") and (path := Path(place, name)).is_file()]
+    return sorted(found)
 
 
 def _rule(text: str) -> Callable[[Path], dict[str, Any]]:
@@ -239,7 +243,8 @@ def _rule(text: str) -> Callable[[Path], dict[str, Any]]:
                 "pattern"
             )
         named = {name: value for name, value in found.groupdict().items() if name in ("label", "subject", "session")}
-        label = named.get("label") or next((group for group in found.groups() if group), None) or found[0]
+        numbered = [found[i + 1] for i in range(compiled.groups) if i + 1 not in compiled.groupindex.values()]
+        label = named.get("label") or next(filter(None, numbered), found[0])
         return {**{name: value for name, value in named.items() if value}, "label": label}
 
     return told

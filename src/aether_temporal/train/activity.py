@@ -34,7 +34,7 @@ from .evaluation import (
     stored,
     with_temperature,
 )
-from .prepared import read_dataset
+from .prepared import is_prepared, read_dataset
 from .reading import Reading, without_side
 from .runs import Run, environment
 from .splits import Split
@@ -45,6 +45,8 @@ LABEL_DELAY = 25
 
 WARM_UP = 49
 CONTEXT = 128
+SHORTEST = WARM_UP + 1
+"""Frames of the shortest recording that teaches anything: one is left to compare with its label."""
 LONG_CROP = 160
 HELD_OUT = 5
 """Every fifth recording is held out to measure how sure the model may be."""
@@ -115,18 +117,19 @@ class Report:
 
 
 def read_activities(
-    path: str | os.PathLike[str], *, classes: Sequence[str] | None = None, reading: Reading | None = None
+    *paths: str | os.PathLike[str], classes: Sequence[str] | None = None, reading: Reading | None = None
 ) -> Dataset:
-    """All recordings of a file or prepared dataset; the two sides of the room are one class. RecordingError, naming
+    """All recordings of what is named (`read_dataset`); the two sides of the room are one class. RecordingError, naming
     recordings without labels."""
-    prepared = os.path.isdir(path)
-    dataset = read_dataset(path, rename=None if prepared else without_side, classes=classes, reading=reading)
+    rename = None if any(map(is_prepared, paths)) else without_side
+    dataset = read_dataset(*paths, rename=rename, classes=classes, reading=reading)
     labelled = {recording.recording_id for recording in dataset if (np.asarray(recording.labels) >= 0).any()}
     for recording in dataset:
         if recording.recording_id not in labelled:
-            raise RecordingShapeError(f"{recording.title}: labels: expected some to train by, found none; leave it out")
-    if len(dataset.classes) < 2:
-        raise RecordingError(f"{path}: labels: expected at least two classes, found {', '.join(dataset.classes)}")
+            raise RecordingShapeError(
+                f"{recording.title}: labels: expected some to train by, found none; name them (--label-from, or "
+                "a manifest), or leave it out"
+            )
     return dataset
 
 
@@ -174,7 +177,7 @@ def train(
     show_progress: bool = True,
 ) -> WeightBlob:
     """A blob trained on all of this dataset, not calibrated. RecordingError for recordings that are too short."""
-    dataset = without_short_segments(dataset, LONG_CROP)
+    dataset = without_short_segments(dataset, SHORTEST)
     counts = class_counts(dataset, len(dataset.classes))
     crops = crops_of(dataset, recipe.balance)
     network = fit(
@@ -209,45 +212,67 @@ def train(
 def choose_split(
     dataset: Dataset,
     *,
+    test: Dataset | None = None,
     train_sessions: Sequence[str] = (),
     test_sessions: Sequence[str] = (),
     test_subjects: Sequence[str] = (),
-) -> Split:
-    """Subjects held out where some are named, else sessions: trained on those named (none: the first). RecordingError,
-    LeakError."""
-    if test_subjects:
-        if train_sessions or test_sessions:
-            raise RecordingError("hold out subjects or sessions: expected one of them, found both")
-        return splits.by_subject(dataset, test_subjects)
-    names = splits.sessions(dataset)
-    if len(names) < 2:
+    hold_out: bool = True,
+) -> tuple[Dataset, Split]:
+    """Tested on `test` where it is given; else on the subjects or sessions that are named; else on all sessions but the
+    first; of one session, on a part of it (hold_out False: on nothing). The dataset is that of the split.
+    RecordingError, LeakError."""
+    if len(dataset.classes) < 2:
         raise RecordingError(
-            f"session: expected at least two sessions, found {', '.join(names) or 'none'}; hold out subjects "
-            "(--test-subject), or recordings (--cross-validate)"
+            f"labels: expected at least two classes, found {', '.join(dataset.classes)} alone; add another's recordings"
         )
-    return splits.by_session(dataset, train_sessions or names[:1], test_sessions or None)
+    chosen = {
+        "--test": test is not None,
+        "--test-subject": bool(test_subjects),
+        "--train-session, --test-session": bool(train_sessions or test_sessions),
+    }
+    if sum(chosen.values()) > 1:
+        names = " and ".join(name for name, is_given in chosen.items() if is_given)
+        raise RecordingError(f"expected one way to hold recordings out, found {names}; leave out all but one")
+    if test is not None:
+        return splits.by_file(dataset, test)
+    if test_subjects:
+        return dataset, splits.by_subject(dataset, test_subjects)
+    sessions = splits.sessions(dataset)
+    if len(sessions) > 1 or train_sessions or test_sessions:
+        return dataset, splits.by_session(dataset, train_sessions or sessions[:1], test_sessions or None)
+    if not hold_out:
+        return dataset, Split(tuple(range(len(dataset))), ())
+    return splits.hold_out(without_short_segments(dataset, SHORTEST), SHORTEST)
 
 
 def held_to_calibrate(dataset: Dataset) -> tuple[Dataset, Dataset]:
-    """What is trained on to calibrate, and every fifth recording, to calibrate by. RecordingError for a single one."""
+    """What is trained on to calibrate, and every fifth recording, to calibrate by; where a class would be lost, a part
+    held out as of one session. RecordingError: there is too little."""
     names = list(dict.fromkeys(recording.recording_id for recording in dataset))
-    if len(names) < 2:
+    if len(names) > 1:
+        rest, held = next(splits.folds(dataset, min(HELD_OUT, len(names)))).parts(dataset)
+        counts = [class_counts(part, len(dataset.classes)) > 0 for part in (dataset, rest)]
+        if (counts[0] == counts[1]).all():
+            return rest, held
+    try:
+        parts, split = splits.hold_out(dataset, SHORTEST)
+    except RecordingError:
         raise RecordingError(
-            f"recordings to train on: expected at least two, one of them to calibrate by, found {', '.join(names)} "
-            "alone; add another, or do not calibrate (--no-calibrate)"
-        )
-    return next(splits.folds(dataset, min(HELD_OUT, len(names)))).parts(dataset)
+            "recordings to train on: expected enough to spare some to calibrate by, found "
+            f"{', '.join(names)} alone; add another, or do not calibrate (--no-calibrate)"
+        ) from None
+    return split.parts(parts)
 
 
 def expect_trainable(dataset: Dataset, split: Split, recipe: Recipe) -> None:
     """RecordingError, LeakError for what else would stop a training on this split halfway."""
     splits.check(dataset, split)
     trained, _ = split.parts(dataset)
-    crops_of(without_short_segments(trained, LONG_CROP), recipe.balance)
+    crops_of(without_short_segments(trained, SHORTEST), recipe.balance)
     parts = list(parts_of(dataset, split).values())
     if recipe.calibrate:
         rest, held = held_to_calibrate(trained)
-        crops_of(without_short_segments(rest, LONG_CROP), recipe.balance)
+        crops_of(without_short_segments(rest, SHORTEST), recipe.balance)
         parts.append(held)
     for part in parts:
         expect_scorable(part, label_delay=LABEL_DELAY, warm_up=WARM_UP)
@@ -289,26 +314,27 @@ def calibrate(dataset: Dataset, recipe: Recipe, *, run: Run, **training: Any) ->
 
 
 def parts_of(dataset: Dataset, split: Split) -> dict[str, Dataset]:
-    """What is scored, by name: each session (or subject) that is tested, and what was trained on."""
+    """What is scored, by name: each session (subject, file) that is tested, and what was trained on."""
     trained, tested = split.parts(dataset)
-    subjects = {recording.subject for recording in tested} - {recording.subject for recording in trained}
-    by_subject = bool(subjects) and None not in subjects
     groups: dict[str, list[LabelledRecording]] = {}
     for recording in tested:
-        groups.setdefault(
-            f"subject {recording.subject}" if by_subject else f"session {_number(recording.session)}", []
-        ).append(recording)
-    sessions = splits.sessions(trained)
-    name = "trained on" if by_subject else f"session {' + '.join(map(_number, sessions))} (trained on)"
+        groups.setdefault(_group(recording, split), []).append(recording)
+    name = f"session {' + '.join(splits.sessions(trained))} (trained on)" if split.by == "session" else "trained on"
     return {
         name: trained,
         **{key: Dataset(recordings, dataset.classes, dataset.features) for key, recordings in sorted(groups.items())},
     }
 
 
-def _number(session: str) -> str:
-    """Sessions that are numbered from 0 in a file are numbered from 1 for people."""
-    return str(int(session) + 1) if session.isdecimal() else session
+def _group(recording: LabelledRecording, split: Split) -> str:
+    names = {
+        "session": f"session {recording.session}",
+        "subject": f"subject {recording.subject}",
+        "file": f"test recordings of {Path(recording.source).name}",
+        "recording": "recordings held out",
+        "time": "time held out",
+    }
+    return names[split.by]
 
 
 def train_activity(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from .configuration import RunSettings
 from .dataset import Dataset
 from .evaluation import Scores, say_classes
 from .intervals import Mean, mean_of, share_of
+from .prepared import file_names
 from .reading import Reading
 from .runs import Run, expect_place
 from .splits import Split
@@ -27,21 +28,29 @@ __all__ = ["Recipe", "main"]
 Say = Callable[[str], None]
 
 
-def main(data: str, recipe: Recipe, reading: Reading, run: RunSettings, say: Say, **options: Any) -> None:
+def main(data: Sequence[str], recipe: Recipe, reading: Reading, run: RunSettings, say: Say, **options: Any) -> None:
     """The command; `options` by the names of its switches. All errors are the package's."""
     expect_place(options["out"])
-    dataset = activity.read_activities(data, reading=reading)
-    split = activity.choose_split(
+    dataset = activity.read_activities(*data, reading=reading)
+    test = activity.read_activities(*options["test"], reading=reading) if options["test"] else None
+    folds = options["cross_validate"]
+    for note in (*dataset.notes, *(test.notes if test else ())):
+        say(note)
+    dataset, split = activity.choose_split(
         dataset,
+        test=test,
         train_sessions=options["train_sessions"],
         test_sessions=options["test_sessions"],
         test_subjects=options["test_subjects"],
+        hold_out=not folds,
     )
+    if split.how:
+        say(split.how)
     if not recipe.provenance and any("geotec" in Path(recording.source).name for recording in dataset):
         recipe = dataclasses.replace(recipe, provenance=activity.ATTRIBUTION)
     job = _Job(data, dataset, split, recipe, run, options, say)
-    if options["cross_validate"]:
-        job.cross_validate(options["cross_validate"])
+    if folds:
+        job.cross_validate(folds)
         return
     activity.expect_trainable(dataset, split, recipe)  # before anything is written
     activity.expect_known_labels(dataset, split)
@@ -53,7 +62,7 @@ def main(data: str, recipe: Recipe, reading: Reading, run: RunSettings, say: Say
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Job:
-    data: str
+    data: Sequence[str]
     dataset: Dataset
     split: Split
     recipe: Recipe
@@ -63,7 +72,7 @@ class _Job:
 
     def _open(self, recipe: Recipe, folder: str | None, **more: Any) -> Run:
         """The run's folder; whatever decides the result is in its configuration."""
-        configuration = activity.configuration(self.dataset, self.split, recipe, Path(self.data).name)
+        configuration = activity.configuration(self.dataset, self.split, recipe, file_names(self.data))
         return Run.open(folder, {**configuration, **more}, resume=self.options["resume"])
 
     @property

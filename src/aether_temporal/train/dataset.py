@@ -129,6 +129,37 @@ class Dataset(Sequence[LabelledRecording]):
         return Dataset([self._recordings[index] for index in indices], self.classes, self.features)
 
 
+class Joined(Dataset):
+    """The recordings of two datasets, in the first one's classes. RecordingError: a class or frames the first lacks."""
+
+    def __init__(self, first: Dataset, second: Dataset) -> None:
+        names = np.array([first.classes.index(name) if name in first.classes else -1 for name in second.classes] + [-1])
+        for recording in second:
+            strange = [second.classes[i] for i in np.unique(recording.labels).tolist() if i >= 0 and names[i] < 0]
+            if strange:
+                raise RecordingError(
+                    f"{recording.title}: labels: expected classes that are trained on ({', '.join(first.classes)}), "
+                    f"found {', '.join(strange)}; train on a recording that has it too, or leave this one out"
+                )
+        if first.features.pairs != second.features.pairs:
+            what = [
+                "features" if each.features.pairs is None else f"{each.features.pairs} I/Q pairs"
+                for each in (first, second)
+            ]
+            raise RecordingShapeError(
+                f"{second[0].title}: frames: expected {what[0]} a frame as {first[0].title} has them, found {what[1]}; "
+                "record both alike"
+            )
+        there = [dataclasses.replace(recording, labels=names[recording.labels]) for recording in second]
+        super().__init__([*first, *there], first.classes, first.features)
+        self._first = first
+
+    def subset(self, indices: Iterable[int]) -> Dataset:
+        """These recordings, in this order; where all are of the first dataset, as one of its kind."""
+        chosen = list(indices)
+        return self._first.subset(chosen) if max(chosen, default=-1) < len(self._first) else super().subset(chosen)
+
+
 _CHUNK = 1 << 16
 
 
@@ -136,8 +167,9 @@ def expect_length(recording: LabelledRecording, length: int, what: str = "window
     """RecordingError for a recording with fewer frames than one window has."""
     if len(recording) < length:
         raise RecordingError(
-            f"{recording.title}: frames: expected at least {length}, one {what}, found {len(recording)}; "
-            "leave this recording out"
+            f"{recording.title}: frames: expected at least {length}, one {what}, found {len(recording)}; where it has "
+            f"times, a faster grid gives it more (--grid), or leave out all that are shorter (shortest = {length} in "
+            "[reading] of --config)"
         )
 
 

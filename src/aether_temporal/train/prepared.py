@@ -19,7 +19,7 @@ from aether_temporal._internal.atomic_files import claim, make_folders, remove_e
 from aether_temporal.recordings import Recording, RecordingError, RecordingShapeError, Sources
 
 from .dataset import Dataset, Features, LabelledRecording
-from .reading import Reading, Reporter, classes_of, label_recording, segments
+from .reading import Reading, Reporter, classes_of, label_recording
 from .splits import fingerprint
 
 INDEX = "index.json"
@@ -152,21 +152,26 @@ def read_dataset(
                 "leave them out, or prepare it again"
             )
         return open_prepared(Path(prepared[0]), classes)
-    sources = Sources(paths, label_from=how.label_from)
+    sources = Sources(paths, label_from=how.label_from or None)
     about = Reporter(how)
-    found = [part for recording in sources for part in segments(about.of(recording), how)]
+    found = [part for recording in sources for part in about.segments(recording)]
     if not found:
         raise RecordingError(f"{_listed(paths)}: expected recordings with frames, found none; name others")
     names = classes_of(found, rename, classes)
     recordings = [label_recording(recording, recording_id, names, rename) for recording, recording_id in found]
     dataset = Dataset(recordings, names, about.features())
-    dataset.notes = sources.notes
+    dataset.notes = (*sources.notes, *about.notes)
     return dataset
 
 
 def is_prepared(path: str | os.PathLike[str]) -> bool:
     """Whether this is a folder that `prepare` made."""
     return (Path(path) / INDEX).is_file()
+
+
+def file_names(paths: Paths) -> str:
+    """What was read, without the folders that it is in."""
+    return ", ".join(Path(path).name for path in paths)
 
 
 def _listed(paths: Paths) -> str:
@@ -231,7 +236,7 @@ def prepare(
     """
     target = Path(folder)
     how = reading or Reading()
-    sources = Sources(paths, label_from=how.label_from)
+    sources = Sources(paths, label_from=how.label_from or None)
     work = target.with_name(f".{target.name}.preparing")
     made = make_folders(target.parent)
     try:
@@ -247,7 +252,8 @@ def prepare(
         if os.path.lexists(target):
             raise RecordingError(f"{target}: expected a new folder, found one; remove it or name another")
         names = list(classes) if classes is not None else _all_classes(sources, rename)
-        if not _fill(work, sources, names, rename, how, on_recording):
+        about = Reporter(how)
+        if not _fill(work, sources, names, rename, about, on_recording):
             raise RecordingError(f"{_listed(paths)}: expected recordings with frames, found none; name others")
         os.rename(work, target)
     except BaseException as error:
@@ -262,7 +268,7 @@ def prepare(
         if held is not None:
             os.close(held)
     made_of = Prepared.open(target)
-    made_of.notes = sources.notes
+    made_of.notes = (*sources.notes, *about.notes)
     return made_of
 
 
@@ -296,17 +302,16 @@ def _fill(
     sources: Iterable[Recording],
     classes: Sequence[str],
     rename: Callable[[str], str] | None,
-    reading: Reading,
+    about: Reporter,
     on_recording: Callable[[str], None] | None,
 ) -> int:
     """The number of recordings, or segments of them."""
     entries: list[dict[str, Any]] = []
-    about = Reporter(reading)
     width, first = 0, ""
     with (work / _FRAMES).open("wb") as f, (work / _LABELS).open("wb") as g, (work / _FINGERPRINTS).open("wb") as h:
         frames, labels, prints = _Writer(f, "<f4"), _Writer(g, "<i8"), _Writer(h, "<i8")
         for recording in sources:
-            for part, recording_id in segments(about.of(recording), reading):
+            for part, recording_id in about.segments(recording):
                 classes_of([(part, recording_id)], rename, classes)
                 labelled = label_recording(part, recording_id, classes, rename)
                 first = first or labelled.title

@@ -14,7 +14,7 @@ from aether_temporal.errors import InvalidConfigError
 from aether_temporal.recordings import Drop, Recording, RecordingError, RecordingShapeError, resample
 from aether_temporal.settings import MAX_DUE, MAX_GAP
 
-from .configuration import Within, check_ranges
+from .configuration import LONGEST, Within, check_ranges
 from .dataset import Features, LabelledRecording
 from .splits import fingerprint
 
@@ -34,8 +34,8 @@ class Reading:
     label_from: where labels are that no manifest states (`recordings.Sources`). select: which features or I/Q pairs.
     period_us, max_gap_us: put frames on a grid (`recordings.resample`); a gap begins a new segment. Without a grid,
     frames are taken as they come, and a gap of more than `longest_gap` seconds is an error. agc: removed before the
-    grid. leave_out_damaged: leave out frames that are not finite instead of rejecting the recording.
-    InvalidConfigError names a field out of its range.
+    grid. leave_out_damaged: leave out frames that are not finite instead of rejecting the recording. shortest: leave
+    out recordings, and segments on a grid, of fewer frames. InvalidConfigError names a field out of its range.
     """
 
     select: tuple[int, ...] | None = None
@@ -44,7 +44,8 @@ class Reading:
     agc: Literal["none", "mean"] = "mean"
     longest_gap: Annotated[float, Within(1e-6, 1e12)] = LONGEST_GAP
     leave_out_damaged: bool = False
-    label_from: str | None = None
+    shortest: Annotated[int, Within(0, LONGEST)] = 0
+    label_from: str = ""
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -68,15 +69,32 @@ class Reading:
 
 
 class Reporter:
-    """Takes down, recording by recording, what the frames are. RecordingShapeError: raw frames of another size."""
+    """Reads one recording after the other and takes down what their frames are. RecordingShapeError: raw frames of
+    another size."""
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._rates: list[float] = []
         self._first: Recording | None = None
+        self._short: list[str] = []
 
-    def of(self, recording: Recording) -> Recording:
-        """The recording itself."""
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out, for people."""
+        if not self._short:
+            return ()
+        shown = ", ".join(self._short[:3]) + (", …" if len(self._short) > 3 else "")
+        return (f"left out, for they have fewer than {self._reading.shortest} frames: {len(self._short)} ({shown})",)
+
+    def segments(self, recording: Recording) -> Iterator[tuple[Recording, str]]:
+        """What is read of the recording (`segments`), without what is too short."""
+        for part, recording_id in segments(self._alike(recording), self._reading):
+            if len(part) >= self._reading.shortest:
+                yield part, recording_id
+            else:
+                self._short.append(part.title)
+
+    def _alike(self, recording: Recording) -> Recording:
         first = self._first = self._first or recording
         if (first.is_raw, first.width if first.is_raw else 0) != (
             recording.is_raw,

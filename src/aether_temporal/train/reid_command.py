@@ -15,7 +15,7 @@ from .configuration import RunSettings
 from .dataset import Dataset, without_short_segments
 from .intervals import Mean, mean_of
 from .plots import loss_figure
-from .prepared import read_dataset
+from .prepared import file_names, read_dataset
 from .reading import Reading
 from .reid import ATTRIBUTION, Recipe, Report
 from .reid_protocol import inside_galleries
@@ -140,15 +140,17 @@ __all__ = ["Recipe", "main"]
 Say = Callable[[str], None]
 
 
-def main(data: str, recipe: Recipe, reading: Reading, run: RunSettings, say: Say, **options: Any) -> None:
+def main(data: Sequence[str], recipe: Recipe, reading: Reading, run: RunSettings, say: Say, **options: Any) -> None:
     """The command; `options` by the names of its switches. All errors are the package's."""
     expect_place(options["out"])
-    dataset = without_short_segments(read_dataset(data, reading=reading), recipe.shape.length)
+    dataset = without_short_segments(read_dataset(*data, reading=reading), recipe.shape.length)
+    for note in dataset.notes:
+        say(note)
     if options["inside_galleries"]:
         dataset = inside_galleries(dataset)
     if not recipe.provenance:
         wiper = any("wiper" in Path(recording.source).name for recording in dataset)
-        text = ATTRIBUTION if wiper else f"Trained on recordings of {Path(data).name}."
+        text = ATTRIBUTION if wiper else f"Trained on recordings of {file_names(data)}."
         recipe = dataclasses.replace(recipe, provenance=text)
     seeds = range(recipe.seed, recipe.seed + options["seeds"])
     alone = len(seeds) == 1
@@ -173,7 +175,7 @@ def main(data: str, recipe: Recipe, reading: Reading, run: RunSettings, say: Say
 
 
 def _train(
-    data: str,
+    data: Sequence[str],
     dataset: Dataset,
     recipe: Recipe,
     settings: RunSettings,
@@ -185,7 +187,7 @@ def _train(
     """One seed; of several each has a folder of its own."""
     folder = options["run_folder"]
     protocol = reid.expect_trainable(dataset, recipe)  # before anything is written
-    configuration = reid.configuration(dataset, protocol, recipe, Path(data).name)
+    configuration = reid.configuration(dataset, protocol, recipe, file_names(data))
     place = folder if alone or folder is None else f"{folder}/seed{recipe.seed}"
     with Run.open(place, configuration, resume=options["resume"]) as run:
         report = reid.train_reid(

@@ -10,14 +10,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from aether_temporal import crc32
 from aether_temporal.model import TemporalModel
 from aether_temporal.recordings import RecordingError
 
 from . import splits
 from .dataset import Dataset, LabelledRecording, Stack, windows
 from .retrieval import Array, Matches, match
-from .splits import Split, fingerprint
+from .splits import Split
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -172,18 +171,8 @@ def inside_galleries(dataset: Dataset) -> Dataset:
         if recording.session == first:
             size = len(recording) * 45 // 100
             for session, part in (("first", slice(0, size)), ("last", slice(len(recording) - size, len(recording)))):
-                found.append(
-                    dataclasses.replace(
-                        recording,
-                        name=f"{recording.name} ({session})",
-                        session=session,
-                        frames=recording.frames[part],
-                        labels=recording.labels[part],
-                        recording_name=f"{recording.recording_id} ({session})",
-                        digest=crc32(np.ascontiguousarray(recording.frames[part])),
-                        fingerprints=fingerprint(recording.frames[part]),
-                    )
-                )
+                piece = splits.part(recording, part.start, part.stop, f" ({session})")
+                found.append(dataclasses.replace(piece, session=session))
     return Dataset(found, dataset.classes, dataset.features)
 
 

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aether_temporal import crc32
 from aether_temporal.errors import TemporalError
 from aether_temporal.recordings import RecordingError
 
-from .dataset import Dataset, LabelledRecording
+from .dataset import Dataset, Joined, LabelledRecording, class_counts
 
 Fingerprints = NDArray[np.int64]
 
@@ -101,10 +103,12 @@ class LeakError(TemporalError, ValueError):
 @dataclasses.dataclass(frozen=True)
 class Split:
     """Indices into a dataset. Made by the functions here, which reject what would leak; `check` says so for any
-    other."""
+    other. by: what is on one side only. how: the split in a sentence, where it was not asked for."""
 
     train: tuple[int, ...]
     test: tuple[int, ...]
+    by: Literal["session", "subject", "file", "recording", "time"] = dataclasses.field(default="session", compare=False)
+    how: str = dataclasses.field(default="", compare=False)
 
     def parts(self, dataset: Dataset) -> tuple[Dataset, Dataset]:
         """The two datasets."""
@@ -194,8 +198,12 @@ def by_session(dataset: Sequence[LabelledRecording], train: Sequence[str], test:
 def by_subject(dataset: Sequence[LabelledRecording], test: Sequence[str]) -> Split:
     """Tested on these subjects, trained on all others: an open set. RecordingError, LeakError."""
     chosen = _select(dataset, lambda t: t.subject, test, "subject")
-    held = set(chosen)
-    return check(dataset, Split(tuple(i for i in range(len(dataset)) if i not in held), chosen), open_set=True)
+    return check(dataset, Split(_others(dataset, chosen), chosen, "subject"), open_set=True)
+
+
+def _others(dataset: Sequence[LabelledRecording], held: Iterable[int]) -> tuple[int, ...]:
+    known = set(held)
+    return tuple(index for index in range(len(dataset)) if index not in known)
 
 
 def held_out_subjects(dataset: Sequence[LabelledRecording], share: float, seed: int) -> Split:
@@ -213,14 +221,133 @@ def held_out_subjects(dataset: Sequence[LabelledRecording], share: float, seed: 
 def by_recording(dataset: Sequence[LabelledRecording], test: Sequence[int]) -> Split:
     """Tested on these recordings, trained on the others. LeakError: a segment of the same recording remains in
     train."""
-    held = set(test)
-    return check(dataset, Split(tuple(i for i in range(len(dataset)) if i not in held), tuple(sorted(held))))
+    return check(dataset, Split(_others(dataset, test), tuple(sorted(set(test))), "recording"))
+
+
+def by_file(train: Dataset, test: Dataset) -> tuple[Dataset, Split]:
+    """One dataset of both, tested on `test` alone. RecordingError: a class of `test` that `train` lacks, or frames
+    that are not alike; LeakError."""
+    dataset = Joined(train, test)
+    count = len(train)
+    return dataset, check(dataset, Split(tuple(range(count)), tuple(range(count, len(dataset))), "file"))
+
+
+# -- a part held out where nobody named one ---------------------------------------------------------------------------
+
+PARTS = 5
+"""One part in so many is held out."""
+GAP_SECONDS = 2.0
+GAP_FRAMES = 100
+"""Left out between what is trained on and what is held out, where nobody knows the frame rate."""
+
+
+def hold_out(dataset: Dataset, shortest: int) -> tuple[Dataset, Split]:
+    """A part of a dataset of one session: every fifth recording of those with the same classes; where no recording can
+    be spared, the last fifth of each class's frames. The dataset is then another one, of parts of its recordings.
+
+    shortest: frames of the shortest recording that is of use. RecordingError: too little to hold anything out.
+    """
+    held = [names[i] for names in _alike(dataset).values() for i in _every_fifth(len(names))]
+    if not held:
+        return _by_time(dataset, shortest)
+    test = [index for index, recording in enumerate(dataset) if recording.recording_id in set(held)]
+    count = len({recording.recording_id for recording in dataset})
+    how = (
+        f"held out to test, for there is one session only: {len(held)} of {count} recordings, of each kind every fifth"
+    )
+    return dataset, dataclasses.replace(by_recording(dataset, test), how=how)
+
+
+def _every_fifth(count: int) -> list[int]:
+    return list(range(PARTS - 1, count, PARTS)) or ([count - 1] if count > 1 else [])
+
+
+def _alike(dataset: Iterable[LabelledRecording]) -> dict[tuple[int, ...], list[str]]:
+    """The recordings, each once, by the classes that occur in them."""
+    classes: dict[str, set[int]] = {}
+    for recording in dataset:
+        found = np.unique(recording.labels)
+        classes.setdefault(recording.recording_id, set()).update(found[found >= 0].tolist())
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for name, its in classes.items():
+        groups.setdefault(tuple(sorted(its)), []).append(name)
+    return groups
+
+
+def _by_time(dataset: Dataset, shortest: int) -> tuple[Dataset, Split]:
+    rate = dataset.features.frame_rate
+    gap = GAP_FRAMES if rate is None else max(1, round(GAP_SECONDS * rate))
+    parts: list[LabelledRecording] = []
+    test: list[int] = []
+    for recording in dataset:
+        held = _last_fifths(np.asarray(recording.labels), shortest, gap)
+        near = held.copy()
+        for start, stop in _runs(held):
+            near[max(0, start - gap) : stop + gap] = True
+        for mask, is_test in ((~near, False), (held, True)):
+            for start, stop in _runs(mask):
+                if stop - start >= shortest:
+                    test += [len(parts)] if is_test else []
+                    parts.append(part(recording, start, stop, f"[{start}:{stop}]"))
+    split = Split(_others(parts, test), tuple(test), "time")
+    there = class_counts(dataset, len(dataset.classes))
+    left = class_counts([parts[index] for index in split.train], len(dataset.classes))
+    if not test or (left[there > 0] == 0).any():
+        names = ", ".join(dict.fromkeys(recording.recording_id for recording in dataset))
+        found = ", ".join(f"{count} of {name}" for count, name in zip(there.tolist(), dataset.classes, strict=True))
+        raise RecordingError(
+            f"{names}: frames: expected enough of each class to hold {shortest} or more out and {gap} on either side, "
+            f"found {found}; record more, or name other recordings to test on (--test)"
+        )
+    made = Dataset(parts, dataset.classes, dataset.features)
+    tested = sum(len(parts[index]) for index in test)
+    seconds = "" if rate is None else f" ({gap / rate:.3g} s)"
+    how = (
+        f"held out to test, for no whole recording can be spared: at least the last fifth of each class, {tested} of "
+        f"{dataset.frames} frames, with a gap of {gap} frames{seconds} to what is trained on"
+    )
+    return made, check(made, dataclasses.replace(split, how=how))
+
+
+def _last_fifths(labels: NDArray[np.int64], shortest: int, gap: int) -> NDArray[np.bool_]:
+    """The last fifth of each class's frames, at least `shortest`, where as many are left. What is between two of them
+    belongs to them where it is too short for a gap on either side and anything to train on."""
+    held = np.zeros(len(labels), bool)
+    for label in np.unique(labels[labels >= 0]):
+        places = np.flatnonzero(labels == label)
+        count = max(len(places) // PARTS, shortest)
+        if len(places) >= count + shortest:
+            held[places[-count:]] = True
+    for start, stop in _runs(~held):
+        if start > 0 and stop < len(held) and stop - start < 2 * gap + shortest:
+            held[start:stop] = True
+    return held
+
+
+def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]))).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def part(recording: LabelledRecording, start: int, stop: int, where: str) -> LabelledRecording:
+    """These frames as a recording of its own; `where` is added to its name."""
+    frames = recording.frames[start:stop]
+    return dataclasses.replace(
+        recording,
+        name=f"{recording.name}{where}",
+        frames=frames,
+        labels=recording.labels[start:stop],
+        recording_name=f"{recording.recording_id}{where}",
+        digest=crc32(np.ascontiguousarray(frames)),
+        fingerprints=fingerprint(frames),
+    )
 
 
 def folds(dataset: Sequence[LabelledRecording], count: int) -> Iterator[Split]:
-    """Every recording tested on once: fold `k` holds out every `count`-th recording from the k-th on, so that a fold is
-    spread over the time of the session. RecordingError: fewer recordings than folds."""
-    names = list(dict.fromkeys(recording.recording_id for recording in dataset))
+    """Every recording tested on once: fold `k` holds out every `count`-th recording from the k-th on, those of the same
+    classes one after the other, so that a fold is spread over classes and over the time of the session. RecordingError:
+    fewer recordings than folds."""
+    names = [name for alike in _alike(dataset).values() for name in alike]
     if len(names) < 2:
         raise RecordingError(
             f"recordings: expected at least two, to hold one out, found {', '.join(names) or 'none'} alone"

@@ -60,7 +60,9 @@ class Augmentation:
 
 @dataclasses.dataclass(frozen=True)
 class Crops:
-    """Random crops: each `length` frames long, the target of frame t being the label of frame t - label_delay.
+    """Random crops: each `length` frames long, the target of frame t being the label of frame t - label_delay. A
+    shorter recording is a crop of its own: its last frame is repeated behind it, without targets, which changes no
+    prediction before.
 
     The first `warm_up` frames of a crop, in which a new stream has seen too little, have no target (-1). label_delay
     must not exceed warm_up. balance: frames of each class (`class_counts`): crops then end in each class equally often;
@@ -81,27 +83,36 @@ class Crops:
             raise InvalidConfigError.of("label_delay", expected, self.label_delay)
 
     def check(self, recordings: Sequence[LabelledRecording]) -> None:
-        """RecordingError for a recording shorter than a crop, or, where classes are to be balanced, when none of the
-        frames that can be a crop's newest target has a label."""
+        """RecordingError for a recording too short for any target, or, where classes are to be balanced, when none of
+        the frames that can be a crop's newest target has a label."""
         for recording in recordings:
-            expect_length(recording, self.length, "crop")
-        newest = self.length - 1 - self.label_delay
+            expect_length(recording, self.warm_up + 1, "crop")
         if self.balance and not any(
-            (recording.labels[newest : len(recording) - self.label_delay] >= 0).any() for recording in recordings
+            (
+                recording.labels[self._size(recording) - 1 - self.label_delay : len(recording) - self.label_delay] >= 0
+            ).any()
+            for recording in recordings
         ):
             raise RecordingError(
-                f"labels: expected some from frame {newest} of a recording on, to balance classes by, found none"
+                f"labels: expected some from frame {self.length - 1 - self.label_delay} of a recording on, to balance "
+                "classes by, found none; label more of it, or do not balance"
             )
+
+    def _size(self, recording: LabelledRecording) -> int:
+        return min(self.length, len(recording))
 
     def draw(self, recordings: Sequence[LabelledRecording], generator: np.random.Generator) -> Batch:
         """Frames [count, length, F] and targets [count, length]."""
         frames, targets = [], []
         for _ in range(self.count):
             recording, start = self._place(recordings, generator)
-            stop = start + self.length
-            frames.append(self.augmentation.apply(recording.frames[start:stop], generator))
+            size = self._size(recording)
+            stop = start + size
+            rows = self.augmentation.apply(recording.frames[start:stop], generator)
+            frames.append(np.pad(rows, ((0, self.length - size), (0, 0)), "edge"))
             target = np.full(self.length, -1, dtype=np.int64)
-            target[self.warm_up :] = recording.labels[start + self.warm_up - self.label_delay : stop - self.label_delay]
+            labels = recording.labels[start + self.warm_up - self.label_delay : stop - self.label_delay]
+            target[self.warm_up : size] = labels
             targets.append(target)
         return np.stack(frames), np.stack(targets)
 
@@ -111,10 +122,10 @@ class Crops:
         """Uniform; balanced by turning down places in proportion to how frequent the newest target's class is."""
         while True:
             recording = recordings[int(generator.integers(0, len(recordings)))]
-            start = int(generator.integers(0, len(recording) - self.length + 1))
+            start = int(generator.integers(0, len(recording) - self._size(recording) + 1))
             if not self.balance:
                 return recording, start
-            label = int(recording.labels[start + self.length - 1 - self.label_delay])
+            label = int(recording.labels[start + self._size(recording) - 1 - self.label_delay])
             if label >= 0 and generator.random() * self.balance[label] < min(n for n in self.balance if n > 0):
                 return recording, start
 
