@@ -212,9 +212,9 @@ def test_the_activity_command_trains_on_the_first_session_only(tmp_path: Path, m
     arguments = ("activity", "--data", data, "--steps", 3, "--quiet")
     printed = command(*arguments, "--out", out, "--run", run)
     assert set(seen) == {"0"}
-    assert "every fifth recording held out: windows streamed" in printed
-    assert "session 0 (trained on): windows streamed" in printed
-    assert "session 1: windows streamed" in printed
+    assert "every fifth recording held out: fresh windows 0." in printed
+    assert "session 0 (trained on): fresh windows 0." in printed
+    assert "session 1: fresh windows 0." in printed
     model = TemporalModel.from_blob(out)
     assert model.settings is not None
     assert model.settings.class_names == ("STILL", "WALKING")
@@ -241,7 +241,7 @@ def test_subjects_are_held_out_and_leaks_are_errors(tmp_path: Path) -> None:
     data = activity_set(tmp_path / "set.npz", subjects=("p", "q", "p", "q"))
     quick = ("activity", "--data", data, "--steps", 2, "--quiet", "--no-calibrate", "--run", tmp_path / "run")
     printed = command(*quick, "--test-subject", "q")
-    assert "subject q: windows streamed" in printed
+    assert "subject q: fresh windows 0." in printed
     assert "calibrat" not in printed.replace("calibration error", "")
     assert "subject: expected one of those there are (p, q), found 'z'" in command(
         *quick, "--test-subject", "z", code=2
@@ -256,14 +256,14 @@ def test_several_seeds_and_cross_validation(tmp_path: Path) -> None:
     data = activity_set(tmp_path / "set.npz")
     quick = ("activity", "--data", data, "--steps", 2, "--quiet")
     printed = command(*quick, "--no-calibrate", "--seeds", 2, "--run", tmp_path / "seeds")
-    assert "session 1, 2 seeds: streamed 0." in printed
+    assert "session 1, 2 seeds: fresh 0." in printed
     summary = json.loads((tmp_path / "seeds" / "seeds.json").read_text())
     parts = [json.loads((tmp_path / "seeds" / f"seed{n}" / "result.json").read_text()) for n in (0, 1)]
     told = summary["session 1"]["fresh"]
-    assert told["mean"] == pytest.approx(np.mean([part["scores"]["session 1"]["fresh"] for part in parts]))
+    assert told["mean"] == pytest.approx(np.mean([part["scores"]["session 1"]["fresh_windows"]["correct"] for part in parts]))
     assert told["low"] <= told["mean"] <= told["high"]
     printed = command(*quick, "--cross-validate", 2, "--run", tmp_path / "folds")
-    assert "all 8 windows held out: streamed" in printed
+    assert "all 8 windows held out: fresh" in printed
     assert len(json.loads((tmp_path / "folds" / "result.json").read_text())["folds"]) == 2
     assert "expected --out, --run or --cross-validate" in command(*quick, code=2)
 
@@ -460,7 +460,7 @@ def test_the_demo_recipe_has_a_run_that_goes_on_to_the_same_blob(tmp_path: Path)
     out, run = tmp_path / "demo.rvne", tmp_path / "run"
     assert "expected --out or --run" in command(*few, code=2)
     printed = command(*few, "--out", out)
-    assert "unseen simulated recordings: windows streamed" in printed
+    assert "unseen simulated recordings: fresh windows 0." in printed
     settings = TemporalModel.from_blob(out).settings
     assert settings is not None
     assert "SIMULATED" in (settings.provenance or "")
@@ -477,10 +477,11 @@ def test_the_demo_recipe_has_a_run_that_goes_on_to_the_same_blob(tmp_path: Path)
         assert CliRunner().invoke(aether, ["train", *map(str, few), "--run", str(run)]).exit_code == 130
     assert not (run / "model.rvne").exists()
     configuration(tmp_path / "demo.toml", small + "workers = 1\n")
-    assert printed == command(*few, "--run", run, "--resume")
+    resumed = command(*few, "--run", run, "--resume")
+    assert resumed.partition("wrote ")[0] == printed.partition("wrote ")[0]
     assert (run / "model.rvne").read_bytes() == out.read_bytes()
     assert json.loads((run / "configuration.json").read_text())["recordings"] == 6
-    assert json.loads((run / "result.json").read_text())["scores"]["unseen simulated recordings"]["windows"] > 0
+    assert json.loads((run / "result.json").read_text())["scores"]["unseen simulated recordings"]["fresh_windows"]["count"] > 0
     for name in ("loss", "confusion", "confidence"):
         assert (run / "plots" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     configuration(tmp_path / "demo.toml", small.replace("6", "7"))
@@ -537,10 +538,10 @@ def test_every_data_option_is_used(tmp_path: Path, drawn: set[tuple[str, str]]) 
     run = tmp_path / "run"
     printed = command("activity", "--data", one, "--data", two, "--test", test, "--run", run, *QUICK)
     assert drawn == {(f"{file}.npz", f"recording{number}") for file in "ab" for number in range(4)}
-    assert "test recordings of c.npz: windows streamed" in printed
+    assert "test recordings of c.npz: fresh windows 0." in printed
     assert json.loads((run / "configuration.json").read_text())["data"] == "a.npz, b.npz"
     result = json.loads((run / "result.json").read_text())
-    assert result["scores"]["test recordings of c.npz"]["windows"] == 8
+    assert result["scores"]["test recordings of c.npz"]["fresh_windows"]["count"] == 8
     assert "a.npz: expected each file once" in command(
         "activity", "--data", one, "--data", one, "--run", run, *QUICK, code=2
     )
@@ -575,9 +576,9 @@ def test_short_clips_of_one_session_are_trained_on_and_some_held_out(
     data, run = clips(tmp_path / "set.npz", 30, 60), tmp_path / "run"
     printed = command("activity", "--data", data, "--run", run, "--steps", 2, "--quiet")
     assert "there is one session only: 6 of 30 recordings, of each kind every fifth" in printed
-    assert "recordings held out: windows streamed" in printed
+    assert "recordings held out: fresh windows 0." in printed
     scores = json.loads((run / "result.json").read_text())["scores"]
-    assert np.sum(scores["recordings held out"]["confusion"], axis=1).tolist() == [3, 3]
+    assert np.sum(scores["recordings held out"]["fresh_windows"]["confusion"], axis=1).tolist() == [3, 3]
     assert len(drawn) == 24
 
 
@@ -616,7 +617,7 @@ def test_one_recording_is_held_out_by_time_with_a_gap(
     printed = command("activity", "--data", data, "--out", tmp_path / "a.rvne", "--steps", 2, "--quiet")
     assert "no whole recording can be spared: at least the last fifth of each class" in printed
     assert "with a gap of 100 frames (2 s) to what is trained on" in printed
-    assert "time held out: windows streamed" in printed
+    assert "time held out: fresh windows 0." in printed
 
 
 def test_too_short_a_recording_is_not_divided(tmp_path: Path) -> None:
@@ -672,9 +673,81 @@ def test_labels_come_from_folders_and_names(tmp_path: Path) -> None:
     assert "labels: expected some to train by, found none; name them (--label-from, or a manifest)" in bare
     named = ("--data", tmp_path / "data", "--label-from", "name:(?P<subject>ann.)_(.*)", "--out", tmp_path / "a.rvne")
     printed = command("activity", *named, *QUICK, "--test-subject", "ann2")
-    assert "subject ann2: windows streamed" in printed
+    assert "subject ann2: fresh windows 0." in printed
     settings = TemporalModel.from_blob(tmp_path / "a.rvne").settings
     assert settings is not None
     assert settings.class_names == ("x0", "x1")
     with pytest.raises(RecordingError, match="label-from: expected folder or name:PATTERN, found 'file'"):
         read_dataset(tmp_path / "data", reading=Reading(label_from="file"))
+
+
+def test_a_finished_run_can_be_trained_longer(tmp_path: Path) -> None:
+    data, out = clips(tmp_path / "set.npz", 10, 60), tmp_path / "a.rvne"
+
+    def trained(folder: str, steps: int, *more: object, code: int = 0) -> str:
+        quick = ("--data", data, "--run", tmp_path / folder, "--out", out, "--quiet")
+        return command("activity", *quick, "--steps", steps, *more, code=code)
+
+    trained("run", 3)
+    short = out.read_bytes()
+    printed = trained("run", 6, "--resume")
+    assert "trained on from step 3 to 6: the learning rate rises once more, so the result is not that of 6" in printed
+    assert out.read_bytes() != short
+    document = json.loads((tmp_path / "run" / "configuration.json").read_text())
+    assert (document["fit"]["steps"], document["done_before"]) == (6, [3])
+    steps = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in steps if line["part"] == "model"] == [0, 2, 5]
+    longer = out.read_bytes()
+    assert "trained on from step" not in trained("run", 6, "--resume")
+    assert out.read_bytes() == longer
+    less = trained("run", 5, "--resume", code=2)
+    assert "fit.steps: expected 6, as the run was begun with, found 5" in less
+    trained("run", 7, "--resume")
+    assert json.loads((tmp_path / "run" / "configuration.json").read_text())["done_before"] == [3, 6]
+    (tmp_path / "run" / "model.rvne").unlink()  # as a run that was ended before it could write its model
+    assert "expected a run that is done, to train it longer" in trained("run", 9, "--resume", code=2)
+
+
+def test_a_longer_training_that_was_interrupted_ends_with_the_same_bits(tmp_path: Path) -> None:
+    data = clips(tmp_path / "set.npz", 10, 60)
+    often = configuration(tmp_path / "x.toml", "[run]\ncheckpoint_every = 1\n")
+
+    def trained(folder: str, steps: int, *more: object, code: int = 0) -> str:
+        quick = ("--data", data, "--run", tmp_path / folder, "--config", often, "--quiet", "--no-calibrate")
+        return command("activity", *quick, "--steps", steps, *more, code=code)
+
+    trained("whole", 2)
+    trained("whole", 5, "--resume")
+    trained("cut", 2)
+
+    class Killed(Exception):
+        pass
+
+    def draw(self: Crops, recordings: list[LabelledRecording], generator: np.random.Generator) -> Batch:
+        if next(count) == 2:
+            raise Killed
+        return plain(self, recordings, generator)
+
+    plain, count = Crops.draw, iter(range(99))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Crops, "draw", draw)
+        with pytest.raises(Killed):
+            trained("cut", 5, "--resume")
+    assert "expected a run that is done, to train it longer, found one that is not; resume it with --steps 5 first" in (
+        trained("cut", 9, "--resume", code=2)
+    )
+    trained("cut", 5, "--resume")
+    assert (tmp_path / "cut" / "model.rvne").read_bytes() == (tmp_path / "whole" / "model.rvne").read_bytes()
+    assert (tmp_path / "cut" / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
+
+
+def test_the_last_lines_say_what_was_written_and_what_to_do_next(tmp_path: Path) -> None:
+    data, out, run = clips(tmp_path / "set.npz", 10, 60), tmp_path / "a.rvne", tmp_path / "run"
+    printed = command("activity", "--data", data, "--run", run, "--out", out, *QUICK).splitlines()
+    assert printed[-3:] == [
+        f"wrote {out}, {run} (model, scores, losses, checkpoints, plots)",
+        f"next: aether run {out} RECORDING, or aether device pack {out} --out slot.bin",
+        "to train longer: the same command with --resume and more --steps",
+    ]
+    printed = command("activity", "--data", data, "--run", tmp_path / "two", "--seeds", 2, *QUICK).splitlines()
+    assert printed[-2].startswith(f"next: aether run {tmp_path}/two/seed0/model.rvne RECORDING")

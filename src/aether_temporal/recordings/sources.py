@@ -82,10 +82,6 @@ class Sources:
     def __iter__(self) -> Iterator[Recording]:
         return (self._tagged(one.file.open(one.info), one.entries) for one in self._chosen())
 
-    def listing(self) -> list[tuple[Path, RecordingInfo]]:
-        """Each recording's file, and what that and the arguments state of it; `index` counts those of all files."""
-        return [(one.path, replace(one.info, index=index)) for index, one in enumerate(self._chosen())]
-
     def one(self, recording: int | str | None = None) -> Recording:
         """The recording of this name or index; None where there is but one, or a file of CSI text, of which it is the
         sender with the most frames. RecordingSelectionError lists them."""

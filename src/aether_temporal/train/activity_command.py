@@ -20,7 +20,7 @@ from .evaluation import Scores, say_classes
 from .intervals import Mean, mean_of, share_of
 from .prepared import file_names
 from .reading import Reading
-from .runs import Run, expect_place
+from .runs import Run, expect_place, say_written, seed_folder
 from .splits import Split
 
 __all__ = ["Recipe", "main"]
@@ -58,6 +58,7 @@ def main(data: Sequence[str], recipe: Recipe, reading: Reading, run: RunSettings
     reports = [job.train(seed, alone=len(seeds) == 1, first=seed == seeds[0]) for seed in seeds]
     if len(seeds) > 1:
         job.summarise(reports)
+    say_written(options["out"], seed_folder(options["run_folder"], seeds[0], len(seeds)), say)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,7 +74,9 @@ class _Job:
     def _open(self, recipe: Recipe, folder: str | None, **more: Any) -> Run:
         """The run's folder; whatever decides the result is in its configuration."""
         configuration = activity.configuration(self.dataset, self.split, recipe, file_names(self.data))
-        return Run.open(folder, {**configuration, **more}, resume=self.options["resume"])
+        return Run.open(
+            folder, {**configuration, **more}, resume=self.options["resume"], steps=None if more else ("fit", "steps")
+        )
 
     @property
     def _training(self) -> dict[str, Any]:
@@ -87,7 +90,9 @@ class _Job:
         """One seed. Of several only the first is written to --out; each has a folder of its own."""
         folder = self.options["run_folder"]
         recipe = dataclasses.replace(self.recipe, seed=seed)
-        with self._open(recipe, folder if alone or folder is None else f"{folder}/seed{seed}") as run:
+        with self._open(recipe, seed_folder(folder, seed, 1 if alone else 2)) as run:
+            if run.lengthened:
+                self.say(run.lengthened)
             out = self.options["out"] if first else None
             report = activity.train_activity(self.dataset, self.split, recipe, out=out, run=run, **self._training)
             if run.folder is not None and not can_draw():

@@ -24,7 +24,7 @@ from .configuration import RunSettings, Within, check_ranges
 from .dataset import LabelledRecording
 from .evaluation import Scores, confidence, predictions, say_classes, score
 from .plots import draw_run
-from .runs import Run, environment, expect_place
+from .runs import Run, environment, expect_place, say_written
 from .supervised import Augmentation, Crops, FitConfig, fit, some_frames
 
 SUBCARRIERS = 52
@@ -125,7 +125,10 @@ def main(recipe: Recipe, settings: RunSettings, say: Callable[[str], None], **op
     """The command; `options` by the names of its switches. All errors are the package's."""
     expect_place(options["out"])
     configuration = {"recipe": "demo", **dataclasses.asdict(recipe), "environment": environment()}
-    with Run.open(options["run_folder"], configuration, resume=options["resume"]) as run:
+    folder, resume = options["run_folder"], options["resume"]
+    with Run.open(folder, configuration, resume=resume, steps=("fit", "steps")) as run:
+        if run.lengthened:
+            say(run.lengthened)
         _, scores = train_demo(
             recipe,
             out=options["out"],
@@ -138,3 +141,4 @@ def main(recipe: Recipe, settings: RunSettings, say: Callable[[str], None], **op
         say_classes(scores, say)
         if run.folder is not None and not can_draw():
             say(NO_PLOTS)
+        say_written(options["out"], folder, say)

@@ -20,7 +20,7 @@ from .reading import Reading
 from .reid import ATTRIBUTION, Recipe, Report
 from .reid_protocol import inside_galleries
 from .retrieval import Interval, Matches, compare, evaluate, figures, roc
-from .runs import Run, expect_place
+from .runs import Run, expect_place, say_written, seed_folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -143,9 +143,10 @@ Say = Callable[[str], None]
 def main(data: Sequence[str], recipe: Recipe, reading: Reading, run: RunSettings, say: Say, **options: Any) -> None:
     """The command; `options` by the names of its switches. All errors are the package's."""
     expect_place(options["out"])
-    dataset = without_short_segments(read_dataset(*data, reading=reading), recipe.shape.length)
-    for note in dataset.notes:
+    found = read_dataset(*data, reading=reading)
+    for note in found.notes:
         say(note)
+    dataset = without_short_segments(found, recipe.shape.length)
     if options["inside_galleries"]:
         dataset = inside_galleries(dataset)
     if not recipe.provenance:
@@ -172,6 +173,7 @@ def main(data: Sequence[str], recipe: Recipe, reading: Reading, run: RunSettings
             "result.json",
             {"seeds": list(seeds), "ram": first.ram, **{summary.name: summary.document() for summary in summaries}},
         )
+    say_written(options["out"], seed_folder(folder, seeds[0], len(seeds)), say)
 
 
 def _train(
@@ -188,8 +190,10 @@ def _train(
     folder = options["run_folder"]
     protocol = reid.expect_trainable(dataset, recipe)  # before anything is written
     configuration = reid.configuration(dataset, protocol, recipe, file_names(data))
-    place = folder if alone or folder is None else f"{folder}/seed{recipe.seed}"
-    with Run.open(place, configuration, resume=options["resume"]) as run:
+    place = seed_folder(folder, recipe.seed, 1 if alone else 2)
+    with Run.open(place, configuration, resume=options["resume"], steps=("contrast", "steps")) as run:
+        if run.lengthened:
+            say(run.lengthened)
         report = reid.train_reid(
             dataset,
             recipe,

@@ -39,6 +39,8 @@ B = TypeVar("B")
 _SHOWN = 100
 _LOCK = ".lock"
 CONFIGURATION, METRICS, CHECKPOINT, RESULT = "configuration.json", "metrics.jsonl", "checkpoint.pt", "result.json"
+MODEL = "model.rvne"
+_BEFORE = "done_before"  # in a configuration: the steps after which the run was done, and then trained longer
 
 
 class RunError(TemporalError, RuntimeError):
@@ -59,7 +61,8 @@ class Task(Protocol[B_contra]):
 
 
 class Run:
-    """One run's folder; used in `with`. `configuration` decides the result: a resumed run must have the same.
+    """One run's folder; used in `with`. `configuration` decides the result: a resumed run must have the same, but for
+    more steps once it is done. `lengthened` says so then, for people.
 
     Files: configuration.json, metrics.jsonl (a line for each step that was logged), checkpoint.pt, result.json, what
     `write` and `plot` are given. Without a folder (None) nothing is written, and nothing can be resumed.
@@ -72,14 +75,21 @@ class Run:
         self._metrics: IO[str] | None = None
         self._made: list[Path] = []
         self._worthless = False  # nothing is here yet but a configuration that this process wrote
+        self.lengthened = ""
 
     @classmethod
     def open(
-        cls, folder: str | os.PathLike[str] | None, configuration: Mapping[str, Any], *, resume: bool = False
+        cls,
+        folder: str | os.PathLike[str] | None,
+        configuration: Mapping[str, Any],
+        *,
+        resume: bool = False,
+        steps: tuple[str, str] | None = None,
     ) -> Self:
         """A new folder, or with `resume` one there is (where nothing is yet, a new one too). An error before the run's
-        first step leaves no trace of it. RunError: it holds a run already, a run with another configuration, or another
-        process works in it."""
+        first step leaves no trace of it. steps: where the configuration has the number of steps; a run that is done may
+        be resumed with more. RunError: it holds a run already, a run with another configuration, or another process
+        works in it."""
         run = cls(None if folder is None else Path(folder), configuration)
         if run.folder is None:
             return run
@@ -87,7 +97,7 @@ class Run:
             run._made = make_folders(run.folder)
             try:
                 run._take_lock()
-                run._settle(resume)
+                run._settle(resume, steps)
             except BaseException:
                 run._leave()
                 raise
@@ -177,7 +187,7 @@ class Run:
             raise RunError(f"{self.folder}: another process is working in this run folder; choose another")
         self._lock = file
 
-    def _settle(self, resume: bool) -> None:
+    def _settle(self, resume: bool, steps: tuple[str, str] | None) -> None:
         assert self.folder is not None
         for left in self.folder.glob(".*.????????????????"):  # of a write that was killed
             left.unlink(missing_ok=True)
@@ -187,24 +197,49 @@ class Run:
                 raise RunError(
                     f"{self.folder}: expected a new run folder, found a run; resume it (--resume) or choose another"
                 )
-            self._compare(place)
+            self._compare(place, steps)
         else:
             self._worthless = True
             write_atomic(place, _as_bytes(self.configuration))
 
-    def _compare(self, place: Path) -> None:
+    def _compare(self, place: Path, steps: tuple[str, str] | None) -> None:
         try:
             stored = json.loads(place.read_text(encoding="utf-8"))
         except ValueError as error:
             raise RunError(
                 f"{place}: expected a run's configuration, found a damaged one ({error}); choose another folder"
             ) from None
+        before, longer = stored.pop(_BEFORE, []), None
+        if steps is not None:
+            section, name = steps
+            done, wanted = stored.get(section, {}).get(name), self.configuration[section][name]
+            if isinstance(done, int) and done < wanted:
+                longer, stored[section][name] = (done, wanted), wanted
         found = _difference(stored, self.configuration)
         if found is not None:
             key, was, now = found
             raise RunError(
                 f"{place}: {key}: expected {was}, as the run was begun with, found {now}; "
                 "resume with the same settings, or choose another folder"
+            )
+        if longer:
+            self._expect_done(longer[0])
+            before = [*before, longer[0]]
+            self.lengthened = (
+                f"{self.folder}: trained on from step {longer[0]} to {longer[1]}: the learning rate rises once more, "
+                f"so the result is not that of {longer[1]} steps at once"
+            )
+        if before:
+            self.configuration[_BEFORE] = before
+            write_atomic(place, _as_bytes(self.configuration))
+
+    def _expect_done(self, steps: int) -> None:
+        assert self.folder is not None
+        done = [load_checkpoint(path).get("done") for path in sorted(self.folder.glob("*.pt"))]
+        if not done or set(done) != {steps} or not self.path(MODEL).is_file():
+            raise RunError(
+                f"{self.folder}: expected a run that is done, to train it longer, found one that is not; resume it "
+                f"with --steps {steps} first"
             )
 
     # -- the loop -----------------------------------------------------------------------------------------------------
@@ -294,6 +329,24 @@ def expect_place(out: str | os.PathLike[str] | None) -> None:
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         found = "one that cannot be written" if folder.is_dir() else "none"
         raise RunError(f"{os.fspath(out)}: expected a folder {folder} to write it in, found {found}; make it first")
+
+
+def seed_folder(folder: str | None, seed: int, count: int) -> str | None:
+    """The folder of one of `count` trainings that differ in their seed: where there are several, one for each."""
+    return folder if folder is None or count == 1 else f"{folder}/seed{seed}"
+
+
+def say_written(
+    out: str | os.PathLike[str] | None, folder: str | os.PathLike[str] | None, say: Callable[[str], None]
+) -> None:
+    """What a training left on the disk, and what to do next."""
+    places = [] if out is None else [os.fspath(out)]
+    places += [] if folder is None else [f"{os.fspath(folder)} (model, scores, losses, checkpoints, plots)"]
+    say(f"wrote {', '.join(places)}")
+    model = os.fspath(out) if out is not None else os.path.join(os.fspath(folder or ""), MODEL)
+    say(f"next: aether run {model} RECORDING, or aether device pack {model} --out slot.bin")
+    if folder is not None:
+        say("to train longer: the same command with --resume and more --steps")
 
 
 def environment() -> dict[str, Any]:
