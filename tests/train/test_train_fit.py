@@ -260,7 +260,9 @@ def test_several_seeds_and_cross_validation(tmp_path: Path) -> None:
     summary = json.loads((tmp_path / "seeds" / "seeds.json").read_text())
     parts = [json.loads((tmp_path / "seeds" / f"seed{n}" / "result.json").read_text()) for n in (0, 1)]
     told = summary["session 1"]["fresh"]
-    assert told["mean"] == pytest.approx(np.mean([part["scores"]["session 1"]["fresh_windows"]["correct"] for part in parts]))
+    assert told["mean"] == pytest.approx(
+        np.mean([part["scores"]["session 1"]["fresh_windows"]["correct"] for part in parts])
+    )
     assert told["low"] <= told["mean"] <= told["high"]
     printed = command(*quick, "--cross-validate", 2, "--run", tmp_path / "folds")
     assert "all 8 windows held out: fresh" in printed
@@ -481,7 +483,10 @@ def test_the_demo_recipe_has_a_run_that_goes_on_to_the_same_blob(tmp_path: Path)
     assert resumed.partition("wrote ")[0] == printed.partition("wrote ")[0]
     assert (run / "model.rvne").read_bytes() == out.read_bytes()
     assert json.loads((run / "configuration.json").read_text())["recordings"] == 6
-    assert json.loads((run / "result.json").read_text())["scores"]["unseen simulated recordings"]["fresh_windows"]["count"] > 0
+    assert (
+        json.loads((run / "result.json").read_text())["scores"]["unseen simulated recordings"]["fresh_windows"]["count"]
+        > 0
+    )
     for name in ("loss", "confusion", "confidence"):
         assert (run / "plots" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     configuration(tmp_path / "demo.toml", small.replace("6", "7"))
@@ -691,7 +696,7 @@ def test_a_finished_run_can_be_trained_longer(tmp_path: Path) -> None:
     trained("run", 3)
     short = out.read_bytes()
     printed = trained("run", 6, "--resume")
-    assert "trained on from step 3 to 6: the learning rate rises once more, so the result is not that of 6" in printed
+    assert "trained on from step 3 to 6: the learning rate is high once more, so the result is not that of 6" in printed
     assert out.read_bytes() != short
     document = json.loads((tmp_path / "run" / "configuration.json").read_text())
     assert (document["fit"]["steps"], document["done_before"]) == (6, [3])

@@ -105,14 +105,18 @@ def data_option(what: str) -> Callable[[F], F]:
     )
 
 
+def label_option(command: F) -> F:
+    """--label-from, of commands whose recordings have labels."""
+    return click.option(
+        "--label-from",
+        metavar="folder|name:PATTERN",
+        help="Labels: the folder that a file is in, or what a regular expression matches in its name.",
+    )(command)
+
+
 def reading_options(command: F) -> F:
-    """How recordings become frames and get their labels."""
+    """How recordings become frames."""
     for option in (
-        click.option(
-            "--label-from",
-            metavar="folder|name:PATTERN",
-            help="Labels: the folder that a file is in, or what a regular expression matches in its name.",
-        ),
         click.option("--select", type=Indices(), help="Which features or I/Q pairs make a frame, such as 0-27,36-63."),
         click.option("--grid", type=FiniteRange(0.0, min_open=True), help="Put frames on a grid: frames a second."),
     ):

@@ -14,6 +14,7 @@ from .recipes import (
     about,
     config_option,
     data_option,
+    label_option,
     override,
     reading_options,
     recipe,
@@ -53,6 +54,7 @@ def command() -> None:
     help="Train once more without every fifth recording, and scale the logits so that confidence is accuracy there.",
 )
 @seeds_option
+@label_option
 @reading_options
 @recipe_options
 def activity(data: tuple[str, ...], **options: Any) -> None:
@@ -120,6 +122,7 @@ def demo(**options: Any) -> None:
 @click.argument("files", nargs=-1, required=True, type=click.Path())
 @click.option("--out", type=click.Path(), required=True, help="The folder to make.")
 @config_option
+@label_option
 @reading_options
 def prepare(files: tuple[str, ...], out: str, **options: Any) -> None:
     """Put recordings of FILES into a folder from which training maps them: a dataset need not fit in memory."""

@@ -226,7 +226,7 @@ class Run:
             self._expect_done(longer[0])
             before = [*before, longer[0]]
             self.lengthened = (
-                f"{self.folder}: trained on from step {longer[0]} to {longer[1]}: the learning rate rises once more, "
+                f"{self.folder}: trained on from step {longer[0]} to {longer[1]}: the learning rate is high once more, "
                 f"so the result is not that of {longer[1]} steps at once"
             )
         if before:
