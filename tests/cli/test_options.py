@@ -35,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_completes_subcommands() -> None:
     assert values("in") == ["inspect", "init"]
-    assert values("explore", "") == ["attention", "confusion", "drift", "embeddings"]
+    assert values("explore", "") == ["attention", "confusion", "drift", "embeddings", "recording"]
 
 
 @pytest.mark.parametrize("words", [("run",), ("inspect",), ("device", "pack"), ("listen", "--model")])
@@ -53,6 +53,7 @@ def test_completes_models(folder: Path, words: tuple[str, ...]) -> None:
         ("run", "demo"),
         ("recordings",),
         ("explore", "attention", "demo"),
+        ("explore", "recording"),
         ("explore", "drift", "demo"),
         ("enroll", "demo"),
     ],

@@ -39,18 +39,20 @@ class Setup:
 
     def arguments(self, kind: str) -> list[object]:
         more: dict[str, list[object]] = {
+            "recording": ["--recording", "b"],
             "attention": ["--recording", "b", "--query", 30, "--head", 1],
             "embeddings": ["--window", 20],
             "confusion": [],
             "drift": ["--window", 20],
         }
-        return [kind, self.model, self.data, *more[kind]]
+        model = [] if kind == "recording" else [self.model]
+        return [kind, *model, self.data, *more[kind]]
 
     def left_alone(self) -> bool:
         return sorted(self.folder.iterdir()) == self.before
 
 
-KINDS = ["attention", "embeddings", "confusion", "drift"]
+KINDS = ["recording", "attention", "embeddings", "confusion", "drift"]
 
 
 @pytest.fixture
@@ -106,6 +108,7 @@ def test_json(setup: Setup, kind: str) -> None:
     )
     assert document["picture"] == str(out)
     keys = {
+        "recording": {"frames", "timing", "classes", "dead", "warnings"},
         "attention": {"layers", "query", "prediction", "difference_from_core"},
         "embeddings": {"gallery", "probe", "identities", "rank1", "variance_shares"},
         "confusion": {"counts", "names", "accuracy", "balanced_accuracy", "label_delay"},
@@ -346,7 +349,7 @@ def test_legends_are_inside_the_picture(setup: Setup, kind: str, monkeypatch: py
     _, (figure, _) = drawn_words(setup, monkeypatch, *setup.arguments(kind))
     figure.draw_without_rendering()
     legends = figure.findobj(Legend)
-    assert len(legends) == {"attention": 2, "confusion": 0}.get(kind, 1)
+    assert len(legends) == {"attention": 2, "confusion": 0, "recording": 0}.get(kind, 1)
     for legend in legends:
         box = legend.get_window_extent()
         assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1

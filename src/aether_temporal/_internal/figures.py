@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import re
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from .foreign_text import printable
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure, SubFigure
@@ -100,6 +102,45 @@ def runs_of_equal(values: NDArray[np.int64]) -> list[tuple[int, int, int]]:
     starts = np.concatenate([[0], np.flatnonzero(np.diff(values)) + 1])
     stops = np.append(starts[1:], len(values))
     return [(int(a), int(b), int(values[a])) for a, b in zip(starts, stops, strict=True)]
+
+
+def short(name: str) -> str:
+    """A class's name for a place with little room."""
+    return text(name if len(name) <= 12 else name[:11] + "…").lower()
+
+
+def draw_band(
+    axes: Axes, edges: NDArray[np.float64], values: NDArray[np.int64], names: Sequence[str], inches: float
+) -> list[int]:
+    """Draws classes (-1: none) as a band of coloured spans between `edges` [T + 1].
+
+    A span has its class's name if a band of this many inches has room for it. Returns the classes without a name.
+    """
+    axes.set_ylim(0, 1)
+    axes.set_yticks([])
+    axes.tick_params(length=0, labelbottom=False)
+    axes.spines[:].set_visible(False)
+    named: set[int] = set()
+    for start, stop, value in runs_of_equal(values):
+        if value < 0:
+            continue
+        left, right = edges[start], edges[stop]
+        axes.axvspan(left, right, color=colour(value), alpha=0.55, lw=0)
+        name = short(names[value])
+        if (right - left) / (edges[-1] - edges[0]) * inches > 0.1 + 0.065 * len(name):
+            axes.text((left + right) / 2, 0.5, name, ha="center", va="center", fontsize=7)
+            named.add(value)
+    return [int(value) for value in np.unique(values) if value >= 0 and value not in named]
+
+
+def band_patches(unnamed: Iterable[int], names: Sequence[str]) -> list[Artist]:
+    """What a legend shows of the classes without a name in a band; nothing where colours repeat."""
+    from matplotlib.patches import Patch
+
+    classes = sorted(unnamed)
+    if len(classes) > len(COLOURS):
+        return []
+    return [Patch(color=colour(value), alpha=0.55, label=short(names[value])) for value in classes]
 
 
 def file_bytes(figure: Figure, kind: str, dpi: int = 130) -> bytes:

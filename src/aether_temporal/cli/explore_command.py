@@ -1,4 +1,4 @@
-"""aether explore attention, embeddings, confusion, drift"""
+"""aether explore recording, attention, embeddings, confusion, drift"""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _WINDOW = 100
 
 @click.group("explore")
 def command() -> None:
-    """Draw what a model attends to and confuses, where it places identities, and how sessions differ.
+    """Draw a recording, what a model attends to and confuses, where it places identities, and how sessions differ.
 
     The ending of --output chooses the format: .png, .svg, or .html, a self-contained page with the figures in a table.
     """
@@ -42,6 +42,12 @@ def _output(function: F) -> F:
         help="Write the picture to this file, ending in .png, .svg or .html.",
     )
     return option(function)
+
+
+def _choice(function: F) -> F:
+    return click.option("--recording", "choice", metavar="NAME", help="Name or index of the recording in the file.")(
+        function
+    )
 
 
 def _recordings(function: F) -> F:
@@ -99,10 +105,25 @@ def _print_table(out: Console, rows: Sequence[Sequence[str]]) -> None:
     out.print(shown)
 
 
+@command.command("recording")
+@click.argument("file", type=click.Path())
+@_choice
+@_output
+@json_option
+def recording_(file: str, choice: str | None, output: str, as_json: bool) -> None:
+    """Draw the recording in FILE: amplitude over time and subcarriers, labels, and how often frames came."""
+    from aether_temporal.explore.picture_file import check_output
+    from aether_temporal.explore.recording_figure import amplitude_map, recording_picture
+
+    check_output(output)
+    found = amplitude_map(Sources([file]).one(choice))
+    _finish(recording_picture(found), output, found.document(), as_json)
+
+
 @command.command("attention")
 @model_argument
 @click.argument("recording", type=click.Path())
-@click.option("--recording", "choice", metavar="NAME", help="Name or index of the recording in the file.")
+@_choice
 @click.option("--query", type=int, help="Show the weights of this frame; negative from the end. [default: the last]")
 @click.option(
     "--layer", "layers", type=click.IntRange(min=0), multiple=True, help="Draw only this layer; may be repeated."

@@ -25,7 +25,7 @@ _COMMANDS = {
     "run": "Stream a recording through a model and show its predictions.",
     "enroll": "Enrol identities: write a gallery for `run --enroll`.",
     "listen": "Receive what nodes send over UDP; show, record and classify it.",
-    "recordings": "List what recordings a file holds.",
+    "recordings": "Describe recordings, and warn of what would mislead.",
     "inspect": "Describe a weight blob and check it.",
     "init": "Write a blob of random weights, the same bytes everywhere.",
     "parity": "Check this host, a board or emulated chips against the golden vectors.",
@@ -33,7 +33,7 @@ _COMMANDS = {
     "demo": "Simulate a recording, classify it, and check this host.",
     "bench": "Measure speed beside the alternatives.",
     "train": "Train models on recordings; prepare and verify these (extra `train`).",
-    "explore": "Pictures: attention, embeddings, confusion, drift (extra `plot`).",
+    "explore": "Pictures: recordings, attention, embeddings, confusion, drift (extra `plot`).",
     "gate": "May sparse attention replace dense? Four gates, a verdict (extra `train`).",
 }
 

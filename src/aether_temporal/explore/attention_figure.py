@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from aether_temporal._internal.figures import (
     COLOURS,
     GREY,
-    colour,
+    band_patches,
+    draw_band,
     new_figure,
     plain,
-    runs_of_equal,
     stacked,
     text,
     time_axis,
@@ -30,7 +30,6 @@ from .picture_file import Picture
 from .picture_sources import dropped_line
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.collections import QuadMesh
     from matplotlib.figure import SubFigure
@@ -169,41 +168,20 @@ def _strip(axes: Axes, found: Attention, edges: NDArray[np.float64], title: str,
     """
     values = found.predictions if found.labels is None else found.labels
     plain(axes, title)
-    axes.set_ylim(0, 1)
-    axes.tick_params(length=0, labelbottom=False)
-    axes.spines[:].set_visible(False)
-    axes.set_yticks([])
     if values is None:
+        axes.set_axis_off()
         return set()
+    unnamed = draw_band(axes, edges, values, found.names, inches)
     axes.set_yticks([0.5], ["prediction" if found.labels is None else "label"], fontsize=7)
-    named: set[int] = set()
-    for start, stop, value in runs_of_equal(values):
-        if value < 0:
-            continue
-        left, right = edges[start], edges[stop]
-        axes.axvspan(left, right, color=colour(value), alpha=0.55, lw=0)
-        name = _short(found.names[value])
-        if (right - left) / (edges[-1] - edges[0]) * inches > 0.1 + 0.065 * len(name):
-            axes.text((left + right) / 2, 0.5, name, ha="center", va="center", fontsize=7)
-            named.add(value)
-    return {int(value) for value in np.unique(values) if value >= 0} - named
+    return set(unnamed)
 
 
 def _legend(part: SubFigure, found: Attention, unnamed: set[int]) -> None:
     """Names the line of the chosen frame, and the colours without a name in a strip (unless colours repeat)."""
     from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
 
-    handles: list[Artist] = [Line2D([], [], color=_QUERY, lw=1.2, label=f"frame {found.query}")]
-    if len(unnamed) <= len(COLOURS):
-        handles += [
-            Patch(color=colour(value), alpha=0.55, label=_short(found.names[value])) for value in sorted(unnamed)
-        ]
+    handles = [Line2D([], [], color=_QUERY, lw=1.2, label=f"frame {found.query}"), *band_patches(unnamed, found.names)]
     part.legend(handles=handles, loc="outside upper right", ncols=len(handles), frameon=False, fontsize=8)
-
-
-def _short(name: str) -> str:
-    return text(name if len(name) <= 12 else name[:11] + "…").lower()
 
 
 def _query(axes: Axes, found: Attention, layer: int, heads: list[int], back: _Distance, last: bool) -> None:
