@@ -40,9 +40,7 @@ def files(tmp_path: Path, **arrays: Any) -> list[Recording]:
 @pytest.mark.parametrize("key", ["iq", "csi", "csi_data", "CSI"])
 def test_a_row_of_signed_bytes_is_pairs(tmp_path: Path, key: str) -> None:
     np.testing.assert_array_equal(read(tmp_path, **{key: IQ.reshape(30, 32)}).iq, IQ)
-    with pytest.raises(
-        RecordingFormatError, match=r"expected an even number of I/Q values a frame, found 31; save"
-    ):
+    with pytest.raises(RecordingFormatError, match=r"expected an even number of I/Q values a frame, found 31; save"):
         read(tmp_path, **{key: IQ.reshape(30, 32)[:, :31]})
 
 
@@ -172,9 +170,7 @@ def test_pairs_of_floats_are_magnitudes(tmp_path: Path) -> None:
 
 def test_a_transposed_array_is_noticed(tmp_path: Path) -> None:
     wide = DRAW.uniform(0, 9, (52, 1000)).astype(np.float32)
-    with pytest.raises(
-        RecordingFormatError, match=r"found \[52, 1000\], which looks like features by frames; save"
-    ):
+    with pytest.raises(RecordingFormatError, match=r"found \[52, 1000\], which looks like features by frames; save"):
         read(tmp_path, amp=wide)
     recording = read(tmp_path, amp=wide, t=np.arange(1000) / 100)
     np.testing.assert_array_equal(recording.frames, wide.T)
@@ -188,9 +184,7 @@ def test_a_transposed_array_is_noticed(tmp_path: Path) -> None:
 def test_the_only_wide_array_is_the_frames(tmp_path: Path) -> None:
     recording = read(tmp_path, measured=FRAMES, other=np.arange(3))
     assert recording.notes == ("the array measured was taken for the frames",)
-    with pytest.raises(
-        RecordingFormatError, match="expected an array named iq, .*; found one, two; save the frames"
-    ):
+    with pytest.raises(RecordingFormatError, match="expected an array named iq, .*; found one, two; save the frames"):
         read(tmp_path, one=FRAMES, two=FRAMES)
 
 

@@ -41,7 +41,7 @@ _MAX_VALUES = 1 << 16
 _MAX_BYTES = 1 << 12
 """Of one name."""
 _ROWS_AT_ONCE = 4096
-_ANTENNAS = 8
+_ANTENNAS, _FEW_ANTENNAS = 8, 4
 _WIDTHS = (
     {26, 28, 30, 52, 53, 56, 57, 60, 64, 90, 104, 108, 112}
     | {114, 128, 180, 192, 234, 242, 256, 270, 306, 342}
@@ -249,6 +249,9 @@ class _Set:
         if "rec_offset" in self._by_name or min(first, second) <= _ANTENNAS or self._frames_by_times() == n:
             note = f"[{n}, {first}, {second}] was read as frames of {first} times {second} features"
             return _Reading(False, lambda a: a.reshape(n, first * second), n, notes=(note,))
+        if n <= _FEW_ANTENNAS and first in _WIDTHS:
+            note = f"[{n}, {first}, {second}] was read as [antennas, subcarriers, time]"
+            return _Reading(False, lambda a: np.moveaxis(a, 2, 0).reshape(second, n * first), second, notes=(note,))
         self._reject_features_first(shape[1:], "windows, ")
         return _Reading(False, lambda a: a.reshape(n * first, second), n * first, n, first)
 

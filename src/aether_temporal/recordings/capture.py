@@ -46,7 +46,9 @@ def _dpkt() -> Any:
     return dpkt
 
 
-def _udp_payload(dpkt: Any, reader: Any, packet: bytes, dropped: Drops) -> tuple[str, bytes] | None:
+def _udp_payload(
+    dpkt: Any, reader: Any, packet: bytes, dropped: Drops, magics: tuple[bytes, ...]
+) -> tuple[str, bytes] | None:
     """The sender's address and the UDP payload of a captured packet; None (and counted) where it is none, or not
     whole."""
     frame: Any
@@ -73,7 +75,7 @@ def _udp_payload(dpkt: Any, reader: Any, packet: bytes, dropped: Drops) -> tuple
         dropped[Drop.OTHER_PACKET] += 1
         return None
     payload = bytes(udp.data)
-    if not payload.startswith((RAW_MAGIC_BYTES, FEATURE_MAGIC_BYTES)):
+    if not payload.startswith(magics):
         dropped[Drop.OTHER_PACKET] += 1
         return None
     if len(payload) < udp.ulen - 8:
@@ -104,24 +106,30 @@ def _packets(dpkt: Any, source: Source, file: BinaryIO, dropped: Drops) -> Itera
         yield float(seconds), reader, bytes(packet)
 
 
-def read_capture(source: Source, hints: Hints) -> RecordingFile:
-    """One recording for each node in the capture, and one for its feature states, with the time at which each packet
-    was captured. MissingExtraError without dpkt."""
+def payloads(source: Source, dropped: Drops, magics: tuple[bytes, ...]) -> Iterator[tuple[float, str, bytes]]:
+    """When each was captured, from which address, and the payload of every UDP datagram that starts with one of
+    `magics`; the rest is counted. MissingExtraError without dpkt."""
     dpkt = _dpkt()
     unreadable = (dpkt.Error, struct.error, ValueError, IndexError, KeyError, TypeError, AttributeError)
-    collector = RawCollector(str(source), FORMAT.name, hints)
-    dropped = collector.dropped
     with source.open_seekable() as file:
         for seconds, reader, packet in _packets(dpkt, source, file, dropped):
             try:
-                found = _udp_payload(dpkt, reader, packet, dropped)
+                found = _udp_payload(dpkt, reader, packet, dropped, magics)
             except RecordingFormatError as error:
                 raise RecordingFormatError(f"{source}: {error}") from None
             except unreadable:
                 dropped[Drop.OTHER_PACKET] += 1
                 continue
             if found is not None:
-                _add(collector, *found, seconds)
+                yield seconds, *found
+
+
+def read_capture(source: Source, hints: Hints) -> RecordingFile:
+    """One recording for each node in the capture, and one for its feature states, with the time at which each packet
+    was captured. MissingExtraError without dpkt."""
+    collector = RawCollector(str(source), FORMAT.name, hints)
+    for seconds, address, payload in payloads(source, collector.dropped, (RAW_MAGIC_BYTES, FEATURE_MAGIC_BYTES)):
+        _add(collector, address, payload, seconds)
     return collector.file()
 
 
@@ -143,7 +151,7 @@ def _add(collector: RawCollector, source: str, payload: bytes, seconds: float) -
         collector.add(header, payload[RAW_HEADER.size :], seconds, source)
 
 
-_MAGICS = (
+MAGICS = (
     b"\xa1\xb2\xc3\xd4",
     b"\xd4\xc3\xb2\xa1",
     b"\xa1\xb2\x3c\x4d",
@@ -153,7 +161,7 @@ _MAGICS = (
 
 
 def _find(head: bytes) -> int:
-    return 0 if head.startswith(_MAGICS) else -1
+    return 0 if head.startswith(MAGICS) else -1
 
 
 FORMAT = RecordingFormat("udp-capture", "a packet capture", _find, read_capture)

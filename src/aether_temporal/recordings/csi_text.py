@@ -28,31 +28,45 @@ from .recording_file import RecordingFile, RecordingFormat
 _PERIOD = 1 << 32
 
 
-class Clock:
-    """Seconds since the first record, by the sender's counter, else by a recorder's time.
+class Clock32:
+    """Seconds since the first reading of a counter of microseconds with 32 bits.
 
-    A step forward of the counter of less than half a period is elapsed time (wraps included). A step back is a restart
-    of the sender: that frame takes no time, and counting continues from it.
+    A step forward of less than half a period is elapsed time (wraps included). A step back is a restart of the sender:
+    that frame takes no time, and counting continues from it.
     """
 
     def __init__(self) -> None:
         self.restarts = 0
-        self._last: int | None = None
+        self.is_read = False
+        self._last = self._elapsed = 0
+
+    def seconds(self, microseconds: int) -> float:
+        step = (microseconds - self._last) % _PERIOD if self.is_read else 0
+        if step < _PERIOD // 2:
+            self._elapsed += step
+        else:
+            self.restarts += 1
+        self._last, self.is_read = microseconds, True
+        return self._elapsed / 1e6
+
+
+class Clock:
+    """Seconds since the first record, by the sender's counter, else by a recorder's time."""
+
+    def __init__(self) -> None:
+        self._counter = Clock32()
         self._first: float | None = None
-        self._elapsed = 0
+
+    @property
+    def restarts(self) -> int:
+        """How often the sender started again."""
+        return self._counter.restarts
 
     def seconds(self, record: CsiRecord) -> float | None:
         """None where the record has no time, or another kind of it than those before."""
         if record.microseconds is not None and self._first is None:
-            if self._last is not None:
-                step = (record.microseconds - self._last) % _PERIOD
-                if step < _PERIOD // 2:
-                    self._elapsed += step
-                else:
-                    self.restarts += 1
-            self._last = record.microseconds
-            return self._elapsed / 1e6
-        if record.seconds is not None and self._last is None:
+            return self._counter.seconds(record.microseconds)
+        if record.seconds is not None and not self._counter.is_read:
             self._first = record.seconds if self._first is None else self._first
             return record.seconds - self._first
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 from aether_temporal._internal.os_errors import describe
 from aether_temporal.errors import RecordingError, RecordingFormatError
 
-from . import capture, csi_text, numpy_files, raw_frames
+from . import capture, csi_text, csiread_files, named_arrays, numpy_files, raw_frames
 from .containers import Source, locate
 from .hints import NOTHING, Hints
 from .recording import Recording, RecordingInfo
@@ -20,7 +20,12 @@ _FORMATS = (
     numpy_files.NPY,
     csi_text.FORMAT,
     raw_frames.FORMAT,
+    csiread_files.NEXMON,  # before other captures, which it would be as well
     capture.FORMAT,
+    csiread_files.INTEL,
+    csiread_files.ATHEROS,
+    named_arrays.MAT,
+    named_arrays.HDF5,
 )
 """Every format; a new one is added here."""
 
