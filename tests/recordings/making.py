@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 CLASSIC_HEADER = (
     "type,id,mac,rssi,rate,sig_mode,mcs,bandwidth,smoothing,not_sounding,aggregation,stbc,fec_coding,sgi,noise_floor,"
@@ -105,3 +106,51 @@ def pcapng(packets: Sequence[tuple[float, bytes]], *, link: int = 1) -> bytes:
         head = struct.pack("<IIIII", 0, stamp >> 32, stamp & 0xFFFFFFFF, len(packet), len(packet))
         out.append(block(6, head + packet))
     return b"".join(out)
+
+
+RADAR_HEADER = (
+    "type,sequence,timestamp,taget_seq,taget,mac,rssi,rate,sig_mode,mcs,bandwidth,smoothing,not_sounding,aggregation,"
+    "stbc,fec_coding,sgi,noise_floor,ampdu_cnt,channel,secondary_channel,local_timestamp,ant,sig_len,rx_state,agc_gain,"
+    "fft_gain,len,first_word,data"
+)
+
+
+def csi_tool(i: int, values: Sequence[int], length: int, *, mode: int = 1, stbc: int = 1) -> str:
+    """A line of ESP32-CSI-Tool, 26 columns, whose `len` may be that of a longer buffer."""
+    body = " ".join(map(str, values))
+    return (
+        f"CSI_DATA,AP,{MAC},-73,11,{mode},0,0,1,1,0,{stbc},0,0,-93,0,1,0,{i * 10_000},0,101,0,0,{i / 100:.6f},{length},"
+        f"[{body} ]"
+    )
+
+
+def radar(i: int, data: str, length: int, label: str = "move") -> str:
+    """A line of the console of esp-radar, 30 columns."""
+    packet = f"{MAC},-40,11,1,0,0,1,1,0,0,0,0,-95,0,11,0,{i * 10_000},0,44,0,10,20,{length},0"
+    return f"CSI_DATA,{i},{i * 10},1,{label},{packet},{data}"
+
+
+def in_base64(values: Sequence[int]) -> str:
+    """Signed bytes, as the console of esp-radar prints them."""
+    return base64.b64encode(struct.pack(f"{len(values)}b", *values)).decode()
+
+
+def words_in_text(i: int) -> str:
+    """A line of an ESP32-C5 with the values of its 12-bit words."""
+    return c6(i, [16 * value for value in values_of(i, 52)], us=10_000 * i)
+
+
+RECORDERS: dict[str, Callable[[int], str]] = {
+    "esp-csi, ESP32, S2, S3, C3 (25 columns)": lambda i: classic(i, values_of(i, 128), us=10_000 * i),
+    "esp-csi, C5, C6, C61 (15 columns)": lambda i: c6(i, values_of(i, 114), us=10_000 * i),
+    "esp-csi, C5, 12-bit values": words_in_text,
+    "ESP32-CSI-Tool, all values": lambda i: csi_tool(i, values_of(i, 384), 384),
+    "ESP32-CSI-Tool, L-LTF alone, `len` 384": lambda i: csi_tool(i, values_of(i, 128), 384),
+    "ESP32-CSI-Tool, L-LTF alone, frames of two kinds": lambda i: csi_tool(
+        i, values_of(i, 128), 384 if i % 7 else 128, mode=int(i % 7 > 0)
+    ),
+    "esp-radar, decimal": lambda i: radar(i, f'"[{",".join(map(str, values_of(i, 104)))}]"', 104),
+    "esp-radar, base64": lambda i: radar(i, in_base64(values_of(i, 104)), 104),
+    "esp-radar, base64 in quotes": lambda i: radar(i, f'"{in_base64(values_of(i, 104))}"', 104),
+}
+"""What each recorder of text writes for frame i; the values of all but 12-bit ones are `values_of(i, …)`."""

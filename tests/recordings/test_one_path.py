@@ -19,7 +19,7 @@ from recordings.test_resampling import timed_model
 from aether_temporal import TemporalModel, TimingSettings
 from aether_temporal.recordings import RecordingError, RecordingFormatError, csi_parser, open_recording
 from aether_temporal.recordings.containers import open_stream
-from aether_temporal.running import Result, run
+from aether_temporal.running import Prediction, Result, run
 from aether_temporal.running.live_text import run_live
 
 OTHER = "2b:00:00:00:00:00"
@@ -78,16 +78,18 @@ MODELS = {
 def test_file_and_stream_give_the_same_predictions(tmp_path: Path, wants: str, seed: int) -> None:
     model, text = MODELS[wants](), console(seed)
     (tmp_path / "console.txt").write_text(text)
-    seen: list[int] = []
-    stored = run(model, open_recording(tmp_path / "console.txt"), context=8)
-    live = run_live(
-        model, io.BytesIO(text.encode()), context=8, on_prediction=lambda prediction: seen.append(prediction.label)
-    )
+    stored_predictions: list[Prediction] = []
+    live_predictions: list[Prediction] = []
+    recording = open_recording(tmp_path / "console.txt")
+    stored = run(model, recording, context=8, on_prediction=stored_predictions.append)
+    live = run_live(model, io.BytesIO(text.encode()), context=8, on_prediction=live_predictions.append)
     assert len(stored) > 60
     assert stored.recording.dropped["duplicate"] > 0
     assert_same(stored, live)
     assert stored.labels is not None
-    assert seen == stored.labels.tolist()
+    assert [one.expected for one in live_predictions] == stored.labels.tolist()
+    for name in ("index", "time", "label", "margin", "probability"):
+        assert [getattr(one, name) for one in live_predictions] == [getattr(one, name) for one in stored_predictions]
 
 
 def test_a_model_that_names_its_pairs_takes_them_from_both(tmp_path: Path) -> None:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
+import re
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from making import C6_HEADER, CLASSIC_HEADER, MAC, TOOL_HEADER, c6, classic, values_of
+from making import (
+    C6_HEADER,
+    CLASSIC_HEADER,
+    MAC,
+    RADAR_HEADER,
+    RECORDERS,
+    TOOL_HEADER,
+    c6,
+    classic,
+    csi_tool,
+    in_base64,
+    radar,
+    values_of,
+)
 
 from aether_temporal.recordings import (
     Hints,
@@ -24,31 +37,7 @@ from aether_temporal.recordings import (
 from aether_temporal.recordings.csi_words import words_of
 from aether_temporal.subcarriers import SubcarrierMap, parse_layout
 
-RADAR_HEADER = (
-    "type,sequence,timestamp,taget_seq,taget,mac,rssi,rate,sig_mode,mcs,bandwidth,smoothing,not_sounding,aggregation,"
-    "stbc,fec_coding,sgi,noise_floor,ampdu_cnt,channel,secondary_channel,local_timestamp,ant,sig_len,rx_state,agc_gain,"
-    "fft_gain,len,first_word,data"
-)
 COUNT = 20
-
-
-def tool(i: int, values: Sequence[int], length: int, *, mode: int = 1, stbc: int = 1) -> str:
-    """ESP32-CSI-Tool: 26 columns, values parted by blanks."""
-    body = " ".join(map(str, values))
-    return (
-        f"CSI_DATA,AP,{MAC},-73,11,{mode},0,0,1,1,0,{stbc},0,0,-93,0,1,0,{i * 10_000},0,101,0,0,{i / 100:.6f},{length},"
-        f"[{body} ]"
-    )
-
-
-def radar(i: int, data: str, length: int, label: str = "move") -> str:
-    """The console of esp-radar: 30 columns."""
-    packet = f"{MAC},-40,11,1,0,0,1,1,0,0,0,0,-95,0,11,0,{i * 10_000},0,44,0,10,20,{length},0"
-    return f"CSI_DATA,{i},{i * 10},1,{label},{packet},{data}"
-
-
-def packed(values: Sequence[int]) -> str:
-    return base64.b64encode(np.array(values, np.int8).tobytes()).decode()
 
 
 def read(tmp_path: Path, lines: Sequence[str], **hints: object) -> Recording:
@@ -61,38 +50,27 @@ def pairs(count: int, values: int) -> np.ndarray:
     return np.array([values_of(i, values) for i in range(count)], np.int8).reshape(count, -1, 2)
 
 
-RECORDERS: dict[str, tuple[list[str], int]] = {
-    "Espressif, 25 columns": ([classic(i, values_of(i, 128), us=10_000 * i) for i in range(COUNT)], 128),
-    "Espressif, 15 columns": ([c6(i, values_of(i, 114), us=10_000 * i) for i in range(COUNT)], 114),
-    "CSI-Tool, all values": ([tool(i, values_of(i, 384), 384) for i in range(COUNT)], 384),
-    "CSI-Tool, L-LTF of a longer buffer": ([tool(i, values_of(i, 128), 384) for i in range(COUNT)], 128),
-    "CSI-Tool, frames of two kinds": (
-        [tool(i, values_of(i, 128), 128 if i % 7 == 0 else 384, mode=int(i % 7 > 0)) for i in range(COUNT)],
-        128,
-    ),
-    "esp-radar, base64": ([radar(i, packed(values_of(i, 104)), 104) for i in range(COUNT)], 104),
-    "esp-radar, base64 in quotes": ([radar(i, f'"{packed(values_of(i, 104))}"', 104) for i in range(COUNT)], 104),
-    "esp-radar, decimal": (
-        [radar(i, f'"[{",".join(map(str, values_of(i, 104)))}]"', 104) for i in range(COUNT)],
-        104,
-    ),
-}
-HEADERS = {"E": CLASSIC_HEADER, "C": TOOL_HEADER, "e": RADAR_HEADER}
+HEADERS = {25: CLASSIC_HEADER, 15: C6_HEADER, 26: TOOL_HEADER, 30: RADAR_HEADER}
+
+
+def lines_of(recorder: str) -> list[str]:
+    return [RECORDERS[recorder](i) for i in range(COUNT)]
 
 
 @pytest.mark.parametrize("with_header", [True, False])
 @pytest.mark.parametrize("recorder", RECORDERS)
 def test_every_frame_of_every_recorder_is_read(tmp_path: Path, recorder: str, with_header: bool) -> None:
-    lines, values = RECORDERS[recorder]
-    header = C6_HEADER if "15" in recorder else HEADERS[recorder[0]]
+    lines = lines_of(recorder)
+    header = next(h for h in HEADERS.values() if h.count(",") == re.sub(r"\[.*\]", "", lines[0]).count(","))
     recording = read(tmp_path, [header] * with_header + lines)
-    np.testing.assert_array_equal(recording.iq, pairs(COUNT, values))
+    scale = 16 if "12-bit" in recorder else 1
+    np.testing.assert_array_equal(recording.iq, scale * pairs(COUNT, 2 * recording.width).astype(np.int16))
     assert dict(recording.dropped) == {}
     assert recording.frame_rate == pytest.approx(100)
 
 
 def test_a_radar_console_labels_its_frames(tmp_path: Path) -> None:
-    lines = [radar(i, packed(values_of(i, 104)), 104, "move" if i < 5 else "static") for i in range(COUNT)]
+    lines = [radar(i, in_base64(values_of(i, 104)), 104, "move" if i < 5 else "static") for i in range(COUNT)]
     recording = read(tmp_path, [RADAR_HEADER, *lines])
     assert recording.label_names == ("move", "static")
     assert recording.labels is not None
@@ -102,19 +80,19 @@ def test_a_radar_console_labels_its_frames(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (radar(9, packed(values_of(9, 104))[:-8], 104), "length"),
-        (radar(9, packed(values_of(9, 104))[:-3], 104), "cut"),
-        (radar(9, packed(values_of(9, 104)).replace("A", "!"), 104), "cut"),
+        (radar(9, in_base64(values_of(9, 104))[:-8], 104), "length"),
+        (radar(9, in_base64(values_of(9, 104))[:-3], 104), "cut"),
+        (radar(9, in_base64(values_of(9, 104)).replace("A", "!"), 104), "cut"),
         (radar(9, "", 104), "cut"),
-        (radar(9, packed(values_of(9, 103)), 103), "length"),
-        (tool(9, values_of(9, 126), 384), "length"),
-        (tool(9, values_of(9, 128), 64), "length"),
-        (tool(9, [200, *values_of(9, 127)], 384), "out_of_range"),
+        (radar(9, in_base64(values_of(9, 103)), 103), "length"),
+        (csi_tool(9, values_of(9, 126), 384), "length"),
+        (csi_tool(9, values_of(9, 128), 64), "length"),
+        (csi_tool(9, [200, *values_of(9, 127)], 384), "out_of_range"),
     ],
 )
 def test_a_damaged_line_of_these_costs_itself(tmp_path: Path, line: str, reason: str) -> None:
     is_radar = line.count(",") > 26 or "taget" in line or line.endswith(("=", "!")) or "[" not in line
-    lines = RECORDERS["esp-radar, base64" if is_radar else "CSI-Tool, L-LTF of a longer buffer"][0]
+    lines = lines_of("esp-radar, base64" if is_radar else "ESP32-CSI-Tool, L-LTF alone, `len` 384")
     recording = read(tmp_path, [*lines[:5], line, *lines[5:]])
     assert len(recording) == COUNT
     assert dict(recording.dropped) == {reason: 1}
@@ -122,11 +100,11 @@ def test_a_damaged_line_of_these_costs_itself(tmp_path: Path, line: str, reason:
 
 def test_the_part_that_is_printed_of_a_longer_buffer_is_the_lltf(tmp_path: Path) -> None:
     lltf = parse_layout("lltf:0..31,-32..-1")
-    assert read(tmp_path, RECORDERS["CSI-Tool, L-LTF of a longer buffer"][0]).subcarriers == lltf
-    assert read(tmp_path, RECORDERS["CSI-Tool, frames of two kinds"][0]).subcarriers == lltf
-    whole = read(tmp_path, RECORDERS["CSI-Tool, all values"][0]).subcarriers
+    assert read(tmp_path, lines_of("ESP32-CSI-Tool, L-LTF alone, `len` 384")).subcarriers == lltf
+    assert read(tmp_path, lines_of("ESP32-CSI-Tool, L-LTF alone, frames of two kinds")).subcarriers == lltf
+    whole = read(tmp_path, lines_of("ESP32-CSI-Tool, all values")).subcarriers
     assert whole == parse_layout("lltf:0..31,-32..-1,htltf:0..31,-32..-1,stbc:0..31,-32..-1")
-    assert read(tmp_path, RECORDERS["Espressif, 15 columns"][0]).subcarriers == parse_layout("htltf:-28..28")
+    assert read(tmp_path, lines_of("esp-csi, C5, C6, C61 (15 columns)")).subcarriers == parse_layout("htltf:-28..28")
 
 
 def test_a_user_says_what_the_file_does_not(tmp_path: Path) -> None:
