@@ -14,7 +14,7 @@ from aether_temporal._internal.foreign_text import printable
 from aether_temporal.cli.listen_display import Lines, NodesTable, Status, print_summary
 from aether_temporal.cli.output import console
 from aether_temporal.listening import NodePrediction, NodeSnapshot, Snapshot
-from aether_temporal.listening.events import Events
+from aether_temporal.listening.documents import Events
 
 NAME = "walk\nwalk     100.0 %\r\x1b[2J\x1b]0;x\x07\u202eeva\u2028\x85"
 """Ends a line, forges a row, clears a screen, names a window, reverses text, and ends lines in three more ways."""
@@ -115,9 +115,11 @@ def test_listen_shows_foreign_names_as_text(width: int, terminal: bool) -> None:
         duplicates=0,
         restarts=0,
         clock_jumps=0,
+        shared=False,
+        trouble=None,
     )
     snapshot = Snapshot((row,), 3, {"raw": 3}, {"magic": 1}, f"fe80::1%{NAME}: magic", 0, None)
-    status = Status(snapshot, (f"::%{NAME}", 5005), (NAME, 3, 0, None), 0)
+    status = Status(snapshot, (f"::%{NAME}", 5005), (NAME, 3, 0, None))
     names = (NAME, "walk", "turn")
     if terminal:
         out.print(NodesTable(out, names).render(status))

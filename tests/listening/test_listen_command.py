@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -235,6 +236,11 @@ USAGE = {
         ("--record", "x", "--predictions", "absent/y"),
         "absent/y: No such file or directory",
     ),
+    "too small a limit": (("--model", "demo", "--max-memory", "1K"), "memory: expected at least "),
+    "no number of bytes": (("--max-memory", "much"), "expected a number of bytes such as 512M or 4G, found 'much'"),
+    "no list of nodes": (("--nodes", "1-4,x"), "expected ids from 0 to 255 such as 1-4,7@192.168.1.21, found 'x'"),
+    "an id that no packet has": (("--nodes", "256"), "expected ids from 0 to 255"),
+    "a list with a name": (("--nodes", "3@kitchen"), "expected an address such as 192.168.1.21, found 'kitchen'"),
     "infinite duration": (("--duration", "inf"), "--duration': expected a finite number, found 'inf'"),
 }
 
@@ -364,9 +370,9 @@ def test_classifies_raw_frames_of_a_node(tmp_path: Path) -> None:
 
 STORM = """
 import os, signal, threading, time
-from aether_temporal.cli.listen_command import _interruptible
+from aether_temporal.cli.interrupt import interruptible
 
-with _interruptible() as stop:
+with interruptible(signal.SIGTERM) as stop:
     over = threading.Event()
 
     def ask():
@@ -391,3 +397,101 @@ def test_signals_do_not_deadlock() -> None:
     """A handler may run while its thread waits for the event that it sets."""
     done = subprocess.run([sys.executable, "-c", STORM], capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@POSIX
+def test_says_that_no_frame_suits_the_model_and_why(tmp_path: Path) -> None:
+    """In lines, summary and JSON: what was expected, and what was found."""
+    model = save_model(tmp_path, input_dim=6)
+    found = started("--model", model)
+    port = port_of(found)
+    send(port, *(raw(2, i, bytes(2 * 9), subcarriers=9) for i in range(10)))
+    said = "expected 6 I/Q pairs, one for each feature of the model, found 9 I/Q pairs"
+    assert f"node   2  127.0.0.1  not classified: {said}" in read_until(found, "not classified")
+    found.send_signal(signal.SIGINT)
+    out = found.communicate(timeout=300)[0].decode()
+    assert f"\nno frame suits {model}: {said}\n" in out
+
+
+@POSIX
+def test_notices_two_nodes_with_one_id_behind_one_address() -> None:
+    found = started()
+    port = port_of(found)
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as two,
+    ):
+        for i in range(20):
+            one.sendto(raw(1, 1000 + i), ("127.0.0.1", port))
+            two.sendto(raw(1, 500_000 + i), ("127.0.0.1", port))
+    said = "two senders say this id: their numbers alternate; give each node an id of its own"
+    assert f"node   1  127.0.0.1  {said}" in read_until(found, "two senders")
+    found.send_signal(signal.SIGINT)
+    out = found.communicate(timeout=300)[0].decode()
+    assert f"\nnode 1 at 127.0.0.1: {said}\n" in out
+
+
+@POSIX
+@pytest.mark.parametrize("option", ["--predictions", "--record"])
+def test_a_second_listener_is_rejected_from_a_file_in_use(tmp_path: Path, option: str) -> None:
+    """The first one loses nothing."""
+    file = tmp_path / "x"
+    found = started(option, file)
+    port = port_of(found)
+    send(port, classification(3, 0))
+    read_until(found, "first packet")
+    error = call("listen", "--bind", "127.0.0.1:0", "--duration", 0.1, option, file, code=2).stderr
+    said = {
+        "--predictions": "expected a file that nothing else writes, found one that another program is writing; name ",
+        "--record": "expected a new file, found an existing one; remove it or choose another name",
+    }
+    assert said[option] in error
+    send(port, classification(3, 1, argmax=2))
+    read_until(found, "class 2")
+    found.send_signal(signal.SIGINT)
+    out, error = found.communicate(timeout=300)
+    assert (found.returncode, error) == (0, b"")
+    assert b"2 packets of 1 nodes" in out
+    written = file.read_bytes()
+    assert written.count(b"\n") == 2 if option == "--predictions" else len(written) == 24 + 2 * (16 + 28 + 40)
+
+
+def test_a_thread_that_ends_by_an_error_ends_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the summary, and the error by name."""
+    from aether_temporal.cli import listen_command
+
+    def broken(self: object, arrival: object, prediction: object) -> None:
+        raise KeyError("no such thing")
+
+    monkeypatch.setattr(listen_command._Session, "_predicted", broken)
+    model, port = save_model(tmp_path, input_dim=6, n_pairs=12), free_port()
+    ended = threading.Event()
+
+    def sender() -> None:
+        i = 0
+        while not ended.wait(0.005):
+            send(port, raw(2, i, bytes(range(24))))
+            i += 1
+
+    sending = threading.Thread(target=sender)
+    sending.start()
+    try:
+        result = call("listen", "--bind", f"127.0.0.1:{port}", "--model", model, "--duration", 300, code=2)
+    finally:
+        ended.set()
+        sending.join()
+    assert "packets of 1 nodes" in result.stdout
+    said = "aether: model: expected predictions, found KeyError ('no such thing'); report this error\n"
+    assert result.stderr == said
+
+
+@POSIX
+def test_says_how_much_memory_the_streams_may_take(tmp_path: Path) -> None:
+    result = call("listen", "--bind", "127.0.0.1:0", "--duration", 0.1, "--model", "demo", "--max-memory", "4M")
+    line = result.stdout.splitlines()[1]
+    match = re.fullmatch(
+        r"demo classifies up to (\d+) nodes: ([\d ]+) bytes .*each, ([\d ]+) bytes .*at most, .*", line
+    )
+    assert match is not None, line
+    count, each, most = (int(number.replace(" ", "")) for number in match.groups())
+    assert count * each == most <= 4 << 20 < most + each

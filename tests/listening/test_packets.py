@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import struct
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -233,3 +235,34 @@ def test_shuffled_numbers_are_all_accounted_for(bits: int) -> None:
         seen.add(number)
         newest = max(newest, number)
     assert sequence.missing == newest - arriving[0] + 1 - len({n for n in seen if n >= arriving[0]})
+
+
+@pytest.mark.parametrize("magic", [0xC5110002, 0xC5110003, 0xC5110004, 0xC5110005, 0xC5118100, 0xC511A110])
+def test_names_the_packets_of_ruview(magic: int) -> None:
+    found = parse(magic.to_bytes(4, "little") + bytes(44))
+    assert isinstance(found, Rejected)
+    assert found.reason is Rejection.RUVIEW
+    assert re.fullmatch(
+        rf"ruview: expected magic 0xC5110001, 0xC5110006 or 0xC5110007, found 0x{magic:08X}, [\w ]+ of a RuView node",
+        str(found),
+    )
+
+
+@pytest.mark.parametrize("events", [0, 1, 3, 16])
+def test_tells_a_classification_from_the_packet_of_ruview_with_its_magic(events: int) -> None:
+    """RuView's 0xC5110007: magic, node, module, count, and five bytes an event."""
+    found = parse(struct.pack("<IBBH", 0xC5110007, 1, 0, events) + bytes(5 * events))
+    assert isinstance(found, Rejected)
+    assert str(found) == (
+        "ruview: expected magic 0xC5110001, 0xC5110006 or 0xC5110007, found 0xC5110007, output of a WASM module of a "
+        "RuView node"
+    )
+    assert isinstance(parse(classification()), Classification)
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_names_the_packets_of_espectre(order: Literal["little", "big"]) -> None:
+    found = parse((0x4353).to_bytes(2, order) + bytes(132))
+    assert isinstance(found, Rejected)
+    assert found.reason is Rejection.ESPECTRE
+    assert str(found).endswith("found 0x4353, a packet of ESPectre")

@@ -175,7 +175,7 @@ def test_live_predictions_equal_those_of_the_replay(tmp_path: Path) -> None:
         for i, number in enumerate(numbers):
             now = i / 50 + (6 if i >= 54 else 0)  # six seconds of silence before the restart
             receiver.take(raw(node, number, pairs[(i + node) % 120].tobytes()), "10.0.0.5", 1, now, now)
-            while len(predictor._streams[receiver.table.nodes()[-1]].waiting) > 32:  # so that none is dropped
+            while len(predictor._queues[receiver.table.nodes()[-1]].waiting) > 32:  # so that none is dropped
                 pass
     receiver.take(raw(1, 900, bytes(10)), "10.0.0.5", 1, 9.0, 9.0)  # five pairs
     receiver.take(features(1), "10.0.0.5", 1, 9.0, 9.0)

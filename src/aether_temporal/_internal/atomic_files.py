@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -12,6 +13,7 @@ from typing import IO
 
 __all__ = ["claim", "lock", "make_folders", "remove_empty", "write_atomic"]
 
+_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)  # some network and user-space file systems
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -98,15 +100,20 @@ def remove_empty(folders: Iterable[Path]) -> None:
 
 def lock(file: IO[str] | int) -> bool:
     """Whether an open file, or a folder's descriptor, is now this process's alone, until it is closed; the system lets
-    go of it however the process ends. Always so on a system without such locks: two at once are then not noticed."""
+    go of it however the process ends. Always so where the system, or the file system, has no such locks: two at once
+    are then not noticed. OSError."""
     try:
         import fcntl
     except ImportError:
         return True
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno in _WITHOUT_LOCKS:
+            return True
+        raise
     return True
 
 

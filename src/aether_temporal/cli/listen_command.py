@@ -4,30 +4,39 @@ from __future__ import annotations
 
 import importlib.util
 import ipaddress
-import queue
 import re
 import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
 
-from aether_temporal.listening import AppendFile, Arrival, NodePredictor, PacketReceiver, Recorder, UdpListener
-from aether_temporal.listening.events import Events
+from aether_temporal import TemporalError
+from aether_temporal.listening import (
+    AppendFile,
+    Arrival,
+    Events,
+    ListedNode,
+    NodePredictor,
+    NodeTable,
+    PacketReceiver,
+    Recorder,
+    UdpListener,
+)
 from aether_temporal.listening.packet_receiver import Network
+from aether_temporal.listening.predictor import WAITING_BYTES
 from aether_temporal.listening.recorder import FILE_HEADER, packet_record
 
+from .interrupt import interruptible
 from .listen_display import Display, JsonLines, Lines, NodesTable, Silent, Status, document, print_summary
-from .options import FiniteRange, ModelName, NewFile, json_option, open_model, same_file
-from .output import console, print_json, print_json_line, say
+from .options import FiniteRange, ModelName, NewFile, json_option, memory_option, open_model, same_file
+from .output import bytes_text, console, print_json, print_json_line, say
 
 _PORT = 5005
+_MOST_LISTED = 256
 _SMALL_BUFFER = 1 << 20
 _SWITCH_INTERVAL = 0.0005  # seconds: the listening thread must not wait longer for the interpreter
 
@@ -61,6 +70,32 @@ class _Endpoint(click.ParamType[tuple[str | None, int]]):
         return address or None, _PORT if port is None else int(port)
 
 
+class _Nodes(click.ParamType[frozenset[ListedNode]]):
+    """Ids and ranges of ids, each with an address or without, such as 1-4,7@192.168.1.21."""
+
+    name = "NODES"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[ListedNode]:
+        if not isinstance(value, str):
+            return frozenset(value)
+        found: set[ListedNode] = set()
+        for part in value.split(","):
+            match = re.fullmatch(r"\s*(\d{1,3})(?:-(\d{1,3}))?(?:@(\S+))?\s*", part)
+            first, last = (0, 256) if match is None else (int(match[1]), int(match[2] or match[1]))
+            if match is None or not first <= last <= 255:
+                self.fail(f"expected ids from 0 to 255 such as 1-4,7@192.168.1.21, found {part!r}", param, ctx)
+            found |= {ListedNode(number, self._address(match[3], param, ctx)) for number in range(first, last + 1)}
+        if len(found) > _MOST_LISTED:
+            self.fail(f"expected at most {_MOST_LISTED} nodes, found {len(found)}", param, ctx)
+        return frozenset(found)
+
+    def _address(self, text: str | None, param: click.Parameter | None, ctx: click.Context | None) -> str | None:
+        try:
+            return None if text is None else str(ipaddress.ip_address(text))
+        except ValueError:
+            self.fail(f"expected an address such as 192.168.1.21, found {text!r}", param, ctx)
+
+
 @click.command("listen")
 @click.option(
     "--bind",
@@ -77,6 +112,13 @@ class _Endpoint(click.ParamType[tuple[str | None, int]]):
     help="Accept packets from this address or network only; repeatable. [default: all]",
 )
 @click.option(
+    "--nodes",
+    type=_Nodes(),
+    default=(),
+    help="Accept these nodes only, and keep a place for each: ids, ranges and ID@ADDRESS, such as "
+    "1-4,7@192.168.1.21. [default: all]",
+)
+@click.option(
     "--model", type=ModelName(), help="Classify the nodes' frames with this model, and show the names of its classes."
 )
 @click.option(
@@ -88,6 +130,7 @@ class _Endpoint(click.ParamType[tuple[str | None, int]]):
 @click.option(
     "--predictions", type=NewFile(), metavar="FILE", help="Append classifications and predictions, as JSON lines."
 )
+@memory_option
 @click.option("--duration", type=FiniteRange(min=0, min_open=True), help="Seconds. [default: until Ctrl-C]")
 @json_option
 @click.option(
@@ -121,11 +164,18 @@ class _Session:
         self.events = Events(self.model)
         self.predictor: NodePredictor | None = None
         self.recorders: list[Recorder] = []
-        self.receiver = PacketReceiver(allow=options["allow"], on_arrival=self._arrived)
+        self.receiver = PacketReceiver(
+            NodeTable(listed=options["nodes"]), allow=options["allow"], on_arrival=self._arrived
+        )
         self.listener = cleanup.enter_context(UdpListener(self.receiver, *options["bind"]))
         self.capture, self.log = self._open_files(cleanup)
         if self.model is not None:
-            self.predictor = NodePredictor(self.model, on_prediction=self._predicted)
+            self.predictor = NodePredictor(
+                self.model,
+                max_nodes=self.receiver.table.max_nodes,
+                max_bytes=options["max_memory"],
+                on_prediction=self._predicted,
+            )
             cleanup.callback(self.predictor.close)
         self.where = self.listener.address
 
@@ -173,15 +223,13 @@ class _Session:
             self._greet()
         warned: set[str] = set()
         began = time.monotonic()
-        with _interruptible() as stop, display:
+        with interruptible(signal.SIGTERM) as stop, display:
             self.listener.start()
-            while not stop.is_set():
+            while not stop.is_set() and self._failure() is None:
                 left = _left(began, self.options["duration"])
                 if left <= 0:
                     break
                 stop.wait(min(display.period, left))
-                if self.listener.failure is not None:
-                    raise self.listener.failure
                 display.show(self._status())
                 for recorder in self.recorders:
                     if recorder.error is not None and recorder.error not in warned:
@@ -194,7 +242,21 @@ class _Session:
             if recorder.error is not None and recorder.error not in warned:
                 _warn(recorder.error)
         self._report(time.monotonic() - began)
+        failure = self._failure()
+        if failure is not None:
+            raise failure
         return 1 if any(recorder.error for recorder in self.recorders) else 0
+
+    def _failure(self) -> BaseException | None:
+        """The error that ended a thread, where one has."""
+        if self.listener.failure is not None:
+            return self.listener.failure
+        error = None if self.predictor is None else self.predictor.failure
+        if error is None or isinstance(error, TemporalError | OSError | MemoryError):
+            return error
+        said = TemporalError(f"model: expected predictions, found {type(error).__name__} ({error}); report this error")
+        said.__cause__ = error
+        return said
 
     def _finish(self) -> None:
         """Takes the datagrams that have arrived, then ends the threads that work on them."""
@@ -218,12 +280,19 @@ class _Session:
             snapshot=self.listener.snapshot,
             where=self.where,
             recorded=None if capture is None else (capture.path, capture.written, capture.lost, capture.error),
-            unpredicted=0 if self.predictor is None else self.predictor.dropped,
+            model=None if self.predictor is None else self.predictor.status(),
+            model_name=self.options["model"] or "",
         )
 
     def _greet(self) -> None:
         host, port = self.where
         self.out.print(f"Listening at {host} port {port} (UDP). Ctrl-C ends.")
+        if self.predictor is not None:
+            streams, each = self.predictor.max_streams, self.predictor.stream_bytes
+            self.out.print(
+                f"{self.options['model']} classifies up to {streams} nodes: {bytes_text(each)} each, "
+                f"{bytes_text(streams * each)} at most, and up to {bytes_text(WAITING_BYTES)} for frames that wait."
+            )
         if self.listener.buffer_bytes < _SMALL_BUFFER:
             self.out.print(
                 f"The receive buffer has {self.listener.buffer_bytes} bytes only; packets may be lost in a burst. "
@@ -233,7 +302,6 @@ class _Session:
     def _report(self, seconds: float) -> None:
         names = () if self.model is None else tuple(self.model.class_names or ())
         found = document(self._status(), names, seconds)
-        found["unsuitable_frames"] = 0 if self.predictor is None else self.predictor.unsuitable
         if self.options["jsonl"]:
             print_json_line({"summary": found})
         elif self.options["as_json"]:
@@ -259,43 +327,3 @@ def _capture_file(record: str) -> AppendFile:
 
 def _warn(text: str) -> None:
     say(f"aether: {text}", err=True)
-
-
-class _Stop:
-    """An event that a signal handler may set while its own thread waits. threading.Event would deadlock there."""
-
-    def __init__(self) -> None:
-        self._asked = False
-        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
-
-    def set(self) -> None:
-        self._asked = True
-        self._wake.put(None)
-
-    def is_set(self) -> bool:
-        return self._asked
-
-    def wait(self, seconds: float) -> None:
-        with suppress(queue.Empty):
-            self._wake.get(timeout=seconds)
-
-
-@contextmanager
-def _interruptible() -> Iterator[_Stop]:
-    """An event that SIGINT and SIGTERM set, so that files and threads are closed in order."""
-    stop = _Stop()
-    if threading.current_thread() is not threading.main_thread():  # signal handlers can be set there only
-        yield stop
-        return
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if stop.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt  # a second Ctrl-C ends at once
-        stop.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

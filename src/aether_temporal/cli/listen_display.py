@@ -15,8 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aether_temporal._internal.foreign_text import printable
-from aether_temporal.listening import NodePrediction, NodeSnapshot, Snapshot
-from aether_temporal.listening.events import Events
+from aether_temporal.listening import Events, NodePrediction, NodeSnapshot, PredictorStatus, Snapshot
 from aether_temporal.recordings import describe
 
 from .output import print_json_line, quantity, table
@@ -26,6 +25,8 @@ _OTHER_LINES = 6  # of the display, beside those of nodes
 _PERIOD = 0.25
 _ADDRESS = 1
 _SHORTEST_ADDRESS = 15
+_LONGEST_CLASS = 24
+_SHARED = "two senders say this id: their numbers alternate; give each node an id of its own"
 _COLUMNS = (  # heading, and the terminal width from which on the column is shown
     (">node", 0),
     ("address", 0),
@@ -48,7 +49,8 @@ class Status:
     snapshot: Snapshot
     where: tuple[str, int]
     recorded: tuple[str, int, int, str | None] | None
-    unpredicted: int  # frames dropped because the model did not keep up
+    model: PredictorStatus | None = None
+    model_name: str = ""
 
 
 class Display(Protocol):
@@ -111,6 +113,10 @@ class Lines(_Plain):
                 self._say(row, "first packet")
             elif row.restarts > before.restarts:
                 self._say(row, "restarted")
+            if row.trouble is not None and (before is None or before.trouble != row.trouble):
+                self._say(row, f"not classified: {row.trouble}")
+            if row.shared and (before is None or not before.shared):
+                self._say(row, _SHARED)
             if row.prediction is not None and (
                 before is None or before.prediction is None or _class(before) != _class(row)
             ):
@@ -185,8 +191,24 @@ def _foot(status: Status) -> list[tuple[str, str]]:
         lines.append((text if error is None else error, "dim" if error is None else "bold red"))
     if snapshot.system_drops:
         lines.append((f"{quantity(snapshot.system_drops)} datagrams dropped by the system: its buffer was full", "red"))
-    if status.unpredicted:
-        lines.append((f"{quantity(status.unpredicted)} frames not classified: the model did not keep up", "red"))
+    lines += [(f"node {row.node_id} at {row.address}: {_SHARED}", "yellow") for row in snapshot.nodes if row.shared]
+    return lines + ([] if status.model is None else _model_lines(status.model, status.model_name))
+
+
+def _model_lines(done: PredictorStatus, name: str) -> list[tuple[str, str]]:
+    """What the model did not classify, and why."""
+    lines: list[tuple[str, str]] = []
+    if done.unsuitable:
+        frames = f"{quantity(done.unsuitable)} frames do not suit" if done.predicted else "no frame suits"
+        lines.append((f"{frames} {name}: {done.why}", "red"))
+    if done.dropped:
+        lines.append((f"{quantity(done.dropped)} frames not classified: the model did not keep up", "red"))
+    if done.overflowed:
+        lines.append((f"{quantity(done.overflowed)} frames not classified: numbers beyond the model's range", "red"))
+    if done.failed:
+        lines.append((f"{quantity(done.failed)} streams dropped because of errors; the last: {done.trouble}", "red"))
+    if done.replaced:
+        lines.append((f"{quantity(done.replaced)} streams gave way to those of other nodes (--max-memory)", "yellow"))
     return lines
 
 
@@ -224,7 +246,7 @@ def _cells(row: NodeSnapshot, names: Sequence[str]) -> list[str]:
     return [
         str(row.node_id),
         row.address,
-        "" if prediction is None else class_text(prediction, names),
+        _shortened(class_text(prediction, names), _LONGEST_CLASS) if prediction is not None else _unclassified(row),
         "" if prediction is None else f"{prediction.logit:.2f}",
         "" if prediction is None else f"{prediction.margin:.2f}",
         f"{row.rate:.1f}",
@@ -233,6 +255,10 @@ def _cells(row: NodeSnapshot, names: Sequence[str]) -> list[str]:
         _some(row.restarts),
         _some(sum(row.rejected.values())),
     ]
+
+
+def _unclassified(row: NodeSnapshot) -> str:
+    return "" if row.trouble is None else "not classified"
 
 
 def _some(count: int) -> str:
@@ -274,7 +300,12 @@ def document(status: Status, names: Sequence[str], seconds: float) -> dict[str, 
         if recorded is None
         else {"file": recorded[0], "packets": recorded[1], "lost": recorded[2], "error": recorded[3]}
     )
-    found["frames_not_classified"] = status.unpredicted
+    done = status.model
+    found["frames_not_classified"] = 0 if done is None else done.dropped
+    found["unsuitable_frames"] = 0 if done is None else done.unsuitable
+    found["unsuitable_because"] = None if done is None else done.why
+    found["failed_streams"] = 0 if done is None else done.failed
+    found["replaced_streams"] = 0 if done is None else done.replaced
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,9 +14,12 @@ from click.shell_completion import CompletionItem
 
 from aether_temporal import BlobError, TemporalModel
 from aether_temporal.bundled import bundled_models, model_path
-from aether_temporal.errors import InvalidArgumentError
+from aether_temporal.cache_types import Dtype
+from aether_temporal.errors import InvalidArgumentError, TooLargeError
 from aether_temporal.recordings import FORMATS, Hints
 from aether_temporal.subcarriers import CHIPS, SubcarrierMap, parse_layout
+
+from .output import bytes_text
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -72,6 +76,20 @@ class Indices(click.ParamType[list[int]]):
         return found
 
 
+class ByteCount(click.ParamType[int]):
+    """A number of bytes, such as 512M or 4G (powers of 1024)."""
+
+    name = "BYTES"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if not isinstance(value, str):
+            return int(value)
+        match = re.fullmatch(r"(\d{1,15})([KMGT]?)(?:iB|B)?", value.strip().replace(" ", ""), re.IGNORECASE)
+        if match is None or not int(match[1]):
+            self.fail(f"expected a number of bytes such as 512M or 4G, found {value!r}", param, ctx)
+        return int(match[1]) << 10 * " KMGT".index(match[2].upper() or " ")
+
+
 class FiniteRange(click.FloatRange):
     """A finite number in a range. click.FloatRange alone accepts NaN, and infinity where the range is open."""
 
@@ -97,6 +115,27 @@ def context_option(command: F) -> F:
         type=click.IntRange(min=1),
         help="Frames of history a query may see. [default: the history the blob states, else 256]",
     )(command)
+
+
+def memory_option(command: F) -> F:
+    return click.option(
+        "--max-memory",
+        type=ByteCount(),
+        default="1G",
+        show_default=True,
+        help="Most memory that streams of the model may take.",
+    )(command)
+
+
+def expect_memory(model: TemporalModel, context: int, dtype: Dtype, limit: int = 1 << 30) -> int:
+    """The bytes that a stream takes. TooLargeError: more than `limit`."""
+    needed = model.memory(context=context, dtype=dtype).ram
+    if needed > limit:
+        raise TooLargeError(
+            f"memory: expected at most {bytes_text(limit)} for a stream with a context of {context} frames, found "
+            f"{bytes_text(needed)}; choose a smaller --context, or allow more with --max-memory"
+        )
+    return needed
 
 
 def json_option(command: F) -> F:

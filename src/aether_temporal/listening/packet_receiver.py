@@ -12,7 +12,7 @@ node, each datagram passes these steps, and the first one that fails rejects and
    repeated one, a number far ahead or far back.
 5. A number that would move a running sequence elsewhere is rejected. A sequence is running after three packets in
    sequence, until it was silent for five seconds. So a node that restarts is accepted again five seconds later.
-6. A new node needs a free row (see `nodes`).
+6. A new node needs a place on the list of nodes, where there is one, and a free row (see `node_table`).
 
 A forger who reads the node's packets, or guesses its next numbers, can send packets in sequence; only authentication
 prevents that. A new node, or one that restarts, competes with forged packets for the tokens of its address.
@@ -28,7 +28,8 @@ from dataclasses import dataclass
 
 from aether_temporal.recordings.sequence import Order
 
-from .nodes import Kind, Node, NodeKey, NodeTable, kind_of
+from .node_table import NodeTable
+from .nodes import Kind, Node, NodeKey, kind_of
 from .packets import Packet, Rejected, Rejection, claimed_node, parse
 from .rate_limits import AddressLimits
 
@@ -91,9 +92,13 @@ class PacketReceiver:
             claimed = claimed_node(data)
             node = None if claimed is None else self.table.find(NodeKey(address, claimed))
             return self._reject(address, packet, node)
-        found = self._admit(packet, address, wall, now)
+        key = NodeKey(address, packet.node_id)
+        known = self.table.find(key)
+        found = self._admit(packet, key, known, wall, now)
+        if known is not None:
+            known.notice(packet, port)
         if isinstance(found, Rejected):
-            return self._reject(address, found, self.table.find(NodeKey(address, packet.node_id)))
+            return self._reject(address, found, known)
         order = found.take(packet, wall, now)
         self.table.touch(found)
         self.accepted[kind_of(packet)] += 1
@@ -101,13 +106,13 @@ class PacketReceiver:
             self._on_arrival(Arrival(found, packet, order, data, port, wall))
         return None
 
-    def _admit(self, packet: Packet, address: str, wall: float, now: float) -> Node | Rejected:
+    def _admit(self, packet: Packet, key: NodeKey, node: Node | None, wall: float, now: float) -> Node | Rejected:
         """Steps 3 to 6 of the module's description."""
-        key = NodeKey(address, packet.node_id)
-        node = self.table.find(key)
         if node is not None and node.in_sequence(packet, now):
             return node if node.bucket.take(now) else self._node_rate
-        if not self.addresses.take(address, now):
+        if not self.table.lists(key):
+            return Rejected(Rejection.NOT_LISTED, "a node of the list", f"{key.node_id}@{key.address}")
+        if not self.addresses.take(key.address, now):
             return self._address_rate
         if node is None:
             return self.table.add(key, wall, now)

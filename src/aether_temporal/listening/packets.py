@@ -25,6 +25,8 @@ class Rejection(StrEnum):
 
     SHORT = "short"  # shorter than a magic number
     MAGIC = "magic"  # an unknown magic number
+    RUVIEW = "ruview"  # a packet of another kind that RuView's nodes send
+    ESPECTRE = "espectre"  # a packet of ESPectre
     LENGTH = "length"  # another length than the packet's kind, or its header, requires
     VERSION = "version"  # an unknown version
     CRC = "crc"
@@ -38,6 +40,7 @@ class Rejection(StrEnum):
     NODE_RATE = "node_rate"  # a node above its rate limit
     ADDRESS_RATE = "address_rate"  # unknown nodes or packets out of sequence, above the rate limit of their address
     OUT_OF_SEQUENCE = "out_of_sequence"  # a number that does not continue a node's running sequence
+    NOT_LISTED = "not_listed"  # from a node that is not on the list of nodes
     TABLE_FULL = "table_full"  # from a new node, with no free row
 
 
@@ -55,6 +58,18 @@ class Rejected:
 
 
 _HEX = (Rejection.MAGIC, Rejection.CRC)
+
+_EXPECTED_MAGIC = "0xC5110001, 0xC5110006 or 0xC5110007"
+_RUVIEW = {
+    0xC5110002: "vital signs",
+    0xC5110003: "a feature vector",
+    0xC5110004: "fused vital signs",
+    0xC5110005: "compressed CSI",
+    CLASSIFICATION_MAGIC: "output of a WASM module",
+    0xC5118100: "a mesh message",
+    0xC511A110: "a time synchronisation",
+}
+_ESPECTRE = (b"SC", b"CS")  # 0x4353 in either order of bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +155,15 @@ def parse(data: bytes) -> Packet | Rejected:
         return _classification(data)
     if magic == node_packets.FEATURE_MAGIC:
         return _feature_state(data)
-    return Rejected(Rejection.MAGIC, "0xC5110001, 0xC5110006 or 0xC5110007", magic)
+    if magic in _RUVIEW:
+        return _of_ruview(magic)
+    if data[:2] in _ESPECTRE:
+        return Rejected(Rejection.ESPECTRE, f"magic {_EXPECTED_MAGIC}", "0x4353, a packet of ESPectre")
+    return Rejected(Rejection.MAGIC, _EXPECTED_MAGIC, magic)
+
+
+def _of_ruview(magic: int) -> Rejected:
+    return Rejected(Rejection.RUVIEW, f"magic {_EXPECTED_MAGIC}", f"0x{magic:08X}, {_RUVIEW[magic]} of a RuView node")
 
 
 def _raw(data: bytes) -> RawFrame | Rejected:
@@ -170,6 +193,9 @@ def _feature_state(data: bytes) -> FeatureState | Rejected:
 
 def _classification(data: bytes) -> Classification | Rejected:
     if len(data) != CLASSIFICATION_SIZE:
+        of_ruview = len(data) == 8 + 5 * int.from_bytes(data[6:8], "little")  # a head, and events of five bytes
+        if of_ruview:
+            return _of_ruview(CLASSIFICATION_MAGIC)
         return Rejected(Rejection.LENGTH, f"{CLASSIFICATION_SIZE} bytes", len(data))
     _, version, classes, node, zeros, ts_us, sequence, argmax, more, logit, margin, crc = _CLASSIFICATION.unpack(data)
     if version != CLASSIFICATION_VERSION:

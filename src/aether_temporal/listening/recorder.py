@@ -7,11 +7,13 @@ import contextlib
 import errno
 import ipaddress
 import os
+import stat
 import struct
 import threading
 import time
 from pathlib import Path
 
+from aether_temporal._internal.atomic_files import lock
 from aether_temporal._internal.os_errors import describe
 from aether_temporal.errors import InvalidArgumentError
 
@@ -27,16 +29,24 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class AppendFile:
-    """A file that only grows. A write that fails is taken back, so that the file holds whole pieces."""
+    """A file that only grows, and that one program writes at a time. A write that fails is taken back, so that the file
+    holds whole pieces."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
+        """InvalidArgumentError: another program writes the file (where the system has locks)."""
         self.path = path
         self._descriptor: int | None = descriptor
+        found = os.fstat(descriptor)
+        if stat.S_ISREG(found.st_mode) and not lock(descriptor):
+            self.close()
+            raise InvalidArgumentError.of(
+                str(path), "a file that nothing else writes", "one that another program is writing; name another file"
+            )
         self._size = os.fstat(descriptor).st_size
 
     @classmethod
     def create(cls, path: Path, head: bytes) -> AppendFile:
-        """A new file that starts with `head`. FileExistsError; OSError."""
+        """A new file that starts with `head`. FileExistsError; OSError; InvalidArgumentError."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         found = cls(path, os.open(path, flags, 0o666))
         try:
@@ -50,7 +60,7 @@ class AppendFile:
     def continue_lines(cls, path: Path) -> AppendFile:
         """A file of JSON lines, existing or new. A truncated last line is ended, so that later lines stay valid.
 
-        OSError. InvalidArgumentError: a file of another kind, which is left unchanged.
+        OSError. InvalidArgumentError: a file of another kind, or one that another program writes; it is left unchanged.
         """
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
         found = cls(path, os.open(path, flags, 0o666))
@@ -113,7 +123,7 @@ class Recorder:
     def __init__(self, file: AppendFile) -> None:
         self._file = file
         self.written = 0  # pieces
-        self.lost = 0  # pieces that came while the queue was full
+        self.lost = 0  # pieces that came while the queue was full, or after an error
         self.error: str | None = None
         self._queue: list[bytes] = []
         self._queued = 0
@@ -127,11 +137,11 @@ class Recorder:
         return str(self._file.path)
 
     def add(self, piece: bytes) -> None:
-        """Never blocks. A piece is counted as lost when 16 MiB wait for the disk, and ignored after an error."""
+        """Never blocks. A piece is counted as lost when 16 MiB wait for the disk, and after an error."""
         with self._changed:
-            if not self._open or self.error is not None:
+            if not self._open:
                 return
-            if self._queued + len(piece) > _QUEUE:
+            if self.error is not None or self._queued + len(piece) > _QUEUE:
                 self.lost += 1
                 return
             self._queue.append(piece)
@@ -147,6 +157,7 @@ class Recorder:
 
     def _run(self) -> None:
         synced = time.monotonic()
+        pieces: list[bytes] = []
         try:
             while True:
                 with self._changed:
@@ -155,15 +166,24 @@ class Recorder:
                     ends = not self._open
                 self._file.write(b"".join(pieces))
                 self.written += len(pieces)
+                pieces = []
                 if ends or time.monotonic() - synced >= _SYNC:
                     self._sync()
                     synced = time.monotonic()
                 if ends:
                     break
         except OSError as error:
-            self.error = f"{self.path}: recording ended: {describe(error)} ({self.written} packets are in it)"
+            self._end(describe(error), len(pieces))
+        except Exception as error:
+            self._end(f"{type(error).__name__}: {error}", len(pieces))
         finally:
             self._file.close()
+
+    def _end(self, why: str, unwritten: int) -> None:
+        with self._changed:
+            self.error = f"{self.path}: recording ended: {why} ({self.written} packets are in it)"
+            self.lost += unwritten + len(self._queue)
+            self._queue, self._queued = [], 0
 
     def _sync(self) -> None:
         try:

@@ -13,8 +13,8 @@ from types import TracebackType
 
 from aether_temporal.errors import InvalidArgumentError
 
+from .documents import Snapshot, take_snapshot
 from .packet_receiver import PacketReceiver
-from .snapshot import Snapshot, take_snapshot
 
 _BATCH = 512  # datagrams between two looks at the clock of snapshots
 _PUBLISH = 0.1  # seconds

@@ -8,6 +8,10 @@ _LATE = 1024
 _SEEN = (1 << _LATE) - 1
 _JUMP = 100_000
 _AGAIN = 4
+_AHEAD = 16  # numbers that one sender may skip at once
+_BEHIND = 16  # numbers by which packets may swap places on their way
+_RETURNS = 6
+_PERIOD = 32
 
 
 class Order(Enum):
@@ -85,3 +89,54 @@ class Sequence:
     def _begin(self, number: int) -> None:
         self.newest, self._seen, self._span = number, 1, 0
         self._old, self._again = -1, 0
+
+
+class Interleaving:
+    """Notices two senders behind one name: numbers of two ranges that alternate, while each range counts on. Constant
+    memory.
+
+    `found` is set by six returns to a range that was left, among 32 numbers. Where `port`, the sender's, differs as
+    well, six returns of any time suffice. Packets that swap places, that come twice, or that one sender sends from two
+    ports under one count, are no returns.
+    """
+
+    __slots__ = ("_count", "_mask", "_returns", "_returns_to_port", "_tracks", "found")
+
+    def __init__(self, bits: int) -> None:
+        self._mask = (1 << bits) - 1
+        self._tracks: list[tuple[int, int]] = []  # newest number and port of two ranges, the current one last
+        self._count = self._returns = self._returns_to_port = 0
+        self.found = False
+
+    def take(self, number: int, port: int = 0) -> None:
+        """Counts one packet."""
+        self._count = self._count % _PERIOD + 1
+        self._returns *= self._count > 1
+        old, current = self._tracks[:-1], self._tracks[-1:]
+        place = self._track_of(number, port)
+        if place is None:
+            self._tracks = [*current, (number, port)]
+        elif place == len(old):
+            self._tracks = [*old, (number, port)]
+        else:
+            self._tracks = [*current, (number, port)]
+            self._note_return(number, port, *current[0])
+
+    def _track_of(self, number: int, port: int) -> int | None:
+        """The range that the number continues: best the one whose next number it is."""
+        best, nearest = None, _AHEAD + 1
+        for place, (newest, its_port) in enumerate(self._tracks):
+            ahead = (number - newest) & self._mask
+            if port == its_port and 0 < ahead < nearest:
+                best, nearest = place, ahead
+        return best
+
+    def _note_return(self, number: int, port: int, newest: int, other_port: int) -> None:
+        """A return from the range that has reached `newest`."""
+        ahead = (number - newest) & self._mask
+        elsewhere = _AHEAD < ahead < self._mask + 1 - _BEHIND
+        if port != other_port:
+            self._returns_to_port += not 0 < ahead <= _AHEAD
+        else:
+            self._returns += elsewhere
+        self.found = self.found or self._returns >= _RETURNS or self._returns_to_port >= _RETURNS

@@ -41,7 +41,8 @@ def model_frames(
         select = subcarriers_of(model, recording.width)
         if select is None:
             raise RecordingShapeError(
-                f"{recording.title}: frame width: expected {_wanted(model)}, found {recording.width} I/Q pairs a frame"
+                f"{recording.title}: frame width: expected {wanted_frames(model)}, "
+                f"found {recording.width} I/Q pairs a frame"
             )
     frames = recording.features(select)
     if frames.shape[1] != model.input_dim:
@@ -111,6 +112,7 @@ def model_input(model: TemporalModel, recording: Recording, select: Sequence[int
     return ModelInput(made, made.frames, found.segment_starts, (*warnings, *notes))
 
 
-def _wanted(model: TemporalModel) -> str:
+def wanted_frames(model: TemporalModel) -> str:
+    """What raw frames suit the model, in words."""
     plain = f"{model.input_dim} I/Q pairs, one for each feature of the model"
     return f"raw frames of {model.n_pairs} I/Q pairs or {plain}" if model.n_pairs else plain
