@@ -112,6 +112,7 @@ static void random_shape(shape *s) {
     aether_config *c = &s->config;
     uint32_t token = 0;
     size_t g;
+    memset(c, 0, sizeof *c);
     s->tokens = one_in(8) ? 1 + below(600) : 1 + below(200);
     s->dtype = (aether_dtype)below(2);
     s->kind = one_in(2) ? ORDINARY : (spread)below(PLAIN_SPREADS);
@@ -127,6 +128,14 @@ static void random_shape(shape *s) {
     c->use_landmarks = (uint8_t)(below(4) != 0);
     c->globals = s->globals;
     c->n_globals = one_in(3) ? below(40) : below(3);
+    if (c->backend == AETHER_SPARSE && one_in(4)) {
+        c->pattern = AETHER_PYRAMID;
+        c->use_log_stride = c->use_landmarks = 0;
+        c->n_globals = 0;
+        c->window = below(one_in(2) ? 20 : 300);
+        c->block_size = (uint64_t)1 << below(6);
+        c->history = one_in(2) ? 0 : c->window + 1 + below(250);
+    }
     for (g = 0; g < c->n_globals; g++) {
         token += g == 0 ? below(2) * below(100) : 1 + (one_in(2) ? 0 : below(30));
         s->globals[g] = token;

@@ -370,7 +370,7 @@ def test_classifies_raw_frames_of_a_node(tmp_path: Path) -> None:
 
 STORM = """
 import os, signal, threading, time
-from aether_temporal.cli.interrupt import interruptible
+from aether_temporal._internal.interruption import interruptible
 
 with interruptible(signal.SIGTERM) as stop:
     over = threading.Event()

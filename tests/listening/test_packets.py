@@ -249,7 +249,7 @@ def test_names_the_packets_of_ruview(magic: int) -> None:
 
 
 @pytest.mark.parametrize("events", [0, 1, 3, 16])
-def test_tells_a_classification_from_the_packet_of_ruview_with_its_magic(events: int) -> None:
+def test_distinguishes_a_classification_from_the_packet_of_ruview_with_its_magic(events: int) -> None:
     """RuView's 0xC5110007: magic, node, module, count, and five bytes an event."""
     found = parse(struct.pack("<IBBH", 0xC5110007, 1, 0, events) + bytes(5 * events))
     assert isinstance(found, Rejected)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import click
 from rich.console import Console
 
 from aether_temporal import TemporalModel, kernels
+from aether_temporal._internal.interruption import interruptible
 from aether_temporal.bundled import model_path
 from aether_temporal.host.golden import golden_files, run_golden
 from aether_temporal.recordings import Recording, save_recording
@@ -65,6 +67,7 @@ def command(
     if send is None and ctx.get_parameter_source("node") is click.core.ParameterSource.COMMANDLINE:
         raise click.UsageError("--node: expected together with --send")
     out = console()
+    stop = ctx.with_resource(interruptible())
     model = TemporalModel.from_blob(model_path("demo"))
     recording = demo_recording(seed)
     if save is not None:
@@ -91,11 +94,11 @@ def command(
         result = run(
             model, recording, pace=None if factor is None else real_time(recording, factor), on_prediction=display.show
         )
-    reports = (
-        []
-        if result.interrupted
-        else [run_golden(data, name, file) for name in kernels() for file, data in golden_files()]
-    )
+    reports = []
+    for name, (file, data) in itertools.product(kernels(), golden_files()):
+        if stop.is_set():
+            break
+        reports.append(run_golden(data, name, file))
     passed = all(report.passed for report in reports)
     if as_json:
         print_json(
@@ -120,7 +123,7 @@ def command(
             out.print()
             out.print("Golden vectors on this host, every kernel variant that runs here:")
             print_reports(reports)
-    ctx.exit(130 if result.interrupted else 0 if passed else 1)
+    ctx.exit(130 if stop.is_set() else 0 if passed else 1)
 
 
 def _send(

@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 
 from aether_temporal import TemporalModel
+from aether_temporal._internal.interruption import interruptible
 from aether_temporal.recordings import Sources
 from aether_temporal.running.result import WINDOW
 
@@ -86,6 +87,7 @@ def _begin(model: str, output: str) -> tuple[TemporalModel, int]:
 def _finish(picture: Picture, output: str, document: dict[str, Any], as_json: bool) -> None:
     from aether_temporal.explore.picture_file import write
 
+    click.get_current_context().with_resource(interruptible())  # what is written is also said
     remarks = write(picture, output)
     if as_json:
         print_json({"picture": output, **document})

@@ -9,7 +9,7 @@ import click
 
 from .options import json_option
 from .output import console, print_json, say, table
-from .recipes import about, config_option, data_option, override, reading_options, settings_of, trainer
+from .recipes import about, config_option, data_option, override, reading_options, resumable, settings_of, trainer
 
 _STATUS = {"pass": 0, "fail": 1, "undecided": 3}
 
@@ -46,7 +46,7 @@ def command(
     configs = importlib.import_module("aether_temporal.gate.gate_config")
     config, reading, run = settings_of(configs.GateConfig(), options)
     config = override(config, contrast=override(config.contrast, steps=steps))
-    with about(data):
+    with about(data), resumable(out):
         document = importlib.import_module("aether_temporal.gate.command").gate(
             data,
             config,

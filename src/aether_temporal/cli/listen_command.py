@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from aether_temporal import TemporalError
+from aether_temporal._internal.interruption import interruptible
 from aether_temporal.listening import (
     AppendFile,
     Arrival,
@@ -30,7 +31,6 @@ from aether_temporal.listening.packet_receiver import Network
 from aether_temporal.listening.predictor import WAITING_BYTES
 from aether_temporal.listening.recorder import FILE_HEADER, packet_record
 
-from .interrupt import interruptible
 from .listen_display import Display, JsonLines, Lines, NodesTable, Silent, Status, document, print_summary
 from .options import FiniteRange, ModelName, NewFile, json_option, memory_option, open_model, same_file
 from .output import bytes_text, console, print_json, print_json_line, say

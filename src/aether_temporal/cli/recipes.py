@@ -17,6 +17,7 @@ from aether_temporal.recordings import MissingExtraError, RecordingError
 from aether_temporal.train.splits import LeakError
 
 from .options import FiniteRange, Indices, NewFile
+from .output import say
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -81,6 +82,18 @@ def recipe_options(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+@contextlib.contextmanager
+def resumable(folder: str | None) -> Iterator[None]:
+    """Says after Ctrl-C how far the training came, and how it goes on."""
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        done = f"interrupted; {stopped}" if str(stopped) else "interrupted"
+        kept = "nothing is kept: --run FOLDER keeps a training" if folder is None else f"{folder} goes on with --resume"
+        say(f"aether: {done}; {kept}", err=True)
+        click.get_current_context().exit(130)
 
 
 def seeds_option(command: F) -> F:

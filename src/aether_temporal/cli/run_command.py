@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 
 from aether_temporal import TemporalModel
+from aether_temporal._internal.interruption import interruptible
 from aether_temporal.cache_types import CACHE_DTYPES
 from aether_temporal.recordings import (
     Hints,
@@ -103,6 +104,7 @@ def command(ctx: click.Context, /, model: str, recording: str, **options: Any) -
     )
     hints = hints_of(options)
     job = _Job(model, opened, context, gallery, options, hints, console())
+    ctx.with_resource(interruptible())
     results = [job.live(recording)] if is_live else list(job.stored(recording))
     job.report(results)
     ctx.exit(130 if results[-1].interrupted else 0)

@@ -19,6 +19,7 @@ from .recipes import (
     reading_options,
     recipe,
     recipe_options,
+    resumable,
     seeds_option,
     settings_of,
 )
@@ -70,7 +71,7 @@ def activity(data: tuple[str, ...], **options: Any) -> None:
         calibrate=options.pop("calibrate"),
         fit=override(made.fit, steps=options.pop("steps")),
     )
-    with about((*data, *options["test"])):
+    with about((*data, *options["test"])), resumable(options["run_folder"]):
         train.main(data, made, reading, run, say, **options)
 
 
@@ -104,7 +105,7 @@ def reid(data: tuple[str, ...], **options: Any) -> None:
         **{name: options.pop(name) for name in ("seed", "held_out", "captures")},
         contrast=override(made.contrast, steps=options.pop("steps")),
     )
-    with about(data):
+    with about(data), resumable(options["run_folder"]):
         train.main(data, made, reading, run, say, **options)
 
 
@@ -115,7 +116,8 @@ def demo(**options: Any) -> None:
     train = recipe("demo_recipe", options)
     made, _, run = settings_of(train.Recipe(), options)
     made = override(made, seed=options.pop("seed"), fit=override(made.fit, steps=options.pop("steps")))
-    train.main(made, run, say, **options)
+    with resumable(options["run_folder"]):
+        train.main(made, run, say, **options)
 
 
 @command.command("prepare")

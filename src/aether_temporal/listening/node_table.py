@@ -113,7 +113,7 @@ class NodeTable:
 
     def add(self, key: NodeKey, wall: float, now: float) -> Node | Rejected:
         """A row for a new node. Rejected where there is no room."""
-        rejected = self._make_room_for_listed(key, now) if self.listed else self._make_room(key.address, now)
+        rejected = self._free_listed_row(key, now) if self.listed else self._free_row(key.address, now)
         if rejected is not None:
             return rejected
         node = Node(key, self.rate, wall, wall, now)
@@ -129,7 +129,7 @@ class NodeTable:
         self._order.touch(node)
         self._addresses[node.key.address].touch(node)
 
-    def _make_room(self, address: str, now: float) -> Rejected | None:
+    def _free_row(self, address: str, now: float) -> Rejected | None:
         """Removes a node where a new one of this address needs its row; why the new one is rejected, if it is."""
         its_own = self._addresses.get(address, _LeastRecent())
         crowded = len(its_own) >= self.max_per_address
@@ -155,7 +155,7 @@ class NodeTable:
         most = max(self._addresses.values(), key=len)
         return (most.unknown() or most.known(now, 0.0)) if len(most) > self.kept_per_address else None
 
-    def _make_room_for_listed(self, key: NodeKey, now: float) -> Rejected | None:
+    def _free_listed_row(self, key: NodeKey, now: float) -> Rejected | None:
         """Frees the row of an entry without an address from a node that is no longer heard."""
         holder = self._holders.get(key.node_id)
         if holder is None or not self._shares_entry(key):

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable
 
+from aether_temporal._internal.interruption import stop_asked
 from aether_temporal.errors import InvalidArgumentError
 from aether_temporal.model import TemporalModel
 from aether_temporal.recordings import Recording, RecordingShapeError
@@ -59,6 +60,8 @@ def send_recording(
         try:
             for t, frame in enumerate(frames):
                 wait(t)
+                if stop_asked():
+                    break
                 header = RawHeader(node_id, 1, recording.width, _FREQUENCY, t, _RSSI, _NOISE)
                 out.sendto(RawFrame(header, recording.iq[t].tobytes()).to_bytes(), where)
                 sent += 1

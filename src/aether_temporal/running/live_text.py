@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from aether_temporal._internal.interruption import interruptible
 from aether_temporal.cache_types import Dtype
 from aether_temporal.errors import ResultOverflowError
 from aether_temporal.recordings import Hints, Recording, RecordingFormatError, RecordingShapeError, describe
@@ -64,9 +65,13 @@ def run_live(
     delay = model.label_delay if label_delay is None else label_delay
     seen = Streamed()
     own: list[int] = []  # of each frame since the stream was reset
-    interrupted = False
+    interrupted, steps = False, live.steps(file)
     try:
-        for step in live.steps(file):
+        while True:
+            with interruptible() as stop, stop.raising():
+                step = next(steps, None)
+            if step is None:
+                break
             if step.begins_anew:
                 seen = Streamed()
             if step.resets:

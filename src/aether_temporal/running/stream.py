@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from time import monotonic, perf_counter_ns, sleep
+from time import monotonic, perf_counter_ns
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aether_temporal._internal.interruption import sleep, stop_asked
 from aether_temporal.cache_types import Dtype
 from aether_temporal.errors import InvalidArgumentError, ResultOverflowError
 from aether_temporal.recordings import Drop, Recording
@@ -188,6 +189,8 @@ def predictions(
     for t, frame in enumerate(given.frames):
         if pace is not None:
             pace(t)
+        if stop_asked():
+            raise KeyboardInterrupt
         if t in resets:
             predictor.reset()
         try:

@@ -29,6 +29,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from aether_temporal import __version__
 from aether_temporal._internal.atomic_files import lock, make_folders, remove_empty, write_atomic
+from aether_temporal._internal.interruption import interruptible
 from aether_temporal.errors import TemporalError
 
 from .checkpoints import CheckpointError, State, batches, load_checkpoint, save_checkpoint
@@ -263,11 +264,15 @@ class Run:
         checkpoint.
 
         checkpoint: its file, a name for each training where a run has several; also the `part` its metrics are logged
-        under.
+        under. Ctrl-C ends it after the step that is at hand, which is checkpointed: KeyboardInterrupt says where.
         """
         first = self._resumed(task, checkpoint, steps, seed)
         self._open_metrics(checkpoint, first)
-        with _progress(title, steps, first, show_progress) as advance, torch.random.fork_rng(devices=[]):
+        with (
+            interruptible() as stop,
+            _progress(title, steps, first, show_progress) as advance,
+            torch.random.fork_rng(devices=[]),
+        ):
             for step, batch in batches(draw, seed=seed, first=first, steps=steps, workers=workers):
                 torch.manual_seed(_mixed(seed, step))
                 numbers = task.step(step, batch)
@@ -278,6 +283,9 @@ class Run:
                     self._save(task, checkpoint, step + 1, seed)
                 advance(numbers)
                 yield step, numbers
+                if stop.is_set() and step < steps - 1:
+                    self._save(task, checkpoint, step + 1, seed)
+                    raise KeyboardInterrupt(f"{title}: {step + 1} of {steps} steps done")
 
     def train(self, task: Task[B], draw: Callable[[np.random.Generator], B], **settings: Any) -> None:
         """All of `steps`, where nothing is to be done between them."""
