@@ -100,11 +100,11 @@ class Interleaving:
     ports under one count, are no returns.
     """
 
-    __slots__ = ("_count", "_mask", "_returns", "_returns_to_port", "_tracks", "found")
+    __slots__ = ("_count", "_mask", "_returns", "_returns_to_port", "_ranges", "found")
 
     def __init__(self, bits: int) -> None:
         self._mask = (1 << bits) - 1
-        self._tracks: list[tuple[int, int]] = []  # newest number and port of two ranges, the current one last
+        self._ranges: list[tuple[int, int]] = []  # newest number and port of two ranges, the current one last
         self._count = self._returns = self._returns_to_port = 0
         self.found = False
 
@@ -112,20 +112,20 @@ class Interleaving:
         """Counts one packet."""
         self._count = self._count % _PERIOD + 1
         self._returns *= self._count > 1
-        old, current = self._tracks[:-1], self._tracks[-1:]
-        place = self._track_of(number, port)
+        old, current = self._ranges[:-1], self._ranges[-1:]
+        place = self._range_of(number, port)
         if place is None:
-            self._tracks = [*current, (number, port)]
+            self._ranges = [*current, (number, port)]
         elif place == len(old):
-            self._tracks = [*old, (number, port)]
+            self._ranges = [*old, (number, port)]
         else:
-            self._tracks = [*current, (number, port)]
+            self._ranges = [*current, (number, port)]
             self._note_return(number, port, *current[0])
 
-    def _track_of(self, number: int, port: int) -> int | None:
+    def _range_of(self, number: int, port: int) -> int | None:
         """The range that the number continues: best the one whose next number it is."""
         best, nearest = None, _AHEAD + 1
-        for place, (newest, its_port) in enumerate(self._tracks):
+        for place, (newest, its_port) in enumerate(self._ranges):
             ahead = (number - newest) & self._mask
             if port == its_port and 0 < ahead < nearest:
                 best, nearest = place, ahead
