@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 
 import matplotlib as mpl
 import numpy as np
+from aether_temporal.listening.snapshot import take_snapshot
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from rich.console import Console
@@ -24,7 +25,6 @@ from aether_temporal import TemporalHeadConfig, TemporalModel
 from aether_temporal._internal.figures import COLOURS
 from aether_temporal.cli.listen_display import NodesTable, Status
 from aether_temporal.listening import Classification, PacketReceiver
-from aether_temporal.listening.snapshot import take_snapshot
 from aether_temporal.model import Dtype
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "figures"

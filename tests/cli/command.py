@@ -47,6 +47,7 @@ def make_blob(
     embed: int = 5,
     seed: int = 1,
     class_names: Sequence[str] = ("sit", "walk", "turn"),
+    history: int = 64,
 ) -> WeightBlob:
     """A small model with class names, frame rate and embedding; of raw frames it takes every other pair."""
     rng = np.random.default_rng(seed)
@@ -59,7 +60,7 @@ def make_blob(
     )
     layer = {"wq": draw(input_dim, 8), "wk": draw(input_dim, 4), "wv": draw(input_dim, 4), "wo": draw(8, input_dim)}
     settings = ModelSettings(
-        pattern=PatternSettings(window=8, block_size=4, history=64),
+        pattern=PatternSettings(window=8, block_size=4, history=history),
         agc="mean",
         subcarriers=None if n_pairs is None else SubcarrierSettings(n_pairs, np.arange(input_dim) * 2),
         embedding=EmbeddingSettings(weight=draw(input_dim, embed), bias=draw(embed)),

@@ -247,3 +247,46 @@ def test_float16_error_of_an_unsuitable_blob_is_rejected(tmp_path: Path) -> None
     WeightBlob.load(model).to_dtype("float16").save(half)
     assert "float16" in call("inspect", half, "--float16-error", save_frames(tmp_path / "frames.npz", 6), code=2).stderr
     assert "nothing.npz" in call("inspect", model, "--float16-error", tmp_path / "nothing.npz", code=2).stderr
+
+
+def test_what_inspect_shows_stays_short_whatever_a_blob_holds() -> None:
+    """A long text without spaces, long names, thousands of layers: each took time that grows with its square."""
+    absent: dict[str, Any] = {field.name: None for field in fields(ModelSettings) if field.name != "width"}
+    shown = settings_lines(absent | {"provenance": "x" * 5_000_000, "class_names": ["y" * 100_000] * 200})
+    assert sum(map(len, shown)) < 150_000
+    assert "… and 4 998 000 characters more" in " ".join(" ".join(shown).split())
+    assert any(line.endswith(", … and 136 more") for line in shown)
+
+
+def test_inspect_of_many_layers_lists_the_first_arrays(tmp_path: Path) -> None:
+    header = WeightBlobHeader(
+        dtype="float32", input_dim=1, n_q_heads=1, n_kv_heads=1, head_dim=1, n_layers=3000, n_classes=2
+    )
+    path = tmp_path / "deep.rvne"
+    random_blob(header, 1).save(path)
+    out = call("inspect", path).stdout
+    assert len(out.splitlines()) < 300
+    assert "… and 11 801 arrays more; --json lists them" in out
+    assert len(call_json("inspect", path)["arrays"]) == 4 * 3000 + 1
+
+
+def test_a_stream_beyond_the_limit_is_rejected_before_it_is_made(tmp_path: Path) -> None:
+    """A small blob may state a history of gigabytes."""
+    path = save_model(tmp_path, history=100_000_000)
+    recording = save_recordings(tmp_path)
+    for command in (("run", path, recording, "--all"), ("enroll", path, recording, "-o", tmp_path / "g.npz")):
+        error = call(*command, code=2).stderr
+        assert error.startswith("aether: memory: expected at most 1 073 741 824 bytes (1024.0 MiB) for a stream with a")
+        assert error.endswith("; choose a smaller --context, or allow more with --max-memory\n")
+        call(*command, "--context", "64")
+    error = call("listen", "--bind", "127.0.0.1:0", "--model", path, "--duration", 0.1, code=2).stderr
+    assert "memory: expected at least" in error
+    assert (
+        "of memory, for a context of 2 000 000 frames"
+        in call("run", path, recording, "--all", "--context", "2000000", "--max-memory", "2G").stdout
+    )
+
+
+def test_scores_beyond_the_limit_are_rejected(tmp_path: Path) -> None:
+    error = call("run", save_model(tmp_path), save_recordings(tmp_path), "--all", "--max-memory", "4K", code=2).stderr
+    assert "memory: expected at most 4096 bytes" in error or "memory: expected at most 4 096 bytes" in error

@@ -11,7 +11,16 @@ from aether_temporal import TemporalModel
 from aether_temporal.running import Gallery, enrol
 from aether_temporal.running.gallery import is_gallery, recordings_to_enrol
 
-from .options import NewFile, context_option, json_option, model_argument, open_model, select_option
+from .options import (
+    NewFile,
+    context_option,
+    json_option,
+    memory_option,
+    model_argument,
+    open_model,
+    select_option,
+    stream_memory,
+)
 from .output import print_json, say
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,6 +33,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 @click.option("--session", help="Enrol only the recordings of this session.")
 @context_option
 @select_option
+@memory_option
 @json_option
 def command(
     model: str,
@@ -32,6 +42,7 @@ def command(
     session: str | None,
     context: int | None,
     select: Sequence[int] | None,
+    max_memory: int,
     as_json: bool,
 ) -> None:
     """Enrol identities: write an embedding of each to a gallery for `aether run --enroll`.
@@ -39,10 +50,12 @@ def command(
     RECORDING is NAME=FILE, or a file that names the subject of its recordings. MODEL must have an embedding.
     """
     opened = open_model(model)
+    context = context or opened.default_context
+    stream_memory(opened, context, "float32", max_memory)
     gallery = enrol(
         opened,
         recordings_to_enrol(sources, session),
-        context=context or opened.default_context,
+        context=context,
         select=select,
     )
     gallery.save(output)

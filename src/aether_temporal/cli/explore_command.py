@@ -14,8 +14,8 @@ from aether_temporal.recordings import Sources
 from aether_temporal.running.result import WINDOW
 
 from .enroll_command import enroll_option, enrolled, stored_gallery
-from .options import json_option, model_argument, open_model
-from .output import console, print_json, table
+from .options import MEMORY, expect_memory, json_option, model_argument, open_model
+from .output import console, print_json, quantity, table
 
 if TYPE_CHECKING:
     from aether_temporal.explore.picture_file import Picture
@@ -81,6 +81,8 @@ def _begin(model: str, output: str) -> tuple[TemporalModel, int]:
 
     check_output(output)
     opened = open_model(model)
+    what = f"a stream with a context of {quantity(opened.default_context)} frames"
+    expect_memory(opened.memory().ram, what, MEMORY, "use a blob that states a shorter history")
     return opened, opened.default_context
 
 

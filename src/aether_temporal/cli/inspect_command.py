@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +18,9 @@ from aether_temporal.running.inputs import model_input
 
 from .options import context_option, json_option, model_argument
 from .output import bytes_text, console, print_json, quantity, say, table
+
+_ARRAYS, _NAMES, _CHARACTERS = 200, 64, 2000
+"""Most arrays, names and characters of one text that are shown."""
 
 
 @click.command("inspect")
@@ -97,10 +100,13 @@ def _print(document: dict[str, Any]) -> None:
             out.print(line)
     out.print()
     shown = table("array", "shape", "type", ">offset", ">bytes")
-    for array in document["arrays"]:
+    arrays = document["arrays"]
+    for array in arrays[:_ARRAYS]:
         shape = " × ".join(map(str, array["shape"]))
         shown.add_row(array["name"], shape, array["dtype"], f"0x{array['offset']:06X}", quantity(array["bytes"]))
     out.print(shown)
+    if len(arrays) > _ARRAYS:
+        out.print(f"… and {quantity(len(arrays) - _ARRAYS)} arrays more; --json lists them")
     out.print()
     plain = memory["float32"]
     out.print(f"A stream with a context of {plain['context']} frames:")
@@ -148,6 +154,19 @@ def settings_lines(settings: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _first(text: str) -> str:
+    """The text, or its beginning and how much more there is: what is shown stays short, whatever a blob holds."""
+    if len(text) <= _CHARACTERS:
+        return text
+    return f"{text[:_CHARACTERS]} … and {quantity(len(text) - _CHARACTERS)} characters more"
+
+
+def _listed(names: Sequence[object]) -> str:
+    """The first names, and how many more there are."""
+    more = f", … and {quantity(len(names) - _NAMES)} more" if len(names) > _NAMES else ""
+    return ", ".join(_first(str(name)) for name in names[:_NAMES]) + more
+
+
 def _timing(timing: dict[str, Any]) -> list[str]:
     delay = f"a prediction is for the frame {timing['label_delay']} frames before"
     if timing["period_us"] is None:
@@ -169,7 +188,7 @@ def _pattern(pattern: dict[str, Any]) -> list[str]:
     switches = [
         name for name, key in (("log-stride", "use_log_stride"), ("landmarks", "use_landmarks")) if pattern[key]
     ]
-    tokens = ", ".join(map(str, pattern["global_tokens"])) or "none"
+    tokens = _listed(pattern["global_tokens"]) or "none"
     return [
         f"window {window}, block {pattern['block_size']}, history {history}, "
         f"{' and '.join(switches) or 'neither log-stride nor landmarks'}, global tokens: {tokens}"
@@ -187,13 +206,13 @@ def _pooling(pooling: dict[str, Any]) -> list[str]:
 def _plain(section: Any) -> list[str]:
     """A section by its fields and the sizes of its arrays."""
     if not isinstance(section, dict):
-        return textwrap.wrap(str(section), 90)
+        return textwrap.wrap(_first(str(section)), 90)
     return [", ".join(f"{key.replace('_', ' ')} {value}" for key, value in section.items()) or "yes"]
 
 
 # Label and text of each section, in the order shown.
 _WORDS: dict[str, tuple[str, Callable[[Any], list[str]]]] = {
-    "class_names": ("classes", lambda names: [", ".join(names)]),
+    "class_names": ("classes", lambda names: [_listed(names)]),
     "frame_rate": ("frame rate", lambda rate: [f"{rate:g} frames a second"]),
     "timing": ("label delay", _timing),
     "calibration": ("probabilities", _calibration),
@@ -209,7 +228,7 @@ _WORDS: dict[str, tuple[str, Callable[[Any], list[str]]]] = {
     "feed_forward": ("feed-forward", lambda section: [f"{section['hidden']} hidden values, ReLU"]),
     "pooling": ("pooling", _pooling),
     "embedding": ("embedding", lambda section: [f"{section['dim']} values, length 1"]),
-    "provenance": ("provenance", lambda text: textwrap.wrap(text, 90)),
+    "provenance": ("provenance", lambda text: textwrap.wrap(_first(text), 90)),
 }
 
 

@@ -19,9 +19,12 @@ from aether_temporal.errors import InvalidArgumentError, TooLargeError
 from aether_temporal.recordings import FORMATS, Hints
 from aether_temporal.subcarriers import CHIPS, SubcarrierMap, parse_layout
 
-from .output import bytes_text
+from .output import bytes_text, quantity
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+MEMORY = 1 << 30
+"""Bytes that a command takes for streams of a model without being asked."""
 
 
 class ModelName(click.ParamType[str]):
@@ -121,20 +124,25 @@ def memory_option(command: F) -> F:
     return click.option(
         "--max-memory",
         type=ByteCount(),
-        default="1G",
-        show_default=True,
-        help="Most memory that streams of the model may take.",
+        default=MEMORY,
+        show_default="1G",
+        help="Most memory for streams of the model, and for the scores that are kept of them.",
     )(command)
 
 
-def expect_memory(model: TemporalModel, context: int, dtype: Dtype, limit: int = 1 << 30) -> int:
-    """The bytes that a stream takes. TooLargeError: more than `limit`."""
-    needed = model.memory(context=context, dtype=dtype).ram
+def expect_memory(needed: int, what: str, limit: int, advice: str) -> None:
+    """TooLargeError: `what` needs more bytes than the limit."""
     if needed > limit:
         raise TooLargeError(
-            f"memory: expected at most {bytes_text(limit)} for a stream with a context of {context} frames, found "
-            f"{bytes_text(needed)}; choose a smaller --context, or allow more with --max-memory"
+            f"memory: expected at most {bytes_text(limit)} for {what}, found {bytes_text(needed)}; {advice}"
         )
+
+
+def stream_memory(model: TemporalModel, context: int, dtype: Dtype, limit: int = MEMORY) -> int:
+    """The bytes that a stream takes. TooLargeError: more than `limit`."""
+    needed = model.memory(context=context, dtype=dtype).ram
+    what = f"a stream with a context of {quantity(context)} frames"
+    expect_memory(needed, what, limit, "choose a smaller --context, or allow more with --max-memory")
     return needed
 
 

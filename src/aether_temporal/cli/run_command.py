@@ -32,15 +32,21 @@ from aether_temporal.running.stream import prediction_names, real_time
 from .enroll_command import enroll_option, enrolled
 from .options import (
     context_option,
+    expect_memory,
     hints_of,
     json_option,
+    memory_option,
     model_argument,
     open_model,
     recording_options,
     select_option,
+    stream_memory,
 )
-from .output import console, print_json, print_json_line
+from .output import bytes_text, console, print_json, print_json_line, quantity
 from .run_display import Display, JsonLines, Lines, Panel, Silent, draw, print_result, print_total
+
+_MUCH_MEMORY = 100 << 20
+"""Bytes of a stream from which on they are stated."""
 
 
 @click.command("run")
@@ -75,6 +81,7 @@ from .run_display import Display, JsonLines, Lines, Panel, Silent, draw, print_r
     show_default=True,
     help="Frames of a window, for accuracy by window.",
 )
+@memory_option
 @json_option
 @click.option("--jsonl", is_flag=True, help="One JSON line for each frame, and the summary as the last.")
 @click.option("--plot", type=click.Path(dir_okay=False), help="Draw the timeline to this file (extra `plot`).")
@@ -95,6 +102,9 @@ def command(ctx: click.Context, /, model: str, recording: str, **options: Any) -
         check_plot(options["plot"])
     opened = open_model(model)
     context = options["context"] or opened.default_context
+    taken = stream_memory(opened, context, options["dtype"], options["max_memory"])
+    if taken > _MUCH_MEMORY and not (options["as_json"] or options["jsonl"]):
+        console().print(f"the stream takes {bytes_text(taken)} of memory, for a context of {quantity(context)} frames")
     gallery = enrolled(
         opened,
         options["enroll"],
@@ -160,9 +170,13 @@ class _Job:
         real = speed == "real" or (
             speed is None and self.out.is_terminal and not self.machine and not self.options["all_"]
         )
+        names, scores = prediction_names(self.model, self.gallery), 0
         for found in self._recordings(path):
             given = model_input(self.model, found, self.options["select"])
             recording = given.recording
+            scores += 8 * len(given.frames) * len(names)  # each twice, while they are put together
+            what = f"the scores of {quantity(len(names))} classes after each frame"
+            expect_memory(scores, what, self.options["max_memory"], "run fewer frames, or allow more with --max-memory")
             with self._display(recording, f"{Path(recording.source).name} {recording.name}".rstrip()) as display:
                 result = run(
                     self.model,

@@ -15,7 +15,7 @@ from aether_temporal.errors import InvalidArgumentError, ResultOverflowError
 from aether_temporal.model import TemporalModel
 from aether_temporal.recordings.node_packets import FEATURES, FeatureState
 from aether_temporal.recordings.recording import amplitude
-from aether_temporal.running.inputs import default_context, subcarriers_of, wanted_frames
+from aether_temporal.running.inputs import subcarriers_of, wanted_frames
 from aether_temporal.running.stream import Prediction, Predictor
 
 from .nodes import KNOWN_AFTER, Node, NodePrediction
@@ -83,7 +83,7 @@ class NodePredictor:
         on_prediction: Callable[[Arrival, Prediction], None] | None = None,
     ) -> None:
         self.model = model
-        self.stream_bytes = model.memory(context=default_context(model) if context is None else context).ram + _OBJECTS
+        self.stream_bytes = model.memory(context=context).ram + _OBJECTS
         self.max_streams = min(max_nodes, max_bytes // self.stream_bytes)
         if not self.max_streams:
             raise InvalidArgumentError.of(

@@ -3,6 +3,7 @@ are."""
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
@@ -29,6 +30,12 @@ _GZIP = b"\x1f\x8b"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OverflowError, RuntimeError, struct.error)
 """What gzip and zipfile are known to raise."""
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error in reading an archive is due to its bytes: an OSError only of gzip, or of a place in the file
+    that cannot be (zipfile seeks where a damaged directory says)."""
+    return not isinstance(error, OSError) or isinstance(error, gzip.BadGzipFile) or error.errno == errno.EINVAL
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,9 @@ class Source:
     def _named_damage(self) -> Iterator[None]:
         try:
             yield
-        except (gzip.BadGzipFile, *DAMAGED) as error:
+        except (OSError, *DAMAGED) as error:
+            if not is_damage(error):
+                raise
             raise RecordingFormatError(
                 f"{self}: expected whole {self.packing} data, found damaged ones ({error}); pack or copy the file again"
             ) from None
@@ -163,7 +172,9 @@ def _in_zip(path: Path) -> Source:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if not name.endswith("/")]
-    except (ValueError, *DAMAGED) as error:
+    except (ValueError, OSError, *DAMAGED) as error:
+        if not is_damage(error):
+            raise
         raise RecordingFormatError(
             f"{path}: expected an .npz archive, found a damaged one ({error}); save or copy it again"
         ) from None

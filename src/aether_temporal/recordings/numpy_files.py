@@ -21,7 +21,7 @@ from aether_temporal._internal.atomic_files import write_atomic
 from aether_temporal.errors import RecordingError, RecordingFormatError
 
 from .arrays import ArrayHeader, read_arrays, sound_text
-from .containers import DAMAGED, MAX_RATIO, UNSUSPICIOUS, Source
+from .containers import DAMAGED, MAX_RATIO, UNSUSPICIOUS, Source, is_damage
 from .hints import Hints
 from .recording import Recording
 from .recording_file import RecordingFile, RecordingFormat
@@ -136,8 +136,8 @@ class NpzArchive:
     def _named_damage(self, what: str, expected: str) -> Iterator[None]:
         try:
             yield
-        except (ValueError, KeyError, *DAMAGED) as error:
-            if isinstance(error, RecordingError):
+        except (ValueError, KeyError, OSError, *DAMAGED) as error:
+            if isinstance(error, RecordingError) or not is_damage(error):
                 raise
             raise RecordingFormatError(
                 f"{what}: {expected}, found a damaged one ({first_line(error)}); save or copy the file again"

@@ -100,7 +100,7 @@ class Interleaving:
     ports under one count, are no returns.
     """
 
-    __slots__ = ("_count", "_mask", "_returns", "_returns_to_port", "_ranges", "found")
+    __slots__ = ("_count", "_mask", "_ranges", "_returns", "_returns_to_port", "found")
 
     def __init__(self, bits: int) -> None:
         self._mask = (1 << bits) - 1

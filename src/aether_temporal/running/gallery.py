@@ -57,16 +57,12 @@ class Gallery:
         if not {_NAMES, _EMBEDDINGS} <= set(archive.keys):
             raise InvalidArgumentError(f"{path}: expected {_NAMES} and {_EMBEDDINGS}, found {', '.join(archive.keys)}")
         names, embeddings = archive.array(_NAMES), archive.array(_EMBEDDINGS)
-        if (
-            names.ndim != 1
-            or names.dtype.kind != "U"
-            or embeddings.dtype.kind != "f"
-            or not np.isfinite(embeddings).all()
-        ):
-            raise InvalidArgumentError(
-                f"{path}: expected names and finite embeddings, found {names.dtype} and {embeddings.dtype}"
-            )
-        return cls(tuple(str(name) for name in names), embeddings.astype(np.float32))
+        kind = embeddings.dtype
+        with np.errstate(over="ignore"):
+            embeddings = embeddings.astype(np.float32) if kind.kind == "f" else embeddings
+        if names.ndim != 1 or names.dtype.kind != "U" or kind.kind != "f" or not np.isfinite(embeddings).all():
+            raise InvalidArgumentError(f"{path}: expected names and finite embeddings, found {names.dtype} and {kind}")
+        return cls(tuple(str(name) for name in names), embeddings)
 
 
 def is_gallery(path: str | os.PathLike[str]) -> bool:
