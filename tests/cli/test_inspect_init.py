@@ -277,13 +277,14 @@ def test_a_stream_beyond_the_limit_is_rejected_before_it_is_made(tmp_path: Path)
     for command in (("run", path, recording, "--all"), ("enroll", path, recording, "-o", tmp_path / "g.npz")):
         error = call(*command, code=2).stderr
         assert error.startswith("aether: memory: expected at most 1 073 741 824 bytes (1024.0 MiB) for a stream with a")
-        assert error.endswith("; choose a smaller --context, or allow more with --max-memory\n")
+        more = ", or allow more with --max-memory" if command[0] == "run" else ""
+        assert error.endswith(f"; choose a smaller --context{more}\n")
         call(*command, "--context", "64")
     error = call("listen", "--bind", "127.0.0.1:0", "--model", path, "--duration", 0.1, code=2).stderr
     assert "memory: expected at least" in error
     assert (
-        "of memory, for a context of 2 000 000 frames"
-        in call("run", path, recording, "--all", "--context", "2000000", "--max-memory", "2G").stdout
+        "of memory, for a context of 4 000 000 frames"
+        in call("run", path, recording, "--all", "--context", "4000000", "--max-memory", "2G").stdout
     )
 
 

@@ -12,16 +12,16 @@ from aether_temporal.running import Gallery, enrol
 from aether_temporal.running.gallery import is_gallery, recordings_to_enrol
 
 from .options import (
+    MEMORY,
     NewFile,
     context_option,
+    expect_memory,
     json_option,
-    memory_option,
     model_argument,
     open_model,
     select_option,
-    stream_memory,
 )
-from .output import print_json, say
+from .output import print_json, quantity, say
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,7 +33,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 @click.option("--session", help="Enrol only the recordings of this session.")
 @context_option
 @select_option
-@memory_option
 @json_option
 def command(
     model: str,
@@ -42,7 +41,6 @@ def command(
     session: str | None,
     context: int | None,
     select: Sequence[int] | None,
-    max_memory: int,
     as_json: bool,
 ) -> None:
     """Enrol identities: write an embedding of each to a gallery for `aether run --enroll`.
@@ -51,7 +49,8 @@ def command(
     """
     opened = open_model(model)
     context = context or opened.default_context
-    stream_memory(opened, context, "float32", max_memory)
+    what = f"a stream with a context of {quantity(context)} frames"
+    expect_memory(opened.memory(context).ram, what, MEMORY, "choose a smaller --context")
     gallery = enrol(
         opened,
         recordings_to_enrol(sources, session),

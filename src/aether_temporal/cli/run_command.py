@@ -45,7 +45,7 @@ from .options import (
 from .output import bytes_text, console, print_json, print_json_line, quantity
 from .run_display import Display, JsonLines, Lines, Panel, Silent, draw, print_result, print_total
 
-_MUCH_MEMORY = 100 << 20
+_MUCH_MEMORY = 64 << 20
 """Bytes of a stream from which on they are stated."""
 
 
