@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
+from aether_temporal.recordings import open_recording
+from aether_temporal.recordings.node_packets import RAW_HEADER
 from aether_temporal.recordings.sequence import Interleaving
 
 
@@ -71,3 +74,15 @@ def test_one_count_from_two_ports_is_one_sender() -> None:
 
 def test_a_restart_from_another_port_is_no_second_sender() -> None:
     assert not found([*((i, 1) for i in range(500)), *((i, 2) for i in range(500)), *((i, 3) for i in range(500))])
+
+
+@pytest.mark.parametrize("offset", [500_000, 30])
+def test_a_file_of_packets_says_that_two_nodes_have_one_id(tmp_path: Path, offset: int) -> None:
+    numbers = [number for number, _ in two(10, 10 + offset)]
+    for name, counted in (("two", numbers), ("one", range(400))):
+        frames = (RAW_HEADER.pack(0xC5110001, 1, 1, 4, 2437, number, -40, -90, 0) + bytes(8) for number in counted)
+        (tmp_path / name).write_bytes(b"".join(frames))
+    said = [note for note in open_recording(tmp_path / "two").notes if note.startswith("two nodes say the id 1: ")]
+    assert len(said) == 1
+    assert said[0].endswith("give each node an id of its own")
+    assert not open_recording(tmp_path / "one").notes

@@ -32,7 +32,7 @@ from .node_packets import (
 )
 from .recording import Recording, RecordingInfo, rate_of
 from .recording_file import RecordingFile, RecordingFormat
-from .sequence import Sequence
+from .sequence import Interleaving, Sequence
 
 
 class _Key(NamedTuple):
@@ -46,6 +46,7 @@ class _Key(NamedTuple):
 @dataclass
 class _Node:
     sequence: Sequence
+    interleaving: Interleaving
     sizes: dict[tuple[int, int], tuple[bytearray, array[float]]] = field(default_factory=dict)
     dropped: Drops = field(default_factory=Drops)
 
@@ -72,7 +73,9 @@ class RawCollector:
         self._add(_Key(state.node_id, source, True), state.sequence, (1, len(FEATURES)), values, seconds)
 
     def _add(self, key: _Key, number: int, size: tuple[int, int], values: bytes, seconds: float | None) -> None:
-        node = self._nodes.setdefault(key, _Node(Sequence(16 if key.features else 32)))
+        bits = 16 if key.features else 32
+        node = self._nodes.setdefault(key, _Node(Sequence(bits), Interleaving(bits)))
+        node.interleaving.take(number)
         newest = node.sequence.newest
         if not node.sequence.take(number).in_order:
             node.dropped[Drop.DUPLICATE if number == newest else Drop.LATE] += 1
@@ -117,6 +120,11 @@ class RawCollector:
         stamps = np.array(times, dtype=np.float64)
         timestamps = None if np.isnan(stamps).any() else stamps - stamps[0]
         notes = [f"{node.sequence.missing} frames that the node numbered are missing"] if node.sequence.missing else []
+        if node.interleaving.found:
+            notes.append(
+                f"two nodes say the id {key.node}: their numbers alternate, and frames of one count as late or as "
+                "restarts; give each node an id of its own"
+            )
         if node.sequence.restarts:
             notes.append(f"the node started again {node.sequence.restarts} times")
         if antennas > 1:

@@ -115,4 +115,4 @@ def model_input(model: TemporalModel, recording: Recording, select: Sequence[int
 def wanted_frames(model: TemporalModel) -> str:
     """What raw frames suit the model, in words."""
     plain = f"{model.input_dim} I/Q pairs, one for each feature of the model"
-    return f"raw frames of {model.n_pairs} I/Q pairs or {plain}" if model.n_pairs else plain
+    return plain if model.n_pairs in (0, model.input_dim) else f"raw frames of {model.n_pairs} I/Q pairs or {plain}"
