@@ -22,7 +22,7 @@ from aether_temporal.gate.verdict import (
     overall,
     seeds_needed,
 )
-from aether_temporal.train.intervals import mean_of, student
+from aether_temporal.train.evaluation import mean_of, student
 from aether_temporal.train.retrieval import Interval
 
 

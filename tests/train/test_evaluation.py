@@ -26,14 +26,16 @@ from aether_temporal.train.evaluation import (
     confidence,
     fit_temperature,
     likelihood_loss,
+    mean_of,
     predictions,
     probabilities,
     say_classes,
     score,
+    share_of,
     stored,
+    student,
     with_temperature,
 )
-from aether_temporal.train.intervals import mean_of, share_of, student
 
 
 def drawn(temperature: float, n: int = 40_000) -> Predictions:

@@ -27,8 +27,8 @@ SHARES = "Blues"
 """Colour map of shares and weights: the darker, the larger."""
 
 GREY = "0.45"
-NO_PLOTS = "plots: none; they need matplotlib: pip install matplotlib"
-MISSING = "drawing needs matplotlib, which is not installed: pip install matplotlib"
+NO_PLOTS = "plots: none, for matplotlib is not installed; pip install matplotlib"
+MISSING = "matplotlib: expected it for drawing, found none; pip install matplotlib"
 
 
 def can_draw() -> bool:

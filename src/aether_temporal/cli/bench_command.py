@@ -12,6 +12,7 @@ from aether_temporal.recordings import MissingExtraError
 
 from .options import json_option
 from .output import console, micros, print_json, table
+from .recipes import NO_TORCH
 
 
 @click.command("bench")
@@ -77,5 +78,5 @@ def _training(rounds: int) -> dict[str, Any]:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise MissingExtraError("training steps need torch, which is not installed: pip install torch") from None
+        raise MissingExtraError(NO_TORCH) from None
     return found

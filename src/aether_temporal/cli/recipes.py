@@ -22,14 +22,15 @@ from .output import say
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+NO_TORCH = "torch: expected it for training, found none; pip install torch"
+
+
 def trainer(name: str) -> ModuleType:
     """The module that trains, or a message that says what to install."""
     try:
         importlib.import_module("torch")
     except ImportError:
-        raise MissingExtraError(
-            "training: expected torch (extra train), found none; install it: pip install torch"
-        ) from None
+        raise MissingExtraError(NO_TORCH) from None
     return importlib.import_module(f"aether_temporal.train.{name}")
 
 

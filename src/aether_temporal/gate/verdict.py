@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from aether_temporal.train.intervals import Mean, mean_of
+from aether_temporal.train.evaluation import Mean, mean_of
 from aether_temporal.train.retrieval import Interval
 
 from .gate_config import GateConfig

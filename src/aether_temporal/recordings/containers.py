@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
-from aether_temporal._internal.os_errors import describe
+from aether_temporal._internal.os_errors import unreadable
 from aether_temporal.errors import RecordingError, RecordingFormatError
 
 UNSUSPICIOUS = 1 << 28
@@ -147,7 +147,7 @@ def open_stream(path: str) -> Iterator[BinaryIO]:
                 tty.setraw(file.fileno())
             yield file
     except OSError as error:
-        raise RecordingError(f"{path}: cannot be read: {describe(error)}") from None
+        raise RecordingError(unreadable(path, error)) from None
 
 
 def locate(path: Path) -> Source:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from aether_temporal._internal.os_errors import describe
+from aether_temporal._internal.os_errors import unreadable
 from aether_temporal.errors import RecordingError, RecordingFormatError
 
 from . import capture, csi_text, csiread_files, named_arrays, numpy_files, raw_frames
@@ -66,7 +66,7 @@ def open_file(path: str | os.PathLike[str], *, format: str | None = None, hints:
         found = _recognised(source) if format is None else _BY_NAME[format]
         return found.read(source, hints)
     except OSError as error:
-        raise RecordingError(f"{place}: cannot be read: {describe(error)}") from None
+        raise RecordingError(unreadable(place, error)) from None
 
 
 def list_recordings(

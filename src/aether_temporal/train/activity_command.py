@@ -16,8 +16,7 @@ from . import activity, splits
 from .activity import Recipe, Report
 from .configuration import RunSettings
 from .dataset import Dataset
-from .evaluation import Scores, say_classes
-from .intervals import Mean, mean_of, share_of
+from .evaluation import Mean, Scores, mean_of, say_classes, share_of
 from .prepared import file_names
 from .reading import Reading
 from .runs import Run, expect_place, say_written, seed_folder

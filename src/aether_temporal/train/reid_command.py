@@ -13,7 +13,7 @@ from aether_temporal._internal.figures import NO_PLOTS, can_draw, file_bytes, ro
 from . import reid
 from .configuration import RunSettings
 from .dataset import Dataset, without_short_segments
-from .intervals import Mean, mean_of
+from .evaluation import Mean, mean_of
 from .plots import loss_figure
 from .prepared import file_names, read_dataset
 from .reading import Reading
