@@ -83,7 +83,10 @@ def test_recordings_of_any_format_get_subject_session_and_label(folder: Path) ->
             "file,start,end,label\nanna.csv,0,0.05,sit\nanna.csv,0.04,0.08,walk\n",
             "line 3: start, end: .* overlap, found frames of both 0.04 to 0.08 and 0 to 0.05",
         ),
-        ("file,start,end,label\nanna.csv,0,0.05,sit\nanna.csv,7,8,walk\n", "line 3: .*without any frame .7 to 8."),
+        (
+            "file,start,end,label\nanna.csv,7,8,sit\nanna.csv,9,,walk\n",
+            r"line 2: start, end: .*anna.csv.*, 0 to 0.11 s .* found none that has a frame \(7 to 8, 9 to\)",
+        ),
         ("file,start,end,label\nben.npy,0,1,sit\n", "line 2: start, end: expected a recording with times"),
     ],
 )
@@ -128,6 +131,16 @@ def test_spans_label_the_frames_between_their_times(folder: Path) -> None:
     dataset = read_dataset(table)
     assert dataset.classes == ("sit", "walk")
     assert dataset[0].labels.tolist() == [1, 1, -1] + [0] * 9
+
+
+def test_a_span_beyond_the_recording_is_said(folder: Path) -> None:
+    table = write(folder, "file,start,end,label\nanna.csv,0,0.11,sit\nanna.csv,0.12,0.2,walk\n")
+    (found,) = Sources([table])
+    assert labels(found) == ["sit"] * 11 + [None]
+    assert found.label_names == ("sit", "walk")
+    assert found.notes[-1].endswith(
+        "11 of 12 frames have one; spans without any frame: 1 of 2, such as 0.12 to 0.2 (walk)"
+    )
 
 
 def test_spans_on_the_clock_of_the_recording_are_recognised(folder: Path) -> None:

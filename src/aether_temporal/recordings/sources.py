@@ -254,24 +254,29 @@ def _with_spans(recording: Recording, entries: tuple[Entry, ...]) -> Recording:
     if clock is not None and len(clock) and not any(_within(entry, times).any() for entry in entries):
         times, note = clock, "spans are in seconds of the recording's own clock"
     owner = np.full(len(recording), -1, dtype=np.int64)
+    without = []
     for number, entry in enumerate(entries):
         inside = _within(entry, times)
-        if not inside.any():
-            raise RecordingFormatError(
-                f"{entry.place}: start, end: expected a span of {recording.title}, 0 to {end:.6g} s from its first "
-                f"frame, found one without any frame ({_shown(entry)}); correct it"
-            )
-        taken = owner[inside].max()
+        taken = owner[inside].max(initial=-1)
         if taken >= 0:
             raise RecordingFormatError(
                 f"{entry.place}: start, end: expected spans that do not overlap, found frames of both {_shown(entry)} "
                 f"and {_shown(entries[taken])} ({entries[taken].place}); correct one of them"
             )
         owner[inside] = number
+        without += [] if inside.any() else [entry]
+    if len(without) == len(entries):
+        raise RecordingFormatError(
+            f"{entries[0].place}: start, end: expected spans of {recording.title}, 0 to {end:.6g} s from its first "
+            f"frame, found none that has a frame ({', '.join(map(_shown, entries[:_SHOWN]))}); correct them"
+        )
     names = tuple(dict.fromkeys(str(entry.label) for entry in entries))
     table = np.array([names.index(str(entry.label)) for entry in entries] + [-1], dtype=np.int64)
     labels = table[owner]
     note = f"labels: {note}; {int((labels >= 0).sum())} of {len(labels)} frames have one"
+    if without:
+        shown = ", ".join(f"{_shown(entry)} ({entry.label})" for entry in without[:_SHOWN])
+        note += f"; spans without any frame: {len(without)} of {len(entries)}, such as {shown}"
     return replace(recording, labels=labels, label_names=names, notes=(*recording.notes, note))
 
 

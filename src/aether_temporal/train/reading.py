@@ -12,6 +12,8 @@ import numpy as np
 from aether_temporal import crc32
 from aether_temporal.errors import InvalidConfigError
 from aether_temporal.recordings import Drop, Recording, RecordingError, RecordingShapeError, resample
+from aether_temporal.recordings.quality import quality_of
+from aether_temporal.recordings.remarks import Remarks
 from aether_temporal.settings import MAX_DUE, MAX_GAP
 
 from .configuration import LONGEST, Within, check_ranges
@@ -77,17 +79,21 @@ class Reporter:
         self._rates: list[float] = []
         self._first: Recording | None = None
         self._short: list[str] = []
+        self._remarks = Remarks()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was left out, for people."""
+        """What would mislead a training, what readers decided, and what was left out, for people."""
+        remarks = self._remarks.notes()
         if not self._short:
-            return ()
+            return remarks
         shown = ", ".join(self._short[:3]) + (", …" if len(self._short) > 3 else "")
-        return (f"left out, for they have fewer than {self._reading.shortest} frames: {len(self._short)} ({shown})",)
+        count = len(self._short)
+        return (*remarks, f"left out, for they have fewer than {self._reading.shortest} frames: {count} ({shown})")
 
     def segments(self, recording: Recording) -> Iterator[tuple[Recording, str]]:
         """What is read of the recording (`segments`), without what is too short."""
+        self._remarks.add(recording, (*recording.notes, *quality_of(recording, self._reading.select).warnings))
         for part, recording_id in segments(self._alike(recording), self._reading):
             if len(part) >= self._reading.shortest:
                 yield part, recording_id
