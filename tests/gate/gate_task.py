@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from aether_temporal.gate.contrastive import ContrastConfig, Views
 from aether_temporal.gate.gate_config import GateConfig, NetworkSettings
 from aether_temporal.settings import PatternSettings
-from aether_temporal.train.contrastive import ContrastConfig, Views
 
 IDENTITIES, FRAMES, WIDTH = 24, 144, 16
 

@@ -22,9 +22,9 @@ from click.testing import CliRunner, Result
 from gate.gate_task import save_task
 
 from aether_temporal.cli import aether
+from aether_temporal.gate.contrastive import Contrasting
 from aether_temporal.gate.gate_config import GateConfig
 from aether_temporal.train.configuration import RunSettings, load_settings
-from aether_temporal.train.contrastive import Contrasting
 from aether_temporal.train.reading import Reading
 
 ROOT = Path(__file__).resolve().parents[2]

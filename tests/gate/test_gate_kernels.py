@@ -16,6 +16,7 @@ import torch
 from gate.gate_task import BROKEN, EVERY, NEAR, REACHING, save_task, with_pattern
 
 from aether_temporal.gate.command import gate
+from aether_temporal.gate.contrastive import ContrastConfig, contrastive_loss
 from aether_temporal.gate.gate_config import GateConfig
 from aether_temporal.gate.kernel_comparison import (
     attention_map,
@@ -30,7 +31,6 @@ from aether_temporal.gate.study import exchanged, study, view_terms
 from aether_temporal.gate.verdict import Verdict, loss_gate, order_gate, rank_gate
 from aether_temporal.settings import PatternSettings
 from aether_temporal.torch import TemporalClassifier, attention
-from aether_temporal.train.contrastive import ContrastConfig, contrastive_loss
 from aether_temporal.train.prepared import read_dataset
 from aether_temporal.train.runs import Run
 

@@ -65,6 +65,12 @@ def test_one_recording_of_a_set(tmp_path: Path) -> None:
     assert [len(recording) for recording in open_recordings(path)] == [7, 5, 9]
 
 
+def test_starts_are_seconds_since_1970_and_others_are_not_known(tmp_path: Path) -> None:
+    path = activity_set(tmp_path / "set.npz", rec_start=np.array([1.6e9, np.nan, -3.0]))
+    assert [recording.start for recording in open_recordings(path)] == [1.6e9, None, None]
+    assert open_recording(activity_set(tmp_path / "plain.npz"), recording="a").start is None
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_subjects_and_pairs(tmp_path: Path, order: str) -> None:
     iq = np.asarray(RNG.integers(-128, 128, (9, 4, 2)), dtype=np.int8, order=order)  # type: ignore[call-overload]

@@ -65,13 +65,9 @@ def config_option(command: F) -> F:
     )(command)
 
 
-def recipe_options(command: F) -> F:
-    """The options of every recipe."""
+def result_options(command: F) -> F:
+    """What becomes of a training's result."""
     for option in (
-        click.option("--quiet", is_flag=True, help="No progress bar."),
-        click.option("--steps", type=click.IntRange(1), help="Steps of the optimiser. [default: the recipe's]"),
-        click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Seed of all randomness. [default: 0]"),
-        click.option("--resume", is_flag=True, help="Resume the run in --run, to the result of an uninterrupted one."),
         click.option(
             "--run",
             "run_folder",
@@ -80,6 +76,19 @@ def recipe_options(command: F) -> F:
         ),
         click.option("--out", type=NewFile(), help="The blob to write."),
         config_option,
+    ):
+        command = option(command)
+    return command
+
+
+def recipe_options(command: F) -> F:
+    """The options of every recipe that goes step by step."""
+    for option in (
+        click.option("--quiet", is_flag=True, help="No progress bar."),
+        click.option("--steps", type=click.IntRange(1), help="Steps of the optimiser. [default: the recipe's]"),
+        click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Seed of all randomness. [default: 0]"),
+        click.option("--resume", is_flag=True, help="Resume the run in --run, to the result of an uninterrupted one."),
+        result_options,
     ):
         command = option(command)
     return command
@@ -144,7 +153,7 @@ def recipe(name: str, options: dict[str, Any], *instead: str) -> ModuleType:
     if all(options[key] is None for key in ("out", "run_folder", *instead)):
         *names, last = ("--out", "--run", *(f"--{key.replace('_', '-')}" for key in instead))
         raise click.UsageError(f"expected {', '.join(names)} or {last}")
-    if options["resume"] and options["run_folder"] is None:
+    if options.get("resume") and options["run_folder"] is None:
         raise click.UsageError("--resume: expected together with --run")
     return trainer(name)
 

@@ -19,6 +19,7 @@ from .recipes import (
     reading_options,
     recipe,
     recipe_options,
+    result_options,
     resumable,
     seeds_option,
     settings_of,
@@ -78,34 +79,19 @@ def activity(data: tuple[str, ...], **options: Any) -> None:
 @command.command("reid")
 @data_option("Recordings with subject and session")
 @click.option(
-    "--held-out",
-    type=click.IntRange(0),
-    help="Identities, drawn by the seed, that training does not meet; 0: train on all. [default: 15]",
-)
-@click.option(
     "--train-on",
     "captures",
     type=click.Choice(["gallery", "all"]),
-    help="Captures of the other identities: those of the first session, or all. [default: gallery]",
+    help="Captures to train on: those of the first session, or all. [default: gallery]",
 )
-@click.option(
-    "--inside-galleries",
-    is_flag=True,
-    help="Use gallery captures alone, their beginning as the gallery, their end as the probe: to choose settings by.",
-)
-@seeds_option
 @reading_options
-@recipe_options
+@result_options
 def reid(data: tuple[str, ...], **options: Any) -> None:
-    """Identities told apart by windows of frames: gallery against probe, identities trained on and unseen."""
+    """Identities told apart by windows of frames: gallery against probe, each day's identities held out in turn."""
     train = recipe("reid_command", options)
     made, reading, run = settings_of(train.Recipe(), options)
-    made = override(
-        made,
-        **{name: options.pop(name) for name in ("seed", "held_out", "captures")},
-        contrast=override(made.contrast, steps=options.pop("steps")),
-    )
-    with about(data), resumable(options["run_folder"]):
+    made = override(made, captures=options.pop("captures"))
+    with about(data):
         train.main(data, made, reading, run, say, **options)
 
 

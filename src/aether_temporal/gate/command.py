@@ -13,7 +13,6 @@ from aether_temporal.train.configuration import RunSettings
 from aether_temporal.train.dataset import Dataset, without_short_segments
 from aether_temporal.train.prepared import file_names, read_dataset
 from aether_temporal.train.reading import Reading
-from aether_temporal.train.reid import Pairing, arrange_for
 from aether_temporal.train.reid_protocol import entry
 from aether_temporal.train.runs import Run, environment
 
@@ -21,7 +20,7 @@ from .gate_config import GateConfig
 from .latency import measure_latency
 from .page import page
 from .pictures import draw
-from .study import check, check_blob, check_identities, recipe, study
+from .study import arranged, check, check_blob, check_identities, pairing, study
 from .verdict import Verdict, verdict
 
 RESULT, PAGE = "result.json", "gates.html"
@@ -46,9 +45,8 @@ def gate(
     """
     dataset = without_short_segments(read_dataset(*data, reading=reading), config.window)
     check_identities(config, dataset, ", ".join(data))
-    first = recipe(config, seeds[0])
-    check(config, arrange_for(dataset, first))
-    Pairing(dataset, first)  # all of them are frames that views can be made of
+    check(config, arranged(config, dataset, seeds[0]))
+    pairing(config, dataset)  # all of them are frames that views can be made of
     check_blob(config, dataset.width)
     with Run.open(out, configuration(dataset, config, file_names(data)), resume=resume) as run:
         found = [

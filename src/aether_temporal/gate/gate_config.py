@@ -10,7 +10,8 @@ from aether_temporal.errors import InvalidConfigError, TemporalError
 from aether_temporal.settings import PatternSettings
 from aether_temporal.torch import NetworkConfig
 from aether_temporal.train.configuration import LONGEST, Within, check_ranges
-from aether_temporal.train.contrastive import ContrastConfig, Views
+
+from .contrastive import ContrastConfig, Views
 
 Backend = Literal["dense", "sparse"]
 

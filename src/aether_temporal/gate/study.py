@@ -19,33 +19,37 @@ from aether_temporal.errors import NonFiniteError, ResultOverflowError
 from aether_temporal.model import TemporalModel
 from aether_temporal.torch import TemporalClassifier, to_blob
 from aether_temporal.torch.network import Layer
+from aether_temporal.train import splits
 from aether_temporal.train.checkpoints import step_generator
 from aether_temporal.train.configuration import RunSettings
-from aether_temporal.train.contrastive import Contrasting, contrastive_loss
 from aether_temporal.train.dataset import Dataset, Stack
-from aether_temporal.train.reid import Pairing, Recipe, Shape, arrange_for
-from aether_temporal.train.reid_protocol import Part, Protocol, identities_of
+from aether_temporal.train.reid_protocol import Part, Protocol, arrange, identities_of
 from aether_temporal.train.retrieval import Matches, match
 from aether_temporal.train.runs import Run
 from aether_temporal.train.supervised import some_frames
 
+from .contrastive import Contrasting, Pairing, contrastive_loss
 from .gate_config import BROKEN, DENSE, Backend, GateConfig, GateError
 from .kernel_comparison import Orders, compare_orders, cosines, effective_entries
 
 BACKENDS: tuple[Backend, ...] = ("dense", "sparse")
 
 
-def recipe(config: GateConfig, seed: int) -> Recipe:
-    """What identities are held out and batches are drawn by."""
-    return Recipe(
-        seed=seed,
-        held_out=config.held_out,
-        captures=config.captures,
-        contrast=config.contrast,
-        views=config.views,
-        shape=Shape(length=config.window),
-        batch=config.batch,
-    )
+def pairing(config: GateConfig, dataset: Dataset) -> Pairing:
+    """Batches of these identities."""
+    return Pairing(dataset, length=config.window, batch=config.batch, views=config.views)
+
+
+def held_out(config: GateConfig, dataset: Dataset, seed: int) -> tuple[str, ...]:
+    """The identities that training does not meet, drawn by the seed."""
+    drawn = splits.held_out_subjects(dataset, config.held_out / len(identities_of(dataset)), seed)
+    return tuple(sorted({str(dataset[index].subject) for index in drawn.test}))
+
+
+def arranged(config: GateConfig, dataset: Dataset, seed: int) -> Protocol:
+    """What is trained on and asked for. RecordingError, LeakError."""
+    unseen = held_out(config, dataset, seed)
+    return arrange(dataset, length=config.window, unseen=unseen, captures=config.captures)
 
 
 def exchange(network: TemporalClassifier, head: TemporalHeadConfig) -> None:
@@ -84,7 +88,7 @@ def train_one(
     try:
         for step, numbers in run.steps(
             task,
-            Pairing(dataset, recipe(config, seed)),
+            pairing(config, dataset),
             steps=config.contrast.steps,
             seed=seed,
             title=title,
@@ -185,10 +189,10 @@ def study(
 ) -> SeedResult:
     """Trains both, or takes what the run has of them, and asks. RecordingError, LeakError, GateError, CheckpointError,
     RunError."""
-    protocol = arrange_for(dataset, recipe(config, seed))
+    protocol, names = arranged(config, dataset, seed), held_out(config, dataset, seed)
     check(config, protocol)
     part = protocol.parts[ASKED]
-    unseen = dataset.subset([i for i, recording in enumerate(dataset) if recording.subject in set(protocol.held_out)])
+    unseen = dataset.subset([i for i, recording in enumerate(dataset) if recording.subject in names])
     tasks: dict[str, Contrasting] = {
         backend: train_one(
             config,
@@ -214,7 +218,7 @@ def study(
     )
     return SeedResult(
         seed,
-        protocol.held_out,
+        names,
         views,
         viewed,
         {backend: total[backend] for backend in BACKENDS},
@@ -264,7 +268,7 @@ def _held_out_losses(
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, float], tuple[str, ...]]:
     """By name: the contrastive term of each view of identities that training has not met, and the mean of the whole
     loss; whose the views are. All see the same views."""
-    draw = Pairing(unseen, recipe(config, seed))
+    draw = pairing(config, unseen)
     names = [str(unseen[recordings[0]].subject) for recordings in draw.recordings]
     terms: dict[str, list[NDArray[np.float64]]] = {name: [] for name in asked}
     total: dict[str, list[float]] = {name: [] for name in asked}

@@ -26,6 +26,8 @@ from .hints import Hints, subcarriers_by
 from .recording import Recording, RecordingInfo, label_indices, rate_of
 from .recording_file import RecordingFile
 
+_YEAR_10000 = 253_402_300_800
+"""In seconds since 1970."""
 _FRAMES = ("iq", "frames", "features", "amp", "csi", "csi_data", "csiamp", "csi_amp", "amplitude", "x", "data")
 _RAW = ("iq", "csi", "csi_data")
 """Names under which int8 or int16 are I/Q values."""
@@ -341,6 +343,13 @@ class _Set:
             )
         return list(self._small(key).tolist())
 
+    def _start(self, index: int) -> float | None:
+        """`rec_start` of a recording; None where it is no time from 1970 to 9999."""
+        table = self._table("rec_start")
+        value = None if table is None else table[index]
+        known = isinstance(value, int | float) and 0 <= value < _YEAR_10000
+        return float(value) if known else None
+
     @cached_property
     def _frames(self) -> NDArray[Any]:
         return self.reading.arrange(self.store.array(self.key))
@@ -471,6 +480,7 @@ class _Set:
             label_names=names,
             subject=info.subject,
             session=info.session,
+            start=self._start(info.index),
             frame_rate=rate_of(times) or self._rate(),
             subcarriers=self._subcarriers(int(self._frames.shape[1])),
             dropped=dropped,

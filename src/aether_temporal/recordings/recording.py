@@ -46,6 +46,7 @@ class Recording:
     label_names: tuple[str, ...] = ()
     subject: str | None = None
     session: str | None = None
+    start: float | None = None  # when the first frame was recorded, seconds since 1970
     subcarriers: SubcarrierMap | None = None  # which subcarrier each column or pair is; None: not known
     frame_rate: float | None = None  # frames a second: over the timestamps, else declared
     dropped: Mapping[str, int] = field(default_factory=dict)  # by reason (drops.Drop)

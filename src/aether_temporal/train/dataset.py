@@ -24,6 +24,7 @@ class LabelledRecording:
     """One recording as training sees it: frames float32 [T, F] (perhaps mapped: do not write), labels int64 [T] into
     the dataset's classes, -1 where there is none.
 
+    day: on which it was recorded (UTC, YYYY-MM-DD), "" where that is not known.
     recording_name: shared by the segments of one recording that a grid was cut into. digest: CRC of the frames, which
     finds a copy under another name. fingerprints: find a copy that differs in scale, rounding or ends (`splits`).
     """
@@ -34,6 +35,7 @@ class LabelledRecording:
     labels: NDArray[np.int64]
     subject: str | None = None
     source: str = ""
+    day: str = ""
     recording_name: str = ""
     digest: int | None = None
     fingerprints: NDArray[np.int64] | None = None

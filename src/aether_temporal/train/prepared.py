@@ -322,7 +322,7 @@ def _fill(
                         f"found {labelled.frames.shape[1]}"
                     )
                 labels.add(labelled.labels)
-                kept = ("name", "session", "subject", "source", "recording_name", "digest")
+                kept = ("name", "session", "subject", "source", "day", "recording_name", "digest")
                 entries.append(
                     {
                         **{key: getattr(labelled, key) for key in kept},

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import numpy as np
@@ -244,6 +245,7 @@ def label_recording(
         labels=labels,
         subject=recording.subject,
         source=recording.source,
+        day="" if recording.start is None else f"{datetime.fromtimestamp(recording.start, UTC):%Y-%m-%d}",
         recording_name=recording_id,
         digest=crc32(np.ascontiguousarray(recording.frames)),
         fingerprints=fingerprint(recording.frames),

@@ -4,7 +4,7 @@ discriminant analysis and the other baselines that a model is compared with."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -35,14 +35,18 @@ _STILL = 1e-12
 """Of the spread of all, what the spread within identities must exceed."""
 
 
+SHRINKAGE = 0.1
+"""Of every discriminant: share of an equal spread in all (standardised) features."""
+
+
 def fit_discriminant(
-    features: Array, identities: NDArray[np.int64], *, dim: int | None = None, shrinkage: float = 0.02
+    features: Array, identities: NDArray[np.int64], *, dim: int | None = None, shrinkage: float = SHRINKAGE
 ) -> Discriminant:
     """Fits the `dim` most discriminative directions of features [n, w], whose rows show `identities` [n].
 
     dim None: identities - 1. Directions beyond that are whitened too, because they help to distinguish identities that
-    training does not see, above all when it sees few. shrinkage: share of an equal spread in all (standardised)
-    features. ValueError: fewer than two identities, or no spread within any.
+    training does not see, above all when it sees few. shrinkage: `SHRINKAGE`. ValueError: fewer
+    than two identities, or no spread within any.
     """
     names, index = np.unique(identities, return_inverse=True)
     width = features.shape[1]
@@ -79,9 +83,6 @@ def fit_discriminant(
 Captures = Literal["gallery", "all"]
 TINY = 2.0**-126
 
-PROFILE_SHRINKAGE = 0.1
-"""Of the linear discriminant analysis that is compared with."""
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Part:
@@ -96,12 +97,10 @@ class Part:
 @dataclasses.dataclass(frozen=True, eq=False)
 class Protocol:
     """`train`: what is trained on. parts: what is asked for, by name: "trained identities" (their probes, unless those
-    were trained on too) and "unseen identities", of whom training has met nothing. held_out: their names."""
+    were trained on too) and "unseen identities", of whom training has met nothing."""
 
     train: Dataset
     parts: dict[str, Part]
-    held_out: tuple[str, ...]
-    split: Split
 
 
 def identities_of(dataset: Sequence[LabelledRecording]) -> list[str]:
@@ -126,24 +125,14 @@ def sessions_of(dataset: Sequence[LabelledRecording]) -> tuple[str, list[str]]:
     return first, others
 
 
-def arrange(dataset: Dataset, *, length: int, held_out: int, captures: Captures, seed: int) -> Protocol:
-    """The protocol: `held_out` identities, drawn by `seed`, are left out of training entirely; of the others the
-    gallery captures are trained on, or with captures="all" the probes too (then only the unseen are asked for).
+def arrange(dataset: Dataset, *, length: int, unseen: Collection[str], captures: Captures) -> Protocol:
+    """The protocol: the `unseen` identities are left out of training entirely; of the others the gallery captures are
+    trained on, or with captures="all" the probes too (then only the unseen are asked for).
 
     RecordingError, LeakError (a recording on both sides, under whatever name).
     """
-    identities = identities_of(dataset)
+    identities_of(dataset)
     gallery, _ = sessions_of(dataset)
-    if held_out == 0 and captures == "all":
-        raise RecordingError("held out: expected at least two identities where all captures are trained on, found 0")
-    if held_out and not 2 <= held_out <= len(identities) - 2:
-        raise RecordingError(
-            f"held out: expected 0 or 2 to {len(identities) - 2} of {len(identities)} identities, found {held_out}"
-        )
-    unseen: set[str] = set()
-    if held_out:
-        drawn = splits.held_out_subjects(dataset, held_out / len(identities), seed)
-        unseen = {str(dataset[index].subject) for index in drawn.test}
     known = [i for i, recording in enumerate(dataset) if recording.subject not in unseen]
     strange = [i for i, recording in enumerate(dataset) if recording.subject in unseen]
     train = [i for i in known if captures == "all" or dataset[i].session == gallery]
@@ -157,23 +146,52 @@ def arrange(dataset: Dataset, *, length: int, held_out: int, captures: Captures,
         parts["trained identities"] = cut(dataset.subset(known), length)
     if strange:
         parts["unseen identities"] = cut(dataset.subset(strange), length)
-    split = Split(tuple(train), (*probes, *strange))
-    return Protocol(dataset.subset(train), parts, tuple(sorted(unseen)), split)
+    return Protocol(dataset.subset(train), parts)
 
 
-def inside_galleries(dataset: Dataset) -> Dataset:
-    """The gallery captures alone, the first 45 % of each as the gallery and the last 45 % as its probe: what settings
-    are to be chosen by, since it looks at no probe capture."""
-    identities_of(dataset)
-    first = splits.sessions(dataset)[0]
-    found = []
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """Whom each training does not meet, by the group's name; by_day: groups are days, which identities do not share."""
+
+    groups: dict[str, tuple[str, ...]]
+    by_day: bool
+
+    def lines(self) -> list[str]:
+        """As text."""
+        if not self.groups:
+            return ["held out: nobody, for there are fewer than four identities; there are no figures of unseen ones"]
+        counts = ", ".join(f"{name} ({len(names)} identities)" for name, names in self.groups.items())
+        if self.by_day:
+            return [f"held out by day of recording, in turn: {counts}"]
+        return [
+            f"held out in turn: {counts}",
+            "warning: the recordings do not say that they are of several days (rec_start), or all identities share "
+            "them: the same day is trained on and asked for, which flatters",
+        ]
+
+
+FIFTHS = 5
+
+
+def held_out_in_turn(dataset: Sequence[LabelledRecording]) -> HeldOut:
+    """By day of recording, identities that share a day together; where there is one such group at most, by fifths. A
+    group of a single identity is always trained on: nobody is there to distinguish it from."""
+    identities = identities_of(dataset)
+    days: dict[str, set[str]] = {name: set() for name in identities}
     for recording in dataset:
-        if recording.session == first:
-            size = len(recording) * 45 // 100
-            for session, part in (("first", slice(0, size)), ("last", slice(len(recording) - size, len(recording)))):
-                piece = splits.part(recording, part.start, part.stop, f" ({session})")
-                found.append(dataclasses.replace(piece, session=session))
-    return Dataset(found, dataset.classes, dataset.features)
+        days[str(recording.subject)].add(recording.day)
+    groups: list[tuple[set[str], list[str]]] = []
+    for name in identities:
+        shared = [group for group in groups if group[0] & days[name]]
+        groups = [group for group in groups if not group[0] & days[name]]
+        groups.append((days[name].union(*(its for its, _ in shared)), [*(n for _, its in shared for n in its), name]))
+    known = all(day for its in days.values() for day in its)
+    found = {" and ".join(sorted(its)): tuple(sorted(names)) for its, names in groups if len(names) > 1}
+    if known and len(found) > 1:
+        return HeldOut(dict(sorted(found.items())), True)
+    count = min(FIFTHS, len(identities) // 2)
+    parts = {f"part {k + 1} of {count}": tuple(identities[k::count]) for k in range(count)} if count > 1 else {}
+    return HeldOut(parts, False)
 
 
 def take(dataset: Dataset, length: int, stride: int) -> tuple[Stack, list[str]]:
@@ -233,7 +251,7 @@ class Baselines:
         frames, of = take(train, length, stride)
         x, whose = profiles(frames), np.array(of)
         names, index = np.unique(whose, return_inverse=True)
-        found = fit_discriminant(x, index.astype(np.int64), shrinkage=PROFILE_SHRINKAGE)
+        found = fit_discriminant(x, index.astype(np.int64))
         y = found(x)
         centres = np.stack([y[index == i].mean(axis=0) for i in range(len(names))])
         return cls(x.mean(axis=0), found, centres, tuple(names.tolist()))

@@ -345,15 +345,23 @@ def seed_folder(folder: str | None, seed: int, count: int) -> str | None:
 
 
 def say_written(
-    out: str | os.PathLike[str] | None, folder: str | os.PathLike[str] | None, say: Callable[[str], None]
+    out: str | os.PathLike[str] | None,
+    folder: str | os.PathLike[str] | None,
+    say: Callable[[str], None],
+    *,
+    by_steps: bool = True,
 ) -> None:
-    """What a training left on the disk, and what to do next."""
+    """What a training left on the disk, and what to do next. by_steps: it can be made longer."""
     places = [] if out is None else [os.fspath(out)]
-    places += [] if folder is None else [f"{os.fspath(folder)} (model, scores, losses, checkpoints, plots)"]
+    places += (
+        []
+        if folder is None
+        else [f"{os.fspath(folder)} (model, scores, {'losses, checkpoints, ' if by_steps else ''}plots)"]
+    )
     say(f"wrote {', '.join(places)}")
     model = os.fspath(out) if out is not None else os.path.join(os.fspath(folder or ""), MODEL)
     say(f"next: aether run {model} RECORDING, or aether device pack {model} --out slot.bin")
-    if folder is not None:
+    if folder is not None and by_steps:
         say("to train longer: the same command with --resume and more --steps")
 
 

@@ -1,4 +1,4 @@
-"""The changes of a view, the contrastive losses against their definitions, and the closed-form discriminant."""
+"""The changes of a view, and the contrastive losses against their definitions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aether_temporal.recordings.recording import amplitude
 
 torch = pytest.importorskip("torch", reason="torch (extra train) is not installed")
 
-from aether_temporal.train.contrastive import (  # noqa: E402
+from aether_temporal.gate.contrastive import (  # noqa: E402
     ContrastConfig,
     ProjectionHead,
     Views,
@@ -26,7 +26,6 @@ from aether_temporal.train.contrastive import (  # noqa: E402
     scale,
     variance_loss,
 )
-from aether_temporal.train.reid_protocol import fit_discriminant  # noqa: E402
 
 Frames = NDArray[np.float32]
 
@@ -230,65 +229,3 @@ def test_the_loss_is_the_weighted_sum_of_its_parts_on_a_projection_of_128(rng: n
     assert loss.item() == pytest.approx(expected, rel=1e-5)
     again, _ = contrastive_loss(projected * 7.0, torch.arange(12) // 2, config)  # on the sphere: length says nothing
     assert again.item() == pytest.approx(loss.item(), rel=1e-4)
-
-
-# -- the closed form ---------------------------------------------------------------------------------------------------
-
-
-def some_identities(rng: np.random.Generator, identities: int = 9, rows: int = 30, width: int = 12) -> tuple:
-    mixing = rng.standard_normal((width, width))
-    centres = rng.standard_normal((identities, width)) * 2
-    x = np.concatenate([c + rng.standard_normal((rows, width)) @ mixing for c in centres]) * rng.uniform(0.1, 9, width)
-    return x, np.repeat(np.arange(identities), rows)
-
-
-def test_within_an_identity_the_spread_is_one_in_every_direction(rng: np.random.Generator) -> None:
-    x, of = some_identities(rng)
-    y = fit_discriminant(x, of, dim=12, shrinkage=0.0)(x)
-    inside = np.concatenate([y[of == p] - y[of == p].mean(axis=0) for p in range(9)])
-    np.testing.assert_allclose(inside.T @ inside / len(inside), np.eye(12), atol=1e-9)
-    np.testing.assert_allclose(np.mean([y[of == p].mean(axis=0) for p in range(9)], axis=0), 0, atol=1e-9)
-
-
-def test_directions_are_in_order_of_how_much_identities_differ(rng: np.random.Generator) -> None:
-    x, of = some_identities(rng)
-    y = fit_discriminant(x, of, dim=12, shrinkage=0.0)(x)
-    between = np.stack([y[of == p].mean(axis=0) for p in range(9)]).var(axis=0)
-    assert (np.diff(between) <= 1e-9).all()
-    np.testing.assert_allclose(between[8:], 0, atol=1e-9)  # nine identities differ in eight directions
-    assert fit_discriminant(x, of).matrix.shape == (12, 8)
-
-
-def test_the_first_direction_is_the_best_there_is(rng: np.random.Generator) -> None:
-    x, of = some_identities(rng, identities=4, width=5)
-    found = fit_discriminant(x, of, shrinkage=0.0)
-
-    def ratio(direction: np.ndarray) -> float:
-        y = x @ direction
-        return float(np.var([y[of == p].mean() for p in range(4)]) / np.mean([y[of == p].var() for p in range(4)]))
-
-    best = ratio(found.matrix[:, 0])
-    assert all(ratio(rng.standard_normal(5)) < best for _ in range(500))
-    step = 1e-3 * np.abs(found.matrix[:, 0])
-    assert all(ratio(found.matrix[:, 0] + step * rng.standard_normal(5)) <= best + 1e-9 for _ in range(100))
-
-
-def test_an_identity_with_more_windows_does_not_count_more(rng: np.random.Generator) -> None:
-    x, of = some_identities(rng)
-    one, more = fit_discriminant(x, of), fit_discriminant(x, of)
-    np.testing.assert_array_equal(one.matrix, more.matrix)  # the same twice, signs too
-    doubled = np.concatenate([x, x[of == 0]]), np.concatenate([of, of[of == 0]])
-    y, z = one(x), fit_discriminant(*doubled, shrinkage=0.02)(x)
-    near = np.linalg.norm(y[:, None] - y[None], axis=2), np.linalg.norm(z[:, None] - z[None], axis=2)
-    np.testing.assert_allclose(near[0], near[1], rtol=0.02, atol=0.05)
-
-
-def test_a_feature_that_never_changes_does_no_harm(rng: np.random.Generator) -> None:
-    x, of = some_identities(rng)
-    x[:, 3] = 5.0
-    assert np.isfinite(fit_discriminant(x, of)(x)).all()
-
-
-def test_one_identity_cannot_be_told_apart(rng: np.random.Generator) -> None:
-    with pytest.raises(ValueError, match="expected at least two to tell apart, found 1"):
-        fit_discriminant(rng.standard_normal((5, 3)), np.zeros(5, np.int64))

@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
+from aether_temporal.recordings import RecordingError
 from aether_temporal.torch.network import TemporalClassifier
-
-from .checkpoints import State, load_into
-from .configuration import LONGEST, Pair, Within, check_ranges
+from aether_temporal.train.checkpoints import State, load_into
+from aether_temporal.train.configuration import LONGEST, Pair, Within, check_ranges
+from aether_temporal.train.dataset import Dataset, expect_length
+from aether_temporal.train.supervised import some_frames
 
 Frames = NDArray[np.float32]
 
@@ -125,6 +127,38 @@ class Views:
 
 Pairs = tuple[NDArray[np.float32], NDArray[np.int64]]
 """A batch: views [N, T, F], and whose each is [N]."""
+
+
+class Pairing:
+    """Batches of views: `batch` identities, two views each, from anywhere in that identity's captures. Picklable."""
+
+    def __init__(self, train: Dataset, *, length: int, batch: int, views: Views) -> None:
+        for recording in train:
+            expect_length(recording, length)
+        self.train, self.length, self.batch, self.views = train, length, batch, views
+        names = sorted({str(recording.subject) for recording in train})
+        self.recordings = [[i for i, recording in enumerate(train) if recording.subject == name] for name in names]
+        frames = some_frames(train).astype(np.float64)
+        mean = frames.mean(axis=1, keepdims=True)
+        profile = (frames / np.where(mean > 0, mean, 1.0)).mean(axis=0)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            self.profile = (profile / profile.mean()).astype(np.float32)
+        if not np.isfinite(self.profile).all():
+            raise RecordingError(
+                "frames: expected ones that can be divided by their mean, found some whose mean is nearly zero: "
+                "amplitudes are to be positive; leave such frames out"
+            )
+
+    def __call__(self, generator: np.random.Generator) -> Pairs:
+        found, identities = [], []
+        for identity in generator.permutation(len(self.recordings))[: self.batch].tolist():
+            for _ in range(2):
+                mine = self.recordings[identity]
+                frames = self.train[mine[int(generator.integers(len(mine)))]].frames
+                start = int(generator.integers(0, len(frames) - self.length + 1))
+                found.append(self.views.view(frames, start, self.length, self.profile, generator))
+                identities.append(identity)
+        return np.stack(found), np.array(identities, dtype=np.int64)
 
 
 def nt_xent(z: torch.Tensor, identities: torch.Tensor, temperature: float) -> torch.Tensor:
