@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from aether_temporal.errors import MissingExtraError, RecordingFormatError
 
-from .arrays import ArrayHeader, read_arrays, sound_text
+from .array_recordings import read_arrays
+from .arrays import ArrayHeader, sound_text
 from .containers import MAX_RATIO, UNSUSPICIOUS, Source
 from .hints import Hints
 from .recording_file import RecordingFile, RecordingFormat

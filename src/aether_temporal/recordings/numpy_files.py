@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from aether_temporal._internal.atomic_files import write_atomic
 from aether_temporal.errors import RecordingError, RecordingFormatError
 
-from .arrays import ArrayHeader, read_arrays, sound_text
+from .array_recordings import read_arrays
+from .arrays import ArrayHeader, sound_text
 from .containers import DAMAGED, MAX_RATIO, UNSUSPICIOUS, Source, is_damage
 from .hints import Hints
 from .recording import Recording
