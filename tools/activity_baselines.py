@@ -104,7 +104,14 @@ def main() -> None:
     def say(title: str, within: str, shares: Sequence[float]) -> None:
         print(f"| {title} | {within} | " + " | ".join(f"{share:.3f}" for share in shares) + " |", flush=True)
 
-    print("| method | first session, five folds | " + " | ".join(f"session {name}" for name in names[1:]) + " |")
+    model = TemporalModel.from_blob(model_path(arguments.model))
+    scores = {name: score(model, of[name], label_delay=LABEL_DELAY, context=CONTEXT) for name in names}
+    print("| tested on | windows | fresh | streamed | frames |\n|---|---|---|---|---|")
+    for name, found in scores.items():
+        title = f"session {name}" + (" (trained on)" if name == names[0] else "")
+        print(f"| {title} | {found.windows} | {found.fresh:.3f} | {found.streamed:.3f} | {found.frames:.3f} |")
+    print()
+    print(f"| method | session {names[0]}, five folds | " + " | ".join(f"session {name}" for name in names[1:]) + " |")
     print("|---" * (2 + len(tested)) + "|")
     commonest = int(np.bincount(windows(train, "time", WINDOW)[1]).argmax())
     shares = [float((windows(part, "time", WINDOW)[1] == commonest).mean()) for part in (train, *tested)]
@@ -117,10 +124,8 @@ def main() -> None:
         folds = [extra_trees(*fold.parts(train), kind) for fold in splits.folds(train, FOLDS)]
         within = sum(share * count for share, count in folds) / sum(count for _, count in folds)
         say(title, f"{within:.3f}", [extra_trees(train, part, kind)[0] for part in tested])
-    model = TemporalModel.from_blob(model_path(arguments.model))
-    scores = [score(model, part, label_delay=LABEL_DELAY, context=CONTEXT) for part in tested]
-    say(f"model {arguments.model}, fresh windows", "–", [found.fresh for found in scores])
-    say(f"model {arguments.model}, streamed", "–", [found.streamed for found in scores])
+    say(f"model {arguments.model}, fresh windows", "–", [scores[name].fresh for name in names[1:]])
+    say(f"model {arguments.model}, streamed", "–", [scores[name].streamed for name in names[1:]])
     shuffled = [
         [score(model, in_random_order(part, seed), label_delay=LABEL_DELAY, context=CONTEXT) for seed in range(SEEDS)]
         for part in tested
