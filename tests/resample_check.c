@@ -37,6 +37,7 @@ int main(void) {
     EXPECT(aether_resample_init(&r, 4, 0, 30, 0, memory, sizeof memory) == AETHER_E_CONFIG);
     EXPECT(aether_resample_init(&r, 4, 10, 9, 0, memory, sizeof memory) == AETHER_E_CONFIG);
     EXPECT(aether_resample_init(&r, 4, 10, AETHER_RESAMPLE_MAX_GAP + 1, 0, memory, sizeof memory) == AETHER_E_CONFIG);
+    EXPECT(aether_resample_init(&r, 4, 10, 10 * AETHER_RESAMPLE_MAX_DUE + 1, 0, memory, sizeof memory) == AETHER_E_CONFIG);
     EXPECT(aether_resample_init(&r, 4, 10, 30, 2, memory, sizeof memory) == AETHER_E_CONFIG);
     EXPECT(aether_resample_init(&r, 4, 10, 30, 0, memory, sizeof memory - 1) == AETHER_E_MEMORY);
     memset(&model, 0, sizeof model);

@@ -48,7 +48,8 @@ aether_status aether_resample_init(aether_resampler *r, size_t dim, uint32_t per
     if (status != AETHER_OK) {
         return status;
     }
-    if (period == 0 || max_gap < period || max_gap > AETHER_RESAMPLE_MAX_GAP || agc > 1) {
+    if (period == 0 || max_gap < period || max_gap > AETHER_RESAMPLE_MAX_GAP ||
+        max_gap > (uint64_t)period * AETHER_RESAMPLE_MAX_DUE || agc > 1) {
         return AETHER_E_CONFIG;
     }
     if (bytes < need) {

@@ -184,11 +184,10 @@ static void pooling(cursor *c, aether_model *m, aether_config *config) {
 
 static void timing(cursor *c, aether_model *m, aether_config *config) {
     const uint32_t period = m->resample_period;
-    const uint32_t most = period < AETHER_RESAMPLE_MAX_GAP / AETHER_RESAMPLE_MAX_DUE ? period * AETHER_RESAMPLE_MAX_DUE
-                                                                                    : AETHER_RESAMPLE_MAX_GAP;
     (void)config;
-    if (m->resample_max_gap < period || m->resample_max_gap > most) {
-        reject(c, "timing.max_gap", period == 0 ? "0 without a period" : "period to 4096 periods, at most 16777216",
+    if (m->resample_max_gap < period || m->resample_max_gap > AETHER_RESAMPLE_MAX_GAP ||
+        m->resample_max_gap > (uint64_t)period * AETHER_RESAMPLE_MAX_DUE) {
+        reject(c, "timing.max_gap", period == 0 ? "0 without a period" : "period to 256 periods, at most 16777216",
                m->resample_max_gap, c->at - 4);
     }
 }

@@ -86,7 +86,7 @@ static const row ROWS[] = {
 };
 
 static int goes_with(uint8_t values, uint8_t fact) {
-    return fact == AETHER_CSI_UNKNOWN || (fact < 8 && ((values >> fact) & 1u) != 0);
+    return fact == AETHER_CSI_UNKNOWN || (fact < 8 && ((unsigned)values >> fact & 1u) != 0);
 }
 
 static int matches(const row *r, const aether_csi_facts *facts, size_t n_pairs) {

@@ -64,7 +64,7 @@ MAX_TAPS = 64
 # The longest gap that a grid may bridge: in microseconds, exact in binary32, and in periods, so that one packet makes
 # no more frames due than a node has time for.
 MAX_GAP = 1 << 24
-MAX_DUE = 4096
+MAX_DUE = 256
 
 
 class _Summarised:
@@ -252,7 +252,7 @@ class TimingSettings(_Summarised):
 
     label_delay: the prediction after frame t is for frame t - label_delay. period_us: microseconds of the steady grid
     that frames are to be put on before the model sees them (`Resampler`); None: they are taken as they come.
-    max_gap_us: the longest gap that is bridged, period_us to 4096 periods, at most 16777216; a longer one begins a new
+    max_gap_us: the longest gap that is bridged, period_us to 256 periods, at most 16777216; a longer one begins a new
     grid.
     """
 

@@ -99,7 +99,7 @@ def test_rejections_leave_the_resampler_as_it_was() -> None:
     np.testing.assert_array_equal(found[1], expected[1])
     assert found[1].shape == (2, 2)
     np.testing.assert_allclose(found[1].mean(axis=1), 1, rtol=1e-6)
-    for bad in ((0, 10, 30), (2, 0, 30), (2, 10, 9), (2, 10, (1 << 24) + 1), (2, 1.5, 30)):
+    for bad in ((0, 10, 30), (2, 0, 30), (2, 10, 9), (2, 10, 2561), (2, 1 << 24, (1 << 24) + 1), (2, 1.5, 30)):
         with pytest.raises(errors.InvalidConfigError):
             Resampler(*bad)  # type: ignore[arg-type]
     with pytest.raises(errors.InvalidConfigError):
@@ -198,8 +198,8 @@ def test_settings_are_checked_and_kept() -> None:
         TimingSettings(period_us=10),
         TimingSettings(period_us=10, max_gap_us=9),
         TimingSettings(period_us=0, max_gap_us=9),
-        TimingSettings(period_us=10, max_gap_us=40_961),
-        TimingSettings(period_us=5000, max_gap_us=(1 << 24) + 1),
+        TimingSettings(period_us=10, max_gap_us=2_561),
+        TimingSettings(period_us=70_000, max_gap_us=(1 << 24) + 1),
     ):
         with pytest.raises(errors.InvalidConfigError, match="timing"):
             timed_model(bad)
@@ -207,7 +207,7 @@ def test_settings_are_checked_and_kept() -> None:
         timed_model(TimingSettings(period_us=10_000, max_gap_us=10_000), frame_rate=50.0)
 
 
-@pytest.mark.parametrize(("period", "max_gap"), [(1000, 4_096_000), (5000, 1 << 24)])
+@pytest.mark.parametrize(("period", "max_gap"), [(1000, 256_000), (70_000, 1 << 24)])
 def test_a_blob_with_too_many_frames_in_one_gap_is_rejected(period: int, max_gap: int) -> None:
     """One packet after a gap must not keep a node busy for hours."""
     raw = bytearray(timed_model(TimingSettings(period_us=period, max_gap_us=max_gap)).blob)
@@ -216,5 +216,5 @@ def test_a_blob_with_too_many_frames_in_one_gap_is_rejected(period: int, max_gap
     at = raw.index(field) + 8
     raw[at : at + 4] = struct.pack("<I", max_gap + 1)
     raw[-4:] = struct.pack("<I", zlib.crc32(raw[:-4]))
-    with pytest.raises(errors.BlobHeaderError, match=f"timing.max_gap: expected period to 4096 periods.*{max_gap + 1}"):
+    with pytest.raises(errors.BlobHeaderError, match=f"timing.max_gap: expected period to 256 periods.*{max_gap + 1}"):
         TemporalModel.from_blob(bytes(raw))

@@ -11,6 +11,7 @@ from . import numeric as nm
 from .numeric import F, Vector
 
 MAX_GAP = 1 << 24
+MAX_DUE = 256
 
 
 class Clock:
@@ -50,7 +51,7 @@ class Resampler:
     """`period` and `max_gap` in microseconds."""
 
     def __init__(self, dim: int, period: int, max_gap: int, *, agc: bool) -> None:
-        if dim < 1 or not 1 <= period <= max_gap <= MAX_GAP:
+        if dim < 1 or not 1 <= period <= max_gap <= min(MAX_GAP, MAX_DUE * period):
             raise Rejected("CONFIG", "resampler")
         self.period, self.max_gap, self.agc = period, max_gap, agc
         self.before: tuple[int, Vector] | None = None

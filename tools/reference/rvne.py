@@ -12,6 +12,7 @@ import numpy as np
 from . import Rejected
 from .numeric import Matrix, Vector, crc32, float_from_half, floats, is_finite
 from .pattern import Pattern
+from .resample import MAX_DUE
 
 MAGIC = 0x52564E45
 EXTENSION_MAGIC = 0x31545845
@@ -347,7 +348,7 @@ def _read_other(blob: Blob, number: int, r: _Reader) -> None:
         _utf8(r.take(len(r.data)))
     elif number == TIMING:
         period, max_gap = values["timing.period"], values["timing.max_gap"]
-        _need(max_gap == 0 if period == 0 else period <= max_gap <= min(1 << 24, 4096 * period), "timing.max_gap")
+        _need(max_gap == 0 if period == 0 else period <= max_gap <= min(1 << 24, MAX_DUE * period), "timing.max_gap")
     elif number == SUBCARRIER_NUMBERS:
         numbers = struct.unpack(f"<{h.input_dim}h", r.take(2 * h.input_dim))
         bands = r.take(h.input_dim)

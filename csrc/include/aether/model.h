@@ -13,7 +13,7 @@ extern "C" {
 /* Limits of the grid that a model may ask for (resample.h). The longest gap that may be bridged: microseconds up to here are exact in
    binary32. The most periods in that gap: a single packet would make that many frames due at once. */
 #define AETHER_RESAMPLE_MAX_GAP 16777216u
-#define AETHER_RESAMPLE_MAX_DUE 4096u
+#define AETHER_RESAMPLE_MAX_DUE 256u
 
 /* What a model says about itself; 0 or NULL where its section is absent. Read only. */
 typedef struct aether_model {

@@ -13,12 +13,13 @@
 extern "C" {
 #endif
 
-/* A counter of 32-bit microseconds, which wraps every 71.6 minutes, made into 64-bit ones that do not. All zero: not begun. */
+/* A counter of 32-bit microseconds, which wraps every 71.6 minutes, made into 64-bit ones that do not. All zero: not begun. Read only. */
 typedef struct aether_clock {
-    uint64_t elapsed; /* microseconds since the first reading */
-    uint32_t last;
+    uint64_t elapsed;  /* microseconds since the first reading */
     uint32_t restarts; /* steps back: restarts of the sender */
-    uint8_t begun;
+    /* Private: do not read or write. */
+    uint32_t last;
+    uint32_t begun;
 } aether_clock;
 
 /* Microseconds since the first reading. A step forward of less than half a period is time (wraps included); after a step back,
@@ -39,8 +40,8 @@ typedef struct aether_resampler {
 /* Bytes of memory: two frames. AETHER_E_CONFIG (dim 0), AETHER_E_TOO_LARGE. */
 aether_status aether_resample_size(size_t dim, size_t *bytes);
 
-/* A grid of `period` microseconds that bridges gaps of at most max_gap (period <= max_gap <= AETHER_RESAMPLE_MAX_GAP), in
-   `memory` (4-byte aligned, the caller's). agc 1: each frame is divided by its mean before anything else, as the model's own
+/* A grid of `period` microseconds that bridges gaps of at most max_gap (period <= max_gap <= AETHER_RESAMPLE_MAX_GAP, and
+   at most AETHER_RESAMPLE_MAX_DUE periods), in `memory` (4-byte aligned, the caller's). agc 1: each frame is divided by its mean before anything else, as the model's own
    agc section does it; 0: frames as they are. AETHER_E_CONFIG, AETHER_E_MEMORY, AETHER_E_TOO_LARGE. */
 aether_status aether_resample_init(aether_resampler *r, size_t dim, uint32_t period, uint32_t max_gap, uint32_t agc,
                                    void *memory, size_t bytes);
@@ -58,7 +59,7 @@ void aether_resample_reset(aether_resampler *r);
    (agc), AETHER_E_ARGUMENT (grid frames are still due, or time too large). */
 aether_status aether_resample_push(aether_resampler *r, const float *frame, uint64_t time, int *restarted);
 
-/* Grid frames that can be taken now: at most max_gap / period + 1. */
+/* Grid frames that can be taken now: at most max_gap / period + 1, and so AETHER_RESAMPLE_MAX_DUE + 1. */
 uint32_t aether_resample_due(const aether_resampler *r);
 
 /* When the next grid frame is, in the microseconds of push. */

@@ -41,7 +41,7 @@
     X(STEM, stem_activation, "stem.activation", 0, 1, "0 or 1")                                           \
     X(TIMING, label_delay, "timing.label_delay", 0, 65535, "at most 65535")                               \
     X(TIMING, resample_period, "timing.period", 0, 16777216, "0, or 1 to 16777216")                       \
-    X(TIMING, resample_max_gap, "timing.max_gap", 0, 16777216, "period to 4096 periods, at most 16777216") \
+    X(TIMING, resample_max_gap, "timing.max_gap", 0, 16777216, "period to 256 periods, at most 16777216")  \
     X(CALIBRATION, temperature, "calibration.temperature", 0, 0, "more than 0")
 
 /* X(ARRAY, SECTION, name, scope, type, rows, columns): in blob order. EACH: one for each layer; neighbours of one section, scope

@@ -229,6 +229,9 @@ cdef extern from "aether/aether.h" nogil:
     aether_status aether_stream_save(const aether_stream *stream, void *bytes, size_t size)
     aether_status aether_stream_load(aether_stream *stream, const void *bytes, size_t size, aether_detail *detail)
 
+    enum:
+        AETHER_RESAMPLE_MAX_DUE
+
     ctypedef struct aether_clock:
         uint64_t elapsed
         uint32_t restarts

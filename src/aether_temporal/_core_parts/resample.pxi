@@ -24,7 +24,8 @@ cdef class Resampler:
     """Frames that come in bursts, put on a steady grid by linear interpolation (docs/spec/features.md), the same bits as on a
     chip.
 
-    dim: features a frame. period_us: of the grid; max_gap_us: the longest gap that is bridged (period_us to 16777216).
+    dim: features a frame. period_us: of the grid; max_gap_us: the longest gap that is bridged (period_us to 256 periods, at
+    most 16777216), so that one frame makes at most 257 of the grid.
     agc "mean": each frame is divided by its mean first. InvalidConfigError.
     """
 
@@ -44,8 +45,9 @@ cdef class Resampler:
             if index is None or not low <= index <= high:
                 raise InvalidConfigError.of(field, f"an integer from {low} to {high}", repr(value))
             numbers[place] = index
-        if numbers[2] < numbers[1]:
-            raise InvalidConfigError.of("max_gap_us", f"at least period_us, {period_us}", max_gap_us)
+        if not numbers[1] <= numbers[2] <= <uint64_t> numbers[1] * AETHER_RESAMPLE_MAX_DUE:
+            expected = f"period_us to {AETHER_RESAMPLE_MAX_DUE} periods, {period_us} to {period_us * AETHER_RESAMPLE_MAX_DUE}"
+            raise InvalidConfigError.of("max_gap_us", expected, max_gap_us)
         _check(aether_resample_size(numbers[0], &need), "dim")
         memory = Memory(need)
         _check(aether_resample_init(&self.resampler, numbers[0], numbers[1], numbers[2], agc == "mean",
