@@ -6,9 +6,11 @@
 #include "cadence.h"
 #include "check.h"
 #include "csi_input.h"
+#include "node.h"
 #include "packets.h"
 #include "platform.h"
 #include "queue.h"
+#include "text.h"
 
 #include "../node_blobs.h"
 
@@ -287,6 +289,75 @@ static void frames_from_pairs(void) {
     CHECK(node_csi_frame(&model, iq, 2, 1, frame) == AETHER_OK && frame[0] == 0.0f && frame[1] == 0.0f);
 }
 
+static int shows(const char *expected, const char *text, size_t capacity) {
+    char out[33];
+    size_t i;
+    memset(out, 'x', sizeof out);
+    (void)node_text(text, SIZE_MAX, out, capacity);
+    for (i = 0; expected[i] == out[i] && out[i] != 0; i++) {
+    }
+    return expected[i] == 0 && out[i] == 0 && out[capacity] == 'x';
+}
+
+static void names_in_a_log(void) {
+    char out[8];
+    CHECK(shows("walking", "walking", 32));
+    CHECK(shows("", NULL, 32) && shows("", "", 32));
+    CHECK(shows("a\\x0AE b: c\\x0D\\x1B[2J", "a\nE b: c\r\x1b[2J", 32));
+    CHECK(shows("\\\\x0A \\x7F", "\\x0A \x7f", 32));
+    CHECK(shows("\xC3\xA9t\xC3\xA9 \xE6\xAD\xA9 \xF0\x9F\x9A\xB6", "\xC3\xA9t\xC3\xA9 \xE6\xAD\xA9 \xF0\x9F\x9A\xB6", 32));
+    CHECK(shows("\\xC2\\x9B", "\xC2\x9B", 32));           /* U+009B, a terminal's control sequence */
+    CHECK(shows("\\xE2\\x80\\xAE", "\xE2\x80\xAE", 32)); /* U+202E turns the line round */
+    CHECK(shows("\\xC0\\x8A", "\xC0\x8A", 32));           /* a line feed in too many bytes */
+    CHECK(shows("\\xED\\xA0\\x80\\xFF\\xC3", "\xED\xA0\x80\xFF\xC3", 32)); /* a surrogate, no UTF-8, a character cut off */
+    CHECK(shows("abcdefg", "abcdefg", 8));
+    CHECK(shows("abcd...", "abcdefgh", 8));
+    CHECK(shows("abc...", "abc\xC3\xA9gh", 8)); /* no half character */
+    CHECK(shows("...", "\n\n", 7) && shows("\\x0A...", "\n\n", 8) && shows("...", "abcd", 4));
+    (void)node_text("abc\n", 3, out, sizeof out);
+    CHECK(memcmp(out, "abc", 4) == 0);
+}
+
+static int same_logits(node_classifier *a, node_classifier *b) {
+    const float *x = aether_stream_logits(&a->stream), *y = aether_stream_logits(&b->stream);
+    return x != NULL && y != NULL && memcmp(x, y, a->model.header.n_classes * sizeof(float)) == 0;
+}
+
+/* A packet that makes many frames of the grid due: each step pushes one, and the frames are those of one call. */
+static void long_gaps_are_computed_in_steps(void) {
+    static uint64_t memory[2][2048];
+    const node_wanted wanted = {0, 0, 64, AETHER_BINARY32, 1};
+    const node_blob *blob = &NODE_BLOB[NODE_EVERY];
+    node_classifier *whole = NULL, *stepped = NULL;
+    static node n;
+    float frame[4] = {0};
+    uint32_t pushed = 0, most = 0, at;
+    size_t i;
+    CHECK(node_classifier_init(blob->words, blob->bytes, &wanted, memory[0], sizeof memory[0], &whole, NULL) == AETHER_OK);
+    CHECK(node_classifier_init(blob->words, blob->bytes, &wanted, memory[1], sizeof memory[1], &stepped, NULL) == AETHER_OK);
+    if (!CHECK(whole != NULL && stepped != NULL && whole->model.header.input_dim <= 4)) {
+        return;
+    }
+    CHECK_EQUAL(20000, whole->model.resample_period);
+    CHECK(node_init(&n, stepped, 1, 1000, queue_memory) == AETHER_OK);
+    for (at = 0; at < 5; at++) {
+        uint32_t before = n.counts.pushed, steps = 0;
+        for (i = 0; i < whole->model.header.input_dim; i++) {
+            frame[i] = (float)(at * 3 + i + 1);
+        }
+        CHECK(node_classifier_feed(whole, frame, at * 999999u, &pushed, NULL) == AETHER_OK);
+        CHECK(node_offer(&n, frame, whole->model.header.input_dim, at * 999999u) == NODE_QUEUED);
+        for (; node_work(&n); steps++) {
+            CHECK(n.counts.pushed - before <= 1);
+            before = n.counts.pushed;
+        }
+        most = steps > most ? steps : most;
+        CHECK(steps >= pushed && same_logits(whole, stepped));
+    }
+    CHECK(most >= 49);
+    CHECK_EQUAL(5, n.counts.frames);
+}
+
 int firmware_main(void) {
     check_test("queue_keeps_order", queue_keeps_order);
     check_test("full_queue_drops_the_newest", full_queue_drops_the_newest);
@@ -299,5 +370,7 @@ int firmware_main(void) {
     check_test("feature_state_packet", feature_state_packet);
     check_test("raw_frame", raw_frame);
     check_test("frames_from_pairs", frames_from_pairs);
+    check_test("names_in_a_log", names_in_a_log);
+    check_test("long_gaps_are_computed_in_steps", long_gaps_are_computed_in_steps);
     return check_end();
 }
