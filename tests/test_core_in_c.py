@@ -42,6 +42,39 @@ def compiler() -> str:
     return found
 
 
+def is_gcc(compiler: str) -> bool:
+    done = subprocess.run([compiler, "-dM", "-E", "-"], input="", capture_output=True, text=True, check=True)
+    return "__clang__" not in done.stdout and "__GNUC__" in done.stdout
+
+
+@pytest.mark.parametrize("option", ["-ffast-math", "-fno-signed-zeros", "-ffinite-math-only", "-freciprocal-math"])
+def test_options_that_change_bits_are_errors(compiler: str, option: str) -> None:
+    """Clang does not tell of every one."""
+    if not is_gcc(compiler) and option not in ("-ffast-math", "-ffinite-math-only"):
+        pytest.skip(f"{option}: this compiler defines no macro for it")
+    command = [compiler, "-std=c99", "-fsyntax-only", f"-I{ROOT / 'csrc' / 'include'}", str(SOURCES / "numeric.c")]
+    assert subprocess.run(command, check=False).returncode == 0
+    done = subprocess.run([*command, option], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "found an option that changes bits" in done.stderr
+
+
+@pytest.mark.parametrize("standard", ["c99", "gnu11"])
+def test_products_and_sums_are_not_fused(compiler: str, tmp_path: Path, standard: str) -> None:
+    """Also where the caller asks for it."""
+    if platform.machine() != "x86_64":
+        pytest.skip("contraction: an x86-64")
+    source = tmp_path / "fused.c"
+    source.write_text(
+        f'#include "{SOURCES / "contract.h"}"\nfloat f(float a, float b, float c) {{ return a * b + c; }}\n'
+    )
+    flags = ["-O2", "-mfma", "-ffp-contract=fast", f"-std={standard}", "-S", "-o", "-"]
+    found = subprocess.run([compiler, *flags, str(source)], capture_output=True, text=True, check=True).stdout
+    assert "fmadd" not in found
+    source.write_text("float f(float a, float b, float c) { return a * b + c; }\n")  # shows that it would be
+    assert "fmadd" in subprocess.run([compiler, *flags, str(source)], capture_output=True, text=True, check=True).stdout
+
+
 @pytest.mark.slow
 def test_same_bits_as_portable(compiler: str, tmp_path: Path) -> None:
     x86 = platform.machine() in ("x86_64", "AMD64")

@@ -36,6 +36,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "tools").mkdir()
     (tmp_path / "firmware" / "targets").mkdir(parents=True)
     (tmp_path / "tools" / "parity").write_text(TOOL)
+    (tmp_path / "firmware" / "targets" / "targets.toml").write_text("[good]\n[wrong]\n")
     (tmp_path / "docs").mkdir()
     monkeypatch.chdir(tmp_path / "docs")
     return tmp_path
@@ -46,7 +47,8 @@ def test_runs_the_matrix_of_the_checkout(source: Path, capfd: pytest.CaptureFixt
     assert capfd.readouterr().out.strip() == "['--target', 'good']"
     call("--target", "wrong", "--target", "all", code=1)
     assert capfd.readouterr().out.strip() == "['--target', 'wrong', '--target', 'all']"
-    call("--target", "unknown", code=2)
+    expected = "Error: --target: expected one of all, good, wrong, found unknown"
+    assert expected in call("--target", "unknown", code=2).stderr
 
 
 def test_the_matrix_as_json(source: Path) -> None:

@@ -84,12 +84,12 @@ def test_a_line_without_end_costs_no_memory() -> None:
         (LINES[1:], "expected the line 'begin'"),
         ([LINES[0], *LINES], "expected no second line 'begin'"),
         (LINES[:2] + LINES[3:], "7 lines were sent, 6 arrived"),
-        ([*LINES, LINES[0]], "comes after the end"),
+        ([*LINES, LINES[0]], "line: expected none after 'end', found"),
         ([LINES[0], line("surprise a=1")], "unknown line 'surprise'"),
         ([LINES[0], line("file kernels=portable index=0")], "missing"),
         ([LINES[0], file_line(0, cases="x")], "cases: expected a count, found 'x'"),
         ([LINES[0], file_line(0, more=1)], "unknown more"),
-        ([LINES[0], line("end variants=1")], "without failed_files"),
+        ([LINES[0], line("end variants=1")], "line 'end': expected failed_files, found no such value"),
         ([line("begin id=a core=1 chip=x bytes=9999999999999999999999 crc=0")], "expected a count"),
     ],
 )
@@ -101,5 +101,5 @@ def test_lines_that_make_no_report(lines: list[str], message: str) -> None:
 def test_a_line_with_a_key_twice_or_none_is_a_line() -> None:
     assert read_lines(line("info id=a id=b")) == [Line("info", {"id": "b"})]
     assert read_lines(line("begin")) == [Line("begin", {})]
-    with pytest.raises(ReportError, match="without bytes"):
+    with pytest.raises(ReportError, match="line 'begin': expected bytes, found no such value"):
         Report().take(Line("begin", {}))

@@ -93,7 +93,7 @@ def test_check_values_are_the_logits_of_a_stream(name: str) -> None:
 def test_a_blob_is_opened_before_it_is_packed() -> None:
     with pytest.raises(BlobCrcError):
         pack_slot(BLOB[:-1] + bytes([BLOB[-1] ^ 1]))
-    with pytest.raises(SlotError, match="partition: expected a multiple of 4096 bytes, at least 69632 for this blob"):
+    with pytest.raises(SlotError, match="size: expected a multiple of 4096 bytes, at least 69632 for this blob"):
         pack_slot(BLOB, size=65536)
     with pytest.raises(SlotError, match="found 69633"):
         pack_slot(BLOB, size=69633)

@@ -91,7 +91,7 @@ def test_every_combination_defines_what_its_sources_use(tmp_path: Path) -> None:
             if source.suffix != ".c" or "CONFIG_" not in source.read_text(encoding="utf-8"):
                 continue
             includes = [f"-I{each}" for each in (folder, *FOLDERS, stubs)]
-            preprocess = [cc, "-E", "-P", "-include", "sdkconfig.h", *includes, source]
+            preprocess = [cc, "-E", "-P", "-include", "sdkconfig.h", *includes, str(source)]
             done = subprocess.run(preprocess, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
             used = set(re.findall(r"\bCONFIG_\w+", re.sub(r'"(?:[^"\\]|\\.)*"', "", done.stdout))) - IDF

@@ -18,6 +18,7 @@ from slot_image import CONFIRM, RAN, Image
 
 from aether_temporal import TemporalModel, WeightBlob
 from aether_temporal.bundled import model_path
+from aether_temporal.device.node_limits import OWN, node_needs
 from aether_temporal.device.slots import pack_slot
 
 pytestmark = pytest.mark.slow  # compiles the component with sanitizers
@@ -170,6 +171,10 @@ def test_memory_of_a_start(tmp_path: Path, program: Path) -> None:
     path.write_bytes(Path(model_path("demo")).read_bytes())
     out = run(program, "memory", path)
     assert "ok memory" in out
+    found = re.search(r"^memory (\d+)$", out, re.MULTILINE)
+    assert found is not None
+    predicted = node_needs(TemporalModel.from_blob("demo"), pointer_bytes=8).memory
+    assert predicted - OWN < int(found[1]) <= predicted
 
 
 def test_a_thousand_starts(program: Path, slots: Slots) -> None:

@@ -312,7 +312,7 @@ static void names_in_a_log(void) {
     CHECK(shows("\\xED\\xA0\\x80\\xFF\\xC3", "\xED\xA0\x80\xFF\xC3", 32)); /* a surrogate, no UTF-8, a character cut off */
     CHECK(shows("abcdefg", "abcdefg", 8));
     CHECK(shows("abcd...", "abcdefgh", 8));
-    CHECK(shows("abc...", "abc\xC3\xA9gh", 8)); /* no half character */
+    CHECK(shows("abc...", "abc\xC3\xA9ghi", 8)); /* no half character */
     CHECK(shows("...", "\n\n", 7) && shows("\\x0A...", "\n\n", 8) && shows("...", "abcd", 4));
     (void)node_text("abc\n", 3, out, sizeof out);
     CHECK(memcmp(out, "abc", 4) == 0);

@@ -15,6 +15,7 @@ from aether_temporal._internal.atomic_files import write_atomic
 from aether_temporal.bundled import model_path
 from aether_temporal.device.c_header import c_header
 from aether_temporal.device.flashtool import FlashTool
+from aether_temporal.device.node_limits import check_node, node_needs
 from aether_temporal.device.slots import Slot, SlotHeader, first_choice, pack_slot
 from aether_temporal.device.update import ChipFlash, read_chip, update_model
 
@@ -80,8 +81,11 @@ def pack(
         if file not in (None, "-") and os.path.lexists(str(file)) and not force:
             message = f"{file}: expected a new file, found an existing one; --force replaces it"
             raise click.UsageError(message)
-    path, blob = model_path(model), open_model(model).blob
-    image = pack_slot(blob, sequence, size)
+    opened = open_model(model)
+    path, blob = model_path(model), opened.blob
+    for warning in check_node(opened) if out is not None else ():
+        say(f"warning: {warning}", err=True)
+    image, needs = pack_slot(blob, sequence, size), node_needs(opened)
     identifier = _identifier(path.stem)
     text = None if header is None else c_header(blob, identifier, path.name)
     if out is not None:
@@ -90,13 +94,15 @@ def pack(
         _put(header, text.encode("ascii"))
     found = SlotHeader.decode(image, len(image))
     if as_json:
-        print_json({"model": str(path), "out": out, "bytes": len(image), "header": header, **asdict(found)})
+        document = {"model": str(path), "out": out, "bytes": len(image), "header": header, **asdict(found)}
+        print_json({**document, "needs": asdict(needs)})
         return
     aside = "-" in (out, header)
     if out is not None:
         checks = f"check 0x{found.check_binary32:08X} and 0x{found.check_binary16:08X}"
         said = f"{bytes_text(len(image))}, blob of {len(blob)}, sequence {sequence}, {checks}"
         say(f"{_name(out)}: {said}", err=aside)
+        say(f"A node needs {bytes_text(needs.memory)} of memory for it, queue and stack included.", err=aside)
     if header is not None:
         say(f"{_name(header)}: {identifier}[{len(blob)}]", err=aside)
 

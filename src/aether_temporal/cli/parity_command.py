@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,12 @@ def find_checkout(start: Path | None = None) -> Path:
 
 def _run_matrix(targets: tuple[str, ...], as_json: bool) -> int:
     """Runs tools/parity of the source checkout; its output and exit status are passed on."""
-    command = [sys.executable, str(find_checkout() / "tools" / "parity")]
+    checkout = find_checkout()
+    known = ["all", *tomllib.loads((checkout / "firmware" / "targets" / "targets.toml").read_text(encoding="utf-8"))]
+    unknown = [name for name in targets if name not in known]
+    if unknown:
+        raise click.UsageError(f"--target: expected one of {', '.join(known)}, found {', '.join(unknown)}")
+    command = [sys.executable, str(checkout / "tools" / "parity")]
     for name in targets:
         command += ["--target", name]
     if not as_json:

@@ -4,6 +4,7 @@ from .c_header import c_header
 from .compare import Comparison, HostRun, compare, host_run
 from .conversation import Patience, fetch_report
 from .flashtool import FlashTool
+from .node_limits import NodeNeeds, check_node, node_needs
 from .port import Port, SerialPort
 from .report import Failure, FileResult, Report
 from .slots import Slot, SlotHeader, pack_slot, read_slot
@@ -17,6 +18,7 @@ __all__ = [
     "Flash",
     "FlashTool",
     "HostRun",
+    "NodeNeeds",
     "Partition",
     "Patience",
     "Port",
@@ -26,9 +28,11 @@ __all__ = [
     "SlotHeader",
     "Update",
     "c_header",
+    "check_node",
     "compare",
     "fetch_report",
     "host_run",
+    "node_needs",
     "pack_slot",
     "read_chip",
     "read_slot",

@@ -97,15 +97,15 @@ class Report:
         """Takes the next line. ReportError when the line is invalid or out of order."""
         kind, values = line.kind, line.values
         if self.ended:
-            raise ReportError(f"{kind!r} comes after the end")
+            raise ReportError(f"line: expected none after 'end', found {kind!r}")
         if (kind == "begin") != (self.taken == 0):
-            raise ReportError(f"expected {'no second' if self.taken else 'the'} line 'begin', found {kind!r}")
+            raise ReportError(f"line: expected {'no second' if self.taken else 'the'} line 'begin', found {kind!r}")
         try:
             self._take(kind, values)
         except KeyError as error:
-            raise ReportError(f"{kind!r} without {error.args[0]}") from error
+            raise ReportError(f"line {kind!r}: expected {error.args[0]}, found no such value") from error
         except (TypeError, ValueError) as error:
-            raise ReportError(f"{kind!r}: {error}") from error
+            raise ReportError(f"line {kind!r}: {error}") from error
         self.taken += 1
 
     def _take(self, kind: str, values: dict[str, str]) -> None:
@@ -131,11 +131,14 @@ class Report:
         files = {(file.kernels, file.index) for file in self.files}
         failures = {(failure.kernels, failure.case, failure.path) for failure in self.failures}
         if len(files) != len(self.files) or len(failures) != len(self.failures):
-            raise ReportError("a line arrived twice")
+            raise ReportError("lines: expected each once, found one twice")
         if self.ended and self.failed_files != sum(f.status != "OK" or f.failed > 0 for f in self.files):
-            raise ReportError("failed_files differs from the count of the lines before the last")
+            counted = sum(f.status != "OK" or f.failed > 0 for f in self.files)
+            raise ReportError(f"failed_files: expected {counted}, as the lines say, found {self.failed_files}")
         if self.total("failed") != len(self.failures):
-            raise ReportError(f"{self.total('failed')} failed checks, but {len(self.failures)} lines about them")
+            raise ReportError(
+                f"failed checks: expected a line for each of {self.total('failed')}, found {len(self.failures)}"
+            )
 
 
 def _number(values: dict[str, str], key: str) -> int:

@@ -132,14 +132,14 @@ def pack_slot(blob: bytes, sequence: int = 0, size: int | None = None) -> bytes:
     """The image of a slot: header, flags, blob, then 0xFF up to whole sectors.
 
     The blob is opened as a model, which computes the check values. size: bytes of the partition. BlobError;
-    SlotError: `size` is too small.
+    SlotError: `size` is too small. Whether a node can run the model, `check_node` says.
     """
     model = TemporalModel.from_blob(blob)
     if not 0 <= sequence <= 0xFFFFFFFF:
         raise SlotError.of("sequence", "0 to 4294967295", sequence)
     needed = slot_bytes_needed(len(blob))
     if size is not None and (size < needed or size % SECTOR):
-        raise SlotError.of("partition", f"a multiple of {SECTOR} bytes, at least {needed} for this blob", size)
+        raise SlotError.of("size", f"a multiple of {SECTOR} bytes, at least {needed} for this blob", size)
     header = SlotHeader(
         sequence=sequence,
         blob_offset=BLOB_OFFSET,

@@ -11,6 +11,7 @@ from typing import Protocol
 from aether_temporal.errors import PartitionError, SlotError
 from aether_temporal.model import TemporalModel
 
+from .node_limits import check_node
 from .slots import (
     LABELS,
     SECTOR,
@@ -197,9 +198,11 @@ def update_model(
     The blob, the partition table and the size of the slot are checked before anything is written. The slot is written
     without its commit flag and read back; the flag follows. The other slot is never touched.
     again: write even if the newest valid slot holds this blob already.
-    BlobError, PartitionError, SlotError (flash kept other bytes than were written), what `flash` raises.
+    BlobError, PartitionError, SlotError (no node can run the model; flash kept other bytes than were written), what
+    `flash` raises.
     """
-    TemporalModel.from_blob(blob)
+    for warning in check_node(TemporalModel.from_blob(blob)):
+        notify(f"warning: {warning}")
     notify("reading the partition table and the slots")
     partitions = slot_partitions(_table(flash), len(blob))
     slots = _slots(flash, partitions)

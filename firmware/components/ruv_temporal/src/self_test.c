@@ -37,8 +37,8 @@ esp_err_t ruv_temporal_kernel_self_test(void) {
     status = aether_golden_run(ruv_self_test_vectors, ruv_self_test_bytes, NULL, scratch, need, report, NULL, &totals);
     heap_caps_free(scratch);
     if (status != AETHER_OK || totals.failed != 0 || totals.checks == 0) {
-        ESP_LOGE(TAG, "%u of %u checks failed: this chip must not run a model",
-                 (unsigned)totals.failed, (unsigned)totals.checks);
+        ESP_LOGE(TAG, "%u of %u checks failed: this firmware must not run a model; was the core compiled with -ffast-math, "
+                 "-fno-signed-zeros or -ffp-contract=fast?", (unsigned)totals.failed, (unsigned)totals.checks);
         return ESP_ERR_INVALID_STATE;
     }
     ESP_LOGI(TAG, "%u golden cases, %u words: every bit is the same", (unsigned)totals.cases, (unsigned)totals.compared);
