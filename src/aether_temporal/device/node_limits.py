@@ -18,7 +18,7 @@ CONTEXT = 256
 """The context of a stream in a node, RUV_TEMPORAL_CONTEXT of Kconfig."""
 STACK = 16384
 QUEUE_FRAMES = 32
-OWN = 1024
+OWN = 2048
 """Bytes that a task's and a model's own fields take at most."""
 
 # A multiply-add costs 4 to 10 instructions (docs/budgets.md), at 1 to 1.5 cycles and 240 MHz.
