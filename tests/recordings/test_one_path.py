@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli.command import call, make_blob
-from making import C6_HEADER, c6, values_of
+from making import C6_HEADER, c6, raw_frame, values_of
 from recordings.test_resampling import timed_model
 
 from aether_temporal import TemporalModel, TimingSettings
+from aether_temporal.listening import NodePredictor, PacketReceiver
+from aether_temporal.listening.recorder import FILE_HEADER, packet_record
 from aether_temporal.recordings import RecordingError, RecordingFormatError, csi_parser, open_recording
 from aether_temporal.recordings.containers import open_stream
 from aether_temporal.running import Prediction, Result, run
@@ -163,6 +165,28 @@ def test_a_serial_device_given_as_a_recording_streams(tmp_path: Path) -> None:
         live = run_live(model, file, source=device, context=8, on_prediction=lambda one: got.append(one.index))
         sender.join()
     assert_same(stored, live)
+
+
+@pytest.mark.parametrize("wants", MODELS)
+def test_packets_give_the_predictions_of_their_capture(tmp_path: Path, wants: str) -> None:
+    pytest.importorskip("dpkt", reason="dpkt (extra pcap) is not installed")
+    model, draw = MODELS[wants](), random.Random(7)
+    heard: list[Prediction] = []
+    predictor = NodePredictor(model, context=8, on_prediction=lambda _, prediction: heard.append(prediction))
+    receiver = PacketReceiver(on_arrival=predictor.offer)
+    content, now = [FILE_HEADER], 1_790_000_000.123456
+    for i in range(60):  # as many as may wait
+        now += draw.choice([0.0, 0.004, 0.01, 0.0251, 0.3 if draw.random() < 0.1 else 0.012])
+        data = raw_frame(i, np.array(values_of(i, 4), np.int8).tobytes())
+        content.append(packet_record(data, ("10.0.0.5", 4000), ("10.0.0.1", 5005), now))
+        receiver.take(data, "10.0.0.5", 4000, now, now)
+    predictor.close()
+    (tmp_path / "x.pcap").write_bytes(b"".join(content))
+    replayed: list[Prediction] = []
+    run(model, open_recording(tmp_path / "x.pcap"), context=8, on_prediction=replayed.append)
+    assert len(replayed) >= 50
+    np.testing.assert_array_equal([one.scores for one in heard], [one.scores for one in replayed])
+    np.testing.assert_allclose([one.time for one in heard], [one.time for one in replayed], atol=2e-6)
 
 
 @pytest.mark.parametrize("senders", [1, 25])

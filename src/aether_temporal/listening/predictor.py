@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +16,7 @@ from aether_temporal.model import TemporalModel
 from aether_temporal.recordings.node_packets import FEATURES, FeatureState
 from aether_temporal.recordings.recording import amplitude
 from aether_temporal.running.inputs import subcarriers_of, wanted_frames
+from aether_temporal.running.live_frames import LiveFrames
 from aether_temporal.running.stream import Prediction, Predictor
 
 from .nodes import KNOWN_AFTER, Node, NodePrediction
@@ -42,6 +43,15 @@ class _Queue:
     scheduled: bool = False
     kind: type[Packet] | None = None  # of its first frame; frames of the other kind are unsuitable
     failures: int = 0
+
+
+@dataclass(eq=False)
+class _Stream:
+    """The stream of a node. `first_us`: when its first frame arrived, in microseconds since 1970."""
+
+    predictor: Predictor
+    frames: LiveFrames
+    first_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,9 @@ class NodePredictor:
     `max_nodes`. For another node, the stream that was used longest ago is given up, and its node starts anew. An error
     at one node's frame drops that node's stream. Any other error ends the thread, and `failure` holds it.
     InvalidArgumentError: a stream takes more than `max_bytes`.
+
+    Frames are put on a grid by their times of arrival where the model asks for one, as those of a capture of the same
+    packets are: a packet then gives as many predictions as grid frames are due, or none.
     """
 
     def __init__(
@@ -103,7 +116,7 @@ class NodePredictor:
         self._queues: weakref.WeakKeyDictionary[Node, _Queue] = weakref.WeakKeyDictionary()
         self._turns: deque[_Queue] = deque()
         self._waiting = 0  # bytes
-        self._streams: OrderedDict[Node, Predictor] = OrderedDict()  # used by the thread alone; the latest last
+        self._streams: OrderedDict[Node, _Stream] = OrderedDict()  # used by the thread alone; the latest last
         self._open = True
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="predictor", daemon=True)
@@ -170,9 +183,9 @@ class NodePredictor:
                     return
                 queue = self._turns.popleft()
                 arrival = queue.waiting[0]
-            prediction = self._predict(queue, arrival)
-            if prediction is not None and self._on_prediction is not None:
-                self._on_prediction(arrival, prediction)
+            for prediction in self._predict(queue, arrival):
+                if self._on_prediction is not None:
+                    self._on_prediction(arrival, prediction)
             with self._changed:
                 size = _bytes_of(queue.waiting.popleft())
                 queue.bytes -= size
@@ -181,23 +194,36 @@ class NodePredictor:
                 if queue.scheduled:
                     self._turns.append(queue)
 
-    def _predict(self, queue: _Queue, arrival: Arrival) -> Prediction | None:
-        """The prediction, and the node's newest; None for a frame that gets none."""
+    def _predict(self, queue: _Queue, arrival: Arrival) -> Iterator[Prediction]:
+        """The predictions that are due after a packet; the last is the node's newest."""
         if queue.failures >= _FAILURES:
             self.dropped += 1
-            return None
+            return
         try:
             frame = self._frame(queue, arrival)
             if frame is None:
-                return None
+                return
             queue.kind = type(arrival.packet)
-            prediction = self._stream(arrival.node).push(frame)
-        except ResultOverflowError:
-            self.overflowed += 1
-            return None
+            stream = self._stream(arrival)
+            steps = stream.frames.push(frame, round(arrival.time * 1e6) - stream.first_us)
         except Exception as error:
             self._drop(queue, arrival.node, error)
-            return None
+            return
+        for step in steps:
+            try:
+                if step.resets:
+                    stream.predictor.reset()
+                prediction = stream.predictor.push(step.frame, step.time)
+            except ResultOverflowError:
+                self.overflowed += 1
+                continue
+            except Exception as error:
+                self._drop(queue, arrival.node, error)
+                return
+            self._take(arrival, prediction)
+            yield prediction
+
+    def _take(self, arrival: Arrival, prediction: Prediction) -> None:
         self.predicted += 1
         arrival.node.trouble = None
         arrival.node.prediction = NodePrediction(
@@ -208,7 +234,6 @@ class NodePredictor:
             local=True,
             time=arrival.time,
         )
-        return prediction
 
     def _frame(self, queue: _Queue, arrival: Arrival) -> NDArray[np.float32] | None:
         """The model's input from a packet; None when it is unsuitable."""
@@ -234,14 +259,18 @@ class NodePredictor:
         self.unsuitable += 1
         self._why = node.trouble = f"expected {expected}, found {found}"
 
-    def _stream(self, node: Node) -> Predictor:
+    def _stream(self, arrival: Arrival) -> _Stream:
         """The node's stream; a new one takes the place of the one that was used longest ago, where there are enough."""
+        node = arrival.node
         found = self._streams.get(node)
         if found is None:
             if len(self._streams) >= self.max_streams:
                 self._streams.popitem(last=False)
                 self.replaced += 1
-            found = self._streams[node] = Predictor(self.model, context=self._context)
+            found = _Stream(
+                Predictor(self.model, context=self._context), LiveFrames(self.model), round(arrival.time * 1e6)
+            )
+            self._streams[node] = found
         self._streams.move_to_end(node)
         return found
 

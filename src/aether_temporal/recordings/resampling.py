@@ -60,19 +60,18 @@ class Grid:
     def __init__(self, dim: int, period_us: int, max_gap_us: int, agc: str = "none") -> None:
         self.overflowed = 0
         self._resampler = _core.Resampler(dim, period_us, max_gap_us, agc)
-        self._period_us, self._index, self._last = period_us, -1, 0
+        self._period_us, self._last = period_us, 0
 
-    def push(self, frame: NDArray[np.float32], now: int) -> Due | None:
-        """What is due after a frame at `now` microseconds; None (and counted) where the frame overflows."""
-        self._index += 1
+    def push(self, index: int, frame: NDArray[np.float32], now: int) -> Due | None:
+        """What is due after frame `index` at `now` microseconds; None (and counted) where the frame overflows."""
         try:
             starts, out, first = self._resampler.push(frame, now)
         except ResultOverflowError:
             self.overflowed += 1
             return None
         when = first + self._period_us * np.arange(len(out), dtype=np.int64)
-        newest = np.where(when == now, self._index, self._last)
-        self._last = self._index
+        newest = np.where(when == now, index, self._last)
+        self._last = index
         return Due(out, when, newest, starts)
 
 
@@ -97,8 +96,8 @@ def resample(
     newest: list[NDArray[np.int64]] = []
     starts: list[int] = []
     count = 0
-    for frame, now in zip(frames, times.tolist(), strict=True):
-        due = grid.push(frame, now)
+    for index, (frame, now) in enumerate(zip(frames, times.tolist(), strict=True)):
+        due = grid.push(index, frame, now)
         if due is None:
             continue
         if due.starts or not starts:

@@ -6,6 +6,7 @@ Lines, records, frames, grid and the result are those of a file: `csi_text.TextR
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
@@ -21,11 +22,11 @@ from aether_temporal.recordings.csi_lines import Line, bounded_lines
 from aether_temporal.recordings.csi_parser import CsiRecord
 from aether_temporal.recordings.csi_text import Frames, TextReader, nothing_trusted
 from aether_temporal.recordings.hints import NOTHING
-from aether_temporal.recordings.resampling import Grid
 
 from .gallery import Gallery
-from .inputs import model_frames, model_input, timing_of
+from .inputs import model_frames, model_input
 from .label_matching import match_labels
+from .live_frames import LiveFrames, Step
 from .result import Result
 from .stream import Prediction, Predictor, Streamed, result_of
 
@@ -36,8 +37,6 @@ _LEAD = 8
 """Frames by which another sender must be ahead of the one that was taken first, whose address may have been damaged."""
 _UNSUITED = 64
 """Frames of one kind after which it is settled that they do not suit the model."""
-_LATER = 1 << 62
-"""Microseconds added to all times, which may go back before the first."""
 
 
 def run_live(
@@ -74,13 +73,13 @@ def run_live(
                 break
             if step.begins_anew:
                 seen = Streamed()
-            if step.resets:
+            if step.of.resets:
                 predictor.reset()
                 own.clear()
             own.append(-1 if gallery is not None or step.label is None else _class_of(predictor.names, step.label))
             try:
                 expected = own[-1 - delay] if delay < len(own) else -1
-                prediction = predictor.push(step.frame, step.time, expected)
+                prediction = predictor.push(step.of.frame, step.of.time, expected)
             except ResultOverflowError:
                 seen.skip()
                 continue
@@ -103,10 +102,10 @@ def live_predictions(
 ) -> Iterator[Prediction]:
     """The prediction after each frame of CSI text as it arrives, of the sender and size that `run_live` takes."""
     for step in _Live(predictor.model, source, None, NOTHING, select).steps(file):
-        if step.resets:
+        if step.of.resets:
             predictor.reset()
         try:
-            yield predictor.push(step.frame, step.time)
+            yield predictor.push(step.of.frame, step.of.time)
         except ResultOverflowError:
             continue
 
@@ -118,13 +117,11 @@ def _class_of(names: Sequence[str], label: str) -> int:
 
 @dataclass(frozen=True, eq=False)
 class _Step:
-    """A frame as the model takes it."""
+    """A frame with its label. begins_anew: what came before belongs to another sender."""
 
-    frame: NDArray[np.float32]
-    time: float | None
+    of: Step
     label: str | None
-    resets: bool = False  # the stream is to be reset before it
-    begins_anew: bool = False  # what came before belongs to another sender
+    begins_anew: bool
 
 
 class _Live:
@@ -135,32 +132,20 @@ class _Live:
     ) -> None:
         self._model, self._sender, self._select = model, sender, select
         self._text = TextReader(source, hints)
-        self._timing = timing_of(model)
         self._taken: tuple[str, int] | None = None
         self._count = 0  # records of it
 
     def steps(self, file: BinaryIO) -> Iterator[_Step]:
         """Every frame that is due, on the grid that the blob asks for where lines have times."""
-        grid: Grid | None = None
-        labels: list[str | None] = []
-        resets = begins_anew = False
+        onto_grid, labels, begins_anew = LiveFrames(self._model), list[str | None](), True
         for record, frames, row in self._rows(file):
             if len(frames) == 1:
-                grid, labels = self._grid(), []
-                resets = begins_anew = True
-            time = float(frames.times[-1])
+                onto_grid, labels, begins_anew = LiveFrames(self._model), [], True
             labels.append(record.label)
-            if grid is None or np.isnan(time):
-                yield _Step(row, None if np.isnan(time) else time, record.label, resets, begins_anew)
-                resets = begins_anew = False
-                continue
-            due = grid.push(row, round(time * 1e6) + _LATER)
-            if due is None:
-                continue
-            resets |= due.starts
-            for frame, at, newest in zip(due.frames, due.times_us, due.newest, strict=True):
-                yield _Step(frame, (int(at) - _LATER) / 1e6, labels[newest], resets, begins_anew)
-                resets = begins_anew = False
+            time = frames.times[-1]
+            for step in onto_grid.push(row, None if math.isnan(time) else round(time * 1e6)):
+                yield _Step(step, labels[step.newest], begins_anew)
+                begins_anew = False
 
     def recording(self) -> Recording:
         """All frames that were taken, as a file of them would give them. RecordingFormatError: there are none."""
@@ -175,12 +160,6 @@ class _Live:
             )
         mac, size = self._taken
         return self._text.open(next(info for info in self._text.infos() if info.name == mac), size)
-
-    def _grid(self) -> Grid | None:
-        timing, settings = self._timing, self._model.settings
-        if timing.period_us is None or timing.max_gap_us is None or settings is None:
-            return None
-        return Grid(self._model.input_dim, timing.period_us, timing.max_gap_us, settings.agc or "none")
 
     def _rows(self, file: BinaryIO) -> Iterator[tuple[CsiRecord, Frames, NDArray[np.float32]]]:
         """Each frame of the sender and size that are taken, with all of them so far, and as the model takes it."""
