@@ -26,6 +26,7 @@ _COMMANDS = {
     "enroll": "Enrol identities: write a gallery for `run --enroll`.",
     "listen": "Receive what nodes send over UDP; show, record and classify it.",
     "recordings": "Describe recordings, and warn of what would mislead.",
+    "record": "Record a serial port or UDP, with a label and a live picture.",
     "inspect": "Describe a weight blob and check it.",
     "init": "Write a blob of random weights, the same bytes everywhere.",
     "parity": "Check this host, a board or emulated chips against the golden vectors.",

@@ -43,14 +43,14 @@ def command(file: str, recording: str | None, format_: str | None, as_json: bool
     out = console()
     if len(found) <= _IN_FULL:
         for quality in found:
-            _describe(out, quality)
+            describe_quality(out, quality)
     else:
         _list(out, file, found, remarks)
     for note in sources.notes:
         out.print(note)
 
 
-def _describe(out: Console, found: RecordingQuality) -> None:
+def describe_quality(out: Console, found: RecordingQuality) -> None:
     level = None if found.level_db is None else f"frames differ by {found.level_db:.1f} dB (5 to 95 %)"
     rows = [
         ("frames", _frames(found)),

@@ -8,11 +8,17 @@ other columns may be left out or empty: `recording` (name or index in the file),
 from __future__ import annotations
 
 import csv
+import io
 import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from aether_temporal.errors import RecordingFormatError
+from aether_temporal._internal.atomic_files import lock, write_atomic
+from aether_temporal.errors import RecordingError, RecordingFormatError
 
 COLUMNS = ("file", "recording", "subject", "session", "start", "end", "label")
 _SYNONYMS = {"person": "subject"}
@@ -59,7 +65,7 @@ def read_manifest(path: Path) -> list[Entry]:
             f"{path}: expected UTF-8 text, found others ({error.reason} at byte {error.start}); save it as UTF-8"
         ) from None
     rows = csv.reader(text.splitlines())
-    header = [_SYNONYMS.get(name, name) for name in (cell.strip().casefold() for cell in next(rows, []))]
+    header = [_column(cell) for cell in next(rows, [])]
     for name in header:
         if name not in COLUMNS or header.count(name) > 1:
             raise RecordingFormatError(
@@ -78,6 +84,12 @@ def read_manifest(path: Path) -> list[Entry]:
     if not found:
         raise RecordingFormatError(f"{path}: expected at least one row, found none; add one for each file")
     return found
+
+
+def _column(cell: str) -> str:
+    """The name of a column as it is in COLUMNS."""
+    name = cell.strip().casefold()
+    return _SYNONYMS.get(name, name)
 
 
 def _entry(place: str, cells: dict[str, str]) -> Entry:
@@ -103,3 +115,43 @@ def _seconds(place: str, name: str, cell: str) -> float | None:
     if not math.isfinite(found):
         raise RecordingFormatError(f"{place}: {name}: expected seconds, found {cell!r}; write it as a number")
     return found
+
+
+_PATIENCE = 10.0
+"""Seconds for which a table that another process changes is waited for."""
+
+
+def add_to_manifest(path: Path, row: Mapping[str, str]) -> None:
+    """Adds a row (`file` and other columns) to the manifest, which is made where there is none; a row of the same file
+    is replaced, other rows keep what they say. RecordingFormatError: the file is no manifest. OSError."""
+    with _alone(path.parent):
+        rows: list[dict[str, str]] = []
+        if path.exists():
+            read_manifest(path)  # rejects what could not be read afterwards
+            header, *cells = csv.reader(path.read_text(encoding="utf-8-sig").splitlines())
+            rows = [dict(zip(map(_column, header), each, strict=True)) for each in cells if any(map(str.strip, each))]
+        rows = [each for each in rows if each["file"].strip() != row["file"]]
+        names = list(dict.fromkeys(name for each in [*rows, row] for name in each))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*rows, row])
+        write_atomic(path, text.getvalue().encode())
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Makes other processes wait that add to a manifest in the folder (where the system has locks)."""
+    if not hasattr(os, "O_DIRECTORY"):
+        yield
+        return
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        until = time.monotonic() + _PATIENCE
+        while not lock(held):
+            if time.monotonic() > until:
+                raise RecordingError(f"{folder}: another process is writing a manifest there; try again")
+            time.sleep(0.02)
+        yield
+    finally:
+        os.close(held)
