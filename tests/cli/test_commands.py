@@ -192,5 +192,5 @@ def test_recordings_that_cannot_be_trained_on_are_rejected(tmp_path: Path) -> No
     two = {"labels": np.arange(9, dtype=np.int8) % 2, "label_names": ["A", "B"]}
     np.savez(tmp_path / "x.npz", amp=np.ones((9, 4), np.float32), rec_session=["0"], **two)
     error = call("train", "activity", "--data", tmp_path / "x.npz", "--out", tmp_path / "x.rvne", code=2).stderr
-    assert "session: expected at least two sessions, found 0" in error
+    assert "x.npz:session0: frames: expected enough of each class to hold 50 or more out" in error
     assert not (tmp_path / "x.rvne").exists()

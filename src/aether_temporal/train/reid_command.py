@@ -158,4 +158,4 @@ def main(data: Sequence[str], recipe: Recipe, reading: Reading, _: RunSettings, 
             say(NO_PLOTS)
     if options["out"] is not None:
         report.blob.save(options["out"])
-    say_written(options["out"], options["run_folder"], say, by_steps=False)
+    say_written(options["out"], options["run_folder"], say, enrols=True)

@@ -349,19 +349,20 @@ def say_written(
     folder: str | os.PathLike[str] | None,
     say: Callable[[str], None],
     *,
-    by_steps: bool = True,
+    enrols: bool = False,
 ) -> None:
-    """What a training left on the disk, and what to do next. by_steps: it can be made longer."""
+    """What a training left on the disk, and what to do next. enrols: the model is one for a gallery, not made in
+    steps."""
+    inside = "model, scores, plots" if enrols else "model, scores, losses, checkpoints, plots"
     places = [] if out is None else [os.fspath(out)]
-    places += (
-        []
-        if folder is None
-        else [f"{os.fspath(folder)} (model, scores, {'losses, checkpoints, ' if by_steps else ''}plots)"]
-    )
-    say(f"wrote {', '.join(places)}")
+    places += [] if folder is None else [f"{os.fspath(folder)} ({inside})"]
     model = os.fspath(out) if out is not None else os.path.join(os.fspath(folder or ""), MODEL)
+    say(f"wrote {', '.join(places)}")
+    if enrols:
+        say(f"next: aether enroll {model} RECORDINGS -o gallery.npz; aether run {model} RECORDING --enroll gallery.npz")
+        return
     say(f"next: aether run {model} RECORDING, or aether device pack {model} --out slot.bin")
-    if folder is not None and by_steps:
+    if folder is not None:
         say("to train longer: the same command with --resume and more --steps")
 
 
