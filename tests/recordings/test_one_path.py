@@ -23,6 +23,7 @@ from aether_temporal.recordings import RecordingError, RecordingFormatError, csi
 from aether_temporal.recordings.containers import open_stream
 from aether_temporal.running import Prediction, Result, run
 from aether_temporal.running.live_text import run_live
+from aether_temporal.train.prepared import prepare
 
 OTHER = "2b:00:00:00:00:00"
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="pipes and serial devices of POSIX")
@@ -203,3 +204,6 @@ def test_a_file_is_parsed_once_for_all_its_senders(
     found = list(open_recordings(tmp_path / "s.csv"))
     assert [len(recording) for recording in found] == [100 // senders] * senders
     assert len(fed) == 100
+    fed.clear()
+    assert len(prepare([tmp_path / "s.csv"], tmp_path / "prepared")) == senders
+    assert len(fed) <= 200  # for the classes, and for the frames
