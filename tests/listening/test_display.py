@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aether_temporal.cli.listen_display import NodesTable, Status
+from aether_temporal.cli.listen_display import NodesTable, Status, class_text
 from aether_temporal.cli.output import console
 from aether_temporal.listening import NodePrediction, NodeSnapshot, PredictorStatus, Snapshot
 
@@ -95,3 +95,9 @@ def test_says_why_frames_are_not_classified(width: int) -> None:
 def test_says_that_two_nodes_share_a_row() -> None:
     lines = shown(status_of(dataclasses.replace(WALKING, shared=True)), 120)
     assert any(line.startswith("node 1 at 192.168.1.21: two senders say this id") for line in lines)
+
+
+def test_the_probability_of_a_calibrated_model_stands_beside_the_class() -> None:
+    plain = NodePrediction(class_index=1, logit=2.0, margin=1.0, n_classes=2, local=True, time=0.0)
+    assert class_text(plain, ["sit", "walk"]) == "walk (here)"
+    assert class_text(dataclasses.replace(plain, probability=0.934), ["sit", "walk"]) == "walk 93% (here)"

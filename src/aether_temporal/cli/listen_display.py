@@ -276,8 +276,11 @@ def _class(row: NodeSnapshot) -> tuple[int, bool] | None:
 
 
 def class_text(prediction: NodePrediction, names: Sequence[str]) -> str:
-    """The class's name or number; "(here)" marks a prediction made on this computer."""
+    """The class's name or number, and its probability where it is known; "(here)" marks a prediction made on this
+    computer."""
     name = names[prediction.class_index] if len(names) == prediction.n_classes else f"class {prediction.class_index}"
+    if prediction.probability is not None:
+        name += f" {prediction.probability:.0%}"
     return f"{name} (here)" if prediction.local else name
 
 

@@ -54,6 +54,7 @@ class NodeSnapshot:
             "class": None if prediction is None else prediction.class_index,
             "logit": None if prediction is None else prediction.logit,
             "margin": None if prediction is None else prediction.margin,
+            "probability": None if prediction is None else prediction.probability,
             "predicted_by": None if prediction is None else "host" if prediction.local else "node",
             "rssi": self.rssi,
             "rate_hz": self.rate,
@@ -168,6 +169,7 @@ class Events:
             "frame": prediction.index,
             "class": prediction.best,
             "name": self.name(prediction.best, len(prediction.scores)),
+            "probability": prediction.probability,
             "scores": [float(score) for score in prediction.scores],
             "margin": prediction.margin,
         }

@@ -58,6 +58,7 @@ class NodePrediction:
     n_classes: int
     local: bool
     time: float  # seconds since 1970
+    probability: float | None = None  # of the class; None where no calibrated model on this computer predicted it
 
 
 class _NumberedStream:

@@ -233,6 +233,7 @@ class NodePredictor:
             n_classes=len(prediction.scores),
             local=True,
             time=arrival.time,
+            probability=prediction.probability,
         )
 
     def _frame(self, queue: _Queue, arrival: Arrival) -> NDArray[np.float32] | None:
