@@ -21,6 +21,7 @@ from .cache_types import Dtype as Dtype
 from .config import TemporalHeadConfig
 from .errors import InvalidArgumentError, ShapeError
 from .settings import ModelSettings
+from .subcarriers import SubcarrierMap, find_subcarriers
 
 if TYPE_CHECKING:
     from .running.classification import Source
@@ -189,14 +190,14 @@ class TemporalModel(_core.Model):
         context: int | None = None,
         dtype: Dtype = "float32",
         gallery: Gallery | None = None,
-        select: Sequence[int] | None = None,
+        select: Sequence[int] | SubcarrierMap | None = None,
     ) -> Iterator[Prediction]:
         """The prediction after each frame: its `time` in seconds, `label` and `probability`, among others.
 
         source: the path of a recording (`recording`: which one of its file), a serial device or pipe, an open binary
         file of CSI text, a `Recording`, or frames (T, input_dim). Devices and files are read as frames arrive. The
         frames go onto the grid that the blob asks for, and one at which the numbers overflow has no prediction.
-        context, dtype: as `stream`; gallery: labels are enrolled identities; select: columns or I/Q pairs.
+        context, dtype: as `stream`; gallery: labels are enrolled identities; select: subcarriers, or columns.
         RecordingError, ShapeError, InputTypeError.
         """
         from .running.classification import classify
@@ -255,9 +256,14 @@ class TemporalModel(_core.Model):
             for name, layer, dtype, offset, shape in self.array_table()
         }
 
-    def csi_frame(self, iq: ArrayLike) -> NDArray[np.float32]:
+    def csi_frame(self, iq: ArrayLike, layout: SubcarrierMap | None = None) -> NDArray[np.float32]:
         """The frame this model asks for out of raw CSI: int8 pairs [n_pairs, 2] (I and Q in either order) to the
-        amplitudes of the model's subcarriers, float32 (input_dim,). ShapeError, InputTypeError."""
+        amplitudes of the model's subcarriers, float32 (input_dim,). layout: the subcarrier of each pair; a model that
+        names subcarriers by number needs it. ShapeError, InputTypeError."""
+        numbers = None if layout is None or self.settings is None else self.settings.subcarrier_numbers
+        if numbers is not None:
+            assert layout is not None
+            return csi_amplitude(iq, find_subcarriers(layout, numbers.wanted()))
         return self.amplitudes(_pairs(iq))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -279,15 +285,17 @@ def _restore_model(cls: type[TemporalModel], blob: bytes) -> TemporalModel:
     return cls.from_blob(blob)
 
 
-def _pairs(iq: ArrayLike) -> NDArray[np.int8]:
-    array = as_int8(iq, "iq")
+def _pairs(iq: ArrayLike, twelve_bits: bool = False) -> NDArray[np.int8] | NDArray[np.int16]:
+    words = twelve_bits and isinstance(iq, np.ndarray) and iq.dtype == np.int16
+    array = np.ascontiguousarray(iq, dtype=np.int16) if words else as_int8(iq, "iq")
     if array.ndim != 2 or array.shape[1] != 2:
         raise ShapeError.of("iq", "shape (n_pairs, 2)", array.shape)
     return array
 
 
 def csi_amplitude(iq: ArrayLike, subcarriers: ArrayLike | None = None) -> NDArray[np.float32]:
-    """sqrt(I*I + Q*Q), correctly rounded, of int8 pairs [n_pairs, 2]; of pairs `subcarriers` (indices), or of all.
+    """sqrt(I*I + Q*Q), correctly rounded, of int8 pairs [n_pairs, 2], or an int16 array of 12-bit values; of pairs
+    `subcarriers` (indices), or of all.
     Float32, one value a subcarrier. ShapeError, InputTypeError, InvalidArgumentError."""
     index = None
     if subcarriers is not None:
@@ -299,4 +307,4 @@ def csi_amplitude(iq: ArrayLike, subcarriers: ArrayLike | None = None) -> NDArra
         ):
             raise InvalidArgumentError.of("subcarriers", "a vector of indices from 0 to 65535", repr(subcarriers))
         index = np.ascontiguousarray(index, dtype=np.uint16)
-    return _core.csi_amplitude(_pairs(iq), index)
+    return _core.csi_amplitude(_pairs(iq, twelve_bits=True), index)

@@ -213,8 +213,8 @@ def test_wrong_width_names_what_was_expected_and_found(tmp_path: Path) -> None:
     assert error.startswith("aether: ")
     assert "frame width: expected 6 features a frame, as the model has them, found 7" in error
     assert len(error.splitlines()) == 1
-    call("run", save_model(tmp_path), tmp_path / "wide.npy", "--select", "1-6")
-    error = call("run", save_model(tmp_path), tmp_path / "wide.npy", "--select", "2-7", code=2).stderr
+    call("run", save_model(tmp_path), tmp_path / "wide.npy", "--subcarriers", "columns:1..6")
+    error = call("run", save_model(tmp_path), tmp_path / "wide.npy", "--subcarriers", "columns:2..7", code=2).stderr
     assert "features: expected indices 0 … 6, found 2 … 7" in error
 
 
@@ -372,8 +372,10 @@ WRONG_USAGE = {
     "all and one": (["set.npz", "--all", "--recording", "a"], "--all and --recording"),
     "all and a plot": (["set.npz", "--all", "--plot", "x.png"], "--plot draws one recording"),
     "a session of one": (["set.npz", "--session", "0"], "--session: expected together with --all"),
-    "indices that go down": (["set.npz", "--select", "5-2"], "expected an ascending range"),
-    "indices that are none": (["set.npz", "--select", "a"], "expected indices and ranges"),
+    "indices that go down": (["set.npz", "--subcarriers", "columns:5..2"], "expected an ascending range"),
+    "numbers that are none": (["set.npz", "--subcarriers", "a"], "expected numbers and ranges"),
+    "an unknown band": (["set.npz", "--subcarriers", "ltf:-3..3"], "bands any, lltf, htltf"),
+    "indices that are none": (["set.npz", "--subcarriers", "columns:a"], "expected indices and ranges"),
     "standard input of another format": (["-", "--format", "npz"], "standard input"),
     "an absent gallery": (["set.npz", "--recording", "a", "--enroll", "absent.npz"], "absent.npz"),
     "a model as recording": (["model.rvne"], "expected .npz, .npy, CSI text lines"),

@@ -320,9 +320,9 @@ def test_frames_too_wide_for_the_chip_are_rejected_by_the_files_name_and_leave_n
     found = call("train", "reid", *options, code=2).output
     assert f"{data}:subject" in found
     assert "frame width: expected a model of at most 65536 bytes of RAM" in found
-    assert "--select" in found
+    assert "--subcarriers" in found
     assert not run.exists()
-    call("train", "reid", *options, "--select", "0-19")
+    call("train", "reid", *options, "--subcarriers", "columns:0..19")
     assert (run / "model.rvne").exists()
 
 

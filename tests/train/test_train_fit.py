@@ -314,7 +314,7 @@ def test_raw_frames_are_trained_on_and_their_subcarriers_stand_in_the_blob(tmp_p
         rec_session=[0, 0, 1, 1],
     )
     quick = ("--data", tmp_path / "raw.npz", "--out", tmp_path / "a.rvne", "--steps", 2, "--quiet", "--no-calibrate")
-    command("activity", *quick, "--select", "9,2-5")
+    command("activity", *quick, "--subcarriers", "columns:9,2..5")
     model = TemporalModel.from_blob(tmp_path / "a.rvne")
     assert model.settings is not None
     assert model.settings.subcarriers is not None

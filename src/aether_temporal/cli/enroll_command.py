@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 import click
 
 from aether_temporal import TemporalModel
+from aether_temporal.recordings import Hints
+from aether_temporal.recordings.hints import NOTHING
+from aether_temporal.recordings.recording import Selection
 from aether_temporal.running import Gallery, enrol
 from aether_temporal.running.gallery import is_gallery, recordings_to_enrol
 
@@ -16,10 +19,12 @@ from .options import (
     NewFile,
     context_option,
     expect_memory,
+    hints_of,
     json_option,
+    layout_options,
     model_argument,
     open_model,
-    select_option,
+    subcarriers_option,
 )
 from .output import print_json, quantity, say
 
@@ -32,7 +37,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 @click.option("-o", "--output", type=NewFile(), required=True, help="The gallery to write (.npz).")
 @click.option("--session", help="Enrol only the recordings of this session.")
 @context_option
-@select_option
+@subcarriers_option
+@layout_options
 @json_option
 def command(
     model: str,
@@ -40,8 +46,9 @@ def command(
     output: str,
     session: str | None,
     context: int | None,
-    select: Sequence[int] | None,
+    select: Selection | None,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Enrol identities: write an embedding of each to a gallery for `aether run --enroll`.
 
@@ -53,7 +60,7 @@ def command(
     expect_memory(opened.memory(context).ram, what, MEMORY, "choose a smaller --context")
     gallery = enrol(
         opened,
-        recordings_to_enrol(sources, session),
+        recordings_to_enrol(sources, session, hints_of(options)),
         context=context,
         select=select,
     )
@@ -76,7 +83,13 @@ def enroll_option(function: F) -> F:
     )(function)
 
 
-def enrolled(model: TemporalModel, sources: Sequence[str], **how: Any) -> Gallery | None:
+def enrolled(
+    model: TemporalModel,
+    sources: Sequence[str],
+    *,
+    hints: Hints = NOTHING,
+    **how: Any,
+) -> Gallery | None:
     """The identities that --enroll names, None without it; `how` as `enrol` takes it.
 
     UsageError: a gallery among other sources.
@@ -90,7 +103,7 @@ def enrolled(model: TemporalModel, sources: Sequence[str], **how: Any) -> Galler
         if len(sources) > 1:
             raise click.UsageError(f"--enroll: expected one gallery or recordings, found gallery {source} and others")
         return stored
-    return enrol(model, recordings_to_enrol(sources, None), **how)
+    return enrol(model, recordings_to_enrol(sources, None, hints), **how)
 
 
 def stored_gallery(path: str) -> Gallery | None:

@@ -32,7 +32,17 @@ from aether_temporal.listening.predictor import WAITING_BYTES
 from aether_temporal.listening.recorder import FILE_HEADER, packet_record
 
 from .listen_display import Display, JsonLines, Lines, NodesTable, Silent, Status, document, print_summary
-from .options import FiniteRange, ModelName, NewFile, json_option, memory_option, open_model, same_file
+from .options import (
+    FiniteRange,
+    ModelName,
+    NewFile,
+    hints_of,
+    json_option,
+    layout_options,
+    memory_option,
+    open_model,
+    same_file,
+)
 from .output import bytes_text, console, print_json, print_json_line, say
 
 _PORT = 5005
@@ -131,6 +141,7 @@ class _Nodes(click.ParamType[frozenset[ListedNode]]):
     "--predictions", type=NewFile(), metavar="FILE", help="Append classifications and predictions, as JSON lines."
 )
 @memory_option
+@layout_options
 @click.option("--duration", type=FiniteRange(min=0, min_open=True), help="Seconds. [default: until Ctrl-C]")
 @json_option
 @click.option(
@@ -174,6 +185,7 @@ class _Session:
                 self.model,
                 max_nodes=self.receiver.table.max_nodes,
                 max_bytes=options["max_memory"],
+                hints=hints_of(options),
                 on_prediction=self._predicted,
             )
             cleanup.callback(self.predictor.close)

@@ -17,7 +17,8 @@ from aether_temporal.bundled import bundled_models, model_path
 from aether_temporal.cache_types import Dtype
 from aether_temporal.errors import InvalidArgumentError, TooLargeError
 from aether_temporal.recordings import FORMATS, Hints
-from aether_temporal.subcarriers import CHIPS, SubcarrierMap, parse_layout
+from aether_temporal.recordings.recording import Selection
+from aether_temporal.subcarriers import CHIPS, SubcarrierMap, parse_layout, parse_subcarriers
 
 from .output import bytes_text, quantity
 
@@ -59,22 +60,33 @@ class NewFile(click.Path):
         return super().convert(value, param, ctx)
 
 
-class Indices(click.ParamType[list[int]]):
-    """Indices and ranges (both ends included) in the order given, such as '0-27,36,40-42'."""
+_COLUMNS = "columns:"
 
-    name = "INDICES"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
+class Subcarriers(click.ParamType[Selection]):
+    """Subcarriers by number, such as '-26..26' or 'htltf:-28..28'; or columns by index, 'columns:0..27,36..63'."""
+
+    name = "SUBCARRIERS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Selection:
         if not isinstance(value, str):
-            return list(value)
+            return value  # type: ignore[no-any-return]
+        try:
+            return (
+                self._columns(value.removeprefix(_COLUMNS)) if value.startswith(_COLUMNS) else parse_subcarriers(value)
+            )
+        except InvalidArgumentError as error:
+            self.fail(str(error), param, ctx)
+
+    def _columns(self, text: str) -> list[int]:
         found: list[int] = []
-        for part in value.split(","):
-            first, dash, last = part.strip().partition("-")
-            if not first.isdecimal() or (dash and not last.isdecimal()) or len(part) > 16:
-                self.fail(f"expected indices and ranges such as 0-27,36, found {part!r}", param, ctx)
+        for part in text.split(","):
+            first, dots, last = part.strip().partition("..")
+            if not first.isdecimal() or (dots and not last.isdecimal()) or len(part) > 16:
+                raise InvalidArgumentError.of("columns", "indices and ranges such as 0..27,36", repr(part))
             low, high = int(first), int(last or first)
             if not low <= high <= 0xFFFF:
-                self.fail(f"expected an ascending range up to 65535, found {part!r}", param, ctx)
+                raise InvalidArgumentError.of("columns", "an ascending range up to 65535", repr(part))
             found += range(low, high + 1)
         return found
 
@@ -167,24 +179,35 @@ def recording_options(command: F) -> F:
     for option in (
         click.option("--format", "format_", type=click.Choice(FORMATS), help="Its format. [default: by content]"),
         click.option("--csi-bits", type=click.Choice(["8", "12"]), help="Bits of an I/Q value. [default: by content]"),
-        click.option("--chip", type=click.Choice(CHIPS), help="The chip that measured, which orders subcarriers."),
-        click.option("--layout", type=Layout(), help="The subcarrier of each column, such as lltf:0..31,-32..-1."),
+        layout_options,
     )[::-1]:
+        command = option(command)
+    return command
+
+
+def layout_options(command: F) -> F:
+    """Which subcarriers the columns of a recording are, where it does not say so itself. `hints_of` takes them."""
+    for option in (
+        click.option("--layout", type=Layout(), help="The subcarrier of each column, such as lltf:0..31,-32..-1."),
+        click.option("--chip", type=click.Choice(CHIPS), help="The chip that measured, which orders subcarriers."),
+    ):
         command = option(command)
     return command
 
 
 def hints_of(options: dict[str, Any]) -> Hints:
     """Takes the options that a reader needs, but for `format_`, out of all."""
-    bits, chip, layout = (options.pop(name) for name in ("csi_bits", "chip", "layout"))
+    bits, chip, layout = (options.pop(name, None) for name in ("csi_bits", "chip", "layout"))
     return Hints(None if bits is None else 8 if bits == "8" else 12, chip, layout)
 
 
-def select_option(command: F) -> F:
+def subcarriers_option(command: F) -> F:
     return click.option(
-        "--select",
-        type=Indices(),
-        help="Which features or I/Q pairs make a frame, such as 0-27,36-63. [default: what the blob says, else all]",
+        "--subcarriers",
+        "select",
+        type=Subcarriers(),
+        help="Which subcarriers make a frame, by number, such as -26..26 or htltf:-28..28; or which columns, such as "
+        "columns:0..27. [default: what the blob says, else all]",
     )(command)
 
 

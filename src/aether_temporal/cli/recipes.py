@@ -14,9 +14,10 @@ import click
 
 from aether_temporal.errors import NonFiniteError, ResultOverflowError
 from aether_temporal.recordings import MissingExtraError, RecordingError
+from aether_temporal.subcarriers import SubcarrierMap
 from aether_temporal.train.splits import LeakError
 
-from .options import FiniteRange, Indices, NewFile
+from .options import FiniteRange, NewFile, layout_options, subcarriers_option
 from .output import say
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -140,7 +141,8 @@ def label_option(command: F) -> F:
 def reading_options(command: F) -> F:
     """How recordings become frames."""
     for option in (
-        click.option("--select", type=Indices(), help="Which features or I/Q pairs make a frame, such as 0-27,36-63."),
+        layout_options,
+        subcarriers_option,
         click.option("--grid", type=FiniteRange(0.0, min_open=True), help="Put frames on a grid: frames a second."),
     ):
         command = option(command)
@@ -173,13 +175,18 @@ def settings_of(start: Any, options: dict[str, Any]) -> tuple[Any, Any, Any]:
     if file is not None:
         found = configuration.load_settings(file, start, reading=found[1], run=found[2])
     made, how, run = found
-    grid, select, label_from = (options.pop(name, None) for name in ("grid", "select", "label_from"))
+    grid, select, chip, layout, label_from = (
+        options.pop(name, None) for name in ("grid", "select", "chip", "layout", "label_from")
+    )
     if label_from is not None:
         how = dataclasses.replace(how, label_from=label_from)
     if grid is not None:
         how = dataclasses.replace(how, period_us=max(1, round(1e6 / grid)))
-    if select is not None:
-        how = dataclasses.replace(how, select=tuple(select))
+    if isinstance(select, SubcarrierMap):
+        how = dataclasses.replace(how, subcarriers=str(select), select=None)
+    elif select is not None:
+        how = dataclasses.replace(how, select=tuple(select), subcarriers=None)
+    how = override(how, chip=chip, layout=None if layout is None else str(layout))
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(run.threads)
     return made, how, run

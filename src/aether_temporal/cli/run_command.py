@@ -39,8 +39,8 @@ from .options import (
     model_argument,
     open_model,
     recording_options,
-    select_option,
     stream_memory,
+    subcarriers_option,
 )
 from .output import bytes_text, console, print_json, print_json_line, quantity
 from .run_display import Display, JsonLines, Lines, Panel, Silent, draw, print_result, print_total
@@ -62,7 +62,7 @@ _MUCH_MEMORY = 64 << 20
 @click.option(
     "--dtype", type=click.Choice(CACHE_DTYPES), default="float32", show_default=True, help="Type of the cache."
 )
-@select_option
+@subcarriers_option
 @recording_options
 @click.option(
     "--speed",
@@ -105,14 +105,15 @@ def command(ctx: click.Context, /, model: str, recording: str, **options: Any) -
     taken = stream_memory(opened, context, options["dtype"], options["max_memory"])
     if taken > _MUCH_MEMORY and not (options["as_json"] or options["jsonl"]):
         console().print(f"the stream takes {bytes_text(taken)} of memory, for a context of {quantity(context)} frames")
+    hints = hints_of(options)
     gallery = enrolled(
         opened,
         options["enroll"],
+        hints=hints,
         context=context,
         dtype=options["dtype"],
         select=options["select"],
     )
-    hints = hints_of(options)
     job = _Job(model, opened, context, gallery, options, hints, console())
     ctx.with_resource(interruptible())
     results = [job.live(recording)] if is_live else list(job.stored(recording))

@@ -19,6 +19,7 @@ from aether_temporal.config import TemporalHeadConfig
 from aether_temporal.errors import InvalidArgumentError, ResultOverflowError
 from aether_temporal.model import Dtype, LayerTrace, TemporalModel
 from aether_temporal.recordings import Recording
+from aether_temporal.recordings.recording import Selection
 from aether_temporal.running import model_input
 from aether_temporal.running.stream import labels_of, prediction_names
 
@@ -264,7 +265,7 @@ def attention_of(
     context: int,
     dtype: Dtype = "float32",
     query: int | None = None,
-    select: Sequence[int] | None = None,
+    select: Selection | None = None,
 ) -> Attention:
     """The model's attention over the recording, as a stream of this context and dtype computes it.
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from aether_temporal._internal.figures import time_axis
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Recording, RecordingError
+from aether_temporal.recordings.recording import Selection
 from aether_temporal.recordings.remarks import Remarks
 from aether_temporal.running import Gallery, Result, model_frames, model_input, run
 from aether_temporal.running.label_matching import match_subject
@@ -170,7 +171,7 @@ def drift_of(
     context: int,
     dtype: Dtype = "float32",
     label_delay: int | None = None,
-    select: Sequence[int] | None = None,
+    select: Selection | None = None,
 ) -> Drift:
     """Runs the model over each recording from its beginning, as `aether run` does, and compares the sessions.
 

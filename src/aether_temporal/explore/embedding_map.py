@@ -14,6 +14,7 @@ from aether_temporal._internal.figures import COLOURS, GREY, colour, new_figure,
 from aether_temporal.errors import InvalidArgumentError, ResultOverflowError
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Recording, RecordingError
+from aether_temporal.recordings.recording import Selection
 from aether_temporal.recordings.remarks import Remarks
 from aether_temporal.running import Gallery, model_input
 from aether_temporal.running.label_matching import match_subject
@@ -123,7 +124,7 @@ def map_embeddings(
     window: int = 100,
     context: int,
     dtype: Dtype = "float32",
-    select: Sequence[int] | None = None,
+    select: Selection | None = None,
 ) -> EmbeddingMap:
     """Maps windows of `window` frames; a point is the mean of the window's embeddings, scaled to length 1.
 
@@ -207,7 +208,7 @@ def _windows(
     window: int,
     context: int,
     dtype: Dtype,
-    select: Sequence[int] | None,
+    select: Selection | None,
     remarks: Remarks,
 ) -> Floats:
     """[windows, E]. A window does not span a gap at which the stream restarts."""

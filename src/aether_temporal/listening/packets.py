@@ -135,7 +135,7 @@ class RawFrame:
                 h.sequence,
                 h.rssi,
                 h.noise_floor,
-                0,
+                h.layout,
             )
             + self.values
         )

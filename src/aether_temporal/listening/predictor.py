@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from aether_temporal.errors import InvalidArgumentError, ResultOverflowError
 from aether_temporal.model import TemporalModel
+from aether_temporal.recordings.hints import NOTHING, Hints
 from aether_temporal.recordings.node_packets import FEATURES, FeatureState
-from aether_temporal.recordings.recording import amplitude
-from aether_temporal.running.inputs import subcarriers_of, wanted_frames
+from aether_temporal.running.inputs import FrameMapper, wanted_frames
 from aether_temporal.running.live_frames import LiveFrames
 from aether_temporal.running.stream import Prediction, Predictor
 
@@ -32,6 +32,10 @@ _PENDING = 64
 _PENDING_BYTES = WAITING_BYTES // 256  # of one node
 _OBJECTS = 1024  # bytes of the objects around a frame that waits, and around a stream: more than they take
 _FAILURES = 3  # after which a node gets no new stream
+
+
+def _has_numbers(model: TemporalModel) -> bool:
+    return model.settings is not None and model.settings.subcarrier_numbers is not None
 
 
 @dataclass(eq=False)
@@ -73,9 +77,10 @@ class NodePredictor:
     """Pushes frames through the model in a thread. Nodes take turns, one frame each, so that a fast node does not delay
     the others.
 
-    `on_prediction` is called in that thread. Raw frames must suit the model as in `aether run`; feature states suit a
-    model with nine features. Other frames are counted in `unsuitable`, and the node's `trouble` says what was expected
-    and found. Predictions start with a node's third packet and cover all of its frames.
+    `on_prediction` is called in that thread. Raw frames must suit the model as in `aether run` (hints: which
+    subcarriers their pairs are, where a node does not say); feature states suit a model with nine features. Other
+    frames are counted in `unsuitable`, and the node's `trouble` says what was expected and found. Predictions start
+    with a node's third packet and cover all of its frames.
 
     There are at most `max_streams` streams of `stream_bytes` bytes: as many as `max_bytes` hold, and no more than
     `max_nodes`. For another node, the stream that was used longest ago is given up, and its node starts anew. An error
@@ -93,6 +98,7 @@ class NodePredictor:
         context: int | None = None,
         max_nodes: int = 256,
         max_bytes: int = 1 << 30,
+        hints: Hints = NOTHING,
         on_prediction: Callable[[Arrival, Prediction], None] | None = None,
     ) -> None:
         self.model = model
@@ -109,10 +115,11 @@ class NodePredictor:
         self.overflowed = 0  # frames for which the model's numbers left their range
         self.replaced = 0
         self.failed = 0
+        self._mapper = FrameMapper(model, hints=hints)
         self._why: str | None = None
         self._trouble: str | None = None
         self._context, self._on_prediction = context, on_prediction
-        self._takes_features = model.input_dim == len(FEATURES) and not model.n_pairs
+        self._takes_features = model.input_dim == len(FEATURES) and not model.n_pairs and not _has_numbers(model)
         self._queues: weakref.WeakKeyDictionary[Node, _Queue] = weakref.WeakKeyDictionary()
         self._turns: deque[_Queue] = deque()
         self._waiting = 0  # bytes
@@ -248,12 +255,11 @@ class NodePredictor:
             self._unsuitable(node, wanted_frames(self.model), f"a feature state of {len(FEATURES)}")
             return None
         assert isinstance(packet, RawFrame)
-        select = subcarriers_of(self.model, packet.header.pairs)
-        if select is None:
-            self._unsuitable(node, wanted_frames(self.model), f"{packet.header.pairs} I/Q pairs")
-            return None
-        iq = np.frombuffer(packet.values, dtype=np.int8).reshape(1, -1, 2)
-        row: NDArray[np.float32] = amplitude(iq[:, list(select)])[0]
+        iq = np.frombuffer(packet.values, dtype=np.int8).reshape(-1, 2)
+        row = self._mapper.frame(iq, packet.header.subcarriers)
+        if row is None:
+            self.unsuitable += 1
+            self._why = node.trouble = self._mapper.why
         return row
 
     def _unsuitable(self, node: Node, expected: str, found: str) -> None:

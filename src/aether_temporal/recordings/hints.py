@@ -27,6 +27,9 @@ HT_COLUMNS = ("sig_mode", "bandwidth", "stbc", "secondary")
 """What older chips say of a packet, in the order of `PacketFacts`."""
 PacketFacts = tuple[int | None, int | None, int | None, int | None]
 NO_FACTS: PacketFacts = (None, None, None, None)
+PLAIN_CHANNEL: PacketFacts = (None, 0, 0, 0)
+"""What a chip that the user names is taken to have received where no packet says more: 20 MHz, without STBC and a
+secondary channel."""
 
 
 def subcarriers_by(
@@ -49,7 +52,8 @@ def subcarriers_by(
     found: list[SubcarrierMap] = []
     for chip in chips if hints.chip is None else (hints.chip,):
         for packet in facts:
-            named = dict(zip(HT_COLUMNS, packet, strict=True))
+            told = PLAIN_CHANNEL if packet == NO_FACTS and hints.chip is not None else packet
+            named = dict(zip(HT_COLUMNS, told, strict=True))
             layout = layout_of(chip, pairs, twelve_bits=twelve_bits, **named)
             if layout is not None:
                 found.append(layout)

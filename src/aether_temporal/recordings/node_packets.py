@@ -6,6 +6,9 @@ import math
 import struct
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
+
+from aether_temporal.subcarriers import SubcarrierMap, layout_of
 
 from .drops import Drop
 
@@ -26,6 +29,12 @@ class RawHeader:
     sequence: int  # one more for each frame, 32 bits
     rssi: int
     noise_floor: int
+    layout: int = 0  # what the node says about its frame (docs/guide/node.md); 0: nothing
+
+    @property
+    def subcarriers(self) -> SubcarrierMap | None:
+        """Which subcarrier each pair is; None where the node does not say, or with several antennas."""
+        return None if self.n_antennas > 1 else subcarriers_of(self.layout, self.n_subcarriers)
 
     @property
     def pairs(self) -> int:
@@ -42,10 +51,27 @@ def parse_raw_header(data: bytes | memoryview, offset: int = 0) -> RawHeader | N
     """The header at `offset`; None where magic, length or sizes are not those of a raw CSI frame."""
     if len(data) - offset < RAW_HEADER.size:
         return None
-    magic, node, antennas, subcarriers, frequency, sequence, rssi, noise, _ = RAW_HEADER.unpack_from(data, offset)
+    magic, node, antennas, subcarriers, frequency, sequence, rssi, noise, layout = RAW_HEADER.unpack_from(data, offset)
     if magic != RAW_MAGIC or not 1 <= antennas <= MAX_ANTENNAS or not 1 <= subcarriers <= MAX_SUBCARRIERS:
         return None
-    return RawHeader(node, antennas, subcarriers, frequency, sequence, rssi, noise)
+    return RawHeader(node, antennas, subcarriers, frequency, sequence, rssi, noise, layout)
+
+
+@lru_cache(maxsize=256)
+def subcarriers_of(layout: int, pairs: int) -> SubcarrierMap | None:
+    """Bits: 0 to 3 the chip's family plus 1, 4 and 5 the format (3: not known), 6 40 MHz, 7 STBC, 8 and 9 the secondary
+    channel."""
+    chip = {1: "esp32", 2: "esp32c5", 3: "esp32c6"}.get(layout & 15)
+    if chip is None or layout >> 10:
+        return None
+    return layout_of(
+        chip,
+        pairs,
+        sig_mode={0: 0, 1: 1, 2: 4, 3: None}[layout >> 4 & 3],
+        bandwidth=layout >> 6 & 1,
+        stbc=layout >> 7 & 1,
+        secondary=layout >> 8 & 3,
+    )
 
 
 FEATURE_MAGIC = 0xC5110006

@@ -29,6 +29,7 @@ from .node_packets import (
     FeatureState,
     RawHeader,
     parse_raw_header,
+    subcarriers_of,
 )
 from .recording import Recording, RecordingInfo, rate_of
 from .recording_file import RecordingFile, RecordingFormat
@@ -47,7 +48,7 @@ class _Key(NamedTuple):
 class _Node:
     sequence: Sequence
     interleaving: Interleaving
-    sizes: dict[tuple[int, int], tuple[bytearray, array[float]]] = field(default_factory=dict)
+    sizes: dict[tuple[int, int, int], tuple[bytearray, array[float]]] = field(default_factory=dict)
     dropped: Drops = field(default_factory=Drops)
 
     def frames(self) -> int:
@@ -64,15 +65,15 @@ class RawCollector:
 
     def add(self, header: RawHeader, values: bytes, seconds: float | None, source: str = "") -> None:
         """A raw CSI frame; `source` is the sender's address, where there is one."""
-        size = (header.n_antennas, header.n_subcarriers)
+        size = (header.n_antennas, header.n_subcarriers, header.layout)
         self._add(_Key(header.node_id, source, False), header.sequence, size, values, seconds)
 
     def add_state(self, state: FeatureState, seconds: float | None, source: str = "") -> None:
         """A feature-state packet."""
         values = np.array(state.features, dtype="<f4").tobytes()
-        self._add(_Key(state.node_id, source, True), state.sequence, (1, len(FEATURES)), values, seconds)
+        self._add(_Key(state.node_id, source, True), state.sequence, (1, len(FEATURES), 0), values, seconds)
 
-    def _add(self, key: _Key, number: int, size: tuple[int, int], values: bytes, seconds: float | None) -> None:
+    def _add(self, key: _Key, number: int, size: tuple[int, int, int], values: bytes, seconds: float | None) -> None:
         bits = 16 if key.features else 32
         node = self._nodes.setdefault(key, _Node(Sequence(bits), Interleaving(bits)))
         node.interleaving.take(number)
@@ -110,7 +111,7 @@ class RawCollector:
     def _recording(self, chosen: RecordingInfo) -> Recording:
         key = self._names()[chosen.name]
         node = self._nodes[key]
-        (antennas, subcarriers), (data, times) = max(node.sizes.items(), key=lambda item: len(item[1][1]))
+        (antennas, subcarriers, layout), (data, times) = max(node.sizes.items(), key=lambda item: len(item[1][1]))
         dropped = Drops(self.dropped)
         dropped.update(node.dropped)
         dropped[Drop.OTHER_SENDER] += sum(
@@ -139,7 +140,9 @@ class RawCollector:
             words = self._hints.csi_bits == 12 and values.shape[1] >= 4
             iq = words_of(values) if words else values.reshape(len(times), -1, 2)
             if antennas == 1:
-                there = subcarriers_by(self._hints, (), iq.shape[1], twelve_bits=words)
+                there = subcarriers_of(layout, subcarriers) if not words else None
+                if there is None:
+                    there = subcarriers_by(self._hints, (), iq.shape[1], twelve_bits=words)
         return Recording(
             source=self._source,
             name=chosen.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from aether_temporal import _core
 from aether_temporal._internal.summary import html_table
-from aether_temporal.errors import RecordingError, RecordingSelectionError, RecordingShapeError
-from aether_temporal.subcarriers import SubcarrierMap
+from aether_temporal.errors import RecordingError, RecordingSelectionError, RecordingShapeError, ShapeError
+from aether_temporal.subcarriers import SubcarrierMap, find_subcarriers
 
 from .drops import describe
 
@@ -26,6 +26,26 @@ def amplitude(iq: NDArray[np.int8] | NDArray[np.int16]) -> NDArray[np.float32]:
     values: NDArray[Any] = np.ascontiguousarray(iq)
     flat: NDArray[np.float32] = _core.csi_amplitude(values, None)
     return flat.reshape(iq.shape[:2])
+
+
+Selection = Sequence[int] | SubcarrierMap
+"""Which columns or I/Q pairs: by index, or as subcarriers."""
+
+
+def columns_of(there: SubcarrierMap | None, wanted: SubcarrierMap, where: str) -> list[int]:
+    """The columns of the wanted subcarriers. RecordingShapeError names the first that is not there."""
+    if there is None:
+        raise RecordingShapeError(
+            f"{where}: subcarriers: expected {wanted}, found columns of which nobody says which they are; "
+            "state the chip (--chip) or the layout (--layout)"
+        )
+    try:
+        found: list[int] = find_subcarriers(there, wanted).tolist()
+        return found
+    except ShapeError as error:
+        raise RecordingShapeError(
+            f"{where}: {error}; choose subcarriers that all recordings have, or leave this recording out"
+        ) from None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -145,20 +165,40 @@ class Recording:
         """Where the recording comes from: its file, and its name in that file."""
         return f"{self.source}:{self.name}" if self.name else self.source
 
-    def features(self, select: Sequence[int] | None = None) -> NDArray[np.float32]:
-        """Features float32 [T, F]: the frames themselves, or the amplitudes of the I/Q pairs.
+    def columns(self, select: Selection | None) -> list[int] | None:
+        """The columns or pairs that `select` names, by index or as subcarriers; None: all, in order.
 
-        `select`: which columns or pairs, in which order (None: all). RecordingShapeError: an index is out of range.
+        RecordingShapeError: an index is out of range; the recording lacks a subcarrier, or does not say which its
+        columns are.
         """
-        if select is not None and not all(0 <= index < self.width for index in select):
-            what = "pairs" if self.is_raw else "features"
-            raise RecordingShapeError(
-                f"{self.title}: {what}: expected indices 0 … {self.width - 1}, found {min(select)} … {max(select)}"
-            )
+        if select is None:
+            return None
+        if isinstance(select, SubcarrierMap):
+            found = columns_of(self.subcarriers, select, self.title)
+        else:
+            found = list(select)
+            if not all(0 <= index < self.width for index in found):
+                what = "pairs" if self.is_raw else "features"
+                raise RecordingShapeError(
+                    f"{self.title}: {what}: expected indices 0 … {self.width - 1}, found {min(found)} … {max(found)}"
+                )
+        return None if found == list(range(self.width)) else found
+
+    def features(self, select: Selection | None = None) -> NDArray[np.float32]:
+        """Features float32 [T, F]: the frames themselves, or the amplitudes of the I/Q pairs. `select` as `columns`."""
+        return self._features(self.columns(select))
+
+    def _features(self, columns: list[int] | None) -> NDArray[np.float32]:
         if self.iq is not None:
-            return amplitude(self.iq if select is None else self.iq[:, list(select)])
+            return amplitude(self.iq if columns is None else self.iq[:, columns])
         assert self.frames is not None
-        return self.frames if select is None else np.ascontiguousarray(self.frames[:, list(select)])
+        return self.frames if columns is None else np.ascontiguousarray(self.frames[:, columns])
+
+    def selected(self, select: Selection | None = None) -> Recording:
+        """The same recording, of features. `select` as `columns`."""
+        columns, there = self.columns(select), self.subcarriers
+        chosen = there if there is None or columns is None else there.select(columns)
+        return replace(self, frames=self._features(columns), iq=None, subcarriers=chosen)
 
 
 @dataclass(frozen=True)

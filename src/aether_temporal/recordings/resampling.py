@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +11,7 @@ from aether_temporal import _core
 from aether_temporal.errors import RecordingError, ResultOverflowError
 
 from .drops import Drop
-from .recording import Recording
+from .recording import Recording, Selection
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +80,7 @@ def resample(
     max_gap_us: int,
     *,
     agc: str = "none",
-    select: Sequence[int] | None = None,
+    select: Selection | None = None,
 ) -> Resampled:
     """The recording's features (amplitudes of I/Q pairs) on a grid of `period_us` microseconds; see `Resampler`.
 
@@ -89,7 +88,8 @@ def resample(
     Frames at which that division overflows are dropped and counted.
     """
     times = microseconds(recording)
-    frames = recording.features(select)
+    chosen = recording.selected(select)
+    frames = chosen.features()
     grid = Grid(frames.shape[1], period_us, max_gap_us, agc)
     parts: list[NDArray[np.float32]] = []
     at_us: list[NDArray[np.int64]] = []
@@ -110,7 +110,7 @@ def resample(
     nothing = np.zeros(0, dtype=np.int64)
     at = np.concatenate([nothing, *at_us])
     made = replace(
-        recording,
+        chosen,
         frames=np.concatenate(parts) if parts else np.zeros((0, frames.shape[1]), dtype=np.float32),
         iq=None,
         timestamps=at / 1e6,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -13,6 +13,7 @@ from aether_temporal.cache_types import Dtype
 from aether_temporal.errors import InputTypeError, ShapeError
 from aether_temporal.recordings import Recording, open_recording
 from aether_temporal.recordings.containers import is_stream, open_stream
+from aether_temporal.recordings.recording import Selection
 
 from .gallery import Gallery
 from .inputs import model_input
@@ -33,7 +34,7 @@ def classify(
     context: int | None = None,
     dtype: Dtype = "float32",
     gallery: Gallery | None = None,
-    select: Sequence[int] | None = None,
+    select: Selection | None = None,
 ) -> Iterator[Prediction]:
     """As `TemporalModel.classify`."""
     predictor = Predictor(model, context=context, dtype=dtype, gallery=gallery)
@@ -54,6 +55,6 @@ def classify(
     return predictions(predictor, model_input(model, source, select))
 
 
-def _from_device(predictor: Predictor, path: str, select: Sequence[int] | None) -> Iterator[Prediction]:
+def _from_device(predictor: Predictor, path: str, select: Selection | None) -> Iterator[Prediction]:
     with open_stream(path) as file:
         yield from live_predictions(predictor, file, source=path, select=select)

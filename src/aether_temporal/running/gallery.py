@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from aether_temporal._internal.atomic_files import write_atomic
 from aether_temporal.cache_types import Dtype
 from aether_temporal.errors import InvalidArgumentError, ResultOverflowError, ShapeError
-from aether_temporal.recordings import Recording, RecordingError, Sources
+from aether_temporal.recordings import Hints, Recording, RecordingError, Sources
+from aether_temporal.recordings.hints import NOTHING
 from aether_temporal.recordings.numpy_files import NpzArchive
+from aether_temporal.recordings.recording import Selection
 
 from .inputs import model_input
 
@@ -73,7 +75,11 @@ def is_gallery(path: str | os.PathLike[str]) -> bool:
     return _NAMES in NpzArchive(Path(path)).keys
 
 
-def recordings_to_enrol(sources: Sequence[str], session: str | None = None) -> Iterator[tuple[str, Recording]]:
+def recordings_to_enrol(
+    sources: Sequence[str],
+    session: str | None = None,
+    hints: Hints = NOTHING,
+) -> Iterator[tuple[str, Recording]]:
     """(name, recording) pairs to enrol. RecordingError.
 
     sources: NAME=FILE, or what `Sources` takes, where recordings name their subject (else the recording's own name is
@@ -82,9 +88,10 @@ def recordings_to_enrol(sources: Sequence[str], session: str | None = None) -> I
     for is_named, group in itertools.groupby(sources, lambda source: "=" in source and not Path(source).exists()):
         if is_named:
             for name, _, path in (source.partition("=") for source in group):
-                yield name, Sources([path]).one()
+                yield name, Sources([path], hints=hints).one()
         else:
-            for recording in Sources(list(group), sessions=() if session is None else (session,)):
+            chosen = () if session is None else (session,)
+            for recording in Sources(list(group), sessions=chosen, hints=hints):
                 yield recording.subject if recording.subject is not None else recording.name, recording
 
 
@@ -112,7 +119,7 @@ def enrol(
     *,
     context: int,
     dtype: Dtype = "float32",
-    select: Sequence[int] | None = None,
+    select: Selection | None = None,
 ) -> Gallery:
     """A gallery from (name, recording) pairs; several recordings of one name are combined.
 

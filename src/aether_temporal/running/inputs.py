@@ -2,56 +2,156 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal.recordings import Recording, RecordingShapeError, resample
+from aether_temporal.recordings.hints import NOTHING, Hints, subcarriers_by
 from aether_temporal.recordings.quality import quality_of
+from aether_temporal.recordings.recording import Selection, amplitude, columns_of
 from aether_temporal.settings import TimingSettings
+from aether_temporal.subcarriers import SubcarrierMap
 
 if TYPE_CHECKING:
     from aether_temporal.model import TemporalModel
 
 
-def subcarriers_of(model: TemporalModel, pairs: int) -> Sequence[int] | None:
-    """Which I/Q pairs of a raw frame of `pairs` pairs are the model's features; None: the frame does not suit it.
+@dataclass(frozen=True)
+class Columns:
+    """Which columns or I/Q pairs of a frame are the model's features (`index`; None: all, in order), and what of that
+    is only plausible (`note`)."""
 
-    The blob names them. All pairs are taken where the recorder has already selected the model's subcarriers, or where
-    the blob names none.
+    index: list[int] | None
+    note: str | None = None
+
+
+def columns_for(
+    model: TemporalModel,
+    there: SubcarrierMap | None,
+    width: int,
+    *,
+    raw: bool,
+    where: str,
+    select: Selection | None = None,
+) -> Columns:
+    """The model's features in frames of `width` columns (raw: I/Q pairs), of which `there` says which subcarriers they
+    are. Every frame for a model is made here, of a recording or live.
+
+    The blob names subcarriers by number, which are found wherever they are in the frame; an older blob names pairs by
+    index; one that names neither takes all. `select` is asked for instead. RecordingShapeError says what is wrong.
     """
+    if select is None and width == model.input_dim and not raw:
+        return _of_features(model, there, where)
     settings = model.settings
-    subcarriers = None if settings is None else settings.subcarriers
-    if subcarriers is not None and pairs == subcarriers.n_pairs:
-        return [int(index) for index in np.asarray(subcarriers.index)]
-    return range(pairs) if pairs == model.input_dim else None
-
-
-def model_frames(
-    model: TemporalModel, recording: Recording, select: Sequence[int] | None = None
-) -> NDArray[np.float32]:
-    """float32 [T, input_dim]: the features, or the amplitudes of the I/Q pairs that `select` or the blob names.
-
-    RecordingShapeError: the recording's frames have another width.
-    """
-    if select is None and recording.is_raw:
-        select = subcarriers_of(model, recording.width)
-        if select is None:
-            raise RecordingShapeError(
-                f"{recording.title}: frame width: expected {wanted_frames(model)}, "
-                f"found {recording.width} I/Q pairs a frame"
-            )
-    frames = recording.features(select)
-    if frames.shape[1] != model.input_dim:
-        how = "" if select is None else " selected"
+    numbers = None if settings is None else settings.subcarrier_numbers
+    indices = None if settings is None else settings.subcarriers
+    note = None
+    if select is None:
+        if numbers is not None and (there is not None or indices is None or width != indices.n_pairs):
+            select = numbers.wanted()
+        elif indices is not None and raw and width == indices.n_pairs:
+            select = [int(index) for index in np.asarray(indices.index)]
+            note = None if numbers is not None else INDEX_NOTE
+        elif width == model.input_dim:
+            return Columns(None)
+        else:
+            expected = wanted_frames(model) if raw else f"{model.input_dim} features a frame, as the model has them"
+            found = f"{width} I/Q pairs a frame" if raw else width
+            raise RecordingShapeError(f"{where}: frame width: expected {expected}, found {found}")
+    index = columns_of(there, select, where) if isinstance(select, SubcarrierMap) else list(select)
+    if len(index) != model.input_dim:
         raise RecordingShapeError(
-            f"{recording.title}: frame width: expected {model.input_dim} features a frame, as the model has them, "
-            f"found {frames.shape[1]}{how}"
+            f"{where}: frame width: expected {model.input_dim} features a frame, as the model has them, "
+            f"found {len(index)} selected"
         )
-    return frames
+    if not all(0 <= column < width for column in index):
+        what = "pairs" if raw else "features"
+        raise RecordingShapeError(
+            f"{where}: {what}: expected indices 0 … {width - 1}, found {min(index)} … {max(index)}"
+        )
+    return Columns(None if index == list(range(width)) else index, note)
+
+
+INDEX_NOTE = (
+    "the model names I/Q pairs by index, not subcarriers by number: it suits frames in the order of the chip it was "
+    "trained on, and no other"
+)
+
+
+def _of_features(model: TemporalModel, there: SubcarrierMap | None, where: str) -> Columns:
+    """Features as many as the model's: by number where both say which they are, else as they come."""
+    settings = model.settings
+    numbers = None if settings is None else settings.subcarrier_numbers
+    if numbers is None:
+        return Columns(None)
+    if there is None:
+        return Columns(
+            None,
+            "the recording does not say which subcarriers its columns are: they are taken as the model's "
+            f"({numbers.wanted()}), in this order",
+        )
+    index = columns_of(there, numbers.wanted(), where)
+    return Columns(None if index == list(range(len(there))) else index)
+
+
+class FrameMapper:
+    """Frames of I/Q pairs, one at a time, to a model's features. `why` says why the last one did not suit."""
+
+    def __init__(
+        self,
+        model: TemporalModel,
+        select: Selection | None = None,
+        *,
+        hints: Hints = NOTHING,
+    ) -> None:
+        self._model, self._select, self._hints = model, select, hints
+        self._known: dict[tuple[SubcarrierMap | None, int], Columns | str] = {}
+        self.why: str | None = None
+        self.notes: dict[str, None] = {}  # what was only plausible, in order
+
+    def frame(
+        self, iq: NDArray[np.int8] | NDArray[np.int16], there: SubcarrierMap | None
+    ) -> NDArray[np.float32] | None:
+        """Features [input_dim] of pairs [n, 2]; None for a frame that does not suit the model."""
+        key = (there, len(iq))
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= _LAYOUTS:
+                self._known.clear()
+            found = self._known[key] = self._columns(there, len(iq))
+        if isinstance(found, str):
+            self.why = found
+            return None
+        row: NDArray[np.float32] = amplitude((iq if found.index is None else iq[found.index])[None])[0]
+        return row
+
+    def _columns(self, there: SubcarrierMap | None, width: int) -> Columns | str:
+        try:
+            there = there if there is not None else subcarriers_by(self._hints, (), width)
+            found = columns_for(self._model, there, width, raw=True, where="frame", select=self._select)
+        except RecordingShapeError as error:
+            return str(error).removeprefix("frame: ").removeprefix("frame width: ").removesuffix(" a frame")
+        if found.note is not None:
+            self.notes[found.note] = None
+        return found
+
+
+_LAYOUTS = 64
+"""Layouts of frames that are remembered."""
+
+
+def _columns(model: TemporalModel, recording: Recording, select: Selection | None) -> Columns:
+    return columns_for(
+        model, recording.subcarriers, recording.width, raw=recording.is_raw, where=recording.title, select=select
+    )
+
+
+def model_frames(model: TemporalModel, recording: Recording, select: Selection | None = None) -> NDArray[np.float32]:
+    """float32 [T, input_dim]: the features, or amplitudes, that `select` or the blob names (`columns_for`)."""
+    return recording.features(_columns(model, recording, select).index)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,15 +176,18 @@ def timing_of(model: TemporalModel) -> TimingSettings:
     return (settings.timing if settings is not None else None) or TimingSettings()
 
 
-def model_input(model: TemporalModel, recording: Recording, select: Sequence[int] | None = None) -> ModelInput:
+def model_input(model: TemporalModel, recording: Recording, select: Selection | None = None) -> ModelInput:
     """The recording's frames as the model takes them: its features, on a grid where its blob asks for one.
 
     A recording without timestamps cannot be put on a grid: its frames are taken as they are, and a note says so. So do
     notes of what is wrong with the recording.
     RecordingShapeError, RecordingError.
     """
-    frames, timing = model_frames(model, recording, select), timing_of(model)
-    warnings = quality_of(recording, select).warnings
+    columns, timing = _columns(model, recording, select), timing_of(model)
+    warnings = quality_of(recording, columns.index).warnings
+    warnings = (*warnings, columns.note) if columns.note else warnings
+    made = recording.selected(columns.index)
+    frames = made.features()
     if timing.period_us is None or timing.max_gap_us is None:
         return ModelInput(recording, frames, notes=warnings)
     if recording.timestamps is None:
@@ -96,7 +199,7 @@ def model_input(model: TemporalModel, recording: Recording, select: Sequence[int
         )
     assert model.settings is not None
     found = resample(
-        replace(recording, frames=frames, iq=None),
+        made,
         timing.period_us,
         timing.max_gap_us,
         agc=model.settings.agc or "none",

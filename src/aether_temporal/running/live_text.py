@@ -22,6 +22,7 @@ from aether_temporal.recordings.csi_lines import Line, bounded_lines
 from aether_temporal.recordings.csi_parser import CsiRecord
 from aether_temporal.recordings.csi_text import Frames, TextReader, nothing_trusted
 from aether_temporal.recordings.hints import NOTHING
+from aether_temporal.recordings.recording import Selection
 
 from .gallery import Gallery
 from .inputs import model_frames, model_input
@@ -49,7 +50,7 @@ def run_live(
     context: int | None = None,
     dtype: Dtype = "float32",
     gallery: Gallery | None = None,
-    select: Sequence[int] | None = None,
+    select: Selection | None = None,
     label_delay: int | None = None,
     on_prediction: Callable[[Prediction], None] | None = None,
 ) -> Result:
@@ -98,7 +99,7 @@ def live_predictions(
     file: BinaryIO,
     *,
     source: str = "standard input",
-    select: Sequence[int] | None = None,
+    select: Selection | None = None,
 ) -> Iterator[Prediction]:
     """The prediction after each frame of CSI text as it arrives, of the sender and size that `run_live` takes."""
     for step in _Live(predictor.model, source, None, NOTHING, select).steps(file):
@@ -128,7 +129,7 @@ class _Live:
     """Turns CSI text into frames for a model."""
 
     def __init__(
-        self, model: TemporalModel, source: str, sender: str | None, hints: Hints, select: Sequence[int] | None
+        self, model: TemporalModel, source: str, sender: str | None, hints: Hints, select: Selection | None
     ) -> None:
         self._model, self._sender, self._select = model, sender, select
         self._text = TextReader(source, hints)

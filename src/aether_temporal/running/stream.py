@@ -14,6 +14,7 @@ from aether_temporal._internal.interruption import sleep, stop_asked
 from aether_temporal.cache_types import Dtype
 from aether_temporal.errors import InvalidArgumentError, ResultOverflowError
 from aether_temporal.recordings import Drop, Recording
+from aether_temporal.recordings.recording import Selection
 
 from .gallery import Gallery
 from .inputs import ModelInput, model_input
@@ -143,7 +144,7 @@ def run(
     context: int | None = None,
     dtype: Dtype = "float32",
     gallery: Gallery | None = None,
-    select: Sequence[int] | None = None,
+    select: Selection | None = None,
     label_delay: int | None = None,
     pace: Callable[[int], None] | None = None,
     on_prediction: Callable[[Prediction], None] | None = None,

@@ -40,7 +40,7 @@ _OF_NETWORK = (
     *("pattern", "agc", "normalisation", "projection", "norm", "convolution", "bias", "feed_forward", "pooling"),
     *("embedding", "stem"),
 )
-_DESCRIBED = ("class_names", "frame_rate", "provenance", "subcarriers", "timing")
+_DESCRIBED = ("class_names", "frame_rate", "provenance", "subcarriers", "timing", "subcarrier_numbers")
 
 
 def _array(tensor: torch.Tensor | None) -> NDArray[np.float32]:

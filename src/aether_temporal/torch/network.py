@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from aether_temporal.config import TemporalHeadConfig
 from aether_temporal.errors import InvalidConfigError, ShapeError
-from aether_temporal.settings import PatternSettings, SubcarrierSettings, TimingSettings
+from aether_temporal.settings import PatternSettings, SubcarrierNumberSettings, SubcarrierSettings, TimingSettings
 
 from .attention_operator import attention, widened
 
@@ -40,6 +40,7 @@ class Description:
     provenance: str | None = None
     subcarriers: SubcarrierSettings | None = None
     timing: TimingSettings | None = None
+    subcarrier_numbers: SubcarrierNumberSettings | None = None
     neutral: frozenset[str] = frozenset({"pattern", "agc", "extension"})
     others: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 

@@ -203,9 +203,7 @@ def train(
     ).strip()
     return to_blob(
         network,
-        Description(
-            dataset.classes, about.frame_rate, text, subcarriers=about.subcarriers(), timing=about.timing(LABEL_DELAY)
-        ),
+        Description(dataset.classes, about.frame_rate, text, **about.selection(), timing=about.timing(LABEL_DELAY)),
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aether_temporal._internal.figures import NO_PLOTS, can_draw
+from aether_temporal.errors import RecordingShapeError
 
 from . import activity, splits
 from .activity import Recipe, Report
@@ -32,6 +33,12 @@ def main(data: Sequence[str], recipe: Recipe, reading: Reading, run: RunSettings
     expect_place(options["out"])
     dataset = activity.read_activities(*data, reading=reading)
     test = activity.read_activities(*options["test"], reading=reading) if options["test"] else None
+    if test is not None and test.features.subcarriers != dataset.features.subcarriers:
+        raise RecordingShapeError(
+            f"{', '.join(options['test'])}: subcarriers: expected {dataset.features.subcarriers or 'none known'}, as "
+            f"training has them, found {test.features.subcarriers or 'none known'}; choose some that both have "
+            "(--subcarriers), or state the chip (--chip) or the layout (--layout)"
+        )
     folds = options["cross_validate"]
     for note in (*dataset.notes, *(test.notes if test else ())):
         say(note)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,8 @@ from aether_temporal.recordings import (
     RecordingError,
     RecordingShapeError,
 )
-from aether_temporal.settings import SubcarrierSettings, TimingSettings
+from aether_temporal.settings import SubcarrierNumberSettings, SubcarrierSettings, TimingSettings
+from aether_temporal.subcarriers import parse_layout
 
 WIDEST = 0xFFFF
 """Features of a frame: as many as a blob can state."""
@@ -59,7 +60,8 @@ class Features:
     """What the frames of a dataset are: what a blob trained on it must say, so that others make them alike.
 
     frame_rate: frames a second, None where nobody knows. period_us, max_gap_us: of the grid they were put on. pairs:
-    I/Q pairs of a raw frame, None where recordings hold features; select: which of them, None: all.
+    I/Q pairs of a raw frame, None where recordings hold features or say which subcarriers they hold; select: which of
+    them, None: all. subcarriers: those of the features, by number (`str(SubcarrierMap)`); None: not known.
     """
 
     frame_rate: float | None = None
@@ -67,16 +69,32 @@ class Features:
     max_gap_us: int | None = None
     pairs: int | None = None
     select: tuple[int, ...] | None = None
+    subcarriers: str | None = None
 
     def timing(self, label_delay: int) -> TimingSettings:
         """The blob's timing section for predictions that are `label_delay` frames late."""
         return TimingSettings(label_delay, self.period_us, self.max_gap_us)
 
-    def subcarriers(self) -> SubcarrierSettings | None:
-        """The blob's subcarriers section; None where recordings hold features."""
+    def selection(self) -> dict[str, Any]:
+        """The sections of the blob that say which subcarriers its features are: by number where that is known, else by
+        index; none where recordings hold features."""
+        if self.subcarriers is not None:
+            return {"subcarrier_numbers": SubcarrierNumberSettings.of(parse_layout(self.subcarriers))}
         if self.pairs is None:
-            return None
-        return SubcarrierSettings(self.pairs, np.array(self.select if self.select is not None else range(self.pairs)))
+            return {}
+        index = np.array(self.select if self.select is not None else range(self.pairs))
+        return {"subcarriers": SubcarrierSettings(self.pairs, index)}
+
+    def notes(self) -> tuple[str, ...]:
+        """How the blob will name its subcarriers."""
+        if self.subcarriers is not None:
+            return (f"the blob names its subcarriers by number: {self.subcarriers}",)
+        if self.pairs is None:
+            return ()
+        return (
+            "the blob names I/Q pairs by index, which suits this chip's order alone: the recordings do not say which "
+            "subcarriers they hold; state the chip (--chip) or the layout (--layout)",
+        )
 
 
 class Dataset(Sequence[LabelledRecording]):
@@ -96,12 +114,12 @@ class Dataset(Sequence[LabelledRecording]):
             (a, first), (b, second) = list(widths.items())[:2]
             raise RecordingShapeError(
                 f"{second.title}: frame width: expected {a} features as {first.title} has them, found {b}; "
-                "train on recordings of one width, or choose columns that all have (select)"
+                "train on recordings of one width, or choose columns that all have (--subcarriers)"
             )
         if widths and not 1 <= self.width <= WIDEST:
             raise RecordingShapeError(
                 f"{self._recordings[0].title}: frame width: expected 1 to {WIDEST} features, found {self.width}; "
-                "choose some of them (--select)"
+                "choose some of them (--subcarriers)"
             )
 
     @overload

@@ -152,7 +152,7 @@ def read_dataset(
                 "leave them out, or prepare it again"
             )
         return open_prepared(Path(prepared[0]), classes)
-    sources = Sources(paths, label_from=how.label_from or None)
+    sources = Sources(paths, label_from=how.label_from or None, hints=how.hints)
     about = Reporter(how)
     found = [part for recording in sources for part in about.segments(recording)]
     if not found:
@@ -236,7 +236,7 @@ def prepare(
     """
     target = Path(folder)
     how = reading or Reading()
-    sources = Sources(paths, label_from=how.label_from or None)
+    sources = Sources(paths, label_from=how.label_from or None, hints=how.hints)
     work = target.with_name(f".{target.name}.preparing")
     made = make_folders(target.parent)
     try:

@@ -11,11 +11,12 @@ from typing import Annotated, Literal
 import numpy as np
 
 from aether_temporal import crc32
-from aether_temporal.errors import InvalidConfigError
-from aether_temporal.recordings import Drop, Recording, RecordingError, RecordingShapeError, resample
+from aether_temporal.errors import InvalidArgumentError, InvalidConfigError
+from aether_temporal.recordings import Drop, Hints, Recording, RecordingError, RecordingShapeError, resample
 from aether_temporal.recordings.quality import quality_of
 from aether_temporal.recordings.remarks import Remarks
 from aether_temporal.settings import MAX_DUE, MAX_GAP
+from aether_temporal.subcarriers import SubcarrierMap, chip_name, parse_layout, parse_subcarriers
 
 from .configuration import LONGEST, Within, check_ranges
 from .dataset import Features, LabelledRecording
@@ -34,13 +35,17 @@ _WRAP = 2**32 / 1e6
 class Reading:
     """How recordings become frames.
 
-    label_from: where labels are that no manifest states (`recordings.Sources`). select: which features or I/Q pairs.
+    label_from: where labels are that no manifest states (`recordings.Sources`). subcarriers: which of them make a
+    frame, such as "-26..26"; or select: which columns. chip, layout: which subcarriers recordings hold that do not say.
     period_us, max_gap_us: put frames on a grid (`recordings.resample`); a gap begins a new segment. Without a grid,
     frames are taken as they come, and a gap of more than `longest_gap` seconds is an error. agc: removed before the
     grid. leave_out_damaged: leave out frames that are not finite instead of rejecting the recording. shortest: leave
     out recordings, and segments on a grid, of fewer frames. InvalidConfigError names a field out of its range.
     """
 
+    subcarriers: str | None = None
+    chip: str | None = None
+    layout: str | None = None
     select: tuple[int, ...] | None = None
     period_us: int | None = None
     max_gap_us: int | None = None
@@ -52,6 +57,12 @@ class Reading:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if self.subcarriers is not None and self.select is not None:
+            raise InvalidConfigError.of("select", "none beside subcarriers", self.select)
+        try:
+            _ = self.wanted, self.hints
+        except InvalidArgumentError as error:
+            raise InvalidConfigError(str(error)) from None
         if self.period_us is None:
             if self.max_gap_us is not None:
                 raise InvalidConfigError.of("max_gap_us", "none without period_us", self.max_gap_us)
@@ -64,6 +75,19 @@ class Reading:
             raise InvalidConfigError.of("max_gap_us", expected, self.max_gap_us)
 
     @property
+    def wanted(self) -> SubcarrierMap | None:
+        """The subcarriers that make a frame, where they are named by number."""
+        return None if self.subcarriers is None else parse_subcarriers(self.subcarriers)
+
+    @property
+    def hints(self) -> Hints:
+        """What recordings may not say themselves."""
+        return Hints(
+            chip=None if self.chip is None else chip_name(self.chip),
+            layout=None if self.layout is None else parse_layout(self.layout),
+        )
+
+    @property
     def grid_gap_us(self) -> int:
         """The longest gap that the grid bridges: max_gap_us, else a second as far as the period allows it."""
         assert self.period_us is not None
@@ -72,38 +96,48 @@ class Reading:
 
 
 class Reporter:
-    """Reads one recording after the other and takes down what their frames are. RecordingShapeError: raw frames of
-    another size."""
+    """Makes features of recordings, one after the other, and takes down what they are: the same subcarriers in the same
+    order in all of them. RecordingShapeError: a recording lacks one, or does not say which it has."""
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._rates: list[float] = []
         self._first: Recording | None = None
+        self._wanted = reading.wanted
         self._short: list[str] = []
         self._remarks = Remarks()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What would mislead a training, what readers decided, and what was left out, for people."""
-        remarks = self._remarks.notes()
+        """What would mislead a training, what readers decided, what was left out, and how the blob will name its
+        subcarriers, for people."""
+        notes = (*self._remarks.notes(), *self.features().notes())
         if not self._short:
-            return remarks
+            return notes
         shown = ", ".join(self._short[:3]) + (", …" if len(self._short) > 3 else "")
         count = len(self._short)
-        return (*remarks, f"left out, for they have fewer than {self._reading.shortest} frames: {count} ({shown})")
+        return (*notes, f"left out, for they have fewer than {self._reading.shortest} frames: {count} ({shown})")
 
     def segments(self, recording: Recording) -> Iterator[tuple[Recording, str]]:
         """What is read of the recording (`segments`), without what is too short."""
-        self._remarks.add(recording, (*recording.notes, *quality_of(recording, self._reading.select).warnings))
-        for part, recording_id in segments(self._alike(recording), self._reading):
+        made = self._alike(recording)
+        columns = recording.columns(self._reading.select if self._wanted is None else self._wanted)
+        self._remarks.add(recording, (*recording.notes, *quality_of(recording, columns).warnings))
+        for part, recording_id in segments(made, self._reading):
             if len(part) >= self._reading.shortest:
                 yield part, recording_id
             else:
                 self._short.append(part.title)
 
     def _alike(self, recording: Recording) -> Recording:
-        first = self._first = self._first or recording
-        if (first.is_raw, first.width if first.is_raw else 0) != (
+        """The recording's features, those asked for."""
+        first, select = self._first, self._reading.select
+        if first is None:
+            first = self._first = recording
+            if self._wanted is None and first.subcarriers is not None:
+                columns = first.columns(select)
+                self._wanted = first.subcarriers if columns is None else first.subcarriers.select(columns)
+        elif self._wanted is None and (first.is_raw, first.width if first.is_raw else 0) != (
             recording.is_raw,
             recording.width if first.is_raw else 0,
         ):
@@ -113,24 +147,26 @@ class Reporter:
             )
         if recording.frame_rate:
             self._rates.append(recording.frame_rate)
-        return recording
+        return recording.selected(select if self._wanted is None else self._wanted)
 
     def features(self) -> Features:
         """What was found."""
-        r = self._reading
+        r, first = self._reading, self._first
         rate = float(np.median(self._rates)) if self._rates else None
-        raw = self._first is not None and self._first.is_raw
+        by_index = first is not None and first.is_raw and self._wanted is None
         return Features(
             frame_rate=rate if r.period_us is None else 1e6 / r.period_us,
             period_us=r.period_us,
             max_gap_us=None if r.period_us is None else r.grid_gap_us,
-            pairs=self._first.width if self._first is not None and raw else None,
-            select=r.select if raw else None,
+            pairs=first.width if first is not None and by_index else None,
+            select=r.select if by_index else None,
+            subcarriers=None if self._wanted is None else str(self._wanted),
         )
 
 
 def segments(recording: Recording, reading: Reading) -> Iterator[tuple[Recording, str]]:
-    """The recording, checked, with its recording_id; on a grid, each segment between gaps."""
+    """The recording (of features, from `Reporter.of`), checked, with its recording_id; on a grid, each segment between
+    gaps."""
     _reject_damage(recording, reading)
     _reject_huge(recording)
     recording_id = recording.title
@@ -140,7 +176,6 @@ def segments(recording: Recording, reading: Reading) -> Iterator[tuple[Recording
             reading.period_us,
             reading.grid_gap_us,
             agc=reading.agc,
-            select=reading.select,
         )
         parts = made.segments()
         for number, part in enumerate(parts):
@@ -159,7 +194,7 @@ def segments(recording: Recording, reading: Reading) -> Iterator[tuple[Recording
             )
         return
     _reject_gaps(recording, reading.longest_gap)
-    yield dataclasses.replace(recording, frames=recording.features(reading.select), iq=None), recording_id
+    yield recording, recording_id
 
 
 def _reject_damage(recording: Recording, reading: Reading) -> None:

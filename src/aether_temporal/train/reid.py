@@ -126,9 +126,7 @@ def _blob(network: TemporalClassifier, dataset: Dataset, recipe: Recipe) -> Weig
         "identities in the same place shortly after."
     ).strip()
     timing = None if about.period_us is None else about.timing(0)
-    described = Description(
-        ("unused_0", "unused_1"), about.frame_rate, text, subcarriers=about.subcarriers(), timing=timing
-    )
+    described = Description(("unused_0", "unused_1"), about.frame_rate, text, **about.selection(), timing=timing)
     return to_blob(network, described)
 
 
@@ -150,7 +148,7 @@ def _expect_small(dataset: Dataset, blob: WeightBlob) -> None:
         raise RecordingError(
             f"{dataset[0].title}: frame width: expected a model of at most {RAM_BUDGET} bytes of RAM and "
             f"{WEIGHT_BUDGET} of weights for a chip, found {ram} and {size} with {dataset.width} features a frame; "
-            "choose fewer of them (--select), or use recordings of fewer subcarriers"
+            "choose fewer of them (--subcarriers), or use recordings of fewer subcarriers"
         )
 
 
