@@ -627,6 +627,15 @@ static void memory(const char *path) {
     IS(ESP_OK, temporal_task_stop());
 }
 
+/* The task writes the flag *ran* by itself, shortly after the start. */
+static void wait_for_ran(unsigned slot) {
+    int tries = 12000;
+    while (memcmp(fake_flash[slot] + 0x90, "RAN!", 4) != 0 && tries-- > 0) {
+        vTaskDelay(1);
+    }
+    MUST(memcmp(fake_flash[slot] + 0x90, "RAN!", 4) == 0);
+}
+
 /* update IMAGE: a packed image comes in pieces while the task runs; the next start uses it. */
 static void update(const char *path) {
     const temporal_task_config_t config = config_with("", 5005, 1000);
@@ -637,6 +646,7 @@ static void update(const char *path) {
     IS(ESP_ERR_INVALID_STATE, temporal_update_write(image, 1));
     IS(ESP_ERR_INVALID_STATE, temporal_update_finish());
     IS(ESP_OK, temporal_task_start(&config));
+    wait_for_ran(0);
     memcpy(before, fake_flash[0], sizeof before);
     IS(ESP_OK, temporal_update_begin());
     IS(ESP_ERR_INVALID_ARG, temporal_update_write(NULL, 1));
@@ -656,6 +666,7 @@ static void update(const char *path) {
     IS(ESP_OK, temporal_update_begin());
     IS(ESP_OK, temporal_task_stop());
     IS(ESP_OK, temporal_task_start(&config)); /* on the other slot now */
+    wait_for_ran(1);
     memcpy(before, fake_flash[1], sizeof before);
     IS(ESP_OK, temporal_update_write(image, 100));
     MUST(memcmp(before, fake_flash[1], sizeof before) == 0);
