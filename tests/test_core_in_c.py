@@ -1,4 +1,4 @@
-"""C programs around the core: kernel variants give the portable bits; the resampler reports what callers do wrong."""
+"""C programs around the core: kernel variants give the portable bits; every call reports what callers do wrong."""
 
 from __future__ import annotations
 
@@ -92,20 +92,21 @@ def test_same_bits_on_aarch64(tmp_path: Path) -> None:
     assert run([emulator, str(program), "20"]) == ["scalar", "neon"]
 
 
-# -- the resampler's C interface, under both sanitizers -------------------------------------------------------
+# -- the C interface, under both sanitizers -------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_resampler_rejects_mistakes_and_changes_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("program_source", ["resample_check.c", "core_calls_check.c"])
+def test_calls_reject_mistakes_and_change_nothing(tmp_path: Path, program_source: str) -> None:
     compiler = shutil.which("gcc") or shutil.which("clang") or shutil.which("cc")
     if compiler is None or sys.platform == "win32":
-        pytest.skip("resampler in C: no C compiler here that takes these flags")
+        pytest.skip("wrong calls in C: no C compiler here that takes these flags")
     sources = [*(ROOT / "csrc" / "src").glob("*.c"), *(ROOT / "csrc" / "src" / "kernels").glob("*.c")]
     flags = ["-std=c99", "-O1", "-g", "-ffp-contract=off", "-DAETHER_PORTABLE_ONLY", "-Wall", "-Wextra", "-Werror"]
     if sys.platform == "linux":
         flags += ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     program = tmp_path / "check"
-    sources.append(ROOT / "tests" / "resample_check.c")
+    sources.append(ROOT / "tests" / program_source)
     command = [compiler, *flags, f"-I{ROOT}/csrc/include", *map(str, sources), "-o", str(program)]
     subprocess.run(command, check=True)
     done = subprocess.run([program], capture_output=True, text=True)

@@ -1,0 +1,507 @@
+/* What a caller of the core can do wrong, call by call, and what then stays as it was. Prints what is wrong; ends with its count. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "aether/aether.h"
+
+static int wrong;
+
+#define EXPECT(condition)                                  \
+    do {                                                   \
+        if (!(condition)) {                                \
+            printf("line %d: %s\n", __LINE__, #condition); \
+            wrong++;                                       \
+        }                                                  \
+    } while (0)
+
+#define TOKENS 5u
+#define Q 8u /* 2 query heads of dim 4 */
+#define KV 4u
+
+static float values[64], result[64];
+static unsigned char memory[1 << 16];
+
+static void check_status(void) {
+    unsigned s;
+    for (s = 0; s < AETHER_STATUS_COUNT; s++) {
+        EXPECT(strcmp(aether_status_name((aether_status)s), "unknown status") != 0);
+        EXPECT(strcmp(aether_status_text((aether_status)s), "unknown status") != 0);
+    }
+    EXPECT(strcmp(aether_status_name(AETHER_STATUS_COUNT), "unknown status") == 0);
+    EXPECT(strcmp(aether_status_text(AETHER_STATUS_COUNT), "unknown status") == 0);
+}
+
+static void check_kernels(void) {
+    const aether_kernels *found;
+    size_t k;
+    for (k = 0; aether_kernels_at(k) != NULL; k++) {
+        const aether_kernels *kernels = aether_kernels_at(k);
+        const aether_status status = aether_kernels_find(kernels->name, &found);
+        EXPECT(aether_kernels_usable(kernels) ? status == AETHER_OK && found == kernels : status == AETHER_E_KERNELS);
+    }
+    EXPECT(aether_kernels_usable(NULL) == 0);
+    EXPECT(aether_kernels_find("none of them", &found) == AETHER_E_KERNELS);
+    EXPECT(aether_kernels_find(NULL, &found) == AETHER_OK && found == aether_kernels_fastest());
+    EXPECT(aether_kernels_find("portable", NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_kernels_usable(aether_kernels_fastest()));
+}
+
+static aether_status init_with(aether_config c, const char *field) {
+    aether_head head;
+    aether_detail detail = {NULL, NULL, 0, 0};
+    const aether_status status = aether_head_init(&head, &c, NULL, &detail);
+    EXPECT(aether_head_init(&head, &c, NULL, NULL) == status);
+    EXPECT((status == AETHER_OK) == (field == NULL));
+    if (field != NULL) {
+        EXPECT(detail.field != NULL && strcmp(detail.field, field) == 0);
+    }
+    return status;
+}
+
+static aether_config small(void) {
+    aether_config c;
+    aether_config_default(&c);
+    c.q_heads = 2;
+    c.kv_heads = 1;
+    c.head_dim = 4;
+    c.window = 3;
+    c.block_size = 2;
+    return c;
+}
+
+#define BAD(member, value, field)              \
+    do {                                       \
+        aether_config bad = small();           \
+        bad.member = value;                    \
+        EXPECT(init_with(bad, field) != AETHER_OK); \
+    } while (0)
+
+static void check_head(void) {
+    static const uint32_t falling[2] = {3, 3};
+    aether_config c = small();
+    aether_head head;
+    EXPECT(aether_head_init(NULL, &c, NULL, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_head_init(&head, NULL, NULL, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(init_with(c, NULL) == AETHER_OK);
+    BAD(q_heads, 0, "q_heads");
+    BAD(kv_heads, 0, "kv_heads");
+    BAD(kv_heads, 3, "kv_heads");
+    BAD(head_dim, 0, "head_dim");
+    BAD(block_size, 0, "block_size");
+    BAD(backend, (aether_backend)7, "backend");
+    BAD(pattern, (aether_pattern)7, "pattern");
+    BAD(causal, 2, "causal");
+    BAD(use_log_stride, 2, "use_log_stride");
+    BAD(use_landmarks, 2, "use_landmarks");
+    c.globals = falling;
+    c.n_globals = 2;
+    EXPECT(init_with(c, "globals") != AETHER_OK);
+    c = small();
+    c.globals = NULL;
+    c.n_globals = 1;
+    EXPECT(aether_head_init(&head, &c, NULL, NULL) != AETHER_OK);
+    c = small();
+    c.pattern = AETHER_PYRAMID;
+    c.use_log_stride = c.use_landmarks = 0;
+    c.n_globals = 0;
+    EXPECT(init_with(c, NULL) == AETHER_OK);
+    c.use_landmarks = 1;
+    EXPECT(init_with(c, "use_landmarks") == AETHER_E_CONFIG);
+    c.use_log_stride = 1;
+    EXPECT(init_with(c, "use_log_stride") == AETHER_E_CONFIG);
+    c.use_log_stride = c.use_landmarks = 0;
+    c.block_size = 3;
+    EXPECT(init_with(c, "block_size") == AETHER_E_CONFIG);
+    c.block_size = (uint64_t)1 << 40;
+    EXPECT(init_with(c, "block_size") == AETHER_E_CONFIG);
+    c.block_size = 2;
+    c.window = (uint64_t)1 << 40;
+    EXPECT(init_with(c, "window") == AETHER_E_CONFIG);
+    c.window = 3;
+    c.history = 2;
+    EXPECT(init_with(c, "history") == AETHER_E_CONFIG);
+    c.history = 0;
+    c.globals = falling;
+    c.n_globals = 1;
+    EXPECT(init_with(c, "globals") == AETHER_E_CONFIG);
+}
+
+/* Every single argument of these calls missing, unaligned, too small or unknown. */
+static void check_attention(const aether_head *head) {
+    const aether_dtype none = (aether_dtype)7;
+    float *const odd = (float *)(void *)((unsigned char *)values + 1);
+    aether_plan plan;
+    size_t need = 0, rows = 0, plan_bytes = 0;
+    EXPECT(aether_attention_plan_size(NULL, TOKENS, AETHER_BINARY32, &need) == AETHER_E_ARGUMENT);
+    EXPECT(aether_attention_plan_size(head, TOKENS, none, &need) == AETHER_E_ARGUMENT);
+    EXPECT(aether_attention_plan_size(head, TOKENS, AETHER_BINARY32, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_attention_plan_size(head, SIZE_MAX / 2, AETHER_BINARY16, &need) == AETHER_E_TOO_LARGE);
+    EXPECT(aether_attention_rows_size(NULL, TOKENS, &need) == AETHER_E_ARGUMENT);
+    EXPECT(aether_attention_rows_size(head, TOKENS, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_attention_workspace(head, TOKENS, AETHER_BINARY32, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_attention_workspace(NULL, TOKENS, AETHER_BINARY32, &need) == AETHER_E_ARGUMENT);
+    EXPECT(aether_attention_workspace(head, SIZE_MAX / 2, AETHER_BINARY32, &need) == AETHER_E_TOO_LARGE);
+    EXPECT(aether_attention_plan_size(head, TOKENS, AETHER_BINARY16, &plan_bytes) == AETHER_OK);
+    EXPECT(aether_attention_rows_size(head, TOKENS, &rows) == AETHER_OK);
+    EXPECT(aether_attention_workspace(head, TOKENS, AETHER_BINARY16, &need) == AETHER_OK);
+    EXPECT(need == plan_bytes + rows && need <= sizeof memory);
+#define PREPARE(p, h, k, v, n, t, m, b) aether_attention_prepare(p, h, k, v, n, t, m, b)
+    EXPECT(PREPARE(NULL, head, values, values, TOKENS, AETHER_BINARY16, memory, plan_bytes) == AETHER_E_ARGUMENT);
+    EXPECT(PREPARE(&plan, NULL, values, values, TOKENS, AETHER_BINARY16, memory, plan_bytes) == AETHER_E_ARGUMENT);
+    EXPECT(PREPARE(&plan, head, NULL, values, TOKENS, AETHER_BINARY16, memory, plan_bytes) == AETHER_E_ARGUMENT);
+    EXPECT(PREPARE(&plan, head, values, NULL, TOKENS, AETHER_BINARY16, memory, plan_bytes) == AETHER_E_ARGUMENT);
+    EXPECT(PREPARE(&plan, head, values, values, TOKENS, AETHER_BINARY16, NULL, plan_bytes) == AETHER_E_ARGUMENT);
+    EXPECT(PREPARE(&plan, head, values, values, TOKENS, none, memory, plan_bytes) == AETHER_E_ARGUMENT);
+    EXPECT(PREPARE(&plan, head, values, values, SIZE_MAX / 2, AETHER_BINARY16, memory, plan_bytes) == AETHER_E_TOO_LARGE);
+    EXPECT(PREPARE(&plan, head, values, values, TOKENS, AETHER_BINARY16, memory, plan_bytes - 1) == AETHER_E_MEMORY);
+    EXPECT(PREPARE(&plan, head, values, values, TOKENS, AETHER_BINARY16, memory + 1, plan_bytes) == AETHER_E_ALIGNMENT);
+    EXPECT(PREPARE(&plan, head, odd, values, TOKENS, AETHER_BINARY16, memory, plan_bytes) == AETHER_E_ALIGNMENT);
+    EXPECT(PREPARE(&plan, head, values, odd, TOKENS, AETHER_BINARY16, memory, plan_bytes) == AETHER_E_ALIGNMENT);
+    EXPECT(PREPARE(&plan, head, NULL, NULL, 0, AETHER_BINARY16, NULL, plan_bytes) == AETHER_OK);
+    EXPECT(PREPARE(&plan, head, values, values, TOKENS, AETHER_BINARY16, memory, plan_bytes) == AETHER_OK);
+#define ROWS(p, q, f, n, o, m, b) aether_attention_rows(p, q, f, n, o, m, b)
+    EXPECT(ROWS(NULL, values, 0, 1, result, memory + plan_bytes, rows) == AETHER_E_ARGUMENT);
+    EXPECT(ROWS(&plan, values, TOKENS + 1, 0, result, memory + plan_bytes, rows) == AETHER_E_SHAPE);
+    EXPECT(ROWS(&plan, values, 1, TOKENS, result, memory + plan_bytes, rows) == AETHER_E_SHAPE);
+    EXPECT(ROWS(&plan, NULL, 0, 0, NULL, NULL, 0) == AETHER_OK);
+    EXPECT(ROWS(&plan, NULL, 0, 1, result, memory + plan_bytes, rows) == AETHER_E_ARGUMENT);
+    EXPECT(ROWS(&plan, values, 0, 1, NULL, memory + plan_bytes, rows) == AETHER_E_ARGUMENT);
+    EXPECT(ROWS(&plan, values, 0, 1, result, NULL, rows) == AETHER_E_ARGUMENT);
+    EXPECT(rows == 0 || ROWS(&plan, values, 0, 1, result, memory + plan_bytes, rows - 1) == AETHER_E_MEMORY);
+    EXPECT(ROWS(&plan, odd, 0, 1, result, memory + plan_bytes, rows) == AETHER_E_ALIGNMENT);
+    EXPECT(ROWS(&plan, values, 0, 1, odd, memory + plan_bytes, rows) == AETHER_E_ALIGNMENT);
+    EXPECT(ROWS(&plan, values, 0, 1, result, memory + plan_bytes + 1, rows + 8) == AETHER_E_ALIGNMENT);
+#define FORWARD(q, o, m, b) aether_attention_forward(head, q, values, values, TOKENS, AETHER_BINARY16, o, m, b)
+    EXPECT(FORWARD(NULL, result, memory, need) == AETHER_E_ARGUMENT);
+    EXPECT(FORWARD(values, NULL, memory, need) == AETHER_E_ARGUMENT);
+    EXPECT(FORWARD(values, result, memory, plan_bytes - 1) == AETHER_E_MEMORY);
+    EXPECT(FORWARD(values, result, NULL, need) == AETHER_E_ARGUMENT);
+    EXPECT(FORWARD(values, result, memory, need) == AETHER_OK);
+    values[KV] = 1e30f; /* beyond binary16 */
+    EXPECT(FORWARD(values, result, memory, need) == AETHER_E_OVERFLOW);
+    values[KV] = 0.5f;
+}
+
+static void check_cache(const aether_head *head) {
+    const aether_dtype none = (aether_dtype)7;
+    float *const odd = (float *)(void *)((unsigned char *)values + 1);
+    static unsigned char room[1 << 15], saved[1 << 12];
+    aether_head dense = *head, wide = *head, forward = *head;
+    aether_cache cache, full;
+    aether_saved peeked;
+    size_t bytes = 0, scratch = 0, size;
+    dense.config.backend = AETHER_DENSE;
+    forward.config.causal = 0;
+    wide.config.window++;
+    EXPECT(aether_cache_size(head, 4, AETHER_BINARY32, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_cache_size(NULL, 4, AETHER_BINARY32, &bytes) == AETHER_E_ARGUMENT);
+    EXPECT(aether_cache_size(head, 4, none, &bytes) == AETHER_E_ARGUMENT);
+    EXPECT(aether_cache_size(head, 0, AETHER_BINARY32, &bytes) == AETHER_E_CONFIG);
+    EXPECT(aether_cache_size(&dense, 4, AETHER_BINARY32, &bytes) == AETHER_E_NO_STREAMING);
+    EXPECT(aether_cache_size(&forward, 4, AETHER_BINARY32, &bytes) == AETHER_E_NO_STREAMING);
+    EXPECT(aether_cache_size(head, 4, AETHER_BINARY32, &bytes) == AETHER_OK && bytes <= sizeof memory);
+#define INIT(c, h, n, t, p, m, b) aether_cache_init(c, h, n, t, p, m, b)
+    EXPECT(INIT(NULL, head, 4, AETHER_BINARY32, AETHER_ON_FULL_RING, memory, bytes) == AETHER_E_ARGUMENT);
+    EXPECT(INIT(&cache, head, 4, AETHER_BINARY32, AETHER_ON_FULL_RING, NULL, bytes) == AETHER_E_ARGUMENT);
+    EXPECT(INIT(&cache, head, 4, AETHER_BINARY32, (aether_policy)5, memory, bytes) == AETHER_E_ARGUMENT);
+    EXPECT(INIT(&cache, &dense, 4, AETHER_BINARY32, AETHER_ON_FULL_RING, memory, bytes) == AETHER_E_NO_STREAMING);
+    EXPECT(INIT(&cache, head, 4, AETHER_BINARY32, AETHER_ON_FULL_RING, memory, bytes - 1) == AETHER_E_MEMORY);
+    EXPECT(INIT(&cache, head, 4, AETHER_BINARY32, AETHER_ON_FULL_RING, memory + 1, bytes) == AETHER_E_ALIGNMENT);
+    EXPECT(INIT(&cache, head, 4, AETHER_BINARY32, AETHER_ON_FULL_RING, memory, bytes) == AETHER_OK);
+    EXPECT(INIT(&full, head, 1, AETHER_BINARY32, AETHER_ON_FULL_ERROR, memory + (1 << 15), 1 << 15) == AETHER_OK);
+    EXPECT(aether_cache_scratch(NULL, 1, &scratch) == AETHER_E_ARGUMENT);
+    EXPECT(aether_cache_scratch(&cache, 1, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_cache_scratch(&cache, SIZE_MAX / 2, &scratch) == AETHER_E_TOO_LARGE);
+    EXPECT(aether_cache_scratch(&cache, 3, &scratch) == AETHER_OK && scratch <= sizeof room);
+#define STEP(c, h, q, k, v, o, m, b) aether_cache_step(c, h, q, k, v, o, m, b)
+    EXPECT(STEP(NULL, head, values, values, values, result, room, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(STEP(&cache, NULL, values, values, values, result, room, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(STEP(&cache, &wide, values, values, values, result, room, scratch) == AETHER_E_CACHE_MISMATCH);
+    EXPECT(STEP(&cache, head, NULL, values, values, result, room, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(STEP(&cache, head, values, NULL, values, result, room, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(STEP(&cache, head, values, values, NULL, result, room, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(STEP(&cache, head, values, values, values, NULL, room, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(STEP(&cache, head, values, values, values, result, NULL, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(STEP(&cache, head, values, values, values, result, room, 8) == AETHER_E_MEMORY);
+    EXPECT(STEP(&cache, head, odd, values, values, result, room, scratch) == AETHER_E_ALIGNMENT);
+    EXPECT(STEP(&cache, head, values, odd, values, result, room, scratch) == AETHER_E_ALIGNMENT);
+    EXPECT(STEP(&cache, head, values, values, odd, result, room, scratch) == AETHER_E_ALIGNMENT);
+    EXPECT(STEP(&cache, head, values, values, values, odd, room, scratch) == AETHER_E_ALIGNMENT);
+    EXPECT(STEP(&cache, head, values, values, values, result, room + 1, scratch) == AETHER_E_ALIGNMENT);
+    EXPECT(cache.length == 0);
+#define PREFILL(c, h, q, k, v, n, o, m, b) aether_cache_prefill(c, h, q, k, v, n, o, m, b)
+    EXPECT(PREFILL(NULL, head, values, values, values, 3, result, room, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(PREFILL(&cache, NULL, values, values, values, 3, result, room, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(PREFILL(&cache, head, NULL, values, values, 3, result, room, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(PREFILL(&cache, head, values, NULL, values, 3, result, room, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(PREFILL(&cache, head, values, values, NULL, 3, result, room, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(PREFILL(&cache, head, values, values, values, 3, NULL, room, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(PREFILL(&cache, head, values, values, values, 3, result, NULL, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(PREFILL(&cache, head, values, values, values, 3, result, room, scratch - 1) == AETHER_E_MEMORY);
+    EXPECT(PREFILL(&cache, &wide, values, values, values, 3, result, room, scratch) == AETHER_E_CACHE_MISMATCH);
+    EXPECT(PREFILL(&full, head, values, values, values, 3, result, room, sizeof room) == AETHER_E_CACHE_FULL);
+    EXPECT(PREFILL(&cache, head, NULL, NULL, NULL, 0, NULL, NULL, 0) == AETHER_OK);
+    EXPECT(PREFILL(&cache, head, values, values, values, 3, result, room, scratch) == AETHER_OK && cache.length == 3);
+    EXPECT(PREFILL(&cache, head, values, values, values, 3, result, room, scratch) == AETHER_OK && cache.length == 6);
+    EXPECT(PREFILL(&cache, head, values, values, values, 1, result, room, scratch) == AETHER_OK && cache.length == 7);
+    EXPECT(aether_cache_append(NULL, values, values, 2) == AETHER_E_ARGUMENT);
+    EXPECT(aether_cache_append(&cache, NULL, values, 2) == AETHER_E_ARGUMENT);
+    EXPECT(aether_cache_append(&cache, values, NULL, 2) == AETHER_E_ARGUMENT);
+    EXPECT(aether_cache_append(&cache, odd, values, 2) == AETHER_E_ALIGNMENT);
+    EXPECT(aether_cache_append(&cache, values, odd, 2) == AETHER_E_ALIGNMENT);
+    EXPECT(aether_cache_append(&full, values, values, 2) == AETHER_E_CACHE_FULL);
+    EXPECT(aether_cache_append(&cache, NULL, NULL, 0) == AETHER_OK);
+    EXPECT(aether_cache_append(&cache, values, values, 2) == AETHER_OK && cache.length == 9);
+    EXPECT(aether_cache_stage(NULL, values, values) == AETHER_E_ARGUMENT);
+    EXPECT(aether_cache_attend(NULL, values, result, room, scratch) == AETHER_E_ARGUMENT);
+    size = aether_cache_saved_size(&cache);
+    EXPECT(size <= sizeof saved);
+    EXPECT(aether_cache_save(NULL, saved, size) == AETHER_E_ARGUMENT);
+    EXPECT(aether_cache_save(&cache, NULL, size) == AETHER_E_ARGUMENT);
+    EXPECT(aether_cache_save(&cache, saved, size - 1) == AETHER_E_MEMORY);
+    EXPECT(aether_cache_save(&cache, saved, size) == AETHER_OK);
+    EXPECT(aether_cache_peek(NULL, size, &peeked, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_cache_peek(saved, size, NULL, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_cache_peek(saved, size, &peeked, NULL) == AETHER_OK && peeked.length == 9);
+    EXPECT(aether_cache_load(NULL, saved, size, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_cache_load(&cache, NULL, size, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_cache_load(&cache, saved, size - 1, NULL) == AETHER_E_STATE);
+    EXPECT(aether_cache_load(&full, saved, size, NULL) == AETHER_E_CACHE_MISMATCH);
+    EXPECT(aether_cache_load(&cache, saved, size, NULL) == AETHER_OK);
+    values[KV] = __builtin_inff();
+    EXPECT(aether_cache_append(&cache, values, values, 2) == AETHER_E_NOT_FINITE && cache.length == 9);
+    EXPECT(PREFILL(&cache, head, values, values, values, 3, result, room, scratch) == AETHER_E_NOT_FINITE && cache.length == 9);
+    values[KV] = 0.5f;
+}
+
+static void check_layouts(void) {
+    const uint8_t unknown = AETHER_CSI_UNKNOWN;
+    aether_layout layout;
+    uint8_t family, twelve;
+    size_t pairs, found = 0;
+    aether_csi_facts facts = {AETHER_CSI_CLASSIC, 0, unknown, unknown, unknown, unknown};
+    EXPECT(aether_layout_of(NULL, 64, &layout) == AETHER_E_ARGUMENT);
+    EXPECT(aether_layout_of(&facts, 64, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_layout_of(&facts, 63, &layout) == AETHER_E_SHAPE);
+    for (family = 0; family < 4; family++) {
+        for (twelve = 0; twelve < 2; twelve++) {
+            for (pairs = 1; pairs < 320; pairs++) {
+                unsigned mask;
+                for (mask = 0; mask < 4 * 3 * 3 * 4; mask++) {
+                    const unsigned format = mask % 4, forty = mask / 4 % 3, stbc = mask / 12 % 3, beside = mask / 36;
+                    aether_status status;
+                    size_t r, sum = 0;
+                    facts = (aether_csi_facts){family, twelve, format < 3 ? (uint8_t)format : unknown,
+                                               forty < 2 ? (uint8_t)forty : unknown, stbc < 2 ? (uint8_t)stbc : unknown,
+                                               beside < 3 ? (uint8_t)beside : unknown};
+                    status = aether_layout_of(&facts, pairs, &layout);
+                    if (status != AETHER_OK) {
+                        EXPECT(status == AETHER_E_SHAPE || status == AETHER_E_CONFIG);
+                        continue;
+                    }
+                    for (r = 0; r < layout.n_runs; r++) {
+                        sum += layout.runs[r].count;
+                        EXPECT(layout.runs[r].band < AETHER_BAND_COUNT);
+                    }
+                    EXPECT(sum == pairs);
+                    found++;
+                }
+            }
+        }
+    }
+    EXPECT(found > 100);
+}
+
+static void check_pairs(void) {
+    static const aether_run runs[3] = {{0, 2, 1, AETHER_BAND_LLTF}, {-2, 2, 1, AETHER_BAND_LLTF}, {-4, 3, 4, AETHER_BAND_HTLTF}};
+    static const uint8_t lltf[2] = {AETHER_BAND_LLTF, AETHER_BAND_LLTF}, any[2] = {AETHER_BAND_ANY, AETHER_BAND_ANY};
+    static const int16_t near[2] = {-1, 1}, far[2] = {-4, 4}, odd[2] = {-4, 3}, none[2] = {100, 0};
+    aether_wanted wanted = {lltf, near, 2};
+    uint16_t index[2] = {9, 9};
+    size_t missing = 7;
+    EXPECT(aether_subcarriers_find(NULL, 3, &wanted, index, &missing) == AETHER_E_ARGUMENT);
+    EXPECT(aether_subcarriers_find(runs, 3, NULL, index, &missing) == AETHER_E_ARGUMENT);
+    EXPECT(aether_subcarriers_find(runs, 3, &wanted, NULL, &missing) == AETHER_E_ARGUMENT);
+    EXPECT(aether_subcarriers_find(runs, 3, &wanted, index, &missing) == AETHER_OK && index[0] == 3 && index[1] == 1);
+    wanted.bands = any;
+    EXPECT(aether_subcarriers_find(runs, 3, &wanted, index, NULL) == AETHER_OK && index[0] == 3 && index[1] == 1);
+    wanted.numbers = far;
+    EXPECT(aether_subcarriers_find(runs, 3, &wanted, index, &missing) == AETHER_OK && index[0] == 4 && index[1] == 6);
+    wanted.numbers = odd;
+    EXPECT(aether_subcarriers_find(runs, 3, &wanted, index, &missing) == AETHER_E_SHAPE && missing == 0);
+    wanted.numbers = none;
+    EXPECT(aether_subcarriers_find(runs, 3, &wanted, index, NULL) == AETHER_E_SHAPE);
+    EXPECT(aether_subcarriers_find(NULL, 0, &wanted, index, &missing) == AETHER_E_SHAPE);
+    wanted.n = 0;
+    EXPECT(aether_subcarriers_find(NULL, 0, &wanted, NULL, &missing) == AETHER_OK);
+}
+
+static void check_amplitudes(void) {
+    static const int8_t iq[6] = {3, 4, 0, 0, -128, -128};
+    static int16_t words[6] = {3, 4, -2048, 2047, 0, -1};
+    static const uint16_t second[2] = {2, 0}, beyond[1] = {3};
+    float out[4] = {9.0f, 9.0f, 9.0f, 9.0f};
+    const uint16_t *unaligned = (const uint16_t *)(const void *)(memory + 1);
+    float *odd = (float *)(void *)(memory + 2);
+#define AMPLITUDE(iq_, n_, s_, k_, o_) aether_csi_amplitude(iq_, n_, s_, k_, o_)
+    EXPECT(AMPLITUDE(NULL, 3, NULL, 3, out) == AETHER_E_ARGUMENT);
+    EXPECT(AMPLITUDE(iq, 3, NULL, 3, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(AMPLITUDE(iq, 3, NULL, 2, out) == AETHER_E_SHAPE);
+    EXPECT(AMPLITUDE(iq, 3, beyond, 1, out) == AETHER_E_SHAPE);
+    EXPECT(AMPLITUDE(iq, 3, unaligned, 1, out) == AETHER_E_ALIGNMENT);
+    EXPECT(AMPLITUDE(iq, 3, NULL, 3, odd) == AETHER_E_ALIGNMENT);
+    EXPECT(AMPLITUDE(iq, 3, NULL, 3, out) == AETHER_OK && out[0] == 5.0f && out[1] == 0.0f);
+    EXPECT(AMPLITUDE(iq, 3, second, 2, out) == AETHER_OK && out[1] == 5.0f);
+    EXPECT(aether_csi_amplitude12(words, 3, NULL, 3, out) == AETHER_OK && out[0] == 5.0f && out[2] == 1.0f);
+    EXPECT(aether_csi_amplitude12(words, 3, second, 2, out) == AETHER_OK && out[0] == 1.0f);
+    EXPECT(aether_csi_amplitude12((const int16_t *)(const void *)(memory + 1), 1, NULL, 1, out) == AETHER_E_ALIGNMENT);
+    EXPECT(aether_csi_amplitude12(NULL, 1, NULL, 1, out) == AETHER_E_ARGUMENT);
+    words[1] = 2048;
+    EXPECT(aether_csi_amplitude12(words, 3, NULL, 3, out) == AETHER_E_ARGUMENT);
+    words[1] = -2049;
+    EXPECT(aether_csi_amplitude12(words, 3, NULL, 3, out) == AETHER_E_ARGUMENT);
+    EXPECT(aether_csi_frame(NULL, NULL, iq, 3, 0, out) == AETHER_E_ARGUMENT);
+}
+
+#define WEIGHTS 104u /* 4 * 8, twice 4 * 4, 8 * 4, 4 * 2 */
+
+/* A model of 4 features, one layer and two classes, without sections. */
+static void check_model(void) {
+    const aether_rvne_header given = {0, 4, 2, 1, 4, 1, 2, 4 * WEIGHTS};
+    static float weights[WEIGHTS];
+    static unsigned char blob[4 * WEIGHTS + 28], state[1 << 12];
+    float *const odd = (float *)(void *)((unsigned char *)values + 1);
+    const aether_dtype none = (aether_dtype)7;
+    aether_rvne_header header = given, read;
+    aether_detail detail;
+    aether_model model;
+    aether_stream stream, other;
+    aether_array array;
+    aether_memory needs;
+    size_t need = 0, size, i;
+    for (i = 0; i < WEIGHTS; i++) {
+        weights[i] = (float)(i % 5) * 0.125f - 0.25f;
+    }
+    EXPECT(aether_rvne_write(NULL, weights, blob, sizeof blob, &detail) == AETHER_E_ARGUMENT);
+    EXPECT(aether_rvne_write(&header, NULL, blob, sizeof blob, &detail) == AETHER_E_ARGUMENT);
+    EXPECT(aether_rvne_write(&header, weights, NULL, sizeof blob, &detail) == AETHER_E_ARGUMENT);
+    EXPECT(aether_rvne_write(&header, weights, blob, sizeof blob - 1, &detail) == AETHER_E_MEMORY);
+    EXPECT(aether_rvne_check(NULL, &detail) == AETHER_E_ARGUMENT);
+#define HEADER(member, value)                                                                          \
+    do {                                                                                               \
+        header = given;                                                                                \
+        header.member = value;                                                                         \
+        EXPECT(aether_rvne_check(&header, &detail) != AETHER_OK);                                      \
+        EXPECT(aether_rvne_write(&header, weights, blob, sizeof blob, NULL) != AETHER_OK);             \
+    } while (0)
+    HEADER(flags, 0x80);
+    HEADER(input_dim, 0);
+    HEADER(n_q_heads, 0);
+    HEADER(n_kv_heads, 0);
+    HEADER(n_kv_heads, 3);
+    HEADER(head_dim, 0);
+    HEADER(n_layers, 0);
+    HEADER(n_classes, 0);
+    header = given;
+    EXPECT(aether_rvne_write(&header, weights, blob, sizeof blob, &detail) == AETHER_OK);
+    EXPECT(aether_rvne_parse(NULL, sizeof blob, &read, &detail) == AETHER_E_ARGUMENT);
+    EXPECT(aether_rvne_parse(blob, sizeof blob, NULL, &detail) == AETHER_E_ARGUMENT);
+    EXPECT(aether_rvne_parse(blob, 20, &read, &detail) == AETHER_E_BLOB_SHORT);
+    EXPECT(aether_rvne_parse(blob, sizeof blob - 1, &read, &detail) == AETHER_E_BLOB_LENGTH);
+    EXPECT(aether_rvne_parse(blob, sizeof blob, &read, &detail) == AETHER_OK && read.n_classes == 2);
+    EXPECT(aether_model_open(NULL, blob, sizeof blob, NULL, &detail) == AETHER_E_ARGUMENT);
+    EXPECT(aether_model_open(&model, NULL, sizeof blob, NULL, &detail) == AETHER_E_ARGUMENT);
+    EXPECT(aether_model_open(&model, blob, sizeof blob, NULL, &detail) == AETHER_OK);
+    EXPECT(aether_model_array(NULL, 0, &array) == AETHER_E_ARGUMENT);
+    EXPECT(aether_model_array(&model, 0, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_model_array(&model, 99, &array) == AETHER_E_ARGUMENT);
+    EXPECT(aether_model_array(&model, 0, &array) == AETHER_OK && array.dims[0] == 4);
+    EXPECT(aether_model_memory(NULL, 8, AETHER_BINARY32, &needs) == AETHER_E_ARGUMENT);
+    EXPECT(aether_model_memory(&model, 8, AETHER_BINARY32, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_model_memory_on(&model, 8, AETHER_BINARY32, 5, &needs) == AETHER_E_ARGUMENT);
+    EXPECT(aether_model_memory(&model, 0, AETHER_BINARY32, &needs) == AETHER_E_CONFIG);
+    EXPECT(aether_model_memory_on(&model, 8, AETHER_BINARY16, 4, &needs) == AETHER_OK && needs.flash == sizeof blob);
+    EXPECT(aether_model_memory(&model, 100000, AETHER_BINARY32, &needs) == AETHER_OK);
+    EXPECT(aether_model_workspace(NULL, 3, 8, AETHER_BINARY32, &need) == AETHER_E_ARGUMENT);
+    EXPECT(aether_model_workspace(&model, 3, 8, none, &need) == AETHER_E_ARGUMENT);
+    EXPECT(aether_model_workspace(&model, 3, 8, AETHER_BINARY32, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_model_workspace(&model, SIZE_MAX / 2, 8, AETHER_BINARY32, &need) == AETHER_E_TOO_LARGE);
+    EXPECT(aether_model_workspace(&model, 3, 8, AETHER_BINARY32, &need) == AETHER_OK && need < sizeof memory);
+#define RUN(m, f, n, t, l, e, w, b) aether_model_forward(m, f, n, 8, t, l, e, w, b)
+    EXPECT(RUN(NULL, values, 3, AETHER_BINARY32, result, NULL, memory, need) == AETHER_E_ARGUMENT);
+    EXPECT(RUN(&model, NULL, 3, AETHER_BINARY32, result, NULL, memory, need) == AETHER_E_ARGUMENT);
+    EXPECT(RUN(&model, values, 3, AETHER_BINARY32, NULL, NULL, memory, need) == AETHER_E_ARGUMENT);
+    EXPECT(RUN(&model, values, 3, AETHER_BINARY32, result, NULL, NULL, need) == AETHER_E_ARGUMENT);
+    EXPECT(RUN(&model, values, 3, none, result, NULL, memory, need) == AETHER_E_ARGUMENT);
+    EXPECT(RUN(&model, values, 3, AETHER_BINARY32, result, result, memory, need) == AETHER_E_SHAPE);
+    EXPECT(RUN(&model, values, 3, AETHER_BINARY32, result, NULL, memory, need - 1) == AETHER_E_MEMORY);
+    EXPECT(RUN(&model, odd, 3, AETHER_BINARY32, result, NULL, memory, need) == AETHER_E_ALIGNMENT);
+    EXPECT(RUN(&model, values, 3, AETHER_BINARY32, odd, NULL, memory, need) == AETHER_E_ALIGNMENT);
+    EXPECT(RUN(&model, values, 3, AETHER_BINARY32, result, NULL, memory + 4, need) == AETHER_E_ALIGNMENT);
+    EXPECT(RUN(&model, NULL, 0, AETHER_BINARY32, NULL, NULL, NULL, 0) == AETHER_OK);
+    EXPECT(RUN(&model, values, 3, AETHER_BINARY32, result, NULL, memory, need) == AETHER_OK);
+    EXPECT(aether_csi_frame(&model, NULL, NULL, 4, 0, result) == AETHER_E_ARGUMENT);
+    EXPECT(aether_csi_frame(&model, NULL, (const int8_t *)blob, 4, 0, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_csi_frame(&model, NULL, (const int8_t *)blob, 4, 0, odd) == AETHER_E_ALIGNMENT);
+    EXPECT(aether_csi_frame(&model, NULL, (const int8_t *)blob, 5, 0, result) == AETHER_E_SHAPE);
+    EXPECT(aether_csi_frame(&model, NULL, (const int8_t *)blob, 4, 2, result) == AETHER_OK && result[0] == 0.0f);
+    EXPECT(aether_stream_size(NULL, 8, AETHER_BINARY32, &need) == AETHER_E_ARGUMENT);
+    EXPECT(aether_stream_size(&model, 8, AETHER_BINARY32, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_stream_size(&model, 0, AETHER_BINARY32, &need) == AETHER_E_CONFIG);
+    EXPECT(aether_stream_size(&model, 8, none, &need) == AETHER_E_ARGUMENT);
+    EXPECT(aether_stream_size(&model, 8, AETHER_BINARY32, &need) == AETHER_OK && need < sizeof memory / 2);
+    EXPECT(aether_stream_init(NULL, &model, 8, AETHER_BINARY32, memory, need) == AETHER_E_ARGUMENT);
+    EXPECT(aether_stream_init(&stream, NULL, 8, AETHER_BINARY32, memory, need) == AETHER_E_ARGUMENT);
+    EXPECT(aether_stream_init(&stream, &model, 8, AETHER_BINARY32, NULL, need) == AETHER_E_ARGUMENT);
+    EXPECT(aether_stream_init(&stream, &model, 0, AETHER_BINARY32, memory, need) == AETHER_E_CONFIG);
+    EXPECT(aether_stream_init(&stream, &model, 8, AETHER_BINARY32, memory, need - 1) == AETHER_E_MEMORY);
+    EXPECT(aether_stream_init(&stream, &model, 8, AETHER_BINARY32, memory + 4, need) == AETHER_E_ALIGNMENT);
+    EXPECT(aether_stream_init(&stream, &model, 8, AETHER_BINARY32, memory, need) == AETHER_OK);
+    EXPECT(aether_stream_init(&other, &model, 5, AETHER_BINARY32, memory + sizeof memory / 2, sizeof memory / 2) == AETHER_OK);
+    EXPECT(aether_stream_push(NULL, values) == AETHER_E_ARGUMENT);
+    EXPECT(aether_stream_push(&stream, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_stream_push(&stream, odd) == AETHER_E_ALIGNMENT);
+    EXPECT(aether_stream_push(&stream, values) == AETHER_OK && stream.length == 1);
+    EXPECT(aether_stream_logits(&stream) != NULL);
+    EXPECT(aether_stream_embedding(&stream) == NULL);
+    size = aether_stream_saved_size(&stream);
+    EXPECT(size <= sizeof state);
+    EXPECT(aether_stream_save(NULL, state, size) == AETHER_E_ARGUMENT);
+    EXPECT(aether_stream_save(&stream, NULL, size) == AETHER_E_ARGUMENT);
+    EXPECT(aether_stream_save(&stream, state, size - 1) == AETHER_E_MEMORY);
+    EXPECT(aether_stream_save(&stream, state, size) == AETHER_OK);
+    EXPECT(aether_stream_load(NULL, state, size, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_stream_load(&stream, NULL, size, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_stream_load(&stream, state, size - 1, NULL) == AETHER_E_STATE);
+    EXPECT(aether_stream_load(&other, state, size, NULL) == AETHER_E_CACHE_MISMATCH);
+    aether_stream_reset(&stream);
+    EXPECT(stream.length == 0 && aether_stream_load(&stream, state, size, NULL) == AETHER_OK && stream.length == 1);
+    values[0] = __builtin_inff();
+    EXPECT(aether_stream_push(&stream, values) == AETHER_E_NOT_FINITE && stream.length == 1);
+    EXPECT(RUN(&model, values, 3, AETHER_BINARY32, result, NULL, memory, sizeof memory) == AETHER_E_NOT_FINITE);
+    values[0] = values[1] = values[2] = values[3] = 3e38f;
+    EXPECT(aether_stream_push(&stream, values) == AETHER_E_OVERFLOW && stream.length == 1);
+    values[0] = -0.5f;
+}
+
+int main(void) {
+    aether_config c = small();
+    aether_head head;
+    size_t i;
+    for (i = 0; i < sizeof values / sizeof values[0]; i++) {
+        values[i] = (float)(i % 7) * 0.25f - 0.5f;
+    }
+    check_status();
+    check_kernels();
+    check_head();
+    EXPECT(aether_head_init(&head, &c, NULL, NULL) == AETHER_OK);
+    check_attention(&head);
+    check_cache(&head);
+    check_layouts();
+    check_pairs();
+    check_amplitudes();
+    check_model();
+    printf("%d wrong\n", wrong);
+    return wrong > 100 ? 100 : wrong;
+}
