@@ -79,6 +79,15 @@ def test_listen_ends_with_its_summary(moment: float) -> None:
     assert "0 packets of 0 nodes" in out
 
 
+@pytest.mark.parametrize("moment", MOMENTS[::2])
+def test_record_says_that_nothing_came(tmp_path: Path, moment: float) -> None:
+    found = started("record", tmp_path / "x.bin", "--udp", "127.0.0.1:0")
+    code, _, error = ended(found, moment, first=b"Listening at")
+    assert (code, len(error.splitlines())) == (2, 1)
+    assert "frames: expected CSI frames, found none" in error
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_demo_ends_with_its_summary(moment: float) -> None:
     code, out, error = ended(started("demo", "--speed", "real"), moment, first=b"SIMULATED")

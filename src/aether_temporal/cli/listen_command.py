@@ -158,6 +158,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         raise click.UsageError("--json and --jsonl: expected one of them, found both")
     if options["record"] and options["predictions"] and same_file(options["record"], options["predictions"]):
         raise click.UsageError(f"--record and --predictions: expected two files, found {options['record']} for both")
+    ctx.with_resource(interruptible(signal.SIGTERM))
     with ExitStack() as cleanup:
         cleanup.callback(sys.setswitchinterval, sys.getswitchinterval())
         sys.setswitchinterval(_SWITCH_INTERVAL)
@@ -235,7 +236,7 @@ class _Session:
             self._greet()
         warned: set[str] = set()
         began = time.monotonic()
-        with interruptible(signal.SIGTERM) as stop, display:
+        with interruptible() as stop, display:
             self.listener.start()
             while not stop.is_set() and self._failure() is None:
                 left = _left(began, self.options["duration"])

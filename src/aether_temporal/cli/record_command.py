@@ -24,7 +24,7 @@ from aether_temporal.recordings.manifest import add_to_manifest
 from aether_temporal.recordings.quality import RecordingQuality, quality_of
 
 from .options import FiniteRange, NewFile, json_option
-from .output import console, print_json, quantity
+from .output import console, print_json, quantity, say
 from .recordings_command import describe_quality
 from .waterfall import waterfall
 
@@ -80,6 +80,7 @@ def command(ctx: click.Context, /, file: str, **options: Any) -> None:
     """
     if (options["port"] is None) == (options["udp"] is None):
         raise click.UsageError("expected --port or --udp, one of them")
+    ctx.with_resource(interruptible(signal.SIGTERM))
     ctx.exit(_Take(Path(file), options).record())
 
 
@@ -101,16 +102,17 @@ class _Take:
             recording = NewRecording(self._path, source.head, force=self._options["force"])
             try:
                 trouble = self._run(source, recording)
+                nothing = self._nothing(source)  # while the source is open
             finally:
                 recording.close()
         trouble = trouble or recording.error
         if not recording.frames:
-            raise RecordingError(trouble or self._nothing(source))
+            raise RecordingError(trouble or nothing)
         if self._told:
             add_to_manifest(self._path.parent / MANIFEST, {"file": self._path.name, **self._told})
         self._report(recording)
         if trouble:
-            click.echo(f"aether: {trouble}", err=True)
+            say(f"aether: {trouble}", err=True)
         return 1 if trouble else 0
 
     def _source(self, cleanup: ExitStack) -> TextSource | PacketSource:
@@ -128,7 +130,7 @@ class _Take:
     def _run(self, source: TextSource | PacketSource, recording: NewRecording) -> str | None:
         """Why the recording ended early, if it did."""
         began, first, length = time.monotonic(), None, self._options["seconds"]
-        with interruptible(signal.SIGTERM) as stop, _Picture(self._out, self._machine) as picture:
+        with interruptible() as stop, _Picture(self._out, self._machine) as picture:
             while not stop.is_set() and recording.error is None:
                 now = time.monotonic()
                 first = now if first is None and recording.frames else first
