@@ -186,7 +186,7 @@ static void check_attention(const aether_head *head) {
 static void check_cache(const aether_head *head) {
     const aether_dtype none = (aether_dtype)7;
     float *const odd = (float *)(void *)((unsigned char *)values + 1);
-    static unsigned char room[1 << 15], saved[1 << 12];
+    static unsigned char buffer[1 << 15], saved[1 << 12];
     aether_head dense = *head, wide = *head, forward = *head;
     aether_cache cache, full;
     aether_saved peeked;
@@ -213,38 +213,38 @@ static void check_cache(const aether_head *head) {
     EXPECT(aether_cache_scratch(NULL, 1, &scratch) == AETHER_E_ARGUMENT);
     EXPECT(aether_cache_scratch(&cache, 1, NULL) == AETHER_E_ARGUMENT);
     EXPECT(aether_cache_scratch(&cache, SIZE_MAX / 2, &scratch) == AETHER_E_TOO_LARGE);
-    EXPECT(aether_cache_scratch(&cache, 3, &scratch) == AETHER_OK && scratch <= sizeof room);
+    EXPECT(aether_cache_scratch(&cache, 3, &scratch) == AETHER_OK && scratch <= sizeof buffer);
 #define STEP(c, h, q, k, v, o, m, b) aether_cache_step(c, h, q, k, v, o, m, b)
-    EXPECT(STEP(NULL, head, values, values, values, result, room, scratch) == AETHER_E_ARGUMENT);
-    EXPECT(STEP(&cache, NULL, values, values, values, result, room, scratch) == AETHER_E_ARGUMENT);
-    EXPECT(STEP(&cache, &wide, values, values, values, result, room, scratch) == AETHER_E_CACHE_MISMATCH);
-    EXPECT(STEP(&cache, head, NULL, values, values, result, room, scratch) == AETHER_E_ARGUMENT);
-    EXPECT(STEP(&cache, head, values, NULL, values, result, room, scratch) == AETHER_E_ARGUMENT);
-    EXPECT(STEP(&cache, head, values, values, NULL, result, room, scratch) == AETHER_E_ARGUMENT);
-    EXPECT(STEP(&cache, head, values, values, values, NULL, room, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(STEP(NULL, head, values, values, values, result, buffer, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(STEP(&cache, NULL, values, values, values, result, buffer, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(STEP(&cache, &wide, values, values, values, result, buffer, scratch) == AETHER_E_CACHE_MISMATCH);
+    EXPECT(STEP(&cache, head, NULL, values, values, result, buffer, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(STEP(&cache, head, values, NULL, values, result, buffer, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(STEP(&cache, head, values, values, NULL, result, buffer, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(STEP(&cache, head, values, values, values, NULL, buffer, scratch) == AETHER_E_ARGUMENT);
     EXPECT(STEP(&cache, head, values, values, values, result, NULL, scratch) == AETHER_E_ARGUMENT);
-    EXPECT(STEP(&cache, head, values, values, values, result, room, 8) == AETHER_E_MEMORY);
-    EXPECT(STEP(&cache, head, odd, values, values, result, room, scratch) == AETHER_E_ALIGNMENT);
-    EXPECT(STEP(&cache, head, values, odd, values, result, room, scratch) == AETHER_E_ALIGNMENT);
-    EXPECT(STEP(&cache, head, values, values, odd, result, room, scratch) == AETHER_E_ALIGNMENT);
-    EXPECT(STEP(&cache, head, values, values, values, odd, room, scratch) == AETHER_E_ALIGNMENT);
-    EXPECT(STEP(&cache, head, values, values, values, result, room + 1, scratch) == AETHER_E_ALIGNMENT);
+    EXPECT(STEP(&cache, head, values, values, values, result, buffer, 8) == AETHER_E_MEMORY);
+    EXPECT(STEP(&cache, head, odd, values, values, result, buffer, scratch) == AETHER_E_ALIGNMENT);
+    EXPECT(STEP(&cache, head, values, odd, values, result, buffer, scratch) == AETHER_E_ALIGNMENT);
+    EXPECT(STEP(&cache, head, values, values, odd, result, buffer, scratch) == AETHER_E_ALIGNMENT);
+    EXPECT(STEP(&cache, head, values, values, values, odd, buffer, scratch) == AETHER_E_ALIGNMENT);
+    EXPECT(STEP(&cache, head, values, values, values, result, buffer + 1, scratch) == AETHER_E_ALIGNMENT);
     EXPECT(cache.length == 0);
 #define PREFILL(c, h, q, k, v, n, o, m, b) aether_cache_prefill(c, h, q, k, v, n, o, m, b)
-    EXPECT(PREFILL(NULL, head, values, values, values, 3, result, room, scratch) == AETHER_E_ARGUMENT);
-    EXPECT(PREFILL(&cache, NULL, values, values, values, 3, result, room, scratch) == AETHER_E_ARGUMENT);
-    EXPECT(PREFILL(&cache, head, NULL, values, values, 3, result, room, scratch) == AETHER_E_ARGUMENT);
-    EXPECT(PREFILL(&cache, head, values, NULL, values, 3, result, room, scratch) == AETHER_E_ARGUMENT);
-    EXPECT(PREFILL(&cache, head, values, values, NULL, 3, result, room, scratch) == AETHER_E_ARGUMENT);
-    EXPECT(PREFILL(&cache, head, values, values, values, 3, NULL, room, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(PREFILL(NULL, head, values, values, values, 3, result, buffer, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(PREFILL(&cache, NULL, values, values, values, 3, result, buffer, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(PREFILL(&cache, head, NULL, values, values, 3, result, buffer, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(PREFILL(&cache, head, values, NULL, values, 3, result, buffer, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(PREFILL(&cache, head, values, values, NULL, 3, result, buffer, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(PREFILL(&cache, head, values, values, values, 3, NULL, buffer, scratch) == AETHER_E_ARGUMENT);
     EXPECT(PREFILL(&cache, head, values, values, values, 3, result, NULL, scratch) == AETHER_E_ARGUMENT);
-    EXPECT(PREFILL(&cache, head, values, values, values, 3, result, room, scratch - 1) == AETHER_E_MEMORY);
-    EXPECT(PREFILL(&cache, &wide, values, values, values, 3, result, room, scratch) == AETHER_E_CACHE_MISMATCH);
-    EXPECT(PREFILL(&full, head, values, values, values, 3, result, room, sizeof room) == AETHER_E_CACHE_FULL);
+    EXPECT(PREFILL(&cache, head, values, values, values, 3, result, buffer, scratch - 1) == AETHER_E_MEMORY);
+    EXPECT(PREFILL(&cache, &wide, values, values, values, 3, result, buffer, scratch) == AETHER_E_CACHE_MISMATCH);
+    EXPECT(PREFILL(&full, head, values, values, values, 3, result, buffer, sizeof buffer) == AETHER_E_CACHE_FULL);
     EXPECT(PREFILL(&cache, head, NULL, NULL, NULL, 0, NULL, NULL, 0) == AETHER_OK);
-    EXPECT(PREFILL(&cache, head, values, values, values, 3, result, room, scratch) == AETHER_OK && cache.length == 3);
-    EXPECT(PREFILL(&cache, head, values, values, values, 3, result, room, scratch) == AETHER_OK && cache.length == 6);
-    EXPECT(PREFILL(&cache, head, values, values, values, 1, result, room, scratch) == AETHER_OK && cache.length == 7);
+    EXPECT(PREFILL(&cache, head, values, values, values, 3, result, buffer, scratch) == AETHER_OK && cache.length == 3);
+    EXPECT(PREFILL(&cache, head, values, values, values, 3, result, buffer, scratch) == AETHER_OK && cache.length == 6);
+    EXPECT(PREFILL(&cache, head, values, values, values, 1, result, buffer, scratch) == AETHER_OK && cache.length == 7);
     EXPECT(aether_cache_append(NULL, values, values, 2) == AETHER_E_ARGUMENT);
     EXPECT(aether_cache_append(&cache, NULL, values, 2) == AETHER_E_ARGUMENT);
     EXPECT(aether_cache_append(&cache, values, NULL, 2) == AETHER_E_ARGUMENT);
@@ -254,7 +254,7 @@ static void check_cache(const aether_head *head) {
     EXPECT(aether_cache_append(&cache, NULL, NULL, 0) == AETHER_OK);
     EXPECT(aether_cache_append(&cache, values, values, 2) == AETHER_OK && cache.length == 9);
     EXPECT(aether_cache_stage(NULL, values, values) == AETHER_E_ARGUMENT);
-    EXPECT(aether_cache_attend(NULL, values, result, room, scratch) == AETHER_E_ARGUMENT);
+    EXPECT(aether_cache_attend(NULL, values, result, buffer, scratch) == AETHER_E_ARGUMENT);
     size = aether_cache_saved_size(&cache);
     EXPECT(size <= sizeof saved);
     EXPECT(aether_cache_save(NULL, saved, size) == AETHER_E_ARGUMENT);
@@ -271,7 +271,7 @@ static void check_cache(const aether_head *head) {
     EXPECT(aether_cache_load(&cache, saved, size, NULL) == AETHER_OK);
     values[KV] = __builtin_inff();
     EXPECT(aether_cache_append(&cache, values, values, 2) == AETHER_E_NOT_FINITE && cache.length == 9);
-    EXPECT(PREFILL(&cache, head, values, values, values, 3, result, room, scratch) == AETHER_E_NOT_FINITE && cache.length == 9);
+    EXPECT(PREFILL(&cache, head, values, values, values, 3, result, buffer, scratch) == AETHER_E_NOT_FINITE && cache.length == 9);
     values[KV] = 0.5f;
 }
 
