@@ -209,7 +209,7 @@ MUTANTS = [
         "(row[f] - mean[f]) * scale[f]",
         "row[f] * scale[f] - mean[f] * scale[f]",
     ),
-    Mutant("amplitude-without-q", "src/csi.c", "pair[1] * pair[1]", "pair[0] * pair[1]"),
+    Mutant("amplitude-without-q", "src/csi.c", "a * a + b * b", "a * a + a * b"),
     Mutant(
         "blob-crc-unchecked",
         "src/rvne.c",

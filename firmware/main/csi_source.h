@@ -8,7 +8,7 @@
 
 #include "esp_err.h"
 
-/* One frame: pairs of signed bytes in the driver's order (imaginary part first; LLTF first, subcarriers 0..31, -32..-1). Valid during the
+/* One frame: pairs of signed bytes in the driver's order (imaginary part first; LLTF first). Valid during the
    call only. */
 typedef struct {
     const int8_t *iq;
@@ -16,6 +16,7 @@ typedef struct {
     bool first_word_invalid; /* the first two pairs are invalid */
     uint32_t timestamp;      /* microseconds, wraps */
     uint32_t channel;
+    uint16_t layout; /* which subcarriers the pairs are: node_layout (csi_input.h) */
     int8_t rssi, noise_floor;
 } csi_frame_t;
 

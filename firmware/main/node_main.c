@@ -16,7 +16,7 @@
 static const char TAG[] = "aether_node";
 
 static void take(const csi_frame_t *frame) {
-    (void)temporal_task_submit_csi(frame->iq, frame->n_pairs, frame->first_word_invalid, frame->timestamp);
+    (void)temporal_task_submit_csi(frame->iq, frame->n_pairs, frame->layout, frame->first_word_invalid, frame->timestamp);
 #ifdef CONFIG_AETHER_SEND_RAW
     raw_sender_offer(frame);
 #endif

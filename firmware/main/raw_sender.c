@@ -64,6 +64,7 @@ void raw_sender_offer(const csi_frame_t *frame) {
         .frequency_mhz = node_channel_mhz(frame->channel),
         .rssi = frame->rssi,
         .noise_floor = frame->noise_floor,
+        .layout = frame->layout,
     };
     if (queue == NULL || !node_cadence_due(&cadence, (uint64_t)esp_timer_get_time())) {
         return;

@@ -33,12 +33,12 @@ node_offered node_offer(node *n, const float *frame, size_t values, uint64_t tim
     return node_queue_put(&n->queue, frame, time) ? NODE_QUEUED : NODE_DROPPED;
 }
 
-node_offered node_offer_iq(node *n, const int8_t *iq, size_t n_pairs, int first_invalid, uint64_t time) {
+node_offered node_offer_iq(node *n, const int8_t *iq, size_t n_pairs, uint16_t layout, int first_invalid, uint64_t time) {
     float *frame = node_queue_reserve(&n->queue);
     if (frame == NULL) {
         return NODE_DROPPED;
     }
-    if (node_csi_frame(&n->classifier->model, iq, n_pairs, first_invalid, frame) != AETHER_OK) {
+    if (node_csi_frame(&n->classifier->model, iq, n_pairs, layout, first_invalid, frame) != AETHER_OK) {
         return count_wrong_shape(n);
     }
     node_queue_commit(&n->queue, time);

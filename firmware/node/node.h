@@ -21,7 +21,7 @@ typedef struct node_counts {
     uint32_t restarts;        /* gaps after which the stream restarted */
     uint32_t classifications; /* packets written */
     uint32_t idle;            /* periods without a new frame, and so without a packet */
-    uint32_t wrong_shape;     /* frames with a wrong number of features or pairs; the offering side writes it */
+    uint32_t wrong_shape;     /* frames with a wrong number of features or pairs, or without a wanted subcarrier; the offering side writes it */
 } node_counts;
 
 /* Fields are private, except `counts`. */
@@ -49,7 +49,7 @@ typedef enum node_offered { NODE_DROPPED = 0, NODE_QUEUED = 1, NODE_WRONG_SHAPE 
 node_offered node_offer(node *n, const float *frame, size_t values, uint64_t time);
 
 /* Offers raw pairs, as node_csi_frame takes them. */
-node_offered node_offer_iq(node *n, const int8_t *iq, size_t n_pairs, int first_invalid, uint64_t time);
+node_offered node_offer_iq(node *n, const int8_t *iq, size_t n_pairs, uint16_t layout, int first_invalid, uint64_t time);
 
 /* Processing side: one step, which pushes at most one frame to the model: the next frame of the grid while one is due, else that of the
    oldest queued frame. Returns 0 when there was nothing to do. */

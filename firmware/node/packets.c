@@ -73,5 +73,5 @@ void node_raw_write(const node_raw_header *header, unsigned char *out) {
     node_put_u32(out + 12, header->sequence);
     out[16] = (unsigned char)header->rssi;
     out[17] = (unsigned char)header->noise_floor;
-    node_put_u16(out + 18, 0);
+    node_put_u16(out + 18, header->layout);
 }

@@ -49,6 +49,7 @@ typedef struct node_raw_header {
     uint32_t frequency_mhz;
     uint32_t sequence;
     int8_t rssi, noise_floor;
+    uint16_t layout; /* node_layout (csi_input.h) */
 } node_raw_header;
 void node_raw_write(const node_raw_header *header, unsigned char *out);
 

@@ -54,6 +54,12 @@ def overflowing() -> bytes:
     return blob_bytes.blob_of(header, struct.pack("<12f", *[0.25] * 8, *[4e36, -4e36, 4e36, 4e36]))
 
 
+def numbered() -> bytes:
+    """HT-LTF -28 and subcarrier 5 of either band, by number."""
+    whole = blob_bytes.extended()
+    return whole.with_sections(s for s in whole.sections if s.ident in (5, 17)).encode()
+
+
 def blobs() -> dict[str, bytes]:
     """By name."""
     return {
@@ -61,6 +67,7 @@ def blobs() -> dict[str, bytes]:
         "half": blob_bytes.plain(binary16=True),
         "every": blob_bytes.extended().encode(),
         "overflow": overflowing(),
+        "numbered": numbered(),
     }
 
 

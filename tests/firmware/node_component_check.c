@@ -185,12 +185,12 @@ static void interface(uint32_t features, uint32_t classes) {
     MUST(ruv_temporal_class_name(ctx, classes) == NULL && ruv_temporal_class_name(NULL, 0) == NULL);
     {
         int8_t *iq = calloc(2 * (size_t)info.csi_pairs + 2, 1);
-        IS(ESP_ERR_INVALID_SIZE, ruv_temporal_csi_frame(ctx, iq, info.csi_pairs + 1, false, frame));
-        IS(ESP_ERR_INVALID_ARG, ruv_temporal_csi_frame(ctx, NULL, info.csi_pairs, false, frame));
+        IS(ESP_ERR_INVALID_SIZE, ruv_temporal_csi_frame(ctx, iq, info.csi_pairs + 1, 0, false, frame));
+        IS(ESP_ERR_INVALID_ARG, ruv_temporal_csi_frame(ctx, NULL, info.csi_pairs, 0, false, frame));
         for (t = 0; t < 2 * info.csi_pairs; t++) {
             iq[t] = (int8_t)(t * 29u);
         }
-        IS(ESP_OK, ruv_temporal_csi_frame(ctx, iq, info.csi_pairs, false, frame));
+        IS(ESP_OK, ruv_temporal_csi_frame(ctx, iq, info.csi_pairs, 0, false, frame));
         printf("csi");
         for (t = 0; t < features; t++) {
             uint32_t bits;
@@ -441,26 +441,26 @@ static void csi(uint32_t expected_pairs) {
     int8_t iq[1024] = {0};
     uint32_t t, pairs = 0;
     IS(ESP_ERR_INVALID_STATE, temporal_task_shape(&features, &pairs));
-    IS(ESP_ERR_INVALID_STATE, temporal_task_submit_csi(iq, 5, false, 0));
+    IS(ESP_ERR_INVALID_STATE, temporal_task_submit_csi(iq, 5, 0, false, 0));
     IS(ESP_OK, temporal_task_start(&config));
     IS(ESP_ERR_INVALID_ARG, temporal_task_shape(&features, NULL));
     IS(ESP_OK, temporal_task_shape(&features, &pairs));
     MUST(pairs == expected_pairs);
-    IS(ESP_ERR_INVALID_SIZE, temporal_task_submit_csi(iq, pairs + 1, false, 0xFFFE0000u));
-    IS(ESP_ERR_INVALID_ARG, temporal_task_submit_csi(NULL, pairs, false, 0));
+    IS(ESP_ERR_INVALID_SIZE, temporal_task_submit_csi(iq, pairs + 1, 0, false, 0xFFFE0000u));
+    IS(ESP_ERR_INVALID_ARG, temporal_task_submit_csi(NULL, pairs, 0, false, 0));
     for (t = 0; t < 100; t++) {
         uint32_t i;
         for (i = 0; i < 2 * pairs; i++) {
             iq[i] = (int8_t)(t * 3u + i);
         }
-        IS(ESP_OK, temporal_task_submit_csi(iq, pairs, t % 2 != 0, 0xFFFF0000u + t * 20000u));
+        IS(ESP_OK, temporal_task_submit_csi(iq, pairs, 0, t % 2 != 0, 0xFFFF0000u + t * 20000u));
         WAIT_UNTIL(frames, t + 1);
     }
     WAIT_UNTIL(classifications, 1);
     IS(ESP_OK, temporal_task_stats(&stats));
     MUST(stats.frames == 100 && stats.wrong_shape == 1 && stats.rejected == 0 && stats.clock_jumps == 0);
     MUST(stats.restarts <= 1); /* the first frame begins the blob's grid */
-    IS(ESP_OK, temporal_task_submit_csi(iq, pairs, false, 5)); /* the driver's counter goes back */
+    IS(ESP_OK, temporal_task_submit_csi(iq, pairs, 0, false, 5)); /* the driver's counter goes back */
     IS(ESP_OK, temporal_task_stats(&stats));
     MUST(stats.clock_jumps == 1);
     IS(ESP_OK, temporal_task_stop());
@@ -497,7 +497,7 @@ static void wrong_shape(const char *path) {
     IS(ESP_OK, temporal_task_stats(&stats));
     MUST(stats.wrong_shape == 1);
     IS(ESP_ERR_INVALID_SIZE, temporal_task_submit(frame, 3));
-    IS(ESP_ERR_INVALID_SIZE, temporal_task_submit_csi((const int8_t *)packet, 30, false, 0));
+    IS(ESP_ERR_INVALID_SIZE, temporal_task_submit_csi((const int8_t *)packet, 30, 0, false, 0));
     IS(ESP_OK, temporal_task_submit(frame, 2));
     WAIT_UNTIL(frames, 1);
     IS(ESP_OK, temporal_task_stats(&stats));
@@ -735,13 +735,13 @@ static void off(void) {
     IS(ESP_ERR_NOT_SUPPORTED, ruv_temporal_info(ctx, &info));
     MUST(ruv_temporal_class_name(ctx, 0) == NULL);
     IS(ESP_ERR_NOT_SUPPORTED, ruv_temporal_push_at(ctx, x, 0));
-    IS(ESP_ERR_NOT_SUPPORTED, ruv_temporal_csi_frame(ctx, iq, 1, false, x));
+    IS(ESP_ERR_NOT_SUPPORTED, ruv_temporal_csi_frame(ctx, iq, 1, 0, false, x));
     IS(ESP_ERR_NOT_SUPPORTED, ruv_temporal_embedding(ctx, x, 1));
     IS(ESP_ERR_NOT_SUPPORTED, ruv_temporal_reset(ctx));
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_start(&config));
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_stop());
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_submit(x, 4));
-    IS(ESP_ERR_NOT_SUPPORTED, temporal_task_submit_csi(iq, 1, false, 0));
+    IS(ESP_ERR_NOT_SUPPORTED, temporal_task_submit_csi(iq, 1, 0, false, 0));
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_submit_state(b, 4));
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_shape(&pairs, &pairs));
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_memory(&config, b, 4, &bytes));

@@ -277,16 +277,16 @@ static void frames_from_pairs(void) {
     aether_model model;
     float frame[2];
     CHECK(aether_model_open(&model, blob->words, blob->bytes, NULL, NULL) == AETHER_OK);
-    CHECK(node_csi_frame(&model, iq, 5, 0, frame) == AETHER_OK);
+    CHECK(node_csi_frame(&model, iq, 5, 0, 0, frame) == AETHER_OK);
     CHECK(frame[0] == 17.0f && frame[1] == 13.0f);
-    CHECK(node_csi_frame(&model, iq, 5, 1, frame) == AETHER_OK);
+    CHECK(node_csi_frame(&model, iq, 5, 0, 1, frame) == AETHER_OK);
     CHECK(frame[0] == 17.0f && frame[1] == 0.0f); /* subcarrier 1 is among the four invalid bytes */
-    CHECK(node_csi_frame(&model, iq, 4, 0, frame) == AETHER_E_SHAPE);
-    CHECK(node_csi_frame(&model, NULL, 5, 0, frame) == AETHER_E_ARGUMENT);
+    CHECK(node_csi_frame(&model, iq, 4, 0, 0, frame) == AETHER_E_SHAPE);
+    CHECK(node_csi_frame(&model, NULL, 5, 0, 0, frame) == AETHER_E_ARGUMENT);
     CHECK(aether_model_open(&model, NODE_BLOB[NODE_PLAIN].words, NODE_BLOB[NODE_PLAIN].bytes, NULL, NULL) == AETHER_OK);
-    CHECK(node_csi_frame(&model, iq, 2, 0, frame) == AETHER_OK);
+    CHECK(node_csi_frame(&model, iq, 2, 0, 0, frame) == AETHER_OK);
     CHECK(frame[0] == 5.0f && frame[1] == 13.0f);
-    CHECK(node_csi_frame(&model, iq, 2, 1, frame) == AETHER_OK && frame[0] == 0.0f && frame[1] == 0.0f);
+    CHECK(node_csi_frame(&model, iq, 2, 0, 1, frame) == AETHER_OK && frame[0] == 0.0f && frame[1] == 0.0f);
 }
 
 static int shows(const char *expected, const char *text, size_t capacity) {
@@ -358,6 +358,37 @@ static void long_gaps_are_computed_in_steps(void) {
     CHECK_EQUAL(5, n.counts.frames);
 }
 
+/* One physical frame in the order of an S3 (L-LTF, then HT-LTF: 0 to 31, -32 to -1) and of a C5 (-28 to 28). */
+static void subcarriers_by_number(void) {
+    static int8_t classic[2 * 128], c5[2 * 57];
+    static const aether_csi_facts older = {AETHER_CSI_CLASSIC, 0, 1, 0, 0, 0}, newer = {AETHER_CSI_C5, 0, 0, 0, 0, 0};
+    const node_blob *blob = &NODE_BLOB[NODE_NUMBERED]; /* HT-LTF -28, and 5 of either band */
+    aether_model model;
+    float frame[2] = {-1.0f, -1.0f};
+    int n;
+    for (n = -28; n <= 28; n++) {
+        const int pair = n >= 0 ? n : 64 + n;
+        c5[2 * (n + 28)] = (int8_t)n;
+        classic[2 * pair] = classic[2 * (64 + pair)] = (int8_t)n;
+    }
+    CHECK_EQUAL(0x11, node_layout(&older));
+    CHECK_EQUAL(2, node_layout(&newer));
+    CHECK(aether_model_open(&model, blob->words, blob->bytes, NULL, NULL) == AETHER_OK);
+    CHECK_EQUAL(128, node_csi_pairs(&model));
+    CHECK(node_csi_frame(&model, classic, 128, node_layout(&older), 1, frame) == AETHER_OK);
+    CHECK(frame[0] == 28.0f && frame[1] == 5.0f);
+    frame[0] = frame[1] = -1.0f;
+    CHECK(node_csi_frame(&model, c5, 57, node_layout(&newer), 0, frame) == AETHER_OK);
+    CHECK(frame[0] == 28.0f && frame[1] == 5.0f);
+    CHECK(node_csi_frame(&model, c5, 57, node_layout(&newer), 1, frame) == AETHER_OK);
+    CHECK(frame[0] == 0.0f && frame[1] == 5.0f); /* -28 is among the four invalid bytes */
+    frame[0] = frame[1] = -1.0f;
+    CHECK(node_csi_frame(&model, classic, 64, node_layout(&older), 0, frame) == AETHER_E_SHAPE); /* without HT-LTF */
+    CHECK(node_csi_frame(&model, c5, 53, node_layout(&newer), 0, frame) == AETHER_E_SHAPE);
+    CHECK(node_csi_frame(&model, c5, 57, 0, 0, frame) == AETHER_E_SHAPE); /* nobody knows the order */
+    CHECK(frame[0] == -1.0f && frame[1] == -1.0f);
+}
+
 int firmware_main(void) {
     check_test("queue_keeps_order", queue_keeps_order);
     check_test("full_queue_drops_the_newest", full_queue_drops_the_newest);
@@ -370,6 +401,7 @@ int firmware_main(void) {
     check_test("feature_state_packet", feature_state_packet);
     check_test("raw_frame", raw_frame);
     check_test("frames_from_pairs", frames_from_pairs);
+    check_test("subcarriers_by_number", subcarriers_by_number);
     check_test("names_in_a_log", names_in_a_log);
     check_test("long_gaps_are_computed_in_steps", long_gaps_are_computed_in_steps);
     return check_end();

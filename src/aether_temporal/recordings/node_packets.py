@@ -64,6 +64,8 @@ def subcarriers_of(layout: int, pairs: int) -> SubcarrierMap | None:
     chip = {1: "esp32", 2: "esp32c5", 3: "esp32c6"}.get(layout & 15)
     if chip is None or layout >> 10:
         return None
+    if chip != "esp32":
+        return layout_of(chip, pairs)
     return layout_of(
         chip,
         pairs,

@@ -46,10 +46,11 @@ const char *ruv_temporal_class_name(const ruv_temporal_ctx_t *ctx, uint32_t inde
    unchanged. ruv_temporal_push never resamples. */
 esp_err_t ruv_temporal_push_at(ruv_temporal_ctx_t *ctx, const float *frame, uint64_t time_us);
 
-/* Computes the blob's frame [input_dim] from n_pairs raw I/Q pairs in the Wi-Fi driver's order. first_word_invalid: as in
+/* Computes the blob's frame [input_dim] from n_pairs raw I/Q pairs in the Wi-Fi driver's order. layout: what the driver says about
+   the frame (node_layout in csi_input.h; 0: nothing). first_word_invalid: as in
    wifi_csi_info_t; the first two pairs then count as zero. ESP_ERR_INVALID_SIZE: n_pairs differs from csi_pairs. */
-esp_err_t ruv_temporal_csi_frame(const ruv_temporal_ctx_t *ctx, const int8_t *iq, size_t n_pairs, bool first_word_invalid,
-                                 float *frame);
+esp_err_t ruv_temporal_csi_frame(const ruv_temporal_ctx_t *ctx, const int8_t *iq, size_t n_pairs, uint16_t layout,
+                                 bool first_word_invalid, float *frame);
 
 /* Writes the embedding after the newest frame. ESP_ERR_INVALID_SIZE: embed_dim differs from the model's; ESP_ERR_INVALID_STATE:
    no frame was pushed yet; ESP_ERR_NOT_FOUND: the model has no embedding. */

@@ -48,9 +48,10 @@ esp_err_t temporal_task_stop(void);
    ESP_ERR_INVALID_SIZE: n differs from the blob's input_dim. ESP_ERR_INVALID_STATE: no task runs. */
 esp_err_t temporal_task_submit(const float *frame, uint32_t n);
 
-/* Computes the blob's frame from raw I/Q pairs in the Wi-Fi driver's order, and queues it. timestamp: the driver's 32-bit counter in
+/* Computes the blob's frame from raw I/Q pairs in the Wi-Fi driver's order, and queues it. layout: what the driver says about the frame
+   (node_layout in csi_input.h; 0: nothing), by which a blob's subcarriers are found by number. timestamp: the driver's 32-bit counter in
    microseconds, which may wrap. Returns the codes above. */
-esp_err_t temporal_task_submit_csi(const int8_t *iq, size_t n_pairs, bool first_word_invalid, uint32_t timestamp);
+esp_err_t temporal_task_submit_csi(const int8_t *iq, size_t n_pairs, uint16_t layout, bool first_word_invalid, uint32_t timestamp);
 
 /* Queues the nine features of a feature-state packet (60 bytes, magic 0xC5110006) with the packet's time. ESP_ERR_INVALID_CRC: the packet
    has another length or magic, or is damaged. Also returns the codes above. */
@@ -63,7 +64,7 @@ typedef struct {
     uint32_t frames;          /* taken from the queue */
     uint32_t dropped;         /* frames that found the queue full */
     uint32_t rejected;        /* frames with NaN or infinity, or that overflow */
-    uint32_t wrong_shape;     /* frames with a wrong number of features or pairs */
+    uint32_t wrong_shape;     /* frames with a wrong number of features or pairs, or without a wanted subcarrier */
     uint32_t restarts;        /* gaps after which the stream restarted */
     uint32_t classifications;
     uint32_t idle;            /* periods without a new frame, and so without a packet */

@@ -203,12 +203,12 @@ esp_err_t ruv_temporal_embedding(ruv_temporal_ctx_t *ctx, float *embedding, uint
     return ESP_OK;
 }
 
-esp_err_t ruv_temporal_csi_frame(const ruv_temporal_ctx_t *ctx, const int8_t *iq, size_t n_pairs, bool first_word_invalid,
-                                 float *frame) {
+esp_err_t ruv_temporal_csi_frame(const ruv_temporal_ctx_t *ctx, const int8_t *iq, size_t n_pairs, uint16_t layout,
+                                 bool first_word_invalid, float *frame) {
     if (ctx == NULL) {
         return ESP_ERR_INVALID_ARG;
     }
-    return ruv_error(node_csi_frame(&ctx->classifier->model, iq, n_pairs, first_word_invalid, frame));
+    return ruv_error(node_csi_frame(&ctx->classifier->model, iq, n_pairs, layout, first_word_invalid, frame));
 }
 
 esp_err_t ruv_temporal_info(const ruv_temporal_ctx_t *ctx, ruv_temporal_info_t *info) {
@@ -221,7 +221,7 @@ esp_err_t ruv_temporal_info(const ruv_temporal_ctx_t *ctx, ruv_temporal_info_t *
     info->n_classes = model->header.n_classes;
     info->embed_dim = (uint32_t)model->embed_dim;
     info->window_len = (uint32_t)ctx->classifier->stream.context;
-    info->csi_pairs = model->subcarriers != NULL ? model->n_pairs : model->header.input_dim;
+    info->csi_pairs = node_csi_pairs(model);
     info->period_us = model->resample_period;
     info->label_delay = model->label_delay;
     info->memory = ctx->memory;

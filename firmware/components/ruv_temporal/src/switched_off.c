@@ -65,9 +65,9 @@ esp_err_t ruv_temporal_push_at(ruv_temporal_ctx_t *ctx, const float *frame, uint
     OFF;
 }
 
-esp_err_t ruv_temporal_csi_frame(const ruv_temporal_ctx_t *ctx, const int8_t *iq, size_t n_pairs, bool first_word_invalid,
-                                 float *frame) {
-    (void)ctx, (void)iq, (void)n_pairs, (void)first_word_invalid, (void)frame;
+esp_err_t ruv_temporal_csi_frame(const ruv_temporal_ctx_t *ctx, const int8_t *iq, size_t n_pairs, uint16_t layout,
+                                 bool first_word_invalid, float *frame) {
+    (void)ctx, (void)iq, (void)n_pairs, (void)layout, (void)first_word_invalid, (void)frame;
     OFF;
 }
 
@@ -100,8 +100,8 @@ esp_err_t temporal_task_submit(const float *frame, uint32_t n) {
     OFF;
 }
 
-esp_err_t temporal_task_submit_csi(const int8_t *iq, size_t n_pairs, bool first_word_invalid, uint32_t timestamp) {
-    (void)iq, (void)n_pairs, (void)first_word_invalid, (void)timestamp;
+esp_err_t temporal_task_submit_csi(const int8_t *iq, size_t n_pairs, uint16_t layout, bool first_word_invalid, uint32_t timestamp) {
+    (void)iq, (void)n_pairs, (void)layout, (void)first_word_invalid, (void)timestamp;
     OFF;
 }
 

@@ -6,6 +6,7 @@
 
 #include "context.h"
 #include "counter.h"
+#include "csi_input.h"
 #include "esp_heap_caps.h"
 #include "esp_log.h"
 #include "esp_timer.h"
@@ -390,7 +391,7 @@ esp_err_t temporal_task_submit(const float *frame, uint32_t n) {
     return leave(t, node_offer(&t->node, frame, n, now_us()));
 }
 
-esp_err_t temporal_task_submit_csi(const int8_t *iq, size_t n_pairs, bool first_word_invalid, uint32_t timestamp) {
+esp_err_t temporal_task_submit_csi(const int8_t *iq, size_t n_pairs, uint16_t layout, bool first_word_invalid, uint32_t timestamp) {
     temporal *t = enter();
     uint64_t time;
     if (t == NULL) {
@@ -402,7 +403,7 @@ esp_err_t temporal_task_submit_csi(const int8_t *iq, size_t n_pairs, bool first_
     }
     time = aether_clock_read(&t->clock, timestamp);
     node_counter_set(&t->clock_jumps, t->clock.restarts);
-    return leave(t, node_offer_iq(&t->node, iq, n_pairs, first_word_invalid, time));
+    return leave(t, node_offer_iq(&t->node, iq, n_pairs, layout, first_word_invalid, time));
 }
 
 esp_err_t temporal_task_submit_state(const void *packet, size_t length) {
@@ -430,7 +431,7 @@ esp_err_t temporal_task_shape(uint32_t *features, uint32_t *csi_pairs) {
     }
     model = &t->node.classifier->model;
     *features = model->header.input_dim;
-    *csi_pairs = model->subcarriers != NULL ? model->n_pairs : model->header.input_dim;
+    *csi_pairs = node_csi_pairs(model);
     return ESP_OK;
 }
 
