@@ -15,6 +15,7 @@ import pytest
 from cli.command import call, make_blob
 from making import C6_HEADER, c6, raw_frame, values_of
 from recordings.test_resampling import timed_model
+from test_subcarriers import model_of
 
 from aether_temporal import TemporalModel, TimingSettings
 from aether_temporal.listening import NodePredictor, PacketReceiver
@@ -121,8 +122,17 @@ def test_a_sender_can_be_chosen_in_a_stream() -> None:
 def test_a_stream_without_a_suitable_frame_says_what_came() -> None:
     model = timed_model(TimingSettings())
     text = "\n".join(c6(i, values_of(i, 10), us=i) for i in range(200))
-    with pytest.raises(RecordingFormatError, match="frames for 2 features, found none; .*1a:00:00:00:00:00 200"):
+    found = r"found none \(expected .*found 5 I/Q pairs.*1a:00:00:00:00:00 200"
+    with pytest.raises(RecordingFormatError, match=found):
         run_live(model, io.BytesIO(text.encode()))
+
+
+def test_a_model_that_names_subcarriers_finds_them_in_both(tmp_path: Path) -> None:
+    model, text = model_of("-20..20"), console(3, pairs=57)  # the number of pairs of a C5, HT-LTF
+    (tmp_path / "console.txt").write_text(text)
+    stored = run(model, open_recording(tmp_path / "console.txt"))
+    assert len(stored) > 60
+    assert_same(stored, run_live(model, io.BytesIO(text.encode())))
 
 
 @POSIX

@@ -1,6 +1,6 @@
 """Streams CSI text through a model as it arrives from a serial console or a pipe.
 
-Lines, records, frames, grid and the result are those of a file: `csi_text.TextReader`, `model_frames`, `Grid` and
+Lines, records, frames, grid and the result are those of a file: `csi_text.TextReader`, `columns_for`, `Grid` and
 `result_of` serve both.
 """
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from aether_temporal._internal.interruption import interruptible
 from aether_temporal.cache_types import Dtype
 from aether_temporal.errors import ResultOverflowError
-from aether_temporal.recordings import Hints, Recording, RecordingFormatError, RecordingShapeError, describe
+from aether_temporal.recordings import Hints, Recording, RecordingFormatError, describe
 from aether_temporal.recordings.csi_lines import Line, bounded_lines
 from aether_temporal.recordings.csi_parser import CsiRecord
 from aether_temporal.recordings.csi_text import Frames, TextReader, nothing_trusted
@@ -25,7 +25,7 @@ from aether_temporal.recordings.hints import NOTHING
 from aether_temporal.recordings.recording import Selection
 
 from .gallery import Gallery
-from .inputs import model_frames, model_input
+from .inputs import FrameMapper, model_input
 from .label_matching import match_labels
 from .live_frames import LiveFrames, Step
 from .result import Result
@@ -131,7 +131,8 @@ class _Live:
     def __init__(
         self, model: TemporalModel, source: str, sender: str | None, hints: Hints, select: Selection | None
     ) -> None:
-        self._model, self._sender, self._select = model, sender, select
+        self._model, self._sender = model, sender
+        self._mapper = FrameMapper(model, select, hints=hints)
         self._text = TextReader(source, hints)
         self._taken: tuple[str, int] | None = None
         self._count = 0  # records of it
@@ -156,8 +157,8 @@ class _Live:
             senders = ", ".join(f"{info.name or '(no address)'} {info.frames}" for info in self._text.infos()[:8])
             raise RecordingFormatError(
                 f"{self._text.source}: expected CSI text lines with frames for {self._model.input_dim} features, found "
-                f"none; frames by sender: {senders}; dropped: {describe(self._text.parser.dropped)}; name the "
-                "subcarriers, or a model for these frames"
+                f"none ({self._mapper.why}); frames by sender: {senders}; dropped: "
+                f"{describe(self._text.parser.dropped)}; name the subcarriers, or a model for these frames"
             )
         mac, size = self._taken
         return self._text.open(next(info for info in self._text.infos() if info.name == mac), size)
@@ -188,12 +189,7 @@ class _Live:
 
     def _row(self, frames: Frames) -> NDArray[np.float32] | None:
         pairs, subcarriers = frames.pairs(len(frames) - 1)
-        try:
-            one = Recording("", "", "csi-text", iq=pairs, subcarriers=subcarriers)
-            row: NDArray[np.float32] = model_frames(self._model, one, self._select)[0]
-        except RecordingShapeError:
-            return None
-        return row
+        return self._mapper.frame(pairs[0], subcarriers)
 
 
 def _until_gone(lines: Iterator[Line]) -> Iterator[Line]:
