@@ -15,6 +15,7 @@ from aether_temporal.bundled import model_path
 from aether_temporal.cache_types import Dtype
 from aether_temporal.recordings import open_recording
 from aether_temporal.running.inputs import model_input
+from aether_temporal.subcarriers import Band, SubcarrierMap
 
 from .options import context_option, json_option, model_argument
 from .output import bytes_text, console, print_json, quantity, say, table
@@ -196,7 +197,13 @@ def _pattern(pattern: dict[str, Any]) -> list[str]:
 
 
 def _subcarriers(section: dict[str, Any]) -> list[str]:
-    return [f"{len(section['index'])} of {section['n_pairs']} I/Q pairs: {_ranges(section['index'])}"]
+    places = f"{len(section['index'])} of {section['n_pairs']} I/Q pairs: {_ranges(section['index'])}"
+    return [places, "by index, not by number: of the order of the chip it was trained on, and no other"]
+
+
+def _numbers(section: dict[str, Any]) -> list[str]:
+    found = SubcarrierMap(tuple(map(Band, section["band"])), tuple(section["number"]))
+    return textwrap.wrap(f"{len(found)} by number: {found}", 90)
 
 
 def _pooling(pooling: dict[str, Any]) -> list[str]:
@@ -218,6 +225,7 @@ _WORDS: dict[str, tuple[str, Callable[[Any], list[str]]]] = {
     "calibration": ("probabilities", _calibration),
     "pattern": ("pattern", _pattern),
     "subcarriers": ("subcarriers", _subcarriers),
+    "subcarrier_numbers": ("subcarriers", _numbers),
     "agc": ("agc", lambda kind: ["each frame is divided by its mean"] if kind == "mean" else []),
     "normalisation": ("normalisation", lambda _: ["mean and scale for each feature"]),
     "projection": ("projection", lambda _: ["features to width"]),
