@@ -19,8 +19,9 @@ from aether_temporal.recordings import (
     open_file,
     open_recording,
     open_recordings,
+    save_recording,
 )
-from aether_temporal.subcarriers import SubcarrierMap
+from aether_temporal.subcarriers import SubcarrierMap, parse_layout
 
 DRAW = np.random.default_rng(8)
 IQ = DRAW.integers(-90, 90, (30, 16, 2)).astype(np.int8)
@@ -71,6 +72,16 @@ def test_numbers_of_subcarriers_in_a_file_are_taken(tmp_path: Path) -> None:
     assert open_recording(tmp_path / "x.npz").subcarriers is None
     layout = SubcarrierMap.of(range(1, 17))
     assert open_recording(tmp_path / "x.npz", hints=Hints(layout=layout)).subcarriers == layout
+
+
+def test_subcarriers_are_saved_and_read_again(tmp_path: Path) -> None:
+    layout = parse_layout("lltf:0..7,htltf:-8..-1")
+    save_recording(Recording("x", "", "csi-text", iq=IQ, subcarriers=layout), tmp_path / "x.npz")
+    assert open_recording(tmp_path / "x.npz").subcarriers == layout
+    with pytest.raises(RecordingFormatError, match="subcarriers: expected one for each of 16 columns, found 2"):
+        read(tmp_path, iq=IQ, subcarriers="lltf:1,2")
+    with pytest.raises(RecordingFormatError, match="subcarriers: .*expected numbers and ranges"):
+        read(tmp_path, iq=IQ, subcarriers="xyz")
 
 
 LABELS: dict[str, tuple[dict[str, Any], tuple[str, ...], list[int]]] = {

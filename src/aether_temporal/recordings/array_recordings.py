@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aether_temporal.errors import RecordingFormatError
-from aether_temporal.subcarriers import CHIPS, SubcarrierMap
+from aether_temporal.errors import InvalidArgumentError, RecordingFormatError, ShapeError
+from aether_temporal.subcarriers import CHIPS, SubcarrierMap, parse_layout
 
 from .array_axes import axes_of
 from .arrays import LABELS, MAX_BYTES, MAX_VALUES, OFFSETS, ROWS_AT_ONCE, TIMES, Arrays, NamedArrays
@@ -206,9 +206,27 @@ class _Recordings:
         value = None if table is None else table[index]
         return float(value) if isinstance(value, int | float) and 0 <= value < _YEAR_10000 else None
 
+    def _layout(self, text: str, width: int) -> SubcarrierMap:
+        """What `save_recording` wrote of it."""
+        try:
+            found = parse_layout(text)
+        except (InvalidArgumentError, ShapeError) as error:
+            raise RecordingFormatError(
+                f"{self._arrays.what('subcarriers')}: {error}; save it as --layout takes it"
+            ) from None
+        if len(found) != width:
+            raise RecordingFormatError(
+                f"{self._arrays.what('subcarriers')}: expected one for each of {width} columns, found {len(found)}; "
+                "state them all"
+            )
+        return found
+
     def _subcarriers(self, width: int) -> SubcarrierMap | None:
         """By their numbers in the file, else by its chip."""
         key, chip = self._arrays.first(_SUBCARRIERS), self._arrays.scalar("chip")
+        layout = self._arrays.scalar("subcarriers")
+        if isinstance(layout, str) and self._hints.layout is None:
+            return self._layout(layout, width)
         if key is not None and self._hints.layout is None and self._arrays.store.header(key).shape == (width,):
             numbers = self._arrays.small(key)
             if numbers.dtype.kind in "iu" and len(np.unique(numbers)) == width and (abs(numbers) <= 511).all():

@@ -214,6 +214,8 @@ def save_recording(recording: Recording, path: str | os.PathLike[str]) -> None:
         arrays["timestamps"] = recording.timestamps
     if recording.labels is not None:
         arrays |= {"labels": recording.labels, "label_names": np.array(recording.label_names)}
+    if recording.subcarriers is not None:
+        arrays["subcarriers"] = str(recording.subcarriers)
     if recording.frame_rate is not None:
         arrays["frame_rate"] = recording.frame_rate
     buffer = io.BytesIO()
