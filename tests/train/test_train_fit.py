@@ -425,12 +425,13 @@ def test_a_wrong_configuration_file_is_named(tmp_path: Path, text: str, expected
 def test_the_documented_configuration_is_the_default(tmp_path: Path) -> None:
     guide = (Path(__file__).resolve().parents[2] / "docs" / "guide" / "train.md").read_text(encoding="utf-8")
     file = configuration(tmp_path / "x.toml", guide.split("```toml\n")[1].split("```")[0])
-    grid = Reading(select=(0, 1, 2), period_us=20_000, max_gap_us=1_000_000)
+    grid = Reading(subcarriers="-26..26", period_us=20_000, max_gap_us=1_000_000)
     found = load_settings(file, activity.Recipe(seed=3), reading=Reading(), run=RunSettings())
     assert found == (activity.Recipe(seed=3), grid, RunSettings())
     written = tomllib.loads(file.read_text())
     assert set(written["fit"]) == {field.name for field in dataclasses.fields(FitConfig)}
-    assert set(written["reading"]) == {field.name for field in dataclasses.fields(Reading)}
+    instead = {name for name in ("select", "chip", "layout") if f"{name} = " in file.read_text()}
+    assert {*written["reading"], *instead} == {field.name for field in dataclasses.fields(Reading)}
 
 
 def test_the_configuration_file_sets_the_recipe(tmp_path: Path) -> None:
