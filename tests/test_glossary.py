@@ -36,7 +36,7 @@ ALLOWED: dict[str, tuple[str, tuple[str, ...]]] = {
     "marks": ("golden parameters; pytest's marks", ("tools/golden_cases", "tests")),
     "mix": ("the hash of docs/spec/golden.md", ()),
     "right": ("the side", ()),
-    "room": ("where a recording is made", ("src/aether_temporal/simulation", "tests/train")),
+    "room": ("where a recording is made", ("src/aether_temporal/simulation", "tests/train", "tools/make_figures.py")),
     "rows": ("rows of an array", ()),
     "said": ("the output of a program", ()),
     "server": ("ESP-IDF's options", ("tools/idf_check",)),
@@ -71,6 +71,7 @@ ALLOWED_IN_PROSE: dict[str, tuple[str, tuple[str, ...]]] = {
         (
             "docs/guide/explore.md",
             "docs/simulation.md",
+            "src/aether_temporal/_internal/figures.py",
             "src/aether_temporal/cli/output.py",
             "src/aether_temporal/device/conversation.py",
             "src/aether_temporal/explore",

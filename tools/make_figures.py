@@ -16,7 +16,6 @@ from tempfile import TemporaryDirectory
 
 import matplotlib as mpl
 import numpy as np
-from aether_temporal.listening.snapshot import take_snapshot
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from rich.console import Console
@@ -25,7 +24,9 @@ from aether_temporal import TemporalHeadConfig, TemporalModel
 from aether_temporal._internal.figures import COLOURS
 from aether_temporal.cli.listen_display import NodesTable, Status
 from aether_temporal.listening import Classification, PacketReceiver
+from aether_temporal.listening.documents import take_snapshot
 from aether_temporal.model import Dtype
+from aether_temporal.simulation import Room, simulate
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "figures"
 DTYPES: tuple[Dtype, ...] = ("float32", "float16")
@@ -108,7 +109,7 @@ def listen() -> None:
             receiver.take(packet.to_bytes(), f"192.168.1.{20 + node}", 5005, start + now, now)
     receiver.take(b"not a packet", "192.168.1.77", 5005, start + seconds, seconds)
     out = Console(record=True, width=100, height=16, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    status = Status(take_snapshot(receiver, seconds + 0.5, 0), ("0.0.0.0", 5005), None, 0)
+    status = Status(take_snapshot(receiver, seconds + 0.5, 0), ("0.0.0.0", 5005), None)
     out.print(NodesTable(out, tuple(model.class_names or ())).render(status))
     out.save_svg(str(OUT / "listen.svg"), title="aether listen --model activity", unique_id="listen")
 
@@ -130,15 +131,45 @@ def explore(kind: str, *options: str) -> None:
             aether(folder, "demo", "--speed", "max", "--json", "--seed", str(seed), "--save", f"room{seed}.npz")
             lines.append(f"room{seed}.npz,{'monday' if seed < 3 else 'tuesday'}")
         (folder / "rooms.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        source = "room1.npz" if kind == "attention" else "rooms.csv"
-        aether(folder, "explore", kind, "demo", source, *options, "-o", str(OUT / f"explore-{kind}.png"))
+        source = "room1.npz" if kind in ("recording", "attention") else "rooms.csv"
+        model = [] if kind == "recording" else ["demo"]
+        aether(folder, "explore", kind, *model, source, *options, "-o", str(OUT / f"explore-{kind}.png"))
+
+
+def embeddings() -> None:
+    """Eight simulated rooms as identities, each recorded twice; a model trained on the first recordings (torch)."""
+    draw = np.random.default_rng(5)
+    frames, names = [], []
+    for name in "ABCDEFGH":
+        room = Room.random(draw)
+        for session in range(2):
+            seed = int(draw.integers(2**31))
+            script = [("walking", 12.0), ("still", 8.0)]
+            frames.append(simulate(script, seed, room=room).frames)
+            names.append((f"room {name}", session))
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        np.savez(
+            folder / "rooms.npz",
+            frames=np.concatenate(frames),
+            rec_offset=np.cumsum([0, *map(len, frames)]),
+            rec_subject=[name for name, _ in names],
+            rec_session=[session for _, session in names],
+            rate_hz=50.0,
+        )
+        train = ("--data", "rooms.npz", "--held-out", "0", "--steps", "150", "--quiet", "--out", "rooms.rvne")
+        aether(folder, "train", "reid", *train)
+        place = str(OUT / "explore-embeddings.png")
+        aether(folder, "explore", "embeddings", "rooms.rvne", "rooms.npz", "--window", "50", "-o", place)
 
 
 FIGURES: dict[str, Callable[[], None]] = {
     "pattern": pattern,
     "memory": memory,
     "listen": listen,
+    "explore-recording": lambda: explore("recording"),
     "explore-attention": lambda: explore("attention", "--query", "600", "--layer", "1", "--head", "0", "--head", "1"),
+    "explore-embeddings": embeddings,
     "explore-confusion": lambda: explore("confusion"),
     "explore-drift": lambda: explore("drift"),
 }

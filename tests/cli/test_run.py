@@ -325,21 +325,22 @@ def test_classes_without_names_are_numbers(tmp_path: Path) -> None:
     assert document["recordings"][0]["accuracy"] is None
 
 
-@pytest.mark.parametrize("ending", ["png", "svg"])
+@pytest.mark.parametrize("ending", ["png", "svg", "html"])
 def test_plot_draws_a_picture(tmp_path: Path, ending: str) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib (extra plot) is not installed")
     picture = tmp_path / f"timeline.{ending}"
     call("run", save_model(tmp_path), save_recordings(tmp_path), "--recording", "a", "--plot", picture)
     content = picture.read_bytes()
-    assert content.startswith(b"\x89PNG") if ending == "png" else b"<svg" in content
+    begin = {"png": b"\x89PNG", "svg": b"<?xml", "html": b"<!doctype html>"}
+    assert content.startswith(begin[ending])
     assert len(content) > 10_000
 
 
 WRONG_PLOTS = {
-    "an unknown ending": ("x.mp3", "plot: expected a file ending such as .png, .svg or .pdf, found 'x.mp3'"),
-    "no ending": ("x", "plot: expected a file ending such as .png"),
+    "an unknown ending": ("x.mp3", "plot: expected a file ending in .png, .svg, .html, found 'x.mp3'"),
+    "no ending": ("x", "plot: expected a file ending in .png"),
     "no such folder": ("absent/x.png", "plot: expected a file in an existing folder"),
-    "a folder": ("folder.png", "is a directory"),
+    "a folder": ("folder.png", "plot: expected a file, found a directory"),
 }
 
 

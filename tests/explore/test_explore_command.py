@@ -245,12 +245,12 @@ def drawn_words(setup: Setup, monkeypatch: pytest.MonkeyPatch, *arguments: objec
     """The texts in the picture of one call, and the figure with its text objects."""
     from matplotlib.text import Text
 
-    from aether_temporal.explore import picture_file
+    from aether_temporal._internal import figures as drawing
 
     figures: list[Any] = []
-    real = picture_file.write
+    real = drawing.write
     monkeypatch.setattr(
-        picture_file, "write", lambda picture, path: (figures.append(picture.figure), real(picture, path))[1]
+        drawing, "write", lambda picture, path: (figures.append(picture.figure), real(picture, path))[1]
     )
     call(*arguments, "-o", setup.folder / "words.png")
     (figure,) = figures

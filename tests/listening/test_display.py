@@ -5,12 +5,17 @@ from __future__ import annotations
 import dataclasses
 import io
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pytest
+from rich.console import Console
+from rich.text import Text
 
-from aether_temporal.cli.listen_display import NodesTable, Status, class_text
+from aether_temporal.cli.listen_display import NodesTable, Status, class_text, document
 from aether_temporal.cli.output import console
 from aether_temporal.listening import NodePrediction, NodeSnapshot, PredictorStatus, Snapshot
+from aether_temporal.listening.recent_frames import RecentFrames
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "listening.md"
 NAMES = ("empty", "still", "walking", "waving", "falling")
@@ -101,3 +106,32 @@ def test_the_probability_of_a_calibrated_model_stands_beside_the_class() -> None
     plain = NodePrediction(class_index=1, logit=2.0, margin=1.0, n_classes=2, local=True, time=0.0)
     assert class_text(plain, ["sit", "walk"]) == "walk (here)"
     assert class_text(dataclasses.replace(plain, probability=0.934), ["sit", "walk"]) == "walk 93% (here)"
+
+
+@pytest.mark.parametrize("width", [60, 80])
+@pytest.mark.parametrize("coloured", [False, True])
+def test_pictures_of_the_newest_frames_fit_below_the_table(width: int, coloured: bool) -> None:
+    recent = RecentFrames()
+    for number in range(60):
+        for node in (1, 2):
+            values = np.random.default_rng(100 * node + number).integers(-90, 90, 128, dtype=np.int8)
+            recent.add(f"node {node} at 192.168.1.2{node}", values.tobytes(), number / 50)
+    system: Literal["truecolor"] | None = "truecolor" if coloured else None
+    out = Console(file=io.StringIO(), width=width, height=30, color_system=system, force_terminal=coloured)
+    parts = NodesTable(out, NAMES, recent).render(status_of(WALKING, OTHER))
+    out.print(parts)
+    assert isinstance(out.file, io.StringIO)
+    lines = Text.from_ansi(out.file.getvalue()).plain.splitlines()
+    assert len(lines) <= 30
+    assert max(map(len, lines)) <= width
+    assert [line.strip() for line in lines if line.startswith("node ") and " at " in line] == [
+        "node 1 at 192.168.1.21",
+        "node 2 at 192.168.1.22",
+    ]
+    assert sum("I/Q pair" in line for line in lines) == 2
+
+
+def test_warnings_of_frames_are_shown() -> None:
+    status = dataclasses.replace(status_of(WALKING), warnings=("node 1 at 192.168.1.21: frames repeat",))
+    assert "node 1 at 192.168.1.21: frames repeat" in shown(status, 120)
+    assert document(status, NAMES, 1.0)["warnings"] == ["node 1 at 192.168.1.21: frames repeat"]

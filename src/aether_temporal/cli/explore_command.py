@@ -18,7 +18,7 @@ from .options import MEMORY, expect_memory, hints_of, json_option, layout_option
 from .output import console, print_json, quantity, table
 
 if TYPE_CHECKING:
-    from aether_temporal.explore.picture_file import Picture
+    from aether_temporal._internal.figures import Picture
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -77,7 +77,7 @@ def _label_delay(function: F) -> F:
 
 def _begin(model: str, output: str) -> tuple[TemporalModel, int]:
     """Checks the output before any work. Returns the model and its context."""
-    from aether_temporal.explore.picture_file import check_output
+    from aether_temporal._internal.figures import check_output
 
     check_output(output)
     opened = open_model(model)
@@ -87,7 +87,7 @@ def _begin(model: str, output: str) -> tuple[TemporalModel, int]:
 
 
 def _finish(picture: Picture, output: str, document: dict[str, Any], as_json: bool) -> None:
-    from aether_temporal.explore.picture_file import write
+    from aether_temporal._internal.figures import write
 
     click.get_current_context().with_resource(interruptible())  # what is written is also said
     remarks = write(picture, output)
@@ -116,7 +116,7 @@ def _print_table(out: Console, rows: Sequence[Sequence[str]]) -> None:
 @json_option
 def recording_(file: str, choice: str | None, output: str, as_json: bool) -> None:
     """Draw the recording in FILE: amplitude over time and subcarriers, labels, and how often frames came."""
-    from aether_temporal.explore.picture_file import check_output
+    from aether_temporal._internal.figures import check_output
     from aether_temporal.explore.recording_figure import amplitude_map, recording_picture
 
     check_output(output)

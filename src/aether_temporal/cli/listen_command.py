@@ -28,7 +28,9 @@ from aether_temporal.listening import (
     UdpListener,
 )
 from aether_temporal.listening.packet_receiver import Network
+from aether_temporal.listening.packets import RawFrame
 from aether_temporal.listening.predictor import WAITING_BYTES
+from aether_temporal.listening.recent_frames import RecentFrames
 from aether_temporal.listening.recorder import FILE_HEADER, packet_record
 
 from .listen_display import Display, JsonLines, Lines, NodesTable, Silent, Status, document, print_summary
@@ -48,6 +50,7 @@ from .output import bytes_text, console, print_json, print_json_line, say
 _PORT = 5005
 _MOST_LISTED = 256
 _SMALL_BUFFER = 1 << 20
+_EXAMINE = 5.0  # seconds
 _SWITCH_INTERVAL = 0.0005  # seconds: the listening thread must not wait longer for the interpreter
 
 
@@ -140,6 +143,13 @@ class _Nodes(click.ParamType[frozenset[ListedNode]]):
 @click.option(
     "--predictions", type=NewFile(), metavar="FILE", help="Append classifications and predictions, as JSON lines."
 )
+@click.option(
+    "--show",
+    type=click.Choice(["nodes", "csi"]),
+    default="nodes",
+    show_default=True,
+    help="On a terminal: a table of the nodes, or with it a picture of their newest frames.",
+)
 @memory_option
 @layout_options
 @click.option("--duration", type=FiniteRange(min=0, min_open=True), help="Seconds. [default: until Ctrl-C]")
@@ -174,6 +184,8 @@ class _Session:
         self.out = console()
         self.machine = bool(options["as_json"] or options["jsonl"])
         self.events = Events(self.model)
+        self.recent = RecentFrames()
+        self.warnings: tuple[float, tuple[str, ...]] = (0.0, ())  # when, and what is wrong with the newest frames
         self.predictor: NodePredictor | None = None
         self.recorders: list[Recorder] = []
         self.receiver = PacketReceiver(
@@ -211,6 +223,9 @@ class _Session:
         if self.capture is not None:
             source = (arrival.node.key.address, arrival.port)
             self.capture.add(packet_record(arrival.data, source, self.where, arrival.time))
+        if isinstance(arrival.packet, RawFrame):
+            key = arrival.node.key
+            self.recent.add(f"node {key.node_id} at {key.address}", arrival.packet.values, arrival.time)
         if self.predictor is not None:
             self.predictor.offer(arrival)
         if self.log is not None or self.options["jsonl"]:
@@ -285,16 +300,22 @@ class _Session:
         if self.options["as_json"]:
             return Silent()
         names = () if self.model is None else tuple(self.model.class_names or ())
-        return NodesTable(self.out, names) if self.out.is_terminal else Lines(self.out, names)
+        if not self.out.is_terminal:
+            return Lines(self.out, names)
+        return NodesTable(self.out, names, self.recent if self.options["show"] == "csi" else None)
 
-    def _status(self) -> Status:
-        capture = self.capture
+    def _status(self, *, last: bool = False) -> Status:
+        """What to show; the newest frames are examined every few seconds, and at last."""
+        capture, now = self.capture, time.monotonic()
+        if last or now - self.warnings[0] > _EXAMINE:
+            self.warnings = (now, tuple(self.recent.warnings()))
         return Status(
             snapshot=self.listener.snapshot,
             where=self.where,
             recorded=None if capture is None else (capture.path, capture.written, capture.lost, capture.error),
             model=None if self.predictor is None else self.predictor.status(),
             model_name=self.options["model"] or "",
+            warnings=self.warnings[1],
         )
 
     def _greet(self) -> None:
@@ -314,13 +335,14 @@ class _Session:
 
     def _report(self, seconds: float) -> None:
         names = () if self.model is None else tuple(self.model.class_names or ())
-        found = document(self._status(), names, seconds)
+        status = self._status(last=True)
+        found = document(status, names, seconds)
         if self.options["jsonl"]:
             print_json_line({"summary": found})
         elif self.options["as_json"]:
             print_json(found)
         else:
-            print_summary(self.out, self._status(), names, seconds)
+            print_summary(self.out, status, names, seconds)
 
 
 def _left(began: float, duration: float | None) -> float:

@@ -16,15 +16,19 @@ from rich.text import Text
 
 from aether_temporal._internal.foreign_text import printable
 from aether_temporal.listening import Events, NodePrediction, NodeSnapshot, PredictorStatus, Snapshot
+from aether_temporal.listening.recent_frames import RecentFrames
 from aether_temporal.recordings import describe
 
 from .output import print_json_line, quantity, table
+from .waterfall import waterfall
 
 _SILENT = 5.0  # seconds after which a node is shown as silent
 _OTHER_LINES = 6  # of the display, beside those of nodes
 _PERIOD = 0.25
 _ADDRESS = 1
 _SHORTEST_ADDRESS = 15
+_MOST_PICTURES = 4
+_LEAST_PICTURE = 5  # lines
 _LONGEST_CLASS = 24
 _SHARED = "two senders say this id: their numbers alternate; give each node an id of its own"
 _COLUMNS = (  # heading, and the terminal width from which on the column is shown
@@ -51,6 +55,7 @@ class Status:
     recorded: tuple[str, int, int, str | None] | None
     model: PredictorStatus | None = None
     model_name: str = ""
+    warnings: tuple[str, ...] = ()  # of what is wrong with the frames
 
 
 class Display(Protocol):
@@ -129,12 +134,12 @@ class Lines(_Plain):
 
 
 class NodesTable:
-    """A table redrawn in place."""
+    """A table redrawn in place; with `recent` a picture of each node's newest frames, of as many as fit."""
 
     period = _PERIOD
 
-    def __init__(self, out: Console, names: Sequence[str]) -> None:
-        self._out, self._names = out, names
+    def __init__(self, out: Console, names: Sequence[str], recent: RecentFrames | None = None) -> None:
+        self._out, self._names, self._recent = out, names, recent
         self._live = Live(console=out, auto_refresh=False, transient=True)
 
     def __enter__(self) -> NodesTable:
@@ -152,6 +157,7 @@ class NodesTable:
     def render(self, status: Status) -> RenderableType:
         snapshot = status.snapshot
         lines = max(1, self._out.height - _OTHER_LINES)
+        lines = min(lines, _MOST_PICTURES) if self._recent is not None else lines
         shown = (
             sorted(snapshot.nodes, key=lambda row: row.silent)[:lines]
             if len(snapshot.nodes) > lines
@@ -166,10 +172,21 @@ class NodesTable:
             parts.append(Text("no packets yet", style="dim"))
         if len(shown) < len(snapshot.nodes):
             parts.append(Text(f"… and {len(snapshot.nodes) - len(shown)} more nodes, silent for longer", style="dim"))
+        if self._recent is not None:
+            parts += self._pictures(self._recent, self._out.height - _OTHER_LINES - len(shown))
         parts += [
             Text(printable(line), style=style, no_wrap=True, overflow="ellipsis") for line, style in _foot(status)
         ]
         return Group(*parts)
+
+    def _pictures(self, recent: RecentFrames, space: int) -> list[Text]:
+        """As many lines of each of the nodes heard last as there is room for."""
+        found = recent.recordings()[-max(1, min(_MOST_PICTURES, space // _LEAST_PICTURE)) :]
+        lines = max(_LEAST_PICTURE, space // max(1, len(found))) - 2
+        parts = []
+        for each in sorted(found, key=lambda recording: recording.name):
+            parts += [Text(printable(each.name), style="bold"), *waterfall(self._out, each, lines)]
+        return parts
 
 
 def _head(status: Status) -> RenderableType:
@@ -191,6 +208,7 @@ def _foot(status: Status) -> list[tuple[str, str]]:
         lines.append((text if error is None else error, "dim" if error is None else "bold red"))
     if snapshot.system_drops:
         lines.append((f"{quantity(snapshot.system_drops)} datagrams dropped by the system: its buffer was full", "red"))
+    lines += [(warning, "yellow") for warning in status.warnings]
     lines += [(f"node {row.node_id} at {row.address}: {_SHARED}", "yellow") for row in snapshot.nodes if row.shared]
     return lines + ([] if status.model is None else _model_lines(status.model, status.model_name))
 
@@ -303,6 +321,7 @@ def document(status: Status, names: Sequence[str], seconds: float) -> dict[str, 
         if recorded is None
         else {"file": recorded[0], "packets": recorded[1], "lost": recorded[2], "error": recorded[3]}
     )
+    found["warnings"] = list(status.warnings)
     done = status.model
     found["frames_not_classified"] = 0 if done is None else done.dropped
     found["unsuitable_frames"] = 0 if done is None else done.unsuitable

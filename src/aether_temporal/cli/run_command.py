@@ -97,9 +97,9 @@ def command(ctx: click.Context, /, model: str, recording: str, **options: Any) -
     is_live = recording == "-" or is_stream(recording)
     _check_options(options, is_live)
     if options["plot"]:
-        from aether_temporal.running.plot import check_plot
+        from aether_temporal._internal.figures import check_output
 
-        check_plot(options["plot"])
+        check_output(options["plot"], "plot")
     opened = open_model(model)
     context = options["context"] or opened.default_context
     taken = stream_memory(opened, context, options["dtype"], options["max_memory"])

@@ -245,8 +245,10 @@ def draw(result: Result, path: str, out: Console | None) -> None:
         return
     from aether_temporal.running.plot import plot
 
-    plot(result, path)
+    remarks = plot(result, path)
     if out is not None:
+        for line in remarks:
+            out.print(line)
         out.print(f"timeline drawn to {path}")
 
 

@@ -60,7 +60,7 @@ def _columns(values: Floats, width: int) -> Floats:
 
 def _coloured(upper: Floats, lower: Floats) -> Text:
     """Two rows as one line of half blocks."""
-    line = Text(no_wrap=True, end="")
+    line = Text(no_wrap=True)
     for above, below in zip(upper, lower, strict=True):
         fore, back = (None if np.isnan(v) else _COLOURS[round(v * (len(_COLOURS) - 1))] for v in (above, below))
         if fore is None and back is None:

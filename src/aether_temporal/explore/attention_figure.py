@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from aether_temporal._internal.figures import (
     COLOURS,
     GREY,
+    Picture,
     band_patches,
     draw_band,
     new_figure,
@@ -26,7 +27,6 @@ from aether_temporal._internal.figures import (
 from aether_temporal.errors import InvalidArgumentError
 
 from .attention_weights import Attention, Segment
-from .picture_file import Picture
 from .picture_sources import dropped_line
 
 if TYPE_CHECKING:

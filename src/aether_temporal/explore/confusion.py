@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aether_temporal._internal.figures import SHARES, new_figure, text
+from aether_temporal._internal.figures import SHARES, Picture, new_figure, text
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Recording, RecordingError
 from aether_temporal.recordings.recording import Selection
@@ -18,7 +18,6 @@ from aether_temporal.recordings.remarks import Remarks
 from aether_temporal.running import Gallery, Result, run
 from aether_temporal.running.label_matching import match_subject
 
-from .picture_file import Picture
 from .picture_sources import counted, dropped_line, listed, no_frames
 
 if TYPE_CHECKING:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from aether_temporal._internal.figures import GREY, colour, new_figure, plain, stacked, text
+from aether_temporal._internal.figures import GREY, Picture, colour, new_figure, plain, stacked, text
 
 from .drift import Drift, rms
-from .picture_file import Picture
 from .picture_sources import dropped_line, listed
 
 if TYPE_CHECKING:

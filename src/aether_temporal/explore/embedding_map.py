@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aether_temporal._internal.figures import COLOURS, GREY, colour, new_figure, plain, text
+from aether_temporal._internal.figures import COLOURS, GREY, Picture, colour, new_figure, plain, text
 from aether_temporal.errors import InvalidArgumentError, ResultOverflowError
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Recording, RecordingError
@@ -20,7 +20,6 @@ from aether_temporal.running import Gallery, model_input
 from aether_temporal.running.label_matching import match_subject
 from aether_temporal.running.stream import rate_notes
 
-from .picture_file import Picture
 from .picture_sources import dropped_line, identity_of, listed, no_frames
 
 if TYPE_CHECKING:

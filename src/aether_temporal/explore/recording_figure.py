@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aether_temporal._internal.figures import GREY, band_patches, draw_band, new_figure, plain, text, time_axis
+from aether_temporal._internal.figures import GREY, Picture, band_patches, draw_band, new_figure, plain, text, time_axis
 from aether_temporal.recordings import Recording, describe
 from aether_temporal.recordings.quality import RecordingQuality, quality_of
 
-from .picture_file import Picture
 from .picture_sources import no_frames
 
 if TYPE_CHECKING:

@@ -59,6 +59,7 @@ class Timing:
     percentile). together: frames that arrive in one go, in the mean; arrivals: how often that happens in a second.
     """
 
+    intervals: int
     rate: float
     median: float
     low: float
@@ -72,7 +73,7 @@ class Timing:
     @property
     def bursts(self) -> bool:
         """Whether frames come in bursts, so that the rate says little of how often the channel is seen."""
-        return self.together >= _BURST
+        return self.together >= _BURST and self.intervals >= _ENOUGH
 
 
 @dataclass(frozen=True)
@@ -234,6 +235,7 @@ def timing_of_frames(recording: Recording) -> Timing | None:
     groups = int((within > 0.5 / rate).sum()) + 1 + len(holes)
     low, median, high = np.quantile(forward, [0.05, 0.5, 0.95])
     return Timing(
+        intervals=len(steps),
         rate=rate,
         median=float(median),
         low=float(low),

@@ -9,21 +9,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from aether_temporal._internal.atomic_files import write_atomic
 from aether_temporal._internal.figures import (
     COLOURS,
-    MISSING,
-    can_draw,
+    Picture,
+    check_output,
     colour,
-    file_bytes,
     new_figure,
     plain,
     runs_of_equal,
     text,
     time_axis,
+    write,
 )
 from aether_temporal.errors import InvalidArgumentError
-from aether_temporal.recordings import MissingExtraError
 
 from .result import Result
 
@@ -31,40 +29,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def check_plot(path: str | os.PathLike[str]) -> None:
-    """Checks early what `plot` needs: matplotlib, a known file ending, an existing folder.
+def plot(result: Result, path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Writes a picture: predictions, labels, scores and margin over time. The ending (png, svg, html) chooses the
+    format; the page has the summary's notes and a table by class too.
 
-    MissingExtraError, InvalidArgumentError.
+    Returns one line about characters that the font lacks, if there are any. MissingExtraError without matplotlib;
+    InvalidArgumentError: no frames, or an unknown ending; OSError.
     """
-    place = Path(path)
-    _kind(place)
-    if place.is_dir():
-        raise InvalidArgumentError.of("plot", "a file", f"a directory: {str(place)!r}")
-    if not place.parent.is_dir():
-        raise InvalidArgumentError.of("plot", "a file in an existing folder", repr(str(place)))
-
-
-def _kind(place: Path) -> str:
-    """The format that the file's ending names."""
-    if not can_draw():
-        raise MissingExtraError(MISSING)
-    from matplotlib.backend_bases import FigureCanvasBase
-
-    kind = place.suffix.removeprefix(".").lower()
-    if kind not in FigureCanvasBase.filetypes:
-        raise InvalidArgumentError.of("plot", "a file ending such as .png, .svg or .pdf", repr(place.name))
-    return kind
-
-
-def plot(result: Result, path: str | os.PathLike[str]) -> None:
-    """Writes a picture: predictions, labels, scores and margin over time. The file's ending (png, svg, pdf …)
-    chooses the format.
-
-    MissingExtraError without matplotlib; InvalidArgumentError: no frames, or an unknown ending; OSError.
-    """
+    check_output(path, "plot")
     if not len(result):
         raise InvalidArgumentError.of("result", "at least one frame to draw", 0)
-    kind = _kind(Path(path))
     shown = _most_important(result)
     few = len(result.names) <= len(COLOURS)
     colours = {index: colour(index if few else place) for place, index in enumerate(shown)}
@@ -82,7 +56,16 @@ def plot(result: Result, path: str | os.PathLike[str]) -> None:
     plain(bottom, x=unit, y="margin")
     top.margins(x=0)
     plain(top, text(_title(result)))
-    write_atomic(path, file_bytes(figure, kind, 120))
+    return write(Picture(_title(result), figure, result.summary()["notes"], _table(result)), path)
+
+
+def _table(result: Result) -> list[list[str]]:
+    """Frames by prediction and by label."""
+    predicted = np.bincount(result.predictions, minlength=len(result.names))
+    labels = np.zeros(0, np.int64) if result.labels is None else result.labels[result.labels >= 0]
+    labelled = np.bincount(labels, minlength=len(result.names))
+    rows = zip(result.names, predicted.tolist(), labelled.tolist(), strict=True)
+    return [["class", "frames predicted", "frames labelled"], *([name, str(p), str(n)] for name, p, n in rows)]
 
 
 def _most_important(result: Result) -> list[int]:
