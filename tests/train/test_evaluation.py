@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import subprocess
 import sys
@@ -267,3 +268,18 @@ def test_predictions_no_better_than_the_commonest_class_are_named() -> None:
         "streamed windows: 0.600 correct is no better than always normal (0.667)",
     ]
     assert scores([[9, 1], [1, 4]], [[90, 10], [10, 40]]).warnings() == []
+
+
+def test_the_picture_of_the_loss_has_a_plain_axis_and_a_smoothed_line(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib (extra plot) is not installed")
+    from aether_temporal.train.plots import loss_figure, smoothed
+    from aether_temporal.train.runs import Run
+
+    np.testing.assert_allclose(smoothed(np.array([4.0, 1.0, 1.0, 6.0]), 1), [2.5, 2.0, 8 / 3, 3.5])
+    lines = [json.dumps({"step": 10 * i, "loss": 1.0 + i % 2, "part": "model"}) for i in range(40)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    (axes,) = loss_figure(Run(tmp_path, {})).axes
+    assert axes.get_yscale() == "linear"
+    logged, smooth = (np.asarray(line.get_ydata()) for line in axes.lines)
+    assert np.ptp(logged) == 1.0
+    assert np.ptp(smooth[2:-2]) < 0.3
