@@ -1,6 +1,7 @@
 """How big the project may be: a bound of files, and of modules by package.
 
-The bounds are what stands. A reader for each family of recorders makes `recordings` the largest package. A change that needs more first looks for what it can take away; raising a bound is a decision of its own.
+The bounds are what stands. A reader for each family of recorders makes `recordings` the largest package. A change that
+needs more first looks for what it can take away; raising a bound is a decision of its own.
 """
 
 from __future__ import annotations

@@ -233,3 +233,30 @@ def test_files_that_cannot_be_found_are_named(folder: Path) -> None:
     (folder / "empty").mkdir()
     with pytest.raises(RecordingError, match="empty: expected recordings in this folder, found none"):
         Sources([folder / "empty"])
+
+
+def test_a_manifest_states_chip_and_layout_of_a_file(folder: Path) -> None:
+    np.save(folder / "raw.npy", np.random.default_rng(1).integers(-90, 90, (20, 64, 2)).astype(np.int8))
+    plain = Sources([folder / "raw.npy"]).one()
+    assert plain.subcarriers is None
+    old, new = (Sources([write(folder, f"file,chip\nraw.npy,{chip}\n")]).one() for chip in ("esp32", "c6"))
+    assert old.subcarriers is not None
+    assert new.subcarriers is not None
+    assert old.subcarriers.numbers[:2] == (0, 1)
+    assert new.subcarriers.numbers[:2] == (-32, -31)
+    table = write(folder, 'file,layout\nben.npy,"lltf:-2..-1,1..2"\n')
+    (found,) = list(Sources([table]))
+    assert str(found.subcarriers) == "lltf:-2..-1,1..2"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("file,chip\nben.npy,esp9\n", "line 2: chip: expected"),
+        ("file,layout\nben.npy,lltf:x\n", "line 2: layout: expected"),
+        ("file,recording,chip\nset.npz,x,esp32\nset.npz,y,c6\n", "line 3: chip: expected the one that another row"),
+    ],
+)
+def test_bad_chips_and_layouts_name_their_line(folder: Path, text: str, reason: str) -> None:
+    with pytest.raises(RecordingFormatError, match=reason):
+        list(Sources([write(folder, text)]))

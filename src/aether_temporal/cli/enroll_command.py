@@ -19,9 +19,7 @@ from .options import (
     NewFile,
     context_option,
     expect_memory,
-    hints_of,
     json_option,
-    layout_options,
     model_argument,
     open_model,
     subcarriers_option,
@@ -38,7 +36,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 @click.option("--session", help="Enrol only the recordings of this session.")
 @context_option
 @subcarriers_option
-@layout_options
 @json_option
 def command(
     model: str,
@@ -48,7 +45,6 @@ def command(
     context: int | None,
     select: Selection | None,
     as_json: bool,
-    **options: Any,
 ) -> None:
     """Enrol identities: write an embedding of each to a gallery for `aether run --enroll`.
 
@@ -60,7 +56,7 @@ def command(
     expect_memory(opened.memory(context).ram, what, MEMORY, "choose a smaller --context")
     gallery = enrol(
         opened,
-        recordings_to_enrol(sources, session, hints_of(options)),
+        recordings_to_enrol(sources, session),
         context=context,
         select=select,
     )

@@ -14,7 +14,7 @@ from aether_temporal.recordings import Sources
 from aether_temporal.running.result import WINDOW
 
 from .enroll_command import enroll_option, enrolled, stored_gallery
-from .options import MEMORY, expect_memory, hints_of, json_option, layout_options, model_argument, open_model
+from .options import MEMORY, expect_memory, json_option, model_argument, open_model
 from .output import console, print_json, quantity, table
 
 if TYPE_CHECKING:
@@ -135,7 +135,6 @@ def recording_(file: str, choice: str | None, output: str, as_json: bool) -> Non
 @click.option(
     "--head", "heads", type=click.IntRange(min=0), multiple=True, help="Draw only this head; may be repeated."
 )
-@layout_options
 @_output
 @json_option
 def attention(model: str, recording: str, output: str, as_json: bool, **options: Any) -> None:
@@ -146,7 +145,7 @@ def attention(model: str, recording: str, output: str, as_json: bool, **options:
 
     found = attention_of(
         opened,
-        Sources([recording], hints=hints_of(options)).one(options["choice"]),
+        Sources([recording]).one(options["choice"]),
         query=options["query"],
         context=context,
     )
@@ -161,7 +160,6 @@ def attention(model: str, recording: str, output: str, as_json: bool, **options:
 )
 @_sessions
 @_window(_WINDOW, "Frames in a window, which is a point of the map.")
-@layout_options
 @_output
 @json_option
 def embeddings(
@@ -181,7 +179,7 @@ def embeddings(
     files = recordings if gallery is None else recordings[1:]
     found = map_embeddings(
         opened,
-        Sources(files, sessions=sessions, hints=hints_of(options)) if files else (),
+        Sources(files, sessions=sessions) if files else (),
         gallery=gallery,
         gallery_session=options["gallery_session"],
         window=options["window"],
@@ -192,7 +190,7 @@ def embeddings(
 
 def _scored(function: F) -> F:
     """Adds the options of the pictures that compare predictions with labels."""
-    for option in (json_option, _output, layout_options, enroll_option, _sessions, _recordings):
+    for option in (json_option, _output, enroll_option, _sessions, _recordings):
         function = option(function)
     return model_argument(function)
 
@@ -208,12 +206,11 @@ def _score(
     **options: Any,
 ) -> None:
     opened, context = _begin(model, output)
-    hints = hints_of(options)
     found = figures(
         opened,
-        Sources(recordings, sessions=sessions, hints=hints),
+        Sources(recordings, sessions=sessions),
         window=options["window"],
-        gallery=enrolled(opened, options["enroll"], hints=hints, context=context),
+        gallery=enrolled(opened, options["enroll"], context=context),
         label_delay=options.get("label_delay"),
         context=context,
     )

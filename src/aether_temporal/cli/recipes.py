@@ -17,7 +17,7 @@ from aether_temporal.recordings import MissingExtraError, RecordingError
 from aether_temporal.subcarriers import SubcarrierMap
 from aether_temporal.train.splits import LeakError
 
-from .options import FiniteRange, NewFile, layout_options, subcarriers_option
+from .options import FiniteRange, NewFile, subcarriers_option
 from .output import say
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -141,7 +141,6 @@ def label_option(command: F) -> F:
 def reading_options(command: F) -> F:
     """How recordings become frames."""
     for option in (
-        layout_options,
         subcarriers_option,
         click.option("--grid", type=FiniteRange(0.0, min_open=True), help="Put frames on a grid: frames a second."),
     ):

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from .options import layout_options
 from .output import quantity, say
 from .recipes import (
     NoRecipe,
@@ -57,6 +58,7 @@ def command() -> None:
 )
 @seeds_option
 @label_option
+@layout_options
 @reading_options
 @recipe_options
 def activity(data: tuple[str, ...], **options: Any) -> None:
@@ -111,6 +113,7 @@ def demo(**options: Any) -> None:
 @click.option("--out", type=click.Path(), required=True, help="The folder to make.")
 @config_option
 @label_option
+@layout_options
 @reading_options
 def prepare(files: tuple[str, ...], out: str, **options: Any) -> None:
     """Put recordings of FILES into a folder from which training maps them: a dataset need not fit in memory."""

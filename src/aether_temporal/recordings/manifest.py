@@ -2,7 +2,8 @@
 
 A manifest is a CSV file whose header starts with `file`: a file, a folder or a wildcard, relative to the table. The
 other columns may be left out or empty: `recording` (name or index in the file), `subject` (or `person`), `session`,
-`label` (of all frames), and `start` and `end`, between which the label holds, in seconds.
+`label` (of all frames), `start` and `end`, between which the label holds, in seconds, and `chip` and `layout` (which
+subcarriers the file's columns are).
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aether_temporal._internal.atomic_files import lock, write_atomic
-from aether_temporal.errors import RecordingError, RecordingFormatError
+from aether_temporal.errors import RecordingError, RecordingFormatError, TemporalError
+from aether_temporal.subcarriers import SubcarrierMap, chip_name, parse_layout
 
-COLUMNS = ("file", "recording", "subject", "session", "start", "end", "label")
+COLUMNS = ("file", "recording", "subject", "session", "start", "end", "label", "chip", "layout")
 _SYNONYMS = {"person": "subject"}
 _MAX_BYTES = 1 << 24
 
@@ -37,6 +39,8 @@ class Entry:
     start: float | None = None
     end: float | None = None
     label: str | None = None
+    chip: str | None = None
+    layout: SubcarrierMap | None = None
 
     @property
     def is_span(self) -> bool:
@@ -97,7 +101,15 @@ def _entry(place: str, cells: dict[str, str]) -> Entry:
     if not files:
         raise RecordingFormatError(f"{place}: file: expected a path, found nothing; name one, or take the row out")
     start, end = (_seconds(place, name, cells.pop(name, "")) for name in ("start", "end"))
-    entry = Entry(place, files, **{name: cell or None for name, cell in cells.items()}, start=start, end=end)
+    layout = cells.pop("layout", "")
+    known = {name: cell or None for name, cell in cells.items()}
+    try:
+        if known.get("chip"):
+            known["chip"] = chip_name(str(known["chip"]))
+        numbers = parse_layout(layout) if layout else None
+    except TemporalError as error:
+        raise RecordingFormatError(f"{place}: {error}") from None
+    entry = Entry(place, files, **known, start=start, end=end, layout=numbers)
     if entry.is_span and entry.label is None:
         raise RecordingFormatError(f"{place}: label: expected one, for start or end is given, found none; add it")
     if start is not None and end is not None and not start < end:

@@ -87,12 +87,25 @@ class Sources:
         sender with the most frames. RecordingSelectionError lists them."""
         (file, entries), *others = self._files.values()
         if not others and all(entry.recording is None for entry in entries):
-            found = open_file(file, format=self._format, hints=self._hints).recording(recording)
+            found = self._open(file, entries).recording(recording)
             return self._tagged(found, self._of(file, found.name, entries))
         every = [(one.path, one.info, one.entries) for one in self._chosen()]  # not what was read of all files
         infos = [replace(info, index=index) for index, (_, info, _) in enumerate(every)]
         path, info, told = every[choose(", ".join(self._names), infos, recording).index]
-        return self._tagged(open_file(path, format=self._format, hints=self._hints).open(info), told)
+        return self._tagged(self._open(path, told).open(info), told)
+
+    def _open(self, file: Path, entries: Sequence[Entry]) -> RecordingFile:
+        """The file, read by what is said of it in the manifest, else by the hints of the caller."""
+        told: dict[str, Any] = {}
+        for entry in entries:
+            for name in ("chip", "layout"):
+                value = getattr(entry, name)
+                if value is not None and told.setdefault(name, value) != value:
+                    raise RecordingFormatError(
+                        f"{entry.place}: {name}: expected the one that another row states for {file.name}, found "
+                        "another; correct it"
+                    )
+        return open_file(file, format=self._format, hints=replace(self._hints, **told))
 
     # -- from arguments to files --------------------------------------------------------------------------------------
 
@@ -164,7 +177,7 @@ class Sources:
 
     def _every(self) -> Iterator[_Found]:
         for file, entries in self._files.values():
-            opened = open_file(file, format=self._format, hints=self._hints)
+            opened = self._open(file, entries)
             infos = opened.infos
             by_index: dict[int, list[Entry]] = {}
             for entry in entries:

@@ -37,7 +37,7 @@ def main(data: Sequence[str], recipe: Recipe, reading: Reading, run: RunSettings
         raise RecordingShapeError(
             f"{', '.join(options['test'])}: subcarriers: expected {dataset.features.subcarriers or 'none known'}, as "
             f"training has them, found {test.features.subcarriers or 'none known'}; choose some that both have "
-            "(--subcarriers), or state the chip (--chip) or the layout (--layout)"
+            "(--subcarriers), or state the chip or the layout (--chip, --layout, or a manifest)"
         )
     folds = options["cross_validate"]
     for note in (*dataset.notes, *(test.notes if test else ())):

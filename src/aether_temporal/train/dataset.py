@@ -93,7 +93,7 @@ class Features:
             return ()
         return (
             "the blob names I/Q pairs by index, which suits this chip's order alone: the recordings do not say which "
-            "subcarriers they hold; state the chip (--chip) or the layout (--layout)",
+            "subcarriers they hold; state the chip or the layout (--chip, --layout, or a manifest)",
         )
 
 
