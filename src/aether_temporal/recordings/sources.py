@@ -95,7 +95,7 @@ class Sources:
         return self._tagged(self._open(path, told).open(info), told)
 
     def _open(self, file: Path, entries: Sequence[Entry]) -> RecordingFile:
-        """The file, read by what is said of it in the manifest, else by the hints of the caller."""
+        """The file, read by what the manifest states of it, else by the hints of the caller."""
         told: dict[str, Any] = {}
         for entry in entries:
             for name in ("chip", "layout"):
