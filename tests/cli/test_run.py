@@ -340,7 +340,7 @@ WRONG_PLOTS = {
     "an unknown ending": ("x.mp3", "plot: expected a file ending in .png, .svg, .html, found 'x.mp3'"),
     "no ending": ("x", "plot: expected a file ending in .png"),
     "no such folder": ("absent/x.png", "plot: expected a file in an existing folder"),
-    "a folder": ("folder.png", "plot: expected a file, found a directory"),
+    "a folder": ("folder.png", "is a directory"),
 }
 
 
