@@ -137,7 +137,7 @@ def explore(kind: str, *options: str) -> None:
 
 
 def embeddings() -> None:
-    """Eight simulated rooms as identities, each recorded twice; a model trained on the first recordings (torch)."""
+    """Eight simulated rooms as identities, each recorded twice; a model trained on them (torch)."""
     draw = np.random.default_rng(5)
     frames, names = [], []
     for name in "ABCDEFGH":
@@ -157,7 +157,7 @@ def embeddings() -> None:
             rec_session=[session for _, session in names],
             rate_hz=50.0,
         )
-        train = ("--data", "rooms.npz", "--held-out", "0", "--steps", "150", "--quiet", "--out", "rooms.rvne")
+        train = ("--data", "rooms.npz", "--out", "rooms.rvne")
         aether(folder, "train", "reid", *train)
         place = str(OUT / "explore-embeddings.png")
         aether(folder, "explore", "embeddings", "rooms.rvne", "rooms.npz", "--window", "50", "-o", place)

@@ -260,6 +260,8 @@ def _map(axes: Axes, found: EmbeddingMap, x: int, y: int) -> None:
     axes.scatter(probe[known, x], probe[known, y], s=26, marker="^", facecolors="none", edgecolors=edge, lw=1)
     axes.scatter(probe[~known, x], probe[~known, y], s=26, marker="^", facecolors="none", edgecolors=GREY, lw=1)
     axes.scatter(probe[wrong, x], probe[wrong, y], s=22, marker="x", c="black", lw=0.9)
+    axes.update_datalim(means[:, [x, y]])  # a mean has length 1 and may lie beyond its windows
+    axes.autoscale_view()
     _widen(axes)
     _names(axes, found, means[:, [x, y]], colours)
     plain(
