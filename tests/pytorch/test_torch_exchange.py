@@ -126,7 +126,7 @@ def test_the_core_computes_what_torch_trains(name: str) -> None:
     recorded = frames()
     with torch.no_grad():
         expected = made(torch.from_numpy(recorded)[None])[0].numpy()
-    found = model.forward(recorded)
+    found = model.forward(recorded, len(recorded))
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
@@ -145,7 +145,7 @@ def test_a_plain_version_1_blob_becomes_a_network_and_a_plain_blob_again(plain_b
     recorded = np.random.default_rng(1).standard_normal((90, 16)).astype(np.float32)
     with torch.no_grad():
         expected = made(torch.from_numpy(recorded)[None])[0].numpy()
-    found = TemporalModel.from_blob(plain_blob).forward(recorded)
+    found = TemporalModel.from_blob(plain_blob).forward(recorded, len(recorded))
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
