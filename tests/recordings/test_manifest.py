@@ -9,7 +9,7 @@ import pytest
 from making import c6, values_of
 
 from aether_temporal.recordings import Recording, RecordingError, RecordingFormatError, RecordingSelectionError, Sources
-from aether_temporal.recordings.manifest import is_manifest
+from aether_temporal.recordings.manifest import add_to_manifest, is_manifest, read_manifest
 from aether_temporal.train.prepared import prepare, read_dataset
 
 
@@ -106,6 +106,23 @@ def test_text_that_is_not_utf8_is_rejected(folder: Path) -> None:
     (folder / "table.csv").write_bytes(b"file,person\nben.npy,\xff\n")
     with pytest.raises(RecordingFormatError, match="UTF-8"):
         list(Sources([folder / "table.csv"]))
+
+
+def test_cells_that_are_too_long_are_named(folder: Path) -> None:
+    with pytest.raises(RecordingFormatError, match=r"line 2: expected cells of CSV, found others \(field larger"):
+        list(Sources([write(folder, "file,label\n" + "a" * 200_000 + ",sit\n")]))
+
+
+@pytest.mark.parametrize("between", ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029", '"', ","])
+def test_a_row_is_read_as_it_was_added(folder: Path, between: str) -> None:
+    table = folder / "added.csv"
+    name = f"sit{between}walk"
+    for file in (f"a{between}b.npy", "c.npy"):
+        add_to_manifest(table, {"file": file, "label": name})
+    assert [(entry.files, entry.label) for entry in read_manifest(table)] == [
+        (f"a{between}b.npy", name),
+        ("c.npy", name),
+    ]
 
 
 def labels(recording: Recording) -> list[str | None]:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from aether_temporal._internal.atomic_files import lock, write_atomic
 from aether_temporal.errors import RecordingError, RecordingFormatError, TemporalError
@@ -25,6 +26,12 @@ from aether_temporal.subcarriers import SubcarrierMap, chip_name, parse_layout
 COLUMNS = ("file", "recording", "subject", "session", "start", "end", "label", "chip", "layout")
 _SYNONYMS = {"person": "subject"}
 _MAX_BYTES = 1 << 24
+
+
+class _Rows(Iterator[list[str]], Protocol):
+    """What `csv.reader` gives."""
+
+    line_num: int
 
 
 @dataclass(frozen=True)
@@ -63,12 +70,21 @@ def read_manifest(path: Path) -> list[Entry]:
             f"{path}: expected a table of at most {_MAX_BYTES} bytes, found {path.stat().st_size}; divide it"
         )
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RecordingFormatError(
             f"{path}: expected UTF-8 text, found others ({error.reason} at byte {error.start}); save it as UTF-8"
         ) from None
-    rows = csv.reader(text.splitlines())
+    rows = csv.reader(io.StringIO(text, newline=""))
+    try:
+        return _entries(path, rows)
+    except csv.Error as error:
+        raise RecordingFormatError(
+            f"{path}: line {rows.line_num}: expected cells of CSV, found others ({error}); save the table again"
+        ) from None
+
+
+def _entries(path: Path, rows: _Rows) -> list[Entry]:
     header = [_column(cell) for cell in next(rows, [])]
     for name in header:
         if name not in COLUMNS or header.count(name) > 1:
@@ -140,12 +156,15 @@ def add_to_manifest(path: Path, row: Mapping[str, str]) -> None:
         rows: list[dict[str, str]] = []
         if path.exists():
             read_manifest(path)  # rejects what could not be read afterwards
-            header, *cells = csv.reader(path.read_text(encoding="utf-8-sig").splitlines())
+            header, *cells = csv.reader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""))
             rows = [dict(zip(map(_column, header), each, strict=True)) for each in cells if any(map(str.strip, each))]
         rows = [each for each in rows if each["file"].strip() != row["file"]]
         names = list(dict.fromkeys(name for each in [*rows, row] for name in each))
         text = io.StringIO()
-        writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+        returns = any("\r" in cell for each in [*rows, row] for cell in each.values())  # csv quotes no lone one
+        writer = csv.DictWriter(
+            text, names, restval="", lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL
+        )
         writer.writeheader()
         writer.writerows([*rows, row])
         write_atomic(path, text.getvalue().encode())
