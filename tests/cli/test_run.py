@@ -594,3 +594,24 @@ def test_a_manifest_stands_for_its_recordings_everywhere(tmp_path: Path) -> None
         "\n", " "
     )
     assert call_json("enroll", model, table, "-o", tmp_path / "g.npz")["identities"] == ["ann", "ben"]
+
+
+def test_recordings_of_several_files_are_listed_by_their_paths(tmp_path: Path) -> None:
+    model = save_model(tmp_path)
+    rng = np.random.default_rng(5)
+    for place in ("sit/1", "sit/2", "walk/1", "walk/2"):
+        path = tmp_path / "data" / f"{place}.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, frames=rng.uniform(1, 40, (20, 6)).astype(np.float32), rec_offset=[0, 20], rec_name=["take"])
+    shown = [line.split()[1:3] for line in call("recordings", tmp_path / "data").stdout.splitlines()]
+    ran = [line.split()[:2] for line in call("run", model, tmp_path / "data", "--all").stdout.splitlines()]
+    for place in ("sit/1", "sit/2", "walk/1", "walk/2"):
+        name = [str(Path(f"{place}.npz")), "take"]
+        assert name in shown
+        assert name in ran
+
+
+def test_files_without_labels_are_told_how_to_state_them(tmp_path: Path) -> None:
+    model = save_model(tmp_path)
+    np.save(tmp_path / "one.npy", np.random.default_rng(5).uniform(1, 40, (20, 6)).astype(np.float32))
+    assert "a manifest can state the labels of files: file,label" in call("run", model, tmp_path, "--all").stdout

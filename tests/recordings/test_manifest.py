@@ -140,6 +140,16 @@ def test_a_manifest_takes_wildcards_and_says_what_it_leaves_out(folder: Path) ->
     assert sources.notes == ("left out, for they are no recordings: 1 of the files there (table.csv)",)
 
 
+def test_a_manifest_in_a_folder_is_not_passed_over_in_silence(folder: Path) -> None:
+    table = write(folder, "file,label\nanna.csv,walk\n")
+    notes = Sources([folder]).notes
+    assert notes == (
+        "left out, for they are no recordings: 2 of the files there (notes.txt, table.csv)",
+        f"{table}: a manifest, whose labels, subjects and sessions are not used; name it in place of its folder",
+    )
+    assert Sources([table]).notes == ()
+
+
 def test_spans_label_the_frames_between_their_times(folder: Path) -> None:
     table = write(folder, "file,start,end,label\nanna.csv,0.03,0.05,sit\nanna.csv,,0.02,walk\nanna.csv,0.05,,sit\n")
     (found,) = Sources([table])

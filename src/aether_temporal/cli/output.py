@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TextIO
 
 import click
@@ -99,6 +101,20 @@ def table(*columns: str, title: str | None = None) -> Table:
     for name in columns:
         found.add_column(name.removeprefix(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
     return found
+
+
+def names_within(files: Iterable[str | os.PathLike[str]]) -> Callable[[str, str], str]:
+    """How to name a recording, from its file and its name: of several files, by the path from the folder they share."""
+    paths = {os.fspath(file): os.path.abspath(file) for file in files}
+    if len(paths) < 2:
+        return lambda source, name: name or Path(source).name
+    folder = os.path.commonpath([os.path.dirname(path) for path in paths.values()])
+
+    def named(source: str, name: str) -> str:
+        path = os.path.relpath(source, folder)
+        return path if name in ("", Path(source).stem) else f"{path} {name}"
+
+    return named
 
 
 def quantity(count: int) -> str:

@@ -14,7 +14,7 @@ from aether_temporal.recordings.quality import RecordingQuality, Timing, quality
 from aether_temporal.recordings.remarks import Remarks
 
 from .options import hints_of, json_option, recording_options
-from .output import console, print_json, quantity, seconds_text, table
+from .output import console, names_within, print_json, quantity, seconds_text, table
 
 _IN_FULL = 3
 """Up to this many recordings, each is described in full."""
@@ -112,10 +112,11 @@ def _list(out: Console, file: str, found: list[RecordingQuality], remarks: Remar
     shown = table(
         ">index", "name", ">frames", ">width", ">a second", "labels", "subject", "session", ">dropped", title=file
     )
+    named = names_within(each.source for each in found)
     for index, each in enumerate(found):
         shown.add_row(
             str(index),
-            each.name,
+            named(each.source, each.name),
             str(each.frames),
             str(each.width),
             "" if each.frame_rate is None else f"{each.frame_rate:.4g}",

@@ -42,8 +42,8 @@ from .options import (
     stream_memory,
     subcarriers_option,
 )
-from .output import bytes_text, console, print_json, print_json_line, quantity
-from .run_display import Display, JsonLines, Lines, Panel, Silent, draw, print_result, print_total
+from .output import bytes_text, console, names_within, print_json, print_json_line, quantity
+from .run_display import Display, JsonLines, Lines, Panel, Silent, draw, print_line, print_result, print_total
 
 _MUCH_MEMORY = 64 << 20
 """Bytes of a stream from which on they are stated."""
@@ -162,7 +162,7 @@ class _Job:
                 select=self.options["select"],
                 on_prediction=display.show,
             )
-        self._print(result)
+        self._print(result, source)
         return result
 
     def stored(self, path: str) -> Iterator[Result]:
@@ -172,7 +172,9 @@ class _Job:
             speed is None and self.out.is_terminal and not self.machine and not self.options["all_"]
         )
         names, scores = prediction_names(self.model, self.gallery), 0
-        for found in self._recordings(path):
+        sources = self._sources(path)
+        named = names_within(sources.files)
+        for found in sources if self.options["all_"] else [sources.one(self.options["choice"])]:
             given = model_input(self.model, found, self.options["select"])
             recording = given.recording
             scores += 8 * len(given.frames) * len(names)  # each twice, while they are put together
@@ -191,16 +193,16 @@ class _Job:
                 )
             if not self.options["all_"]:
                 _expect_frames(path, [result])
-            self._print(result)
+            self._print(result, named(found.source, found.name))
             yield result
             if result.interrupted:
                 return
 
-    def _recordings(self, path: str) -> Iterator[Recording]:
+    def _sources(self, path: str) -> Sources:
         sources = Sources([path], sessions=self.options["sessions"], format=self.options["format_"], hints=self.hints)
         for note in () if self.machine else sources.notes:
             self.out.print(note)
-        return iter(sources) if self.options["all_"] else iter([sources.one(self.options["choice"])])
+        return sources
 
     def report(self, results: list[Result]) -> None:
         """Prints and draws what comes after all recordings."""
@@ -224,9 +226,13 @@ class _Job:
             return Panel(self.out, names, recording, f"{Path(self.name).name} ← {title}", self.gallery is not None)
         return Lines(self.out, names)
 
-    def _print(self, result: Result) -> None:
-        if not self.machine:
-            print_result(self.out, result, self.options["window"], brief=self.options["all_"])
+    def _print(self, result: Result, name: str) -> None:
+        if self.machine:
+            return
+        if self.options["all_"]:
+            print_line(self.out, result, name)
+        else:
+            print_result(self.out, result, self.options["window"])
 
     def _document(self, results: list[Result]) -> dict[str, Any]:
         window = self.options["window"]

@@ -213,16 +213,20 @@ def _style(best: bool, true: bool, known: bool) -> str:
     return "bold green" if true else "bold red" if known else "bold yellow"
 
 
-def print_result(out: Console, result: Result, window: int = WINDOW, brief: bool = False) -> None:
-    """The summary of one recording in words; `brief`: one line."""
+def print_line(out: Console, result: Result, name: str) -> None:
+    """One of several recordings, in a line."""
+    summary = result.summary()
+    accuracy = summary["accuracy"]
+    mostly = f"mostly {summary['majority']}" if len(result) else ""
+    outcome = f"{accuracy['fraction']:6.1%} correct" if accuracy else mostly
+    out.print(f"{name:24}  {len(result):6d} frames  {outcome}")
+
+
+def print_result(out: Console, result: Result, window: int = WINDOW) -> None:
+    """The summary of one recording in words."""
     summary = result.summary(window)
     name = f"{Path(summary['source']).name} {summary['recording']}".strip()
     accuracy = summary["accuracy"]
-    if brief:
-        mostly = f"mostly {summary['majority']}" if len(result) else ""
-        outcome = f"{accuracy['fraction']:6.1%} correct" if accuracy else mostly
-        out.print(f"{summary['recording'] or name:24}  {len(result):6d} frames  {outcome}")
-        return
     duration = f" in {summary['duration_s']:.1f} s" if summary["duration_s"] else ""
     rate = f", {summary['frame_rate_hz']:.4g} a second" if summary["frame_rate_hz"] else ""
     out.print(f"{name}: {quantity(len(result))} frames{duration}{rate}")
@@ -259,12 +263,14 @@ def print_total(out: Console, summary: dict[str, Any]) -> None:
     if summary["latency"]:
         out.print(f"  latency   {latency_text(summary['latency'])}")
     print_accuracy(out, summary["accuracy"])
+    if summary["accuracy"] is None:
+        out.print("            a manifest can state the labels of files: file,label")
 
 
 def print_accuracy(out: Console, accuracy: dict[str, Any] | None) -> None:
     """What `accuracy_summary` found, in words."""
     if accuracy is None:
-        out.print("  accuracy  unknown: the recording has no labels that are classes of this model")
+        out.print("  accuracy  unknown: no frame has a label that is a class of this model")
         return
     out.print(
         f"  accuracy  {accuracy['fraction']:.1%} of {quantity(accuracy['frames'])} frames with a label; "

@@ -154,7 +154,19 @@ class Sources:
         names = list(dict.fromkeys(path.name for path in self._left_out))
         shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
         count = len(set(self._left_out))
-        return (f"left out, for they are no recordings: {count} of the files there ({shown})",) if count else ()
+        tables = [] if self._format else [path for path in dict.fromkeys(self._left_out) if self._is_unused(path)]
+        unused = tuple(
+            f"{path}: a manifest, whose labels, subjects and sessions are not used; name it in place of its folder"
+            for path in tables
+        )
+        return (f"left out, for they are no recordings: {count} of the files there ({shown})", *unused) if count else ()
+
+    def _is_unused(self, path: Path) -> bool:
+        """Whether it is a manifest that no argument names."""
+        try:
+            return is_manifest(path) and path.resolve() not in {Path(name).resolve() for name in self._names}
+        except OSError as error:
+            raise RecordingError(unreadable(path, error)) from None
 
     # -- from files to recordings -------------------------------------------------------------------------------------
 
