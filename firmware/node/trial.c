@@ -6,6 +6,7 @@
 void node_trial_begin(node_trial *trial, const node_flash *flash, unsigned slot, const node_slot_verdict *verdict) {
     trial->flash = verdict->confirmed ? NULL : flash;
     trial->slot = slot;
+    trial->ran = 0;
     trial->trial_at = verdict->trial_at;
     trial->frames = trial->classifications = trial->dropped = trial->late = 0;
 }
@@ -16,6 +17,7 @@ int node_trial_open(const node_trial *trial) {
 
 void node_trial_ran(node_trial *trial) {
     if (trial->flash != NULL) {
+        trial->ran = 1;
         (void)node_slot_set(trial->flash, trial->slot, SLOT_RAN_AT, SLOT_RAN);
     }
 }
@@ -30,7 +32,7 @@ void node_trial_count(node_trial *trial, const node *n) {
 
 int node_trial_passed(node_trial *trial, const node *n, uint32_t late) {
     const uint32_t dropped = node_queue_dropped(&n->queue);
-    if (trial->flash == NULL) {
+    if (trial->flash == NULL || !trial->ran) {
         return 0;
     }
     if (dropped != trial->dropped || late != trial->late) {

@@ -15,6 +15,7 @@ extern "C" {
 typedef struct node_trial {
     const node_flash *flash; /* NULL: nothing is on trial */
     unsigned slot;
+    int ran;                 /* the check passed on the task's stack */
     size_t trial_at;         /* the flag that the first frame sets; 0: none */
     uint32_t frames, classifications, dropped, late; /* of the node, since when the trial judges */
 } node_trial;
@@ -25,7 +26,7 @@ void node_trial_begin(node_trial *trial, const node_flash *flash, unsigned slot,
 /* 1 while the blob is on trial. */
 int node_trial_open(const node_trial *trial);
 
-/* The task has repeated the check on its own stack: sets the flag *ran*. */
+/* The task has repeated the check on its own stack, with the right bits: sets the flag *ran*. Without it no trial is passed. */
 void node_trial_ran(node_trial *trial);
 
 /* Call when the node is about to process frames. With the first one that was offered, whatever its shape, the trial counts. */

@@ -506,6 +506,8 @@ static void offer(uint32_t frames) {
     }
 }
 
+static int right_in_task = 1; /* whether the check has the right bits there */
+
 static int serve(uint32_t frames) {
     static node_trial own;
     unsigned char packet[NODE_CLASS_BYTES];
@@ -516,7 +518,9 @@ static int serve(uint32_t frames) {
     }
     CHECK(node_init(&task_node, trial.classifier, 1, 1000, queue_memory) == AETHER_OK);
     node_trial_begin(&own, &sim.flash, (unsigned)used, verdicts + used);
-    node_trial_ran(&own);
+    if (right_in_task) {
+        node_trial_ran(&own);
+    }
     (void)node_classify(&task_node, now, packet);
     for (; frames > 0; frames--) {
         offer(1);
@@ -596,6 +600,7 @@ static void trial_needs_frames_in_time(void) {
     CHECK(node_init(&task_node, trial.classifier, 1, 10, queue_memory) == AETHER_OK);
     node_trial_begin(&own, &sim.flash, 0, verdicts);
     CHECK(node_trial_open(&own));
+    node_trial_ran(&own);
     (void)node_classify(&task_node, now, packet);
     for (i = 0; i < 100; i++) { /* each batch overflows the queue: this model is too slow for these frames */
         offer(NODE_QUEUE_FRAMES + 1);
@@ -621,6 +626,19 @@ static void trial_needs_frames_in_time(void) {
     CHECK(node_classify(&task_node, now += 10, packet));
     CHECK(node_trial_passed(&own, &task_node, 100) && is_confirmed(0) && !node_trial_open(&own));
     CHECK(!node_trial_passed(&own, &task_node, 100));
+}
+
+static void model_with_other_bits_in_the_task_is_never_confirmed(void) {
+    int i;
+    begin();
+    CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && choose() == 0);
+    CHECK(update(0, NODE_EVERY) == NODE_SLOT_OK);
+    right_in_task = 0;
+    for (i = 0; i < 3; i++) {
+        CHECK(serve(4 * NODE_TRIAL_FRAMES) == 1 && !is_confirmed(1));
+    }
+    CHECK(serve(0) == 0 && runs(0, NODE_PLAIN)); /* its trials are used: back to the old one */
+    right_in_task = 1;
 }
 
 static void frames_of_a_wrong_shape_count_as_a_trial(void) {
@@ -816,6 +834,7 @@ int firmware_main(void) {
     check_test("model_without_predictions_is_kept_when_there_is_no_other",
                model_without_predictions_is_kept_when_there_is_no_other);
     check_test("trial_needs_frames_in_time", trial_needs_frames_in_time);
+    check_test("model_with_other_bits_in_the_task_is_never_confirmed", model_with_other_bits_in_the_task_is_never_confirmed);
     check_test("frames_of_a_wrong_shape_count_as_a_trial", frames_of_a_wrong_shape_count_as_a_trial);
     check_test("update_waits_for_the_end_of_a_trial", update_waits_for_the_end_of_a_trial);
     check_test("power_lost_in_the_flags_of_the_only_model", power_lost_in_the_flags_of_the_only_model);
