@@ -23,9 +23,8 @@ from rich.console import Console
 
 from aether_temporal.cli import record_command
 from aether_temporal.cli.waterfall import waterfall
-from aether_temporal.listening.new_recording import NewRecording, PacketSource, TextSource
 from aether_temporal.listening.recent_frames import RecentFrames
-from aether_temporal.listening.recorder import AppendFile
+from aether_temporal.listening.recorder import AppendFile, NewRecording, PacketSource, TextSource
 from aether_temporal.recordings import Recording, Sources, open_recording
 
 N = 128

@@ -13,8 +13,8 @@ from wire import classification, features, raw
 
 from aether_temporal.listening import Arrival, Kind, NodeKey, NodeTable, PacketReceiver, RawFrame
 from aether_temporal.listening.documents import take_snapshot
-from aether_temporal.listening.packet_receiver import ADDRESS_BURST, ADDRESS_RATE
-from aether_temporal.listening.rate_limits import AddressLimits, RateMeter, TokenBucket
+from aether_temporal.listening.nodes import RateMeter, TokenBucket
+from aether_temporal.listening.packet_receiver import ADDRESS_BURST, ADDRESS_RATE, AddressLimits
 from aether_temporal.recordings.sequence import Order
 
 GOOD = "192.168.1.7"

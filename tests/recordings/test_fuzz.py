@@ -13,8 +13,8 @@ from making import C6_HEADER, CLASSIC_HEADER, c6, classic, ethernet, ipv4_packet
 
 from aether_temporal.recordings import CsiParser, RecordingError, list_recordings, open_recording
 from aether_temporal.recordings.csi_lines import bounded_lines
-from aether_temporal.recordings.drops import Drops
 from aether_temporal.recordings.raw_frames import read_frames
+from aether_temporal.recordings.recording import Drops
 
 FUZZ = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -34,7 +34,7 @@ from aether_temporal.recordings import (
     open_file,
     open_recording,
 )
-from aether_temporal.recordings.csi_words import words_of
+from aether_temporal.recordings.csi_buffers import words_of
 from aether_temporal.subcarriers import SubcarrierMap, parse_layout
 
 COUNT = 20

@@ -9,8 +9,8 @@ import click
 
 from aether_temporal import TemporalModel
 from aether_temporal.recordings import Hints
-from aether_temporal.recordings.hints import NOTHING
 from aether_temporal.recordings.recording import Selection
+from aether_temporal.recordings.recording_file import NOTHING
 from aether_temporal.running import Gallery, enrol
 from aether_temporal.running.gallery import is_gallery, recordings_to_enrol
 

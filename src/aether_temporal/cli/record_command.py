@@ -18,7 +18,7 @@ from rich.text import Text
 
 from aether_temporal._internal.interruption import interruptible
 from aether_temporal.errors import InvalidArgumentError, PortError, RecordingError
-from aether_temporal.listening.new_recording import NewRecording, PacketSource, TextSource
+from aether_temporal.listening.recorder import NewRecording, PacketSource, TextSource
 from aether_temporal.recordings import Sources, describe
 from aether_temporal.recordings.manifest import add_to_manifest
 from aether_temporal.recordings.quality import RecordingQuality, quality_of

@@ -10,8 +10,7 @@ import click
 from rich.console import Console
 
 from aether_temporal.recordings import Sources, describe
-from aether_temporal.recordings.quality import RecordingQuality, Timing, quality_of
-from aether_temporal.recordings.remarks import Remarks
+from aether_temporal.recordings.quality import RecordingQuality, Remarks, Timing, quality_of
 
 from .options import hints_of, json_option, recording_options
 from .output import console, names_within, print_json, quantity, seconds_text, table

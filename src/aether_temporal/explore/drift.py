@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from aether_temporal._internal.figures import time_axis
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Recording, RecordingError
+from aether_temporal.recordings.quality import Remarks
 from aether_temporal.recordings.recording import Selection
-from aether_temporal.recordings.remarks import Remarks
 from aether_temporal.running import Gallery, Result, model_frames, model_input, run
 from aether_temporal.running.label_matching import match_subject
 

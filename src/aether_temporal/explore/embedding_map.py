@@ -14,8 +14,8 @@ from aether_temporal._internal.figures import COLOURS, GREY, Picture, colour, ne
 from aether_temporal.errors import InvalidArgumentError, ResultOverflowError
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Recording, RecordingError
+from aether_temporal.recordings.quality import Remarks
 from aether_temporal.recordings.recording import Selection
-from aether_temporal.recordings.remarks import Remarks
 from aether_temporal.running import Gallery, model_input
 from aether_temporal.running.label_matching import match_subject
 from aether_temporal.running.stream import rate_notes

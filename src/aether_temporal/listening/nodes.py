@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,7 +12,6 @@ from aether_temporal.recordings.node_packets import FeatureState
 from aether_temporal.recordings.sequence import Interleaving, Order, Sequence
 
 from .packets import Classification, Packet, RawFrame
-from .rate_limits import RateMeter, TokenBucket
 
 KNOWN_AFTER = 3
 """Accepted packets after which a node is known."""
@@ -24,6 +24,57 @@ _QUIET = 5.0  # seconds without a packet in sequence, after which a sequence may
 _SLACK = 16  # numbers that may be skipped at once
 _PACKET_RATE = 50.0  # classifications, or feature states, a second: at most
 _CLOCK_JUMP = 5.0  # seconds
+
+
+class TokenBucket:
+    """Tokens that fill up at `rate` a second, to at most `burst`. Each packet takes one."""
+
+    __slots__ = ("_at", "_burst", "_rate", "_tokens")
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self._rate, self._burst = rate, burst
+        self._tokens, self._at = burst, now
+
+    def take(self, now: float) -> bool:
+        """Takes a token; False when there is none. A clock that goes back adds no tokens."""
+        elapsed = max(0.0, now - self._at)
+        self._at = now
+        self._tokens = min(self._burst, self._tokens + elapsed * self._rate)
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+class RateMeter:
+    """Packets a second, averaged over the last few seconds with exponential weights. Constant memory."""
+
+    __slots__ = ("_at", "_begin", "_sum")
+
+    _SPAN = 3.0  # seconds
+
+    def __init__(self) -> None:
+        self._sum = 0.0
+        self._begin: float | None = None
+        self._at = 0.0
+
+    def count(self, now: float) -> None:
+        """Counts one packet that arrived now."""
+        if self._begin is None:  # the first packet begins the time in which the others are counted
+            self._begin = self._at = now
+            return
+        self._sum = self._decayed(now) + 1
+        self._at = now
+
+    def value(self, now: float) -> float:
+        """Packets a second; 0 during the first 50 ms."""
+        if self._begin is None or now - self._begin < 0.05:
+            return 0.0
+        weight = self._SPAN * -math.expm1((self._begin - now) / self._SPAN)
+        return self._decayed(now) / weight
+
+    def _decayed(self, now: float) -> float:
+        return self._sum * math.exp(min(0.0, self._at - now) / self._SPAN)
 
 
 class Kind(StrEnum):

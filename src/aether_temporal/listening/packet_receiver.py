@@ -22,16 +22,15 @@ Memory is bounded: `max_nodes` rows, 1024 buckets of addresses, 1024 remembered 
 from __future__ import annotations
 
 import ipaddress
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from aether_temporal.recordings.sequence import Order
 
 from .node_table import NodeTable
-from .nodes import Kind, Node, NodeKey, kind_of
+from .nodes import Kind, Node, NodeKey, TokenBucket, kind_of
 from .packets import Packet, Rejected, Rejection, claimed_node, parse
-from .rate_limits import AddressLimits
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -39,6 +38,29 @@ ADDRESS_RATE, ADDRESS_BURST = 100.0, 200.0
 """Packets a second, and at once, that an address may send beyond those in sequence."""
 
 _REMEMBERED = 1024
+
+
+class AddressLimits:
+    """One token bucket per address, for at most `max_addresses`. The address that was silent longest is forgotten."""
+
+    def __init__(self, rate: float, burst: float, max_addresses: int = 1024) -> None:
+        self.rate = rate
+        self._burst, self._max_addresses = burst, max_addresses
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def take(self, address: str, now: float) -> bool:
+        """Takes a token of that address; False when it has none."""
+        bucket = self._buckets.get(address)
+        if bucket is None:
+            if len(self._buckets) >= self._max_addresses:
+                self._buckets.popitem(last=False)
+            bucket = self._buckets[address] = TokenBucket(self.rate, self._burst, now)
+        else:
+            self._buckets.move_to_end(address)
+        return bucket.take(now)
 
 
 @dataclass(frozen=True, slots=True)

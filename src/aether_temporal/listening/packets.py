@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from aether_temporal.recordings import node_packets
-from aether_temporal.recordings.drops import Drop
 from aether_temporal.recordings.node_packets import FeatureState, RawHeader
+from aether_temporal.recordings.recording import Drop
 
 CLASSIFICATION_MAGIC = 0xC5110007
 CLASSIFICATION_VERSION = 1

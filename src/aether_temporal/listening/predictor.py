@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from aether_temporal.errors import InvalidArgumentError, ResultOverflowError
 from aether_temporal.model import TemporalModel
-from aether_temporal.recordings.hints import NOTHING, Hints
 from aether_temporal.recordings.node_packets import FEATURES, FeatureState
+from aether_temporal.recordings.recording_file import NOTHING, Hints
 from aether_temporal.running.inputs import FrameMapper, wanted_frames
 from aether_temporal.running.live_frames import LiveFrames
 from aether_temporal.running.stream import Prediction, Predictor

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal.recordings import Recording
-from aether_temporal.recordings.csi_words import is_12_bit, words_of
+from aether_temporal.recordings.csi_buffers import is_12_bit, words_of
 from aether_temporal.recordings.quality import quality_of
 from aether_temporal.recordings.recording import rate_of
 

@@ -9,12 +9,10 @@ from aether_temporal.errors import (
 )
 
 from .csi_parser import CsiParser, CsiRecord
-from .drops import Drop, describe
-from .hints import Hints
 from .numpy_files import save_recording
 from .opening import FORMATS, list_recordings, open_file, open_recording, open_recordings, recognise
-from .recording import Recording, RecordingInfo
-from .recording_file import RecordingFile
+from .recording import Drop, Recording, RecordingInfo, describe
+from .recording_file import Hints, RecordingFile
 from .resampling import Resampled, resample
 from .sources import Sources
 

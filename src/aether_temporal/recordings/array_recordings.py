@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 from aether_temporal.errors import InvalidArgumentError, RecordingFormatError, ShapeError
 from aether_temporal.subcarriers import CHIPS, SubcarrierMap, parse_layout
 
-from .array_axes import axes_of
-from .arrays import LABELS, MAX_BYTES, MAX_VALUES, OFFSETS, ROWS_AT_ONCE, TIMES, Arrays, NamedArrays
-from .drops import Drop
-from .hints import Hints, subcarriers_by
-from .recording import Recording, RecordingInfo, label_indices, rate_of
-from .recording_file import RecordingFile
+from .arrays import LABELS, MAX_BYTES, MAX_VALUES, OFFSETS, ROWS_AT_ONCE, TIMES, Arrays, NamedArrays, axes_of
+from .csi_buffers import subcarriers_by
+from .recording import Drop, Recording, RecordingInfo, label_indices, rate_of
+from .recording_file import Hints, RecordingFile
 
 _NAMES = ("activity_names", "label_names", "class_names", "classes")
 _RATE = ("rate_hz", "frame_rate")

@@ -1,4 +1,4 @@
-"""Named arrays in a file, wherever they are stored, and finding them by name.
+"""Named arrays in a file, wherever they are stored: finding them by name, and how the axes of frames are read.
 
 Names are compared without regard to case; of each row of names below, the first that is there counts
 (docs/recordings.md has the table).
@@ -7,7 +7,7 @@ Names are compared without regard to case; of each row of names below, the first
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal.errors import RecordingFormatError
+
+from .csi_buffers import HIGH, LOW, is_12_bit, words_of
+from .recording_file import Hints
 
 FRAMES = ("iq", "frames", "features", "amp", "csi", "csi_data", "csiamp", "csi_amp", "amplitude", "x", "data")
 RAW = ("iq", "csi", "csi_data")
@@ -28,6 +31,14 @@ MAX_BYTES = 1 << 12
 """Of one name."""
 ROWS_AT_ONCE = 4096
 """Rows of a mapped file that are looked at together."""
+
+_ANTENNAS, _FEW_ANTENNAS = 8, 4
+_WIDTHS = (
+    {26, 28, 30, 52, 53, 56, 57, 60, 64, 90, 104, 108, 112}
+    | {114, 128, 180, 192, 234, 242, 256, 270, 306, 342}
+)  # fmt: skip
+"""Features a frame that recorders write, antennas together. An axis of such a length before a longer one of another is
+taken for features before time."""
 
 
 @dataclass(frozen=True)
@@ -114,3 +125,139 @@ class NamedArrays:
         if name is None or math.prod(self.store.header(name).shape) != 1:
             return None
         return self.small(name).reshape(()).item()
+
+
+@dataclass(frozen=True)
+class Axes:
+    """How the array of frames is read: `arrange` makes [N, F], or [N, pairs, 2] where `raw`, of the stored one;
+    `windows` of `length` frames each, where it holds such."""
+
+    raw: bool
+    arrange: Callable[[NDArray[Any]], NDArray[Any]]
+    frames: int
+    windows: int = 0
+    length: int = 0
+    notes: tuple[str, ...] = ()
+    words: bool = False  # of 12 bits
+
+
+def axes_of(arrays: NamedArrays, key: str, hints: Hints) -> Axes:
+    """How the array under `key` is to be read. RecordingFormatError: it cannot be frames, or looks like features by
+    frames."""
+    return _Finder(arrays, key, hints).axes()
+
+
+class _Finder:
+    def __init__(self, arrays: NamedArrays, key: str, hints: Hints) -> None:
+        self._arrays, self._key, self._hints = arrays, key, hints
+
+    def axes(self) -> Axes:
+        """By shape, type and name, and by what times and labels say. RecordingFormatError: by none of them."""
+        header = self._arrays.store.header(self._key)
+        shape, what = header.shape, self._arrays.what(self._key)
+        if not shape:
+            raise RecordingFormatError(f"{what}: expected an array of frames, found a single number; save one a frame")
+        kind = header.dtype.kind
+        if kind not in "biufc":
+            raise RecordingFormatError(f"{what}: expected numbers, found dtype {header.dtype}; save them as numbers")
+        if len(shape) < 2 or 0 in shape[1:]:
+            raise RecordingFormatError(
+                f"{what}: expected [frames, features], found shape {list(shape)}; save one row a frame"
+            )
+        words = header.dtype == np.int8 or (header.dtype == np.int16 and self._is_within_12_bits())
+        if words and shape[-1] == 2 and len(shape) == 3:
+            return Axes(True, np.ascontiguousarray, shape[0])
+        if words and shape[-1] == 2 and len(shape) == 4:
+            return Axes(True, lambda a: a.reshape(-1, *a.shape[2:]), shape[0] * shape[1], shape[0], shape[1])
+        if len(shape) == 2:
+            return self._two_axes(shape, words)
+        if len(shape) == 3 and shape[2] == 2 and kind in "if" and (self._key.casefold() in RAW or self._has_negative()):
+            note = f"{list(shape)} of {header.dtype} was read as I/Q pairs"
+            return Axes(False, lambda a: np.hypot(a[:, :, 0], a[:, :, 1]), shape[0], notes=(note,))
+        if len(shape) == 3:
+            return self._three_axes(shape)
+        if len(shape) == 4 and shape[1] <= _ANTENNAS and shape[3] > _ANTENNAS:
+            n, antennas, subcarriers, length = shape
+            note = f"[{n}, {antennas}, {subcarriers}, {length}] was read as [windows, antennas, subcarriers, time]"
+            return Axes(
+                False,
+                lambda a: np.moveaxis(a, 3, 1).reshape(n * length, antennas * subcarriers),
+                n * length,
+                n,
+                length,
+                (note,),
+            )
+        raise RecordingFormatError(
+            f"{what}: expected [frames, features], [frames, pairs, 2] or [windows, frames, features], found shape "
+            f"{list(shape)}; save it as one of these"
+        )
+
+    def _two_axes(self, shape: tuple[int, ...], words: bool) -> Axes:
+        what, columns = self._arrays.what(self._key), shape[1]
+        raw = self._key.casefold() in RAW or (self._key == "array" and words and self._has_negative())
+        if words and raw:
+            declared = self._arrays.scalar("num_subcarriers")
+            if columns % 2 or (declared is not None and columns not in (2 * declared, 4 * declared)):
+                wanted = f"{2 * int(declared)}" if declared is not None else "an even number"
+                raise RecordingFormatError(
+                    f"{what}: expected {wanted} of I/Q values a frame, found {columns}; save pairs as int8 "
+                    "[frames, pairs, 2], or features as float32"
+                )
+            return self._flat_words(shape)
+        as_they_are = Axes(False, lambda a: a, shape[0])
+        along = self._frames_by_others()
+        if along == shape[1] != shape[0]:
+            note = f"[{shape[0]}, {shape[1]}] was read as [features, frames], for there are times or labels for {along}"
+            return Axes(False, np.transpose, shape[1], notes=(note,))
+        if along != shape[0]:
+            self._reject_features_first(shape)
+        return as_they_are
+
+    def _is_within_12_bits(self) -> bool:
+        values = self._arrays.store.array(self._key)
+        return not values.size or (int(values.min()) >= LOW and int(values.max()) <= HIGH)
+
+    def _has_negative(self) -> bool:
+        return bool((self._arrays.store.array(self._key)[:ROWS_AT_ONCE] < 0).any())
+
+    def _flat_words(self, shape: tuple[int, ...]) -> Axes:
+        """int8 or int16 [N, 2 * pairs], or the bytes of 12-bit words."""
+        bits = self._hints.csi_bits
+        if self._arrays.store.header(self._key).dtype == np.int8 and bits != 8:
+            head = self._arrays.store.array(self._key)[:ROWS_AT_ONCE]
+            if bits == 12 or is_12_bit(head, self._arrays.scalar("chip")):
+                note = "the frames were read as 12-bit words, two bytes each (csi_bits)"
+                return Axes(True, words_of, shape[0], notes=(note,), words=True)
+        return Axes(True, lambda a: np.ascontiguousarray(a).reshape(len(a), -1, 2), shape[0])
+
+    def _three_axes(self, shape: tuple[int, ...]) -> Axes:
+        n, first, second = shape
+        if self._arrays.first(OFFSETS) or min(first, second) <= _ANTENNAS or self._frames_by_times() == n:
+            note = f"[{n}, {first}, {second}] was read as frames of {first} times {second} features"
+            return Axes(False, lambda a: a.reshape(n, first * second), n, notes=(note,))
+        if n <= _FEW_ANTENNAS and first in _WIDTHS:
+            note = f"[{n}, {first}, {second}] was read as [antennas, subcarriers, time]"
+            return Axes(False, lambda a: np.moveaxis(a, 2, 0).reshape(second, n * first), second, notes=(note,))
+        self._reject_features_first(shape[1:], "windows, ")
+        return Axes(False, lambda a: a.reshape(n * first, second), n * first, n, first)
+
+    def _frames_by_others(self) -> int | None:
+        """How many frames times or labels are for; None where there are none."""
+        key = self._arrays.first(LABELS)
+        shape = () if key is None else self._arrays.store.header(key).shape
+        return self._frames_by_times() or (shape[0] if shape else None)
+
+    def _frames_by_times(self) -> int | None:
+        key = self._arrays.first(TIMES)
+        shape = () if key is None else self._arrays.store.header(key).shape
+        return shape[0] if len(shape) == 1 else None
+
+    def _reject_features_first(self, shape: tuple[int, ...], before: str = "") -> None:
+        rows, columns = shape
+        if rows in _WIDTHS and columns not in _WIDTHS and columns > rows and not self._arrays.first(OFFSETS):
+            raise RecordingFormatError(
+                f"{self._arrays.what(self._key)}: expected [{before}frames, features], found "
+                f"[{before}{rows}, {columns}], which looks like features by frames; save the array with these axes "
+                f"exchanged (numpy.swapaxes(array, -1, -2)), or, where it is [{before}frames, features], with a time "
+                "for each frame (t)"
+            )

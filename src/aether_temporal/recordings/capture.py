@@ -12,11 +12,10 @@ from typing import Any, BinaryIO
 from aether_temporal.errors import MissingExtraError, RecordingFormatError
 
 from .containers import Source
-from .drops import Drop, Drops
-from .hints import Hints
 from .node_packets import FEATURE_MAGIC_BYTES, RAW_HEADER, RAW_MAGIC_BYTES, parse_feature_state, parse_raw_header
 from .raw_frames import RawCollector
-from .recording_file import RecordingFile, RecordingFormat
+from .recording import Drop, Drops
+from .recording_file import Hints, RecordingFile, RecordingFormat
 
 
 class _BoundedFile:

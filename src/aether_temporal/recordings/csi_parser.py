@@ -11,11 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from .csi_layouts import KNOWN, Layout, layout_of
-from .csi_lines import Line
-from .csi_words import HIGH, LOW
-from .drops import Drop, Drops
-from .hints import NO_FACTS, NOTHING, Hints, PacketFacts
+from .csi_buffers import HIGH, LOW, NO_FACTS, PacketFacts
+from .csi_lines import KNOWN, Layout, Line, layout_of
+from .recording import Drop, Drops
+from .recording_file import NOTHING, Hints
 
 MAX_VALUES = 4096
 """More I/Q bytes than any of these chips reports for one frame (612)."""

@@ -16,14 +16,11 @@ from aether_temporal.errors import RecordingFormatError
 from aether_temporal.subcarriers import SubcarrierMap
 
 from .containers import Source
-from .csi_layouts import COLUMNS, layout_of
-from .csi_lines import bounded_lines
+from .csi_buffers import PacketFacts, is_12_bit, subcarriers_by, words_of
+from .csi_lines import COLUMNS, bounded_lines, layout_of
 from .csi_parser import CsiParser, CsiRecord
-from .csi_words import is_12_bit, words_of
-from .drops import Drop, Drops, describe
-from .hints import Hints, PacketFacts, subcarriers_by
-from .recording import Recording, RecordingInfo, label_indices, rate_of
-from .recording_file import RecordingFile, RecordingFormat
+from .recording import Drop, Drops, Recording, RecordingInfo, describe, label_indices, rate_of
+from .recording_file import Hints, RecordingFile, RecordingFormat
 
 _PERIOD = 1 << 32
 

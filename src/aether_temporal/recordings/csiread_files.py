@@ -20,11 +20,10 @@ from aether_temporal.errors import MissingExtraError, RecordingFormatError
 
 from . import capture
 from .containers import Source
+from .csi_buffers import subcarriers_by
 from .csi_text import Clock32
-from .drops import Drop, Drops, describe
-from .hints import Hints, subcarriers_by
-from .recording import Recording, RecordingInfo, rate_of
-from .recording_file import RecordingFile, RecordingFormat
+from .recording import Drop, Drops, Recording, RecordingInfo, describe, rate_of
+from .recording_file import Hints, RecordingFile, RecordingFormat
 
 _ANTENNAS = 3
 _INTEL = struct.Struct("<BIHHBBBBBbBBHH")

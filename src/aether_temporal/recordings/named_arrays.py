@@ -14,8 +14,7 @@ from aether_temporal.errors import MissingExtraError, RecordingFormatError
 from .array_recordings import read_arrays
 from .arrays import ArrayHeader, sound_text
 from .containers import MAX_RATIO, UNSUSPICIOUS, Source
-from .hints import Hints
-from .recording_file import RecordingFile, RecordingFormat
+from .recording_file import Hints, RecordingFile, RecordingFormat
 
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _MATLAB = b"MATLAB "

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from aether_temporal.subcarriers import SubcarrierMap, layout_of
 
-from .drops import Drop
+from .recording import Drop
 
 RAW_MAGIC = 0xC5110001
 RAW_MAGIC_BYTES = RAW_MAGIC.to_bytes(4, "little")

@@ -23,9 +23,8 @@ from aether_temporal.errors import RecordingError, RecordingFormatError
 from .array_recordings import read_arrays
 from .arrays import ArrayHeader, sound_text
 from .containers import DAMAGED, MAX_RATIO, UNSUSPICIOUS, Source, is_damage
-from .hints import Hints
 from .recording import Recording
-from .recording_file import RecordingFile, RecordingFormat
+from .recording_file import Hints, RecordingFile, RecordingFormat
 
 _MAX_HEADER = 1 << 16
 

@@ -11,9 +11,8 @@ from aether_temporal.errors import RecordingError, RecordingFormatError
 
 from . import capture, csi_text, csiread_files, named_arrays, numpy_files, raw_frames
 from .containers import Source, locate
-from .hints import NOTHING, Hints
 from .recording import Recording, RecordingInfo
-from .recording_file import RecordingFile, RecordingFormat
+from .recording_file import NOTHING, Hints, RecordingFile, RecordingFormat
 
 _FORMATS = (
     numpy_files.NPZ,

@@ -1,9 +1,12 @@
-"""Describes a recording as `run` and `train` will use it, and warns where it would mislead them."""
+"""Describes a recording as `run` and `train` will use it, warns where it would mislead them, and merges the remarks
+about many recordings."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -12,8 +15,7 @@ from numpy.typing import NDArray
 
 from aether_temporal.subcarriers import Band, SubcarrierMap
 
-from .drops import Drop, describe
-from .recording import Recording, gaps_between, rate_of
+from .recording import Drop, Recording, describe, gaps_between, rate_of
 
 _CHUNK = 4096
 """Frames that are read together: memory stays bounded for a mapped file."""
@@ -365,3 +367,31 @@ def _drop_warnings(frames: int, dropped: dict[str, int]) -> Iterator[str]:
     if lost > _MUCH_DROPPED * (frames + lost):
         counted = {reason: count for reason, count in dropped.items() if reason not in _NO_FRAMES}
         yield f"{lost} of {frames + lost} frames are dropped ({lost / (frames + lost):.0%}): {describe(counted)}"
+
+
+class Remarks:
+    """Counts what was dropped from many recordings, and merges notes that differ only in their numbers."""
+
+    def __init__(self) -> None:
+        self.dropped: Counter[str] = Counter()
+        self._recordings = 0
+        self._notes: dict[str, list[tuple[str, str]]] = {}
+
+    def add(self, recording: Recording, notes: Iterable[str]) -> None:
+        """Adds a recording and the notes about it."""
+        self._recordings += 1
+        self.dropped.update(recording.dropped)
+        for note in dict.fromkeys(notes):
+            self._notes.setdefault(re.sub(r"\d+(\.\d+)?", "0", note), []).append((recording.title, note))
+
+    def notes(self) -> tuple[str, ...]:
+        """The notes in order of appearance; each names the recordings it applies to unless it applies to all."""
+        return tuple(self._attributed(found) for found in self._notes.values())
+
+    def _attributed(self, found: list[tuple[str, str]]) -> str:
+        title, note = found[0]
+        if len(found) == self._recordings and all(other == note for _, other in found):
+            return note
+        if len(found) == 1:
+            return f"{title}: {note}"
+        return f"{len(found)} of {self._recordings} recordings, such as {title}: {note}"

@@ -18,9 +18,7 @@ from aether_temporal.errors import RecordingFormatError
 from aether_temporal.subcarriers import SubcarrierMap
 
 from .containers import Source
-from .csi_words import words_of
-from .drops import Drop, Drops, describe
-from .hints import Hints, subcarriers_by
+from .csi_buffers import subcarriers_by, words_of
 from .node_packets import (
     FEATURES,
     MAX_RAW_FRAME,
@@ -31,8 +29,8 @@ from .node_packets import (
     parse_raw_header,
     subcarriers_of,
 )
-from .recording import Recording, RecordingInfo, rate_of
-from .recording_file import RecordingFile, RecordingFormat
+from .recording import Drop, Drops, Recording, RecordingInfo, describe, rate_of
+from .recording_file import Hints, RecordingFile, RecordingFormat
 from .sequence import Interleaving, Sequence
 
 

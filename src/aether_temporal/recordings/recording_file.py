@@ -1,14 +1,29 @@
-"""`RecordingFile`, the recordings of a file that has been parsed once, and `RecordingFormat`, the description of a
-reader."""
+"""What every reader takes and gives: `Hints`, what a user says of a file; `RecordingFile`, the recordings of a file
+that was parsed once; `RecordingFormat`, the description of a reader."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
+
+from aether_temporal.subcarriers import SubcarrierMap
 
 from .containers import Source
-from .hints import Hints
 from .recording import Recording, RecordingInfo, choose
+
+
+@dataclass(frozen=True)
+class Hints:
+    """None: the reader finds out. csi_bits: of one I or Q in the device's buffer. chip: one of `subcarriers.CHIPS`.
+    layout: which subcarrier each I/Q pair or feature is."""
+
+    csi_bits: Literal[8, 12] | None = None
+    chip: str | None = None
+    layout: SubcarrierMap | None = None
+
+
+NOTHING = Hints()
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from aether_temporal import _core
 from aether_temporal.errors import RecordingError, ResultOverflowError
 
-from .drops import Drop
-from .recording import Recording, Selection
+from .recording import Drop, Recording, Selection
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from aether_temporal._internal.os_errors import unreadable
 from aether_temporal.errors import RecordingError, RecordingFormatError, RecordingSelectionError
 
-from .hints import NOTHING, Hints
 from .manifest import Entry, is_manifest, read_manifest
 from .opening import open_file, recognise
 from .recording import Recording, RecordingInfo, choose
-from .recording_file import RecordingFile
+from .recording_file import NOTHING, Hints, RecordingFile
 
 _PACKED = (".gz", ".zip")
 _SHOWN = 3

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal.recordings import Recording, RecordingShapeError, resample
-from aether_temporal.recordings.hints import NOTHING, Hints, subcarriers_by
+from aether_temporal.recordings.csi_buffers import subcarriers_by
 from aether_temporal.recordings.quality import quality_of
 from aether_temporal.recordings.recording import Selection, amplitude, columns_of
+from aether_temporal.recordings.recording_file import NOTHING, Hints
 from aether_temporal.settings import TimingSettings
 from aether_temporal.subcarriers import SubcarrierMap
 

@@ -21,8 +21,8 @@ from aether_temporal.recordings import Hints, Recording, RecordingFormatError, d
 from aether_temporal.recordings.csi_lines import Line, bounded_lines
 from aether_temporal.recordings.csi_parser import CsiRecord
 from aether_temporal.recordings.csi_text import Frames, TextReader, nothing_trusted
-from aether_temporal.recordings.hints import NOTHING
 from aether_temporal.recordings.recording import Selection
+from aether_temporal.recordings.recording_file import NOTHING
 
 from .gallery import Gallery
 from .inputs import FrameMapper, model_input

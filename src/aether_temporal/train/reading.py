@@ -13,8 +13,7 @@ import numpy as np
 from aether_temporal import crc32
 from aether_temporal.errors import InvalidArgumentError, InvalidConfigError
 from aether_temporal.recordings import Drop, Hints, Recording, RecordingError, RecordingShapeError, resample
-from aether_temporal.recordings.quality import quality_of
-from aether_temporal.recordings.remarks import Remarks
+from aether_temporal.recordings.quality import Remarks, quality_of
 from aether_temporal.settings import MAX_DUE, MAX_GAP
 from aether_temporal.subcarriers import SubcarrierMap, chip_name, parse_layout, parse_subcarriers
 
