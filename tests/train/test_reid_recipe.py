@@ -374,6 +374,7 @@ def test_real_identities_of_another_day_are_told_apart_better_than_by_their_prof
         method: {key: float(np.concatenate([figures(m)[key] for m in every]).mean()) for key in ("rank1", "map")}
         for method, every in report.matches[UNSEEN].items()
     }
+    assert found["model"]["rank1"] > 0.87
     assert found["model"]["rank1"] > found["cosine"]["rank1"] + 0.06
     assert found["model"]["map"] > found["LDA"]["map"] + 0.01
 

@@ -19,8 +19,6 @@ from .recording_file import Hints, RecordingFile, RecordingFormat
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _MATLAB = b"MATLAB "
 _MATLAB_7_3 = b"MATLAB 7.3"
-_MATLAB_HEADER = 512
-"""Bytes before the HDF5 file that a MATLAB 7.3 file is."""
 
 
 def _first_line(error: BaseException) -> str:

@@ -97,7 +97,7 @@ class Prepared(Dataset):
                 (_FRAMES, labelled.frames, labelled.digest),
                 (_LABELS, labelled.labels, labels_digest),
             ):
-                found = crc32(np.ascontiguousarray(values))
+                found = crc32(np.ascontiguousarray(values).data)
                 if expected is not None and found != expected:
                     raise RecordingError(
                         f"{self.folder / name}: {labelled.title}: expected CRC 0x{expected:08X}, "
@@ -326,7 +326,7 @@ def _fill(
                 entries.append(
                     {
                         **{key: getattr(labelled, key) for key in kept},
-                        "labels_digest": crc32(labelled.labels),
+                        "labels_digest": crc32(labelled.labels.data),
                         "rows": frames.add(labelled.frames),
                         "fingerprints": prints.add(_given(labelled.fingerprints)),
                     }

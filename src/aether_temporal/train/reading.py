@@ -281,7 +281,7 @@ def label_recording(
         source=recording.source,
         day="" if recording.start is None else f"{datetime.fromtimestamp(recording.start, UTC):%Y-%m-%d}",
         recording_name=recording_id,
-        digest=crc32(np.ascontiguousarray(recording.frames)),
+        digest=crc32(np.ascontiguousarray(recording.frames).data),
         fingerprints=fingerprint(recording.frames),
     )
 

@@ -51,11 +51,6 @@ class Matches:
         """The same by the identities' means."""
         return _ranks(self.enrolled, self.labels)
 
-    def cumulative(self, most: int) -> Array:
-        """Share of probes whose identity is among the first 1 … most."""
-        ranks = self.ranks
-        return np.array([(ranks <= k).mean() for k in range(1, most + 1)])
-
 
 def _ranks(scores: Array, labels: Whose) -> Whose:
     own = scores[np.arange(len(labels)), labels][:, None]

@@ -338,7 +338,7 @@ def part(recording: LabelledRecording, start: int, stop: int, where: str) -> Lab
         frames=frames,
         labels=recording.labels[start:stop],
         recording_name=f"{recording.recording_id}{where}",
-        digest=crc32(np.ascontiguousarray(frames)),
+        digest=crc32(np.ascontiguousarray(frames).data),
         fingerprints=fingerprint(frames),
     )
 
