@@ -97,6 +97,14 @@ static void check_head(void) {
     c.globals = falling;
     c.n_globals = 2;
     EXPECT(init_with(c, "globals") != AETHER_OK);
+    c.globals = (const uint32_t *)(const void *)(memory + 1);
+    EXPECT(init_with(c, "globals") == AETHER_E_ALIGNMENT);
+    if (sizeof(size_t) > 4) { /* 4 * q_heads * head_dim beyond 2^64 */
+        c = small();
+        c.q_heads = c.head_dim = UINT32_MAX;
+        c.kv_heads = 1;
+        EXPECT(init_with(c, "head_dim") == AETHER_E_TOO_LARGE);
+    }
     c = small();
     c.globals = NULL;
     c.n_globals = 1;
@@ -273,6 +281,171 @@ static void check_cache(const aether_head *head) {
     EXPECT(aether_cache_append(&cache, values, values, 2) == AETHER_E_NOT_FINITE && cache.length == 9);
     EXPECT(PREFILL(&cache, head, values, values, values, 3, result, buffer, scratch) == AETHER_E_NOT_FINITE && cache.length == 9);
     values[KV] = 0.5f;
+}
+
+/* Pairs of query and key, query by query. */
+static uint64_t rows_together(const aether_config *config, uint64_t tokens) {
+    static uint64_t singles[512], blocks[AETHER_MAX_BLOCKS];
+    static uint8_t levels[AETHER_MAX_BLOCKS];
+    aether_row row = {0, 0, 0, 0, 0, singles, blocks, levels};
+    uint64_t sum = 0, i;
+    EXPECT(aether_pattern_max_singles(config) <= sizeof singles / sizeof singles[0]);
+    for (i = 0; i < tokens; i++) {
+        aether_pattern_row(config, tokens, i, &row);
+        sum += row.hi - row.lo + 1 + row.n_below + row.n_above + row.n_blocks;
+    }
+    return sum;
+}
+
+/* The count of edges is that of the rows, exact below 2^64 and UINT64_MAX beyond, and never falls with more tokens. */
+static void check_edges(void) {
+    static const uint32_t globals[3] = {0, 7, UINT32_MAX};
+    static const uint64_t sizes[] = {1, 2, 3, 7, 40, 0xFFFFFFFFu, (uint64_t)1 << 33, (uint64_t)3 << 61, UINT64_MAX};
+    const size_t n_sizes = sizeof sizes / sizeof sizes[0];
+    aether_config c = small();
+    size_t window, history, block;
+    unsigned switches;
+    for (switches = 0; switches < 64; switches++) {
+        for (window = 0; window < n_sizes; window++) {
+            for (history = 0; history <= n_sizes; history++) {
+                for (block = 0; block < n_sizes; block++) {
+                    uint64_t tokens, before = 0;
+                    unsigned bit;
+                    c.backend = switches & 1u ? AETHER_DENSE : AETHER_SPARSE;
+                    c.causal = switches >> 1 & 1u;
+                    c.use_log_stride = switches >> 2 & 1u;
+                    c.use_landmarks = switches >> 3 & 1u;
+                    c.globals = globals;
+                    c.n_globals = switches >> 4;
+                    c.window = sizes[window] - 1;
+                    c.history = history < n_sizes ? sizes[history] : 0;
+                    c.block_size = sizes[block];
+                    if ((window + history + block) % 3 == 0) {
+                        for (tokens = 0; tokens < 20; tokens += 6) {
+                            EXPECT(aether_pattern_edges(&c, tokens) == rows_together(&c, tokens));
+                        }
+                    }
+                    for (bit = 0; bit < 64; bit += 3) {
+                        const uint64_t many = ((uint64_t)1 << bit) + bit, edges = aether_pattern_edges(&c, many);
+                        EXPECT(edges >= before && edges >= many);
+                        before = edges;
+                    }
+                    EXPECT(aether_pattern_edges(&c, UINT64_MAX) >= before);
+                }
+            }
+        }
+    }
+    c = small();
+    c.use_log_stride = c.use_landmarks = 0;
+    c.n_globals = 0;
+    EXPECT(aether_pattern_edges(&c, (uint64_t)1 << 62) == UINT64_MAX - 5); /* 4 of each, less 3 + 2 + 1 at the start */
+    EXPECT(aether_pattern_edges(&c, ((uint64_t)1 << 62) + 1) == UINT64_MAX - 1);
+    EXPECT(aether_pattern_edges(&c, ((uint64_t)1 << 62) + 2) == UINT64_MAX);
+    c.window = 0;
+    EXPECT(aether_pattern_edges(&c, UINT64_MAX - 1) == UINT64_MAX - 1);
+    c.use_log_stride = 1;
+    EXPECT(aether_pattern_edges(&c, (uint64_t)1 << 58) == 58 * ((uint64_t)1 << 58) + 1); /* its own token, and 58 strides */
+    c.causal = 0;
+    EXPECT(aether_pattern_edges(&c, (uint64_t)1 << 57) == 113 * ((uint64_t)1 << 57) + 2); /* in both directions */
+    c.pattern = AETHER_PYRAMID;
+    c.use_log_stride = 0;
+    c.causal = 1;
+    for (window = 0; window < 2; window++) {
+        for (block = 0; block < 17; block += 4) {
+            for (history = 0; history < 64; history += 7) {
+                uint64_t tokens, before = 0;
+                unsigned bit;
+                c.window = window == 0 ? 3 : (uint64_t)1 << 20;
+                c.block_size = (uint64_t)1 << block;
+                c.history = history == 0 ? 0 : c.window + ((uint64_t)1 << history);
+                for (tokens = 1; tokens < 60; tokens += 11) {
+                    EXPECT(aether_pattern_edges(&c, tokens) == rows_together(&c, tokens));
+                }
+                for (bit = 0; bit < 64; bit++) {
+                    const uint64_t many = ((uint64_t)1 << bit) + bit, edges = aether_pattern_edges(&c, many);
+                    EXPECT(edges >= before && edges >= many);
+                    before = edges;
+                }
+                EXPECT(aether_pattern_edges(&c, UINT64_MAX) >= before);
+            }
+        }
+    }
+}
+
+/* Numbers beyond what the types hold. */
+static void check_numeric(void) {
+    uint16_t half = 7;
+    EXPECT(aether_narrow(1.0f, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_narrow(65520.0f, &half) == AETHER_E_OVERFLOW && half == 7);
+    EXPECT(aether_narrow(-__builtin_inff(), &half) == AETHER_E_OVERFLOW && half == 7);
+    EXPECT(aether_narrow(-65519.0f, &half) == AETHER_OK && half == 0xFBFF);
+    EXPECT(aether_sqrt(-1.0f) != aether_sqrt(-1.0f)); /* NaN */
+    EXPECT(1.0f / aether_sqrt(-0.0f) < 0.0f);
+    EXPECT(aether_sqrt(__builtin_inff()) == __builtin_inff());
+}
+
+/* Every single setting in which a head, and a saved state, can differ from those of a cache. */
+static void check_other_heads(void) {
+    static const uint32_t globals[2] = {1, 4}, others[2] = {1, 5}, same[2] = {1, 4};
+    static unsigned char saved[1 << 12], buffer[1 << 12];
+    aether_head head, other, twin;
+    aether_cache cache, made;
+    aether_config c = small();
+    size_t bytes = 0, size, scratch = 0;
+    unsigned field;
+    c.globals = globals;
+    c.n_globals = 2;
+    c.history = 9;
+    EXPECT(aether_head_init(&head, &c, NULL, NULL) == AETHER_OK);
+    EXPECT(aether_cache_size(&head, 9, AETHER_BINARY32, &bytes) == AETHER_OK && bytes <= sizeof memory / 2);
+    EXPECT(aether_cache_init(&cache, &head, 9, AETHER_BINARY32, AETHER_ON_FULL_RING, memory, bytes) == AETHER_OK);
+    EXPECT(aether_cache_append(&cache, values, values, 3) == AETHER_OK);
+    EXPECT(aether_cache_scratch(&cache, 1, &scratch) == AETHER_OK && scratch <= sizeof buffer);
+    size = aether_cache_saved_size(&cache);
+    EXPECT(size <= sizeof saved && aether_cache_save(&cache, saved, size) == AETHER_OK);
+    twin = head;
+    twin.config.globals = same;
+    EXPECT(aether_cache_step(&cache, &twin, values, values, values, result, buffer, scratch) == AETHER_OK && cache.length == 4);
+    for (field = 0; field < 13; field++) {
+        aether_config *o = &other.config;
+        aether_dtype dtype = AETHER_BINARY32;
+        aether_policy policy = AETHER_ON_FULL_RING;
+        aether_detail detail;
+        uint64_t capacity = 9;
+        other = head;
+        switch (field) {
+        case 0: o->q_heads = 3; break;
+        case 1: o->q_heads = 4, o->kv_heads = 2; break;
+        case 2: o->head_dim = 5; break;
+        case 3: o->window = 4; break;
+        case 4: o->block_size = 3; break;
+        case 5: o->history = 8; break;
+        case 6: o->use_log_stride = 0; break;
+        case 7: o->use_landmarks = 0; break;
+        case 8: o->n_globals = 1; break;
+        case 9: o->globals = others; break;
+        case 10: o->pattern = AETHER_PYRAMID, o->use_log_stride = o->use_landmarks = 0, o->n_globals = 0; break;
+        case 11: dtype = AETHER_BINARY16; break;
+        default: policy = AETHER_ON_FULL_ERROR; break;
+        }
+        if (field < 11) {
+            EXPECT(aether_cache_step(&cache, &other, values, values, values, result, buffer, scratch) == AETHER_E_CACHE_MISMATCH);
+        }
+        EXPECT(aether_cache_init(&made, &other, capacity, dtype, policy, memory + sizeof memory / 2, sizeof memory / 2) == AETHER_OK);
+        EXPECT(aether_cache_load(&made, saved, size, &detail) == AETHER_E_CACHE_MISMATCH && made.length == 0);
+    }
+    other = head;
+    other.config.kv_heads = 2;
+    EXPECT(aether_cache_step(&cache, &other, values, values, values, result, buffer, scratch) == AETHER_E_CACHE_MISMATCH);
+    other = head;
+    other.config.backend = AETHER_DENSE;
+    EXPECT(aether_cache_step(&cache, &other, values, values, values, result, buffer, scratch) == AETHER_E_CACHE_MISMATCH);
+    other = head;
+    other.config.causal = 0;
+    EXPECT(aether_cache_step(&cache, &other, values, values, values, result, buffer, scratch) == AETHER_E_CACHE_MISMATCH);
+    EXPECT(aether_cache_init(&made, &head, 10, AETHER_BINARY32, AETHER_ON_FULL_RING, memory + sizeof memory / 2, sizeof memory / 2) == AETHER_OK);
+    EXPECT(aether_cache_load(&made, saved, size, NULL) == AETHER_E_CACHE_MISMATCH);
+    EXPECT(cache.length == 4);
 }
 
 static void check_layouts(void) {
@@ -498,6 +671,9 @@ int main(void) {
     EXPECT(aether_head_init(&head, &c, NULL, NULL) == AETHER_OK);
     check_attention(&head);
     check_cache(&head);
+    check_other_heads();
+    check_edges();
+    check_numeric();
     check_layouts();
     check_pairs();
     check_amplitudes();

@@ -53,7 +53,7 @@ uint64_t aether_core_elements(const aether_model *m);
 /* Points the model at its core arrays, which are there. */
 void aether_core_place(aether_model *m);
 
-/* Reads the sections between begin and end (offsets into the blob; the footer begins at end) into the model. */
+/* Reads the sections between begin and end (offsets into the blob, multiples of 4; the footer begins at end) into the model. */
 aether_status aether_sections_read(aether_model *m, uint32_t begin, uint32_t end, aether_config *config,
                                    aether_detail *detail);
 

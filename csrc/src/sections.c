@@ -140,13 +140,14 @@ static int is_utf8(const unsigned char *p, size_t n) {
     return 1;
 }
 
+/* What is left of the section. */
 static const char *take_text(cursor *c, size_t *bytes) {
-    const uint32_t at = c->at;
-    const unsigned char *p = take(c, c->end - c->at, 1);
-    *bytes = c->at - at;
-    if (p != NULL && !is_utf8(p, *bytes)) {
-        reject(c, c->section, "UTF-8", 0, at);
+    const unsigned char *p = c->blob + c->at;
+    *bytes = c->end - c->at;
+    if (!is_utf8(p, *bytes)) {
+        reject(c, c->section, "UTF-8", 0, c->at);
     }
+    c->at = c->end;
     return (const char *)p;
 }
 
@@ -158,7 +159,7 @@ static void class_names(cursor *c, aether_model *m, aether_config *config) {
     for (i = 0; c->status == AETHER_OK && i < m->class_names_bytes; i++) {
         names += m->class_names[i] == '\0';
     }
-    if (names != m->header.n_classes || m->class_names_bytes == 0 || m->class_names[m->class_names_bytes - 1] != '\0') {
+    if (names != m->header.n_classes || m->class_names[m->class_names_bytes - 1] != '\0') { /* n_classes is 2 or more */
         reject(c, "class_names", "n_classes strings, each ended by a zero byte", names, at);
     }
 }
@@ -185,8 +186,7 @@ static void pooling(cursor *c, aether_model *m, aether_config *config) {
 static void timing(cursor *c, aether_model *m, aether_config *config) {
     const uint32_t period = m->resample_period;
     (void)config;
-    if (m->resample_max_gap < period || m->resample_max_gap > AETHER_RESAMPLE_MAX_GAP ||
-        m->resample_max_gap > (uint64_t)period * AETHER_RESAMPLE_MAX_DUE) {
+    if (m->resample_max_gap < period || m->resample_max_gap > (uint64_t)period * AETHER_RESAMPLE_MAX_DUE) {
         reject(c, "timing.max_gap", period == 0 ? "0 without a period" : "period to 256 periods, at most 16777216",
                m->resample_max_gap, c->at - 4);
     }
@@ -351,10 +351,10 @@ aether_status aether_sections_read(aether_model *m, uint32_t begin, uint32_t end
         if (c.status != AETHER_OK) {
             return c.status;
         }
-        for (padded = c.end; padded % 4 != 0; padded++) {
-            if (padded >= end || blob[padded] != 0) {
+        for (padded = c.end; padded % 4 != 0; padded++) { /* at most to `end`, a multiple of 4 */
+            if (blob[padded] != 0) {
                 return aether_fail(detail, AETHER_E_BLOB_HEADER, "section padding", "zero bytes up to a multiple of 4",
-                                   padded < end ? blob[padded] : 0, padded);
+                                   blob[padded], padded);
             }
         }
         at = padded;
