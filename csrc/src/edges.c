@@ -53,13 +53,10 @@ static uint64_t token_edges(const aether_config *config, uint64_t tokens) {
 }
 
 /* Queries that see the block `stride` before their pivot. A pivot serves `size` queries, the last one `tail`; with a history a query
-   sees that block only while it is among the pivot's first few. */
+   sees that block only while it is among the pivot's first few. stride < pivots. */
 static uint64_t block_seen(const aether_config *config, uint64_t pivots, uint64_t tail, uint64_t stride) {
     const uint64_t size = config->block_size;
     uint64_t first = UINT64_MAX; /* how many of a pivot's queries still see it */
-    if (stride >= pivots) {
-        return 0;
-    }
     if (config->history != 0) { /* causal: a pivot's first query is its block's last token; otherwise the first */
         const uint64_t taken = config->causal ? aether_times(aether_plus(stride, 1), size) : aether_times(stride, size);
         first = config->causal ? aether_above(aether_plus(config->history, 1), taken) : aether_above(config->history, taken);
