@@ -66,6 +66,16 @@ def test_a_collectors_clip_has_its_label_rate_and_subcarriers(tmp_path: Path) ->
         read(tmp_path, csi_data=clip, **{**about, "num_subcarriers": 30})
 
 
+def test_a_chip_whose_order_depends_on_the_channel_is_noted(tmp_path: Path) -> None:
+    clip = DRAW.integers(-90, 90, (41, 128)).astype(np.int8)
+    recording = read(tmp_path, csi_data=clip, num_subcarriers=64, chip="s3")
+    assert recording.subcarriers is None
+    assert any("the file states chip s3" in note and "--chip s3" in note for note in recording.notes)
+    told = open_recording(tmp_path / "x.npz", hints=Hints(chip="esp32s3"))
+    assert told.subcarriers == SubcarrierMap.of([*range(32), *range(-32, 0)])
+    assert not any("chip" in note for note in told.notes)
+
+
 def test_numbers_of_subcarriers_in_a_file_are_taken(tmp_path: Path) -> None:
     assert read(tmp_path, iq=IQ, subcarrier=np.arange(-8, 8)).subcarriers == SubcarrierMap.of(range(-8, 8))
     np.savez(tmp_path / "x.npz", iq=IQ)

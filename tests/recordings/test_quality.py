@@ -111,7 +111,10 @@ def test_the_drivers_first_word_is_named() -> None:
 
     found = quality_of(changed(store_length))
     assert found.first_word
-    assert [warning for warning in found.warnings if "first two I/Q pairs" in warning]
+    assert [warning for warning in found.warnings if "first word stands in place of I/Q pairs 0..1" in warning]
+    assert not quality_of(changed(store_length), select=range(2, 64)).warnings
+    partly = quality_of(changed(store_length), select=[1, 5, 6])
+    assert [warning for warning in partly.warnings if "in place of I/Q pairs 1" in warning]
 
     def zero(iq: NDArray[np.int8]) -> None:
         iq[:, :2] = 0

@@ -32,7 +32,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 @click.command("enroll")
 @model_argument
 @click.argument("sources", nargs=-1, required=True, type=click.Path(), metavar="RECORDING...")
-@click.option("-o", "--output", type=NewFile(), required=True, help="The gallery to write (.npz).")
+@click.option("-o", "--out", "output", type=NewFile(), required=True, help="The gallery to write (.npz).")
 @click.option("--session", help="Enrol only the recordings of this session.")
 @context_option
 @subcarriers_option

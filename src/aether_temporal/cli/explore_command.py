@@ -30,14 +30,15 @@ _WINDOW = 100
 def command() -> None:
     """Draw a recording, what a model attends to and confuses, where it places identities, and how sessions differ.
 
-    The ending of --output chooses the format: .png, .svg, or .html, a self-contained page with the figures in a table.
+    The ending of --out chooses the format: .png, .svg, or .html, a self-contained page with the figures in a table.
     """
 
 
 def _output(function: F) -> F:
     option = click.option(
         "-o",
-        "--output",
+        "--out",
+        "output",
         type=click.Path(),
         required=True,
         help="Write the picture to this file, ending in .png, .svg or .html.",

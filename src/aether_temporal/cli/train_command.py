@@ -126,6 +126,8 @@ def prepare(files: tuple[str, ...], out: str, **options: Any) -> None:
         f"{out}: {len(dataset)} recordings, {quantity(dataset.frames)} frames of {dataset.width} features, "
         f"classes {', '.join(dataset.classes) or 'none'}"
     )
+    if not dataset.classes and all(recording.subject is None for recording in dataset):
+        say("warning: no recording has labels or a subject: state them by --label-from or in a manifest")
 
 
 @command.command("verify")

@@ -221,7 +221,7 @@ class _Recordings:
 
     def _subcarriers(self, width: int) -> SubcarrierMap | None:
         """By their numbers in the file, else by its chip."""
-        key, chip = self._arrays.first(_SUBCARRIERS), self._arrays.scalar("chip")
+        key = self._arrays.first(_SUBCARRIERS)
         layout = self._arrays.scalar("subcarriers")
         if isinstance(layout, str) and self._hints.layout is None:
             return self._layout(layout, width)
@@ -229,11 +229,25 @@ class _Recordings:
             numbers = self._arrays.small(key)
             if numbers.dtype.kind in "iu" and len(np.unique(numbers)) == width and (abs(numbers) <= 511).all():
                 return SubcarrierMap.of(numbers.tolist())
+        chips = () if self._chip is None else (self._chip,)
+        return subcarriers_by(self._hints, chips, width, twelve_bits=self._axes.words)
+
+    @cached_property
+    def _chip(self) -> str | None:
+        """The chip that the file states, where it is one of those known."""
+        chip = self._arrays.scalar("chip")
         known = isinstance(chip, str) and re.sub(r"[^a-z0-9]", "", chip.lower()).removeprefix("esp32") in _CHIPS
-        return subcarriers_by(self._hints, (chip,) if known else (), width, twelve_bits=self._axes.words)
+        return str(chip) if known else None
 
     def open(self, info: RecordingInfo) -> Recording:
         """One recording. Frames with NaN or infinity are dropped."""
+        subcarriers, notes = self._subcarriers(int(self._frames.shape[1])), self._notes
+        if subcarriers is None and self._chip is not None:
+            notes = (
+                *notes,
+                f"the file states chip {self._chip}, whose order of subcarriers depends on the channel too: --chip "
+                f"{self._chip} takes it to be one of 20 MHz",
+            )
         part = slice(int(self._offset[info.index]), int(self._offset[info.index + 1]))
         labels, names = self._labels
         times = self._timestamps
@@ -264,9 +278,9 @@ class _Recordings:
             session=info.session,
             start=self._start(info.index),
             frame_rate=rate_of(times) or self._rate(),
-            subcarriers=self._subcarriers(int(self._frames.shape[1])),
+            subcarriers=subcarriers,
             dropped=dropped,
-            notes=self._notes,
+            notes=notes,
         )
 
 

@@ -142,7 +142,7 @@ class RecordingQuality:
 
 
 def quality_of(recording: Recording, select: Sequence[int] | None = None) -> RecordingQuality:
-    """Reads all frames once. select: the columns that will be used, for the warning about dead ones (None: all)."""
+    """Reads all frames once. select: the columns that will be used, of which warnings speak (None: all)."""
     frames = _scan(recording)
     timing = timing_of_frames(recording)
     labels = recording.labels
@@ -157,7 +157,7 @@ def quality_of(recording: Recording, select: Sequence[int] | None = None) -> Rec
     warned = [
         *_drop_warnings(len(recording), dropped),
         *_time_warnings(timing),
-        *_frame_warnings(len(recording), frames),
+        *_frame_warnings(recording, frames, select),
         *_dead_warnings(recording, dead, select),
         *_saturation_warnings(recording, saturated),
     ]
@@ -329,14 +329,18 @@ def _has_first_word(iq: NDArray[Any]) -> bool:
     return all(steady[1:]) and any(changing) and bool(word[:, 1:].any())
 
 
-def _frame_warnings(count: int, frames: _Frames) -> Iterator[str]:
+def _frame_warnings(recording: Recording, frames: _Frames, select: Sequence[int] | None) -> Iterator[str]:
+    count = len(recording)
     if frames.repeated >= 3 and frames.repeated > _REPEATED * count:
         row = f", {frames.longest} in a row" if frames.longest > 1 else ""
         yield f"{frames.repeated} of {count} frames repeat an earlier one exactly{row}: the sender's buffer froze"
-    if frames.first_word:
+    covered = [column for column in range(_FIRST_WORD) if select is None or column in select]
+    if frames.first_word and covered:
+        there = recording.subcarriers
+        names = "" if there is None else f" ({_named(there, covered)})"
         yield (
-            "the first two I/Q pairs hold the driver's first word, not the channel: leave them out "
-            "(first_word is not stated)"
+            f"the driver's first word stands in place of I/Q pairs {_ranges(covered)}{names}: select others with "
+            "--subcarriers"
         )
 
 
