@@ -24,6 +24,7 @@ CAUSES = (
         "a Python package is missing",
         f"{_pip} -e '.[test]'",
     ),
+    (r"scikit-learn", "no scikit-learn", f"{_pip} -e '.[dev]'"),
     (
         r"install-emulators|\(package|clang|arm-none-eabi|aarch64-linux-gnu|qemu",
         "no cross compilers or emulators",

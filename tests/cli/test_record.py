@@ -169,10 +169,21 @@ def test_without_a_frame_no_file_is_left(console: tuple[int, str], tmp_path: Pat
 def test_an_unplugged_port_ends_the_recording_and_keeps_it(console: tuple[int, str], tmp_path: Path) -> None:
     board, port = console
     path = tmp_path / "walk.csv"
-    with repeated(lambda number: os.write(board, line_of(number)) if number < 20 else os.close(board)):
+    sent = []
+
+    def send_and_unplug(number: int) -> None:
+        if number >= 20 and any(file.stat().st_size for file in tmp_path.iterdir()):
+            with open(os.devnull, "rb") as nothing:
+                os.dup2(
+                    nothing.fileno(), board
+                )  # the board's end is closed, and its number is not given to another file
+            raise OSError("unplugged")
+        sent.append(os.write(board, line_of(number)))
+
+    with repeated(send_and_unplug):
         result = call("record", path, "--port", port, "--label", "walk", code=1)
     assert "expected an open serial port, found that it is gone" in result.stderr
-    assert 0 < len(expect_lines(path)) <= 20
+    assert 0 < len(expect_lines(path)) <= len(sent)
     assert (tmp_path / "recordings.csv").exists()
 
 

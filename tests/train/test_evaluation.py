@@ -272,6 +272,7 @@ def test_predictions_no_better_than_the_commonest_class_are_named() -> None:
 
 def test_the_picture_of_the_loss_has_a_plain_axis_and_a_smoothed_line(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib (extra plot) is not installed")
+    pytest.importorskip("torch", reason="no torch")
     from aether_temporal.train.plots import loss_figure, smoothed
     from aether_temporal.train.runs import Run
 
