@@ -732,7 +732,7 @@ static void undecided_bits_of_an_update(void) {
     sim.spent = 0;
     CHECK(update(0, NODE_HALF) == NODE_SLOT_OK);
     total = sim.spent;
-    for (cut = 0; cut < total; cut += cut + 40 < total ? step : 1) {
+    for (cut = 0; cut < total; cut += cut + 40 >= total ? 1 : cut + 40 + step > total ? total - 40 - cut : step) {
         int used_new = 0;
         bring_back();
         allow_undecided_bits();
