@@ -33,7 +33,7 @@ FENCE = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 FLAGS = doctest.NORMALIZE_WHITESPACE
 VARYING = re.compile(
-    r"\d+(?:\.\d+)?(?= ?(?:ns|µs|ms|s)\b)|(?<=port )\d+|\d+(?:\.\d+)?(?=% of it)"
+    r"\d+(?:\.\d+)? ?(?:ns|µs|ms)\b|\d+(?:\.\d+)?(?= ?s\b)|(?<=port )\d+|\d+(?:\.\d+)?(?=% of it)"
     r"|\d\.\d+e-\d+|\d\d:\d\d:\d\d|\d+ packets"
 )
 
