@@ -491,16 +491,38 @@ def _has_fma() -> bool:
     return X86 and info.exists() and " fma " in info.read_text()
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not _has_fma(), reason="contraction: this processor has no fused multiply-add to contract into")
-@pytest.mark.parametrize("file", [PORTABLE, "src/kernels/scalar.c", MODEL_OPS])
-def test_contraction_fails(file: str, original: Path, tmp_path: Path) -> None:
-    """What a compiler does that is not told otherwise: one fused multiply-add."""
-    tree = _copy(tmp_path)
+def _contracted(tree: Path, file: str, original: Path) -> Path:
+    """The program with one file compiled as a compiler does that contracts a*b+c into one fused multiply-add."""
     objects = [
         _compile(tree, source, ["-O2", "-mfma", "-ffp-contract=fast"])
         if source == tree / "csrc" / file
         else _object(tree, source, original)
         for source in _sources(tree)
     ]
-    _assert_fails(_link(tree, objects), "-k", "scalar" if "scalar" in file else "portable")
+    return _link(tree, objects)
+
+
+CONTRACTED = pytest.mark.parametrize("file", [PORTABLE, "src/kernels/scalar.c", MODEL_OPS])
+NEEDS_FMA = pytest.mark.skipif(
+    not _has_fma(), reason="contraction: this processor has no fused multiply-add to contract into"
+)
+
+
+@pytest.mark.slow
+@NEEDS_FMA
+@CONTRACTED
+def test_contraction_fails(file: str, original: Path, tmp_path: Path) -> None:
+    """Without the pragma of contract.h, for a compiler that has no such pragma."""
+    tree = _copy(tmp_path)
+    _change(tree, Mutant("contract-pragma", "src/contract.h", '#pragma GCC optimize("fp-contract=off")', ""))
+    _assert_fails(_contracted(tree, file, original), "-k", "scalar" if "scalar" in file else "portable")
+
+
+@pytest.mark.slow
+@NEEDS_FMA
+@CONTRACTED
+def test_the_pragma_of_contract_h_overrules_the_compilers_option(file: str, original: Path, tmp_path: Path) -> None:
+    if "gcc" not in _compiler():
+        pytest.skip("contraction: only GCC lets a pragma overrule its option")
+    done = _run(_contracted(_copy(tmp_path), file, original))
+    assert done.returncode == 0, done.stdout
