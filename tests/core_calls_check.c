@@ -489,7 +489,9 @@ static void check_layouts(void) {
 static void check_pairs(void) {
     static const aether_run runs[3] = {{0, 2, 1, AETHER_BAND_LLTF}, {-2, 2, 1, AETHER_BAND_LLTF}, {-4, 3, 4, AETHER_BAND_HTLTF}};
     static const uint8_t lltf[2] = {AETHER_BAND_LLTF, AETHER_BAND_LLTF}, any[2] = {AETHER_BAND_ANY, AETHER_BAND_ANY};
+    static const aether_run whole[2] = {{-32, 64, 1, AETHER_BAND_LLTF}, {-32, 64, 1, AETHER_BAND_HTLTF}};
     static const int16_t near[2] = {-1, 1}, far[2] = {-4, 4}, odd[2] = {-4, 3}, none[2] = {100, 0};
+    static const int16_t outer[2] = {-26, 26}, empty[2] = {-26, 27};
     aether_wanted wanted = {lltf, near, 2};
     uint16_t index[2] = {9, 9};
     size_t missing = 7;
@@ -505,6 +507,13 @@ static void check_pairs(void) {
     EXPECT(aether_subcarriers_find(runs, 3, &wanted, index, &missing) == AETHER_E_SHAPE && missing == 0);
     wanted.numbers = none;
     EXPECT(aether_subcarriers_find(runs, 3, &wanted, index, NULL) == AETHER_E_SHAPE);
+    wanted.numbers = outer; /* either band: L-LTF has them up to 26 alone, its pairs beyond are empty */
+    EXPECT(aether_subcarriers_find(whole, 1, &wanted, index, &missing) == AETHER_OK && index[0] == 6 && index[1] == 58);
+    wanted.numbers = empty;
+    EXPECT(aether_subcarriers_find(whole, 1, &wanted, index, &missing) == AETHER_E_SHAPE && missing == 1);
+    EXPECT(aether_subcarriers_find(whole, 2, &wanted, index, NULL) == AETHER_OK && index[0] == 64 + 6 && index[1] == 64 + 59);
+    wanted.bands = lltf;
+    EXPECT(aether_subcarriers_find(whole, 1, &wanted, index, NULL) == AETHER_OK && index[0] == 6 && index[1] == 59);
     EXPECT(aether_subcarriers_find(NULL, 0, &wanted, index, &missing) == AETHER_E_SHAPE);
     wanted.n = 0;
     EXPECT(aether_subcarriers_find(NULL, 0, &wanted, NULL, &missing) == AETHER_OK);

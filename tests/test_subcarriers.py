@@ -163,6 +163,9 @@ def naive(there: SubcarrierMap, wanted: SubcarrierMap) -> list[int] | None:
     columns = list(zip(there.bands, there.numbers, strict=True))
     for band in (Band.LLTF, Band.HTLTF, Band.ANY):
         asked = [(band if b == Band.ANY else b, n) for b, n in zip(wanted.bands, wanted.numbers, strict=True)]
+        asked_of_any = [n for b, n in zip(wanted.bands, wanted.numbers, strict=True) if b == Band.ANY]
+        if band == Band.LLTF and any(abs(n) > 26 for n in asked_of_any):
+            continue  # empty pairs
         if all(one in columns for one in asked):
             return [columns.index(one) for one in asked]
     return None
@@ -200,6 +203,20 @@ def test_any_is_one_band_and_prefers_lltf() -> None:
         find_subcarriers(both, parse_subcarriers("heltf:1"))
 
 
+def test_any_takes_no_empty_pair_of_lltf() -> None:
+    """A raw L-LTF frame has 64 pairs, of which those beyond 26 are empty; HT-LTF carries 27 and 28."""
+    classic, both = layout_of("s3", 64, sig_mode=0, secondary=0), layout_of("s3", 128, sig_mode=1, stbc=0, secondary=0)
+    assert classic is not None
+    assert both is not None
+    assert find_subcarriers(classic, parse_subcarriers("-26,26")).tolist() == [38, 26]
+    for number in (-28, -27, 27, 28):
+        with pytest.raises(ShapeError, match=rf"subcarriers: expected {number}, found lltf:0..31,-32..-1"):
+            find_subcarriers(classic, SubcarrierMap.of([1, number]))
+        columns = find_subcarriers(both, SubcarrierMap.of([1, number])).tolist()
+        assert [both.bands[column] for column in columns] == [Band.HTLTF, Band.HTLTF]
+    assert find_subcarriers(classic, parse_subcarriers("lltf:27")).tolist() == [27]  # asked for by name
+
+
 # -- features --------------------------------------------------------------------------------------------------------
 
 
@@ -223,7 +240,7 @@ def recording(channel: dict[int, np.ndarray], layout: SubcarrierMap | None, numb
 
 
 def test_the_same_frame_in_either_chips_order_gives_the_same_bits(rng: np.random.Generator) -> None:
-    channel, model = physical(rng), model_of("-28..28")
+    channel, model = physical(rng), model_of("-26..26")
     classic = layout_of("s3", 64, sig_mode=1, bandwidth=0, secondary=0)
     shifted, padded, short = layout_of("s3", 64, sig_mode=0, secondary=1), layout_of("c6", 64), layout_of("c5", 57)
     frames = [model_frames(model, recording(channel, layout)) for layout in (classic, shifted, padded, short)]
@@ -241,8 +258,8 @@ def test_the_same_frame_in_either_chips_order_gives_the_same_bits(rng: np.random
     amplitudes = recording(channel, columns).selected()
     assert not amplitudes.is_raw
     np.testing.assert_array_equal(model_frames(model, amplitudes), frames[0])
-    chosen = recording(channel, classic).selected(parse_subcarriers("-28..28"))
-    assert chosen.subcarriers == parse_subcarriers("-28..28")
+    chosen = recording(channel, classic).selected(parse_subcarriers("-26..26"))
+    assert chosen.subcarriers == parse_subcarriers("-26..26")
     np.testing.assert_array_equal(model_frames(model, chosen), frames[0])
 
 

@@ -175,6 +175,17 @@ static size_t pair_in(const aether_run *runs, size_t n_runs, uint8_t band, int32
     return SIZE_MAX;
 }
 
+/* The outermost subcarrier of L-LTF that carries a signal. Its frames have pairs beyond, which are empty. */
+#define LLTF_REACH 26
+
+/* The pair of a wanted subcarrier of band ANY in one of the bands that it may come from: of L-LTF, never an empty one. */
+static size_t any_pair_in(const aether_run *runs, size_t n_runs, uint8_t band, int32_t number) {
+    if (band == AETHER_BAND_LLTF && (number < -LLTF_REACH || number > LLTF_REACH)) {
+        return SIZE_MAX;
+    }
+    return pair_in(runs, n_runs, band, number);
+}
+
 uint8_t aether_any_band(const aether_run *runs, size_t n_runs, const aether_wanted *wanted) {
     static const uint8_t ORDER[] = {AETHER_BAND_LLTF, AETHER_BAND_HTLTF, AETHER_BAND_ANY};
     uint8_t there = AETHER_BAND_ANY; /* the first that the frame has at all */
@@ -186,7 +197,7 @@ uint8_t aether_any_band(const aether_run *runs, size_t n_runs, const aether_want
     }
     for (i = 0; i < sizeof ORDER; i++) {
         for (f = 0; f < wanted->n; f++) {
-            if (wanted->bands[f] == AETHER_BAND_ANY && pair_in(runs, n_runs, ORDER[i], wanted->numbers[f]) == SIZE_MAX) {
+            if (wanted->bands[f] == AETHER_BAND_ANY && any_pair_in(runs, n_runs, ORDER[i], wanted->numbers[f]) == SIZE_MAX) {
                 break;
             }
         }
@@ -199,7 +210,8 @@ uint8_t aether_any_band(const aether_run *runs, size_t n_runs, const aether_want
 
 size_t aether_pair_of(const aether_run *runs, size_t n_runs, const aether_wanted *wanted, uint8_t any_band, size_t f) {
     const uint8_t band = wanted->bands[f];
-    return pair_in(runs, n_runs, band == AETHER_BAND_ANY ? any_band : band, wanted->numbers[f]);
+    const int32_t number = wanted->numbers[f];
+    return band == AETHER_BAND_ANY ? any_pair_in(runs, n_runs, any_band, number) : pair_in(runs, n_runs, band, number);
 }
 
 aether_status aether_subcarriers_find(const aether_run *runs, size_t n_runs, const aether_wanted *wanted, uint16_t *index,

@@ -191,3 +191,15 @@ def test_twelve_bit_words_saturate_at_their_own_limit() -> None:
     wide[:, 2, 0] = 2047
     found = quality_of(replace(recording, iq=wide))
     assert (found.bits, found.saturated) == (12, (2,))
+
+
+def test_columns_of_either_band_that_are_chosen_are_dead_beyond_lltf_too() -> None:
+    """Either band may be L-LTF, which has nothing beyond 26: of no interest, unless 27 and 28 are asked for."""
+
+    def kill(iq: NDArray[np.int8]) -> None:
+        iq[:, [7, 8]] = 0
+
+    known = replace(changed(kill), subcarriers=SubcarrierMap.of([*range(21, 29), -28, *range(-27, -20)]))
+    assert quality_of(known).warnings == ()
+    (warning,) = quality_of(known, range(16)).warnings
+    assert warning == "subcarriers that should carry something but are always zero: any:28,-28"

@@ -61,7 +61,7 @@ typedef struct aether_csi_facts {
 aether_status aether_layout_of(const aether_csi_facts *facts, size_t n_pairs, aether_layout *layout);
 
 /* Wanted subcarriers, feature by feature. Those of band ANY are all taken from one band of the frame: the first of L-LTF, HT-LTF and ANY
-   that has them all. */
+   that has them all. L-LTF has those from -26 to 26: its pairs beyond are empty. */
 typedef struct aether_wanted {
     const uint8_t *bands;
     const int16_t *numbers;

@@ -198,14 +198,16 @@ def _named(there: SubcarrierMap | None, columns: Sequence[int]) -> str:
     return ",".join(f"{band}:{_ranges([there.numbers[column] for column in found])}" for band, found in by_band)
 
 
-def _carries_nothing(there: SubcarrierMap | None) -> frozenset[int]:
-    """The columns that hold no subcarrier of a packet: the centre, and those beyond the outermost."""
+def _carries_nothing(there: SubcarrierMap | None, chosen: bool) -> frozenset[int]:
+    """The columns that hold no subcarrier of a packet: the centre, and those beyond the outermost. Of either band,
+    those of HT-LTF alone count where they are chosen."""
     if there is None:
         return frozenset()
+    reach = {**_REACH, Band.ANY: _REACH[Band.HTLTF]} if chosen else _REACH
     return frozenset(
         column
         for column, (band, number) in enumerate(zip(there.bands, there.numbers, strict=True))
-        if not _REACH[band][0] <= abs(number) <= _REACH[band][1]
+        if not reach[band][0] <= abs(number) <= reach[band][1]
     )
 
 
@@ -353,7 +355,9 @@ def _saturation_warnings(recording: Recording, saturated: Sequence[int]) -> Iter
 
 
 def _dead_warnings(recording: Recording, dead: Sequence[int], select: Sequence[int] | None) -> Iterator[str]:
-    used = set(range(recording.width) if select is None else select) - _carries_nothing(recording.subcarriers)
+    used = set(range(recording.width) if select is None else select) - _carries_nothing(
+        recording.subcarriers, select is not None
+    )
     found = [index for index in dead if index in used]
     known = select is not None or recording.subcarriers is not None
     # Without a layout, guard subcarriers are dead as they should be.
