@@ -62,7 +62,7 @@ def chip(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
 
 
 def test_flash_and_info(chip: Bench) -> None:
-    assert "aether_a: 68 824 bytes" in chip("flash", "activity").stdout
+    assert "aether_a: 69 000 bytes" in chip("flash", "activity").stdout
     assert chip.flash.read_bytes()[SLOT_A : SLOT_A + 69632] == pack_slot(BLOB)
     assert [name for name, _, _ in chip.calls()].count("write-flash") == 2
     assert chip.calls()[-1] == ["read-mac", None, "hard-reset"]  # the program runs again
@@ -95,7 +95,7 @@ def test_a_write_that_is_cut(tmp_path: Path, cut: int) -> None:
     assert slots[0]["valid"]
     if cut < 73_000:
         assert not slots[1]["valid"]
-    assert "aether_b: 68 824 bytes" in chip("flash", "activity").stdout
+    assert "aether_b: 69 000 bytes" in chip("flash", "activity").stdout
 
 
 def test_a_chip_that_does_not_reply(chip: Bench) -> None:

@@ -58,6 +58,19 @@ def test_a_context_beyond_the_history_changes_no_bit(name: str) -> None:
     np.testing.assert_array_equal(model.forward(frames, CONTEXT), model.forward(frames))
 
 
+def test_activity_names_its_subcarriers_in_the_order_of_its_recordings(recordings_dir: Path) -> None:
+    """HT-LTF by rising number: neighbouring columns resemble each other, the first and the last do not."""
+    settings = WeightBlob.load(bundled_models()["activity"]).settings
+    assert settings is not None
+    assert settings.subcarrier_numbers is not None
+    assert str(settings.subcarrier_numbers.wanted()) == "htltf:-28..-1,1..28"
+    dataset = read_dataset(recordings_dir / "geotec_sessions_1_3.npz")
+    frames = np.concatenate([recording.frames for recording in dataset]).astype(np.float64)
+    alike = np.corrcoef(frames.T / frames.mean(axis=1))
+    assert alike.diagonal(1).min() >= 0.88
+    assert alike[0, -1] < 0
+
+
 def activity_scores(recordings_dir: Path) -> dict[str, Scores]:
     dataset = read_dataset(recordings_dir / "geotec_sessions_1_3.npz", rename=without_side)
     model = TemporalModel.from_blob(bundled_models()["activity"])
