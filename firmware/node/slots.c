@@ -63,10 +63,11 @@ int node_slot_set(const node_flash *flash, unsigned slot, size_t flag, uint32_t 
     return flash->write(flash->user, slot, flag, bytes, sizeof bytes);
 }
 
-void node_slot_confirm(const node_flash *flash, unsigned slot) {
-    (void)node_slot_set(flash, slot, SLOT_COMMIT_AT, SLOT_COMMITTED);
-    (void)node_slot_set(flash, slot, SLOT_RAN_AT, SLOT_RAN);
-    (void)node_slot_set(flash, slot, SLOT_CONFIRM_AT, SLOT_CONFIRMED);
+int node_slot_confirm(const node_flash *flash, unsigned slot) {
+    const int commit = node_slot_set(flash, slot, SLOT_COMMIT_AT, SLOT_COMMITTED);
+    const int ran = node_slot_set(flash, slot, SLOT_RAN_AT, SLOT_RAN);
+    const int confirm = node_slot_set(flash, slot, SLOT_CONFIRM_AT, SLOT_CONFIRMED);
+    return commit != 0 ? commit : ran != 0 ? ran : confirm;
 }
 
 /* Computes. A model that crashes the node does so here, so the trial is counted before. */
@@ -117,7 +118,7 @@ static node_slot_fault try_slot(const node_flash *flash, unsigned slot, const no
             flash->unmap(flash->user, slot);
         }
     } else if (verdict->confirmed) {
-        node_slot_confirm(flash, slot);
+        (void)node_slot_confirm(flash, slot); /* it is confirmed already */
     }
     return fault;
 }

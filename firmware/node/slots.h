@@ -96,8 +96,8 @@ typedef struct node_slot_opener {
 int node_slots_choose(const node_flash *flash, const node_slot_opener *opener, node_slot_verdict verdicts[NODE_SLOTS]);
 
 /* Writes the flags of a slot that works: commit, ran and confirm. Writing one again makes certain a bit that a power failure left
-   undecided. A flag that cannot be written is retried at the next start. */
-void node_slot_confirm(const node_flash *flash, unsigned slot);
+   undecided. Returns 0 when the flash took all three; else the caller, or the next start, writes them again. */
+int node_slot_confirm(const node_flash *flash, unsigned slot);
 
 /* An update in progress. Fields are private. */
 typedef struct node_slot_update {

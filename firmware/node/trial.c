@@ -18,16 +18,19 @@ int node_trial_open(const node_trial *trial) {
 void node_trial_ran(node_trial *trial) {
     if (trial->flash != NULL) {
         trial->ran = 1;
-        (void)node_slot_set(trial->flash, trial->slot, SLOT_RAN_AT, SLOT_RAN);
+        (void)node_slot_set(trial->flash, trial->slot, SLOT_RAN_AT, SLOT_RAN); /* unwritten, it costs the next start a trial */
     }
 }
 
-void node_trial_count(node_trial *trial, const node *n) {
+int node_trial_count(node_trial *trial, const node *n) {
     const int offered = node_queue_waiting(&n->queue) > 0 || node_counter_get(&n->counts.wrong_shape) > 0;
     if (trial->flash != NULL && trial->trial_at != 0 && offered) {
-        (void)node_slot_set(trial->flash, trial->slot, trial->trial_at, 0);
+        if (node_slot_set(trial->flash, trial->slot, trial->trial_at, 0) != 0) {
+            return 0;
+        }
         trial->trial_at = 0;
     }
+    return 1;
 }
 
 int node_trial_passed(node_trial *trial, const node *n, uint32_t late) {
@@ -45,7 +48,9 @@ int node_trial_passed(node_trial *trial, const node *n, uint32_t late) {
     if (n->counts.frames - trial->frames < NODE_TRIAL_FRAMES || n->counts.classifications == trial->classifications) {
         return 0;
     }
-    node_slot_confirm(trial->flash, trial->slot);
+    if (node_slot_confirm(trial->flash, trial->slot) != 0) {
+        return -1;
+    }
     trial->flash = NULL;
     return 1;
 }

@@ -29,11 +29,13 @@ int node_trial_open(const node_trial *trial);
 /* The task has repeated the check on its own stack, with the right bits: sets the flag *ran*. Without it no trial is passed. */
 void node_trial_ran(node_trial *trial);
 
-/* Call when the node is about to process frames. With the first one that was offered, whatever its shape, the trial counts. */
-void node_trial_count(node_trial *trial, const node *n);
+/* Call when the node is about to process frames. With the first one that was offered, whatever its shape, the trial counts. Returns 0 when
+   the flag cannot be written; the next call tries again. */
+int node_trial_count(node_trial *trial, const node *n);
 
 /* Call when the queue is empty. late: steps so far (node_work) that took more than a period. Since the trial began, or since the last
-   dropped frame or late step: NODE_TRIAL_FRAMES frames and a prediction. Then confirms the slot, ends the trial, and returns 1. */
+   dropped frame or late step: NODE_TRIAL_FRAMES frames and a prediction. Then confirms the slot, ends the trial, and returns 1; -1 when the slot cannot be
+   written: the trial stays open, and the next call tries again. */
 int node_trial_passed(node_trial *trial, const node *n, uint32_t late);
 
 #ifdef __cplusplus

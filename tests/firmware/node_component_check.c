@@ -184,13 +184,14 @@ static void interface(uint32_t features, uint32_t classes) {
     printf("class %s\n", ruv_temporal_class_name(ctx, classes - 1) != NULL ? ruv_temporal_class_name(ctx, classes - 1) : "none");
     MUST(ruv_temporal_class_name(ctx, classes) == NULL && ruv_temporal_class_name(NULL, 0) == NULL);
     {
+        const uint16_t layout = info.csi_pairs == 128 ? 0x11 : 0; /* an HT packet of 20 MHz, for a model that names subcarriers */
         int8_t *iq = calloc(2 * (size_t)info.csi_pairs + 2, 1);
-        IS(ESP_ERR_INVALID_SIZE, ruv_temporal_csi_frame(ctx, iq, info.csi_pairs + 1, 0, false, frame));
-        IS(ESP_ERR_INVALID_ARG, ruv_temporal_csi_frame(ctx, NULL, info.csi_pairs, 0, false, frame));
+        IS(ESP_ERR_INVALID_SIZE, ruv_temporal_csi_frame(ctx, iq, info.csi_pairs + 1, layout, false, frame));
+        IS(ESP_ERR_INVALID_ARG, ruv_temporal_csi_frame(ctx, NULL, info.csi_pairs, layout, false, frame));
         for (t = 0; t < 2 * info.csi_pairs; t++) {
             iq[t] = (int8_t)(t * 29u);
         }
-        IS(ESP_OK, ruv_temporal_csi_frame(ctx, iq, info.csi_pairs, 0, false, frame));
+        IS(ESP_OK, ruv_temporal_csi_frame(ctx, iq, info.csi_pairs, layout, false, frame));
         printf("csi");
         for (t = 0; t < features; t++) {
             uint32_t bits;

@@ -19,6 +19,7 @@ from parity_matrix.report import read_lines
 
 from aether_temporal import TemporalModel, WeightBlob
 from aether_temporal.bundled import model_path
+from aether_temporal.subcarriers import layout_of
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +137,11 @@ def test_drop_in_interface(tmp_path: Path, program: Path, plain_blob: WeightBlob
         assert words(lines["embedding"]) == stream.embedding.view(np.uint32).tolist()
     names = model.settings.class_names if model.settings else None
     assert lines["class"] == f"class {names[-1] if names else 'none'}"
+    layout = layout_of("s3", 128, sig_mode=1, bandwidth=0, stbc=0, secondary=0) if name == "activity" else None
     pairs = model.settings.subcarriers.n_pairs if model.settings and model.settings.subcarriers else model.input_dim
+    pairs = pairs if layout is None else len(layout)
     iq = (np.arange(2 * pairs) * 29).astype(np.uint8).view(np.int8).reshape(-1, 2)
-    assert words(lines["csi"]) == model.csi_frame(iq).view(np.uint32).tolist()
+    assert words(lines["csi"]) == model.csi_frame(iq, layout).view(np.uint32).tolist()
 
 
 @pytest.mark.slow

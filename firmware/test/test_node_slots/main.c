@@ -524,7 +524,7 @@ static int serve(uint32_t frames) {
     (void)node_classify(&task_node, now, packet);
     for (; frames > 0; frames--) {
         offer(1);
-        node_trial_count(&own, &task_node);
+        (void)node_trial_count(&own, &task_node);
         while (node_work(&task_node)) {
         }
         now += 1000;
@@ -647,12 +647,50 @@ static void frames_of_a_wrong_shape_count_as_a_trial(void) {
     CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && serve(0) == 0 && start_only() == 0);
     CHECK(node_init(&task_node, trial.classifier, 1, 1000, queue_memory) == AETHER_OK);
     node_trial_begin(&own, &sim.flash, 0, verdicts);
-    node_trial_count(&own, &task_node);
+    (void)node_trial_count(&own, &task_node);
     CHECK_EQUAL(1, trials_used(0));
     CHECK(node_offer(&task_node, NULL, 3, 0) == NODE_WRONG_SHAPE);
-    node_trial_count(&own, &task_node);
-    node_trial_count(&own, &task_node);
+    (void)node_trial_count(&own, &task_node);
+    (void)node_trial_count(&own, &task_node);
     CHECK_EQUAL(2, trials_used(0));
+}
+
+static int fail_to_write(void *user, unsigned slot, size_t offset, const void *from, size_t bytes) {
+    (void)user, (void)slot, (void)offset, (void)from, (void)bytes;
+    return 1;
+}
+
+/* A flag that the flash does not take is written again with the next frame; until then the trial neither counts nor ends. */
+static void flags_of_a_trial_are_written_again(void) {
+    static node_trial own;
+    unsigned char packet[NODE_CLASS_BYTES];
+    uint64_t now = 0;
+    uint32_t i;
+    begin();
+    CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK && serve(0) == 0 && start_only() == 0);
+    CHECK_EQUAL(1, trials_used(0));
+    CHECK(node_init(&task_node, trial.classifier, 1, 10, queue_memory) == AETHER_OK);
+    node_trial_begin(&own, &sim.flash, 0, verdicts);
+    node_trial_ran(&own);
+    CHECK(node_trial_count(&own, &task_node) == 1); /* without a frame there is nothing to count */
+    (void)node_classify(&task_node, now, packet);
+    sim.flash.write = fail_to_write;
+    for (i = 0; i < NODE_TRIAL_FRAMES; i++) {
+        offer(1);
+        CHECK(node_trial_count(&own, &task_node) == 0);
+        while (node_work(&task_node)) {
+        }
+        (void)node_classify(&task_node, now += 10, packet);
+    }
+    CHECK_EQUAL(1, trials_used(0));
+    CHECK(node_trial_passed(&own, &task_node, 0) == -1 && node_trial_open(&own) && !is_confirmed(0));
+    sim.flash.write = flash_write;
+    offer(1);
+    CHECK(node_trial_count(&own, &task_node) == 1);
+    CHECK_EQUAL(2, trials_used(0));
+    CHECK(node_trial_count(&own, &task_node) == 1);
+    CHECK_EQUAL(2, trials_used(0));
+    CHECK(node_trial_passed(&own, &task_node, 0) == 1 && !node_trial_open(&own) && is_confirmed(0));
 }
 
 static void update_waits_for_the_end_of_a_trial(void) {
@@ -836,6 +874,7 @@ int firmware_main(void) {
     check_test("trial_needs_frames_in_time", trial_needs_frames_in_time);
     check_test("model_with_other_bits_in_the_task_is_never_confirmed", model_with_other_bits_in_the_task_is_never_confirmed);
     check_test("frames_of_a_wrong_shape_count_as_a_trial", frames_of_a_wrong_shape_count_as_a_trial);
+    check_test("flags_of_a_trial_are_written_again", flags_of_a_trial_are_written_again);
     check_test("update_waits_for_the_end_of_a_trial", update_waits_for_the_end_of_a_trial);
     check_test("power_lost_in_the_flags_of_the_only_model", power_lost_in_the_flags_of_the_only_model);
     check_test("undecided_bits_of_an_update", undecided_bits_of_an_update);
