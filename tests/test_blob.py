@@ -367,6 +367,39 @@ def test_an_unlimited_pattern_is_unlimited(rng: np.random.Generator) -> None:
     assert found.pattern == wanted.pattern
 
 
+@pytest.mark.parametrize("history", [None, 40])
+def test_a_pyramid_is_a_bit_of_the_pattern_section(history: int | None, rng: np.random.Generator) -> None:
+    layers, classifier = core_arrays(rng, TINY, 2)
+    wanted = ModelSettings(pattern=PatternSettings(window=8, block_size=4, history=history, pattern="pyramid"))
+    blob = WeightBlob.from_arrays(TINY, layers, classifier, wanted)
+    found = WeightBlob.parse(blob.serialize()).settings
+    assert found is not None
+    assert found.pattern == wanted.pattern
+    section = struct.pack("<2HI5I", 1, 0, 20, 8, 4, history or 0, 8, 0)
+    assert blob.weights[blob.header.core_bytes(2) :].startswith(section)
+    config = TemporalModel.from_blob(blob).config
+    assert (config.pattern, config.window, config.block_size, config.history) == ("pyramid", 8, 4, history)
+    assert (config.global_tokens, config.use_log_stride, config.use_landmarks) == ((), False, False)
+
+
+def test_a_pattern_has_the_defaults_of_its_kind() -> None:
+    pyramid = PatternSettings(pattern="pyramid", window=8, block_size=4)
+    assert (pyramid.use_log_stride, pyramid.use_landmarks, pyramid.global_tokens) == (False, False, ())
+    assert PatternSettings(window=8, block_size=4, history=9).replace(
+        pattern="pyramid", history=50
+    ) == dataclasses.replace(pyramid, history=50)
+    assert pyramid.replace(pattern="reference") == PatternSettings(window=8, block_size=4)
+    assert pyramid.replace(window=9) == PatternSettings(pattern="pyramid", window=9, block_size=4)
+    assert repr(pyramid) == "PatternSettings(window=8, block_size=4, pattern='pyramid')"
+    assert repr(PatternSettings(use_landmarks=False)) == "PatternSettings(use_landmarks=False)"
+    with pytest.raises(InvalidConfigError, match="pattern: expected 'reference' or 'pyramid', found 'ziggurat'"):
+        PatternSettings(pattern="ziggurat")  # type: ignore[arg-type]
+
+
+def pyramid(**changes: Any) -> Callable[[ModelSettings], ModelSettings]:
+    return lambda s: s.replace(pattern=PatternSettings(pattern="pyramid", **changes))
+
+
 def replaced(part: str, **changes: Any) -> Callable[[ModelSettings], ModelSettings]:
     return lambda s: s.replace(**{part: dataclasses.replace(getattr(s, part), **changes)})
 
@@ -379,6 +412,13 @@ WRONG: dict[str, tuple[type[Exception], str, Callable[[ModelSettings], ModelSett
     "block": (InvalidConfigError, "pattern.block_size", replaced("pattern", block_size=0)),
     "history": (InvalidConfigError, "pattern.history", replaced("pattern", history=0)),
     "globals": (InvalidConfigError, "pattern.global_tokens", replaced("pattern", global_tokens=(2**32,))),
+    "pyramid window": (InvalidConfigError, "pattern.window", pyramid(window=2**20 + 1)),
+    "pyramid without a window's end": (InvalidConfigError, "pattern.window", pyramid(window=None)),
+    "pyramid block": (InvalidConfigError, "pattern.block_size", pyramid(block_size=12)),
+    "pyramid history": (InvalidConfigError, "pattern.history", pyramid(history=32)),
+    "pyramid globals": (InvalidConfigError, "pattern.globals", pyramid(global_tokens=(0,))),
+    "pyramid log-stride": (InvalidConfigError, "pattern.use_log_stride", pyramid(use_log_stride=True)),
+    "pyramid landmarks": (InvalidConfigError, "pattern.use_landmarks", pyramid(use_landmarks=True)),
     "pairs": (InvalidConfigError, "subcarriers.n_pairs", replaced("subcarriers", n_pairs=65_536)),
     "subcarriers": (InvalidConfigError, "subcarriers.index", replaced("subcarriers", index=[9, 0])),
     "subcarrier-count": (ShapeError, "subcarriers.index", replaced("subcarriers", index=[1])),

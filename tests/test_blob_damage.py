@@ -283,6 +283,19 @@ def value_damage() -> Iterator[tuple[str, Extended]]:
     yield "block_size 0", put(1, 4, words(0))
     for switches in (4, 8, 0x80000000, 0xFFFFFFFF):
         yield f"switches {switches}", put(1, 12, words(switches))
+    for name, fields in {
+        "window": (2**20 + 1, 4, 0, 8, 0),
+        "no end of the window": (0xFFFFFFFF, 4, 0, 8, 0),
+        "block of 12": (8, 12, 0, 8, 0),
+        "block of 2^17": (8, 2**17, 0, 8, 0),
+        "history within the window": (8, 4, 8, 8, 0),
+        "log-stride": (8, 4, 0, 9, 0),
+        "landmarks": (8, 4, 0, 10, 0),
+        "bit 2": (8, 4, 0, 12, 0),
+        "a global token": (8, 4, 0, 8, 1, 0),
+        "a byte more": (8, 4, 0, 8, 0, 0),
+    }.items():
+        yield f"pyramid: {name}", SOUND.with_payload(1, words(*fields))
     for n in (0, 1, 3, *HUGE):
         yield f"{n} global tokens", put(1, 16, words(n))
     yield "global tokens descending", put(1, 20, words(3, 0))

@@ -549,3 +549,26 @@ def test_within_limits_the_history_as_a_ring_does(
 def test_within_needs_a_context() -> None:
     with pytest.raises(InvalidArgumentError, match="context: expected at least 1 token, found 0"):
         EIGHT_WIDE.within(0)
+
+
+@pytest.mark.parametrize(
+    "config", [CONFIG, TemporalHeadConfig(pattern="pyramid", kv_heads=2, head_dim=3, window=4, block_size=4)]
+)
+def test_a_ring_ends_with_its_counter(config: TemporalHeadConfig, qkv: Callable[..., Inputs]) -> None:
+    head, last = AetherTemporalHead(config), 2**62 - 1
+    q, k, v = qkv(config, 3)
+    young = head.make_cache(50, on_full="ring")
+    head.step(q[:1], k[:1], v[:1], young)
+    saved = young.to_bytes()
+    body = saved[:56] + struct.pack("<Q", last - 2) + saved[64:-4]
+    cache = KvCache.from_bytes(body + struct.pack("<I", zlib.crc32(body)))
+    head.step(q[:1], k[:1], v[:1], cache)
+    before = cache.to_bytes()
+    for add in (lambda: cache.append(k, v), lambda: head.prefill(q, k, v, cache)):
+        with pytest.raises(CacheFullError, match=f"at most {last} tokens in all, found {last - 1} and 3 more"):
+            add()
+        assert cache.to_bytes() == before
+    head.step(q[:1], k[:1], v[:1], cache)
+    with pytest.raises(CacheFullError, match=f"at most {last} tokens in all, found {last} and 1 more"):
+        head.step(q[:1], k[:1], v[:1], cache)
+    assert cache.tokens == last

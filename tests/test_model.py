@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from test_blob import TINY, all_settings, core_arrays
 from aether_temporal import (
     AetherTemporalHead,
     BlobHeaderError,
+    CacheFullError,
     CacheMismatchError,
     InputTypeError,
     InvalidArgumentError,
@@ -23,6 +26,7 @@ from aether_temporal import (
     KernelsError,
     ModelSettings,
     NonFiniteError,
+    PatternSettings,
     ResultOverflowError,
     SavedStateError,
     ShapeError,
@@ -33,18 +37,23 @@ from aether_temporal import (
 from tools.reference import model as reference
 from tools.reference import rvne as reference_rvne
 
+PYRAMID = PatternSettings(pattern="pyramid", window=3, block_size=2)
 DTYPES = ["float32", "float16"]
 dtypes = pytest.mark.parametrize("dtype", DTYPES)
 
 
-@pytest.fixture(params=["plain", "full-float32", "full-float16"])
+@pytest.fixture(params=["plain", "full-float32", "full-float16", "pyramid-float32", "pyramid-float16"])
 def blob(request: pytest.FixtureRequest, rng: np.random.Generator, plain_blob: WeightBlob) -> WeightBlob:
-    """Without an extension, and with every section of one."""
+    """Without an extension, and with every section of one, by either pattern."""
     if request.param == "plain":
         return plain_blob
-    header = TINY.replace(dtype=request.param.removeprefix("full-"))
+    kind, dtype = request.param.split("-")
+    header = TINY.replace(dtype=dtype)
     layers, classifier = core_arrays(rng, header, 5)
-    return WeightBlob.from_arrays(header, layers, classifier, all_settings(rng, header, 5))
+    settings = all_settings(rng, header, 5)
+    if kind == "pyramid":
+        settings = settings.replace(pattern=PYRAMID)
+    return WeightBlob.from_arrays(header, layers, classifier, settings)
 
 
 def frames_for(blob: WeightBlob, rng: np.random.Generator, count: int) -> np.ndarray:
@@ -326,6 +335,86 @@ def test_memory_is_what_a_stream_takes(dtype: Any, blob: WeightBlob) -> None:
         assert memory.multiply_adds > 0
         assert memory.cache_rows >= 1
     assert model.memory(4096, "float16").state < model.memory(4096, "float32").state
+
+
+def pyramid_blob(plain_blob: WeightBlob, **pattern: Any) -> WeightBlob:
+    settings = ModelSettings(pattern=PatternSettings(pattern="pyramid", **pattern))
+    return WeightBlob(plain_blob.header, plain_blob.weights, settings)
+
+
+@dtypes
+def test_a_stream_of_a_pyramid_has_memory_for_four_billion_frames(dtype: Any, plain_blob: WeightBlob) -> None:
+    model = TemporalModel.from_blob(pyramid_blob(plain_blob, window=8, block_size=4))
+    assert model.default_context == 2**32 - 1
+    whole, short = model.memory(dtype=dtype), model.memory(256, dtype)
+    assert short.ram < whole.ram < 5 * short.ram
+    assert (whole.cache_rows, short.cache_rows) == (13, 13)
+    assert whole.ram == model.stream(dtype=dtype).nbytes
+    assert TemporalModel.from_blob(pyramid_blob(plain_blob, history=100)).default_context == 100
+
+
+@dtypes
+@pytest.mark.parametrize("context", [None, 300])
+def test_a_long_stream_of_a_pyramid_is_forward(context: int | None, dtype: Any, plain_blob: WeightBlob) -> None:
+    """Every length of runs up to 512 blocks comes and goes, and of a history everything that leaves it."""
+    model = TemporalModel.from_blob(pyramid_blob(plain_blob, window=2, block_size=1))
+    frames = frames_for(plain_blob, np.random.default_rng(5), 1100)
+    stream = model.stream(context, dtype)
+    taken = stream.nbytes
+    found = np.stack([stream.push(frame) for frame in frames])
+    assert_same_bits(found, model.forward(frames, context, dtype))
+    assert stream.nbytes == taken
+
+
+@pytest.mark.parametrize("shape", [(8, 4, None), (0, 1, None), (16, 8, 100), (5, 16, 40)])
+def test_multiply_adds_cover_what_a_query_of_a_pyramid_sees(
+    shape: tuple[int, int, int | None], plain_blob: WeightBlob
+) -> None:
+    window, block, history = shape
+    model = TemporalModel.from_blob(pyramid_blob(plain_blob, window=window, block_size=block, history=history))
+    context, h = 500, model.header
+    seen = model.config.within(context).mask(3000, 1000)
+    most = int((seen.tokens.sum(1) + seen.blocks.sum(1)).max())
+    weights = sum(array.size for array in model.arrays().values())
+    counted = model.memory(context).multiply_adds - weights
+    rows, left = divmod(counted, 2 * h.n_layers * h.n_q_heads * h.head_dim)
+    assert left == 0
+    assert most <= rows <= most + 4
+
+
+def test_a_stream_of_the_other_pattern_is_not_restored(plain_blob: WeightBlob, rng: np.random.Generator) -> None:
+    settings = ModelSettings(pattern=PatternSettings(window=8, block_size=4))
+    other = TemporalModel.from_blob(WeightBlob(plain_blob.header, plain_blob.weights, settings)).stream(64)
+    stream = TemporalModel.from_blob(pyramid_blob(plain_blob, window=8, block_size=4)).stream(64)
+    for frame in frames_for(plain_blob, rng, 30):
+        stream.push(frame)
+    before = stream.to_bytes()
+    with pytest.raises(CacheMismatchError, match="blob CRC"):
+        stream.restore(other.to_bytes())
+    assert stream.to_bytes() == before
+
+
+def at_length(saved: bytes, offset: int, length: int) -> bytes:
+    """A saved state with another length."""
+    body = saved[:offset] + struct.pack("<Q", length) + saved[offset + 8 : -4]
+    return body + struct.pack("<I", zlib.crc32(body))
+
+
+def test_a_stream_ends_with_its_counter(blob: WeightBlob, rng: np.random.Generator) -> None:
+    stream = TemporalModel.from_blob(blob).stream(64)
+    frame = frames_for(blob, rng, 1)[0]
+    stream.push(frame)
+    last = 2**62 - 1
+    stream.restore(at_length(stream.to_bytes(), 24, last - 1))
+    stream.push(frame)
+    before = stream.to_bytes()
+    assert struct.unpack_from("<Q", before, 24) == (last,)
+    with pytest.raises(CacheFullError, match=f"stream: expected at most {last} frames in all, found one more"):
+        stream.push(frame)
+    assert stream.to_bytes() == before
+    stream.restore(before)
+    with pytest.raises(SavedStateError, match="length"):
+        stream.restore(at_length(before, 24, last + 1))
 
 
 def test_memory_of_another_machine(blob: WeightBlob) -> None:

@@ -26,7 +26,7 @@ PORTABLE, MODEL_OPS, PATTERN = "src/kernels/portable.c", "src/model_ops.c", "src
 RESAMPLE = "src/resample.c"
 CACHE, NUMERIC, EXP, FPENV = "src/cache.c", "src/numeric.c", "src/exp.h", "src/fpenv.h"
 CACHE_LAYOUT = "src/cache_layout.c"
-PYRAMID = "src/pyramid.c"
+PYRAMID, SECTIONS, HEAD = "src/pyramid.c", "src/sections.c", "src/head.c"
 
 
 @dataclass(frozen=True)
@@ -251,6 +251,26 @@ MUTANTS = [
         "distance = config->window + config->block_size - 1;",
     ),
     Mutant("edges-of-runs", "src/pyramid_edges.c", "blocks - end + 1 - from);", "blocks - end - from);"),
+    # the pyramid in a blob
+    Mutant("pyramid-bit", SECTIONS, "PYRAMID = 8", "PYRAMID = 4"),
+    Mutant("pyramid-not-read", SECTIONS, "(switches & PYRAMID) != 0 ? AETHER_PYRAMID", "0 ? AETHER_PYRAMID"),
+    Mutant("unknown-switch", SECTIONS, "(uint32_t)(LOG_STRIDE | LANDMARKS | PYRAMID)", "(uint32_t)15"),
+    Mutant("pyramid-window-limit", HEAD, "> AETHER_PYRAMID_WINDOW_MAX", "> AETHER_PYRAMID_WINDOW_MAX + 1"),
+    Mutant("pyramid-block-limit", HEAD, "size > AETHER_PYRAMID_BLOCK_MAX ||", "size > 2 * AETHER_PYRAMID_BLOCK_MAX ||"),
+    Mutant("pyramid-block-any", HEAD, "|| (size & (size - 1)) != 0) {", ") {"),
+    Mutant(
+        "pyramid-history-in-window",
+        HEAD,
+        "history <= config->window) {\n        return",
+        "history < config->window) {\n        return",
+    ),
+    Mutant(
+        "pyramid-with-strides",
+        HEAD,
+        "if (config->use_log_stride || config->use_landmarks)",
+        "if (config->use_landmarks)",
+    ),
+    Mutant("pyramid-with-globals", HEAD, "    if (config->n_globals != 0) {", "    if (config->n_globals > 9) {"),
 ]
 if X86:
     MUTANTS += [
@@ -422,12 +442,14 @@ def test_the_original_passes(original: Path) -> None:
 
 
 def test_the_pyramid_can_be_left_out(original: Path, tmp_path: Path) -> None:
-    """With AETHER_REFERENCE_ONLY a head of the pyramid pattern is rejected, and everything else gives the same bits."""
+    """With AETHER_REFERENCE_ONLY heads and blobs of the pyramid are rejected; everything else gives the same bits."""
     tree = _copy(tmp_path)
     done = _run(_link(tree, [_compile(tree, source, ["-DAETHER_REFERENCE_ONLY"]) for source in _sources(tree)]))
     assert done.returncode != 0
     ended = [line for line in done.stdout.splitlines() if " cases, " in line]
     assert {line.partition(".agv")[0].rpartition("/")[2] for line in ended if " 0 failed" not in line} == {"pyramid"}
+    assert "blob/good-pyramid [open] status BLOB_HEADER, expected OK" in done.stdout
+    assert "blob/pyramid-window " not in done.stdout
 
 
 def _mutate(tree: Path, mutant: Mutant, original: Path) -> Path:

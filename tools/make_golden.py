@@ -59,6 +59,9 @@ FILES: dict[str, tuple[Callable[[], list[Case]], ...]] = {
         pyramid.shape_cases,
         pyramid.stream_cases,
         pyramid.state_cases,
+        models.pyramid_blob_cases,
+        models.pyramid_model_cases,
+        models.pyramid_stream_state_cases,
     ),
     "model": (models.blob_cases, models.model_cases, models.stream_state_cases),
 }

@@ -3,6 +3,7 @@
 #include "aether/cache.h"
 
 #include "bits.h"
+#include "cache_payload.h"
 #include "cache_rows.h"
 #include "dtype.h"
 #include "fpenv.h"
@@ -184,7 +185,7 @@ static void stage_means(const aether_cache *cache) {
 aether_status aether_cache_stage_finite(aether_cache *cache, const float *k, const float *v) {
     const size_t slot = aether_ring(cache->length, cache->at.n_rows);
     const size_t global = aether_global_index(&cache->head.config, cache->length);
-    aether_status status = stage_row(cache, k, 0, slot, global);
+    aether_status status = aether_counter_ends(cache, 1) ? AETHER_E_CACHE_FULL : stage_row(cache, k, 0, slot, global);
     if (status == AETHER_OK) {
         status = stage_row(cache, v, 1, slot, global);
     }

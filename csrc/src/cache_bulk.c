@@ -2,6 +2,7 @@
 #include "aether/cache.h"
 
 #include "bits.h"
+#include "cache_payload.h"
 #include "cache_rows.h"
 #include "fpenv.h"
 #include "pyramid.h"
@@ -43,7 +44,8 @@ static AETHER_NOINLINE aether_status append_here(aether_cache *cache, const floa
     const aether_cache_layout at = cache->at;
     aether_status status = AETHER_OK;
     size_t t;
-    if (cache->policy == AETHER_ON_FULL_ERROR && tokens > cache->capacity - cache->length) {
+    if (aether_counter_ends(cache, tokens) ||
+        (cache->policy == AETHER_ON_FULL_ERROR && tokens > cache->capacity - cache->length)) {
         return AETHER_E_CACHE_FULL;
     }
     if (!cache->head.kernels->all_finite(k, tokens * at.row) || !cache->head.kernels->all_finite(v, tokens * at.row)) {

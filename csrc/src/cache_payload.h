@@ -4,9 +4,14 @@
 
 #include "aether/cache.h"
 
-/* A saved length of this or more is damage: no stream lives that long, and one that starts below cannot reach 2^63, so that
-   arithmetic on positions never wraps. */
+/* Tokens of a cache, and frames of a stream, are fewer than this: the next one is AETHER_E_CACHE_FULL, and a saved length of this or
+   more is damage. Arithmetic on positions never wraps. */
 #define AETHER_LENGTH_MAX ((uint64_t)1 << 62)
+
+/* 1 when so many more tokens are too many for the counter. */
+static inline int aether_counter_ends(const aether_cache *cache, uint64_t tokens) {
+    return tokens > AETHER_LENGTH_MAX - 1 - cache->length;
+}
 
 /* Writes zeros to the rows of a pyramid's payload that no later query sees and no later run is made of. */
 void aether_cache_clear_dead_rows(const aether_cache *cache, unsigned char *payload);

@@ -1,13 +1,32 @@
 /* What a stream will need, from the same layout that it will use. */
 #include "model_layout.h"
 #include "pattern.h"
+#include "pyramid.h"
 #include "stream_layout.h"
+
+/* As visible, an upper bound: for each length, the most runs that are a left half, and the most that are a right half. */
+static uint64_t visible_in_pyramid(const aether_config *config) {
+    const unsigned levels = aether_pyramid_levels(config, UINT64_MAX);
+    uint64_t rows = config->window + config->block_size, from, to;
+    unsigned level;
+    int left;
+    for (level = 0; level < levels; level++) {
+        for (left = 0; left < 2; left++) {
+            aether_pyramid_span(config, level, left, &from, &to);
+            rows += to > from ? ((to - from - 1) >> (level + 1)) + 1 : 0;
+        }
+    }
+    return rows;
+}
 
 /* Rows that a query sees when it sees the most. */
 static uint64_t visible(const aether_config *config) {
     const uint64_t farthest = config->history - 1;
     const uint64_t back = config->window < farthest ? config->window : farthest;
     uint64_t rows = back + 1 + config->n_globals, stride = 1;
+    if (aether_is_pyramid(config)) {
+        return visible_in_pyramid(config);
+    }
     for (; config->use_log_stride && stride <= farthest; stride *= 2) {
         rows += stride > back ? 1 : 0;
         if (stride > farthest / 2) {

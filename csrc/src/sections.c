@@ -60,6 +60,10 @@ static AETHER_NOINLINE uint32_t take_in(cursor *c, const char *field, const char
     return value;
 }
 
+/* Bits of pattern.switches. */
+enum { LOG_STRIDE = 1, LANDMARKS = 2, PYRAMID = 8 };
+
+/* What the core demands of a pattern is checked when the model's head is made of it. */
 static void pattern(cursor *c, aether_model *m, aether_config *config) {
     uint32_t switches;
     (void)m;
@@ -69,9 +73,13 @@ static void pattern(cursor *c, aether_model *m, aether_config *config) {
     }
     config->block_size = take_in(c, "pattern.block_size", "at least 1", 1, UINT32_MAX);
     config->history = take_u32(c);
-    switches = take_in(c, "pattern.switches", "bits 0 and 1 only", 0, 3);
-    config->use_log_stride = (uint8_t)(switches & 1u);
-    config->use_landmarks = (uint8_t)(switches >> 1);
+    switches = take_u32(c);
+    if ((switches & ~(uint32_t)(LOG_STRIDE | LANDMARKS | PYRAMID)) != 0) {
+        reject(c, "pattern.switches", "bits 0, 1 and 3 only", switches, c->at - 4);
+    }
+    config->use_log_stride = (switches & LOG_STRIDE) != 0;
+    config->use_landmarks = (switches & LANDMARKS) != 0;
+    config->pattern = (switches & PYRAMID) != 0 ? AETHER_PYRAMID : AETHER_REFERENCE;
     config->n_globals = take_u32(c);
     config->globals = (const uint32_t *)(const void *)take(c, config->n_globals, 4);
 }

@@ -18,11 +18,15 @@ __all__ = ["PatternMask", "TemporalHeadConfig", "estimate_sparse_edges"]
 _U32 = 0xFFFFFFFF
 _U64 = 0xFFFFFFFFFFFFFFFF
 _BACKENDS = ("sparse_gqa", "dense")
-_PATTERNS = ("reference", "pyramid")
 
-
-_UNSET: Any = object()
+UNSET: Any = object()
 """Stands for the default that the pattern has."""
+
+OF_PATTERN: dict[str, dict[str, Any]] = {
+    "reference": {"global_tokens": (0,), "use_log_stride": True, "use_landmarks": True},
+    "pyramid": {"global_tokens": (), "use_log_stride": False, "use_landmarks": False},
+}
+"""The patterns, and the defaults that depend on them."""
 
 
 class PatternMask(NamedTuple):
@@ -64,19 +68,17 @@ class TemporalHeadConfig:
     window: int = 32
     block_size: int = 16
     causal: bool = True
-    global_tokens: tuple[int, ...] = _UNSET
-    use_log_stride: bool = _UNSET
-    use_landmarks: bool = _UNSET
+    global_tokens: tuple[int, ...] = UNSET
+    use_log_stride: bool = UNSET
+    use_landmarks: bool = UNSET
     history: int | None = None
 
     def __post_init__(self) -> None:
         expect_choice(self.backend, _BACKENDS, "backend")
-        expect_choice(self.pattern, _PATTERNS, "pattern")
-        reference = self.pattern == "reference"
-        defaults = (("global_tokens", (0,), ()), ("use_log_stride", True, False), ("use_landmarks", True, False))
-        for name, of_reference, of_pyramid in defaults:
-            if getattr(self, name) is _UNSET:
-                self._set(name, of_reference if reference else of_pyramid)
+        expect_choice(self.pattern, tuple(OF_PATTERN), "pattern")
+        for name, default in OF_PATTERN[self.pattern].items():
+            if getattr(self, name) is UNSET:
+                self._set(name, default)
         for name, least, most in (
             ("q_heads", 1, _U32),
             ("kv_heads", 1, _U32),

@@ -33,6 +33,9 @@ __all__ = ["ArrayInfo", "LayerTrace", "ModelMemory", "TemporalModel", "TemporalS
 DEFAULT_CONTEXT = 256
 """Frames that a query can see where neither a call nor the blob's pattern limits them."""
 
+PYRAMID_CONTEXT = 2**32 - 1
+"""The same with the pyramid pattern, whose memory grows with the logarithm: 497 days at 100 frames a second."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelMemory:
@@ -224,9 +227,10 @@ class TemporalModel(_core.Model):
 
     @property
     def default_context(self) -> int:
-        """Frames that a query can see unless a call says otherwise: the history that the blob states, else 256."""
-        pattern = None if self.settings is None else self.settings.pattern
-        return (None if pattern is None else pattern.history) or DEFAULT_CONTEXT
+        """Frames that a query can see unless a call says otherwise: the history that the blob states, else 256, or with
+        the pyramid pattern 2**32 - 1."""
+        config = self.config
+        return config.history or (PYRAMID_CONTEXT if config.pattern == "pyramid" else DEFAULT_CONTEXT)
 
     def _context(self, chosen: int | None) -> int:
         return self.default_context if chosen is None else chosen

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._internal.convert import as_array
+from ._internal.convert import as_array, expect_choice
 from ._internal.fields import (
     Array,
     Choice,
@@ -32,6 +32,7 @@ from ._internal.fields import (
     Words,
     whole,
 )
+from .config import OF_PATTERN, UNSET, TemporalHeadConfig
 from .errors import InvalidConfigError
 from .subcarriers import MOST as MOST_SUBCARRIER
 from .subcarriers import Band, SubcarrierMap
@@ -58,6 +59,7 @@ __all__ = [
 ]
 
 _U32 = 0xFFFFFFFF
+_NO_WINDOW = 2**64 - 1
 ANY_SIZE = (1, 0x7FFFFFFF)
 MAX_TAPS = 64
 
@@ -74,6 +76,9 @@ class _Summarised:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(_summary(self, arrays=True))})"
 
+    def _default_of(self, field: dataclasses.Field[Any]) -> Any:
+        return field.default
+
 
 def _summary(settings: _Summarised, arrays: bool) -> Iterator[str]:
     for field in dataclasses.fields(cast("DataclassInstance", settings)):
@@ -82,15 +87,15 @@ def _summary(settings: _Summarised, arrays: bool) -> Iterator[str]:
             inner = ", ".join(_summary(value, arrays=False))
             yield f"{field.name}({inner})" if inner else field.name
         elif isinstance(value, str):
-            if value != field.default:
+            if value != settings._default_of(field):
                 yield f"{field.name}={textwrap.shorten(value, 40, placeholder=' …')!r}"
         elif isinstance(value, tuple) and len(repr(value)) <= 80:
-            if value != field.default:
+            if value != settings._default_of(field):
                 yield f"{field.name}={value}"
         elif shape := np.shape(value):
             if arrays:
                 yield f"{field.name}=[{', '.join(map(str, shape))}]"
-        elif (text := _scalar(value)) != _scalar(field.default):
+        elif (text := _scalar(value)) != _scalar(settings._default_of(field)):
             yield f"{field.name}={text}"
 
 
@@ -101,14 +106,60 @@ def _scalar(value: object) -> str:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class PatternSettings(_Summarised):
-    """Which tokens a query sees. `window` None: every token; `history` None: all of the past."""
+    """Which tokens a query sees. `window` None: every token; `history` None: all of the past.
+
+    pattern: "reference", or "pyramid" (docs/spec/pattern.md), which has no log-stride, landmarks or global tokens: they
+    are True, True and (0,) by default, with the pyramid False, False and ().
+    """
 
     window: Annotated[int | None, Integer(0, _U32 - 1, none=_U32)] = 32
     block_size: Annotated[int, Integer(1, _U32)] = 16
     history: Annotated[int | None, Integer(1, _U32, none=0)] = None
-    use_log_stride: Annotated[bool, Flag(0)] = True
-    use_landmarks: Annotated[bool, Flag(1)] = True
-    global_tokens: Annotated[tuple[int, ...], Tokens()] = (0,)
+    use_log_stride: Annotated[bool, Flag(0)] = UNSET
+    use_landmarks: Annotated[bool, Flag(1)] = UNSET
+    pattern: Annotated[Literal["reference", "pyramid"], Flag(3, tuple(OF_PATTERN))] = dataclasses.field(
+        default="reference", kw_only=True
+    )
+    global_tokens: Annotated[tuple[int, ...], Tokens()] = UNSET
+
+    def __post_init__(self) -> None:
+        expect_choice(self.pattern, tuple(OF_PATTERN), "pattern")
+        for name, default in OF_PATTERN[self.pattern].items():
+            if getattr(self, name) is UNSET:
+                object.__setattr__(self, name, default)
+
+    def _default_of(self, field: dataclasses.Field[Any]) -> Any:
+        return OF_PATTERN[self.pattern].get(field.name, field.default)
+
+    def replace(self, **changes: Any) -> PatternSettings:
+        """A copy with some fields changed. Of another pattern, it has that pattern's defaults of what is not given, but
+        window, block_size and history."""
+        if changes.get("pattern", self.pattern) == self.pattern:
+            return dataclasses.replace(self, **changes)
+        kept = {"window": self.window, "block_size": self.block_size, "history": self.history}
+        return PatternSettings(**{**kept, **changes})
+
+    def head(self, q_heads: int = 4, kv_heads: int = 1, head_dim: int = 32) -> TemporalHeadConfig:
+        """A head of this pattern. InvalidConfigError."""
+        return TemporalHeadConfig(
+            pattern=self.pattern,
+            q_heads=q_heads,
+            kv_heads=kv_heads,
+            head_dim=head_dim,
+            window=_NO_WINDOW if self.window is None else self.window,
+            block_size=self.block_size,
+            history=self.history,
+            use_log_stride=self.use_log_stride,
+            use_landmarks=self.use_landmarks,
+            global_tokens=tuple(self.global_tokens),
+        )
+
+    def check(self, settings: ModelSettings | None = None) -> None:
+        """Rules beyond single fields. InvalidConfigError."""
+        try:
+            self.head()
+        except InvalidConfigError as error:
+            raise InvalidConfigError.of(f"pattern.{error.field}", str(error.expected), error.found) from None
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

@@ -12,7 +12,15 @@ import pytest
 from command import call, call_json, make_blob, save_model, save_recordings
 from recordings.making import classic, values_of
 
-from aether_temporal import InvalidArgumentError, ModelSettings, TemporalModel, WeightBlob, WeightBlobHeader, crc32
+from aether_temporal import (
+    InvalidArgumentError,
+    ModelSettings,
+    PatternSettings,
+    TemporalModel,
+    WeightBlob,
+    WeightBlobHeader,
+    crc32,
+)
 from aether_temporal.blob_tools import check_blob, float16_error, random_blob
 from aether_temporal.cli.inspect_command import settings_lines
 
@@ -61,6 +69,18 @@ def test_inspect_shows_every_declared_section() -> None:
     assert settings_lines(absent) == ["pooling         newest frame"]
     shown = settings_lines(absent | {"tilt": {"angles": 3, "unit": "rad"}, "note": "free text"})
     assert shown[1:] == ["tilt            angles 3, unit rad", "note            free text"]
+
+
+def test_inspect_names_the_pyramid(tmp_path: Path) -> None:
+    header = WeightBlobHeader("float32", 2, 1, 1, 1, 1, 2)
+    pattern = PatternSettings(pattern="pyramid", window=8, block_size=4)
+    path = tmp_path / "pyramid.rvne"
+    WeightBlob(header, bytes(header.core_bytes()), ModelSettings(pattern=pattern)).save(path)
+    shown = call("inspect", path).stdout.splitlines()
+    assert "pattern         pyramid: window 8, block 4, history unlimited" in shown
+    assert any(line.startswith("A stream with a context of 4 294 967 295 frames") for line in shown)
+    document = call_json("inspect", path)
+    assert document["settings"]["pattern"]["pattern"] == "pyramid"
 
 
 def _flip(raw: bytearray) -> None:

@@ -9,7 +9,7 @@ import blob_bytes
 import pytest
 from click.testing import CliRunner, Result
 
-from aether_temporal import TemporalModel, WeightBlob
+from aether_temporal import PatternSettings, TemporalModel, WeightBlob
 from aether_temporal.bundled import bundled_models, model_path
 from aether_temporal.cli import aether
 from aether_temporal.device import check_node, node_needs
@@ -68,6 +68,22 @@ def test_time_that_a_frame_takes() -> None:
     assert warning.startswith("a frame may take a node")
     assert "more than the 1 ms between two frames: it may not be confirmed" in warning
     assert node_needs(model).frame_us == pytest.approx(100)
+
+
+def pyramid() -> bytes:
+    """`activity` with the pyramid pattern."""
+    blob = WeightBlob.load(model_path("activity"))
+    assert blob.settings is not None
+    settings = replace(blob.settings, pattern=PatternSettings(pattern="pyramid", window=8, block_size=4))
+    return WeightBlob(blob.header, blob.weights[: blob.header.core_bytes(blob.width)], settings).serialize()
+
+
+def test_a_pyramid_needs_a_node_that_was_compiled_with_it() -> None:
+    model = TemporalModel.from_blob(pyramid())
+    assert check_node(model) == [
+        "the model has the pyramid pattern: a node compiled without AETHER_PYRAMID (Kconfig) rejects it"
+    ]
+    assert node_needs(model).memory < node_needs(TemporalModel.from_blob("activity")).memory
 
 
 def pack(*arguments: str | Path, code: int = 0) -> Result:

@@ -39,6 +39,7 @@ PATTERNS = {
     "unlimited": PatternSettings(window=None, block_size=4, global_tokens=()),
     "no landmarks": PatternSettings(window=2, use_landmarks=False, history=33),
     "no strides": PatternSettings(window=0, block_size=1, use_log_stride=False, global_tokens=(3,)),
+    "pyramid": PatternSettings(pattern="pyramid", window=5, block_size=4),
     "one frame": PatternSettings(window=9, block_size=2, history=1, global_tokens=()),
 }
 CLOSE = 2e-6
@@ -109,17 +110,7 @@ def test_recorded_frames(recordings_dir: Path) -> None:
 
 
 def config_of(pattern: PatternSettings, history: int) -> TemporalHeadConfig:
-    return TemporalHeadConfig(
-        q_heads=HQ,
-        kv_heads=HKV,
-        head_dim=D,
-        window=10**6 if pattern.window is None else pattern.window,
-        block_size=pattern.block_size,
-        global_tokens=pattern.global_tokens,
-        use_log_stride=pattern.use_log_stride,
-        use_landmarks=pattern.use_landmarks,
-        history=history,
-    )
+    return pattern.replace(history=None).head(HQ, HKV, D).within(history)
 
 
 def random_trace(tokens: int) -> LayerTrace:

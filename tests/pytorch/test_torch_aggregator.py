@@ -29,6 +29,7 @@ CONFIG = TemporalHeadConfig(q_heads=4, kv_heads=2, head_dim=8, window=5, block_s
 CONFIGS = {
     "sparse": CONFIG,
     "history": CONFIG.replace(history=20),
+    "pyramid": TemporalHeadConfig(pattern="pyramid", q_heads=4, kv_heads=2, head_dim=8, window=5, block_size=4),
     "not causal": CONFIG.replace(causal=False),
     "dense": CONFIG.replace(backend="dense"),
 }
@@ -67,7 +68,7 @@ def test_one_sequence_or_many(tokens: int) -> None:
     torch.testing.assert_close(module(x[1]), module(x)[1], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["sparse", "history"])
+@pytest.mark.parametrize("name", ["sparse", "history", "pyramid"])
 def test_stream_rows_equal_forward(name: str) -> None:
     module, x = made(CONFIGS[name]), frames(60)
     expected = module(x).detach()

@@ -31,6 +31,7 @@ from aether_temporal.torch import attention  # noqa: E402
 from aether_temporal.torch.attention_operator import _array, _settings  # noqa: E402
 
 SMALL = TemporalHeadConfig(q_heads=4, kv_heads=2, head_dim=5, window=3, block_size=4, global_tokens=(0, 9))
+PYRAMID = TemporalHeadConfig(pattern="pyramid", q_heads=4, kv_heads=2, head_dim=5, window=3, block_size=4)
 CONFIGS = {
     "reference": TemporalHeadConfig(),
     "small": SMALL,
@@ -52,6 +53,10 @@ CONFIGS = {
     "multi-query": SMALL.replace(q_heads=7, kv_heads=1),
     "one head": SMALL.replace(q_heads=1, kv_heads=1, head_dim=1),
     "groups of three": SMALL.replace(q_heads=6, kv_heads=2, head_dim=17),
+    "pyramid": PYRAMID,
+    "pyramid, not causal": PYRAMID.replace(causal=False),
+    "pyramid, history": PYRAMID.replace(window=2, block_size=2, history=9),
+    "pyramid, blocks of one": PYRAMID.replace(window=0, block_size=1),
     "dense": SMALL.replace(backend="dense"),
     "dense, not causal": SMALL.replace(backend="dense", causal=False),
     "dense, history": SMALL.replace(backend="dense", history=6),

@@ -58,6 +58,14 @@ SHAPES = {
         stem_taps=3,
         eps=1e-3,
     ),
+    "pyramid": NetworkConfig(
+        input_dim=52,
+        n_classes=3,
+        width=16,
+        n_kv_heads=2,
+        pattern=PatternSettings(pattern="pyramid", window=8, block_size=4),
+        hidden=8,
+    ),
     "no landmarks": NetworkConfig(
         input_dim=52,
         n_classes=2,
@@ -178,6 +186,7 @@ NEUTRAL = {
     "words": {"class_names": ["a", "b", "c", "é"], "frame_rate": 33.3, "provenance": "", "agc": "mean"},
     "timing": {"frame_rate": 100.0, "timing": TimingSettings(25, 10_000, 60_000)},
     "subcarriers": {"subcarriers": SubcarrierSettings(64, np.arange(16) * 4)},
+    "pyramid": {"pattern": PatternSettings(pattern="pyramid", window=16, block_size=8, history=300)},
     "another pattern": {"pattern": PatternSettings(history=50, global_tokens=(0, 2, 70_000))},
 }
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from aether_temporal import TemporalModel, TimingSettings
+from aether_temporal import PatternSettings, TemporalModel, TimingSettings
 from aether_temporal.cli import aether
 from aether_temporal.recordings import RecordingError, open_recording
 from aether_temporal.running import run
@@ -413,6 +413,11 @@ def configuration(path: Path, text: str) -> Path:
         ("[reading]\nmax_gap_us = 9", "x.toml: reading.max_gap_us: expected none without period_us, found 9"),
         ("[reading]\nperiod_us = 9\nmax_gap_us = 8", r"x.toml: reading.max_gap_us: expected an integer from period_us"),
         ("run = 3", "x.toml: run: expected a table, found 3"),
+        ("[pattern]\npattern = 'cone'", "x.toml: pattern.pattern: expected 'reference' or 'pyramid', found 'cone'"),
+        (
+            "[pattern]\npattern = 'pyramid'\nblock_size = 12",
+            "x.toml: pattern.block_size: expected a power of two, at most 65536, with the pyramid pattern, found 12",
+        ),
     ],
 )
 def test_a_wrong_configuration_file_is_named(tmp_path: Path, text: str, expected: str) -> None:
@@ -420,6 +425,13 @@ def test_a_wrong_configuration_file_is_named(tmp_path: Path, text: str, expected
     file = configuration(tmp_path / "x.toml", text)
     printed = command("activity", "--data", data, "--out", tmp_path / "a.rvne", "--config", file, code=2)
     assert re.search(expected, printed), printed
+
+
+@pytest.mark.parametrize("recipe", [activity.Recipe(), demo_recipe.Recipe()])
+def test_a_configuration_file_chooses_the_pyramid(recipe: Any, tmp_path: Path) -> None:
+    text = "[pattern]\npattern = 'pyramid'\nwindow = 8\nblock_size = 4\n"
+    (found,) = load_settings(configuration(tmp_path / "x.toml", text), recipe)
+    assert found.pattern == PatternSettings(pattern="pyramid", window=8, block_size=4, history=128)
 
 
 def test_the_documented_configuration_is_the_default(tmp_path: Path) -> None:

@@ -39,12 +39,13 @@ except ModuleNotFoundError as lacking:
 
 
 def blobs() -> Iterator[tuple[str, bytes]]:
-    """Plain ones, one with every section, and that one with each section left out."""
+    """Plain ones, one with every section, that one with the pyramid, and with each section left out."""
     for binary16 in (False, True):
         kind = "binary16" if binary16 else "binary32"
         whole = extended(binary16=binary16)
         yield f"plain-{kind}", plain(binary16=binary16)
         yield f"extended-{kind}", whole.encode()
+        yield f"pyramid-{kind}", whole.with_payload(1, struct.pack("<5I", 2, 1, 0, 8, 0)).encode()
         for ident in (s.ident for s in whole.sections):
             yield f"without-{ident}-{kind}", whole.with_sections(s for s in whole.sections if s.ident != ident).encode()
 

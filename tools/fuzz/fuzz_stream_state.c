@@ -10,7 +10,9 @@
 #define EMBED 2u
 #define CORE (2u * INPUT_DIM * HEADS * DIM + 2u * INPUT_DIM * DIM + INPUT_DIM * CLASSES)
 #define SECTIONS (8u + 4u + 4u * INPUT_DIM * (1u + TAPS) + 8u + 8u + 8u + 4u + 4u * EMBED * (1u + INPUT_DIM))
-#define BLOB_BYTES (AETHER_RVNE_OVERHEAD + 4u * CORE + SECTIONS + 12u)
+#define PATTERN_SECTION (8u + 20u)
+#define BLOB_BYTES (AETHER_RVNE_OVERHEAD + 4u * CORE + PATTERN_SECTION + SECTIONS + 12u)
+#define MOST_FRAMES (((uint64_t)1 << 62) - 1)
 
 typedef struct writer {
     uint8_t *at;
@@ -38,8 +40,10 @@ static void put_section(writer *w, uint32_t id, uint32_t bytes) {
     put(w, bytes, 4);
 }
 
-/* One layer; extended: with convolution, mean pooling and embedding, so that every part of a stream's state is there. */
-static size_t build(uint8_t blob[BLOB_BYTES], int extended) {
+/* One layer; extended: with convolution, mean pooling and embedding, so that every part of a stream's state is there; then pyramid
+   decides the pattern. */
+static size_t build(uint8_t blob[BLOB_BYTES], int extended, int pyramid) {
+    const uint32_t sections_bytes = SECTIONS + (pyramid ? PATTERN_SECTION : 0);
     aether_rvne_header header = {0, INPUT_DIM, HEADS, 1, DIM, 1, CLASSES, 4u * CORE};
     aether_detail detail = {0};
     writer w = {blob + AETHER_RVNE_HEADER_BYTES, 7};
@@ -47,6 +51,13 @@ static size_t build(uint8_t blob[BLOB_BYTES], int extended) {
     if (extended) {
         const uint8_t *sections = w.at;
         header.flags = AETHER_RVNE_FLAG_EXTENSION;
+        if (pyramid) {
+            const uint32_t fields[5] = {2, 1, 0, 8, 0};
+            put_section(&w, 1, sizeof fields);
+            for (size_t i = 0; i < 5; i++) {
+                put(&w, fields[i], 4);
+            }
+        }
         put_section(&w, 7, 4u + 4u * INPUT_DIM * (1u + TAPS));
         put(&w, TAPS, 4);
         put_floats(&w, INPUT_DIM * (1u + TAPS));
@@ -56,12 +67,12 @@ static size_t build(uint8_t blob[BLOB_BYTES], int extended) {
         put_section(&w, 11, 4u + 4u * EMBED * (1u + INPUT_DIM));
         put(&w, EMBED, 4);
         put_floats(&w, EMBED * (1u + INPUT_DIM));
-        FUZZ_CHECK((size_t)(w.at - sections) == SECTIONS);
-        put(&w, SECTIONS + 12u, 4);
+        FUZZ_CHECK((size_t)(w.at - sections) == sections_bytes);
+        put(&w, sections_bytes + 12u, 4);
         put(&w, INPUT_DIM, 2);
         put(&w, 1, 2);
         put(&w, 0x31545845u, 4);
-        header.weights_len += SECTIONS + 12u;
+        header.weights_len += sections_bytes + 12u;
     }
     FUZZ_CHECK(aether_rvne_write(&header, blob + AETHER_RVNE_HEADER_BYTES, blob, BLOB_BYTES, &detail) == AETHER_OK);
     return (size_t)aether_rvne_size(&header);
@@ -79,7 +90,8 @@ static void push(session *x, size_t frames, uint32_t seed) {
         const uint64_t before = x->stream.length;
         fuzz_values(frame, INPUT_DIM, &seed, 0);
         const aether_status status = aether_stream_push(&x->stream, frame);
-        FUZZ_CHECK(status == AETHER_OK || status == AETHER_E_OVERFLOW);
+        FUZZ_CHECK(status == AETHER_OK || status == AETHER_E_OVERFLOW || before == MOST_FRAMES);
+        FUZZ_CHECK(before != MOST_FRAMES || status == AETHER_E_CACHE_FULL);
         FUZZ_CHECK(x->stream.length == before + (status == AETHER_OK));
     }
 }
@@ -88,7 +100,7 @@ static void open_session(session *x, uint32_t choice, size_t frames) {
     uint8_t blob[BLOB_BYTES];
     aether_detail detail = {0};
     size_t bytes = 0;
-    const size_t blob_bytes = build(blob, choice & 1u);
+    const size_t blob_bytes = build(blob, choice & 1u, (choice & 0x40u) != 0);
     const uint64_t context = 1 + (choice >> 2 & 15u);
     const aether_dtype dtype = choice & 2u ? AETHER_BINARY16 : AETHER_BINARY32;
     x->blob = fuzz_copy(blob, blob_bytes);

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-from reference import Rejected, attention, model, numeric, rvne, state
+from reference import Rejected, attention, model, numeric, pyramid, rvne, state
 from reference.attention import Head
 from reference.golden_file import Case, Input, Kernel, explicit, uniform
 from reference.numeric import Vector
@@ -199,6 +199,18 @@ def _zero_embedding(h: rvne.Header) -> bytes:
     return rvne.build(h, arrays, h.input_dim, {rvne.EMBEDDING: rvne.words([2]) + bytes(4 * 2 + 4 * 2 * h.input_dim)})
 
 
+def open_case(name: str, data: bytes) -> Case:
+    """The status of opening a blob; those that open have a name that begins with "good"."""
+    try:
+        rvne.parse(data)
+        status = "OK"
+    except Rejected as rejected:
+        status = rejected.status
+    if (status == "OK") != name.startswith("good"):
+        raise AssertionError(f"blob/{name}: {status}")
+    return Case(Kernel.BLOB_OPEN, "blob/" + name, [len(data)], [explicit(byte_words(data))], status)
+
+
 def blob_cases() -> list[Case]:
     """The status of opening a blob."""
     tiny = rvne.Header(3, 2, 1, 2, 1, 2)
@@ -273,16 +285,7 @@ def blob_cases() -> list[Case]:
         "text-not-utf8": section(rvne.PROVENANCE, b"\xff"),
         "width-without-projection": rvne.build(ext, bytes(len(core) + 4 * (4 + 2 + 2 + 4 + 2)), 4, {}),
     }
-    out = []
-    for name, data in damaged.items():
-        try:
-            rvne.parse(data)
-            status = "OK"
-        except Rejected as rejected:
-            status = rejected.status
-        if (status == "OK") != name.startswith("good"):
-            raise AssertionError(f"blob/{name}: {status}")
-        out.append(Case(Kernel.BLOB_OPEN, "blob/" + name, [len(data)], [explicit(byte_words(data))], status))
+    out = [open_case(name, data) for name, data in damaged.items()]
     for name, header, weights in (
         ("plain", tiny, core),
         ("f16", replace(tiny, flags=rvne.BINARY16), struct.pack("<38H", *range(38))),
@@ -337,24 +340,103 @@ def cache_state_cases() -> list[Case]:
 
 def stream_state_cases() -> list[Case]:
     """One run, and the bytes of the stream after the last frame."""
-    out = []
     plain = rvne.Header(5, 3, 1, 3, 1, 3)
     full = rvne.Header(7, 4, 2, 5, 2, 3, flags=rvne.EXTENSION | rvne.BINARY16)
     p = Pattern(window=4, block_size=3, history=9, globals_=(0, 3))
-    for name, blob, frames, context, half in (
-        ("plain", blob_of("plain", plain), 19, 12, False),
-        ("every-section", blob_of("every-f16", full, 6, tuple(range(1, 16)), p), 25, 30, True),
-        ("first-frame", blob_of("every-f16", full, 6, tuple(range(1, 16)), p), 1, 30, False),
+    return [
+        stream_state_case("plain", blob_of("plain", plain), 19, 12, False),
+        stream_state_case("every-section", blob_of("every-f16", full, 6, tuple(range(1, 16)), p), 25, 30, True),
+        stream_state_case("first-frame", blob_of("every-f16", full, 6, tuple(range(1, 16)), p), 1, 30, False),
+    ]
+
+
+def stream_state_case(name: str, blob: bytes, frames: int, context: int, half: bool) -> Case:
+    """The bytes of a stream after so many frames."""
+    parsed = rvne.parse(blob)
+    n = parsed.header.input_dim
+    source = uniform(n * frames, seed_of("stream-state/" + name), 1)
+    flat, stream = values(source), model.Stream(parsed, context, half=half)
+    for t in range(frames):
+        results = stream.push(flat[t * n : (t + 1) * n])
+    embed = len(parsed.vectors.get("embedding.bias", []))
+    params = [len(blob), frames, n, parsed.header.n_classes, embed, 1, context, int(half)]
+    words = byte_words(state.save_stream(stream, blob, context, frames, results))
+    case = Case(Kernel.STREAM_STATE, "stream-state/" + name, params, [explicit(byte_words(blob)), source])
+    return case.expect(words)
+
+
+# -- blobs with the pyramid -----------------------------------------------------------------------------------
+
+AGES = 0xFFFFFFFF
+"""A context that no case reaches the end of."""
+
+
+def pyramid_blob_cases() -> list[Case]:
+    """The status of opening blobs with the pyramid, within and beyond its limits."""
+    ext = rvne.Header(3, 2, 1, 2, 1, 2, flags=rvne.EXTENSION)
+    core = blob_of("open", replace(ext, flags=0))[24:-4]
+    patterns = {
+        "good-pyramid": [8, 4, 0, 8, 0],
+        "good-pyramid-least": [0, 1, 1, 8, 0],
+        "good-pyramid-most": [1 << 20, 1 << 16, 0, 8, 0],
+        "good-pyramid-history": [8, 4, 9, 8, 0],
+        "pyramid-window": [(1 << 20) + 1, 4, 0, 8, 0],
+        "pyramid-window-unlimited": [rvne.UNLIMITED, 4, 0, 8, 0],
+        "pyramid-block-0": [8, 0, 0, 8, 0],
+        "pyramid-block-3": [8, 3, 0, 8, 0],
+        "pyramid-block-large": [8, 1 << 17, 0, 8, 0],
+        "pyramid-history-in-window": [8, 4, 8, 8, 0],
+        "pyramid-log-stride": [8, 4, 0, 9, 0],
+        "pyramid-landmarks": [8, 4, 0, 10, 0],
+        "pyramid-global": [8, 4, 0, 8, 1, 0],
+        "pyramid-and-bit-2": [8, 4, 0, 12, 0],
+    }
+    return [
+        open_case(name, rvne.build(ext, core, 3, {rvne.PATTERN: rvne.words(fields)}))
+        for name, fields in patterns.items()
+    ]
+
+
+def pyramid_model_cases() -> list[Case]:
+    """Whole models with the pyramid."""
+    tiny = rvne.Header(5, 3, 1, 3, 1, 3, flags=rvne.EXTENSION)
+    half = replace(tiny, flags=rvne.EXTENSION | rvne.BINARY16)
+    full = rvne.Header(7, 4, 2, 5, 2, 3, flags=rvne.EXTENSION)
+    full16 = replace(full, flags=half.flags)
+    wide = rvne.Header(4, 4, 1, 32, 1, 2, flags=rvne.EXTENSION)
+    every = tuple(range(1, 17))
+    out = []
+    for name, h, width, sections, p, tokens, runs, stride in (
+        ("small", tiny, 0, (rvne.PATTERN,), pyramid.make(2, 1), 75, ((AGES, False), (9, False), (9, True)), 5),
+        ("small-f16", half, 0, (rvne.PATTERN,), pyramid.make(0, 2), 70, ((AGES, False), (AGES, True)), 5),
+        ("no-runs", tiny, 0, (rvne.PATTERN,), pyramid.make(9, 4), 30, ((1, False), (12, True)), 3),
+        ("history", tiny, 0, (rvne.PATTERN,), pyramid.make(4, 2, history=23), 90, ((AGES, False), (11, True)), 5),
+        ("every-section", full, 6, every, pyramid.make(6, 4), 60, ((AGES, False), (AGES, True), (33, False)), 7),
+        ("every-section-f16", full16, 6, every, pyramid.make(3, 4, history=40), 60, ((AGES, True), (20, False)), 7),
+        ("wide", wide, 0, (rvne.PATTERN,), pyramid.make(8, 4), 32, ((500, False), (20, True)), 7),
     ):
-        parsed = rvne.parse(blob)
-        n = parsed.header.input_dim
-        source = uniform(n * frames, seed_of("stream-state/" + name), 1)
-        flat, stream = values(source), model.Stream(parsed, context, half=half)
-        for t in range(frames):
-            results = stream.push(flat[t * n : (t + 1) * n])
-        embed = len(parsed.vectors.get("embedding.bias", []))
-        params = [len(blob), frames, n, parsed.header.n_classes, embed, 1, context, int(half)]
-        words = byte_words(state.save_stream(stream, blob, context, frames, results))
-        case = Case(Kernel.STREAM_STATE, "stream-state/" + name, params, [explicit(byte_words(blob)), source])
-        out.append(case.expect(words))
+        name = "pyramid-" + name
+        frames = uniform(h.input_dim * tokens, seed_of("frames/" + name), 1)
+        out.append(model_case(name, blob_of(name, h, width, sections, p), frames, runs, stride))
+    small = blob_of("pyramid-small", tiny, 0, (rvne.PATTERN,), pyramid.make(2, 1))
+    large = uniform(5 * 12, seed_of("frames/pyramid-overflow"), 1).words()[: 5 * 12].copy()
+    large[5 * 9 + 2] = 0x7F7FFFFF
+    out.append(model_case("pyramid-overflow", small, explicit(large), ((AGES, False),)))
     return out
+
+
+def pyramid_stream_state_cases() -> list[Case]:
+    """The bytes of streams with the pyramid, around the ends of blocks and of longer runs."""
+    tiny = rvne.Header(5, 3, 1, 3, 1, 3, flags=rvne.EXTENSION)
+    small = blob_of("pyramid-small", tiny, 0, (rvne.PATTERN,), pyramid.make(3, 2))
+    full = rvne.Header(7, 4, 2, 5, 2, 3, flags=rvne.EXTENSION | rvne.BINARY16)
+    every = blob_of("pyramid-every", full, 6, tuple(range(1, 16)), pyramid.make(4, 4))
+    return [
+        stream_state_case(f"pyramid-{name}", blob, frames, context, half)
+        for name, blob, frames, context, half in (
+            ("first-frame", small, 1, AGES, False),
+            ("before-a-block", small, 35, 30, False),
+            ("after-a-block", small, 36, 30, True),
+            ("every-section", every, 41, 64, True),
+        )
+    ]

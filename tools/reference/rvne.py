@@ -328,11 +328,13 @@ def _read_other(blob: Blob, number: int, r: _Reader) -> None:
     h, values = blob.header, blob.values
     if number == PATTERN:
         window, block, history, switches, n = (r.u32() for _ in range(5))
-        _need(block > 0 and switches <= 3, "pattern")
+        _need(block > 0 and switches & ~11 == 0, "pattern")
         tokens = tuple(r.u32() for _ in range(n))
         _need(all(a < b for a, b in pairwise(tokens)), "globals")
         unlimited = 1 << 62 if window == UNLIMITED else window
-        blob.pattern = Pattern(unlimited, block, True, tokens, bool(switches & 1), bool(switches & 2), history)
+        strides, landmarks, runs = (bool(switches & bit) for bit in (1, 2, 8))
+        blob.pattern = Pattern(unlimited, block, True, tokens, strides, landmarks, history, pyramid=runs)
+        _need(not runs or _is_pyramid(blob.pattern), "pyramid")
     elif number == SUBCARRIERS:
         pairs = r.u32()
         indices = struct.unpack(f"<{h.input_dim}H", r.take(2 * h.input_dim))
@@ -356,6 +358,16 @@ def _read_other(blob: Blob, number: int, r: _Reader) -> None:
         _need(len(set(zip(bands, numbers, strict=True))) == h.input_dim, "subcarrier_numbers twice")
 
 
+def _is_pyramid(p: Pattern) -> bool:
+    """Whether a pattern is one that a pyramid can have."""
+    return (
+        p.window <= 1 << 20
+        and p.block_size in [1 << level for level in range(17)]
+        and (p.history == 0 or p.history > p.window)
+        and not (p.globals_ or p.log_stride or p.landmarks)
+    )
+
+
 def _utf8(data: bytes) -> None:
     try:
         data.decode("utf-8")
@@ -366,7 +378,7 @@ def _utf8(data: bytes) -> None:
 def pattern_payload(p: Pattern) -> bytes:
     """Section 1."""
     window = min(p.window, UNLIMITED)
-    switches = int(p.log_stride) | int(p.landmarks) << 1
+    switches = int(p.log_stride) | int(p.landmarks) << 1 | int(p.pyramid) << 3
     return struct.pack(
         f"<5I{len(p.globals_)}I", window, p.block_size, p.history, switches, len(p.globals_), *p.globals_
     )

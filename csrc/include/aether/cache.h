@@ -11,7 +11,7 @@ extern "C" {
 
 typedef enum aether_policy {
     AETHER_ON_FULL_ERROR = 0, /* a step beyond `capacity` tokens is AETHER_E_CACHE_FULL */
-    AETHER_ON_FULL_RING = 1   /* endless: a query sees the last `capacity` tokens, and the global ones */
+    AETHER_ON_FULL_RING = 1   /* a query sees the last `capacity` tokens, and the global ones; it ends before 2^62 tokens */
 } aether_policy;
 
 /* Private: where the parts of a cache's memory begin, in bytes. Rows are [kv_heads][head_dim]. */

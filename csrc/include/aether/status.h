@@ -30,7 +30,7 @@ typedef enum aether_status {
     AETHER_E_SHAPE,          /* sizes do not fit each other */
     AETHER_E_NOT_FINITE,     /* an input holds NaN or infinity */
     AETHER_E_OVERFLOW,       /* a result left the range of its type */
-    AETHER_E_CACHE_FULL,     /* policy "error" and capacity reached */
+    AETHER_E_CACHE_FULL,     /* policy "error" and capacity reached; 2^62 - 1 tokens or frames */
     AETHER_E_CACHE_MISMATCH, /* the cache was made for another head */
     AETHER_E_NO_STREAMING,   /* this head (dense, or non-causal) has no step */
     AETHER_E_TOO_LARGE,      /* the memory needed cannot be expressed in size_t */

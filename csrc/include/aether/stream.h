@@ -44,7 +44,8 @@ aether_status aether_stream_init(aether_stream *stream, const aether_model *mode
 
 void aether_stream_reset(aether_stream *stream);
 
-/* Takes one frame [input_dim]; on any error the stream is as before. AETHER_E_NOT_FINITE, AETHER_E_OVERFLOW. */
+/* Takes one frame [input_dim]; on any error the stream is as before. AETHER_E_NOT_FINITE, AETHER_E_OVERFLOW,
+   AETHER_E_CACHE_FULL (after 2^62 - 1 frames). */
 aether_status aether_stream_push(aether_stream *stream, const float *frame);
 
 /* The newest scores, in the stream's memory until the next push: logits [n_classes], embedding [embed_dim].

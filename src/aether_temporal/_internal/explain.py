@@ -40,6 +40,10 @@ __all__ = [
 HALF_LIMIT = 65520.0  # the smallest magnitude that rounds beyond 65504
 
 
+_MOST = 2**62 - 1
+"""Tokens of a cache, frames of a stream: the core's counter ends here."""
+
+
 def _not_finite(**inputs: Input) -> None:
     """NonFiniteError about the first value that is no finite binary32."""
     for field, value in inputs.items():
@@ -84,6 +88,8 @@ def raise_cache_error(status: str, head: Head, cache: Cache, q: Input, k: Input,
             _beyond_half(k=k, v=v)
         _fail(status, "out", "results and block sums within binary32", "an overflow")
     if status == "CACHE_FULL":
+        if cache.tokens + tokens > _MOST:
+            raise CacheFullError.of("cache", f"at most {_MOST} tokens in all", f"{cache.tokens} and {tokens} more")
         free = cache.capacity - cache.tokens
         raise CacheFullError.of("cache", f"space for {tokens} more (capacity {cache.capacity})", f"space for {free}")
     if status == "CACHE_MISMATCH":
@@ -117,6 +123,8 @@ def raise_push_error(status: str, frame: ArrayLike, dtype: str) -> NoReturn:
     """For one frame."""
     if status == "NOT_FINITE":
         _not_finite(frame=frame)
+    if status == "CACHE_FULL":
+        _fail(status, "stream", f"at most {_MOST} frames in all", "one more; reset the stream")
     _overflowed(status, "frame", dtype)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from aether_temporal.errors import InvalidConfigError, ResultOverflowError, ShapeError
 
-from .convert import as_array, as_flag, expect_type
+from .convert import as_array, as_flag, expect_choice, expect_type
 
 Sizes = dict[str, int]
 """Sizes by name: input_dim, width, q_width, kv_width, layers, n_classes, and those of the section that is at hand."""
@@ -134,16 +134,21 @@ class Positive:
 
 @dataclasses.dataclass(frozen=True)
 class Flag:
-    """Bit `bit` of a u32 that neighbouring flags share."""
+    """Bit `bit` of a u32 that neighbouring flags share. words: of the bit clear and set; without, True or False."""
 
     bit: int
+    words: tuple[str, ...] | None = None
 
     def pack(self, value: Any, name: str, sizes: Sizes) -> bytes:
-        return struct.pack("<I", as_flag(value, name) << self.bit)
+        if self.words is None:
+            return struct.pack("<I", as_flag(value, name) << self.bit)
+        expect_choice(value, self.words, name)
+        return struct.pack("<I", self.words.index(value) << self.bit)
 
-    def read(self, reader: Reader) -> bool:
+    def read(self, reader: Reader) -> bool | str:
         reader.at -= 4 * (self.bit > 0)
-        return bool(reader.u32() >> self.bit & 1)
+        is_set = bool(reader.u32() >> self.bit & 1)
+        return is_set if self.words is None else self.words[is_set]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,9 +15,10 @@ from aether_temporal._internal.atomic_files import write_atomic
 from aether_temporal.bundled import model_path
 from aether_temporal.device.c_header import c_header
 from aether_temporal.device.flashtool import FlashTool
-from aether_temporal.device.node_limits import check_node, node_needs
+from aether_temporal.device.node_limits import PYRAMID, check_node, node_needs
 from aether_temporal.device.slots import Slot, SlotHeader, first_choice, pack_slot
 from aether_temporal.device.update import ChipFlash, read_chip, update_model
+from aether_temporal.model import TemporalModel
 
 from .options import json_option, model_argument, open_model, same_file
 from .output import STANDARD_OUTPUT, bytes_text, console, print_json, say, table, write_bytes
@@ -233,5 +234,7 @@ def _slot_line(slot: Slot) -> str:
     state = "confirmed" if slot.confirmed else f"on trial, {slot.trials} of 3 trials used"
     if slot.last_resort:
         state = f"{slot.problem} (the chip uses it where there is no other)"
+    if slot.valid and TemporalModel.from_blob(slot.blob).config.pattern == "pyramid":
+        state += f"; {PYRAMID}"
     model = f"sequence {header.sequence}, blob of {bytes_text(header.blob_length)} with CRC 0x{header.blob_crc:08X}"
     return f"{model}, {state if slot.valid or slot.last_resort else slot.problem}"

@@ -110,7 +110,7 @@ def _print(document: dict[str, Any]) -> None:
         out.print(f"… and {quantity(len(arrays) - _ARRAYS)} arrays more; --json lists them")
     out.print()
     plain = memory["float32"]
-    out.print(f"A stream with a context of {plain['context']} frames:")
+    out.print(f"A stream with a context of {quantity(plain['context'])} frames:")
     out.print(f"  flash    {bytes_text(plain['flash'])}")
     for dtype, entry in memory.items():
         out.print(
@@ -186,6 +186,8 @@ def _calibration(section: dict[str, Any]) -> list[str]:
 def _pattern(pattern: dict[str, Any]) -> list[str]:
     window = "unlimited" if pattern["window"] is None else pattern["window"]
     history = "unlimited" if pattern["history"] is None else f"{pattern['history']} frames"
+    if pattern["pattern"] == "pyramid":
+        return [f"pyramid: window {window}, block {pattern['block_size']}, history {history}"]
     switches = [
         name for name, key in (("log-stride", "use_log_stride"), ("landmarks", "use_landmarks")) if pattern[key]
     ]

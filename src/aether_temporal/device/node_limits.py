@@ -21,6 +21,8 @@ QUEUE_FRAMES = 32
 OWN = 2048
 """Bytes that a task's and a model's own fields take at most."""
 
+PYRAMID = "the model has the pyramid pattern: a node compiled without AETHER_PYRAMID (Kconfig) rejects it"
+
 # A multiply-add costs 4 to 10 instructions (docs/budgets.md), at 1 to 1.5 cycles and 240 MHz.
 _LEAST_US, _LIKELY_US = 4 / 240, 10 * 1.5 / 240
 
@@ -50,7 +52,7 @@ def node_needs(model: TemporalModel, *, pointer_bytes: int = 4) -> NodeNeeds:
 
 
 def check_node(model: TemporalModel) -> list[str]:
-    """Warnings about what a node may be too slow for. SlotError: no node can run the model."""
+    """Warnings about what a node may lack, or be too slow for. SlotError: no node can run the model."""
     needs = node_needs(model)
     if model.n_classes > MAX_CLASSES:
         expected = f"at most {MAX_CLASSES}, as many as a packet of a node can name"
@@ -58,13 +60,15 @@ def check_node(model: TemporalModel) -> list[str]:
     if needs.memory > MAX_MEMORY:
         expected = f"at most {MAX_MEMORY} bytes of memory on a node"
         raise SlotError.of("memory", expected, f"{needs.memory}; train with a shorter history or fewer layers")
+    warnings = [PYRAMID] if model.config.pattern == "pyramid" else []
     if needs.frame_us is None:
-        return []
+        return warnings
     often = f"one every {needs.frame_us / 1e3:g} ms, as the blob asks for"
     if needs.least_us > needs.frame_us:
         found = f"at least {needs.least_us / 1e3:.3g} ms for each; train a smaller model, or with a longer period"
         raise SlotError.of("time for a frame", often, found)
     if needs.likely_us > needs.frame_us:
         how_long = f"a frame may take a node {needs.likely_us / 1e3:.3g} ms"
-        return [f"{how_long}, more than the {needs.frame_us / 1e3:g} ms between two frames: it may not be confirmed"]
-    return []
+        found = f"{how_long}, more than the {needs.frame_us / 1e3:g} ms between two frames: it may not be confirmed"
+        warnings.append(found)
+    return warnings

@@ -25,12 +25,12 @@ from aether_temporal.head import AetherTemporalHead
 
 __all__ = ["attention"]
 
-Settings = tuple[str, int, int, int | None, list[int], bool, bool, bool]
+Settings = tuple[str, str, int, int, int | None, list[int], bool, bool, bool]
 Three = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 _SETTINGS = (
-    "str backend, int window, int block_size, int? history, int[] global_tokens, bool causal, bool use_log_stride, "
-    "bool use_landmarks"
+    "str backend, str pattern, int window, int block_size, int? history, int[] global_tokens, bool causal, "
+    "bool use_log_stride, bool use_landmarks"
 )
 _FAR = 2**63 - 1  # torch's integers end here; no sequence is as long
 
@@ -78,6 +78,7 @@ def _settings(config: TemporalHeadConfig) -> Settings:
     """What the operators take beside tensors, which say the heads by their shapes."""
     return (
         config.backend,
+        config.pattern,
         min(config.window, _FAR),
         min(config.block_size, _FAR),
         None if config.history is None else min(config.history, _FAR),
@@ -90,9 +91,10 @@ def _settings(config: TemporalHeadConfig) -> Settings:
 
 @functools.lru_cache(maxsize=64)
 def _cached_head(shape: tuple[int, int, int], settings: tuple[Any, ...], kernels: str) -> AetherTemporalHead:
-    backend, window, block_size, history, global_tokens, causal, use_log_stride, use_landmarks = settings
+    backend, pattern, window, block_size, history, global_tokens, causal, use_log_stride, use_landmarks = settings
     config = TemporalHeadConfig(
         backend=backend,
+        pattern=pattern,
         q_heads=shape[0],
         kv_heads=shape[1],
         head_dim=shape[2],

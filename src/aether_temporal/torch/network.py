@@ -87,18 +87,7 @@ class NetworkConfig:
 
     def head(self) -> TemporalHeadConfig:
         """The attention of a layer."""
-        p = self.pattern
-        return TemporalHeadConfig(
-            q_heads=self.n_q_heads,
-            kv_heads=self.n_kv_heads,
-            head_dim=self.head_dim,
-            window=2**64 - 1 if p.window is None else p.window,
-            block_size=p.block_size,
-            global_tokens=tuple(p.global_tokens),
-            use_log_stride=p.use_log_stride,
-            use_landmarks=p.use_landmarks,
-            history=p.history,
-        )
+        return self.pattern.head(self.n_q_heads, self.n_kv_heads, self.head_dim)
 
 
 def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:

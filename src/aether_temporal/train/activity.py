@@ -45,6 +45,7 @@ LABEL_DELAY = 25
 
 WARM_UP = 49
 CONTEXT = 128
+PATTERN = PatternSettings(history=CONTEXT, global_tokens=())
 SHORTEST = WARM_UP + 1
 """Frames of the shortest recording that teaches anything: one is left to compare with its label."""
 LONG_CROP = 160
@@ -66,16 +67,19 @@ class Recipe:
 
     balance: against classes of unlike frequency: a frame of a rare class weighs more, or is drawn more often.
     calibrate: train once more without every fifth recording, and scale the logits so that confidence is accuracy there.
+    pattern: of the network's attention.
     """
 
     seed: Annotated[int, Within(0, 2**32 - 1)] = 0
     fit: FitConfig = dataclasses.field(default_factory=FitConfig)
     balance: Balance = "none"
     calibrate: bool = True
+    pattern: PatternSettings = PATTERN
     provenance: str = ""
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        self.pattern.check()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,13 +137,13 @@ def read_activities(
     return dataset
 
 
-def network_shape(input_dim: int, n_classes: int) -> NetworkConfig:
-    """Two layers of width 32; everything a query sees lies within CONTEXT frames."""
+def network_shape(input_dim: int, n_classes: int, pattern: PatternSettings = PATTERN) -> NetworkConfig:
+    """Two layers of width 32."""
     return NetworkConfig(
         input_dim=input_dim,
         n_classes=n_classes,
         width=32,
-        pattern=PatternSettings(history=CONTEXT, global_tokens=()),
+        pattern=pattern,
         agc="mean",
         stem_taps=16,
         stem_activation="relu",
@@ -181,7 +185,7 @@ def train(
     counts = class_counts(dataset, len(dataset.classes))
     crops = crops_of(dataset, recipe.balance)
     network = fit(
-        network_shape(dataset.width, len(dataset.classes)),
+        network_shape(dataset.width, len(dataset.classes), recipe.pattern),
         some_frames(dataset),
         functools.partial(crops.draw, dataset),
         recipe.fit,
@@ -296,7 +300,10 @@ def calibrate(dataset: Dataset, recipe: Recipe, *, run: Run, **training: Any) ->
     blob = train(rest, recipe, checkpoint="calibration.pt", title="to calibrate", run=run, **training)
     model = TemporalModel.from_blob(blob)
     with run.writing():
-        given = stored(predictions(model, held, label_delay=LABEL_DELAY, warm_up=WARM_UP, context=CONTEXT), run.folder)
+        given = stored(
+            predictions(model, held, label_delay=LABEL_DELAY, warm_up=WARM_UP, context=model.default_context),
+            run.folder,
+        )
     found = fit_temperature(given)
     return (
         Calibration(
@@ -307,7 +314,7 @@ def calibrate(dataset: Dataset, recipe: Recipe, *, run: Run, **training: Any) ->
             calibration_error(given, found),
             len(given),
         ),
-        score(model, held, label_delay=LABEL_DELAY, context=CONTEXT),
+        score(model, held, label_delay=LABEL_DELAY, context=model.default_context),
     )
 
 
@@ -365,11 +372,14 @@ def train_activity(
         blob = with_temperature(blob, calibration.temperature)
     model = TemporalModel.from_blob(blob)
     parts = parts_of(dataset, split)
-    scores = {name: score(model, part, label_delay=LABEL_DELAY, context=CONTEXT) for name, part in parts.items()}
+    scores = {
+        name: score(model, part, label_delay=LABEL_DELAY, context=model.default_context) for name, part in parts.items()
+    }
     temperatures = (1.0,) if calibration is None else (1.0, calibration.temperature)
     sure = {
         name: confidence(
-            predictions(plain, part, label_delay=LABEL_DELAY, warm_up=WARM_UP, context=CONTEXT), temperatures
+            predictions(plain, part, label_delay=LABEL_DELAY, warm_up=WARM_UP, context=plain.default_context),
+            temperatures,
         )
         for name, part in parts.items()
     }
@@ -420,7 +430,8 @@ def cross_validate(
         rest, held = split.parts(dataset)
         title = f"fold {number + 1} of {folds}"
         blob = train(rest, recipe, checkpoint=f"fold{number + 1}.pt", title=title, **training)
-        scores = score(TemporalModel.from_blob(blob), held, label_delay=LABEL_DELAY, context=CONTEXT)
+        model = TemporalModel.from_blob(blob)
+        scores = score(model, held, label_delay=LABEL_DELAY, context=model.default_context)
         found.append(scores)
         if on_fold is not None:
             on_fold(number, scores)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from aether_temporal.errors import InvalidConfigError
+from aether_temporal.settings import PatternSettings
 
 T = TypeVar("T")
 
@@ -133,6 +134,8 @@ def _filled(start: T, table: dict[str, Any], prefix: str, more: tuple[str, ...] 
         else:
             changes[name] = _value(hints[name], value, prefix + name)
     try:
+        if isinstance(start, PatternSettings):
+            return typing.cast(T, start.replace(**changes))
         return dataclasses.replace(start, **changes)  # type: ignore[type-var, return-value, unused-ignore]
     except InvalidConfigError as error:
         raise InvalidConfigError(f"{prefix}{error}") from None

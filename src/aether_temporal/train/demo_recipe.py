@@ -30,7 +30,7 @@ from .supervised import Augmentation, Crops, FitConfig, fit, some_frames
 SUBCARRIERS = 52
 LABEL_DELAY = 25
 WARM_UP = 49
-CONTEXT = 128
+PATTERN = PatternSettings(history=128, global_tokens=())
 STEPS = 3000
 TEST_SEED = 1_000_000
 """Recordings from this seed on are for scoring; training seeds stay below."""
@@ -44,24 +44,27 @@ PROVENANCE = (
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What decides the result. recordings, test_recordings: simulated ones to train on, and unseen ones to score."""
+    """What decides the result. recordings, test_recordings: simulated ones to train on, and unseen ones to score.
+    pattern: of the network's attention."""
 
     seed: Annotated[int, Within(0, 2**32 - 1)] = 0
     recordings: Annotated[int, Within(1, TEST_SEED)] = 600
     test_recordings: Annotated[int, Within(1, 10**6)] = 100
     fit: FitConfig = dataclasses.field(default_factory=lambda: FitConfig(steps=STEPS))
+    pattern: PatternSettings = PATTERN
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        self.pattern.check()
 
 
-def network_shape() -> NetworkConfig:
+def network_shape(pattern: PatternSettings = PATTERN) -> NetworkConfig:
     """Two layers of width 32 (under 50 KB) over the 52 amplitudes of the simulated receiver."""
     return NetworkConfig(
         input_dim=SUBCARRIERS,
         n_classes=len(ACTIVITIES),
         width=32,
-        pattern=PatternSettings(history=CONTEXT, global_tokens=()),
+        pattern=pattern,
         agc="mean",
         stem_taps=24,
         stem_activation="relu",
@@ -83,13 +86,19 @@ def simulated_executions(first: int, count: int, *, show_progress: bool = False)
 
 
 def train(
-    executions: Sequence[LabelledRecording], provenance: str, *, seed: int, config: FitConfig, **training: Any
+    executions: Sequence[LabelledRecording],
+    provenance: str,
+    *,
+    seed: int,
+    config: FitConfig,
+    pattern: PatternSettings = PATTERN,
+    **training: Any,
 ) -> WeightBlob:
     """A blob trained on these simulated executions, its subcarriers set for the simulation's raw frames. training: as
     `fit` takes it (run, workers, show_progress …)."""
     crops = Crops(160, 16, LABEL_DELAY, WARM_UP, Augmentation(profile=0.0, jitter=0.0, noise=0.0, masked=0))
     draw = functools.partial(crops.draw, executions)
-    network = fit(network_shape(), some_frames(executions), draw, config, seed=seed, title="demo", **training)
+    network = fit(network_shape(pattern), some_frames(executions), draw, config, seed=seed, title="demo", **training)
     subcarriers = SubcarrierSettings(SUBCARRIERS, np.arange(SUBCARRIERS))
     return to_blob(network, Description(ACTIVITIES, FRAME_RATE, provenance, subcarriers, TimingSettings(LABEL_DELAY)))
 
@@ -107,14 +116,14 @@ def train_demo(
     executions = simulated_executions(0, recipe.recordings, show_progress=show_progress)
     text = PROVENANCE.format(recordings=recipe.recordings, first=0, last=recipe.recordings - 1, seed=recipe.seed)
     training |= {"run": run, "checkpoint": "model.pt", "show_progress": show_progress}
-    blob = train(executions, text, seed=recipe.seed, config=recipe.fit, **training)
+    blob = train(executions, text, seed=recipe.seed, config=recipe.fit, pattern=recipe.pattern, **training)
     model = TemporalModel.from_blob(blob)
     unseen = simulated_executions(TEST_SEED, recipe.test_recordings, show_progress=show_progress)
-    scores = score(model, unseen, label_delay=LABEL_DELAY, context=CONTEXT)
+    scores = score(model, unseen, label_delay=LABEL_DELAY, context=model.default_context)
     if run is not None:
         run.write("model.rvne", blob.serialize())
         run.write("result.json", {"bytes": len(blob.serialize()), "scores": {UNSEEN: scores.document()}})
-        given = predictions(model, unseen, label_delay=LABEL_DELAY, warm_up=WARM_UP, context=CONTEXT)
+        given = predictions(model, unseen, label_delay=LABEL_DELAY, warm_up=WARM_UP, context=model.default_context)
         draw_run(run, ACTIVITIES, {UNSEEN: scores}, {UNSEEN: confidence(given, [1.0])})
     if out is not None:
         blob.save(out)
