@@ -21,6 +21,7 @@ from cli.command import call
 from click.testing import CliRunner, Result
 from gate.gate_task import save_task
 
+from aether_temporal import PatternSettings
 from aether_temporal.cli import aether
 from aether_temporal.gate.contrastive import Contrasting
 from aether_temporal.gate.gate_config import GateConfig
@@ -246,6 +247,15 @@ def test_a_bad_configuration_is_named(tmp_path: Path, data: Path, text: str, exp
     result = call("gate", "--data", data, "--config", path, "--out", tmp_path / "run", "--quiet", code=2)
     assert re.search(expected, result.stderr), result.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_configuration_file_chooses_the_pyramid(tmp_path: Path) -> None:
+    path = tmp_path / "gate.toml"
+    path.write_text("[pattern]\npattern = 'pyramid'\nwindow = 8\nblock_size = 4\n")
+    (found,) = load_settings(path, GateConfig())
+    assert found.pattern == PatternSettings(pattern="pyramid", window=8, block_size=4)
+    head = found.head("sparse")
+    assert (head.pattern, head.window, head.block_size, head.global_tokens) == ("pyramid", 8, 4, ())
 
 
 def test_the_documented_configuration_is_the_default(tmp_path: Path) -> None:
