@@ -177,10 +177,6 @@ def test_full_disk_leaves_the_old_picture(setup: Setup, kind: str, monkeypatch: 
         (["confusion", "MODEL", "nothing.npz"], "nothing.npz: expected a file that can be read, found: No such file"),
         (["drift", "MODEL", "DATA", "--session", "mon"], "at least two sessions, found mon alone"),
         (["drift", "MODEL", "DATA", "DATA"], "set.npz: expected each file once, found it again; name it once"),
-        (
-            ["confusion", "MODEL", "DATA", "--label-delay", 99],
-            "(sit, walk, turn), 99 frames before a prediction, found none",
-        ),
     ],
 )
 def test_rejects(setup: Setup, arguments: list[str], message: str) -> None:

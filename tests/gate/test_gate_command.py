@@ -50,6 +50,7 @@ use_log_stride = false
 use_landmarks = false
 global_tokens = []
 [contrast]
+steps = 12
 projection = 16
 [views]
 masked = [0.05, 0.2]
@@ -82,7 +83,7 @@ class Links(HTMLParser):
 
 
 def arguments(data: Path, settings: Path, out: Path, *more: object) -> tuple[object, ...]:
-    return ("gate", "--data", data, "--config", settings, "--out", out, "--steps", STEPS, "--quiet", *more)
+    return ("gate", "--data", data, "--config", settings, "--out", out, "--quiet", *more)
 
 
 def gate(data: Path, settings: Path, out: Path, *more: object, code: int) -> Result:
@@ -169,7 +170,8 @@ def test_without_matplotlib_the_page_says_so(
     tmp_path: Path, data: Path, settings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aether_temporal.gate.pictures.can_draw", lambda: False)
-    result = gate(data, settings, tmp_path / "run", "--seeds", 1, "--steps", 2, code=3)
+    settings.write_text(SETTINGS.replace("steps = 12", "steps = 2"))
+    result = gate(data, settings, tmp_path / "run", "--seeds", 1, code=3)
     text = (tmp_path / "run" / "gates.html").read_text()
     assert "<img" not in text
     assert "pip install matplotlib" in text
@@ -333,7 +335,7 @@ def test_a_training_that_leaves_finite_numbers_is_told_and_gives_no_verdict(
     wild = (
         "[contrast]\nlearning_rate = 1000.0\nhead_learning_rate = 1000.0\nclip = 1e6\nwarm_up_steps = 0\nsteps = 40\n"
     )
-    settings.write_text(SETTINGS.replace("[contrast]\n", wild, 1))
+    settings.write_text(SETTINGS.replace("[contrast]\nsteps = 12\n", wild))
     arguments = ("gate", "--data", data, "--config", settings, "--out", tmp_path / "run", "--quiet", "--seeds", 1)
     result = call(*arguments, code=2)
     assert re.search(r"seed 0, dense.*: expected a .*finite.*lower contrast.learning_rate", result.stderr)

@@ -302,7 +302,9 @@ def test_the_command_holds_out_days_and_leaves_a_run_that_holds_all(tmp_path: Pa
     assert result["held_out"]["by_day"] is True
     assert 0 < result["ram"] <= 65536
     assert "expected a new run folder" in call("train", "reid", "--data", data, "--run", run, code=2).output
-    everything = call("train", "reid", "--data", data, "--train-on", "all", "--out", tmp_path / "all.rvne")
+    (tmp_path / "all.toml").write_text('captures = "all"\n')
+    options = ("--config", tmp_path / "all.toml", "--out", tmp_path / "all.rvne")
+    everything = call("train", "reid", "--data", data, *options)
     assert "trained identities" not in everything.output
     lost = call("train", "reid", "--data", data, "--run", tmp_path / "lost", "--out", tmp_path / "no" / "w", code=2)
     assert "expected a folder" in lost.output
@@ -320,9 +322,10 @@ def test_frames_too_wide_for_the_chip_are_rejected_by_the_files_name_and_leave_n
     found = call("train", "reid", *options, code=2).output
     assert f"{data}:subject" in found
     assert "frame width: expected a model of at most 65536 bytes of RAM" in found
-    assert "--subcarriers" in found
+    assert "subcarriers in [reading] of --config" in found
     assert not run.exists()
-    call("train", "reid", *options, "--subcarriers", "columns:0..19")
+    (tmp_path / "few.toml").write_text(f"[reading]\nselect = {list(range(20))}\n")
+    call("train", "reid", *options, "--config", tmp_path / "few.toml")
     assert (run / "model.rvne").exists()
 
 

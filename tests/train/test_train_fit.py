@@ -87,7 +87,7 @@ def test_a_recording_too_short_for_any_target_is_named() -> None:
     short = LabelledRecording("short", "0", np.ones((20, 8), np.float32), np.zeros(20, np.int64))
     Crops(100, 1, 5, 19, Augmentation()).check([short])
     crops = Crops(100, 1, 5, 20, Augmentation())
-    with pytest.raises(RecordingError, match=r"short: frames: expected at least 21, one crop, found 20; .*--grid"):
+    with pytest.raises(RecordingError, match=r"short: frames: expected at least 21, one crop, found 20; .*period_us"):
         Mixture((crops,), (1.0,)).check([short])
 
 
@@ -290,14 +290,15 @@ def test_a_prepared_dataset_trains_to_the_same_blob(tmp_path: Path) -> None:
 def test_a_grid_is_trained_on_and_stands_in_the_blob(tmp_path: Path) -> None:
     data = activity_set(tmp_path / "set.npz", timed=True)
     quick = ("--out", tmp_path / "a.rvne", "--steps", 2, "--quiet", "--no-calibrate")
-    command("prepare", data, "--out", tmp_path / "dataset", "--grid", 25)
-    for how in (("--data", data, "--grid", 25), ("--data", tmp_path / "dataset")):
+    grid = ("--config", configuration(tmp_path / "grid.toml", "[reading]\nperiod_us = 40000\n"))
+    command("prepare", data, "--out", tmp_path / "dataset", *grid)
+    for how in (("--data", data, *grid), ("--data", tmp_path / "dataset")):
         command("activity", *how, *quick)
         settings = TemporalModel.from_blob(tmp_path / "a.rvne").settings
         assert settings is not None
         assert settings.timing == TimingSettings(25, 40_000, 1_000_000)
         assert settings.frame_rate == 25.0
-    refused = command("activity", "--data", tmp_path / "dataset", "--grid", 25, *quick, code=2)
+    refused = command("activity", "--data", tmp_path / "dataset", *grid, *quick, code=2)
     assert "dataset: expected no settings of reading, for it is prepared already" in refused
 
 
@@ -677,7 +678,8 @@ def test_short_recordings_are_left_out_where_that_is_asked_for(tmp_path: Path) -
     shortest = configuration(tmp_path / "x.toml", "[reading]\nshortest = 50\n")
     printed = command("activity", *quick, "--config", shortest)
     assert f"left out, for they have fewer than 50 frames: 1 ({tmp_path}/set.npz:recording2)" in printed
-    command("activity", *quick, "--grid", 50)  # 30 frames of 20 a second are 73 of 50
+    grid = configuration(tmp_path / "grid.toml", "[reading]\nperiod_us = 20000\n")
+    command("activity", *quick, "--config", grid)  # 30 frames of 20 a second are 73 of 50
 
 
 def test_labels_come_from_folders_and_names(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import click
 
 from aether_temporal import TemporalModel
 from aether_temporal.recordings import Hints
-from aether_temporal.recordings.recording import Selection
 from aether_temporal.recordings.recording_file import NOTHING
 from aether_temporal.running import Gallery, enrol
 from aether_temporal.running.gallery import is_gallery, recordings_to_enrol
@@ -17,12 +16,10 @@ from aether_temporal.running.gallery import is_gallery, recordings_to_enrol
 from .options import (
     MEMORY,
     NewFile,
-    context_option,
     expect_memory,
     json_option,
     model_argument,
     open_model,
-    subcarriers_option,
 )
 from .output import print_json, quantity, say
 
@@ -34,32 +31,24 @@ F = TypeVar("F", bound=Callable[..., Any])
 @click.argument("sources", nargs=-1, required=True, type=click.Path(), metavar="RECORDING...")
 @click.option("-o", "--out", "output", type=NewFile(), required=True, help="The gallery to write (.npz).")
 @click.option("--session", help="Enrol only the recordings of this session.")
-@context_option
-@subcarriers_option
 @json_option
 def command(
     model: str,
     sources: tuple[str, ...],
     output: str,
     session: str | None,
-    context: int | None,
-    select: Selection | None,
     as_json: bool,
 ) -> None:
     """Enrol identities: write an embedding of each to a gallery for `aether run --enroll`.
 
-    RECORDING is NAME=FILE, or a file that names the subject of its recordings. MODEL must have an embedding.
+    RECORDING is NAME=FILE, or a file that names the subject of its recordings. MODEL must have an embedding; its blob
+    says which history and subcarriers it takes. `aether run --enroll` takes others.
     """
     opened = open_model(model)
-    context = context or opened.default_context
+    context = opened.default_context
     what = f"a stream with a context of {quantity(context)} frames"
-    expect_memory(opened.memory(context).ram, what, MEMORY, "choose a smaller --context")
-    gallery = enrol(
-        opened,
-        recordings_to_enrol(sources, session),
-        context=context,
-        select=select,
-    )
+    expect_memory(opened.memory(context).ram, what, MEMORY, "use a blob that states a shorter history")
+    gallery = enrol(opened, recordings_to_enrol(sources, session), context=context)
     gallery.save(output)
     if as_json:
         print_json({"gallery": output, "identities": list(gallery.names), "embedding_dim": opened.embed_dim})

@@ -68,14 +68,6 @@ def _window(default: int | None, text: str) -> Callable[[F], F]:
     )
 
 
-def _label_delay(function: F) -> F:
-    return click.option(
-        "--label-delay",
-        type=click.IntRange(0, 10**9),
-        help="Compare a prediction with the label this many frames before it. [default: what the blob states, else 0]",
-    )(function)
-
-
 def _begin(model: str, output: str) -> tuple[TemporalModel, int]:
     """Checks the output before any work. Returns the model and its context."""
     from aether_temporal._internal.figures import check_output
@@ -212,7 +204,6 @@ def _score(
         Sources(recordings, sessions=sessions),
         window=options["window"],
         gallery=enrolled(opened, options["enroll"], context=context),
-        label_delay=options.get("label_delay"),
         context=context,
     )
     _finish(drawn(found), output, found.document(), as_json)
@@ -220,7 +211,6 @@ def _score(
 
 @command.command("confusion")
 @_scored
-@_label_delay
 @_window(None, f"Count windows of this many frames, such as {WINDOW}. [default: count frames]")
 def confusion(**options: Any) -> None:
     """Draw the confusion matrix of MODEL over RECORDINGS that have labels."""

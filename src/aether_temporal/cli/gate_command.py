@@ -9,7 +9,7 @@ import click
 
 from .options import json_option
 from .output import console, print_json, say, table
-from .recipes import about, config_option, data_option, override, reading_options, resumable, settings_of, trainer
+from .recipes import about, config_option, data_option, resumable, settings_of, trainer
 
 _STATUS = {"pass": 0, "fail": 1, "undecided": 3}
 
@@ -21,18 +21,13 @@ _STATUS = {"pass": 0, "fail": 1, "undecided": 3}
 @click.option(
     "--seeds", type=click.IntRange(1, 1000), default=5, show_default=True, help="Train both with so many seeds."
 )
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="The first of them.")
-@click.option("--steps", type=click.IntRange(1), help="Steps of each training. [default: what --config says, else 600]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out; --seeds may be more than before.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @json_option
-@reading_options
 def command(
     data: tuple[str, ...],
     out: str,
     seeds: int,
-    seed: int,
-    steps: int | None,
     resume: bool,
     quiet: bool,
     as_json: bool,
@@ -45,12 +40,11 @@ def command(
     trainer("reading")
     configs = importlib.import_module("aether_temporal.gate.gate_config")
     config, reading, run = settings_of(configs.GateConfig(), options)
-    config = override(config, contrast=override(config.contrast, steps=steps))
     with about(data), resumable(out):
         document = importlib.import_module("aether_temporal.gate.command").gate(
             data,
             config,
-            seeds=range(seed, seed + seeds),
+            seeds=range(config.seed, config.seed + seeds),
             out=out,
             reading=reading,
             resume=resume,

@@ -17,7 +17,7 @@ from aether_temporal.recordings import MissingExtraError, RecordingError
 from aether_temporal.subcarriers import SubcarrierMap
 from aether_temporal.train.splits import LeakError
 
-from .options import FiniteRange, NewFile, subcarriers_option
+from .options import NewFile
 from .output import say
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -138,16 +138,6 @@ def label_option(command: F) -> F:
     )(command)
 
 
-def reading_options(command: F) -> F:
-    """How recordings become frames."""
-    for option in (
-        subcarriers_option,
-        click.option("--grid", type=FiniteRange(0.0, min_open=True), help="Put frames on a grid: frames a second."),
-    ):
-        command = option(command)
-    return command
-
-
 def recipe(name: str, options: dict[str, Any], *instead: str) -> ModuleType:
     """The module of a recipe. UsageError for options without effect: no result is asked for (`instead`: options that
     replace --out and --run), or there is nothing to resume."""
@@ -174,13 +164,9 @@ def settings_of(start: Any, options: dict[str, Any]) -> tuple[Any, Any, Any]:
     if file is not None:
         found = configuration.load_settings(file, start, reading=found[1], run=found[2])
     made, how, run = found
-    grid, select, chip, layout, label_from = (
-        options.pop(name, None) for name in ("grid", "select", "chip", "layout", "label_from")
-    )
+    select, chip, layout, label_from = (options.pop(name, None) for name in ("select", "chip", "layout", "label_from"))
     if label_from is not None:
         how = dataclasses.replace(how, label_from=label_from)
-    if grid is not None:
-        how = dataclasses.replace(how, period_us=max(1, round(1e6 / grid)))
     if isinstance(select, SubcarrierMap):
         how = dataclasses.replace(how, subcarriers=str(select), select=None)
     elif select is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .options import layout_options
+from .options import layout_options, subcarriers_option
 from .output import quantity, say
 from .recipes import (
     NoRecipe,
@@ -17,7 +17,6 @@ from .recipes import (
     data_option,
     label_option,
     override,
-    reading_options,
     recipe,
     recipe_options,
     result_options,
@@ -59,7 +58,7 @@ def command() -> None:
 @seeds_option
 @label_option
 @layout_options
-@reading_options
+@subcarriers_option
 @recipe_options
 def activity(data: tuple[str, ...], **options: Any) -> None:
     """Activities: trained on one session (or all subjects but those held out), scored on the others; of one session,
@@ -80,19 +79,11 @@ def activity(data: tuple[str, ...], **options: Any) -> None:
 
 @command.command("reid")
 @data_option("Recordings with subject and session")
-@click.option(
-    "--train-on",
-    "captures",
-    type=click.Choice(["gallery", "all"]),
-    help="Captures to train on: those of the first session, or all. [default: gallery]",
-)
-@reading_options
 @result_options
 def reid(data: tuple[str, ...], **options: Any) -> None:
     """Identities told apart by windows of frames: gallery against probe, each day's identities held out in turn."""
     train = recipe("reid_command", options)
     made, reading, run = settings_of(train.Recipe(), options)
-    made = override(made, captures=options.pop("captures"))
     with about(data):
         train.main(data, made, reading, run, say, **options)
 
@@ -113,8 +104,6 @@ def demo(**options: Any) -> None:
 @click.option("--out", type=click.Path(), required=True, help="The folder to make.")
 @config_option
 @label_option
-@layout_options
-@reading_options
 def prepare(files: tuple[str, ...], out: str, **options: Any) -> None:
     """Put recordings of FILES into a folder from which training maps them: a dataset need not fit in memory."""
     prepared, labels = (importlib.import_module(f"aether_temporal.train.{name}") for name in ("prepared", "reading"))

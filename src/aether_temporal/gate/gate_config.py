@@ -51,13 +51,14 @@ class NetworkSettings:
 class GateConfig:
     """All that is asked and how; `pattern` is the sparse kernel that would replace dense.
 
-    window: frames of the windows that are trained on and matched. held_out: identities, drawn by the seed, that
-    training does not meet and everything is asked about. captures: of the others, trained on. batch: identities in a
-    batch, two views of each. held_out_batches: over which the held-out loss is a mean. neighbours: how many are put in
-    order. deployed: frames of the window whose latency decides. lengths: other windows. rounds: turns of each
-    candidate. InvalidConfigError names a field out of its range.
+    seed: the first of the seeds. window: frames of the windows that are trained on and matched. held_out: identities,
+    drawn by the seed, that training does not meet and everything is asked about. captures: of the others, trained on.
+    batch: identities in a batch, two views of each. held_out_batches: over which the held-out loss is a mean.
+    neighbours: how many are put in order. deployed: frames of the window whose latency decides. lengths: other windows.
+    rounds: turns of each candidate. InvalidConfigError names a field out of its range.
     """
 
+    seed: Annotated[int, Within(0, 2**32 - 1)] = 0
     window: Annotated[int, Within(2, LONGEST)] = 100
     held_out: Annotated[int, Within(2, 10**6)] = 30
     captures: Literal["gallery", "all"] = "all"
@@ -111,5 +112,5 @@ class GateConfig:
 
     def training(self) -> dict[str, Any]:
         """What the trainings depend on; a run that is resumed must have the same of it."""
-        asked = {"held_out_batches", "neighbours", "deployed", "lengths", "rounds"}
+        asked = {"seed", "held_out_batches", "neighbours", "deployed", "lengths", "rounds"}
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in asked}

@@ -188,8 +188,8 @@ def expect_length(recording: LabelledRecording, length: int, what: str = "window
     if len(recording) < length:
         raise RecordingError(
             f"{recording.title}: frames: expected at least {length}, one {what}, found {len(recording)}; where it has "
-            f"times, a faster grid gives it more (--grid), or leave out all that are shorter (shortest = {length} in "
-            "[reading] of --config)"
+            f"times, a faster grid gives it more (period_us), or leave out all that are shorter (shortest = {length}): "
+            "[reading] of --config"
         )
 
 

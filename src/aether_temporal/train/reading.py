@@ -232,13 +232,14 @@ def _reject_gaps(recording: Recording, longest: float) -> None:
         )
         raise RecordingError(
             f"{recording.title}: timestamps: expected ones that never go back, found {steps[worst]:.6g} s after frame "
-            f"{worst}: {why}; unwrap them, or put the frames on a grid (--grid)"
+            f"{worst}: {why}; unwrap them, or put the frames on a grid (period_us in [reading] of --config)"
         )
     worst = int(steps.argmax())
     if steps[worst] > longest:
         raise RecordingError(
             f"{recording.title}: timestamps: expected gaps of at most {longest:g} s, found {steps[worst]:.6g} s after "
-            f"frame {worst}; split the recording there, or put the frames on a grid (--grid)"
+            f"frame {worst}; split the recording there, or put the frames on a grid "
+            "(period_us in [reading] of --config)"
         )
 
 

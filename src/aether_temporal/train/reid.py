@@ -148,7 +148,7 @@ def _expect_small(dataset: Dataset, blob: WeightBlob) -> None:
         raise RecordingError(
             f"{dataset[0].title}: frame width: expected a model of at most {RAM_BUDGET} bytes of RAM and "
             f"{WEIGHT_BUDGET} of weights for a chip, found {ram} and {size} with {dataset.width} features a frame; "
-            "choose fewer of them (--subcarriers), or use recordings of fewer subcarriers"
+            "choose fewer of them (subcarriers in [reading] of --config), or use recordings of fewer subcarriers"
         )
 
 
