@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from device.chip_flash import SLOT_A, SLOT_B, SLOT_BYTES, blank
+from device.fake_chip import SLOT_A, SLOT_B, SLOT_BYTES, blank
 
 from aether_temporal import AetherTemporalHead, TemporalModel
 from aether_temporal.device.compare import host_run

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from device.chip_flash import ENTRIES, SLOT_A, SLOT_B, blank, table_of
+from device.fake_chip import ENTRIES, SLOT_A, SLOT_B, blank, table_of
 
 from aether_temporal.bundled import bundled_models
 from aether_temporal.cli import aether

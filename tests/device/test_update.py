@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from device.chip_flash import ENTRIES, SLOT_A, SLOT_B, MemoryFlash, blank, table_of
+from device.fake_chip import ENTRIES, SLOT_A, SLOT_B, MemoryFlash, blank, table_of
 
 from aether_temporal import WeightBlobHeader
 from aether_temporal.blob_tools import random_blob

@@ -1,19 +1,32 @@
-"""The figures behind the pictures of identities, confusion and drift, against sums by hand."""
+"""The figures behind the pictures, against the scalar reference, independent sums and sums by hand."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from explore.picture_models import NAMES, full_blob, save_sessions
+from explore.picture_models import HKV, HQ, NAMES, F, full_blob, save_sessions
+from numpy.typing import NDArray
 
-from aether_temporal import InvalidArgumentError, PatternSettings, TemporalModel
+from aether_temporal import InvalidArgumentError, PatternSettings, TemporalModel, WeightBlob
+from aether_temporal.bundled import bundled_or_path
+from aether_temporal.explore.attention_weights import attention_of
 from aether_temporal.explore.confusion import confusion_of, labelled_predictions
 from aether_temporal.explore.drift import drift_of, without_agc
 from aether_temporal.explore.embedding_map import map_embeddings, moved_apart, principal_components
-from aether_temporal.recordings import RecordingError, Sources, open_recordings
+from aether_temporal.explore.recording_figure import amplitude_map, recording_picture
+from aether_temporal.recordings import Recording, RecordingError, Sources, open_recordings
+from aether_temporal.recordings.recording import rate_of
 from aether_temporal.running import enrol, run
+from aether_temporal.subcarriers import Band, SubcarrierMap
+from tools.reference import attention as reference_attention
+from tools.reference import model as reference_model
+from tools.reference import numeric as nm
+from tools.reference import rvne as reference_rvne
+from tools.reference.pattern import blocks, tokens
 
 MODEL = TemporalModel.from_blob(full_blob(PatternSettings(window=5, block_size=3, history=40)))
 
@@ -229,3 +242,210 @@ def test_frames_without_amplitude() -> None:
     shape, gain = without_agc(np.array([[0, 0], [1, 3]], dtype=np.float32))
     assert shape.tolist() == [[0, 0], [0.5, 1.5]]
     assert gain.tolist() == [0, 2]
+
+
+PATTERN = PatternSettings(window=5, block_size=3, history=40, global_tokens=(0, 7))
+
+
+class RecordingReference:
+    """A stream of the scalar reference that records its softmax weights in the order of its candidates."""
+
+    def __init__(self, blob: bytes, context: int, half: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.stream = reference_model.Stream(reference_rvne.parse(blob), context, half=half)
+        self.pattern = self.stream.caches[0].head.pattern
+        self.calls: list[np.ndarray] = []
+        real = reference_attention.attend
+
+        def recorded(q: Any, keys: Any, values: Any, scale: np.float32) -> Any:
+            scores = [nm.dot(q, k) * scale for k in keys]
+            powers = np.array([nm.exp(s - max(scores)) for s in scores], dtype=np.float64)
+            self.calls.append(powers / powers.sum())
+            return real(q, keys, values, scale)
+
+        monkeypatch.setattr(reference_attention, "attend", recorded)
+
+    def rows(self, frames: np.ndarray, heads: int) -> Iterator[tuple[int, int, int, np.ndarray]]:
+        """(frame, layer, head, weights)."""
+        for t, frame in enumerate(frames):
+            self.calls.clear()
+            self.stream.push([np.float32(x) for x in frame])
+            for index, weights in enumerate(self.calls):
+                yield t, index // heads, index % heads, weights
+
+
+def assert_weights(blob: WeightBlob, frames: np.ndarray, context: int, half: bool, patch: pytest.MonkeyPatch) -> None:
+    model = TemporalModel.from_blob(blob)
+    recording = Recording(source="made", name="", format="npy", frames=frames, frame_rate=50.0)
+    found = attention_of(model, recording, context=context, dtype="float16" if half else "float32")
+    reference = RecordingReference(blob.serialize(), context, half, patch)
+    heads, compared = model.header.n_q_heads, 0
+    for t, layer, head, expected in reference.rows(frames, heads):
+        ours = found.segments[0].layers[layer].weights(t, t + 1)
+        token = dict(zip(ours.tokens.tolist(), ours.of_tokens[head, 0].tolist(), strict=True))
+        first_blocks = (ours.spans[:, 0] // reference.pattern.block_size).tolist()
+        block = dict(zip(first_blocks, ours.of_means[head, 0].tolist(), strict=True))
+        seen, means = tokens(reference.pattern, t, t + 1), blocks(reference.pattern, t, t + 1)
+        np.testing.assert_allclose([token[s] for s in seen] + [block[b] for b in means], expected, rtol=1e-3, atol=1e-6)
+        compared += 1
+    assert compared == len(frames) * model.header.n_layers * heads
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_attention_weights_match_the_scalar_reference(half: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert HQ != HKV
+    frames = np.random.default_rng(7).uniform(1, 20, (55, F)).astype(np.float32)
+    assert_weights(full_blob(PATTERN), frames, 33, half, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.memory
+def test_attention_weights_of_a_bundled_model_on_a_recording(
+    recordings_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = next(iter(open_recordings(recordings_dir / "geotec_sessions_1_3.npz")))
+    assert recording.frames is not None
+    blob = WeightBlob.load(bundled_or_path("activity"))
+    assert_weights(blob, recording.frames[200:250], 128, False, monkeypatch)
+
+
+def own_counts(path: Path, session: int, window: int | None) -> np.ndarray:
+    """Counted from the file's own arrays, frame by frame through a stream; the bundled model is 25 frames late."""
+    model = TemporalModel.from_blob("activity")
+    names = [name.lower() for name in model.class_names]
+    with np.load(path) as archive:
+        data = {name: archive[name] for name in archive.files}
+    kind = [next(i for i, n in enumerate(names) if str(a).lower().startswith(n)) for a in data["activity_names"]]
+    counts = np.zeros((5, 5), dtype=int)
+    for r in np.flatnonzero(data["rec_session"] == session):
+        part = slice(data["rec_offset"][r], data["rec_offset"][r + 1])
+        stream = model.stream(context=128)
+        predictions = [int(np.argmax(stream.push(frame))) for frame in data["amp"][part].astype(np.float32)]
+        labels = [kind[a] for a in data["frame_activity"][part]]
+        if window is None:
+            for a, b in zip(labels[: len(labels) - 25], predictions[25:], strict=True):
+                counts[a, b] += 1
+            continue
+        for end in range(window, len(predictions) + 1, window):  # windows are not shifted by the label delay
+            inside = labels[end - window : end]
+            counts[max(sorted(set(inside)), key=inside.count), predictions[end - 1]] += 1
+    return counts
+
+
+@pytest.mark.slow
+@pytest.mark.memory
+@pytest.mark.parametrize("window", [None, 50])
+def test_confusion_of_a_recorded_session(recordings_dir: Path, window: int | None) -> None:
+    path = recordings_dir / "geotec_sessions_1_3.npz"
+    model = TemporalModel.from_blob("activity")
+    found = confusion_of(model, Sources([path], sessions=["1"]), context=128, window=window)
+    np.testing.assert_array_equal(found.counts, own_counts(path, 1, window))
+
+
+def test_drift_with_a_gallery_by_hand(tmp_path: Path) -> None:
+    """Cosine, margin and hits of windows of 25, from embeddings that a stream gave one by one."""
+    model = TemporalModel.from_blob(full_blob(PATTERN))
+    recordings = list(open_recordings(save_sessions(tmp_path / "a.npz")))
+    gallery = enrol(model, [(r.subject or "", r) for r in recordings[:2]], context=40)
+    found = drift_of(model, recordings, window=25, gallery=gallery, context=40)
+
+    def embedded(recording: Recording) -> np.ndarray:
+        stream, rows = model.stream(context=40), []
+        assert recording.frames is not None
+        for frame in recording.frames:
+            stream.push(frame)
+            rows.append(np.array(stream.embedding, dtype=np.float64))
+        return np.stack(rows)
+
+    means = np.stack([embedded(recording).mean(axis=0) for recording in recordings[:2]])
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    assert [[recording.title for recording in session.recordings] for session in found.sessions] == [
+        [recordings[0].title, recordings[1].title],
+        [recordings[2].title, recordings[3].title],
+    ]
+    for index, recording in enumerate(recordings):
+        cosine = embedded(recording) @ means.T
+        own = ("ann", "ben").index(recording.subject or "")
+        windows = found.sessions[index // 2].recordings[index % 2].windows
+        assert [window.frames for window in windows] == [25, 25, 10]
+        for window, at in zip(windows, (0, 25, 50), strict=True):
+            rows = cosine[at : at + 25]
+            assert window.confidence == pytest.approx(rows.max(axis=1).mean(), abs=1e-6)
+            assert window.margin == pytest.approx(np.abs(rows[:, 0] - rows[:, 1]).mean(), abs=1e-6)
+            assert (window.correct, window.labelled) == (int((rows.argmax(axis=1) == own).sum()), len(rows))
+    third = embedded(recordings[2]) @ means.T, embedded(recordings[3]) @ means.T
+    margin = np.concatenate([np.abs(rows[:, 0] - rows[:, 1]) for rows in third])
+    (document,) = found.document()["sessions"][1:]
+    assert document["margin"] == pytest.approx(margin.mean(), abs=1e-6)
+    assert document["confidence"] == pytest.approx(np.concatenate(third).max(axis=1).mean(), abs=1e-6)
+    assert document["accuracy"] == pytest.approx(
+        ((third[0].argmax(1) == 0).sum() + (third[1].argmax(1) == 1).sum()) / 120
+    )
+
+
+WIDTH = 12
+
+
+def recording(times: NDArray[np.float64], subcarriers: SubcarrierMap | None = None) -> Recording:
+    """Frame t has amplitude t + 1 in all columns but the first, which is dead."""
+    frames = np.repeat(np.arange(1, len(times) + 1, dtype=np.float32)[:, None], WIDTH, axis=1)
+    frames[:, 0] = 0
+    labels = np.where(np.arange(len(times)) < len(times) // 2, 0, 1)
+    return Recording(
+        "a.npz",
+        "a",
+        "npz",
+        frames=frames,
+        timestamps=times,
+        labels=labels,
+        label_names=("sit", "walk"),
+        frame_rate=rate_of(times),
+        subcarriers=subcarriers,
+    )
+
+
+def test_steps_hold_the_mean_of_their_frames() -> None:
+    found = amplitude_map(recording(np.arange(100) / 50), bins=20)
+    assert found.unit == "seconds"
+    assert found.frames.tolist() == [5] * 20
+    assert found.values[:, 1].tolist() == pytest.approx([5 * step + 3 for step in range(20)])
+    assert found.labels.tolist() == [0] * 10 + [1] * 10
+
+
+def test_a_gap_stays_blank() -> None:
+    times = np.arange(100) / 50
+    times[50:] += 8
+    found = amplitude_map(recording(times), bins=100)
+    blank = np.isnan(found.values[:, 1])
+    middle = (found.edges[:-1] > 1.2) & (found.edges[:-1] < 8.9)
+    assert blank[middle].all()
+    assert not blank[~middle & ((found.edges[:-1] < 0.9) | (found.edges[:-1] > 9.1))].any()
+    assert (found.labels[blank] == -1).all()
+
+
+def test_without_times_the_axis_counts_frames() -> None:
+    plain = Recording("a.npz", "a", "npz", frames=np.ones((30, 4), np.float32))
+    found = amplitude_map(plain)
+    assert (found.unit, found.edges[-1]) == ("frames", 30)
+
+
+def test_nothing_to_draw_is_an_error() -> None:
+    with pytest.raises(RecordingError, match="expected frames"):
+        amplitude_map(Recording("a.npz", "a", "npz", frames=np.ones((0, 4), np.float32)))
+
+
+def test_each_band_has_a_map_by_number() -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib (extra plot) is not installed")
+    numbers = SubcarrierMap((Band.LLTF,) * 6 + (Band.HTLTF,) * 6, (0, 1, 2, -3, -2, -1, 2, 4, 6, -6, -4, -2))
+    figure = recording_picture(amplitude_map(recording(np.arange(60) / 50, numbers))).figure
+    band, first, second, rate, _ = figure.axes
+    assert (first.get_ylabel(), second.get_ylabel()) == ("lltf subcarrier", "htltf subcarrier")
+    assert rate.get_ylabel() == "frames a second"
+    shown = np.ma.getmaskarray(np.ma.asarray(first.images[0].get_array()))
+    assert shown.shape[0] == 6  # -3 … 2
+    assert shown[3].all()  # 0 is dead
+    assert not shown[[0, 1, 2, 4, 5]].any()
+    assert list(first.images[0].get_extent()[2:]) == [-3.5, 2.5]
+    wide = np.ma.getmaskarray(np.ma.asarray(second.images[0].get_array()))
+    assert wide.shape[0] == 7  # every second number from -6 to 6
+    assert wide[3].all()
+    assert {text.get_text() for text in band.texts} == {"sit", "walk"}

@@ -1,8 +1,9 @@
-"""Recordings in .npz and .npy files."""
+"""Recordings in .npz and .npy files, in the forms in which people save them."""
 
 from __future__ import annotations
 
 import io
+import struct
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -12,13 +13,19 @@ import numpy as np
 import pytest
 
 from aether_temporal.recordings import (
+    Hints,
+    Recording,
     RecordingError,
     RecordingFormatError,
     RecordingSelectionError,
     list_recordings,
+    numpy_files,
+    open_file,
     open_recording,
     open_recordings,
+    save_recording,
 )
+from aether_temporal.subcarriers import SubcarrierMap, parse_layout
 
 RNG = np.random.default_rng(5)
 
@@ -280,3 +287,240 @@ def test_paths_that_cannot_be_read(tmp_path: Path) -> None:
         open_recording(tmp_path / "absent.npz")
     with pytest.raises(RecordingError, match="found a directory"):
         open_recording(tmp_path)
+
+
+DRAW = np.random.default_rng(8)
+IQ = DRAW.integers(-90, 90, (30, 16, 2)).astype(np.int8)
+FRAMES = DRAW.uniform(0, 9, (30, 8)).astype(np.float32)
+
+
+def read(tmp_path: Path, **arrays: Any) -> Recording:
+    np.savez(tmp_path / "x.npz", **arrays)
+    return open_recording(tmp_path / "x.npz")
+
+
+def files(tmp_path: Path, **arrays: Any) -> list[Recording]:
+    np.savez(tmp_path / "x.npz", **arrays)
+    return list(open_recordings(tmp_path / "x.npz"))
+
+
+@pytest.mark.parametrize("key", ["iq", "csi", "csi_data", "CSI"])
+def test_a_row_of_signed_bytes_is_pairs(tmp_path: Path, key: str) -> None:
+    np.testing.assert_array_equal(read(tmp_path, **{key: IQ.reshape(30, 32)}).iq, IQ)
+    with pytest.raises(RecordingFormatError, match=r"expected an even number of I/Q values a frame, found 31; save"):
+        read(tmp_path, **{key: IQ.reshape(30, 32)[:, :31]})
+
+
+def test_a_row_of_signed_bytes_in_npy_is_pairs(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", IQ.reshape(30, 32))
+    np.testing.assert_array_equal(open_recording(tmp_path / "x.npy").iq, IQ)
+    np.save(tmp_path / "x.npy", np.abs(IQ[:, :, 0]))
+    assert open_recording(tmp_path / "x.npy").features().shape == (30, 16)
+
+
+def test_a_collectors_clip_has_its_label_rate_and_subcarriers(tmp_path: Path) -> None:
+    clip = DRAW.integers(-90, 90, (41, 128)).astype(np.int8)
+    about: dict[str, Any] = {"num_subcarriers": 64, "label": "movement", "chip": "c6", "duration_ms": 10_000.0}
+    recording = read(tmp_path, csi_data=clip, **about)
+    np.testing.assert_array_equal(recording.iq, clip.reshape(41, 64, 2))
+    assert recording.label_names == ("movement",)
+    assert recording.labels is not None
+    assert recording.labels.tolist() == [0] * 41
+    assert recording.duration == pytest.approx(10)
+    assert recording.subcarriers == SubcarrierMap.of(range(-32, 32))
+    with pytest.raises(RecordingFormatError, match="csi_data: expected 60 of I/Q values a frame, found 128"):
+        read(tmp_path, csi_data=clip, **{**about, "num_subcarriers": 30})
+
+
+def test_a_chip_whose_order_depends_on_the_channel_is_noted(tmp_path: Path) -> None:
+    clip = DRAW.integers(-90, 90, (41, 128)).astype(np.int8)
+    recording = read(tmp_path, csi_data=clip, num_subcarriers=64, chip="s3")
+    assert recording.subcarriers is None
+    assert any("the file states chip s3" in note and "--chip s3" in note for note in recording.notes)
+    told = open_recording(tmp_path / "x.npz", hints=Hints(chip="esp32s3"))
+    assert told.subcarriers == SubcarrierMap.of([*range(32), *range(-32, 0)])
+    assert not any("chip" in note for note in told.notes)
+
+
+def test_numbers_of_subcarriers_in_a_file_are_taken(tmp_path: Path) -> None:
+    assert read(tmp_path, iq=IQ, subcarrier=np.arange(-8, 8)).subcarriers == SubcarrierMap.of(range(-8, 8))
+    np.savez(tmp_path / "x.npz", iq=IQ)
+    assert open_recording(tmp_path / "x.npz").subcarriers is None
+    layout = SubcarrierMap.of(range(1, 17))
+    assert open_recording(tmp_path / "x.npz", hints=Hints(layout=layout)).subcarriers == layout
+
+
+def test_subcarriers_are_saved_and_read_again(tmp_path: Path) -> None:
+    layout = parse_layout("lltf:0..7,htltf:-8..-1")
+    save_recording(Recording("x", "", "csi-text", iq=IQ, subcarriers=layout), tmp_path / "x.npz")
+    assert open_recording(tmp_path / "x.npz").subcarriers == layout
+    with pytest.raises(RecordingFormatError, match="subcarriers: expected one for each of 16 columns, found 2"):
+        read(tmp_path, iq=IQ, subcarriers="lltf:1,2")
+    with pytest.raises(RecordingFormatError, match="subcarriers: .*expected numbers and ranges"):
+        read(tmp_path, iq=IQ, subcarriers="xyz")
+
+
+LABELS: dict[str, tuple[dict[str, Any], tuple[str, ...], list[int]]] = {
+    "text": ({"labels": np.array(["walk", "sit", "", "walk"])}, ("walk", "sit"), [0, 1, -1, 0]),
+    "bytes": ({"labels": np.array([b"walk", b"sit", b"sit", b"walk"])}, ("walk", "sit"), [0, 1, 1, 0]),
+    "one-hot": ({"labels": np.eye(3)[[0, 1, 2, 0]]}, ("0", "1", "2"), [0, 1, 2, 0]),
+    "one-hot, none": ({"labels": np.array([[1, 0], [0, 0], [0, 1], [1, 0]])}, ("0", "1"), [0, -1, 1, 0]),
+    "one-hot with names": (
+        {"labels": np.eye(2)[[0, 1, 1, 0]], "label_names": np.array(["sit", "walk"])},
+        ("sit", "walk"),
+        [0, 1, 1, 0],
+    ),
+    "floats": ({"labels": np.array([0.0, 1.0, np.nan, 1.0])}, ("0", "1"), [0, 1, -1, 1]),
+    "truth values": ({"labels": np.array([True, False, True, False])}, ("0", "1"), [1, 0, 1, 0]),
+    "one text": ({"label": "walk"}, ("walk",), [0, 0, 0, 0]),
+    "one text in a list": ({"label": ["walk"]}, ("walk",), [0, 0, 0, 0]),
+    "one number": ({"label": 2, "label_names": np.array(["a", "b", "c"])}, ("a", "b", "c"), [2, 2, 2, 2]),
+    "y": ({"y": np.array([0, 1, 2, 0])}, ("0", "1", "2"), [0, 1, 2, 0]),
+    "a column": ({"y": np.array([[0], [1], [2], [0]])}, ("0", "1", "2"), [0, 1, 2, 0]),
+    "text with names": (
+        {"labels": np.array(["b", "a", "b", "a"]), "label_names": np.array(["a", "b"])},
+        ("a", "b"),
+        [1, 0, 1, 0],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_labels_of_every_kind(tmp_path: Path, kind: str) -> None:
+    arrays, names, labels = LABELS[kind]
+    recording = read(tmp_path, X=FRAMES[:4], **arrays)
+    assert recording.label_names == names
+    assert recording.labels is not None
+    assert recording.labels.tolist() == labels
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.array([0.5, 1, 1, 1]), "labels: expected integers, found float64; save one class a frame"),
+        (np.full((4, 3), 1), "labels: expected one-hot rows"),
+        (np.zeros(3, int), r"labels: expected one label a frame \(4\) or a recording \(1\), found \[3\]; save as many"),
+        (np.zeros(4, complex), "labels: expected numbers or text"),
+    ],
+)
+def test_labels_of_another_kind_are_rejected_with_a_way_out(tmp_path: Path, labels: Any, message: str) -> None:
+    with pytest.raises(RecordingFormatError, match=message):
+        read(tmp_path, frames=FRAMES[:4], labels=labels)
+
+
+def test_labels_may_be_one_a_recording(tmp_path: Path) -> None:
+    found = files(tmp_path, frames=FRAMES, rec_offset=[0, 10, 30], labels=np.array(["sit", "walk"]))
+    assert [np.unique(recording.labels).tolist() for recording in found] == [[0], [1]]
+
+
+def test_each_window_is_a_recording_with_its_label(tmp_path: Path) -> None:
+    windows = DRAW.uniform(0, 9, (5, 20, 30)).astype(np.float32)
+    found = files(tmp_path, X=windows, y=np.array([0, 1, 1, 0, 2]), rate_hz=50.0)
+    assert [recording.name for recording in found] == [f"window{i}" for i in range(5)]
+    assert [np.unique(recording.labels).tolist() for recording in found] == [[0], [1], [1], [0], [2]]
+    for recording, window in zip(found, windows, strict=True):
+        np.testing.assert_array_equal(recording.frames, window)
+        assert recording.frame_rate == 50
+    pairs = DRAW.integers(-90, 90, (5, 20, 16, 2)).astype(np.int8)
+    for recording, window in zip(files(tmp_path, iq=pairs), pairs, strict=True):
+        np.testing.assert_array_equal(recording.iq, window)
+
+
+def test_windows_of_antennas_and_time_are_put_in_order(tmp_path: Path) -> None:
+    windows = DRAW.uniform(0, 9, (4, 3, 30, 50)).astype(np.float32)
+    found = files(tmp_path, csi=windows, labels=np.arange(4))
+    assert len(found) == 4
+    np.testing.assert_array_equal(found[2].frames, windows[2].reshape(90, 50).T)
+    assert "was read as [windows, antennas, subcarriers, time]" in found[0].notes[0]
+
+
+def test_frames_of_several_antennas_are_frames(tmp_path: Path) -> None:
+    csi = DRAW.uniform(0, 9, (40, 3, 30)) * np.exp(1j)
+    recording = read(tmp_path, csi=csi)
+    np.testing.assert_allclose(recording.features(), np.abs(csi).reshape(40, 90), rtol=1e-6)
+    assert "was read as frames of 3 times 30 features" in recording.notes[0]
+    many = DRAW.uniform(0, 9, (40, 20, 30))
+    assert len(read(tmp_path, csi=many, t=np.arange(40) / 50)) == 40  # by the times, no windows
+
+
+def test_pairs_of_floats_are_magnitudes(tmp_path: Path) -> None:
+    recording = read(tmp_path, iq=IQ.astype(np.float64))
+    np.testing.assert_allclose(recording.features(), np.hypot(IQ[:, :, 0] * 1.0, IQ[:, :, 1]), rtol=1e-6)
+    assert "read as I/Q pairs" in recording.notes[0]
+    loud = IQ.astype(np.int16) * 100
+    np.testing.assert_allclose(
+        read(tmp_path, iq=loud).features(), np.hypot(loud[:, :, 0] * 1.0, loud[:, :, 1]), rtol=1e-6
+    )
+    twelve = IQ.astype(np.int16) * 16
+    np.testing.assert_array_equal(read(tmp_path, iq=twelve).iq, twelve)
+
+
+def test_a_transposed_array_is_noticed(tmp_path: Path) -> None:
+    wide = DRAW.uniform(0, 9, (52, 1000)).astype(np.float32)
+    with pytest.raises(RecordingFormatError, match=r"found \[52, 1000\], which looks like features by frames; save"):
+        read(tmp_path, amp=wide)
+    recording = read(tmp_path, amp=wide, t=np.arange(1000) / 100)
+    np.testing.assert_array_equal(recording.frames, wide.T)
+    assert "was read as [features, frames], for there are times or labels for 1000" in recording.notes[0]
+    assert read(tmp_path, amp=wide, t=np.arange(52) / 100).width == 1000
+    assert len(read(tmp_path, amp=wide.T)) == 1000
+    with pytest.raises(RecordingFormatError, match=r"\[windows, 30, 200\], which looks like features by frames"):
+        files(tmp_path, X=DRAW.uniform(0, 9, (6, 30, 200)))
+
+
+def test_the_only_wide_array_is_the_frames(tmp_path: Path) -> None:
+    recording = read(tmp_path, measured=FRAMES, other=np.arange(3))
+    assert recording.notes == ("the array measured was taken for the frames",)
+    with pytest.raises(RecordingFormatError, match="expected an array named iq, .*; found one, two; save the frames"):
+        read(tmp_path, one=FRAMES, two=FRAMES)
+
+
+def test_text_that_is_no_text_is_rejected(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    for point in (0x110000, 0xFFFFFFFF, 0xD800):
+        np.savez(path, frames=FRAMES, rec_offset=[0, 30], rec_name=np.array(["zq"]))
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        whole = "zq".encode("utf-32-le")
+        assert members["rec_name.npy"].count(whole) == 1
+        members["rec_name.npy"] = members["rec_name.npy"].replace(whole, struct.pack("<2I", ord("z"), point))
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+        with pytest.raises(RecordingFormatError, match=rf"rec_name: expected characters, .*0x{point:X}"):
+            open_recording(path)
+
+
+def test_damage_inside_an_array_is_noticed_by_its_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    np.savez(path, frames=FRAMES)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(RecordingFormatError, match="frames: expected a whole archive member, found a damaged one"):
+        open_recording(path)
+
+
+def test_an_archive_is_read_once_for_all_its_recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, count = tmp_path / "x.npz", 200
+    frames = DRAW.uniform(0, 9, (count * 5, 4)).astype(np.float32)
+    offsets = np.arange(count + 1) * 5
+    np.savez(path, frames=frames, rec_offset=offsets, labels=np.arange(count), t=np.arange(count * 5) / 9)
+    loads: list[Any] = []
+    load = np.load
+    monkeypatch.setattr(numpy_files.np, "load", lambda *a, **k: loads.append(a) or load(*a, **k))
+    found = list(open_recordings(path))
+    assert len(found) == count
+    np.testing.assert_array_equal(found[7].frames, frames[35:40])
+    assert len(loads) == 4  # each array
+
+
+def test_a_list_of_recordings_reads_no_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez(tmp_path / "x.npz", frames=FRAMES, labels=np.zeros(30, int))
+    monkeypatch.setattr(numpy_files.np, "load", lambda *a, **k: pytest.fail("an array was read"))
+    assert [info.frames for info in open_file(tmp_path / "x.npz").infos] == [30]
+
+
+def test_more_windows_than_a_list_holds_are_rejected(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="expected at most 65536 windows, found 70000; divide the file"):
+        read(tmp_path, X=np.zeros((70_000, 9, 9), np.float16))
