@@ -11,12 +11,12 @@ env = globals()["env"]  # set by SCons
 sys.path.insert(0, str(Path(env.subst("$PROJECT_DIR"), "platform", "modules")))
 
 from construction import compile_each  # noqa: E402
-from emulated_targets import commands, targets  # noqa: E402
+from emulated_targets import build, targets  # noqa: E402
 
 (target,) = (each for each in targets.all_targets() if each.hosted)
 env.Append(
-    CFLAGS=[flag for flag in commands.flags(target) if flag != "-Werror"],  # the host may have any compiler
+    CFLAGS=[flag for flag in build.flags(target) if flag != "-Werror"],  # the host may have any compiler
     CCFLAGS=["-O2"],
-    CPPPATH=[str(folder) for folder in commands.runtime_includes(target)],
+    CPPPATH=[str(folder) for folder in build.runtime_includes(target)],
 )
 compile_each(env, target)

@@ -19,7 +19,7 @@ MODULES = Path(__file__).resolve().parent.parent / "platform" / "modules"
 if str(MODULES) not in sys.path:
     sys.path.insert(0, str(MODULES))
 
-from emulated_targets import report, targets  # noqa: E402
+from emulated_targets import emulation, targets  # noqa: E402
 
 
 class EmulatorReader(NativeTestOutputReader):
@@ -43,7 +43,7 @@ class Reading:
     """What the lines of one program say."""
 
     def __init__(self) -> None:
-        self.parity = report.Report()  # of a program that runs golden vectors
+        self.parity = emulation.Report()  # of a program that runs golden vectors
         self.tests = 0
         self.failed = 0
         self.taken = 0
@@ -56,10 +56,10 @@ class Reading:
         message, self.notes = "; ".join(self.notes) or None, []
         return TestCase(name, TestStatus.PASSED if passed else TestStatus.FAILED, message)
 
-    def take(self, line: report.Line) -> TestCase | None:
+    def take(self, line: emulation.Line) -> TestCase | None:
         """The test that this line ends. ReportError when it has no place here."""
         if self.ended:
-            raise report.ReportError(f"{line.kind!r} comes after the closing line")
+            raise emulation.ReportError(f"{line.kind!r} comes after the closing line")
         self.taken += 1
         values = line.values
         self.ended = line.kind == "end"
@@ -73,7 +73,7 @@ class Reading:
         elif "tests" in values:
             said = (int(values["tests"]), int(values["failed_tests"]), int(values["lines"]))
             if said != (self.tests, self.failed, self.taken):
-                raise report.ReportError(
+                raise emulation.ReportError(
                     "the closing line counts {} tests, {} failed, {} lines; ".format(*said)
                     + f"{self.tests}, {self.failed}, {self.taken} arrived"
                 )
@@ -81,7 +81,7 @@ class Reading:
             return self._take_parity(line)
         return None
 
-    def _take_parity(self, line: report.Line) -> TestCase | None:
+    def _take_parity(self, line: emulation.Line) -> TestCase | None:
         self.parity.take(line)
         if line.kind == "fail":
             self.notes.append(str(self.parity.failures[-1]))
@@ -120,13 +120,13 @@ class CustomTestRunner(TestRunnerBase):
             raise ended_badly
 
     def on_testing_line_output(self, line: str) -> None:
-        lines = report.read_lines(line)
+        lines = emulation.read_lines(line)
         if len(lines) != len(re.findall(r"aether [a-z]+ ", line)):
             self.wrong.append(f"damaged line {line.strip()[:120]!r}")
         for each in lines:
             try:
                 case = self.reading.take(each)
-            except (report.ReportError, KeyError, ValueError) as error:
+            except (emulation.ReportError, KeyError, ValueError) as error:
                 self.wrong.append(f"{error} ({line.strip()[:120]!r})")
                 continue
             if case is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from packaging_helpers import ROOT, call, need_program
+from building import ROOT, call, need_program
 
 import aether_temporal as at
 

@@ -8,9 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from building import COMPONENT, CSRC, FIRMWARE, NODE, ROOT, compiler, need_program
 from idf_check import kconfig
-from node_build import COMPONENT, CSRC, FIRMWARE, NODE, ROOT, compiler
-from packaging_helpers import need_program
 
 pytestmark = pytest.mark.skipif(kconfig.missing() is not None, reason=f"needs {kconfig.missing()}")
 

@@ -14,8 +14,8 @@ import blob_bytes
 import make_node_blobs
 import numpy as np
 import pytest
-from node_build import COMPONENT, CSRC, FIRMWARE, NODE, build, component_program, core_sources, run
-from parity_matrix.report import read_lines
+from building import COMPONENT, CSRC, FIRMWARE, NODE, build, component_program, core_sources, run
+from parity_matrix.emulation import read_lines
 
 from aether_temporal import TemporalModel, WeightBlob
 from aether_temporal.bundled import model_path

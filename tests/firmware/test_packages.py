@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from building import ROOT, call, need_module, need_platformio, need_program, pio
 from consumers import write_cmake, write_idf, write_platformio
-from packaging_helpers import ROOT, call, need_module, need_platformio, need_program, pio
-from parity_matrix import commands
+from parity_matrix import build as recipes
 from parity_matrix.targets import all_targets
 
 from aether_temporal import TemporalModel, __version__
@@ -219,10 +219,10 @@ def test_component_works_in_an_idf_project_on_a_chip(idf_project: Path, tmp_path
     kconfig = idf_project / "components" / "aether_temporal" / "Kconfig"
     sdkconfig = configuration(tmp_path, [kconfig], [tmp_path / "defaults"])
     out = tmp_path / "build"
-    runtime = [str(path) for path in commands.runtime_sources(CHIP)]
-    includes = [f"-I{folder}" for folder in commands.runtime_includes(CHIP)]
+    runtime = [str(path) for path in recipes.runtime_sources(CHIP)]
+    includes = [f"-I{folder}" for folder in recipes.runtime_includes(CHIP)]
     flags = [*CHIP.flags, "-ffreestanding", "-Os", "-DCONSUMER_BARE", *includes]
-    link = commands.link(CHIP, [], "")
+    link = recipes.link(CHIP, [], "")
     link_flags = [flag for flag in link[1 : link.index("-o")] if flag]
     machine = " ".join(CHIP.flags)
     configure(

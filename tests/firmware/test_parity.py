@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 from parity_matrix import vectors
-from parity_matrix.execute import Run
+from parity_matrix.emulation import Report, ReportError, Run, parse
 from parity_matrix.matrix import Matrix, Row, agreement, judge, judge_control
-from parity_matrix.report import Report, ReportError, parse
 from parity_matrix.targets import LEVELS, Control, Target, all_targets
 
 TARGETS = {target.name: target for target in all_targets()}

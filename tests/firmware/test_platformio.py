@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from packaging_helpers import OFFLINE, ROOT, call, lacks, need_platformio, pio
+from building import OFFLINE, ROOT, call, lacks, need_platformio, pio
 from parity_matrix import vectors
-from parity_matrix.report import parse
+from parity_matrix.emulation import parse
 from parity_matrix.targets import Target, all_targets
 
 FIRMWARE = ROOT / "firmware"

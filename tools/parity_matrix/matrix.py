@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import execute, vectors
+from . import emulation, vectors
 from .build import Builder, BuildError
-from .report import Report, ReportError, parse
+from .emulation import Report, ReportError, parse
 from .sizes import Sizes
 from .targets import Control, Target
 
@@ -37,13 +37,13 @@ class Row:
         return {**asdict(self), "report": self.report.as_json()}
 
 
-def _stopped(run: execute.Run) -> str:
+def _stopped(run: emulation.Run) -> str:
     if run.code is None:
-        return f"still running after {execute.SECONDS} s"
+        return f"still running after {emulation.SECONDS} s"
     return f"exit code {run.code}; {run.errors.strip()[-300:]}" if run.errors.strip() else f"exit code {run.code}"
 
 
-def judge(row: Row, run: execute.Run) -> str:
+def judge(row: Row, run: emulation.Run) -> str:
     """Why the run does not show parity; empty if it does."""
     if not row.report.ended:
         return f"the report is incomplete: {_stopped(run)}"
@@ -66,7 +66,7 @@ def judge(row: Row, run: execute.Run) -> str:
     return ""
 
 
-def judge_control(row: Row, run: execute.Run, control: Control) -> str:
+def judge_control(row: Row, run: emulation.Run, control: Control) -> str:
     """Why the control did not fail as expected; empty if it did."""
     report = row.report
     if control.expect == "trap":
@@ -103,7 +103,7 @@ class Matrix:
         try:
             image = self.builder.build(target, level, row.control)
             row.core, row.program = image.core, image.program
-            run = execute.run(target, image.path)
+            run = emulation.run(target, image.path)
             row.code, row.seconds = run.code, round(run.seconds, 2)
             row.report = parse(run.output)
             row.problem = judge_control(row, run, control) if control is not None else judge(row, run)

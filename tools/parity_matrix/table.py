@@ -1,7 +1,10 @@
-"""Formats the matrix as Markdown tables and as lines."""
+"""Formats the matrix as Markdown tables and as lines, and checks before the long work that they can be written."""
 
 from __future__ import annotations
 
+import os
+import stat
+import sys
 from pathlib import Path
 
 from .matrix import Row
@@ -92,3 +95,27 @@ def write(path: Path, rows: list[Row]) -> None:
         raise ValueError(f"{path}: expected the markers {BEGIN} and {END}, found none")
     body = f"{BEGIN}\n\n{parity(rows)}\n\nControls, which must fail:\n\n{controls(rows)}\n\n{END}"
     path.write_text(before + body + after, encoding="utf-8")
+
+
+def need_writable(option: str, path: Path) -> None:
+    """Ends the program with status 2 unless `path` can be written. Makes its folder; leaves the file as it is."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _try(path)
+    except OSError as problem:
+        said = f"expected a writable file, found {path} ({problem.strerror or problem})"
+        print(f"{option}: {said}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _try(path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        path.unlink()
+        return
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        os.close(os.open(path, os.O_WRONLY))
+    elif not os.access(path, os.W_OK):  # opening a pipe would wait for a reader
+        raise PermissionError(13, "Permission denied")

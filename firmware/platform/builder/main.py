@@ -12,7 +12,7 @@ if str(modules) not in sys.path:
     sys.path.insert(0, str(modules))
 
 from construction import compile_each  # noqa: E402
-from emulated_targets import commands, sizes, targets  # noqa: E402
+from emulated_targets import build, sizes, targets  # noqa: E402
 
 name = env.get("BOARD", "")
 by_name = {each.name: each for each in targets.all_targets() if not each.hosted}
@@ -31,7 +31,7 @@ if target.missing():
     env.Exit(1)
 
 
-def steps(lines: list[commands.Command]) -> list[object]:
+def steps(lines: list[build.Command]) -> list[object]:
     """Several commands that PlatformIO displays as one."""
     if env.get("CCCOMSTR"):
         return [Action([line], "Compiling $TARGET" if not i else None) for i, line in enumerate(lines)]
@@ -39,22 +39,22 @@ def steps(lines: list[commands.Command]) -> list[object]:
 
 
 env.Replace(
-    CC=commands.compiler(target)[0],
-    CFLAGS=commands.flags(target),
+    CC=build.compiler(target)[0],
+    CFLAGS=build.flags(target),
     CCFLAGS=[level],
-    CCCOM=steps(commands.compile_c(target, ["$CFLAGS", "$CCFLAGS", "$_CCCOMCOM"], "$SOURCE", "${TARGET}", level)),
+    CCCOM=steps(build.compile_c(target, ["$CFLAGS", "$CCFLAGS", "$_CCCOMCOM"], "$SOURCE", "${TARGET}", level)),
     ASPPFLAGS=[],
-    ASPPCOM=steps(commands.assemble(target, ["$ASPPFLAGS", "$_CPPINCFLAGS"], "$SOURCE", "${TARGET}")),
-    LINKCOM=[commands.link(target, ["$LINKFLAGS", "$SOURCES", "$_LIBDIRFLAGS", "$_LIBFLAGS"], "$TARGET")],
+    ASPPCOM=steps(build.assemble(target, ["$ASPPFLAGS", "$_CPPINCFLAGS"], "$SOURCE", "${TARGET}")),
+    LINKCOM=[build.link(target, ["$LINKFLAGS", "$SOURCES", "$_LIBDIRFLAGS", "$_LIBFLAGS"], "$TARGET")],
     LIBPATH=[],
     PROGNAME="firmware",
     PROGSUFFIX=".wasm" if target.recipe == "llvm-wasm" else ".elf",
 )
-env.Append(CPPPATH=[str(folder) for folder in commands.runtime_includes(target)])
+env.Append(CPPPATH=[str(folder) for folder in build.runtime_includes(target)])
 compile_each(env, target)
 
 folders: dict[Path, list[str]] = {}
-for source in commands.runtime_sources(target):
+for source in build.runtime_sources(target):
     folders.setdefault(source.parent, []).append(f"+<{source.name}>")
 for folder, names in folders.items():
     env.BuildSources(str(Path("$BUILD_DIR", "board", folder.name)), str(folder), ["-<*>", *names])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from emulated_targets import commands, targets, vectors
+from emulated_targets import build, targets, vectors
 from SCons.Subst import Literal
 
 Environment = Any  # SCons creates the class at run time
@@ -34,7 +34,7 @@ def compile_each(env: Environment, target: targets.Target) -> None:
         if tests not in source.parents:  # compiled once for the application and the tests
             changed["CPPDEFINES"] = [name for name in env.get("CPPDEFINES", []) if name not in TEST_MACROS]
         if source.suffix == ".c":
-            changed["CFLAGS"] = [*env["CFLAGS"], *words(commands.own_flags(target, source))]
+            changed["CFLAGS"] = [*env["CFLAGS"], *words(build.own_flags(target, source))]
         made = env.Object(node, **changed)
         if source.name == "vectors.S":
             env.Depends(made, env.File(str(golden)))

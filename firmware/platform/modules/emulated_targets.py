@@ -12,6 +12,6 @@ if sys.version_info < (3, 11):  # noqa: UP036  # PlatformIO may bring its own Py
 if str(REPOSITORY / "tools") not in sys.path:
     sys.path.insert(0, str(REPOSITORY / "tools"))
 
-from parity_matrix import commands, report, sizes, targets, vectors  # noqa: E402
+from parity_matrix import build, emulation, sizes, targets, vectors  # noqa: E402
 
-__all__ = ["commands", "report", "sizes", "targets", "vectors"]
+__all__ = ["build", "emulation", "sizes", "targets", "vectors"]
