@@ -159,7 +159,7 @@ MUTANTS = [
         "if (has_block_sums(cache) && is_last_of_block(cache)) {\n        memset",
         "if (0) {\n        memset",
     ),
-    Mutant("sums-of-the-other-turn", "src/cache_rows.h", "(int)(cache->length & 1) ==", "0 =="),
+    Mutant("sums-of-the-other-turn", "src/cache_layout.h", "(int)(cache->length & 1) ==", "0 =="),
     Mutant("blocks-end-late", CACHE, "(uint32_t)size == size - 1", "(uint32_t)size == 0"),
     Mutant("reset-keeps-the-length", CACHE, "cache->length = 0;", ";"),
     # binary16, square root, CRC

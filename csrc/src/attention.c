@@ -1,8 +1,8 @@
 #include "aether/attention.h"
 
+#include "candidates.h"
 #include "dtype.h"
 #include "fpenv.h"
-#include "pattern.h"
 #include "pyramid.h"
 #include "sequence.h"
 #include "sizes.h"

@@ -3,8 +3,7 @@
 #include "aether/cache.h"
 
 #include "bits.h"
-#include "cache_payload.h"
-#include "cache_rows.h"
+#include "cache_layout.h"
 #include "dtype.h"
 #include "fpenv.h"
 #include "pyramid.h"

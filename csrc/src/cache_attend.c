@@ -1,6 +1,6 @@
 /* Attending with the rows of a cache: which rows the staged token sees, where they stand, and the step around it. */
 #include "bits.h"
-#include "cache_rows.h"
+#include "cache_layout.h"
 #include "candidates.h"
 #include "dtype.h"
 #include "fpenv.h"

@@ -2,8 +2,7 @@
 #include "aether/cache.h"
 
 #include "bits.h"
-#include "cache_payload.h"
-#include "cache_rows.h"
+#include "cache_layout.h"
 #include "fpenv.h"
 #include "pyramid.h"
 #include "sizes.h"

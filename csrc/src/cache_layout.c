@@ -5,7 +5,6 @@
 #include "bits.h"
 #include "candidates.h"
 #include "dtype.h"
-#include "pattern.h"
 #include "pyramid.h"
 #include "sizes.h"
 

@@ -1,7 +1,6 @@
 /* The means of a pyramid in a cache (docs/spec/pattern.md): a block becomes a run when it leaves the window. */
 #include "bits.h"
-#include "cache_payload.h"
-#include "cache_rows.h"
+#include "cache_layout.h"
 #include "dtype.h"
 #include "pyramid.h"
 

@@ -1,8 +1,7 @@
 /* docs/spec/state.md: a cache's memory from `sums` on, with the block sums of the committed tokens there whichever place they have,
    and dead rows as zeros. What stands before belongs to a token that is not committed. */
 #include "bits.h"
-#include "cache_payload.h"
-#include "cache_rows.h"
+#include "cache_layout.h"
 #include "pyramid.h"
 
 #include "aether/crc32.h"

@@ -38,4 +38,7 @@ static inline uint64_t aether_candidates_token(const aether_candidates *list, si
     return j < run ? list->row.lo + j : list->row.singles[list->row.n_below + j - run];
 }
 
+/* 1 when any query can see a landmark: block means need to be built, and are checked, exactly then. */
+int aether_pattern_has_landmarks(const aether_config *config);
+
 #endif

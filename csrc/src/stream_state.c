@@ -1,7 +1,7 @@
 /* docs/spec/state.md, stream. */
 #include "aether/crc32.h"
 #include "bits.h"
-#include "cache_payload.h"
+#include "cache_layout.h"
 #include "stream_layout.h"
 
 #define MAGIC 0x54534541u

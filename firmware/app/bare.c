@@ -1,7 +1,6 @@
-#include "bare.h"
+#include "parity.h"
 
 #include "platform.h"
-#include "vectors.h"
 
 #ifndef AETHER_SCRATCH_BYTES
 #define AETHER_SCRATCH_BYTES 196608

@@ -49,6 +49,13 @@ typedef struct parity_console {
 /* Takes bytes from the serial line and executes each complete line. The reply to an unknown command is the line `unknown`. */
 void parity_console_take(parity_console *console, const parity_io *io, const char *bytes, size_t count);
 
+/* The environment of a chip without an operating system. Its memory is static: one at a time. */
+const parity_io *bare_io(void);
+
+/* All golden files, one after another, in read-only memory; each says its own length (third word). */
+extern const uint32_t aether_vectors[];
+extern const uint32_t aether_vectors_end[];
+
 #ifdef __cplusplus
 }
 #endif

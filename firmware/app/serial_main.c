@@ -1,5 +1,5 @@
 /* Bare metal, as a board does it: runs the golden vectors at start, then whenever a line asks. Never ends. */
-#include "bare.h"
+#include "parity.h"
 #include "platform.h"
 
 int firmware_main(void) {

@@ -11,7 +11,6 @@
 #include "parity.h"
 #include "sdkconfig.h"
 #include "temporal_task.h"
-#include "vectors.h"
 
 #define STACK 16384
 #define REST_US 200000 /* a run takes many seconds: the idle task must run, or its watchdog resets the chip */

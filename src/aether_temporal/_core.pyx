@@ -33,14 +33,11 @@ from .errors import (
 
 VERSION = AETHER_VERSION.decode()
 
-include "_core_parts/status.pxi"
-include "_core_parts/memory.pxi"
-include "_core_parts/buffers.pxi"
+include "_core_parts/common.pxi"
 include "_core_parts/head.pxi"
 include "_core_parts/gradient.pxi"
 include "_core_parts/cache.pxi"
 include "_core_parts/blob.pxi"
 include "_core_parts/model.pxi"
-include "_core_parts/resample.pxi"
-include "_core_parts/subcarriers.pxi"
+include "_core_parts/csi.pxi"
 include "_core_parts/golden.pxi"

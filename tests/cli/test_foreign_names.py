@@ -10,7 +10,7 @@ import pytest
 from cli.command import call, make_blob, save_model
 
 from aether_temporal import TemporalModel
-from aether_temporal._internal.foreign_text import printable
+from aether_temporal._internal.summary import printable
 from aether_temporal.cli.listen_display import Lines, NodesTable, Status, print_summary
 from aether_temporal.cli.output import console
 from aether_temporal.listening import NodePrediction, NodeSnapshot, Snapshot

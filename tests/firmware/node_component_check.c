@@ -13,7 +13,7 @@
 #include "temporal_task.h"
 #include "temporal_update.h"
 #ifndef FAKE_SWITCHED_OFF
-#include "status_map.h"
+#include "context.h"
 #endif
 
 #define MUST(condition)                                                             \

@@ -1,5 +1,5 @@
 /* The golden vectors, every bit. */
-#include "bare.h"
+#include "parity.h"
 #include "platform.h"
 
 int firmware_main(void) {

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from aether_temporal.errors import InvalidArgumentError, MissingExtraError
 
 from .atomic_files import write_atomic
-from .foreign_text import printable
+from .summary import printable
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -5,8 +5,6 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 
-from .foreign_text import printable
-
 LONGEST = 160
 """Characters of one fact."""
 
@@ -32,3 +30,13 @@ def _short(text: str) -> str:
     """At most LONGEST characters of a text, on one line."""
     plain = printable(text)
     return plain if len(plain) <= LONGEST else f"{plain[: LONGEST - 2]} …"
+
+
+def printable(text: str) -> str:
+    """`text` on one line: line breaks, control characters, and marks that reverse or hide text become escapes, such as
+    `\\n`, `\\x1b` and `\\u202e`."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii") if ord(character) != 0xA0 else " "

@@ -15,8 +15,8 @@ from typing import Any
 import click
 
 from aether_temporal import TemporalError, __version__
-from aether_temporal._internal.foreign_text import printable
 from aether_temporal._internal.os_errors import describe
+from aether_temporal._internal.summary import printable
 
 from .output import STANDARD_OUTPUT, NamedOutput
 

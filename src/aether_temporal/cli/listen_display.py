@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from aether_temporal._internal.foreign_text import printable
+from aether_temporal._internal.summary import printable
 from aether_temporal.listening import Events, NodePrediction, NodeSnapshot, PredictorStatus, Snapshot
 from aether_temporal.listening.recent_frames import RecentFrames
 from aether_temporal.recordings import describe

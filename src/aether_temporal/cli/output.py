@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from aether_temporal._internal.foreign_text import printable
+from aether_temporal._internal.summary import printable
 
 STANDARD_OUTPUT = "standard output"
 

@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from aether_temporal._internal.foreign_text import printable
+from aether_temporal._internal.summary import printable
 from aether_temporal.recordings import Recording, describe
 from aether_temporal.running import Result
 from aether_temporal.running.result import WINDOW

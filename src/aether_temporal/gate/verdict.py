@@ -16,7 +16,7 @@ from aether_temporal.train.evaluation import Mean, mean_of
 from aether_temporal.train.retrieval import Interval
 
 from .gate_config import GateConfig
-from .latency import DECISIVE, Ratio
+from .kernel_comparison import DECISIVE, Ratio
 from .study import BACKENDS, SeedResult
 
 Outcome = Literal["pass", "fail", "undecided"]

@@ -8,8 +8,7 @@ one seed.
     recording = simulate([("empty", 3.0), ("walking", 4.0), ("still", 3.0)], seed=1).to_recording()
 """
 
-from .channel import Subcarriers
-from .radio_receiver import Receiver
+from .channel import Receiver, Subcarriers
 from .room import Room
 from .script import ACTIVITIES, demo_script, random_script
 from .simulated import DEMO_SEED, SimulatedRecording, demo_recording, simulate

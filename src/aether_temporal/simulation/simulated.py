@@ -11,8 +11,7 @@ from aether_temporal.recordings import Recording
 
 from . import script as scripts
 from .body import CROSS_SECTIONS, Motion, Subject, move
-from .channel import Subcarriers, channel
-from .radio_receiver import Receiver
+from .channel import Receiver, Subcarriers, channel
 from .room import Room
 
 FRAME_RATE = 50.0

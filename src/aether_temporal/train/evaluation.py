@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-from aether_temporal._internal.foreign_text import printable
+from aether_temporal._internal.summary import printable
 from aether_temporal.blob import CORE_NAMES, WeightBlob
 from aether_temporal.model import TemporalModel
 from aether_temporal.recordings import RecordingError

@@ -3,10 +3,10 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "context.h"
 #include "esp_heap_caps.h"
 #include "esp_log.h"
 #include "node.h"
-#include "status_map.h"
 
 static const char TAG[] = "ruv_blob";
 static const char NAMES[NODE_SLOTS] = {'a', 'b'};

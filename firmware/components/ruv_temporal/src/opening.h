@@ -1,9 +1,23 @@
-/* Opens a classifier from flash and verifies it. */
+/* The two blob slots as partitions of this chip's flash; opens a classifier from them and verifies it. */
 #ifndef RUV_OPENING_H
 #define RUV_OPENING_H
 
 #include "classifier.h"
-#include "partitions.h"
+#include "esp_partition.h"
+#include "slots.h"
+
+typedef struct ruv_partitions {
+    const esp_partition_t *partition[NODE_SLOTS]; /* NULL: there is no partition of this name */
+    esp_partition_mmap_handle_t mapping[NODE_SLOTS];
+    bool mapped[NODE_SLOTS];
+    node_flash flash; /* points back here: do not copy */
+} ruv_partitions;
+
+/* Finds aether_a and aether_b. */
+void ruv_partitions_find(ruv_partitions *partitions);
+
+/* Ends every mapping. */
+void ruv_partitions_release(ruv_partitions *partitions);
 
 /* An open classifier, and memory for the queue of a node on it. Zero it before use; do not copy. */
 typedef struct ruv_opened {

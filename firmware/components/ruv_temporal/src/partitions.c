@@ -1,4 +1,4 @@
-#include "partitions.h"
+#include "opening.h"
 
 #include <string.h>
 

@@ -10,7 +10,6 @@
 #include "esp_heap_caps.h"
 #include "esp_log.h"
 #include "sdkconfig.h"
-#include "status_map.h"
 
 #define CONTEXT_BYTES ((sizeof(ruv_temporal_ctx_t) + 7u) & ~(size_t)7u)
 #define TEXT_BYTES 200u

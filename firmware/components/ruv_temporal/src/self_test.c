@@ -1,12 +1,12 @@
 /* Compares the kernels on this chip with golden vectors. */
 #include <inttypes.h>
 
+#include "context.h"
 #include "esp_heap_caps.h"
 #include "esp_log.h"
 #include "golden.h"
 #include "ruv_temporal.h"
 #include "self_test_vectors.h"
-#include "status_map.h"
 
 static const char TAG[] = "ruv_self_test";
 

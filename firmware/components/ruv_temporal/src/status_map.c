@@ -1,4 +1,4 @@
-#include "status_map.h"
+#include "context.h"
 
 esp_err_t ruv_error(aether_status status) {
     switch (status) {

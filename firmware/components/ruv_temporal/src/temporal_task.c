@@ -16,7 +16,6 @@
 #include "opening.h"
 #include "ruv_temporal.h"
 #include "sdkconfig.h"
-#include "status_map.h"
 #include "text.h"
 #include "trial.h"
 #include "ruv_udp.h"

@@ -1,4 +1,4 @@
-"""`aether device` through a program that stands in for esptool, and the real esptool's own reading of the arguments."""
+"""`aether device` through a stand-in for esptool, and `aether parity --target`; real chips are in tests/firmware."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from device.fake_chip import ENTRIES, SLOT_A, SLOT_B, blank, table_of
+from device.fake_chip import ENTRIES, SLOT_A, SLOT_B, blank, file_line, line, table_of
 
 from aether_temporal.bundled import bundled_models
-from aether_temporal.cli import aether
+from aether_temporal.cli import aether, parity_command
+from aether_temporal.cli.parity_command import find_checkout
+from aether_temporal.device.compare import FileCounts, HostRun, compare, host_run
 from aether_temporal.device.flashtool import FlashTool
+from aether_temporal.device.report import Report, parse
 from aether_temporal.device.slots import SlotHeader, pack_slot
-from aether_temporal.errors import FlashToolError
-
-pytestmark = pytest.mark.slow  # a program for every command
+from aether_temporal.errors import FlashToolError, InvalidArgumentError
+from aether_temporal.host.golden import golden_files
 
 FAKE = Path(__file__).with_name("fake_esptool.py")
 BLOB = bundled_models()["activity"].read_bytes()
@@ -61,6 +63,7 @@ def chip(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
     return Bench(tmp_path, request.param)
 
 
+@pytest.mark.slow
 def test_flash_and_info(chip: Bench) -> None:
     assert "aether_a: 69 000 bytes" in chip("flash", "activity").stdout
     assert chip.flash.read_bytes()[SLOT_A : SLOT_A + 69632] == pack_slot(BLOB)
@@ -79,6 +82,7 @@ def test_flash_and_info(chip: Bench) -> None:
     assert [part["label"] for part in document["partitions"]][-2:] == ["aether_a", "aether_b"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [0, 70, 30_000, 69_649, 69_718, 73_000])
 def test_a_write_that_is_cut(tmp_path: Path, cut: int) -> None:
     """69 632 bytes and 17 sectors for the image, then the first sector once more with the commit flag."""
@@ -98,6 +102,7 @@ def test_a_write_that_is_cut(tmp_path: Path, cut: int) -> None:
     assert "aether_b: 69 000 bytes" in chip("flash", "activity").stdout
 
 
+@pytest.mark.slow
 def test_a_chip_that_does_not_reply(chip: Bench) -> None:
     chip.say(fail="read-flash")
     result = chip("info", code=2)
@@ -105,6 +110,7 @@ def test_a_chip_that_does_not_reply(chip: Bench) -> None:
     assert [name for name, _, _ in chip.calls()] == ["read-flash"]
 
 
+@pytest.mark.slow
 def test_a_temporary_folder_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chip = Bench(tmp_path, "5.1.0")
     before = chip.flash.read_bytes()
@@ -118,6 +124,7 @@ def test_a_temporary_folder_that_is_full(tmp_path: Path, monkeypatch: pytest.Mon
     assert chip.flash.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_chip_without_slots(chip: Bench) -> None:
     chip.flash.write_bytes(blank(table_of(ENTRIES[:3])))
     assert "No blob slots: partition table: expected partitions aether_a and aether_b" in chip("info").stdout
@@ -128,6 +135,7 @@ def test_a_chip_without_slots(chip: Bench) -> None:
     assert "flash firmware first" in chip("info", code=2).stderr
 
 
+@pytest.mark.slow
 def test_esptool_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = call("info", "--port", "x", "--esptool", tmp_path / "none", code=2)
     assert "expected a program" in result.stderr
@@ -137,6 +145,7 @@ def test_esptool_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "esptool: expected it to be installed" in call("info", "--port", "x", code=2).stderr
 
 
+@pytest.mark.slow
 def test_another_program(tmp_path: Path) -> None:
     with pytest.raises(FlashToolError, match=r"expected version 4.7 or later, found 'hello'"):
         FlashTool("x", command=[sys.executable, "-c", "print('hello')"])
@@ -145,6 +154,7 @@ def test_another_program(tmp_path: Path) -> None:
     assert "expected a command" in call("info", "--port", "x", "--esptool", "'", code=2).stderr
 
 
+@pytest.mark.slow
 def test_pack(tmp_path: Path) -> None:
     image, header = tmp_path / "a.bin", tmp_path / "a.h"
     out = call("pack", "activity", "--out", image, "--header", header, "--size", "128K", "--sequence", 3).stdout
@@ -162,6 +172,7 @@ def program(*arguments: str, stdout: int = subprocess.PIPE) -> subprocess.Comple
     return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, timeout=120, check=False)
 
 
+@pytest.mark.slow
 def test_pack_to_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Standard output holds the bytes only; messages go to standard error, and no file is made."""
     monkeypatch.chdir(tmp_path)
@@ -177,6 +188,7 @@ def test_pack_to_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert sorted(path.name for path in tmp_path.iterdir()) == ["-", "a.bin"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="a pseudo-terminal")
 def test_a_terminal_gets_no_image() -> None:
     ours, theirs = os.openpty()
@@ -189,6 +201,7 @@ def test_a_terminal_gets_no_image() -> None:
         os.close(ours)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -222,6 +235,7 @@ def esptool() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
+@pytest.mark.slow
 def test_the_real_esptool_reads_these_arguments(
     esptool: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
@@ -249,3 +263,135 @@ def test_the_real_esptool_reads_these_arguments(
                 done = esptool(*words[:wrong], "nonsense", *words[wrong + 1 :])
                 assert done.returncode == 2
                 assert "nonsense" in done.stdout + done.stderr
+
+
+TOOL = """import json, sys
+print(sys.argv[1:])
+if "--json" in sys.argv:
+    open(sys.argv[sys.argv.index("--json") + 1], "w").write(json.dumps([{"target": sys.argv[2]}]))
+sys.exit({"good": 0, "wrong": 1}.get(sys.argv[2], 2))
+"""
+
+
+def parity(*arguments: str, code: int) -> Result:
+    result = CliRunner().invoke(aether, ["parity", *arguments], catch_exceptions=False)
+    assert result.exit_code == code, f"{result.stdout}\n{result.stderr}"
+    return result
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout with a tools/parity that says what it was asked."""
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "firmware" / "targets").mkdir(parents=True)
+    (tmp_path / "tools" / "parity").write_text(TOOL)
+    (tmp_path / "firmware" / "targets" / "targets.toml").write_text("[good]\n[wrong]\n")
+    (tmp_path / "docs").mkdir()
+    monkeypatch.chdir(tmp_path / "docs")
+    return tmp_path
+
+
+def test_runs_the_matrix_of_the_checkout(source: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    parity("--target", "good", code=0)
+    assert capfd.readouterr().out.strip() == "['--target', 'good']"
+    parity("--target", "wrong", "--target", "all", code=1)
+    assert capfd.readouterr().out.strip() == "['--target', 'wrong', '--target', 'all']"
+    expected = "Error: --target: expected one of all, good, wrong, found unknown"
+    assert expected in parity("--target", "unknown", code=2).stderr
+
+
+def test_the_matrix_as_json(source: Path) -> None:
+    assert json.loads(parity("--target", "good", "--json", code=0).stdout) == {
+        "passed": True,
+        "rows": [{"target": "good"}],
+    }
+    assert json.loads(parity("--target", "wrong", "--json", code=1).stdout)["passed"] is False
+
+
+def test_without_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        parity_command, "__file__", str(tmp_path / "site-packages" / "aether_temporal" / "cli" / "parity_command.py")
+    )
+    monkeypatch.chdir(tmp_path)
+    stderr = parity("--target", "all", code=2).stderr
+    assert "expected a source checkout" in stderr
+    assert "a clone of the repository" in stderr
+    with pytest.raises(InvalidArgumentError):
+        find_checkout(tmp_path)
+
+
+def test_the_checkout_around_this_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).resolve().parents[2]
+    assert find_checkout(root / "tests" / "device") == root
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--port", "x", "--target", "all"), "expected one of --port, --target, found several"),
+        (("--port", "x", "--kernels", "portable"), "expected one of --port, --kernels"),
+        (("--baud", "9600"), "--baud: expected with --port, found without it"),
+        (("--reset",), "--reset: expected with --port"),
+        (("--target", "all", "--golden", "."), "--golden: expected without --target"),
+    ],
+)
+def test_usage(arguments: tuple[str, ...], message: str) -> None:
+    assert message in parity(*arguments, code=2).stderr
+
+
+HOST = HostRun("0.1.0", 1234, "0BADF00D", (FileCounts("a.agv", 5, 9, 100, 0), FileCounts("b.agv", 5, 9, 101, 0)))
+
+
+def report(
+    *files: str, begin: str = "core=0.1.0 chip=c bytes=1234 crc=0BADF00D", variants: int = 1, stack: int = 9
+) -> Report:
+    lines = [line(f"begin id=boot {begin}"), *files]
+    failed = sum("status=OK" not in text or "failed=0" not in text for text in files)
+    counts = f"variants={variants} failed_files={failed} stack={stack} stack_size=64 lines={len(lines) + 1}"
+    return parse("\n".join([*lines, line(f"end {counts}")]))
+
+
+FILES = (file_line(0), file_line(1))
+
+
+@pytest.mark.parametrize(
+    ("found", "differences"),
+    [
+        (report(*FILES), []),
+        (report(*FILES, *(file_line(i, kernels="neon") for i in (0, 1)), variants=2), []),
+        (
+            report(*FILES, begin="core=0.2.0 chip=c bytes=1234 crc=0BADF00D"),
+            ["core: expected version 0.1.0 as here, found 0.2.0"],
+        ),
+        (
+            report(*FILES, begin="core=0.1.0 chip=c bytes=1234 crc=00000000"),
+            ["golden vectors: expected 1234 bytes with CRC 0BADF00D as here, found 1234 with 00000000"],
+        ),
+        (report(FILES[0]), ["portable: expected files 0 to 1, found [0]"]),
+        (report(*FILES, variants=2), ["variants: expected 2, 'portable' among them, found ['portable']"]),
+        (
+            report(*(file_line(i, kernels="neon") for i in (0, 1))),
+            ["variants: expected 1, 'portable' among them, found ['neon']"],
+        ),
+        (report(FILES[0], file_line(1, cases=4)), ["portable b.agv: cases: expected 5 as here, found 4"]),
+        (report(FILES[0], file_line(1, compared=99)), ["portable b.agv: compared: expected 101 as here, found 99"]),
+        (report(FILES[0], file_line(1, status="MEMORY")), ["portable b.agv: expected status OK, found MEMORY"]),
+        (report(*FILES, stack=64), ["stack: expected less than 64 bytes, found all of them used"]),
+    ],
+)
+def test_what_is_not_the_same(found: Report, differences: list[str]) -> None:
+    comparison = compare(found, HOST)
+    assert list(comparison.differences) == differences
+    assert comparison.identical == (not differences)
+
+
+def test_this_host_runs_the_vectors() -> None:
+    files = golden_files()
+    host = host_run(files)
+    assert host.bytes == sum(len(data) for _, data in files)
+    assert host.total("failed") == 0
+    assert host.total("compared") > 80_000
+    name, data = files[0]
+    harmed = bytearray(data)
+    harmed[-4] ^= 1
+    assert host_run([(name, data)]).crc != host_run(files).crc

@@ -1,3 +1,104 @@
+# What every part needs: statuses to exceptions, one to one; memory the core works in; arrays in and out.
+
+cdef list _ERRORS = [
+    None if code == 0 else _BY_STATUS_NAME[aether_status_name(<aether_status> code).decode()]
+    for code in range(AETHER_STATUS_COUNT)
+]
+
+
+def status_table():
+    """(name, text, exception class) of every status code, in order; the class of code 0 is None."""
+    return [
+        (aether_status_name(<aether_status> code).decode(), aether_status_text(<aether_status> code).decode(), _ERRORS[code])
+        for code in range(AETHER_STATUS_COUNT)
+    ]
+
+
+def raise_for_status(int code, str field=None):
+    """Raises the exception of a status code; returns for 0."""
+    if not 0 <= code < AETHER_STATUS_COUNT:
+        raise ValueError(f"code: expected 0 to {AETHER_STATUS_COUNT - 1}, found {code}")
+    _check(<aether_status> code, field)
+
+
+cdef int _check(aether_status status, str field) except -1:
+    """For functions that give no detail."""
+    if status == AETHER_OK:
+        return 0
+    text = aether_status_text(status).decode()
+    raise _ERRORS[status](text if field is None else f"{field}: {text}", field=field)
+
+
+cdef int _check_detail(aether_status status, const aether_detail *detail) except -1:
+    if status == AETHER_OK:
+        return 0
+    if detail.field == NULL:
+        return _check(status, None)
+    raise _ERRORS[status].of(
+        detail.field.decode(),
+        detail.expected.decode() if detail.expected != NULL else aether_status_text(status).decode(),
+        detail.found,
+        None if detail.offset == SIZE_MAX else detail.offset,
+    )
+
+
+cdef str _name(aether_status status):
+    return aether_status_name(status).decode()
+
+
+cdef int _sized(aether_status status, object config, str field, object value) except -1:
+    """For functions that say how much memory is needed."""
+    if status != AETHER_OK:
+        raise_size_error(_name(status), config, field, value)
+        _check(status, field)
+    return 0
+
+
+# Memory the core works in. Cache lines keep vector loads whole; results do not depend on it.
+
+cdef size_t _ALIGN = 64
+
+
+cdef object _no_memory(size_t size):
+    return OutOfMemoryError.of("memory", f"{size} bytes from the operating system", "fewer")
+
+
+cdef class Memory:
+    """Zeroed bytes, aligned, freed with the object."""
+
+    cdef void *base
+    cdef unsigned char *data
+    cdef size_t size
+
+    def __cinit__(self, size_t size):
+        if size > SIZE_MAX // 2 - _ALIGN:
+            raise _no_memory(size)
+        self.base = calloc(1, size + _ALIGN)
+        if self.base == NULL:
+            raise _no_memory(size)
+        self.data = <unsigned char *> ((<size_t> self.base + _ALIGN - 1) & ~(_ALIGN - 1))
+        self.size = size
+
+    def __dealloc__(self):
+        free(self.base)
+
+
+cdef struct Scratch:
+    void *base
+    unsigned char *data
+    size_t size
+
+
+cdef int _borrow(Scratch *scratch, size_t size) except -1:
+    """Bytes for the length of one call; `free(scratch.base)` gives them back."""
+    scratch.base = malloc(size + _ALIGN) if size <= SIZE_MAX // 2 - _ALIGN else NULL
+    if scratch.base == NULL:
+        raise _no_memory(size)
+    scratch.data = <unsigned char *> ((<size_t> scratch.base + _ALIGN - 1) & ~(_ALIGN - 1))
+    scratch.size = size
+    return 0
+
+
 # Arrays in and out. A C-contiguous, aligned float32 buffer is used where it lies; anything else goes through `as_float32`.
 
 cdef extern from "Python.h":
