@@ -11,7 +11,7 @@ import pytest
 from explore.picture_models import HKV, HQ, NAMES, F, full_blob, save_sessions
 from numpy.typing import NDArray
 
-from aether_temporal import InvalidArgumentError, PatternSettings, TemporalModel, WeightBlob
+from aether_temporal import InvalidArgumentError, InvalidConfigError, PatternSettings, TemporalModel, WeightBlob
 from aether_temporal.bundled import bundled_or_path
 from aether_temporal.explore.attention_weights import attention_of
 from aether_temporal.explore.confusion import confusion_of, labelled_predictions
@@ -47,6 +47,19 @@ def test_confusion_frame_by_frame(tmp_path: Path) -> None:
     other = confusion_of(MODEL, Sources([path]), context=40, label_delay=0)
     assert other.counts.sum() == expected.sum() + 8
     assert confusion_of(MODEL, Sources([path], sessions=["tue"]), context=40).counts.sum() * 2 == expected.sum()
+
+
+def test_a_label_delay_beyond_a_recording_leaves_nothing_to_count(tmp_path: Path) -> None:
+    path = save_sessions(tmp_path / "a.npz")
+    with pytest.raises(RecordingError, match=r"99 frames before a prediction, found none"):
+        confusion_of(MODEL, Sources([path]), context=40, label_delay=99)
+
+
+@pytest.mark.parametrize("delay", [-1, 2.0, True, 10**9 + 1])
+def test_a_label_delay_that_is_no_number_of_frames_is_rejected(delay: Any) -> None:
+    expected = f"label_delay: expected an integer from 0 to 1000000000, found {delay}"
+    with pytest.raises(InvalidConfigError, match=f"^{expected}$"):
+        confusion_of(MODEL, [], context=40, label_delay=delay)
 
 
 @pytest.mark.parametrize("window", [7, 20, 33])

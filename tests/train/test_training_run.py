@@ -26,16 +26,13 @@ from aether_temporal.torch import Description, NetworkConfig, TemporalClassifier
 from aether_temporal.train import activity  # noqa: E402
 from aether_temporal.train.checkpoints import (  # noqa: E402
     CheckpointError,
-    WindowDataset,
     batches,
     load_checkpoint,
     save_checkpoint,
-    window_loader,
 )
 from aether_temporal.train.dataset import (  # noqa: E402
     Dataset,
     LabelledRecording,
-    windows,
 )
 from aether_temporal.train.runs import (  # noqa: E402
     CHECKPOINT,
@@ -108,20 +105,6 @@ def test_batches_depend_on_seed_and_step_alone() -> None:
     assert list(batches(draw, seed=3, first=5, steps=12, workers=2)) == whole[5:]
     assert len({value for _, value in whole}) == 12
     assert next(batches(draw, seed=4, first=0, steps=12)) != whole[0]
-
-
-def test_windows_are_the_same_from_any_number_of_workers() -> None:
-    dataset = killed_runs.task()
-    places = windows(dataset, 30)
-    data = WindowDataset(dataset, places)
-    frames, labels = data[len(data) - 1]
-    recording, start = places.places[-1]
-    np.testing.assert_array_equal(frames, dataset[int(recording)].frames[start : start + 30])
-    np.testing.assert_array_equal(labels, dataset[int(recording)].labels[start : start + 30])
-    alone = [part for batch in window_loader(dataset, places, 4) for part in batch]
-    both = [part for batch in window_loader(dataset, places, 4, workers=2) for part in batch]
-    assert len(alone) == len(both) > 2
-    assert all(torch.equal(a, b) for a, b in zip(alone, both, strict=True))
 
 
 class Counter:

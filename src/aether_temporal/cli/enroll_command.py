@@ -41,8 +41,8 @@ def command(
 ) -> None:
     """Enrol identities: write an embedding of each to a gallery for `aether run --enroll`.
 
-    RECORDING is NAME=FILE, or a file that names the subject of its recordings. MODEL must have an embedding; its blob
-    says which history and subcarriers it takes. `aether run --enroll` takes others.
+    RECORDING is NAME=FILE, or a file that names the subject of its recordings. MODEL must have an embedding; context
+    and subcarriers are those that its blob states.
     """
     opened = open_model(model)
     context = opened.default_context

@@ -27,7 +27,7 @@ from aether_temporal.recordings.containers import is_stream, open_stream
 from aether_temporal.running import Gallery, Result, Total, model_input, run
 from aether_temporal.running.live_text import run_live
 from aether_temporal.running.result import WINDOW
-from aether_temporal.running.stream import prediction_names, real_time
+from aether_temporal.running.stream import LONGEST_DELAY, delay_of, prediction_names, real_time
 
 from .enroll_command import enroll_option, enrolled
 from .options import (
@@ -71,7 +71,7 @@ _MUCH_MEMORY = 64 << 20
 )
 @click.option(
     "--label-delay",
-    type=click.IntRange(0, 10**9),
+    type=click.IntRange(0, LONGEST_DELAY),
     help="Frames from a label to its prediction. [default: the delay the blob states, else 0]",
 )
 @click.option(
@@ -136,8 +136,7 @@ class _Job:
     @property
     def label_delay(self) -> int:
         """Frames from a label to its prediction: the option, else the blob's value."""
-        chosen = self.options["label_delay"]
-        return self.model.label_delay if chosen is None else int(chosen)
+        return delay_of(self.model, self.options["label_delay"])
 
     @property
     def machine(self) -> bool:

@@ -17,6 +17,7 @@ from aether_temporal.recordings.quality import Remarks
 from aether_temporal.recordings.recording import Selection
 from aether_temporal.running import Gallery, Result, run
 from aether_temporal.running.label_matching import match_subject
+from aether_temporal.running.stream import delay_of
 
 from .picture_sources import counted, dropped_line, listed, no_frames
 
@@ -103,9 +104,11 @@ def confusion_of(
 ) -> Confusion:
     """Runs the model over each recording from its beginning, as `aether run` does, and counts.
 
-    window None: counts frames. label_delay None: the delay that the blob states. RecordingError if there are no frames,
-    or no frame (or window) has a label that is a class of the model or an identity of the gallery.
+    window None: counts frames. label_delay None: the delay that the blob states. InvalidConfigError for one that is no
+    number of frames. RecordingError if there are no frames, or no frame (or window) has a label that is a class of the
+    model or an identity of the gallery.
     """
+    delay = delay_of(model, label_delay)
     counts: Counts = np.zeros((0, 0), dtype=np.int64)
     names: tuple[str, ...] = ()
     unmatched: set[str] = set()
@@ -114,9 +117,7 @@ def confusion_of(
     sources: dict[str, None] = {}
     last: Recording | None = None
     for recording in recordings:
-        result = run(
-            model, recording, context=context, dtype=dtype, gallery=gallery, select=select, label_delay=label_delay
-        )
+        result = run(model, recording, context=context, dtype=dtype, gallery=gallery, select=select, label_delay=delay)
         if not total:
             names = result.names
             counts = np.zeros((len(names), len(names)), dtype=np.int64)
@@ -136,12 +137,11 @@ def confusion_of(
         kind = "labels" if gallery is None else "identities"
         there = f"none; {kind} there: {', '.join(sorted(unmatched))}" if unmatched else "none"
         raise RecordingError(f"{', '.join(sources)}: expected {what}{length}{late}, found {there}")
-    label_delay = model.label_delay if label_delay is None else label_delay
     return Confusion(
         names=names,
         counts=counts,
         window=window,
-        label_delay=0 if gallery is not None else label_delay,
+        label_delay=0 if gallery is not None else delay,
         enrolled=gallery is not None,
         recordings=total,
         counted=contributing,

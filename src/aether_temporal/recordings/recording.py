@@ -73,7 +73,7 @@ def columns_of(there: SubcarrierMap | None, wanted: SubcarrierMap, where: str) -
     if there is None:
         raise RecordingShapeError(
             f"{where}: subcarriers: expected {wanted}, found columns of which nobody says which they are; "
-            "state the chip or the layout (--chip, --layout, or a manifest)"
+            "state the chip or the layout (--chip, --layout, [reading] of --config, or a manifest)"
         )
     try:
         found: list[int] = find_subcarriers(there, wanted).tolist()

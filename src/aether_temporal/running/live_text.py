@@ -29,7 +29,7 @@ from .inputs import FrameMapper, model_input
 from .label_matching import match_labels
 from .live_frames import LiveFrames, Step
 from .result import Result
-from .stream import Prediction, Predictor, Streamed, result_of
+from .stream import Prediction, Predictor, Streamed, delay_of, result_of
 
 if TYPE_CHECKING:
     from aether_temporal.model import TemporalModel
@@ -62,7 +62,7 @@ def run_live(
     """
     predictor = Predictor(model, context=context, dtype=dtype, gallery=gallery)
     live = _Live(model, source, None if sender is None else sender.lower(), hints, select)
-    delay = model.label_delay if label_delay is None else label_delay
+    delay = delay_of(model, label_delay)
     seen = Streamed()
     own: list[int] = []  # of each frame since the stream was reset
     interrupted, steps = False, live.steps(file)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from aether_temporal._internal.fields import whole
 from aether_temporal._internal.interruption import sleep, stop_asked
 from aether_temporal.cache_types import Dtype
 from aether_temporal.errors import InvalidArgumentError, ResultOverflowError
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from aether_temporal.model import TemporalModel
 
 _RATE_TOLERANCE = 1.25
+
+LONGEST_DELAY = 10**9
+"""Frames, from a label to its prediction."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +125,11 @@ def labels_of(
     return None, ()
 
 
+def delay_of(model: TemporalModel, label_delay: int | None) -> int:
+    """Frames from a label to its prediction: `label_delay`, else what the blob states. InvalidConfigError."""
+    return model.label_delay if label_delay is None else whole(label_delay, 0, LONGEST_DELAY, "label_delay")
+
+
 def delayed(labels: NDArray[np.int64], delay: int, starts: Sequence[int]) -> NDArray[np.int64]:
     """For each frame the label `delay` frames before it in its segment, -1 where there is none."""
     found = np.full(len(labels), -1, dtype=np.int64)
@@ -161,7 +170,7 @@ def run(
     is dropped: the result's recording lacks it, and counts it.
     """
     given = recording if isinstance(recording, ModelInput) else model_input(model, recording, select)
-    label_delay = model.label_delay if label_delay is None else label_delay
+    label_delay = delay_of(model, label_delay)
     predictor = Predictor(model, context=context, dtype=dtype, gallery=gallery)
     _, labels, _ = _labels(predictor.names, given, gallery is not None, label_delay)
     seen = Streamed()

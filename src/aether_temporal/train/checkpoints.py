@@ -15,14 +15,11 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import torch
 import torch.utils.data as torch_data
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from aether_temporal import crc32
 from aether_temporal._internal.atomic_files import write_atomic
 from aether_temporal.errors import TemporalError
-
-from .dataset import Dataset, Windows
 
 _MAGIC = b"AETHCKP1"
 _HEAD = struct.Struct("<8sIQ")
@@ -135,25 +132,3 @@ def batches(draw: Draw[B], *, seed: int, first: int, steps: int, workers: int = 
         generator=torch.Generator().manual_seed(0),  # the loader's own, unused; not torch's global one
     )
     return zip(range(first, steps), loader, strict=True)
-
-
-class WindowDataset(torch_data.Dataset[tuple[NDArray[np.float32], NDArray[np.int64]]]):
-    """Item i: frames float32 [length, F] and labels int64 [length] of window i, read when asked for."""
-
-    def __init__(self, dataset: Dataset, places: Windows) -> None:
-        self.dataset, self.places = dataset, places
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        recording, start = self.places.places[index].tolist()
-        rows = slice(start, start + self.places.length)
-        return np.array(self.dataset[recording].frames[rows]), np.array(self.dataset[recording].labels[rows])
-
-
-def window_loader(dataset: Dataset, places: Windows, batch: int, *, workers: int = 0) -> DataLoader[Any]:
-    """Batches of windows in their order: frames [n, length, F], labels [n, length]."""
-    return DataLoader(
-        WindowDataset(dataset, places), batch_size=batch, num_workers=workers, worker_init_fn=_end_with_parent
-    )

@@ -93,7 +93,7 @@ class Features:
             return ()
         return (
             "the blob names I/Q pairs by index, which suits this chip's order alone: the recordings do not say which "
-            "subcarriers they hold; state the chip or the layout (--chip, --layout, or a manifest)",
+            "subcarriers they hold; state chip or layout (in [reading] of --config, or a manifest)",
         )
 
 
@@ -114,12 +114,13 @@ class Dataset(Sequence[LabelledRecording]):
             (a, first), (b, second) = list(widths.items())[:2]
             raise RecordingShapeError(
                 f"{second.title}: frame width: expected {a} features as {first.title} has them, found {b}; "
-                "train on recordings of one width, or choose columns that all have (--subcarriers)"
+                "train on recordings of one width, or choose columns that all have (subcarriers in [reading] of "
+                "--config)"
             )
         if widths and not 1 <= self.width <= WIDEST:
             raise RecordingShapeError(
                 f"{self._recordings[0].title}: frame width: expected 1 to {WIDEST} features, found {self.width}; "
-                "choose some of them (--subcarriers)"
+                "choose some of them (subcarriers in [reading] of --config)"
             )
 
     @overload
