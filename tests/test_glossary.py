@@ -23,7 +23,7 @@ ALLOWED: dict[str, tuple[str, tuple[str, ...]]] = {
     "capacity": ("tokens that a KvCache holds", ()),
     "corpus": (
         "the fuzzers' term, and libFuzzer's argument",
-        ("tools/fuzz", "tests/fuzz", "tests/test_fuzz_corpus.py"),
+        ("tools/fuzz", "tests/fuzz", "tests/test_hostile_files.py"),
     ),
     "counts": ("results of counting", ()),
     "damaged": ("an input whose checksum fails", ()),

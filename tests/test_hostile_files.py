@@ -1,4 +1,5 @@
-"""Damaged galleries, slot images, partition tables and reports give a result or one of the package's errors."""
+"""Damaged galleries, slot images, partition tables and reports give a result or one of the package's errors. The
+archive of what the fuzzers found is deterministic and holds nothing twice."""
 
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ from aether_temporal.running import Gallery
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools" / "fuzz"))
 
+import corpus
 from readers import READERS
 
 NAMES = ("gallery", "slot_image", "partition_table", "serial_report")
@@ -128,3 +130,31 @@ def test_embeddings_beyond_binary32_are_rejected(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", gallery_names=np.array(["ann"]), gallery_embeddings=np.array([[1e300, 0.0]]))
     with pytest.raises(InvalidArgumentError, match="expected names and finite embeddings"):
         Gallery.load(tmp_path / "x.npz")
+
+
+def test_archive_is_what_packing_its_finds_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    committed = corpus.ARCHIVE.read_bytes()
+    finds = corpus.finds()
+    monkeypatch.setattr(corpus, "ARCHIVE", tmp_path / "corpus.zip")
+    corpus.pack(dict(reversed(finds.items())))
+    assert corpus.ARCHIVE.read_bytes() == committed
+
+
+def test_every_target_has_inputs(tmp_path: Path) -> None:
+    targets = {path.stem.removeprefix("fuzz_") for path in Path(corpus.__file__).parent.glob("fuzz_*.c")}
+    targets |= set(READERS)
+    count = corpus.unpack(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == targets
+    assert len(list(tmp_path.glob("*/*"))) == count == len(corpus.finds()) + len(corpus.seeds())
+
+
+def test_adding_keeps_new_bytes_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = corpus.finds()
+    corpus.unpack(tmp_path / "work")
+    monkeypatch.setattr(corpus, "ARCHIVE", tmp_path / "corpus.zip")
+    corpus.pack(before)
+    assert corpus.add(tmp_path / "work") == 0
+    (tmp_path / "work" / "rvne" / "renamed").write_bytes(corpus.seeds()["rvne/plain-binary32"])
+    (tmp_path / "work" / "rvne" / "new").write_bytes(b"new")
+    assert corpus.add(tmp_path / "work") == 1
+    assert corpus.finds() == {**before, "rvne/new": b"new"}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import io
+import os
 import pickle
 import struct
+import threading
 import zlib
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from blob_bytes import extended
+from cli.command import make_blob, save_recordings
 from conftest import assert_same_bits
 from test_blob import TINY, all_settings, core_arrays
 
@@ -20,6 +24,7 @@ from aether_temporal import (
     BlobHeaderError,
     CacheFullError,
     CacheMismatchError,
+    CalibrationSettings,
     InputTypeError,
     InvalidArgumentError,
     InvalidConfigError,
@@ -34,6 +39,8 @@ from aether_temporal import (
     TemporalStream,
     WeightBlob,
 )
+from aether_temporal.recordings import RecordingError, open_recording
+from aether_temporal.running import run
 from tools.reference import model as reference
 from tools.reference import rvne as reference_rvne
 
@@ -497,3 +504,70 @@ def test_a_model_outlives_the_objects_it_came_from(plain_blob: WeightBlob, rng: 
     raw[:] = bytes(len(raw))
     for t, frame in enumerate(frames):
         assert_same_bits(stream.push(frame), expected[t])
+
+
+# -- TemporalModel.classify: the predictions of `aether run`, from whatever holds frames ---------------------------
+
+
+def classifier(calibrated: bool = False) -> TemporalModel:
+    blob = make_blob()
+    if calibrated:
+        assert blob.settings is not None
+        settings = blob.settings.replace(calibration=CalibrationSettings(2.0))
+        blob = WeightBlob(blob.header.replace(extension=False), blob.weights[: blob.header.core_bytes()], settings)
+    return TemporalModel.from_blob(blob)
+
+
+def csi_text(frames: int = 30, pairs: int = 6) -> bytes:
+    rng = np.random.default_rng(3)
+    head = "CSI_DATA,{i},aa:bb:cc:dd:ee:ff,-50,11,1,0,0,0,0,0,0,0,0,-90,0,1,0,{us},0,100,0,{n},0"
+    lines = []
+    for i in range(frames):
+        values = ",".join(map(str, rng.integers(-60, 60, 2 * pairs)))
+        lines.append(head.format(i=i, us=20000 * i, n=2 * pairs) + f',"[{values}]"')
+    return "\n".join(lines).encode() + b"\n"
+
+
+def test_a_file_gives_the_predictions_of_a_run(tmp_path: Path) -> None:
+    path = save_recordings(tmp_path)
+    expected = run(classifier(), open_recording(path, recording="b"))
+    found = list(classifier().classify(path, recording="b"))
+    assert [p.best for p in found] == expected.predictions.tolist()
+    assert [p.label for p in found] == [expected.names[i] for i in expected.predictions]
+    assert [p.time for p in found] == pytest.approx([t / 50 for t in range(50)])
+    assert {p.probability for p in found} == {None}
+    assert [p.best for p in classifier().classify(open_recording(path, recording="b"))] == [p.best for p in found]
+    frames = open_recording(path, recording="b").features()
+    assert [p.best for p in classifier().classify(frames)] == [p.best for p in found]
+    assert {p.time for p in classifier().classify(frames)} == {None}
+
+
+def test_a_calibrated_model_gives_probabilities(tmp_path: Path) -> None:
+    for prediction in classifier(calibrated=True).classify(save_recordings(tmp_path), recording=0):
+        weights = np.exp(prediction.scores.astype(np.float64) - prediction.scores.max())
+        assert prediction.probability == pytest.approx(weights.max() / weights.sum())
+
+
+def test_text_gives_the_same_from_a_file_an_open_file_and_a_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "monday.csv"
+    path.write_bytes(csi_text())
+    expected = [(p.time, p.label, p.scores.tolist()) for p in classifier().classify(path)]
+    assert len(expected) == 30
+    assert [(p.time, p.label, p.scores.tolist()) for p in classifier().classify(io.BytesIO(csi_text()))] == expected
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(csi_text(),))
+    writer.start()
+    assert [(p.time, p.label, p.scores.tolist()) for p in classifier().classify(pipe)] == expected
+    writer.join()
+
+
+def test_bad_sources_are_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InputTypeError, match="source: expected a path"):
+        classifier().classify(7)  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match="frames"):
+        classifier().classify(np.zeros(6))
+    with pytest.raises((RecordingError, OSError), match=r"missing\.csv"):
+        classifier().classify(tmp_path / "missing.csv")
+    with pytest.raises(RecordingError, match="frame width"):
+        classifier().classify(np.zeros((4, 5), np.float32))

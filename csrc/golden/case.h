@@ -4,6 +4,28 @@
 
 #include "golden.h"
 
+/* What can be asked of the core. */
+enum golden_kernel {
+    GOLDEN_EXP = 1,
+    GOLDEN_SQRT,
+    GOLDEN_NARROW,
+    GOLDEN_WIDEN,
+    GOLDEN_CRC32,
+    GOLDEN_LINEAR,
+    GOLDEN_SCALE,
+    GOLDEN_PATTERN,
+    GOLDEN_BLOCK_MEAN,
+    GOLDEN_ATTEND_QUERY,
+    GOLDEN_ATTENTION,
+    GOLDEN_MODEL,
+    GOLDEN_BLOB_OPEN,
+    GOLDEN_BLOB_WRITE,
+    GOLDEN_AMPLITUDE,
+    GOLDEN_CACHE_STATE,
+    GOLDEN_STREAM_STATE,
+    GOLDEN_RESAMPLE
+};
+
 typedef struct golden_case {
     uint32_t kernel, status, n_params, n_inputs, n_out, stride, crc;
     const char *name;
@@ -77,5 +99,11 @@ int golden_config(const golden_case *c, uint32_t further, aether_config *config)
 
 /* One more word of a file's CRC-32: bit by bit and of its own, so that a broken aether_crc32 cannot hide behind itself. */
 uint32_t golden_crc_word(uint32_t crc, uint32_t word);
+
+/* Who runs it. */
+void golden_run_numeric(golden_run *run);
+void golden_run_attention(golden_run *run);
+void golden_run_model(golden_run *run);
+void golden_run_resample(golden_run *run);
 
 #endif

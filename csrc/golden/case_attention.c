@@ -2,7 +2,7 @@
    after a reset, across saved state. All of them have to give the same rows. */
 #include "../src/bits.h"
 
-#include "cases.h"
+#include "case.h"
 
 enum { FORWARD = 1, SPLIT = 2, STEP = 4, PREFILL = 8, APPEND = 16, RESET = 32 };
 

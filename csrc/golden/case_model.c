@@ -1,7 +1,7 @@
 /* Blobs and whole models. The blob is used where it lies in the file. */
 #include "../src/bits.h"
 
-#include "cases.h"
+#include "case.h"
 
 #define SAVED_EXTRA 128u /* a saved state is the state in memory, a header and a CRC */
 

@@ -2,7 +2,7 @@
 #include "../src/bits.h"
 
 #include "../src/fpenv.h"
-#include "cases.h"
+#include "case.h"
 
 /* Kernels called straight from their table run in the caller's floating-point environment; inside the core they never do. */
 typedef void (*direct)(const void *job);

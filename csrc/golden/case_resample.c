@@ -1,5 +1,5 @@
 /* Cases of the resampler: frames at the times of a node's clock, and the grid frames that come of them. */
-#include "cases.h"
+#include "case.h"
 
 static void take_due(golden_sink *sink, aether_resampler *r, size_t dim, float *out) {
     while (aether_resample_due(r) > 0) {

@@ -2,7 +2,7 @@
 
 #include "../src/bits.h"
 
-#include "cases.h"
+#include "case.h"
 
 #define MAGIC 0x31564741u
 #define VERSION 1u

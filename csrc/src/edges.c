@@ -1,7 +1,7 @@
 /* How many (query, key) pairs a pattern has, by primitive instead of by query: for each, the queries that see it are counted. */
 #include "candidates.h"
 #include "pyramid.h"
-#include "saturating.h"
+#include "sizes.h"
 
 /* Tokens reached by strides on one side of the run, which covers `run` tokens there. */
 static uint64_t strides(uint64_t tokens, uint64_t run, uint64_t farthest) {

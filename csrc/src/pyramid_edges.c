@@ -1,6 +1,6 @@
 /* How many (query, key) pairs the pyramid has: by level where it is causal, which takes no longer for more tokens. */
 #include "pyramid.h"
-#include "saturating.h"
+#include "sizes.h"
 
 /* Queries that see token entries, times how many: a query has all tokens so far until a first block leaves the window, then from
    window + 1 to window + block_size, in turns. */

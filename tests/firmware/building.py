@@ -29,6 +29,7 @@ _OBJECTS = tempfile.TemporaryDirectory(prefix="aether-node-")  # one compilation
 IDF_HEADERS = (
     "esp_err",
     "esp_heap_caps",
+    "esp_log",
     "esp_netif",
     "esp_partition",
     "esp_timer",

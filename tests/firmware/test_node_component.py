@@ -197,7 +197,7 @@ def program_of(folder: Path, name: str) -> Path:
 
 
 def test_there_are_tests() -> None:
-    assert TESTS == ["test_node_head", "test_node_logic", "test_node_slots"]
+    assert TESTS == ["test_node_head", "test_node_logic", "test_node_slots", "test_node_trial"]
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 /* Any bytes as a golden file: what check accepts is run, in the portable variant and in the fastest; whether cases pass does not
    matter here. */
-#include "cases.h"
+#include "case.h"
 #include "fuzz.h"
 
 #define GOLDEN_MAGIC 0x31564741u

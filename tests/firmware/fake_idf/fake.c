@@ -387,7 +387,6 @@ void esp_partition_munmap(esp_partition_mmap_handle_t handle) {
 
 /* The log goes to stdout. */
 
-void fake_log(char level, const char *tag, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void fake_log(char level, const char *tag, const char *format, ...) {
     va_list values;
     pthread_mutex_lock(&lock);

@@ -20,6 +20,11 @@ typedef int esp_err_t;
 #define ESP_ERR_INVALID_CRC 0x109
 #define ESP_ERR_INVALID_VERSION 0x10A
 
+void fake_log(char level, const char *tag, const char *format, ...) __attribute__((format(printf, 3, 4)));
+#define ESP_LOGE(tag, ...) fake_log('E', tag, __VA_ARGS__)
+#define ESP_LOGW(tag, ...) fake_log('W', tag, __VA_ARGS__)
+#define ESP_LOGI(tag, ...) fake_log('I', tag, __VA_ARGS__)
+
 #define MALLOC_CAP_8BIT (1 << 2)
 
 typedef int BaseType_t;
