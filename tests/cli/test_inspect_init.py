@@ -294,12 +294,14 @@ def test_a_stream_beyond_the_limit_is_rejected_before_it_is_made(tmp_path: Path)
     """A small blob may state a history of gigabytes."""
     path = save_model(tmp_path, history=100_000_000)
     recording = save_recordings(tmp_path)
-    for command in (("run", path, recording, "--all"), ("enroll", path, recording, "-o", tmp_path / "g.npz")):
+    for command, mend in (
+        (("run", path, recording, "--all"), "choose a smaller --context, or allow more with --max-memory"),
+        (("enroll", path, recording, "-o", tmp_path / "g.npz"), "use a blob that states a shorter history"),
+    ):
         error = call(*command, code=2).stderr
         assert error.startswith("aether: memory: expected at most 1 073 741 824 bytes (1024.0 MiB) for a stream with a")
-        more = ", or allow more with --max-memory" if command[0] == "run" else ""
-        assert error.endswith(f"; choose a smaller --context{more}\n")
-        call(*command, "--context", "64")
+        assert error.endswith(f"; {mend}\n")
+    call("run", path, recording, "--all", "--context", "64")
     error = call("listen", "--bind", "127.0.0.1:0", "--model", path, "--duration", 0.1, code=2).stderr
     assert "memory: expected at least" in error
     assert (

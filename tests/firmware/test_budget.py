@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from budget_table import figures, measure
 from budget_table.cases import CASES, POINTER_BYTES, REFERENCE
-from budget_table.measure import LEVELS, MeasureError, Result, Said, functions_of, measure_all
+from budget_table.image import functions_of
+from budget_table.measure import LEVELS, MeasureError, Result, Said, measure_all
 from parity_matrix.build import call
 from parity_matrix.targets import all_targets
 

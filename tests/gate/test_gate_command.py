@@ -190,7 +190,7 @@ def test_without_torch_it_says_what_to_install(
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("windw = 3", r"gate.toml: windw: expected one of window, held_out, .*; found no such field"),
+        ("windw = 3", r"gate.toml: windw: expected one of seed, window, held_out, .*; found no such field"),
         ("[pattern]\nwidow = 3", r"gate.toml: pattern.widow: expected one of window, "),
         ("window = 1.5", r"gate.toml: window: expected int, found 1.5"),
         ("window = true", r"gate.toml: window: expected int, found True"),

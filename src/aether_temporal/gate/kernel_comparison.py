@@ -1,8 +1,8 @@
 """How two kernels differ under the same weights: the order of the nearest neighbours, the attention that a query pays
 to each token and block mean, and their speed through the C core.
 
-They take turns on one thread. Seconds are the processor's for that thread, where the system counts them finely: what
-else the machine does is then not in them.
+For speed they take turns on one thread. Seconds are the processor's for that thread, where the system counts them
+finely: what else the machine does is then not in them.
 """
 
 from __future__ import annotations
@@ -29,6 +29,13 @@ from aether_temporal.train.retrieval import normalised
 from .gate_config import DENSE, GateConfig
 
 Array = NDArray[np.float64]
+Call = Callable[[], object]
+
+PREFILL, STEP, CACHED = "prefill", "streaming step", "streaming step, dense with a cache"
+MODEL, PUSH = "whole model, prefill", "whole model, streaming"
+DECISIVE = (PREFILL, STEP)
+
+CLOCK = time.thread_time if time.get_clock_info("thread_time").resolution < 1e-6 else time.perf_counter
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -102,15 +109,6 @@ def first_layer(network: TemporalClassifier, window: NDArray[np.float32]) -> Lay
         q, k, v = (x[0].numpy() for x in layer.queries_keys_values(inputs[0]))
     out = AetherTemporalHead(layer.head).forward(q, k, v)
     return LayerAttention(layer.head, LayerTrace(q, k, v, out))
-
-
-Call = Callable[[], object]
-
-PREFILL, STEP, CACHED = "prefill", "streaming step", "streaming step, dense with a cache"
-MODEL, PUSH = "whole model, prefill", "whole model, streaming"
-DECISIVE = (PREFILL, STEP)
-
-CLOCK = time.thread_time if time.get_clock_info("thread_time").resolution < 1e-6 else time.perf_counter
 
 
 @dataclasses.dataclass(frozen=True)
