@@ -14,15 +14,15 @@ from aether_temporal.bundled import model_path
 from aether_temporal.host.golden import golden_files, run_golden
 from aether_temporal.recordings import Recording, save_recording
 from aether_temporal.running import run
-from aether_temporal.running.stream import prediction_names, real_time
+from aether_temporal.running.stream import Prediction, prediction_names, real_time
 from aether_temporal.simulation import DEMO_SEED, demo_recording
 from aether_temporal.simulation.simulated import FRAME_RATE
 
 from .options import NewFile, json_option
-from .output import console, print_json
+from .output import Display, console, print_json
 from .parity_command import document as parity_document
 from .parity_command import print_reports
-from .run_display import Lines, Panel, Silent, print_result
+from .run_display import Lines, Panel, print_result
 
 _FASTER = 4.0
 
@@ -83,8 +83,8 @@ def command(
         )
         out.print()
     factor = {"real": 1.0, "max": None, None: _FASTER if out.is_terminal and not as_json else None}[speed]
-    display = (
-        Silent()
+    display: Display[Prediction] = (
+        Display()
         if as_json
         else Panel(out, names, recording, "demo ← simulation", False)
         if out.is_terminal

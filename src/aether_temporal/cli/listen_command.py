@@ -33,7 +33,7 @@ from aether_temporal.listening.predictor import WAITING_BYTES
 from aether_temporal.listening.recent_frames import RecentFrames
 from aether_temporal.listening.recorder import FILE_HEADER, packet_record
 
-from .listen_display import Display, JsonLines, Lines, NodesTable, Silent, Status, document, print_summary
+from .listen_display import JsonLines, Lines, NodesTable, Status, StatusDisplay, document, print_summary
 from .options import (
     FiniteRange,
     ModelName,
@@ -294,11 +294,11 @@ class _Session:
         for recorder in self.recorders:
             recorder.close()
 
-    def _display(self) -> Display:
+    def _display(self) -> StatusDisplay:
         if self.options["jsonl"]:
             return JsonLines(self.events)
         if self.options["as_json"]:
-            return Silent()
+            return StatusDisplay()
         names = () if self.model is None else tuple(self.model.class_names or ())
         if not self.out.is_terminal:
             return Lines(self.out, names)

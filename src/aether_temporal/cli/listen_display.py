@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -19,12 +17,11 @@ from aether_temporal.listening import Events, NodePrediction, NodeSnapshot, Pred
 from aether_temporal.listening.recent_frames import RecentFrames
 from aether_temporal.recordings import describe
 
-from .output import print_json_line, quantity, table
+from .output import Display, print_json_line, quantity, table
 from .waterfall import waterfall
 
 _SILENT = 5.0  # seconds after which a node is shown as silent
 _OTHER_LINES = 6  # of the display, beside those of nodes
-_PERIOD = 0.25
 _ADDRESS = 1
 _SHORTEST_ADDRESS = 15
 _MOST_PICTURES = 4
@@ -58,39 +55,13 @@ class Status:
     warnings: tuple[str, ...] = ()  # of what is wrong with the frames
 
 
-class Display(Protocol):
-    """`show` is called every `period` seconds."""
+class StatusDisplay(Display[Status]):
+    """`show` is called every `period` seconds. This one shows nothing."""
 
-    @property
-    def period(self) -> float: ...
-
-    def __enter__(self) -> Display: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def show(self, status: Status) -> None: ...
+    period = 0.25
 
 
-class _Plain:
-    period = _PERIOD
-
-    def __enter__(self) -> Any:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-
-class Silent(_Plain):
-    """Shows nothing."""
-
-    def show(self, status: Status) -> None:
-        return None
-
-
-class JsonLines(_Plain):
+class JsonLines(StatusDisplay):
     """One JSON line per event."""
 
     period = 0.05
@@ -103,7 +74,7 @@ class JsonLines(_Plain):
             print_json_line(event)
 
 
-class Lines(_Plain):
+class Lines(StatusDisplay):
     """One line when a node is heard first, restarts, or its class changes. No control characters."""
 
     def __init__(self, out: Console, names: Sequence[str]) -> None:
@@ -133,26 +104,15 @@ class Lines(_Plain):
         self._out.print(f"{stamp}  node {row.node_id:3d}  {row.address}  {what}")
 
 
-class NodesTable:
+class NodesTable(StatusDisplay):
     """A table redrawn in place; with `recent` a picture of each node's newest frames, of as many as fit."""
-
-    period = _PERIOD
 
     def __init__(self, out: Console, names: Sequence[str], recent: RecentFrames | None = None) -> None:
         self._out, self._names, self._recent = out, names, recent
-        self._live = Live(console=out, auto_refresh=False, transient=True)
-
-    def __enter__(self) -> NodesTable:
-        self._live.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.__exit__(kind, value, trace)
+        super().__init__(out)
 
     def show(self, status: Status) -> None:
-        self._live.update(self.render(status), refresh=True)
+        self.redraw(self.render(status))
 
     def render(self, status: Status) -> RenderableType:
         snapshot = status.snapshot

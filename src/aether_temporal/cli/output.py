@@ -8,15 +8,18 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Generic, Self, TextIO, TypeVar
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.live import Live
 from rich.table import Table
 
 from aether_temporal._internal.summary import printable
 
 STANDARD_OUTPUT = "standard output"
+
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -101,6 +104,37 @@ def table(*columns: str, title: str | None = None) -> Table:
     for name in columns:
         found.add_column(name.removeprefix(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
     return found
+
+
+class Screen:
+    """What is shown inside a `with`. With `console`, lines of a terminal that `redraw` replaces and that are gone at
+    the end."""
+
+    _live: Live | None = None
+
+    def __init__(self, console: Console | None = None) -> None:
+        if console is not None:
+            self._live = Live(console=console, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._live is not None:
+            self._live.__exit__(*error)
+
+    def redraw(self, content: RenderableType) -> None:
+        if self._live is not None:
+            self._live.update(content, refresh=True)
+
+
+class Display(Screen, Generic[T]):
+    """Shows each thing that comes. This one shows nothing."""
+
+    def show(self, shown: T, /) -> None:
+        return None
 
 
 def names_within(files: Iterable[str | os.PathLike[str]]) -> Callable[[str, str], str]:

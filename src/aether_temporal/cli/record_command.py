@@ -13,7 +13,6 @@ from typing import Any
 
 import click
 from rich.console import Console, Group
-from rich.live import Live
 from rich.text import Text
 
 from aether_temporal._internal.interruption import interruptible
@@ -24,7 +23,7 @@ from aether_temporal.recordings.manifest import add_to_manifest
 from aether_temporal.recordings.quality import RecordingQuality, quality_of
 
 from .options import FiniteRange, NewFile, json_option
-from .output import console, print_json, quantity, say
+from .output import Screen, console, print_json, quantity, say
 from .recordings_command import describe_quality
 from .waterfall import waterfall
 
@@ -185,22 +184,13 @@ class _Take:
             self._out.print(text)
 
 
-class _Picture:
+class _Picture(Screen):
     """On a terminal, the status and a waterfall of the newest frames, redrawn in place."""
 
     def __init__(self, out: Console, silent: bool) -> None:
         self._out = out
-        self._live = Live(console=out, auto_refresh=False, transient=True) if out.is_terminal and not silent else None
+        super().__init__(out if out.is_terminal and not silent else None)
         self._shown = 0.0
-
-    def __enter__(self) -> _Picture:
-        if self._live is not None:
-            self._live.__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        if self._live is not None:
-            self._live.__exit__(*error)
 
     def show(self, status: Callable[[], str], recording: NewRecording) -> None:
         if self._live is None or time.monotonic() - self._shown < _REDRAW:
@@ -211,4 +201,4 @@ class _Picture:
         told = recording.recent.warnings()[:2]
         warnings = [Text(text, style="yellow", no_wrap=True, overflow="ellipsis") for text in told]
         head = Text(status(), style="bold", no_wrap=True, overflow="ellipsis")
-        self._live.update(Group(head, *drawn, *warnings), refresh=True)
+        self.redraw(Group(head, *drawn, *warnings))

@@ -27,7 +27,7 @@ from aether_temporal.recordings.containers import is_stream, open_stream
 from aether_temporal.running import Gallery, Result, Total, model_input, run
 from aether_temporal.running.live_text import run_live
 from aether_temporal.running.result import WINDOW
-from aether_temporal.running.stream import LONGEST_DELAY, delay_of, prediction_names, real_time
+from aether_temporal.running.stream import LONGEST_DELAY, Prediction, delay_of, prediction_names, real_time
 
 from .enroll_command import enroll_option, enrolled
 from .options import (
@@ -42,8 +42,8 @@ from .options import (
     stream_memory,
     subcarriers_option,
 )
-from .output import bytes_text, console, names_within, print_json, print_json_line, quantity
-from .run_display import Display, JsonLines, Lines, Panel, Silent, draw, print_line, print_result, print_total
+from .output import Display, bytes_text, console, names_within, print_json, print_json_line, quantity
+from .run_display import JsonLines, Lines, Panel, draw, print_line, print_result, print_total
 
 _MUCH_MEMORY = 64 << 20
 """Bytes of a stream from which on they are stated."""
@@ -215,12 +215,12 @@ class _Job:
         if self.options["plot"]:
             draw(results[0], self.options["plot"], None if self.machine else self.out)
 
-    def _display(self, recording: Recording | None, title: str) -> Display:
+    def _display(self, recording: Recording | None, title: str) -> Display[Prediction]:
         names = prediction_names(self.model, self.gallery)
         if self.options["jsonl"]:
             return JsonLines(names)
         if self.machine or (self.options["all_"] and not self.out.is_terminal):
-            return Silent()
+            return Display()
         if self.out.is_terminal:
             return Panel(self.out, names, recording, f"{Path(self.name).name} ← {title}", self.gallery is not None)
         return Lines(self.out, names)

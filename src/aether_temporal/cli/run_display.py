@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -21,7 +19,7 @@ from aether_temporal.running import Result
 from aether_temporal.running.result import WINDOW
 from aether_temporal.running.stream import Prediction, probabilities
 
-from .output import micros, print_json_line, quantity, say, table
+from .output import Display, micros, print_json_line, quantity, say, table
 
 _REFRESH = 0.1  # seconds between updates
 _ROWS = 8
@@ -31,42 +29,11 @@ _BESIDE_BAR = 38  # columns of the score, the margin and the padding
 _RECENT = 256  # frames of which the display shows the latency
 
 
-class Display(Protocol):
-    """Shows predictions; `show` is called after every frame."""
-
-    def __enter__(self) -> Display: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def show(self, prediction: Prediction) -> None: ...
-
-
-class Silent:
-    """Shows nothing."""
-
-    def __enter__(self) -> Silent:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def show(self, prediction: Prediction) -> None:
-        return None
-
-
-class JsonLines:
+class JsonLines(Display[Prediction]):
     """Prints one JSON line for each prediction, for programs."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._names = names
-
-    def __enter__(self) -> JsonLines:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
 
     def show(self, prediction: Prediction) -> None:
         print_json_line(
@@ -83,19 +50,13 @@ class JsonLines:
         )
 
 
-class Lines:
+class Lines(Display[Prediction]):
     """Prints a line whenever the prediction or the label changes, without control characters."""
 
     def __init__(self, out: Console, names: tuple[str, ...]) -> None:
         self._out, self._names = out, tuple(map(printable, names))
         self._last: tuple[int, int] | None = None
         self._width = max(map(len, self._names))
-
-    def __enter__(self) -> Lines:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
 
     def show(self, prediction: Prediction) -> None:
         if self._last == (prediction.best, prediction.expected):
@@ -110,7 +71,7 @@ class Lines:
         self._out.print(f"{stamp}  frame {prediction.index:6d}  {name}  {sure}{label}")
 
 
-class Panel:
+class Panel(Display[Prediction]):
     """A live display of the scores, the prediction, the label, and the latency against the frame period."""
 
     def __init__(
@@ -122,19 +83,10 @@ class Panel:
         self._bar = (
             min(_BAR, space) if space >= _SHORTEST_BAR else 0
         )  # without space for a bar, names and numbers are shown
-        self._live = Live(console=out, auto_refresh=False, transient=True)
+        super().__init__(out)
         self._latencies: deque[float] = deque(maxlen=_RECENT)
         self._correct = self._known = 0
         self._shown = 0.0
-
-    def __enter__(self) -> Panel:
-        self._live.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.__exit__(kind, value, trace)
 
     def show(self, prediction: Prediction) -> None:
         self._latencies.append(prediction.latency)
@@ -144,7 +96,7 @@ class Panel:
         now = time.monotonic()
         if now - self._shown >= _REFRESH:
             self._shown = now
-            self._live.update(self.render(prediction), refresh=True)
+            self.redraw(self.render(prediction))
 
     def render(self, prediction: Prediction) -> RenderableType:
         return Group(self._head(prediction), self._scores(prediction), self._foot())
