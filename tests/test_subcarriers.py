@@ -20,6 +20,8 @@ from aether_temporal import (
     WeightBlobHeader,
     csi_amplitude,
 )
+from aether_temporal.listening import NodePredictor, PacketReceiver
+from aether_temporal.listening.packets import RawFrame
 from aether_temporal.recordings import Hints, Recording, RecordingShapeError, Sources
 from aether_temporal.recordings.node_packets import RawHeader
 from aether_temporal.running.inputs import INDEX_NOTE, FrameMapper, columns_for, model_frames, model_input
@@ -319,6 +321,39 @@ def test_a_node_states_its_layout_in_the_header_of_a_raw_frame() -> None:
     assert header(1, antennas=2).subcarriers is None
     assert header(15).subcarriers is None
     assert header(1 | 1 << 10).subcarriers is None
+    assert header(1 | 1 << 11).subcarriers is None
+    assert [str(header(3 | code << 4).subcarriers) for code in (0, 1, 3)] == [
+        "lltf:-32..31",
+        "htltf:-32..31",
+        "-32..31",
+    ]
+    assert str(header(2 | 1 << 10, 53).subcarriers) == "lltf:-26..-2/2,2..26/2"
+    assert header(2 | 1 << 10, 53).words
+    assert not header(2, 53).words
+
+
+def test_a_node_that_sends_12_bit_words_says_so(tmp_path: Path, rng: np.random.Generator) -> None:
+    words = rng.integers(-2048, 2048, (40, 52)).astype("<i2")
+    words[:, 0] = -2048
+    header = RawHeader(1, 1, 53, 2412, 0, -40, -90, 2 | 1 << 10)
+    frames = [
+        RawFrame(dataclasses.replace(header, sequence=i), row.tobytes() + b"\x55\x55") for i, row in enumerate(words)
+    ]
+    (tmp_path / "frames.bin").write_bytes(b"".join(frame.to_bytes() for frame in frames))
+    found = Sources([tmp_path / "frames.bin"]).one()
+    assert found.iq is not None
+    np.testing.assert_array_equal(found.iq.reshape(40, 52), words)
+    assert str(found.subcarriers) == "lltf:-26..-2/2,2..26/2"
+    seen: list[np.ndarray] = []
+    model = model_of("-26,4")
+    heard = NodePredictor(model, on_prediction=lambda _, prediction: seen.append(prediction.scores))
+    receiver = PacketReceiver(on_arrival=heard.offer)
+    for i, frame in enumerate(frames[:20]):
+        receiver.take(frame.to_bytes(), "10.0.0.5", 1, float(i), float(i))
+    heard.close()
+    expected = model.forward(model_frames(model, found)[:20])
+    np.testing.assert_array_equal(np.array(seen), expected[: len(seen)])
+    assert len(seen) == 20
 
 
 def test_an_npz_with_numbers_is_a_recording_with_numbers(tmp_path: Path) -> None:

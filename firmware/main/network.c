@@ -90,6 +90,21 @@ static void on_event(void *user, esp_event_base_t base, int32_t id, void *data) 
     }
 }
 
+/* Chips with 802.11ax join without it: L-LTF and HT-LTF are measured, which ax packets do not have or do not deliver. */
+static esp_err_t without_ax(void) {
+#ifndef CONFIG_SOC_WIFI_HE_SUPPORT
+    return ESP_OK;
+#elif defined(CONFIG_SOC_WIFI_SUPPORT_5G)
+    wifi_protocols_t protocols = {
+        .ghz_2g = WIFI_PROTOCOL_11B | WIFI_PROTOCOL_11G | WIFI_PROTOCOL_11N,
+        .ghz_5g = WIFI_PROTOCOL_11A | WIFI_PROTOCOL_11N,
+    };
+    return esp_wifi_set_protocols(WIFI_IF_STA, &protocols);
+#else
+    return esp_wifi_set_protocol(WIFI_IF_STA, WIFI_PROTOCOL_11B | WIFI_PROTOCOL_11G | WIFI_PROTOCOL_11N);
+#endif
+}
+
 esp_err_t network_join(const network_settings_t *settings, void (*joined)(const uint8_t *bssid)) {
     wifi_init_config_t init = WIFI_INIT_CONFIG_DEFAULT();
     wifi_config_t config = {0};
@@ -122,6 +137,9 @@ esp_err_t network_join(const network_settings_t *settings, void (*joined)(const 
     }
     if (error == ESP_OK) {
         error = esp_wifi_set_config(WIFI_IF_STA, &config);
+    }
+    if (error == ESP_OK) {
+        error = without_ax();
     }
     if (error == ESP_OK) {
         error = esp_wifi_start();

@@ -268,7 +268,8 @@ static void raw_frame(void) {
     CHECK_EQUAL(2412, node_channel_mhz(1));
     CHECK_EQUAL(2472, node_channel_mhz(13));
     CHECK_EQUAL(2484, node_channel_mhz(14));
-    CHECK(node_channel_mhz(0) == 0 && node_channel_mhz(15) == 0);
+    CHECK(node_channel_mhz(0) == 0 && node_channel_mhz(15) == 0 && node_channel_mhz(35) == 0 && node_channel_mhz(178) == 0);
+    CHECK(node_channel_mhz(36) == 5180 && node_channel_mhz(177) == 5885);
 }
 
 static void frames_from_pairs(void) {
@@ -389,6 +390,59 @@ static void subcarriers_by_number(void) {
     CHECK(frame[0] == -1.0f && frame[1] == -1.0f);
 }
 
+/* L-LTF of a C5 in 12-bit words: -26, -24 to -2, 2 to 26, each two words. The four upper bits of a word mean nothing, the last bytes neither. */
+static void subcarriers_in_words(void) {
+    static const aether_csi_facts facts = {AETHER_CSI_C5, 1, AETHER_CSI_UNKNOWN, AETHER_CSI_UNKNOWN, AETHER_CSI_UNKNOWN,
+                                           AETHER_CSI_UNKNOWN};
+    static const uint8_t bands[2] = {AETHER_BAND_ANY, AETHER_BAND_LLTF}, others[2] = {AETHER_BAND_LLTF, AETHER_BAND_HTLTF};
+    static const int16_t numbers[2] = {-26, 4}, missing[2] = {4, -25};
+    static int8_t bytes[2 * 53];
+    const uint16_t layout = node_layout(&facts);
+    aether_model model;
+    float frame[2] = {-1.0f, -1.0f};
+    CHECK_EQUAL(2 | 1 << 10, layout);
+    CHECK(aether_model_open(&model, NODE_BLOB[NODE_NUMBERED].words, NODE_BLOB[NODE_NUMBERED].bytes, NULL, NULL) == AETHER_OK);
+    model.bands = bands;
+    model.numbers = numbers;
+    memset(bytes, 0x77, sizeof bytes);
+    bytes[0] = 0x00, bytes[1] = (int8_t)0x58, bytes[2] = 0x00, bytes[3] = (int8_t)0xF0; /* -2048 and 0 */
+    bytes[4 * 14] = 0x05, bytes[4 * 14 + 1] = 0x30, bytes[4 * 14 + 2] = (int8_t)0xF4, bytes[4 * 14 + 3] = (int8_t)0x0F; /* 5 and -12 */
+    CHECK(node_csi_frame(&model, bytes, 53, layout, 0, frame) == AETHER_OK);
+    CHECK(frame[0] == 2048.0f && frame[1] == 13.0f);
+    CHECK(node_csi_frame(&model, bytes, 52, layout, 1, frame) == AETHER_OK);
+    CHECK(frame[0] == 0.0f && frame[1] == 13.0f); /* its four invalid bytes are one pair */
+    frame[0] = frame[1] = -1.0f;
+    CHECK(node_csi_frame(&model, bytes, 51, layout, 0, frame) == AETHER_E_SHAPE);
+    model.numbers = missing;
+    CHECK(node_csi_frame(&model, bytes, 53, layout, 0, frame) == AETHER_E_SHAPE); /* -25 is odd */
+    model.numbers = numbers;
+    model.bands = others;
+    CHECK(node_csi_frame(&model, bytes, 53, layout, 0, frame) == AETHER_E_SHAPE);
+    model.numbers = NULL; /* a model that names pairs by index: of words nobody knows which */
+    CHECK(node_csi_frame(&model, bytes, 53, layout, 0, frame) == AETHER_E_SHAPE);
+    CHECK(frame[0] == -1.0f && frame[1] == -1.0f);
+}
+
+/* A C6 delivers L-LTF of a packet without HT, and HT-LTF of one with HT, in as many pairs. */
+static void fields_of_a_c6(void) {
+    static int8_t iq[2 * 64];
+    aether_csi_facts facts = {AETHER_CSI_C6, 0, 1, AETHER_CSI_UNKNOWN, AETHER_CSI_UNKNOWN, AETHER_CSI_UNKNOWN};
+    aether_model model;
+    float frame[2] = {-1.0f, -1.0f};
+    iq[2 * (32 - 28)] = 28;
+    iq[2 * (32 + 5)] = 5;
+    CHECK(aether_model_open(&model, NODE_BLOB[NODE_NUMBERED].words, NODE_BLOB[NODE_NUMBERED].bytes, NULL, NULL) == AETHER_OK);
+    CHECK_EQUAL(0x13, node_layout(&facts));
+    CHECK(node_csi_frame(&model, iq, 64, node_layout(&facts), 0, frame) == AETHER_OK);
+    CHECK(frame[0] == 28.0f && frame[1] == 5.0f);
+    facts.format = 0;
+    CHECK_EQUAL(0x03, node_layout(&facts));
+    CHECK(node_csi_frame(&model, iq, 64, node_layout(&facts), 0, frame) == AETHER_E_SHAPE); /* L-LTF has no HT-LTF -28 */
+    facts.format = AETHER_CSI_UNKNOWN;
+    CHECK_EQUAL(0x33, node_layout(&facts));
+    CHECK(node_csi_frame(&model, iq, 64, node_layout(&facts), 0, frame) == AETHER_E_SHAPE); /* either of both is not HT-LTF */
+}
+
 int firmware_main(void) {
     check_test("queue_keeps_order", queue_keeps_order);
     check_test("full_queue_drops_the_newest", full_queue_drops_the_newest);
@@ -402,6 +456,8 @@ int firmware_main(void) {
     check_test("raw_frame", raw_frame);
     check_test("frames_from_pairs", frames_from_pairs);
     check_test("subcarriers_by_number", subcarriers_by_number);
+    check_test("subcarriers_in_words", subcarriers_in_words);
+    check_test("fields_of_a_c6", fields_of_a_c6);
     check_test("names_in_a_log", names_in_a_log);
     check_test("long_gaps_are_computed_in_steps", long_gaps_are_computed_in_steps);
     return check_end();

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from aether_temporal.errors import InvalidArgumentError, ResultOverflowError
 from aether_temporal.model import TemporalModel
+from aether_temporal.recordings.csi_buffers import pairs_of
 from aether_temporal.recordings.node_packets import FEATURES, FeatureState
 from aether_temporal.recordings.recording_file import NOTHING, Hints
 from aether_temporal.running.inputs import FrameMapper, wanted_frames
@@ -255,7 +256,7 @@ class NodePredictor:
             self._unsuitable(node, wanted_frames(self.model), f"a feature state of {len(FEATURES)}")
             return None
         assert isinstance(packet, RawFrame)
-        iq = np.frombuffer(packet.values, dtype=np.int8).reshape(-1, 2)
+        iq = pairs_of(np.frombuffer(packet.values, dtype=np.int8)[None], packet.header.words)[0]
         row = self._mapper.frame(iq, packet.header.subcarriers)
         if row is None:
             self.unsuitable += 1

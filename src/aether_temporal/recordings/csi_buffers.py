@@ -50,6 +50,11 @@ def words_of(values: NDArray[np.int8]) -> NDArray[np.int16]:
     return ((words << 4) >> 4).reshape(len(values), pairs, 2)
 
 
+def pairs_of(values: NDArray[Any], words: bool) -> NDArray[Any]:
+    """I/Q pairs [N, pairs, 2] of values [N, L], one each, or (`words`) the bytes of 12-bit words."""
+    return words_of(values) if words else values.reshape(len(values), -1, 2)
+
+
 HT_COLUMNS = ("sig_mode", "bandwidth", "stbc", "secondary")
 """What older chips say of a packet, in the order of `PacketFacts`."""
 PacketFacts = tuple[int | None, int | None, int | None, int | None]

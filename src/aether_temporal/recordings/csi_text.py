@@ -16,7 +16,7 @@ from aether_temporal.errors import RecordingFormatError
 from aether_temporal.subcarriers import SubcarrierMap
 
 from .containers import Source
-from .csi_buffers import PacketFacts, is_12_bit, subcarriers_by, words_of
+from .csi_buffers import PacketFacts, is_12_bit, pairs_of, subcarriers_by
 from .csi_lines import COLUMNS, bounded_lines, layout_of
 from .csi_parser import CsiParser, CsiRecord
 from .recording import Drop, Drops, Recording, RecordingInfo, describe, label_indices, rate_of
@@ -67,11 +67,6 @@ class Clock:
             self._first = record.seconds if self._first is None else self._first
             return record.seconds - self._first
         return None
-
-
-def pairs_of(values: NDArray[Any], words: bool) -> NDArray[Any]:
-    """I/Q pairs [N, pairs, 2] of values [N, L], one each, or (`words`) the bytes of 12-bit words."""
-    return words_of(values) if words else values.reshape(len(values), -1, 2)
 
 
 def are_words(values: NDArray[Any], may_be_12_bit: bool, hints: Hints) -> bool:

@@ -37,6 +37,11 @@ class RawHeader:
         return None if self.n_antennas > 1 else subcarriers_of(self.layout, self.n_subcarriers)
 
     @property
+    def words(self) -> bool:
+        """Whether the bytes are 12-bit words, two pairs of bytes a subcarrier."""
+        return self.n_antennas == 1 and has_words(self.layout)
+
+    @property
     def pairs(self) -> int:
         """I/Q pairs: antenna by antenna, subcarrier by subcarrier."""
         return self.n_antennas * self.n_subcarriers
@@ -57,19 +62,27 @@ def parse_raw_header(data: bytes | memoryview, offset: int = 0) -> RawHeader | N
     return RawHeader(node, antennas, subcarriers, frequency, sequence, rssi, noise, layout)
 
 
+def has_words(layout: int) -> bool:
+    """Whether a layout says that two pairs of bytes are one of 12-bit words."""
+    return bool(layout & 1 << 10)
+
+
 @lru_cache(maxsize=256)
 def subcarriers_of(layout: int, pairs: int) -> SubcarrierMap | None:
     """Bits: 0 to 3 the chip's family plus 1, 4 and 5 the format (3: not known), 6 40 MHz, 7 STBC, 8 and 9 the secondary
-    channel."""
+    channel, 10 12-bit words. pairs: of bytes."""
     chip = {1: "esp32", 2: "esp32c5", 3: "esp32c6"}.get(layout & 15)
-    if chip is None or layout >> 10:
+    if chip is None or layout >> 11:
         return None
+    if has_words(layout):
+        return layout_of(chip, pairs // 2, twelve_bits=True)
+    sig_mode = {0: 0, 1: 1, 2: 4, 3: None}[layout >> 4 & 3]
     if chip != "esp32":
-        return layout_of(chip, pairs)
+        return layout_of(chip, pairs, sig_mode=sig_mode if chip == "esp32c6" else None)
     return layout_of(
         chip,
         pairs,
-        sig_mode={0: 0, 1: 1, 2: 4, 3: None}[layout >> 4 & 3],
+        sig_mode=sig_mode,
         bandwidth=layout >> 6 & 1,
         stbc=layout >> 7 & 1,
         secondary=layout >> 8 & 3,

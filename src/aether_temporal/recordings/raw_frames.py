@@ -18,7 +18,7 @@ from aether_temporal.errors import RecordingFormatError
 from aether_temporal.subcarriers import SubcarrierMap
 
 from .containers import Source
-from .csi_buffers import subcarriers_by, words_of
+from .csi_buffers import pairs_of, subcarriers_by
 from .node_packets import (
     FEATURES,
     MAX_RAW_FRAME,
@@ -26,6 +26,7 @@ from .node_packets import (
     RAW_MAGIC_BYTES,
     FeatureState,
     RawHeader,
+    has_words,
     parse_raw_header,
     subcarriers_of,
 )
@@ -135,10 +136,11 @@ class RawCollector:
             frames = np.frombuffer(bytes(data), dtype="<f4").astype(np.float32).reshape(len(times), subcarriers)
         else:
             values = np.frombuffer(bytes(data), dtype=np.int8).reshape(len(times), -1)
-            words = self._hints.csi_bits == 12 and values.shape[1] >= 4
-            iq = words_of(values) if words else values.reshape(len(times), -1, 2)
+            stated = antennas == 1 and has_words(layout)
+            words = values.shape[1] >= 4 and (self._hints.csi_bits or (12 if stated else 8)) == 12
+            iq = pairs_of(values, words)
             if antennas == 1:
-                there = subcarriers_of(layout, subcarriers) if not words else None
+                there = subcarriers_of(layout, subcarriers) if words == stated else None
                 if there is None:
                     there = subcarriers_by(self._hints, (), iq.shape[1], twelve_bits=words)
         return Recording(
