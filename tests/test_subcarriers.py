@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from aether_temporal import (
 from aether_temporal.listening import NodePredictor, PacketReceiver
 from aether_temporal.listening.packets import RawFrame
 from aether_temporal.recordings import Hints, Recording, RecordingShapeError, Sources
+from aether_temporal.recordings.csi_buffers import settled_subcarriers
 from aether_temporal.recordings.node_packets import RawHeader
 from aether_temporal.running.inputs import INDEX_NOTE, FrameMapper, columns_for, model_frames, model_input
 from aether_temporal.settings import SubcarrierNumberSettings, SubcarrierSettings
@@ -330,6 +332,52 @@ def test_a_node_states_its_layout_in_the_header_of_a_raw_frame() -> None:
     assert str(header(2 | 1 << 10, 53).subcarriers) == "lltf:-26..-2/2,2..26/2"
     assert header(2 | 1 << 10, 53).words
     assert not header(2, 53).words
+
+
+def settled(said: str | None, chips: tuple[str, ...] = (), **hints: Any) -> tuple[str, tuple[str, ...]]:
+    layout = None if said is None else parse_layout(said)
+    told: dict[str, Any] = {name: parse_layout(hint) if name == "layout" else hint for name, hint in hints.items()}
+    used, notes = settled_subcarriers(layout, Hints(**told), chips, 64)
+    return str(used), notes
+
+
+def test_what_a_user_says_otherwise_than_a_recording_is_named() -> None:
+    numbers, shifted = "lltf:0..31,-32..-1", "lltf:-32..31"
+    assert settled(numbers) == (numbers, ())
+    assert settled(numbers, layout=numbers) == (numbers, ())
+    assert settled("0..31,-32..-1", layout=numbers) == (numbers, ())  # says more, nothing else
+    said = f"the recording says that its subcarriers are {numbers}"
+    assert settled(numbers, layout=shifted) == (shifted, (f"{said}, --layout says {shifted}: --layout counts",))
+    assert settled(numbers, chip="esp32c6") == (
+        numbers,
+        (f"{said}, --chip esp32c6 says -32..31: the recording counts",),
+    )
+    other = "the recording comes from chip esp32c5 or esp32c6, --chip says esp32s3: --chip counts"
+    assert settled(None, ("esp32c5", "esp32c6"), chip="esp32c61") == ("-32..31", ())
+    assert settled(None, ("esp32",), chip="esp32s3") == ("0..31,-32..-1", ())
+    found = settled(None, ("esp32c5", "esp32c6"), chip="esp32s3")
+    assert found[0] == "0..31,-32..-1"
+    assert found[1][0].endswith("--chip esp32s3 says 0..31,-32..-1: --chip esp32s3 counts")
+    used, notes = settled_subcarriers(None, Hints(chip="esp32s3"), ("esp32c5", "esp32c6"), 53)
+    assert (used, notes) == (None, (other,))
+    with pytest.raises(RecordingShapeError, match="layout: expected a subcarrier for each of 64 columns, found 2"):
+        settled(numbers, layout="1..2")
+
+
+def test_every_reader_says_what_a_user_says_otherwise(tmp_path: Path, rng: np.random.Generator) -> None:
+    iq = rng.integers(-90, 90, (9, 64, 2)).astype(np.int8)
+    np.savez(tmp_path / "set.npz", iq=iq, subcarrier=np.arange(-32, 32))
+    header = RawHeader(1, 1, 64, 2412, 0, -40, -90, 3)
+    frames = [RawFrame(dataclasses.replace(header, sequence=i), row.tobytes()) for i, row in enumerate(iq)]
+    (tmp_path / "frames.bin").write_bytes(b"".join(frame.to_bytes() for frame in frames))
+    fields = f"CSI_DATA,1,aa:bb:cc:dd:ee:ff,-40,11,-90,1,2,6,{{}},9,0,128,0,{json.dumps([1] * 128)}\n"
+    (tmp_path / "c6.csv").write_text("".join(fields.format(1000 * i) for i in range(9)), "utf-8")
+    wanted = parse_layout("htltf:0..31,-32..-1")
+    for name in ("set.npz", "frames.bin", "c6.csv"):
+        found = Sources([tmp_path / name], hints=Hints(layout=wanted)).one()
+        assert found.subcarriers == wanted, name
+        assert [note for note in found.notes if "--layout counts" in note], name
+        assert not [note for note in Sources([tmp_path / name]).one().notes if "counts" in note], name
 
 
 def test_a_node_that_sends_12_bit_words_says_so(tmp_path: Path, rng: np.random.Generator) -> None:

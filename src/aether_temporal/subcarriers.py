@@ -171,6 +171,11 @@ def layout_of(
     return SubcarrierMap._of_runs(runs) if runs else None
 
 
+def same_order(chip: str, chips: Iterable[str]) -> bool:
+    """Whether a chip orders subcarriers as one of others does."""
+    return _FAMILY_OF[chip_name(chip)] in {_FAMILY_OF[chip_name(other)] for other in chips}
+
+
 _PART = re.compile(
     r"(?:(?P<band>[a-z0-9]+):)?(?P<first>[+-]?\d{1,3})(?:\.\.(?P<last>[+-]?\d{1,3})(?:/(?P<step>\d{1,3}))?)?"
 )

@@ -344,14 +344,39 @@ def test_third_party_layout_by_its_header(tmp_path: Path) -> None:
 def test_unknown_layout_without_header_is_rejected_with_a_hint(tmp_path: Path) -> None:
     lines = [tool(values_of(i, N), us=i, seconds=i).replace(",AP,", ",AP,x,") for i in range(3)]
     with pytest.raises(
-        RecordingFormatError, match=r"3 columns\); columns: expected 25, 15, 26 or 30, or a header line, found 27"
+        RecordingFormatError,
+        match=r"3 columns\); line 1 \(columns: expected 25, 15, 26 or 30, or a header line, found 27",
     ):
         read_csi(tmp_path, "\n".join(lines))
 
 
 def test_lines_that_the_header_does_not_describe_are_rejected_with_a_hint(tmp_path: Path) -> None:
-    with pytest.raises(RecordingFormatError, match=r"columns: expected 15 as in the header, found 25"):
+    with pytest.raises(RecordingFormatError, match=r"line 2 \(columns: expected 15 as in the header, found 25"):
         read_csi(tmp_path, "\n".join([C6_HEADER, *frames(3)]))
+
+
+@pytest.mark.parametrize(("header", "expected"), [((CLASSIC_HEADER,), "25 as in the header"), ((), "25 as before")])
+@pytest.mark.parametrize(("change", "found"), [((",1,", ","), 24), ((",1,", ",1,1,"), 26)])
+def test_the_first_line_with_another_number_of_fields_is_named(
+    tmp_path: Path, header: tuple[str, ...], expected: str, change: tuple[str, str], found: int
+) -> None:
+    lines = frames(9)
+    lines[5] = lines[5].replace(*change, 1)
+    lines[7] = lines[7].replace(*change, 1)
+    recording = read_csi(tmp_path, "\n".join([*header, *lines]))
+    assert recording.dropped == {"columns": 2}
+    line = 6 + len(header)
+    assert recording.notes == (f"dropped first: line {line} (columns: expected {expected}, found {found})",)
+
+
+def test_the_first_line_of_each_kind_is_named(tmp_path: Path) -> None:
+    lines = frames(6)
+    lines[1] = lines[1][:-30]
+    lines[3] = lines[3].replace("[", "[x")
+    lines[4] = lines[4].replace("[", "[1,")
+    (note,) = read_csi(tmp_path, "\n".join(["boot", *lines])).notes
+    wrong = f"expected {N} values as the line states, found {N + 1}"
+    assert note == f"dropped first: line 3 (cut), line 5 (not_integer), line 6 (length: {wrong})"
 
 
 def test_header_decides_over_the_number_of_fields(tmp_path: Path) -> None:

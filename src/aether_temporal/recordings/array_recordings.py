@@ -14,7 +14,7 @@ from aether_temporal.errors import InvalidArgumentError, RecordingFormatError, S
 from aether_temporal.subcarriers import CHIPS, SubcarrierMap, parse_layout
 
 from .arrays import LABELS, MAX_BYTES, MAX_VALUES, OFFSETS, ROWS_AT_ONCE, TIMES, Arrays, NamedArrays, axes_of
-from .csi_buffers import subcarriers_by
+from .csi_buffers import settled_subcarriers
 from .recording import Drop, Recording, RecordingInfo, label_indices, rate_of
 from .recording_file import Hints, RecordingFile
 
@@ -219,18 +219,22 @@ class _Recordings:
             )
         return found
 
-    def _subcarriers(self, width: int) -> SubcarrierMap | None:
-        """By their numbers in the file, else by its chip."""
+    def _numbered(self, width: int) -> SubcarrierMap | None:
+        """The subcarriers that the file names one by one."""
         key = self._arrays.first(_SUBCARRIERS)
         layout = self._arrays.scalar("subcarriers")
-        if isinstance(layout, str) and self._hints.layout is None:
-            return self._layout(layout, width)
-        if key is not None and self._hints.layout is None and self._arrays.store.header(key).shape == (width,):
+        if isinstance(layout, str):
+            try:
+                return self._layout(layout, width)
+            except RecordingFormatError:
+                if self._hints.layout is None:
+                    raise
+                return None  # the user says it instead
+        if key is not None and self._arrays.store.header(key).shape == (width,):
             numbers = self._arrays.small(key)
             if numbers.dtype.kind in "iu" and len(np.unique(numbers)) == width and (abs(numbers) <= 511).all():
                 return SubcarrierMap.of(numbers.tolist())
-        chips = () if self._chip is None else (self._chip,)
-        return subcarriers_by(self._hints, chips, width, twelve_bits=self._axes.words)
+        return None
 
     @cached_property
     def _chip(self) -> str | None:
@@ -241,7 +245,11 @@ class _Recordings:
 
     def open(self, info: RecordingInfo) -> Recording:
         """One recording. Frames with NaN or infinity are dropped."""
-        subcarriers, notes = self._subcarriers(int(self._frames.shape[1])), self._notes
+        width, chips = int(self._frames.shape[1]), () if self._chip is None else (self._chip,)
+        subcarriers, about_them = settled_subcarriers(
+            self._numbered(width), self._hints, chips, width, twelve_bits=self._axes.words
+        )
+        notes = (*self._notes, *about_them)
         if subcarriers is None and self._chip is not None:
             notes = (
                 *notes,

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal.errors import RecordingShapeError
-from aether_temporal.subcarriers import SubcarrierMap, layout_of
+from aether_temporal.subcarriers import Band, SubcarrierMap, layout_of, same_order
 
-from .recording_file import Hints
+from .recording_file import NOTHING, Hints
 
 WORD_CHIPS = ("c5", "c6", "c61")
 """Chips that write 12-bit words."""
@@ -95,3 +95,38 @@ def subcarriers_by(
     if len(numbers) != 1:
         return None
     return found[0] if len({layout.bands for layout in found}) == 1 else SubcarrierMap.of(found[0].numbers)
+
+
+def settled_subcarriers(
+    said: SubcarrierMap | None,
+    hints: Hints,
+    chips: Sequence[str],
+    pairs: int,
+    facts: Iterable[PacketFacts] = (NO_FACTS,),
+    *,
+    twelve_bits: bool = False,
+) -> tuple[SubcarrierMap | None, tuple[str, ...]]:
+    """The subcarriers of frames, and a note where the user says something else of them than the recording, which names
+    them one by one (`said`) or comes from one of `chips`. The user's layout counts more than what a recording says, the
+    user's chip less than names. Errors of `subcarriers_by`."""
+    facts = tuple(facts)
+    by_recording = said or subcarriers_by(NOTHING, chips, pairs, facts, twelve_bits=twelve_bits)
+    if hints.layout is None and hints.chip is None:
+        return by_recording, ()
+    by_user = subcarriers_by(hints, chips, pairs, facts, twelve_bits=twelve_bits)
+    used = said if said is not None and hints.layout is None else by_user
+    if by_recording is not None and by_user is not None and _differ(by_recording, by_user):
+        option = "--layout" if hints.layout is not None else f"--chip {hints.chip}"
+        counts = option if used is by_user else "the recording"
+        return used, (
+            f"the recording says that its subcarriers are {by_recording}, {option} says {by_user}: {counts} counts",
+        )
+    if hints.layout is None and hints.chip is not None and chips and not same_order(hints.chip, chips):
+        return used, (f"the recording comes from chip {' or '.join(chips)}, --chip says {hints.chip}: --chip counts",)
+    return used, ()
+
+
+def _differ(one: SubcarrierMap, other: SubcarrierMap) -> bool:
+    """Not, where one of both knows less: it may be L-LTF or HT-LTF."""
+    bands = zip(one.bands, other.bands, strict=False)
+    return one.numbers != other.numbers or any(a != b and Band.ANY not in (a, b) for a, b in bands)

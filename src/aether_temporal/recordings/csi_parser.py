@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from .csi_buffers import HIGH, LOW, NO_FACTS, PacketFacts
-from .csi_lines import KNOWN, Layout, Line, layout_of
+from .csi_lines import COLUMNS, KNOWN, Layout, Line, layout_of
 from .recording import Drop, Drops
 from .recording_file import NOTHING, Hints
 
@@ -51,8 +51,8 @@ class CsiRecord:
 
 
 class _Drop(Exception):
-    def __init__(self, reason: Drop) -> None:
-        self.reason = reason
+    def __init__(self, reason: Drop, why: str = "") -> None:
+        self.reason, self.why = reason, why
 
 
 class CsiParser:
@@ -64,7 +64,9 @@ class CsiParser:
     def __init__(self, hints: Hints = NOTHING) -> None:
         self.dropped = Drops()
         self.layout: Layout | None = None
-        self.columns_seen = Drops()  # numbers of fields that no layout has
+        self.first: dict[Drop, str] = {}  # the first line that was dropped for each reason, and why
+        self._number = 0  # of the line
+        self._accepted: Layout | None = None  # of the last record
         self._bits = hints.csi_bits
         self._recent: dict[tuple[object, ...], None] = {}
 
@@ -74,8 +76,9 @@ class CsiParser:
 
     def feed(self, line: Line) -> list[CsiRecord]:
         """The records of one line: usually one, none when nothing can be trusted."""
+        self._number += 1
         if line is None:
-            self.dropped[Drop.LINE_TOO_LONG] += 1
+            self._drop(Drop.LINE_TOO_LONG)
             return []
         if not line.strip():
             return []
@@ -83,7 +86,7 @@ class CsiParser:
             return []
         if self.layout is not None and not self.layout.typed:
             if line.count(self.layout.delimiter.encode()) < self.layout.data:
-                self.dropped[Drop.OTHER_TEXT] += 1
+                self._drop(Drop.OTHER_TEXT)
                 return []
             starts, ends = [0], [len(line)]
         else:
@@ -91,15 +94,20 @@ class CsiParser:
             starts = [match.start() for match in _RECORD.finditer(line)]
             ends = [*starts[1:], len(line)]
             if not starts:
-                self.dropped[Drop.OTHER_TEXT if _TYPE not in line else Drop.CUT] += 1
+                self._drop(Drop.OTHER_TEXT if _TYPE not in line else Drop.CUT)
                 return []
         found = []
         for start, end in zip(starts, ends, strict=True):
             try:
                 found.append(self._record(line[start:end], line[:start]))
             except _Drop as drop:
-                self.dropped[drop.reason] += 1
+                self._drop(drop.reason, drop.why)
         return found
+
+    def _drop(self, reason: Drop, why: str = "") -> None:
+        self.dropped[reason] += 1
+        if reason not in self.first and reason is not Drop.OTHER_TEXT:
+            self.first[reason] = f"line {self._number} ({reason}{': ' if why else ''}{why})"
 
     def _take_header(self, line: bytes) -> bool:
         if b"[" in line or (b"len" not in line.lower() and (self.layout is not None or _RECORD.search(line))):
@@ -114,9 +122,9 @@ class CsiParser:
         cells = _listed(record, self.layout) if b"[" in record else _separate(record, self.layout)
         layout = cells.layout
         if layout is None:
-            self.columns_seen[str(len(cells.fields) + 1)] += 1
-            raise _Drop(Drop.COLUMNS)
+            raise _Drop(Drop.COLUMNS, f"expected {self._expected()}, found {len(cells.fields) + 1 + len(cells.after)}")
         values = self._checked(cells, layout)
+        self._accepted = layout
         first_word = layout.first_word is not None and _integer(cells.field(layout.first_word), 0, 1) == 1
         if first_word:
             invalid = min(_INVALID_BYTES // values.itemsize, len(values))
@@ -139,6 +147,12 @@ class CsiParser:
             may_be_12_bit=layout.may_be_12_bit,
         )
 
+    def _expected(self) -> str:
+        """How many columns a record should have."""
+        if self.layout is not None:
+            return f"{self.layout.columns - self.layout.start} as in the header"
+        return f"{COLUMNS}, or a header line" if self._accepted is None else f"{self._accepted.columns} as before"
+
     def _checked(self, cells: _Cells, layout: Layout) -> array[int]:
         """The values, if they are as many as declared and within 8 bits, or 12 where the layout and their number allow
         it."""
@@ -149,7 +163,8 @@ class CsiParser:
         words = declared in (2 * count, 2 * count + 2) and count == _WORDS_OF_BUFFER and layout.may_be_12_bit
         lltf = layout.lltf_alone and count == _LLTF_VALUES < declared
         if (count != declared and not words and not lltf) or not count or count % 2:
-            raise _Drop(Drop.LENGTH)
+            stated = f"{declared} values as the line states" if count != declared else "an even number of values"
+            raise _Drop(Drop.LENGTH, f"expected {stated}, found {count}")
         if values.typecode == "h":
             allowed = layout.may_be_12_bit and count == _WORDS_OF_BUFFER if self._bits is None else self._bits == 12
             if not allowed or min(values) < LOW or max(values) > HIGH:
@@ -212,7 +227,8 @@ def _listed(record: bytes, layout: Layout | None) -> _Cells:
     if layout is None:
         layout = _by_fields(fields, delimiter.decode("latin-1"))
     if layout is None or layout.data != len(fields) or layout.values:
-        return _Cells(None, fields, _NO_VALUES)
+        _, _, rest = record.partition(b"]")
+        return _Cells(None, fields, _NO_VALUES, rest.split(delimiter)[1:])
     closing = record.find(b"]", opening)
     if closing < 0:
         raise _Drop(Drop.CUT)

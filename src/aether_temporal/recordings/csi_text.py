@@ -16,8 +16,8 @@ from aether_temporal.errors import RecordingFormatError
 from aether_temporal.subcarriers import SubcarrierMap
 
 from .containers import Source
-from .csi_buffers import PacketFacts, is_12_bit, pairs_of, subcarriers_by
-from .csi_lines import COLUMNS, bounded_lines, layout_of
+from .csi_buffers import PacketFacts, is_12_bit, pairs_of, settled_subcarriers
+from .csi_lines import bounded_lines, layout_of
 from .csi_parser import CsiParser, CsiRecord
 from .recording import Drop, Drops, Recording, RecordingInfo, describe, label_indices, rate_of
 from .recording_file import Hints, RecordingFile, RecordingFormat
@@ -112,8 +112,8 @@ class Frames:
         time = self.clock.seconds(record)
         self.times.append(math.nan if time is None else time)
 
-    def pairs(self, start: int = 0) -> tuple[NDArray[Any], SubcarrierMap | None]:
-        """I/Q pairs from a frame on, int8 or int16, and their subcarriers."""
+    def pairs(self, start: int = 0) -> tuple[NDArray[Any], SubcarrierMap | None, tuple[str, ...]]:
+        """I/Q pairs from a frame on, int8 or int16, their subcarriers, and notes about these."""
         size = len(self.values) // len(self)
         kind = np.dtype(np.int8 if self.values.typecode == "b" else np.int16)
         words = self._words
@@ -124,14 +124,14 @@ class Frames:
                 self._words = words
         pairs = pairs_of(np.array(self.values[start * size :], dtype=kind).reshape(-1, size), words)
         twelve = words or pairs.dtype == np.int16
-        return pairs, subcarriers_by(self.hints, self.chips, pairs.shape[1], self.facts, twelve_bits=twelve)
+        return pairs, *settled_subcarriers(None, self.hints, self.chips, pairs.shape[1], self.facts, twelve_bits=twelve)
 
-    def recording(self, source: str, name: str, **others: Any) -> Recording:
+    def recording(self, source: str, name: str, notes: tuple[str, ...] = (), **others: Any) -> Recording:
         """All frames."""
         times = np.array(self.times, dtype=np.float64)
         timestamps = None if np.isnan(times).any() else times
         labels, names = label_indices(self.labels)
-        pairs, subcarriers = self.pairs()
+        pairs, subcarriers, about_them = self.pairs()
         return Recording(
             source=source,
             name=name,
@@ -142,6 +142,7 @@ class Frames:
             labels=labels if names else None,
             label_names=names,
             frame_rate=rate_of(timestamps),
+            notes=(*notes, *about_them),
             **others,
         )
 
@@ -196,8 +197,13 @@ class TextReader:
             self.source,
             chosen.name,
             dropped={str(reason): count for reason, count in dropped.items() if count},
-            notes=tuple(_notes(frames, infos)),
+            notes=(*_notes(frames, infos), *self._first_drops()),
         )
+
+    def _first_drops(self) -> tuple[str, ...]:
+        """Where the first line of each kind was dropped."""
+        first = self.parser.first.values()
+        return (f"dropped first: {', '.join(first)}",) if first else ()
 
 
 def read_csi_text(source: Source, hints: Hints) -> RecordingFile:
@@ -217,15 +223,10 @@ def read_csi_text(source: Source, hints: Hints) -> RecordingFile:
 
 def nothing_trusted(source: str, parser: CsiParser) -> RecordingFormatError:
     """The error about text of which no line can be trusted."""
-    hint = ""
-    if parser.columns_seen:
-        columns, _ = parser.columns_seen.most_common(1)[0]
-        wanted = (
-            f"{COLUMNS}, or a header line" if parser.layout is None else f"{parser.layout.columns} as in the header"
-        )
-        hint = f"; columns: expected {wanted}, found {columns}"
+    first = next(iter(parser.first.values()), "")
     return RecordingFormatError(
-        f"{source}: expected CSI text lines, found none that can be trusted ({describe(parser.dropped)}){hint}"
+        f"{source}: expected CSI text lines, found none that can be trusted ({describe(parser.dropped)})"
+        f"{'; ' if first else ''}{first}"
     )
 
 

@@ -18,7 +18,7 @@ from aether_temporal.errors import RecordingFormatError
 from aether_temporal.subcarriers import SubcarrierMap
 
 from .containers import Source
-from .csi_buffers import pairs_of, subcarriers_by
+from .csi_buffers import pairs_of, settled_subcarriers
 from .node_packets import (
     FEATURES,
     MAX_RAW_FRAME,
@@ -140,9 +140,9 @@ class RawCollector:
             words = values.shape[1] >= 4 and (self._hints.csi_bits or (12 if stated else 8)) == 12
             iq = pairs_of(values, words)
             if antennas == 1:
-                there = subcarriers_of(layout, subcarriers) if words == stated else None
-                if there is None:
-                    there = subcarriers_by(self._hints, (), iq.shape[1], twelve_bits=words)
+                said = subcarriers_of(layout, subcarriers) if words == stated else None
+                there, about_them = settled_subcarriers(said, self._hints, (), iq.shape[1], twelve_bits=words)
+                notes += about_them
         return Recording(
             source=self._source,
             name=chosen.name,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal.recordings import Recording, RecordingShapeError, resample
-from aether_temporal.recordings.csi_buffers import subcarriers_by
+from aether_temporal.recordings.csi_buffers import settled_subcarriers
 from aether_temporal.recordings.quality import quality_of
 from aether_temporal.recordings.recording import Selection, amplitude, columns_of
 from aether_temporal.recordings.recording_file import NOTHING, Hints
@@ -61,12 +61,12 @@ def columns_for(
         else:
             expected = wanted_frames(model) if raw else f"{model.input_dim} features a frame, as the model has them"
             found = f"{width} I/Q pairs a frame" if raw else width
-            raise RecordingShapeError(f"{where}: frame width: expected {expected}, found {found}")
+            raise RecordingShapeError(f"{where}: frame width: expected {expected}, found {found}; {WIDTH_REMEDY}")
     index = columns_of(there, select, where) if isinstance(select, SubcarrierMap) else list(select)
     if len(index) != model.input_dim:
         raise RecordingShapeError(
             f"{where}: frame width: expected {model.input_dim} features a frame, as the model has them, "
-            f"found {len(index)} selected"
+            f"found {len(index)} selected; {WIDTH_REMEDY}"
         )
     if not all(0 <= column < width for column in index):
         what = "pairs" if raw else "features"
@@ -75,6 +75,8 @@ def columns_for(
         )
     return Columns(None if index == list(range(width)) else index, note)
 
+
+WIDTH_REMEDY = "name the subcarriers (--subcarriers), or choose a model for these frames"
 
 INDEX_NOTE = (
     "the model names I/Q pairs by index, not subcarriers by number: it suits frames in the order of the chip it was "
@@ -131,12 +133,12 @@ class FrameMapper:
 
     def _columns(self, there: SubcarrierMap | None, width: int) -> Columns | str:
         try:
-            there = there if there is not None else subcarriers_by(self._hints, (), width)
+            there, notes = settled_subcarriers(there, self._hints, (), width)
             found = columns_for(self._model, there, width, raw=True, where="frame", select=self._select)
         except RecordingShapeError as error:
-            return str(error).removeprefix("frame: ").removeprefix("frame width: ").removesuffix(" a frame")
-        if found.note is not None:
-            self.notes[found.note] = None
+            text = str(error).removeprefix("frame: ").removeprefix("frame width: ")
+            return text.removesuffix(f"; {WIDTH_REMEDY}").removesuffix(" a frame")
+        self.notes |= dict.fromkeys((*notes, *([found.note] if found.note is not None else [])))
         return found
 
 

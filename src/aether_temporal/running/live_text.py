@@ -25,7 +25,7 @@ from aether_temporal.recordings.recording import Selection
 from aether_temporal.recordings.recording_file import NOTHING
 
 from .gallery import Gallery
-from .inputs import FrameMapper, model_input
+from .inputs import WIDTH_REMEDY, FrameMapper, model_input
 from .label_matching import match_labels
 from .live_frames import LiveFrames, Step
 from .result import Result
@@ -132,7 +132,7 @@ class _Live:
         self, model: TemporalModel, source: str, sender: str | None, hints: Hints, select: Selection | None
     ) -> None:
         self._model, self._sender = model, sender
-        self._mapper = FrameMapper(model, select, hints=hints)
+        self._mapper = FrameMapper(model, select)  # the text takes the hints
         self._text = TextReader(source, hints)
         self._taken: tuple[str, int] | None = None
         self._count = 0  # records of it
@@ -158,7 +158,7 @@ class _Live:
             raise RecordingFormatError(
                 f"{self._text.source}: expected CSI text lines with frames for {self._model.input_dim} features, found "
                 f"none ({self._mapper.why}); frames by sender: {senders}; dropped: "
-                f"{describe(self._text.parser.dropped)}; name the subcarriers, or a model for these frames"
+                f"{describe(self._text.parser.dropped)}; {WIDTH_REMEDY}"
             )
         mac, size = self._taken
         return self._text.open(next(info for info in self._text.infos() if info.name == mac), size)
@@ -188,7 +188,7 @@ class _Live:
             yield record, frames, row
 
     def _row(self, frames: Frames) -> NDArray[np.float32] | None:
-        pairs, subcarriers = frames.pairs(len(frames) - 1)
+        pairs, subcarriers, _ = frames.pairs(len(frames) - 1)
         return self._mapper.frame(pairs[0], subcarriers)
 
 
