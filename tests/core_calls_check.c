@@ -477,6 +477,44 @@ static void check_layouts(void) {
     EXPECT(found > 100);
 }
 
+/* Where subcarriers stand in layouts of each order, as a frame is read: pair by pair from the front, or from behind. */
+static void check_orders(void) {
+    static const struct {
+        uint8_t family, twelve, format, forty, stbc, secondary, band;
+        int16_t number;
+        uint16_t pairs, pair;
+    } places[] = {
+        {AETHER_CSI_CLASSIC, 0, 0, 0, 0, 0, AETHER_BAND_LLTF, 0, 64, 0},
+        {AETHER_CSI_CLASSIC, 0, 0, 0, 0, 0, AETHER_BAND_LLTF, -32, 64, 32},
+        {AETHER_CSI_CLASSIC, 0, 0, 0, 0, 0, AETHER_BAND_LLTF, -1, 64, 63},
+        {AETHER_CSI_CLASSIC, 0, 0, 0, 0, 1, AETHER_BAND_LLTF, -32, 64, 0},
+        {AETHER_CSI_CLASSIC, 0, 1, 0, 0, 0, AETHER_BAND_HTLTF, 28, 128, 64 + 28},
+        {AETHER_CSI_CLASSIC, 0, 1, 0, 0, 0, AETHER_BAND_HTLTF, -28, 128, 64 + 36},
+        {AETHER_CSI_CLASSIC, 0, 1, 0, 1, 2, AETHER_BAND_STBC, -32, 190, 64 + 63},
+        {AETHER_CSI_CLASSIC, 0, 1, 0, 1, 1, AETHER_BAND_STBC, 31, 188, 187},
+        {AETHER_CSI_CLASSIC, 0, 1, 1, 0, 2, AETHER_BAND_HTLTF40, -64, 192, 64 + 64},
+        {AETHER_CSI_CLASSIC, 0, 1, 1, 1, 1, AETHER_BAND_STBC40, -60, 306, 64 + 121 + 61},
+        {AETHER_CSI_C5, 0, 0, 0, 0, 0, AETHER_BAND_LLTF, -26, 53, 0},
+        {AETHER_CSI_C5, 1, 0, 0, 0, 0, AETHER_BAND_LLTF, 2, 26, 13},
+        {AETHER_CSI_C5, 0, 1, 0, 0, 0, AETHER_BAND_HTLTF, 28, 57, 56},
+        {AETHER_CSI_C5, 0, 1, 1, 0, 1, AETHER_BAND_HTLTF40, -58, 117, 0},
+        {AETHER_CSI_C5, 0, 2, 0, 0, 0, AETHER_BAND_HELTF, 122, 245, 244},
+        {AETHER_CSI_C6, 0, 0, 0, 0, 0, AETHER_BAND_LLTF, 1, 64, 33},
+        {AETHER_CSI_C6, 0, 1, 0, 0, 0, AETHER_BAND_HTLTF, -28, 64, 4},
+        {AETHER_CSI_C6, 0, 1, 1, 0, 1, AETHER_BAND_HTLTF40, 63, 128, 127},
+    };
+    size_t i;
+    for (i = 0; i < sizeof places / sizeof places[0]; i++) {
+        const aether_csi_facts facts = {places[i].family, places[i].twelve, places[i].format,
+                                        places[i].forty,  places[i].stbc,   places[i].secondary};
+        const aether_wanted wanted = {&places[i].band, &places[i].number, 1};
+        aether_layout layout;
+        uint16_t index = 9999;
+        EXPECT(aether_layout_of(&facts, places[i].pairs, &layout) == AETHER_OK);
+        EXPECT(aether_subcarriers_find(layout.runs, layout.n_runs, &wanted, &index, NULL) == AETHER_OK && index == places[i].pair);
+    }
+}
+
 static void check_pairs(void) {
     static const aether_run runs[3] = {{0, 2, 1, AETHER_BAND_LLTF}, {-2, 2, 1, AETHER_BAND_LLTF}, {-4, 3, 4, AETHER_BAND_HTLTF}};
     static const uint8_t lltf[2] = {AETHER_BAND_LLTF, AETHER_BAND_LLTF}, any[2] = {AETHER_BAND_ANY, AETHER_BAND_ANY};
@@ -736,6 +774,7 @@ int main(void) {
     check_edges();
     check_numeric();
     check_layouts();
+    check_orders();
     check_pairs();
     check_amplitudes();
     check_model();

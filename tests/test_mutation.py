@@ -29,6 +29,9 @@ CACHE_LAYOUT = "src/cache_layout.c"
 PYRAMID, SECTIONS, HEAD = "src/pyramid.c", "src/sections.c", "src/head.c"
 
 
+SUBCARRIERS = "src/subcarriers.c"
+
+
 @dataclass(frozen=True)
 class Mutant:
     """`old` (all of its occurrences) becomes `new` in a file of csrc."""
@@ -452,20 +455,70 @@ def test_the_pyramid_can_be_left_out(original: Path, tmp_path: Path) -> None:
     assert "blob/pyramid-window " not in done.stdout
 
 
-def _mutate(tree: Path, mutant: Mutant, original: Path) -> Path:
+def _mutated(tree: Path, mutant: Mutant, original: Path) -> list[Path]:
+    """The objects of a mutant's core, runner and main program."""
     _change(_copy(tree), mutant)
     changed = {source.relative_to(original) for source in _made_from(original, mutant.file)}
     assert changed, f"nothing is made from {mutant.file}"
-    objects = [
+    return [
         _compile(tree, source, []) if source.relative_to(tree) in changed else _object(tree, source, original)
         for source in _sources(tree)
     ]
-    return _link(tree, objects)
+
+
+def _mutate(tree: Path, mutant: Mutant, original: Path) -> Path:
+    return _link(tree, _mutated(tree, mutant, original))
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
 def test_mutant_fails(mutant: Mutant, original: Path, tmp_path: Path) -> None:
     _assert_fails(_mutate(tmp_path, mutant, original), "-k", "portable")
+
+
+# Golden files hold no layouts: the calls of the core in C check where a frame's subcarriers stand.
+SUBCARRIER_MUTANTS = [
+    Mutant("lltf-wraps-otherwise", SUBCARRIERS, "{0, 32, -32, 32, 1}", "{-32, 32, 0, 32, 1}"),
+    Mutant("lltf-with-a-second-channel", SUBCARRIERS, "{-32, 64, 0, 0, 1}", "{-31, 64, 0, 0, 1}"),
+    Mutant("htltf40-wraps-otherwise", SUBCARRIERS, "{0, 64, -64, 64, 1}", "{-64, 64, 0, 64, 1}"),
+    Mutant("stbc-below", SUBCARRIERS, "{-32, 63, 0, 0, 1}", "{-31, 63, 0, 0, 1}"),
+    Mutant("words-are-neighbours", SUBCARRIERS, "{-26, 13, 2, 13, 2}", "{-26, 13, 2, 13, 1}"),
+    Mutant("c5-starts-at-the-centre", SUBCARRIERS, "{-28, 57, 0, 0, 1}", "{0, 29, -28, 28, 1}"),
+    Mutant("c6-is-always-lltf", SUBCARRIERS, "HT, NO, NO, ALL, {HTLTF(UP_32)", "HT, NO, NO, ALL, {LLTF(UP_32)"),
+    Mutant("step-is-one", SUBCARRIERS, "pair + (size_t)(ahead / step)", "pair + (size_t)ahead"),
+    Mutant(
+        "any-prefers-htltf",
+        SUBCARRIERS,
+        "{AETHER_BAND_LLTF, AETHER_BAND_HTLTF, ",
+        "{AETHER_BAND_HTLTF, AETHER_BAND_LLTF, ",
+    ),
+    Mutant("any-takes-empty-pairs", SUBCARRIERS, "LLTF_REACH 26", "LLTF_REACH 28"),
+]
+
+
+def _checks(tree: Path, objects: list[Path]) -> subprocess.CompletedProcess[str]:
+    """Links tests/core_calls_check.c with a core, and runs it."""
+    source = tree / "core_calls_check.c"
+    shutil.copy(ROOT / "tests" / source.name, source)
+    core = [path for path in objects if path.name.startswith("csrc_src_")]
+    return subprocess.run(
+        [_link(tree, [*core, _compile(tree, source, [f"-I{ROOT / 'tests'}"])])],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_the_original_passes_the_checks_in_c(original: Path, tmp_path: Path) -> None:
+    _copy(tmp_path)
+    done = _checks(tmp_path, [_object(original, source) for source in _sources(original)])
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("mutant", SUBCARRIER_MUTANTS, ids=lambda m: m.name)
+def test_subcarrier_mutant_fails_the_checks_in_c(mutant: Mutant, original: Path, tmp_path: Path) -> None:
+    done = _checks(tmp_path, _mutated(tmp_path, mutant, original))
+    assert done.returncode == 1, f"the checks do not notice:\n{done.stdout}"
+    assert "wrong" in done.stdout
 
 
 @pytest.mark.slow

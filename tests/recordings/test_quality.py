@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from cli.command import call
 from numpy.typing import NDArray
 
-from aether_temporal.recordings import Recording
+from aether_temporal.recordings import Recording, open_recording
 from aether_temporal.recordings.quality import quality_of
 from aether_temporal.recordings.recording import gaps_between, rate_of
 from aether_temporal.subcarriers import Band, SubcarrierMap
@@ -203,3 +206,18 @@ def test_columns_of_either_band_that_are_chosen_are_dead_beyond_lltf_too() -> No
     assert quality_of(known).warnings == ()
     (warning,) = quality_of(known, range(16)).warnings
     assert warning == "subcarriers that should carry something but are always zero: any:28,-28"
+
+
+def test_gains_that_the_device_states_are_told(tmp_path: Path) -> None:
+    lines = []
+    for i, (fft, agc) in enumerate([(-3, 40), (2, 62), (0, 41), ("", 7), (999, 45)]):
+        values = json.dumps([i + 1] * 128)
+        lines.append(f'CSI_DATA,{i},aa:bb:cc:dd:ee:ff,-40,11,-90,{fft},{agc},6,{i * 1000},9,0,128,0,"{values}"\n')
+    (tmp_path / "c6.csv").write_text("".join(lines), "utf-8")
+    found = quality_of(open_recording(tmp_path / "c6.csv"))
+    assert found.amplification == {"fft_gain": (-3, 2), "agc_gain": (7, 62)}
+    assert found.document()["amplification"] == found.amplification
+    shown = call("recordings", tmp_path / "c6.csv").stdout
+    assert "gain         fft_gain -3 to 2, agc_gain 7 to 62, as the device states; not applied to the frames" in shown
+    assert "-32..31, of L-LTF or HT-LTF (any); none always zero" in " ".join(shown.split())
+    assert quality_of(healthy()).amplification == {}

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from aether_temporal.recordings import Sources, describe
 from aether_temporal.recordings.quality import RecordingQuality, Remarks, Timing, quality_of
+from aether_temporal.subcarriers import Band
 
 from .options import hints_of, json_option, recording_options
 from .output import console, names_within, print_json, quantity, seconds_text, table
@@ -51,6 +52,9 @@ def command(file: str, recording: str | None, format_: str | None, as_json: bool
 
 def describe_quality(out: Console, found: RecordingQuality) -> None:
     level = None if found.level_db is None else f"frames differ by {found.level_db:.1f} dB (5 to 95 %)"
+    amplification = [
+        f"{name} {low}" + (f" to {high}" if high > low else "") for name, (low, high) in found.amplification.items()
+    ]
     rows = [
         ("frames", _frames(found)),
         ("subcarriers" if found.raw else "features", _columns(found)),
@@ -60,6 +64,10 @@ def describe_quality(out: Console, found: RecordingQuality) -> None:
         ("subject", found.subject),
         ("session", found.session),
         ("level", level),
+        (
+            "gain",
+            f"{', '.join(amplification)}, as the device states; not applied to the frames" if amplification else None,
+        ),
         ("dropped", describe(found.dropped)),
         *(("note", text) for text in found.notes),
         *(("warning", text) for text in found.warnings),
@@ -77,6 +85,8 @@ def _frames(found: RecordingQuality) -> str:
 
 def _columns(found: RecordingQuality) -> str:
     parts = [found.layout or "numbers not known, counted from 0"] if found.raw else []
+    if found.raw and found.subcarriers is not None and Band.ANY in found.subcarriers.bands:
+        parts[0] += ", of L-LTF or HT-LTF (any)"
     for what, places in (("always zero", found.dead), ("saturated", found.saturated)):
         parts.append(f"{what}: {found.named(places)}" if places else f"none {what}")
     return "; ".join(parts if found.raw else parts[:1])

@@ -77,6 +77,8 @@ _FIRST_WORD = ("firstword", "firstwordinvalid")
 _NUMBER = ("id", "seq", "sequence")
 _SECONDS = ("realtimestamp", "timestamp", "time", "datetime", "hosttimestamp", "hosttime", "pctime", "unixtime")
 _LABEL = ("target", "taget", "label", "activity", "class")
+AMPLIFICATION = ("fft_gain", "agc_gain")
+"""By how much the device amplified a frame, as far as it says so."""
 _DELIMITERS = (",", ";", "\t")
 _MAX_HEADER = 16384
 _MIN_VALUES = 8
@@ -102,6 +104,7 @@ class Layout:
     seconds: int | None  # a column with a time of day or seconds
     label: int | None
     packet: tuple[int | None, ...]  # columns of what older chips say of a packet (csi_buffers.HT_COLUMNS)
+    amplification: tuple[int | None, int | None]  # columns of AMPLIFICATION
     chips: tuple[str, ...]  # of one of which such columns come; () for any
     lltf_alone: bool  # `len` may be of a longer buffer, of which the L-LTF alone is printed
     may_be_12_bit: bool  # no chip with the columns of an older buffer writes 12-bit words
@@ -152,6 +155,7 @@ def _layout(names: list[str], delimiter: str) -> Layout | None:
         seconds=column(*_SECONDS),
         label=column(*_LABEL),
         packet=tuple(map(column, ("sigmode", "bandwidth", "stbc", "secondarychannel"))),
+        amplification=(column("fftgain"), column("agcgain")),
         chips=("esp32",) if "sigmode" in names else ("esp32c5", "esp32c6") if "fftgain" in names else (),
         lltf_alone="realtimeset" in names,
         may_be_12_bit="sigmode" not in names,

@@ -47,6 +47,7 @@ class CsiRecord:
     first_word_invalid: bool
     facts: PacketFacts = NO_FACTS  # what the device says of the packet
     chips: tuple[str, ...] = ()  # the columns are those of one of these; () for any
+    amplification: tuple[int | None, ...] = ()  # by csi_lines.AMPLIFICATION; () where the layout has none
     may_be_12_bit: bool = False  # the chip is one whose buffer may hold words of 12 bits
 
 
@@ -143,6 +144,9 @@ class CsiParser:
             label=None if layout.label is None else cells.text(layout.label),
             first_word_invalid=first_word,
             facts=_facts(cells, layout),
+            amplification=tuple(
+                None if column is None else _amplification(cells.field(column)) for column in layout.amplification
+            ),
             chips=layout.chips,
             may_be_12_bit=layout.may_be_12_bit,
         )
@@ -331,6 +335,12 @@ def _facts(cells: _Cells, layout: Layout) -> PacketFacts:
         if cells.field(layout.length) != str(_LLTF_VALUES).encode():
             mode, bandwidth, stbc = 0, None, None
     return mode, bandwidth, stbc, secondary
+
+
+def _amplification(field: bytes) -> int | None:
+    """None for what is no byte, signed or not."""
+    value = int(field) if re.fullmatch(rb"-?[0-9]{1,3}", field) else 256
+    return value if -128 <= value <= 255 else None
 
 
 def _seconds(text: str, delimiter: str) -> float | None:

@@ -17,7 +17,7 @@ from aether_temporal.subcarriers import SubcarrierMap
 
 from .containers import Source
 from .csi_buffers import PacketFacts, is_12_bit, pairs_of, settled_subcarriers
-from .csi_lines import bounded_lines, layout_of
+from .csi_lines import AMPLIFICATION, bounded_lines, layout_of
 from .csi_parser import CsiParser, CsiRecord
 from .recording import Drop, Drops, Recording, RecordingInfo, describe, label_indices, rate_of
 from .recording_file import Hints, RecordingFile, RecordingFormat
@@ -92,6 +92,7 @@ class Frames:
     first_words: int = 0
     may_be_12_bit: bool = True
     facts: set[PacketFacts] = field(default_factory=set)
+    amplification: dict[str, tuple[int, int]] = field(default_factory=dict)
     chips: tuple[str, ...] = ()
     _words: bool | None = None
 
@@ -109,6 +110,10 @@ class Frames:
         self.may_be_12_bit &= record.may_be_12_bit
         self.facts.add(record.facts)
         self.chips = record.chips
+        for name, factor in zip(AMPLIFICATION, record.amplification, strict=False):
+            if factor is not None:
+                low, high = self.amplification.get(name, (factor, factor))
+                self.amplification[name] = min(low, factor), max(high, factor)
         time = self.clock.seconds(record)
         self.times.append(math.nan if time is None else time)
 
@@ -142,6 +147,7 @@ class Frames:
             labels=labels if names else None,
             label_names=names,
             frame_rate=rate_of(timestamps),
+            amplification=self.amplification,
             notes=(*notes, *about_them),
             **others,
         )
@@ -172,7 +178,13 @@ class TextReader:
     def only_last(self, record: CsiRecord) -> Frames:
         """The frames of its sender and size again, of which this one alone is kept, read as they all were."""
         kept = replace(
-            self.frames_of(record), values=array("b"), times=array("d"), clock=Clock(), labels=[], first_words=0
+            self.frames_of(record),
+            values=array("b"),
+            times=array("d"),
+            clock=Clock(),
+            labels=[],
+            first_words=0,
+            amplification={},
         )
         self._frames[record.mac, len(record.values)] = kept
         kept.add(record)

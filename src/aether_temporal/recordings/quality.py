@@ -86,7 +86,7 @@ class RecordingQuality:
     always zero; saturated: columns with I or Q at its limit in at least 1 % of the frames (raw frames only). repeated:
     frames equal to an earlier one; longest_repeat: the most frames in a row that are the same. first_word: the first
     two I/Q pairs hold something of the driver's instead of the channel. level_db: by how much the mean amplitude of
-    frames varies (5th to 95th percentile).
+    frames varies (5th to 95th percentile). amplification: the least and the most that the device says it amplified.
     """
 
     title: str
@@ -111,6 +111,7 @@ class RecordingQuality:
     longest_repeat: int
     first_word: bool
     level_db: float | None
+    amplification: dict[str, tuple[int, int]]
     dropped: dict[str, int]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -184,6 +185,7 @@ def quality_of(recording: Recording, select: Sequence[int] | None = None) -> Rec
         longest_repeat=frames.longest,
         first_word=frames.first_word,
         level_db=frames.level_db,
+        amplification=dict(recording.amplification),
         dropped=dropped,
         notes=tuple(recording.notes),
         warnings=tuple(warned),

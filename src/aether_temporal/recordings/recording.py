@@ -105,6 +105,9 @@ class Recording:
     start: float | None = None  # when the first frame was recorded, seconds since 1970
     subcarriers: SubcarrierMap | None = None  # which subcarrier each column or pair is; None: not known
     frame_rate: float | None = None  # frames a second: over the timestamps, else declared
+    amplification: Mapping[str, tuple[int, int]] = field(
+        default_factory=dict
+    )  # least and most that the device says it used
     dropped: Mapping[str, int] = field(default_factory=dict)  # by reason (drops.Drop)
     notes: tuple[str, ...] = ()  # other decisions of the reader, for people
 

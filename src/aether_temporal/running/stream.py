@@ -143,7 +143,7 @@ def rate_notes(model: TemporalModel, recording: Recording) -> tuple[str, ...]:
     wanted, found = model.frame_rate, recording.frame_rate
     if not wanted or not found or 1 / _RATE_TOLERANCE <= found / wanted <= _RATE_TOLERANCE:
         return ()
-    return (f"the model expects {wanted:g} frames a second, the recording has {found:.3g}",)
+    return (f"the model expects {wanted:.4g} frames a second, the recording has {found:.4g}",)
 
 
 def run(
