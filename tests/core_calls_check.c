@@ -496,6 +496,7 @@ static void check_orders(void) {
         {AETHER_CSI_CLASSIC, 0, 1, 1, 1, 1, AETHER_BAND_STBC40, -60, 306, 64 + 121 + 61},
         {AETHER_CSI_C5, 0, 0, 0, 0, 0, AETHER_BAND_LLTF, -26, 53, 0},
         {AETHER_CSI_C5, 1, 0, 0, 0, 0, AETHER_BAND_LLTF, 2, 26, 13},
+        {AETHER_CSI_C5, 1, 0, 0, 0, 0, AETHER_BAND_LLTF, -2, 26, 12},
         {AETHER_CSI_C5, 0, 1, 0, 0, 0, AETHER_BAND_HTLTF, 28, 57, 56},
         {AETHER_CSI_C5, 0, 1, 1, 0, 1, AETHER_BAND_HTLTF40, -58, 117, 0},
         {AETHER_CSI_C5, 0, 2, 0, 0, 0, AETHER_BAND_HELTF, 122, 245, 244},

@@ -517,8 +517,8 @@ def test_the_original_passes_the_checks_in_c(original: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize("mutant", SUBCARRIER_MUTANTS, ids=lambda m: m.name)
 def test_subcarrier_mutant_fails_the_checks_in_c(mutant: Mutant, original: Path, tmp_path: Path) -> None:
     done = _checks(tmp_path, _mutated(tmp_path, mutant, original))
-    assert done.returncode == 1, f"the checks do not notice:\n{done.stdout}"
-    assert "wrong" in done.stdout
+    assert done.returncode != 0, f"the checks do not notice:\n{done.stdout}"
+    assert "subcarriers_find" in done.stdout
 
 
 @pytest.mark.slow
