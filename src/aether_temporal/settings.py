@@ -162,6 +162,10 @@ class PatternSettings(_Summarised):
             raise InvalidConfigError.of(f"pattern.{error.field}", str(error.expected), error.found) from None
 
 
+PYRAMID = PatternSettings(pattern="pyramid", window=8, block_size=4)
+"""The sparse pattern of the recipes, chosen by the gates (docs/gates.md)."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class SubcarrierSettings(_Summarised):
     """Feature `f` is the amplitude of I/Q pair `index[f]` ([input_dim], each below `n_pairs`) of a raw frame."""

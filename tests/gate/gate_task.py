@@ -11,6 +11,7 @@ import numpy as np
 from aether_temporal.gate.contrastive import ContrastConfig, Views
 from aether_temporal.gate.gate_config import GateConfig, NetworkSettings
 from aether_temporal.settings import PatternSettings
+from aether_temporal.train.distillation import DistillConfig
 
 IDENTITIES, FRAMES, WIDTH = 24, 144, 16
 
@@ -34,6 +35,7 @@ SMALL = GateConfig(
     network=NetworkSettings(width=16, q_heads=2, head_dim=8, embedding=8),
     contrast=ContrastConfig(steps=60, learning_rate=1e-2, head_learning_rate=1e-2, projection=16),
     views=Views(share=0.0),
+    distillation=DistillConfig(steps=20),
 )
 
 

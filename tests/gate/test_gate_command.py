@@ -23,6 +23,7 @@ from gate.gate_task import save_task
 
 from aether_temporal import PatternSettings
 from aether_temporal.cli import aether
+from aether_temporal.config import OF_PATTERN
 from aether_temporal.gate.contrastive import Contrasting
 from aether_temporal.gate.gate_config import GateConfig
 from aether_temporal.train.configuration import RunSettings, load_settings
@@ -45,10 +46,13 @@ q_heads = 2
 head_dim = 8
 embedding = 8
 [pattern]
+pattern = "reference"
 window = 1
 use_log_stride = false
 use_landmarks = false
 global_tokens = []
+[distillation]
+steps = 3
 [contrast]
 steps = 12
 projection = 16
@@ -123,7 +127,7 @@ def test_a_killed_gate_goes_on_and_more_seeds_may_be_asked_for(
     assert one["gates"][0]["low"] is None
 
     before = {path.name: path.read_bytes() for path in killed.glob("seed0-*.pt")}
-    assert len(before) == 2
+    assert len(before) == 4  # both trainings, and what is distilled
     steps[0] = 1000
     more = arguments(data, settings, killed, "--seeds", 2, "--resume", "--json")
     again = CliRunner().invoke(aether, [str(argument) for argument in more])
@@ -238,7 +242,7 @@ def test_without_torch_it_says_what_to_install(
             r"gate.toml: views.scale: expected two numbers from 0.001 to 1000, the smaller first, found \[-2.0, -1.0\]",
         ),
         (
-            "window = 48\nheld_out = 12\nneighbours = 12\n[pattern]\nwindow = 1000000000000",
+            "window = 48\nheld_out = 12\nneighbours = 12\n[pattern]\npattern = 'reference'\nwindow = 1000000000000",
             r"pattern.window: expected an integer from 0 to 4294967294",  # what a blob can hold
         ),
     ],
@@ -269,12 +273,15 @@ def test_the_documented_configuration_is_the_default(tmp_path: Path) -> None:
     written = tomllib.loads(path.read_text())
     for name, value in dataclasses.asdict(GateConfig()).items():
         missing = set(value) - set(written[name]) if isinstance(value, dict) else {name} - set(written)
-        assert missing <= {"ema_rate"}, name  # a running average that gates do not ask
+        assert missing <= {"ema_rate", *OF_PATTERN["pyramid"]}, name  # not asked by gates; not of this pattern
 
 
 def test_no_limit_is_spelled_all(tmp_path: Path) -> None:
     path = tmp_path / "gate.toml"
-    path.write_text("[pattern]\nwindow = 'all'\nhistory = 64\nglobal_tokens = [0, 3]\n[contrast]\ntemperature = 1\n")
+    path.write_text(
+        "[pattern]\npattern = 'reference'\nwindow = 'all'\nhistory = 64\nglobal_tokens = [0, 3]\n"
+        "[contrast]\ntemperature = 1\n"
+    )
     (found,) = load_settings(path, GateConfig())
     assert (found.pattern.window, found.pattern.history, found.pattern.global_tokens) == (None, 64, (0, 3))
     assert found.contrast.temperature == 1.0

@@ -33,7 +33,7 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """May sparse attention replace dense? Trains both at the same budget and asks the four gates.
+    """May sparse attention replace dense? Trains dense, distils sparse from it, and asks the four gates.
 
     Exit status: 0 all gates pass, 1 a gate fails, 3 none fails but one is undecided.
     """
@@ -76,6 +76,10 @@ def _show(document: dict[str, Any], folder: str) -> None:
     for gate in document["gates"]:
         if gate["beside"]:
             out.print(f"  gate {gate['number']}, beside it: {words.beside_text(gate)}", soft_wrap=True)
+    shown = table(words.NETWORK_HEADS[0], *(">" + head for head in words.NETWORK_HEADS[1:]), title="all networks")
+    for row in words.network_rows(document):
+        shown.add_row(*row)
+    out.print(shown)
     shown = table(">" + words.LATENCY_HEADS[0], *words.LATENCY_HEADS[1:], title=words.latency_note(document))
     for row in words.latency_rows(document):
         shown.add_row(*row)

@@ -1,4 +1,4 @@
-"""aether train activity|reid|demo|prepare|verify"""
+"""aether train activity|reid|demo|distill|prepare|verify"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .options import layout_options, subcarriers_option
+from .options import layout_options, model_argument, subcarriers_option
 from .output import quantity, say
 from .recipes import (
     NoRecipe,
@@ -97,6 +97,21 @@ def demo(**options: Any) -> None:
     made = override(made, seed=options.pop("seed"), fit=override(made.fit, steps=options.pop("steps")))
     with resumable(options["run_folder"]):
         train.main(made, run, say, **options)
+
+
+@command.command("distill")
+@model_argument
+@data_option("Recordings like those that MODEL was trained on; labels are not used")
+@recipe_options
+def distill(model: str, data: tuple[str, ...], **options: Any) -> None:
+    """Give the weights of MODEL a sparse attention pattern, and teach them to predict as MODEL does. By default the
+    pyramid; [pattern] in --config says another."""
+    train = recipe("distillation", options)
+    made, reading, run = settings_of(train.Recipe(), options)
+    changes = override(made.distillation, steps=options.pop("steps"))
+    made = override(made, seed=options.pop("seed"), distillation=changes)
+    with about(data), resumable(options["run_folder"]):
+        train.main(model, data, made, reading, run, say, **options)
 
 
 @command.command("prepare")

@@ -20,7 +20,7 @@ from .gate_config import GateConfig
 from .kernel_comparison import measure_latency
 from .page import page
 from .pictures import draw
-from .study import arranged, check, check_blob, check_identities, pairing, study
+from .study import SPARSE, arranged, check, check_blob, check_identities, pairing, study
 from .verdict import Verdict, verdict
 
 RESULT, PAGE = "result.json", "gates.html"
@@ -55,7 +55,7 @@ def gate(
         ]
         if show_progress:
             say("latency: both kernels take turns")
-        judged = verdict(config, found, measure_latency(config, found[0].networks["sparse"]))
+        judged = verdict(config, found, measure_latency(config, found[0].networks[SPARSE]))
         return _write(run, config, judged, file_names(data), say)
 
 

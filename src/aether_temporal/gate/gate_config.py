@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 from aether_temporal.config import TemporalHeadConfig
 from aether_temporal.errors import InvalidConfigError, TemporalError
-from aether_temporal.settings import PatternSettings
+from aether_temporal.settings import PYRAMID, PatternSettings
 from aether_temporal.torch import NetworkConfig
 from aether_temporal.train.configuration import LONGEST, Within, check_ranges
+from aether_temporal.train.distillation import DistillConfig
 
 from .contrastive import ContrastConfig, Views
 
@@ -49,7 +50,8 @@ class NetworkSettings:
 
 @dataclasses.dataclass(frozen=True)
 class GateConfig:
-    """All that is asked and how; `pattern` is the sparse kernel that would replace dense.
+    """All that is asked and how. pattern: the sparse kernel that would replace dense; distillation: how it gets its
+    weights from the dense network.
 
     seed: the first of the seeds. window: frames of the windows that are trained on and matched. held_out: identities,
     drawn by the seed, that training does not meet and everything is asked about. captures: of the others, trained on.
@@ -69,7 +71,8 @@ class GateConfig:
     lengths: Annotated[tuple[int, ...], Within(1, LONGEST)] = (100, 256)
     rounds: Annotated[int, Within(9, 10**4)] = 31
     network: NetworkSettings = dataclasses.field(default_factory=NetworkSettings)
-    pattern: PatternSettings = dataclasses.field(default_factory=PatternSettings)
+    pattern: PatternSettings = PYRAMID
+    distillation: DistillConfig = dataclasses.field(default_factory=DistillConfig)
     contrast: ContrastConfig = dataclasses.field(
         default_factory=lambda: ContrastConfig(steps=600, learning_rate=2e-3, head_learning_rate=2e-3)
     )

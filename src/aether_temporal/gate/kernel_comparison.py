@@ -11,7 +11,6 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +23,7 @@ from aether_temporal.host.benchmark import turns
 from aether_temporal.model import LayerTrace, TemporalModel
 from aether_temporal.torch import TemporalClassifier, to_blob
 from aether_temporal.torch.network import Layer
+from aether_temporal.train.distillation import with_pattern
 from aether_temporal.train.retrieval import normalised
 
 from .gate_config import DENSE, GateConfig
@@ -140,8 +140,8 @@ def _at(config: GateConfig, network: TemporalClassifier, length: int) -> list[Ra
         generator.standard_normal((length, heads, n.head_dim), dtype=np.float32)
         for heads in (n.q_heads, n.kv_heads, n.kv_heads)
     )
-    every = AetherTemporalHead(sparse.config.replace(**_every(length)))
-    models = [TemporalModel.from_blob(to_blob(net)) for net in (_as_dense(config, network), network)]
+    every = AetherTemporalHead(config.shape(1, dataclasses.replace(DENSE, window=length, history=length)).head())
+    models = [TemporalModel.from_blob(to_blob(net)) for net in (with_pattern(network, DENSE), network)]
     frames = generator.uniform(5, 30, (length, network.config.input_dim)).astype(np.float32)
     stream = models[1].stream(context=length)
     for frame in frames:
@@ -155,17 +155,6 @@ def _at(config: GateConfig, network: TemporalClassifier, length: int) -> list[Ra
         PUSH: (lambda: models[0].forward(frames, length), lambda: stream.push(frames[-1])),
     }
     return [_compare(length, job, *calls, config.rounds) for job, calls in jobs.items()]
-
-
-def _every(length: int) -> dict[str, Any]:
-    """Dense attention over a window of `length` as a pattern that streams."""
-    return {"window": length, "history": length, "use_log_stride": False, "use_landmarks": False, "global_tokens": ()}
-
-
-def _as_dense(config: GateConfig, network: TemporalClassifier) -> TemporalClassifier:
-    made = TemporalClassifier(config.shape(network.config.input_dim, DENSE))
-    made.load_state_dict(network.state_dict())
-    return made
 
 
 def _stepping(head: AetherTemporalHead, q: NDArray[np.float32], k: NDArray[np.float32], v: NDArray[np.float32]) -> Call:

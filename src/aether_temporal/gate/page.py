@@ -9,6 +9,8 @@ from typing import Any
 
 from aether_temporal._internal.figures import NO_PLOTS
 
+from .study import DENSE_NAME, SPARSE
+
 MEANINGS = {
     "pass": "All four gates pass: sparse may be the default.",
     "fail": "A gate fails: dense stays the default.",
@@ -16,16 +18,21 @@ MEANINGS = {
 }
 
 CAPTIONS = {
-    "loss": "The contrastive loss of both, a thin line a seed, the mean over seeds thick; dotted: on identities that "
-    "training has not met, at the end.",
-    "neighbours": "Where the sparse kernel puts the gallery windows that the dense kernel finds nearest, under the "
-    "same weights (200 probes, each point shifted a little); right: how well one probe's order agrees.",
+    "loss": "The contrastive loss of dense and sparse trained from the start, a thin line a seed, the mean thick; "
+    "dotted: on identities that training has not met, at the end.",
+    "neighbours": "Where a sparse network puts the gallery windows that the dense one finds nearest (200 probes, each "
+    "point shifted a little); right: how well one probe's order agrees.",
     "latency": "One thread, the C core, medians of alternating turns. A step is compared with computing the whole "
     "window again, since dense attention has no streaming.",
     "attention": "What the queries of one held-out window look at in the first layer, under the same weights.",
 }
 
 LATENCY_HEADS = ("frames", "job", "dense", "sparse", "dense / sparse (95 % interval)", "at least 5 times?")
+
+NETWORKS_NOTE = (
+    "Means over the seeds. The gates compare the first two. The others decide nothing, but a broken kernel must not "
+    "pass."
+)
 
 UNITS = {1: "", 2: " points", 3: "", 4: " times"}
 
@@ -51,17 +58,39 @@ def beside_text(gate: Mapping[str, Any]) -> str:
     return "; ".join(f"{name}: {_figure(value)}" for name, value in gate["beside"].items())
 
 
+SEED_HEADS = ("seed", "loss dense", "loss sparse", "rank-1 dense", "rank-1 sparse", "Spearman", "worst decile")
+
+
 def seed_rows(document: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """A row a seed."""
+    """A row a seed; SEED_HEADS."""
+    rows = []
+    for found in document["seeds"]:
+        dense, sparse = (found["networks"][name] for name in (DENSE_NAME, SPARSE))
+        rows.append(
+            (
+                str(found["seed"]),
+                *(f"{one['contrastive_loss']:.4f}" for one in (dense, sparse)),
+                *(f"{one['rank1']:.3f}" for one in (dense, sparse)),
+                f"{sparse['spearman']:.3f}",
+                f"{sparse['spearman_worst_decile']:.3f}",
+            )
+        )
+    return rows
+
+
+NETWORK_HEADS = ("network", "loss / dense", "rank-1 lost", "Spearman")
+
+
+def network_rows(document: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """A row a network, means over the seeds; NETWORK_HEADS."""
     return [
         (
-            str(found["seed"]),
-            *(f"{found['contrastive_loss'][backend]:.4f}" for backend in ("dense", "sparse")),
-            *(f"{found['rank1'][backend]:.3f}" for backend in ("dense", "sparse")),
-            f"{found['spearman']['dense']:.3f}",
-            f"{found['spearman_worst_decile']['dense']:.3f}",
+            one["network"],
+            "–" if one["loss_ratio"] is None else _figure(one["loss_ratio"]),
+            f"{_points(one['rank1_lost'], sign=True)} points",
+            _figure(one["spearman"]),
         )
-        for found in document["seeds"]
+        for one in document["networks"]
     ]
 
 
@@ -122,7 +151,8 @@ def page(document: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         f"<h1>Gates: <span class='{outcome}'>{escape(outcome)}</span></h1>",
         f"<p>{escape(MEANINGS[outcome])}</p>",
         f"<p class='note'>{escape(document['data'])}; {seeds_text(document)}; "
-        f"{document['configuration']['contrast']['steps']} steps a training; windows of "
+        f"{document['configuration']['contrast']['steps']} steps a training, "
+        f"{document['configuration']['distillation']['steps']} a distillation; windows of "
         f"{document['configuration']['window']} frames; "
         f"{document['configuration']['held_out']} identities held out.</p>",
         "<h2>The four gates</h2>",
@@ -140,10 +170,12 @@ def page(document: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     ]
     if not pictures:
         parts.append(f"<p class='note'>{escape(NO_PLOTS)}</p>")
-    heads = ("seed", "loss dense", "loss sparse", "rank-1 dense", "rank-1 sparse", "Spearman", "worst decile")
     parts += [
+        "<h2>Networks</h2>",
+        f"<p class='note'>{escape(NETWORKS_NOTE)}</p>",
+        _table(NETWORK_HEADS, network_rows(document)),
         "<h2>Seeds</h2>",
-        _table(heads, seed_rows(document)),
+        _table(SEED_HEADS, seed_rows(document)),
         "<h2>Latency</h2>",
         f"<p class='note'>{escape(latency_note(document))}</p>",
         _table(LATENCY_HEADS, latency_rows(document)),

@@ -13,7 +13,16 @@ from aether_temporal._internal.figures import can_draw, file_bytes, row_of_axes,
 
 from .gate_config import GateConfig
 from .kernel_comparison import MODEL, PREFILL, PUSH, STEP, attention_map
-from .study import BACKENDS, checkpoint_name, exchanged
+from .study import (
+    BACKENDS,
+    BROKEN_DISTILLED,
+    DENSE_NAME,
+    EXCHANGED,
+    SPARSE,
+    TRAINED,
+    checkpoint_name,
+    exchanged,
+)
 from .verdict import LATENCY_LIMIT, ORDER_LIMIT, Verdict
 
 if TYPE_CHECKING:
@@ -50,7 +59,8 @@ def losses(found: Verdict, metrics: Sequence[Mapping[str, Any]]) -> Figure:
         shortest = min(map(len, curves))
         mean = np.mean([curve[:shortest] for curve in curves], axis=0)
         axes.plot(steps[:shortest], mean, color=COLOURS[backend], lw=1.8, label=f"{backend}, training")
-        held_out = float(np.mean([result.loss[backend] for result in found.seeds]))
+        name = DENSE_NAME if backend == "dense" else TRAINED
+        held_out = float(np.mean([result.measured[name].loss for result in found.seeds]))
         axes.axhline(
             held_out, color=COLOURS[backend], lw=1.2, ls=":", label=f"{backend}, held-out identities at the end"
         )
@@ -62,29 +72,26 @@ def losses(found: Verdict, metrics: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def neighbours(config: GateConfig, found: Verdict) -> Figure:
-    """Where the sparse kernel puts the dense kernel's nearest, and how far each probe's order agrees."""
+    """Where sparse networks put the dense one's nearest, and how far each probe's order agrees."""
     figure, axes = row_of_axes(3, 3.7, 3.7)
-    for place, weights in zip(axes[:2], BACKENDS, strict=True):
-        ranks = np.concatenate([result.orders[weights].ranks for result in found.seeds])
+    colours = {EXCHANGED: PALETTE[1], SPARSE: PALETTE[0], BROKEN_DISTILLED: "0.5"}
+    for place, name in zip(axes[:2], colours, strict=False):
+        ranks = np.concatenate([result.measured[name].orders.ranks for result in found.seeds])
         chosen = np.random.default_rng(0).permutation(len(ranks))[:200]
         across, up = np.random.default_rng(1).uniform(-0.4, 0.4, (2, len(chosen), config.neighbours))
         x = np.arange(1, config.neighbours + 1) + across
-        place.scatter(x, ranks[chosen] + up, s=2, alpha=0.15, lw=0, color=COLOURS[weights], rasterized=True)
+        place.scatter(x, ranks[chosen] + up, s=2, alpha=0.15, lw=0, color=colours[name], rasterized=True)
         place.plot([1, config.neighbours], [1, config.neighbours], color="black", lw=1)
         place.plot(range(1, config.neighbours + 1), np.median(ranks, axis=0), color="0.35", lw=1.5, label="median")
         place.set_ylim(0, max(1.1 * config.neighbours, float(np.quantile(ranks, 0.99))))
-        place.set_xlabel("rank by the dense kernel")
-        place.set_ylabel("rank by the sparse kernel")
-        place.set_title(f"weights trained {weights}", fontsize=9)
+        place.set_xlabel("rank by the dense network")
+        place.set_ylabel("rank by the sparse network")
+        place.set_title(name, fontsize=9)
         place.legend(frameon=False, fontsize=8)
     bins = np.linspace(-0.2, 1, 61).tolist()
-    for weights in BACKENDS:
-        values = np.concatenate([result.orders[weights].spearman for result in found.seeds])
-        axes[2].hist(
-            np.maximum(values, -0.2), bins, color=COLOURS[weights], histtype="step", label=f"weights trained {weights}"
-        )
-    broken = np.concatenate([result.control.orders.spearman for result in found.seeds])
-    axes[2].hist(np.maximum(broken, -0.2), bins, color="0.5", histtype="step", label="broken kernel")
+    for name, shade in colours.items():
+        values = np.concatenate([result.measured[name].orders.spearman for result in found.seeds])
+        axes[2].hist(np.maximum(values, -0.2), bins, color=shade, histtype="step", label=name)
     axes[2].axvline(ORDER_LIMIT, color="black", lw=1, ls="--", label=f"limit {ORDER_LIMIT}")
     axes[2].set_xlabel("Spearman of one probe's neighbours")
     axes[2].set_ylabel("probes")
@@ -128,7 +135,7 @@ def attention(config: GateConfig, found: Verdict) -> Figure:
     figure, axes = row_of_axes(2, 4.9, 4.2)
     result = found.seeds[0]
     for place, backend in zip(axes, BACKENDS, strict=True):
-        network = exchanged(result.networks["dense"], config.head(backend))
+        network = exchanged(result.networks[DENSE_NAME], config.head(backend))
         weights = attention_map(network, result.window.numpy())
         _show(place, weights.values.mean(axis=0), len(weights.tokens))
         place.set_title(f"{backend} kernel", fontsize=9)

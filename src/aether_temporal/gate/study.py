@@ -1,5 +1,5 @@
-"""One seed: dense and sparse trained at the same budget (the same first weights, batches and steps), then evaluated on
-identities that neither has met."""
+"""One seed: a dense network is trained, sparse ones get their weights from it, and all are evaluated on identities that
+none has met."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from torch.nn import functional as F
 from aether_temporal.config import TemporalHeadConfig
 from aether_temporal.errors import NonFiniteError, ResultOverflowError
 from aether_temporal.model import TemporalModel
+from aether_temporal.settings import PatternSettings
 from aether_temporal.torch import TemporalClassifier, to_blob
 from aether_temporal.torch.network import Layer
 from aether_temporal.train import splits
 from aether_temporal.train.checkpoints import step_generator
 from aether_temporal.train.configuration import RunSettings
 from aether_temporal.train.dataset import Dataset, Stack
+from aether_temporal.train.distillation import Distilling, with_pattern
 from aether_temporal.train.reid_protocol import Part, Protocol, arrange, identities_of
 from aether_temporal.train.retrieval import Matches, match
 from aether_temporal.train.runs import Run
@@ -33,6 +35,9 @@ from .gate_config import BROKEN, DENSE, Backend, GateConfig, GateError
 from .kernel_comparison import Orders, compare_orders, cosines, effective_entries
 
 BACKENDS: tuple[Backend, ...] = ("dense", "sparse")
+
+RECENT_SHARE = 0.9
+"""Of the window: what dense attention over the latest frames alone sees, as a measure of what a loss means."""
 
 
 def pairing(config: GateConfig, dataset: Dataset) -> Pairing:
@@ -129,53 +134,66 @@ def embeddings(network: TemporalClassifier, windows: Stack, batch: int = 64) -> 
 ASKED = "unseen identities"
 """The part of the protocol that everything is asked about."""
 
-_BROKEN = "broken"
-
 _HELD_OUT = 1 << 40
 """First step number of the held-out batches, beyond any training's."""
 
+DENSE_NAME, SPARSE = "dense", "sparse, distilled"
+"""What the gates compare."""
+EXCHANGED, TRAINED = "sparse, kernel exchanged only", "sparse, trained from the start"
+RECENT = "dense, last 90 % of the window"
+REFERENCE = "reference pattern, distilled"
+BROKEN_NAME, BROKEN_DISTILLED = "broken kernel, exchanged only", "broken kernel, distilled"
+CONTROLS = (BROKEN_NAME, BROKEN_DISTILLED)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Control:
-    """What a kernel that is broken on purpose gives in the place of the one that was trained, under the weights trained
-    dense: the held-out contrastive loss, and by probe whether it found its identity; the neighbours' order against
-    dense."""
+class Measured:
+    """What one network gives on identities that it has not met.
 
-    loss: float
-    hits: NDArray[np.float64]
+    views: the contrastive term of each view; whole: the mean of the whole loss; matches: probes in galleries; orders:
+    the nearest neighbours by the dense network against those by this one.
+    """
+
+    views: NDArray[np.float64]
+    whole: float
+    matches: Matches
     orders: Orders
+
+    @property
+    def loss(self) -> float:
+        """The mean contrastive term over the views."""
+        return float(self.views.mean())
+
+    @property
+    def hits(self) -> NDArray[np.float64]:
+        """By probe: 1 where the nearest window is of the probe's identity."""
+        return (self.matches.ranks <= 1).astype(np.float64)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SeedResult:
-    """By backend: views, total: the contrastive term of each held-out view, and the mean whole loss; matches: held-out
-    probes in held-out galleries; networks: as trained. orders: by whose weights, the nearest neighbours by the dense
-    kernel against those by the sparse one. spread: by backend, the entries that a window's last query spreads its
-    weight over. owners: whom each probe belongs to; viewed: whom each view does. window: a held-out one, for
-    pictures."""
+    """measured: by the names above. networks: those that the gates compare. spread: of these, the entries that a
+    window's last query spreads its weight over. owners: whom each probe belongs to; viewed: whom each view does.
+    window: a held-out one, for pictures."""
 
     seed: int
     held_out: tuple[str, ...]
-    views: dict[str, NDArray[np.float64]]
-    viewed: tuple[str, ...]
-    total: dict[str, float]
-    matches: dict[str, Matches]
-    orders: dict[str, Orders]
-    control: Control
+    measured: dict[str, Measured]
+    networks: dict[str, TemporalClassifier]
     spread: dict[str, float]
     owners: tuple[str, ...]
-    networks: dict[str, TemporalClassifier]
+    viewed: tuple[str, ...]
     window: torch.Tensor
 
     @property
-    def loss(self) -> dict[str, float]:
-        """By backend: the mean contrastive term over the held-out views."""
-        return {backend: float(found.mean()) for backend, found in self.views.items()}
+    def dense(self) -> Measured:
+        """What the dense network gives."""
+        return self.measured[DENSE_NAME]
 
     @property
-    def hits(self) -> dict[str, NDArray[np.float64]]:
-        """By backend and probe: 1 where the nearest window is of the probe's identity."""
-        return {backend: _hits(found) for backend, found in self.matches.items()}
+    def sparse(self) -> Measured:
+        """What the network gives that would replace it."""
+        return self.measured[SPARSE]
 
 
 def study(
@@ -187,49 +205,93 @@ def study(
     run_settings: RunSettings | None = None,
     show_progress: bool = True,
 ) -> SeedResult:
-    """Trains both, or takes what the run has of them, and asks. RecordingError, LeakError, GateError, CheckpointError,
+    """Trains, or takes what the run has of it, and asks. RecordingError, LeakError, GateError, CheckpointError,
     RunError."""
     protocol, names = arranged(config, dataset, seed), held_out(config, dataset, seed)
     check(config, protocol)
     part = protocol.parts[ASKED]
     unseen = dataset.subset([i for i, recording in enumerate(dataset) if recording.subject in names])
-    tasks: dict[str, Contrasting] = {
-        backend: train_one(
-            config,
-            protocol.train,
-            backend,
-            seed,
-            run=run,
-            run_settings=run_settings or RunSettings(),
-            show_progress=show_progress,
+    trainer = _Trainer(config, protocol.train, seed, run, run_settings or RunSettings(), show_progress)
+    asked = candidates(config, trainer)
+    views, whole, viewed = _held_out_losses(asked, config, unseen, seed)
+    embedded = {name: _Embedded.of(network, part) for name, (network, _) in asked.items()}
+    by_dense = embedded[DENSE_NAME].cosines()
+    measured = {
+        name: Measured(
+            views[name],
+            whole[name],
+            match(found.gallery, part.gallery_of, found.probes, part.probes_of),
+            compare_orders(by_dense, found.cosines(), config.neighbours),
         )
-        for backend in BACKENDS
+        for name, found in embedded.items()
     }
-    networks: dict[str, TemporalClassifier] = {backend: task.network for backend, task in tasks.items()}
-    head = dataclasses.replace(config, pattern=BROKEN).head("sparse")
-    broken = exchanged(networks["dense"], head)
-    asked = {backend: (task.network, task.head) for backend, task in tasks.items()}
-    asked[_BROKEN] = (broken, tasks["dense"].head)
-    views, total, viewed = _held_out_losses(asked, config, unseen, seed)
-    control = Control(
-        float(views.pop(_BROKEN).mean()),
-        _hits(_match(broken, part)),
-        _orders(networks["dense"], config, head, part),
-    )
-    return SeedResult(
-        seed,
-        names,
-        views,
-        viewed,
-        {backend: total[backend] for backend in BACKENDS},
-        {backend: _match(network, part) for backend, network in networks.items()},
-        {backend: _orders(network, config, config.head("sparse"), part) for backend, network in networks.items()},
-        control,
-        {backend: effective_entries(network, _some(part.probes)) for backend, network in networks.items()},
-        tuple(part.probes_of),
-        networks,
-        torch.from_numpy(part.probes[0]),
-    )
+    networks = {name: asked[name][0] for name in (DENSE_NAME, SPARSE)}
+    spread = {name: effective_entries(network, _some(part.probes)) for name, network in networks.items()}
+    window = torch.from_numpy(part.probes[0])
+    return SeedResult(seed, names, measured, networks, spread, tuple(part.probes_of), viewed, window)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Trainer:
+    """The trainings of one seed, on these recordings."""
+
+    config: GateConfig
+    train: Dataset
+    seed: int
+    run: Run
+    run_settings: RunSettings
+    show_progress: bool
+
+    def contrast(self, backend: Backend) -> Contrasting:
+        """From the first weights on, with this kernel."""
+        return train_one(
+            self.config,
+            self.train,
+            backend,
+            self.seed,
+            run=self.run,
+            run_settings=self.run_settings,
+            show_progress=self.show_progress,
+        )
+
+    def distil(self, teacher: TemporalClassifier, pattern: PatternSettings, name: str) -> TemporalClassifier:
+        """A network of this pattern that has learned to predict as `teacher` does."""
+        config = self.config
+        task = Distilling(teacher, with_pattern(teacher, pattern), config.distillation)
+        self.run.train(
+            task,
+            pairing(config, self.train),
+            steps=config.distillation.steps,
+            seed=self.seed,
+            title=f"seed {self.seed}, {name} distilled",
+            checkpoint=f"seed{self.seed}-{name}-distilled.pt",
+            checkpoint_every=self.run_settings.checkpoint_every,
+            workers=self.run_settings.workers,
+            show_progress=self.show_progress,
+        )
+        return task.student.eval()
+
+
+def candidates(config: GateConfig, trainer: _Trainer) -> dict[str, tuple[TemporalClassifier, nn.Module]]:
+    """Networks by name, each with the projection that its contrastive loss is measured on: the dense network's own, but
+    for one that is trained from the start."""
+    tasks = {backend: trainer.contrast(backend) for backend in BACKENDS}
+    dense, projection = tasks["dense"].network, tasks["dense"].head
+
+    recent = dataclasses.replace(DENSE, window=round(RECENT_SHARE * config.window) - 1)
+    found = {
+        DENSE_NAME: dense,
+        SPARSE: trainer.distil(dense, config.pattern, "sparse"),
+        EXCHANGED: with_pattern(dense, config.pattern),
+        TRAINED: tasks["sparse"].network,
+        RECENT: with_pattern(dense, recent),
+        BROKEN_NAME: with_pattern(dense, BROKEN),
+        BROKEN_DISTILLED: trainer.distil(dense, BROKEN, "broken"),
+    }
+    if config.pattern.pattern != "reference":
+        found[REFERENCE] = trainer.distil(dense, PatternSettings(), "reference")
+    projections = {name: tasks["sparse"].head if name == TRAINED else projection for name in found}
+    return {name: (network, projections[name]) for name, network in found.items()}
 
 
 def check(config: GateConfig, protocol: Protocol) -> None:
@@ -304,23 +366,19 @@ def _some(windows: Stack) -> NDArray[np.float32]:
     return windows[:: max(1, len(windows) // 30)]
 
 
-def _match(network: TemporalClassifier, part: Part) -> Matches:
-    gallery, probes = (embeddings(network, windows) for windows in (part.gallery, part.probes))
-    return match(gallery, part.gallery_of, probes, part.probes_of)
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Embedded:
+    """Embeddings of the probes and of the gallery."""
 
+    probes: NDArray[np.float64]
+    gallery: NDArray[np.float64]
 
-def _hits(found: Matches) -> NDArray[np.float64]:
-    """By probe: 1 where the nearest window is of the probe's identity."""
-    return (found.ranks <= 1).astype(np.float64)
+    @classmethod
+    def of(cls, network: TemporalClassifier, part: Part) -> _Embedded:
+        return cls(embeddings(network, part.probes), embeddings(network, part.gallery))
 
-
-def _orders(network: TemporalClassifier, config: GateConfig, head: TemporalHeadConfig, part: Part) -> Orders:
-    """Dense against `head` under the same weights: only the kernel is exchanged."""
-    similar = []
-    for kernel in (config.head("dense"), head):
-        other = exchanged(network, kernel)
-        similar.append(cosines(embeddings(other, part.probes), embeddings(other, part.gallery)))
-    return compare_orders(similar[0], similar[1], config.neighbours)
+    def cosines(self) -> NDArray[np.float64]:
+        return cosines(self.probes, self.gallery)
 
 
 def exchanged(network: TemporalClassifier, head: TemporalHeadConfig) -> TemporalClassifier:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from aether_temporal.train.retrieval import Interval
 
 from .gate_config import GateConfig
 from .kernel_comparison import DECISIVE, Ratio
-from .study import BACKENDS, SeedResult
+from .study import CONTROLS, DENSE_NAME, SPARSE, SeedResult
 
 Outcome = Literal["pass", "fail", "undecided"]
 
@@ -194,6 +194,7 @@ class Verdict:
         return {
             "verdict": self.outcome,
             "gates": [_plain(dataclasses.asdict(gate) | {"margin": gate.margin}) for gate in self.gates],
+            "networks": compared(self.seeds),
             "seeds": [_seed(found) for found in self.seeds],
             "latency": [dataclasses.asdict(ratio) | _judged(ratio) for ratio in self.latency],
         }
@@ -212,15 +213,15 @@ def loss_gate(config: GateConfig, seeds: Sequence[SeedResult]) -> Gate:
     nothing.
     """
     name = "contrastive loss, sparse / dense"
-    dense, sparse = ([found.views[backend] for found in seeds] for backend in ("dense", "sparse"))
-    means = _means("", seeds, "loss")
+    dense, sparse = [found.dense.views for found in seeds], [found.sparse.views for found in seeds]
+    means = {"dense": _mean(x.mean() for x in dense), "sparse": _mean(x.mean() for x in sparse)}
     if min(float(x.mean()) for x in dense) < LEAST_LOSS:
         advice = f"a dense loss below {LEAST_LOSS} leaves nothing to compare with; needs a harder task"
         value = math.nan
         return Gate(1, name, value, value, value, LOSS_LIMIT, True, "undecided", advice=advice, beside=means)
-    control = float(np.mean([found.control.loss / found.loss["dense"] for found in seeds]))
+    controls = {each: _mean(found.measured[each].loss / found.dense.loss for found in seeds) for each in CONTROLS}
     guessing = math.log(2 * min(config.batch, config.held_out) - 1)
-    whole = float(np.mean([found.total["sparse"] / found.total["dense"] for found in seeds]))
+    whole = _mean(found.sparse.whole / found.dense.whole for found in seeds)
     gate = decide(
         1,
         name,
@@ -230,21 +231,21 @@ def loss_gate(config: GateConfig, seeds: Sequence[SeedResult]) -> Gate:
         bounds=(0.0, math.inf),
         identities=by_identity(sparse, [found.viewed for found in seeds], over=dense),
         identity_count=_identities([found.viewed for found in seeds]),
-        beside={**means, "guessing": guessing, "with the VICReg terms": whole, "a broken kernel": control},
+        beside={**means, "guessing": guessing, "with the VICReg terms": whole, **controls},
     )
     if gate.outcome == "pass" and means["dense"] >= guessing:
         return dataclasses.replace(
             gate, outcome="undecided", advice="dense is no better than guessing; needs more steps, or more recordings"
         )
-    return _tried(gate, control)
+    return _tried(gate, controls)
 
 
 def rank_gate(seeds: Sequence[SeedResult]) -> Gate:
     """2: rank-1 on identities not met, dense less sparse. Undecided as `order_gate`."""
-    lost = [found.hits["dense"] - found.hits["sparse"] for found in seeds]
+    lost = [found.dense.hits - found.sparse.hits for found in seeds]
     owners = [found.owners for found in seeds]
-    dense, sparse = (float(np.mean([found.hits[backend].mean() for found in seeds])) for backend in BACKENDS)
-    broken = float(np.mean([found.control.hits.mean() for found in seeds]))
+    dense, sparse = (_mean(f.measured[name].hits.mean() for f in seeds) for name in (DENSE_NAME, SPARSE))
+    controls = {each: _mean(found.measured[each].hits.mean() for found in seeds) for each in CONTROLS}
     gate = decide(
         2,
         "rank-1, dense - sparse",
@@ -254,40 +255,37 @@ def rank_gate(seeds: Sequence[SeedResult]) -> Gate:
         bounds=(-1.0, 1.0),
         identities=by_identity(lost, owners),
         identity_count=_identities(owners),
-        beside={"rank-1 dense": dense, "rank-1 sparse": sparse, "rank-1 of a broken kernel": broken},
+        beside={"rank-1 dense": dense, "rank-1 sparse": sparse} | {f"rank-1, {k}": v for k, v in controls.items()},
     )
-    return _tried(gate, dense - broken)
+    return _tried(gate, {name: dense - value for name, value in controls.items()})
 
 
 def order_gate(config: GateConfig, seeds: Sequence[SeedResult]) -> Gate:
-    """3: Spearman of the nearest neighbours' order, after exchanging the kernel under weights that were
-    trained dense. The report also gives it for weights that were trained sparse.
+    """3: Spearman of the nearest neighbours' order, the dense network's against the sparse one's.
 
     Undecided where it would pass but a broken kernel would too: such a network hardly uses its kernel.
     """
-    agreed = [found.orders["dense"].spearman for found in seeds]
+    orders = [found.sparse.orders for found in seeds]
     owners = [found.owners for found in seeds]
-    control = float(np.mean([found.control.orders.spearman.mean() for found in seeds]))
+    controls = {each: _mean(found.measured[each].orders.spearman.mean() for found in seeds) for each in CONTROLS}
     beside = {
-        "worst decile": float(np.mean([found.orders["dense"].worst_decile for found in seeds])),
-        f"share of the {config.neighbours} kept": float(np.mean([f.orders["dense"].overlap.mean() for f in seeds])),
-        "weights trained sparse": float(np.mean([f.orders["sparse"].spearman.mean() for f in seeds])),
-        "the same, worst decile": float(np.mean([f.orders["sparse"].worst_decile for f in seeds])),
-        "a broken kernel": control,
-        **_means("entries read, ", seeds, "spread"),
+        "worst decile": _mean(order.worst_decile for order in orders),
+        f"share of the {config.neighbours} kept": _mean(order.overlap.mean() for order in orders),
+        **controls,
+        **{f"entries read, {name}": _mean(found.spread[name] for found in seeds) for name in seeds[0].spread},
     }
     gate = decide(
         3,
         f"Spearman of the {config.neighbours} nearest",
-        [float(x.mean()) for x in agreed],
+        [float(order.spearman.mean()) for order in orders],
         ORDER_LIMIT,
         at_most=False,
         bounds=(-1.0, 1.0),
-        identities=by_identity(agreed, owners),
+        identities=by_identity([order.spearman for order in orders], owners),
         identity_count=_identities(owners),
         beside=beside,
     )
-    return _tried(gate, control)
+    return _tried(gate, controls)
 
 
 def latency_gate(config: GateConfig, latency: Sequence[Ratio]) -> Gate:
@@ -314,16 +312,19 @@ def fast_enough(ratio: Ratio) -> Outcome:
     return judge(ratio.low, ratio.high, LATENCY_LIMIT, at_most=False)
 
 
-def _tried(gate: Gate, control: float) -> Gate:
-    """The gate; undecided where it passes, but would also if the kernel were broken on purpose. Where it is undecided
-    anyway, it says that more of the same would not let it pass."""
-    if gate.outcome == "fail" or judge(control, control, gate.limit, at_most=gate.at_most) != "pass":
+def _tried(gate: Gate, controls: Mapping[str, float]) -> Gate:
+    """The gate; undecided where it passes, but would also if the kernel were broken on purpose, distilled or not.
+
+    Where it is undecided anyway, it says that more of the same would not let it pass.
+    """
+    passing = [each for each, x in controls.items() if judge(x, x, gate.limit, at_most=gate.at_most) == "pass"]
+    if gate.outcome == "fail" or not passing:
         return gate
     network = "a network that uses its kernel, or more steps"
     if gate.outcome == "pass":
-        advice = f"a broken kernel passes too; needs {network}"
+        advice = f"a {passing[0]}, passes too; needs {network}"
     else:
-        advice = f"{gate.advice}; a broken kernel does no worse: to pass it needs {network}"
+        advice = f"{gate.advice}; a {passing[0]}, does no worse: to pass it needs {network}"
     return dataclasses.replace(gate, outcome="undecided", advice=advice)
 
 
@@ -331,26 +332,42 @@ def _identities(owners: Sequence[Sequence[str]]) -> int:
     return len({name for owner in owners for name in owner})
 
 
-def _means(prefix: str, seeds: Sequence[SeedResult], field: str) -> dict[str, float]:
-    found = [getattr(seed, field) for seed in seeds]
-    return {f"{prefix}{name}": float(np.mean([one[name] for one in found])) for name in found[0]}
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
+
+
+def compared(seeds: Sequence[SeedResult]) -> list[dict[str, Any]]:
+    """What every network gives, means over the seeds: contrastive loss over the dense one's (None where that is no
+    measure), rank-1 lost, Spearman of the neighbours' order."""
+    measurable = min(found.dense.loss for found in seeds) >= LEAST_LOSS
+    return [
+        {
+            "network": name,
+            "loss_ratio": _mean(found.measured[name].loss / found.dense.loss for found in seeds)
+            if measurable
+            else None,
+            "rank1_lost": _mean(float(found.dense.hits.mean() - found.measured[name].hits.mean()) for found in seeds),
+            "spearman": _mean(float(found.measured[name].orders.spearman.mean()) for found in seeds),
+        }
+        for name in seeds[0].measured
+    ]
 
 
 def _seed(found: SeedResult) -> dict[str, Any]:
     return {
         "seed": found.seed,
         "held_out": list(found.held_out),
-        "contrastive_loss": found.loss,
-        "whole_loss": found.total,
-        "rank1": {backend: float(hits.mean()) for backend, hits in found.hits.items()},
-        "spearman": {weights: float(orders.spearman.mean()) for weights, orders in found.orders.items()},
-        "spearman_worst_decile": {weights: orders.worst_decile for weights, orders in found.orders.items()},
-        "neighbours_kept": {weights: float(orders.overlap.mean()) for weights, orders in found.orders.items()},
         "effective_entries": found.spread,
-        "broken_kernel": {
-            "contrastive_loss": found.control.loss,
-            "rank1": float(found.control.hits.mean()),
-            "spearman": float(found.control.orders.spearman.mean()),
+        "networks": {
+            name: {
+                "contrastive_loss": one.loss,
+                "whole_loss": one.whole,
+                "rank1": float(one.hits.mean()),
+                "spearman": float(one.orders.spearman.mean()),
+                "spearman_worst_decile": one.orders.worst_decile,
+                "neighbours_kept": float(one.orders.overlap.mean()),
+            }
+            for name, one in found.measured.items()
         },
     }
 

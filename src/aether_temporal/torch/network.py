@@ -259,7 +259,11 @@ class TemporalClassifier(nn.Module):
         return trailing_mean(x, c.pool_frames) if c.pool_frames > 1 else x
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        return F.linear(self.hidden(frames), self.classifier["weight"].t(), self.classifier.get("bias"))
+        return self.classify(self.hidden(frames))
+
+    def classify(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits [..., n_classes] of hidden states [..., width]."""
+        return F.linear(hidden, self.classifier["weight"].t(), self.classifier.get("bias"))
 
     def embed(self, hidden: torch.Tensor) -> torch.Tensor:
         """Embeddings [..., embedding_dim] of hidden states [..., width], not yet normalised. InvalidConfigError for a
