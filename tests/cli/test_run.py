@@ -92,6 +92,15 @@ def test_a_label_delay_moves_frames_and_not_windows(tmp_path: Path) -> None:
     assert late.summary(10)["accuracy"]["windows"] == plain.summary(10)["accuracy"]["windows"]
 
 
+def test_a_window_has_fifty_frames_or_twice_a_longer_label_delay(tmp_path: Path) -> None:
+    model = TemporalModel.from_blob(make_blob())
+    recording = open_recording(save_recordings(tmp_path), recording="a")
+    for delay, length in ((0, 50), (25, 50), (30, 60)):
+        accuracy = run(model, recording, label_delay=delay).summary()["accuracy"]
+        assert accuracy["windows"]["length"] == length
+        assert accuracy["windows"]["windows"] == 70 // length
+
+
 def test_labels_match_classes_by_name() -> None:
     labels = ["SEATED_RX", "Standing-Up TX", "turn", ""]
     assert match_labels(["seated", "standing_up"], labels) == [0, 1, None, None]

@@ -143,6 +143,8 @@ def _print_float16_error(report: dict[str, Any]) -> None:
 def settings_lines(settings: dict[str, Any]) -> list[str]:
     """The settings in words: one entry for each section that is there. Sections without words here come last."""
     given = settings | {"pooling": settings["pooling"] or {"kind": "newest"}}
+    if given["subcarriers"] is not None:
+        given["subcarriers"] = given["subcarriers"] | {"alone": given["subcarrier_numbers"] is None}
     names = [*_WORDS, *(name for name in given if name not in _WORDS and name != "width")]
     lines = []
     for name in names:
@@ -200,7 +202,9 @@ def _pattern(pattern: dict[str, Any]) -> list[str]:
 
 def _subcarriers(section: dict[str, Any]) -> list[str]:
     places = f"{len(section['index'])} of {section['n_pairs']} I/Q pairs: {_ranges(section['index'])}"
-    return [places, "by index, not by number: of the order of the chip it was trained on, and no other"]
+    if section["alone"]:
+        return [places, "by index, not by number: of the order of the chip it was trained on, and no other"]
+    return [places, "by index, for frames of which nobody knows which subcarriers they hold"]
 
 
 def _numbers(section: dict[str, Any]) -> list[str]:
@@ -226,8 +230,8 @@ _WORDS: dict[str, tuple[str, Callable[[Any], list[str]]]] = {
     "timing": ("label delay", _timing),
     "calibration": ("probabilities", _calibration),
     "pattern": ("pattern", _pattern),
-    "subcarriers": ("subcarriers", _subcarriers),
     "subcarrier_numbers": ("subcarriers", _numbers),
+    "subcarriers": ("subcarriers", _subcarriers),
     "agc": ("agc", lambda kind: ["each frame is divided by its mean"] if kind == "mean" else []),
     "normalisation": ("normalisation", lambda _: ["mean and scale for each feature"]),
     "projection": ("projection", lambda _: ["features to width"]),

@@ -77,9 +77,7 @@ _MUCH_MEMORY = 64 << 20
 @click.option(
     "--window",
     type=click.IntRange(min=1),
-    default=WINDOW,
-    show_default=True,
-    help="Frames of a window, for accuracy by window.",
+    help=f"Frames of a window, for accuracy by window. [default: {WINDOW}, or twice a longer label delay]",
 )
 @memory_option
 @json_option

@@ -16,7 +16,6 @@ from rich.text import Text
 from aether_temporal._internal.summary import printable
 from aether_temporal.recordings import Recording, describe
 from aether_temporal.running import Result
-from aether_temporal.running.result import WINDOW
 from aether_temporal.running.stream import Prediction, probabilities
 
 from .output import Display, micros, print_json_line, quantity, say, table
@@ -174,7 +173,7 @@ def print_line(out: Console, result: Result, name: str) -> None:
     out.print(f"{name:24}  {len(result):6d} frames  {outcome}")
 
 
-def print_result(out: Console, result: Result, window: int = WINDOW) -> None:
+def print_result(out: Console, result: Result, window: int | None = None) -> None:
     """The summary of one recording in words."""
     summary = result.summary(window)
     name = f"{Path(summary['source']).name} {summary['recording']}".strip()

@@ -15,6 +15,12 @@ WINDOW = 50
 """Frames of a window, for accuracy by window."""
 
 
+def window_of(label_delay: int) -> int:
+    """Frames of a window for a model whose predictions are `label_delay` frames late: so many that the prediction after
+    the last is for the middle, or for a later frame."""
+    return max(WINDOW, 2 * label_delay)
+
+
 def labelled_windows(
     labels: NDArray[np.int64], length: int, starts: Sequence[int] = (0,)
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -44,7 +50,8 @@ class Result:
     `scores` float32 [T, len(names)]: logits, or cosine similarities. `latency` [T]: seconds that each push took.
     `labels` [T]: what each prediction is compared with, an index into names, -1 unknown: the label `label_delay` frames
     before. `own_labels` [T]: the label of each frame itself. Both are None where no frame has a label.
-    `segment_starts`: frames before which the stream was reset.
+    `segment_starts`: frames before which the stream was reset. `window`: frames of a window, for accuracy by window
+    (`window_of`).
     """
 
     recording: Recording
@@ -56,6 +63,7 @@ class Result:
     latency: NDArray[np.float64]
     segment_starts: tuple[int, ...] = (0,)
     unmatched_labels: tuple[str, ...] = ()  # labels that are no class of the model
+    window: int = WINDOW
     interrupted: bool = False  # by the user, before the recording's end
     notes: tuple[str, ...] = ()  # what does not fit, for people
 
@@ -110,8 +118,8 @@ class Result:
         labels, last = labelled_windows(self.own_labels, length, self.segment_starts)
         return labels, self.predictions[last]
 
-    def summary(self, window: int = WINDOW) -> dict[str, Any]:
-        """Everything but the frames themselves, ready for JSON. `window`: frames of a window, for its accuracy."""
+    def summary(self, window: int | None = None) -> dict[str, Any]:
+        """Everything but the frames themselves, ready for JSON. `window`: frames of a window instead of its own."""
         counts = np.bincount(self.predictions, minlength=len(self.names))
         return {
             "source": self.recording.source,
@@ -138,7 +146,7 @@ class Total:
 
     results: Sequence[Result]
 
-    def summary(self, window: int = WINDOW) -> dict[str, Any]:
+    def summary(self, window: int | None = None) -> dict[str, Any]:
         """Frames, latency and accuracy over all recordings, ready for JSON."""
         latency = np.concatenate([result.latency for result in self.results]) if self.results else np.zeros(0)
         periods = [result.period for result in self.results]
@@ -165,7 +173,7 @@ def latency_summary(latency: NDArray[np.float64], period: float | None) -> dict[
     }
 
 
-def accuracy_summary(results: Sequence[Result], window: int = WINDOW) -> dict[str, Any] | None:
+def accuracy_summary(results: Sequence[Result], window: int | None = None) -> dict[str, Any] | None:
     """Correctly predicted frames, windows and recordings. None where no frame has a label.
 
     A recording of a single label counts as correct where its most frequent prediction is that label.
@@ -187,7 +195,7 @@ def accuracy_summary(results: Sequence[Result], window: int = WINDOW) -> dict[st
         "frames": frames,
         "fraction": correct / frames,
         "balanced": float(np.mean([entry["fraction"] for entry in by_class.values()])),
-        "windows": _windows_summary(known, window),
+        "windows": _windows_summary(known, known[0].window if window is None else window),
         "by_class": by_class,
         "recordings_correct": sum(result.majority == int(_known(result)[0]) for result in whole) if whole else None,
         "recordings": len(whole) or None,

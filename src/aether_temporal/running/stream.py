@@ -20,7 +20,7 @@ from aether_temporal.recordings.recording import Selection
 from .gallery import Gallery
 from .inputs import ModelInput, model_input
 from .label_matching import match_labels, match_subject
-from .result import Result
+from .result import Result, window_of
 
 if TYPE_CHECKING:
     from aether_temporal.model import TemporalModel
@@ -271,6 +271,7 @@ def result_of(
         unmatched_labels=unmatched,
         interrupted=interrupted,
         notes=notes,
+        window=window_of(label_delay),
     )
 
 
