@@ -84,7 +84,7 @@ ALLOWED_IN_PROSE: dict[str, tuple[str, tuple[str, ...]]] = {
     "rows": ("of a table or array", ()),
     "station": (
         "a sender or receiver of Wi-Fi",
-        ("docs/simulation.md", "docs/training.md", "src/aether_temporal/simulation"),
+        ("docs/simulation.md", "src/aether_temporal/simulation"),
     ),
     "tell": ("tell apart", ()),
     "try": ("the verb", ()),

@@ -41,29 +41,31 @@ def statistics(frames: Array) -> Array:
     return np.concatenate([frames.mean(axis=0), frames.std(axis=0), change.mean(axis=0), quarters])
 
 
-def features(recording: LabelledRecording, last: NDArray[np.int64], kind: str) -> Array:
-    """What a classifier of this kind sees of the windows that end with these frames."""
+def features(recording: LabelledRecording, last: NDArray[np.int64], kind: str, length: int = WINDOW) -> Array:
+    """What a classifier of this kind sees of the windows of `length` frames that end with these frames."""
     if kind == "time":
         return last[:, None].astype(np.float64)
     frames = np.asarray(recording.frames, dtype=np.float64)
     frames = frames / frames.mean(axis=1, keepdims=True)
     rows = []
     for stop in (last + 1).tolist():
-        row = statistics(frames[stop - WINDOW : stop])
+        row = statistics(frames[stop - length : stop])
         if kind == "context":
             row = np.concatenate([row, statistics(frames[max(0, stop - CONTEXT) : stop])])
         rows.append(row)
     return np.stack(rows)
 
 
-def windows(recordings: Sequence[LabelledRecording], kind: str, stride: int) -> tuple[Array, NDArray[np.int64]]:
-    """Features and labels of windows, a new one every `stride` frames."""
+def windows(
+    recordings: Sequence[LabelledRecording], kind: str, stride: int, length: int = WINDOW
+) -> tuple[Array, NDArray[np.int64]]:
+    """Features and labels of windows of `length` frames, a new one every `stride` frames."""
     rows, labels = [], []
     for recording in recordings:
-        for start in range(0, WINDOW, stride):
-            known, last = labelled_windows(np.asarray(recording.labels)[start:], WINDOW)
+        for start in range(0, length, stride):
+            known, last = labelled_windows(np.asarray(recording.labels)[start:], length)
             if len(last):
-                rows.append(features(recording, last + start, kind))
+                rows.append(features(recording, last + start, kind, length))
                 labels.append(known)
     return np.concatenate(rows), np.concatenate(labels)
 

@@ -104,7 +104,7 @@ def test_demo(tmp_path: Path) -> None:
     call("demo", "--seed", 1, "--save", tmp_path / "other.npz", "--json")
     assert (tmp_path / "other.npz").read_bytes() != before
     out = call("demo").stdout
-    assert "compared with the label 25 frames (0.5 s) before" in out
+    assert "compared with the label 50 frames (1 s) before" in out
     assert "SIMULATED" in out.splitlines()[0]
     assert "all bits equal" in out
     assert "FAILED" not in out
@@ -173,7 +173,7 @@ def test_training_without_torch_says_what_to_install(tmp_path: Path, monkeypatch
 def test_training_the_demo_for_a_moment(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="torch (extra train) is not installed")
     out = tmp_path / "demo.rvne"
-    (tmp_path / "few.toml").write_text("recordings = 3\ntest_recordings = 1\n")
+    (tmp_path / "few.toml").write_text("recordings = 3\ncalibration_recordings = 1\ntest_recordings = 1\n")
     arguments = ("--steps", 2, "--config", tmp_path / "few.toml", "--quiet")
     text = call("train", "demo", "--out", out, *arguments).stdout
     assert "unseen simulated recordings:" in text

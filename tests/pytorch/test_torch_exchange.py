@@ -92,7 +92,7 @@ def network(name: str) -> TemporalClassifier:
 
 
 def frames() -> np.ndarray:
-    return simulate(demo_script(), seed=3).frames[150:450]
+    return simulate(demo_script(), seed=4).frames[150:450]
 
 
 def words(made: TemporalClassifier) -> Description:

@@ -66,6 +66,10 @@ def test_messages_say_what_was_expected_and_found() -> None:
         (lambda: FitConfig(steps=0), "steps: expected an integer from 1 to 1000000000, found 0"),
         (lambda: FitConfig(steps=1.5), "steps: expected an integer from 1 to 1000000000, found 1.5"),  # type: ignore[arg-type]
         (lambda: GateConfig(lengths=(5, 0)), "lengths: expected integers from 1 to 65536, found [5, 0]"),
+        (
+            lambda: demo_recipe.Recipe(recordings=999_990, calibration_recordings=11),
+            "calibration_recordings: expected at most 10, so that none is scored, found 11",
+        ),
         (lambda: activity.Recipe(balance="x"), "balance: expected 'none' or 'weights' or 'sampling', found 'x'"),  # type: ignore[arg-type]
         (lambda: Reading(agc="x"), "agc: expected 'none' or 'mean', found 'x'"),  # type: ignore[arg-type]
         (lambda: Crops(20, 4, 10, 9, Augmentation()), "label_delay: expected at most warm_up (9), found 10"),

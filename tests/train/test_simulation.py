@@ -44,6 +44,8 @@ def test_shapes_types_and_labels(layout: str, count: int) -> None:
     assert recording.format == recording.source == "simulation"
     assert any("simulated" in note for note in recording.notes)
     np.testing.assert_array_equal(recording.features(), made.frames)
+    assert recording.subcarriers is not None
+    assert list(recording.subcarriers.numbers) == Subcarriers(layout).indices.tolist()  # type: ignore[arg-type]
 
 
 def test_converter_neither_clips_nor_sleeps() -> None:
@@ -114,6 +116,26 @@ def test_a_fall_ends_on_the_floor() -> None:
     motion = move(room, Subject.random(generator(2)), labels, times, generator(3))
     assert motion.points[40, 1, 2] > 1.5
     assert motion.points[-1, 1, 2] < 0.4
+    assert (np.diff(motion.points[motion.landed, 1, 2]) ** 2).mean() < 1e-4
+
+
+def test_a_fall_is_labelled_until_the_body_has_come_to_rest_and_what_follows_is_still() -> None:
+    subject = dataclasses.replace(Subject.random(generator(2)), fall_seconds=0.8)
+    made = simulate([("walking", 2.0), ("falling", 2.0), ("still", 1.0)], 5, subject=subject)
+    falling = np.flatnonzero(made.labels == ACTIVITIES.index("falling"))
+    assert falling[0] == 100
+    assert len(falling) in (85, 86)  # 0.9 s after the impact; packets come up to 2 ms late
+    assert (made.labels[falling[-1] + 1 :] == ACTIVITIES.index("still")).all()
+
+
+def test_standing_sways_slowly() -> None:
+    room, times = Room.random(generator(1)), np.arange(3000) / 50.0
+    subject = dataclasses.replace(Subject.random(generator(2)), breath_depth=0.0, sway=0.007)
+    head = move(room, subject, np.full(3000, ACTIVITIES.index("still")), times, generator(3)).points[:, 1]
+    assert head.std(axis=0).mean() == pytest.approx(0.007, rel=0.25)
+    power = np.abs(np.fft.rfft(head - head.mean(axis=0), axis=0)) ** 2
+    above = np.fft.rfftfreq(3000, 1 / 50.0) > 3.0
+    assert power[above].sum() < 0.003 * power.sum()  # a body has mass
 
 
 def test_gain_jumps_vanish_when_a_frame_is_divided_by_its_mean() -> None:
@@ -145,14 +167,27 @@ def test_noise_has_the_promised_power() -> None:
     assert 10 * np.log10(noise) == pytest.approx(-20.0, abs=0.5)
 
 
+def test_a_fall_throws_the_arms_up_and_rebounds_before_it_rests() -> None:
+    room, times = Room.random(generator(1)), np.arange(200) / 50.0
+    labels = np.where(times < 1.0, ACTIVITIES.index("still"), ACTIVITIES.index("falling"))
+    subject = dataclasses.replace(
+        Subject.random(generator(2)), fall_seconds=0.8, breath_depth=0.0, sway=0.0, fidget=0.0
+    )
+    motion = move(room, subject, labels, times, generator(3))
+    hand = motion.points[:, 2, 2]
+    assert hand[65] > hand[49] + 0.3  # 0.3 s after balance was lost
+    heights = motion.points[90:, 0, 2]
+    assert heights[1:10].max() > heights[-1] + 0.03
+    assert np.abs(np.diff(motion.points[motion.landed], axis=0)).max() < 0.002
+
+
 def test_random_scripts_hold_every_activity_and_end_with_a_fall() -> None:
     scripts = [random_script(generator(seed)) for seed in range(60)]
     assert {activity for script in scripts for activity, _ in script} == set(ACTIVITIES)
     for script in scripts:
         names = [activity for activity, _ in script]
         assert "empty" not in names[1:]
-        if "falling" in names:
-            assert names[names.index("falling") :] == ["falling", "still"]
+        assert names[names.index("falling") :] == ["falling", "still"]
 
 
 @pytest.mark.parametrize(

@@ -471,7 +471,7 @@ def test_the_sides_of_the_room_are_one_class() -> None:
 
 
 def test_the_demo_recipe_has_a_run_that_goes_on_to_the_same_blob(tmp_path: Path) -> None:
-    small = "recordings = 6\ntest_recordings = 2\n[run]\ncheckpoint_every = 2\n"
+    small = "recordings = 6\ncalibration_recordings = 2\ntest_recordings = 2\n[run]\ncheckpoint_every = 2\n"
     few = ("demo", "--steps", 4, "--quiet", "--config", configuration(tmp_path / "demo.toml", small))
     out, run = tmp_path / "demo.rvne", tmp_path / "run"
     assert "expected --out or --run" in command(*few, code=2)

@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from aether_temporal.subcarriers import Band, SubcarrierMap
+
 LIGHT = 299_792_458.0
 """Metres a second."""
 
@@ -34,6 +36,10 @@ class Subcarriers:
         half = 26 if self.layout == "lltf" else 28
         return np.array([k for k in range(-half, half + 1) if k])
 
+    def map(self) -> SubcarrierMap:
+        """Band and number of each."""
+        return SubcarrierMap.of(self.indices.tolist(), Band.LLTF if self.layout == "lltf" else Band.HTLTF)
+
     @property
     def frequencies(self) -> NDArray[np.float64]:
         """In Hz, one a subcarrier."""
@@ -53,8 +59,14 @@ def channel(
 
     frequencies [K] in Hz; lengths in metres and amplitudes, both [..., P]. Returns [..., K].
     """
-    phase = (-2.0 * np.pi / LIGHT) * lengths[..., :, None] * frequencies
-    total: NDArray[np.complex128] = (amplitudes[..., :, None] * np.exp(1j * phase)).sum(axis=-2)
+    total = np.empty((*lengths.shape[:-1], len(frequencies)), np.complex128)
+    turns = (-2j * np.pi / LIGHT) * lengths
+    steps = np.diff(frequencies, prepend=0.0)
+    turned = {step: np.exp(turns * step) for step in set(steps.tolist())}  # from one subcarrier to the next: two steps
+    path = amplitudes.astype(np.complex128)
+    for index, step in enumerate(steps.tolist()):
+        path = path * turned[step]
+        total[..., index] = path.sum(axis=-1)
     return total
 
 

@@ -30,9 +30,9 @@ class Room:
         """A room of about 6.5 m x 5.5 m with the two stations near opposite walls."""
         size = generator.uniform([5.0, 4.0, 2.5], [8.0, 7.0, 3.0])
         low, high = 0.3 * size[1], 0.7 * size[1]
-        transmitter = np.array([generator.uniform(0.3, 0.6), generator.uniform(low, high), generator.uniform(0.8, 1.3)])
+        transmitter = np.array([generator.uniform(0.3, 0.6), generator.uniform(low, high), generator.uniform(1.6, 2.1)])
         receiver = np.array(
-            [size[0] - generator.uniform(0.3, 0.6), generator.uniform(low, high), generator.uniform(0.8, 1.3)]
+            [size[0] - generator.uniform(0.3, 0.6), generator.uniform(low, high), generator.uniform(0.6, 1.0)]
         )
         count = int(generator.integers(4, 9))
         return cls(

@@ -33,14 +33,11 @@ def random_script(generator: np.random.Generator) -> list[tuple[str, float]]:
     """
     script: list[tuple[str, float]] = []
     if generator.random() < 0.5:
-        script.append(("empty", float(generator.uniform(3.0, 6.0))))
+        script.append(("empty", float(generator.uniform(4.0, 8.0))))
     for _ in range(int(generator.integers(3, 5))):
         choices = [a for a in ("still", "walking", "waving") if not script or a != script[-1][0]]
-        script.append((str(generator.choice(choices)), float(generator.uniform(2.5, 5.0))))
-    if generator.random() < 0.7:
-        script.append(("falling", float(generator.uniform(1.6, 2.2))))
-        script.append(("still", float(generator.uniform(2.0, 4.0))))
-    return script
+        script.append((str(generator.choice(choices)), float(generator.uniform(4.0, 8.0))))
+    return [*script, ("falling", 2.0), ("still", float(generator.uniform(3.0, 6.0)))]
 
 
 def demo_script() -> list[tuple[str, float]]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal.recordings import Recording
+from aether_temporal.subcarriers import SubcarrierMap
 
 from . import script as scripts
 from .body import CROSS_SECTIONS, Motion, Subject, move
@@ -20,13 +21,15 @@ FRAME_RATE = 50.0
 DEMO_SEED = 4242
 """The seed of the demo recording; the demo model was trained on others."""
 
+STILL, FALLING = map(scripts.ACTIVITIES.index, ("still", "falling"))
+
 SHADOW_DEPTH, SHADOW_RADIUS = 0.6, 0.25
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SimulatedRecording:
     """iq int8 [T, K, 2] (imaginary part first), frames float32 [T, K] their amplitudes, timestamps [T] in seconds,
-    labels [T] into `label_names`. All of it is simulated."""
+    labels [T] into `label_names`. subcarriers: which they are. All of it is simulated."""
 
     iq: NDArray[np.int8]
     timestamps: NDArray[np.float64]
@@ -34,6 +37,7 @@ class SimulatedRecording:
     label_names: tuple[str, ...]
     frame_rate: float
     seed: int
+    subcarriers: SubcarrierMap
 
     @property
     def frames(self) -> NDArray[np.float32]:
@@ -56,6 +60,7 @@ class SimulatedRecording:
             labels=self.labels,
             label_names=self.label_names,
             frame_rate=self.frame_rate,
+            subcarriers=self.subcarriers,
             notes=("simulated by a physical model, not recorded",),
         )
 
@@ -113,9 +118,10 @@ def simulate(
     which = np.minimum(np.searchsorted(ends, nominal, side="right"), len(script) - 1)
     labels = np.array([scripts.ACTIVITIES.index(activity) for activity, _ in script], dtype=np.int64)[which]
     motion = move(room, subject, labels, times, generator)
+    labels = np.where(motion.landed & (labels == FALLING), STILL, labels)
     clean = room_channel(room, motion, subcarriers)
     iq = receiver.receive(clean, subcarriers.frequencies - subcarriers.centre, generator)
-    return SimulatedRecording(iq, times, labels, scripts.ACTIVITIES, float(frame_rate), seed)
+    return SimulatedRecording(iq, times, labels, scripts.ACTIVITIES, float(frame_rate), seed, subcarriers.map())
 
 
 def demo_recording(seed: int = DEMO_SEED) -> Recording:

@@ -244,6 +244,7 @@ def fit(
     *,
     seed: int,
     class_weights: NDArray[np.float32] | None = None,
+    begin: Callable[[TemporalClassifier], None] | None = None,
     run: Run | None = None,
     checkpoint: str = "checkpoint.pt",
     checkpoint_every: int = 100,
@@ -254,15 +255,17 @@ def fit(
     """A network of this shape, trained; resumed where `run` has a checkpoint of this name.
 
     normalise: frames [T, input_dim] that give the normalisation. draw: a batch, frames [N, T, input_dim] and targets
-    [N, T], -1 where there is none. The same seed, torch build, processor and thread count give the same weights,
-    however often the run was interrupted and however many workers made its batches. RecordingError: frames that are all
-    the same.
+    [N, T], -1 where there is none. begin: sets weights before the first step. The same seed, torch build, processor and
+    thread count give the same weights, however often the run was interrupted and however many workers made its batches.
+    RecordingError: frames that are all the same.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = TemporalClassifier(shape)
     with torch.no_grad():
         network.set_normalisation(torch.from_numpy(np.array(normalise, dtype=np.float32)))
+        if begin is not None:
+            begin(network)
     if not torch.isfinite(network.normalisation.scale).all():
         raise RecordingError("frames: expected some that differ, found all the same: there is nothing to learn from")
     task = Fitting(network, config, class_weights)
