@@ -26,7 +26,7 @@ PORTABLE, MODEL_OPS, PATTERN = "src/kernels/portable.c", "src/model_ops.c", "src
 RESAMPLE = "src/resample.c"
 CACHE, NUMERIC, EXP, FPENV = "src/cache.c", "src/numeric.c", "src/exp.h", "src/fpenv.h"
 CACHE_LAYOUT = "src/cache_layout.c"
-PYRAMID, SECTIONS, HEAD = "src/pyramid.c", "src/sections.c", "src/head.c"
+PYRAMID, PYRAMID_WALK, SECTIONS, HEAD = "src/pyramid.c", "src/pyramid.h", "src/sections.c", "src/head.c"
 
 
 SUBCARRIERS = "src/subcarriers.c"
@@ -222,13 +222,18 @@ MUTANTS = [
     # the pyramid
     Mutant("size-left-out", PORTABLE, "size * aether_exp_inline", "aether_exp_inline"),
     Mutant("largest-weighed", PORTABLE, "const float size = job->sizes != NULL &&", "const float size = 0 &&"),
-    Mutant("run-boundary", PYRAMID, "4 * length <= apart &&", "4 * length < apart &&"),
+    Mutant("run-boundary", PYRAMID_WALK, "walk->longest <= walk->apart / 4", "walk->longest < walk->apart / 4"),
     Mutant("run-boundary-of-the-window", PYRAMID, "i > config->window ?", "i >= config->window + 1 && i > 40 ?"),
-    Mutant("run-growth", PYRAMID, "4 * length <= apart", "2 * length <= apart"),
-    Mutant("run-growth-after", PYRAMID, "0, at - first + more", "0, at - first + 2 * more"),
-    Mutant("run-alignment", PYRAMID, "(at & (2 * length - 1)) == 0 && 4", "4"),
+    Mutant("run-growth", PYRAMID_WALK, "walk->apart / 4", "walk->apart / 2"),
+    Mutant(
+        "run-growth-after",
+        PYRAMID,
+        "walk->apart = allowance(config)",
+        "walk->apart = allowance(config) * (back ? 1 : 2)",
+    ),
+    Mutant("run-alignment", PYRAMID_WALK, "(at & length) == 0 && ", ""),
     Mutant("run-mean-of-sums", PYRAMID, "left[c] * 0.5f + right[c] * 0.5f", "right[c] * 0.5f + left[c] * 0.50000006f"),
-    Mutant("run-history", PYRAMID, "at - oldest < length", "at < length"),
+    Mutant("run-history", PYRAMID_WALK, "if (left < length)", "if (left == 0)"),
     Mutant("run-history-one-more", PYRAMID, "config->history - config->window - 1", "config->history - config->window"),
     Mutant(
         "run-ring-too-small",
@@ -287,6 +292,14 @@ LANE_ATTENTION, LANE_LINEAR = "src/kernels/lane_attention.h", "src/kernels/lane_
 LANE_MUTANTS = [
     Mutant("lane-history-one-more", LANE_SLOTS, "(int64_t)c->history - 1;", "(int64_t)c->history;"),
     Mutant("lane-block-history", LANE_SLOTS, "(int64_t)c->history - 1 - s->i0", "(int64_t)c->history - 2 - s->i0"),
+    Mutant("lane-token-too-new", LANE_SLOTS, "c->causal ? t : block - window", "c->causal ? block : block - window"),
+    Mutant("lane-token-and-run", LANE_SLOTS, "block + size - 1 + window;", "block + size + window;"),
+    Mutant("lane-tail-as-a-block", LANE_SLOTS, "!c->causal && block + size > tokens", "0"),
+    Mutant("lane-run-of-the-next-window", LANE_SLOTS, "slots_mask(s, i, i + size - 1)", "slots_mask(s, i, i + size)"),
+    Mutant("lane-run-of-another-level", LANE_SLOTS, "s->tree[run->level]", "s->tree[0]"),
+    Mutant("lane-run-size-left-out", LANE_ATTENTION, "sized ? v_mul(size, e) : e", "e"),
+    Mutant("lane-query-of-another-head", LANE_ATTENTION, "(h < heads ? h : 0) * t->dim", "0 * t->dim"),
+    Mutant("lane-output-of-another-head", LANE_ATTENTION, "* row + h * t->dim : NULL", "* row : NULL"),
     Mutant("lane-no-local-neighbour", LANE_SLOTS, "return size <= 1 ||", "return size < 1 ||"),
     Mutant(
         "lane-stride-in-window-twice",
@@ -303,8 +316,8 @@ LANE_MUTANTS = [
     Mutant(
         "lane-divide-at-the-end",
         LANE_ATTENTION,
-        "v_mul(v_load(from + (d + e) * TILE_ROW), r)",
-        "v_div(v_load(from + (d + e) * TILE_ROW), v_div(v_set1(1.0f), r))",
+        "v_mul(v_load(from + (d + e) * TILE_ROW(vectors)), r)",
+        "v_div(v_load(from + (d + e) * TILE_ROW(vectors)), v_div(v_set1(1.0f), r))",
     ),
     Mutant("lane-blocks-forget", LANE_ATTENTION, "from == 0 ? v_zero()", "from < 2 * TILE_BLOCK ? v_zero()"),
     Mutant("lane-halves-one-less", LANE_QUERY, "(1u << (n_half - first)) - 1u", "(1u << (n_half - first - 1)) - 1u"),

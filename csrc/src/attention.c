@@ -39,19 +39,34 @@ static aether_status lay_out(const aether_head *head, size_t tokens, aether_dtyp
     return aether_taken(&bytes, &at->total);
 }
 
+enum { COLUMNS = 16 };
+
+/* Sums of `part` columns of `count` rows, which are `width` apart. */
+static void sum_rows(const float *rows, size_t count, size_t width, size_t part, float sum[COLUMNS]) {
+    size_t t, c;
+    for (c = 0; c < COLUMNS; c++) {
+        sum[c] = 0.0f;
+    }
+    for (t = 0; part == COLUMNS && t < count; t++, rows += width) { /* the usual case, for the compiler's vectors */
+        for (c = 0; c < COLUMNS; c++) {
+            sum[c] = sum[c] + rows[c];
+        }
+    }
+    for (; t < count; t++, rows += width) {
+        for (c = 0; c < part; c++) {
+            sum[c] = sum[c] + rows[c];
+        }
+    }
+}
+
 /* Sums of `count` rows of `width` columns, then divided by the count. 0 when a sum overflowed. `mean` NULL: only checked. */
 static int mean_of(const float *rows, size_t count, size_t width, float *mean) {
-    enum { COLUMNS = 16 };
     const float divisor = (float)count;
-    size_t begin, t, c;
+    size_t begin, c;
     for (begin = 0; begin < width; begin += COLUMNS) {
         const size_t part = width - begin < COLUMNS ? width - begin : COLUMNS;
-        float sum[COLUMNS] = {0.0f};
-        for (t = 0; t < count; t++) {
-            for (c = 0; c < part; c++) {
-                sum[c] = sum[c] + rows[t * width + begin + c];
-            }
-        }
+        float sum[COLUMNS];
+        sum_rows(rows + begin, count, width, part, sum);
         if (!aether_all_finite(sum, part)) {
             return 0;
         }
@@ -77,17 +92,33 @@ static int means(const aether_config *config, const float *rows, size_t tokens, 
     return mean_of(rows + begin * width, tokens - begin, width, NULL);
 }
 
+/* The mean of a block of a pyramid, infinite or not a number where a sum overflowed. */
+static void pyramid_mean(const float *rows, size_t size, size_t width, float *mean) {
+    const float factor = 1.0f / (float)size; /* exact: a power of two */
+    size_t begin, c;
+    for (begin = 0; begin < width; begin += COLUMNS) {
+        const size_t part = width - begin < COLUMNS ? width - begin : COLUMNS;
+        float sum[COLUMNS];
+        sum_rows(rows + begin, size, width, part, sum);
+        for (c = 0; c < part; c++) {
+            mean[begin + c] = sum[c] * factor;
+        }
+    }
+}
+
 /* Means of the first n_blocks whole blocks of one array, then those of longer runs, level by level. 0 when a sum overflowed. */
-static int pyramid_means(const aether_config *config, const float *rows, size_t n_blocks, float *mean) {
+static int pyramid_means(const aether_head *head, const float *rows, size_t n_blocks, float *mean) {
+    const aether_config *config = &head->config;
     const size_t width = (size_t)config->kv_heads * config->head_dim, size = (size_t)config->block_size;
     const unsigned levels = aether_pyramid_levels(config, n_blocks);
     const float *below = mean;
     unsigned level;
     size_t b;
     for (b = 0; b < n_blocks; b++) {
-        if (!mean_of(rows + b * size * width, size, width, mean + b * width)) {
-            return 0;
-        }
+        pyramid_mean(rows + b * size * width, size, width, mean + b * width);
+    }
+    if (!head->kernels->all_finite(mean, n_blocks * width)) {
+        return 0;
     }
     for (level = 1; level < levels; level++) {
         float *to = mean + aether_pyramid_tree(n_blocks, level) * width;
@@ -139,8 +170,8 @@ static AETHER_NOINLINE aether_status prepare_here(aether_plan *plan, const layou
         plan->rows_v = rows_v;
     }
     if (aether_is_pyramid(&head->config)) { /* means are of the rows that queries see */
-        if (!pyramid_means(&head->config, plan->rows_k, at->n_blocks, mean_k) ||
-            !pyramid_means(&head->config, plan->rows_v, at->n_blocks, mean_v)) {
+        if (!pyramid_means(head, plan->rows_k, at->n_blocks, mean_k) ||
+            !pyramid_means(head, plan->rows_v, at->n_blocks, mean_v)) {
             return AETHER_E_OVERFLOW;
         }
     }

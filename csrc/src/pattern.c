@@ -146,7 +146,7 @@ size_t aether_pattern_max_singles(const aether_config *config) {
 size_t aether_pattern_max_blocks(const aether_config *config) {
     const uint64_t most = config->history != 0 ? config->history / config->block_size : UINT64_MAX;
     if (aether_is_pyramid(config)) {
-        return aether_pyramid_max_runs(config);
+        return aether_pyramid_max_runs(config, UINT64_MAX);
     }
     if (!aether_pattern_has_landmarks(config)) {
         return 0;

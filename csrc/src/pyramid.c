@@ -26,42 +26,21 @@ uint64_t aether_pyramid_before(const aether_config *config, uint64_t i) {
     return i > config->window ? blocks_in(config, i - config->window) : 0;
 }
 
-/* Appends the run of blocks that begins (back 0) or ends (back 1) at block `at`, `apart` blocks from the window; at most `most` blocks
-   are there. Its length. */
-static AETHER_NOINLINE uint64_t append(aether_row *row, uint64_t at, int back, uint64_t apart, uint64_t most) {
-    uint64_t length = 1;
-    unsigned level = 0;
-    for (; (at & (2 * length - 1)) == 0 && 4 * length <= apart && 2 * length <= most; length *= 2) {
-        level++;
-    }
-    if (row->blocks != NULL) {
-        row->blocks[row->n_blocks] = back ? at - length : at;
-        row->levels[row->n_blocks] = (uint8_t)level;
-    }
-    row->n_blocks++;
-    return length;
+void aether_pyramid_look(const aether_config *config, uint64_t edge, uint64_t end, int back, aether_pyramid_walk *walk) {
+    const uint64_t held = reach(config);
+    walk->at = edge;
+    walk->end = back ? (edge > held ? edge - held : 0) : (end > edge ? end : edge);
+    walk->apart = allowance(config);
+    walk->longest = 1;
+    walk->back = back;
 }
 
-static void runs_before(const aether_config *config, uint64_t before, aether_row *row) {
-    const uint64_t more = allowance(config), held = reach(config);
-    const uint64_t oldest = before > held ? before - held : 0;
-    uint64_t at = before;
-    row->n_blocks = 0;
-    while (at > oldest) {
-        const uint64_t length = append(row, at, 1, before - at + more, UINT64_MAX);
-        if (at - oldest < length) { /* it begins before the history */
-            row->n_blocks--;
-            return;
+static void runs(aether_pyramid_walk *walk, aether_row *row) {
+    for (; aether_pyramid_next(walk); row->n_blocks++) {
+        if (row->blocks != NULL) {
+            row->blocks[row->n_blocks] = walk->begin;
+            row->levels[row->n_blocks] = (uint8_t)walk->level;
         }
-        at -= length;
-    }
-}
-
-static void runs_after(const aether_config *config, uint64_t first, uint64_t end, aether_row *row) {
-    const uint64_t more = allowance(config);
-    uint64_t at = first;
-    while (at < end) {
-        at += append(row, at, 0, at - first + more, end - at);
     }
 }
 
@@ -69,11 +48,14 @@ void aether_pyramid_row(const aether_config *config, uint64_t tokens, uint64_t i
     const uint64_t size = config->block_size;
     const uint64_t before = aether_pyramid_before(config, i);
     uint64_t first, end, single;
+    aether_pyramid_walk walk;
     row->lo = before * size;
     row->hi = i;
     row->n_below = 0;
     row->n_above = 0;
-    runs_before(config, before, row);
+    row->n_blocks = 0;
+    aether_pyramid_look(config, before, 0, 1, &walk);
+    runs(&walk, row);
     if (config->causal) {
         return;
     }
@@ -81,10 +63,9 @@ void aether_pyramid_row(const aether_config *config, uint64_t tokens, uint64_t i
     end = blocks_in(config, tokens);
     single = first * size;
     row->hi = (single < tokens ? single : tokens) - 1;
-    if (first < end) {
-        runs_after(config, first, end, row);
-        single = end * size;
-    }
+    aether_pyramid_look(config, first, end, 0, &walk);
+    runs(&walk, row);
+    single = single < end * size ? end * size : single;
     for (; single < tokens; single++) {
         if (row->singles != NULL) {
             row->singles[row->n_above] = single;
@@ -93,9 +74,10 @@ void aether_pyramid_row(const aether_config *config, uint64_t tokens, uint64_t i
     }
 }
 
-size_t aether_pyramid_max_runs(const aether_config *config) {
-    /* At most 3 of each length, one more of the shortest, and the first beyond the history, which runs_before writes and takes back. */
-    return 3 * (size_t)aether_pyramid_levels(config, UINT64_MAX) + 2 + (config->causal ? 0 : 4 * 64);
+size_t aether_pyramid_max_runs(const aether_config *config, uint64_t blocks) {
+    /* At most 3 of each length, and one more of the shortest; towards the end of a sequence also one of each shorter length. */
+    const size_t levels = aether_pyramid_levels(config, blocks);
+    return 3 * levels + 1 + (config->causal ? 0 : 4 * levels + 1);
 }
 
 AETHER_NOINLINE unsigned aether_pyramid_levels(const aether_config *config, uint64_t blocks) {

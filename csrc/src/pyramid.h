@@ -26,8 +26,40 @@ uint64_t aether_pyramid_before(const aether_config *config, uint64_t i);
 /* What query i of `tokens` sees; aether_pattern_row for this pattern. blocks NULL: runs are only counted. */
 void aether_pyramid_row(const aether_config *config, uint64_t tokens, uint64_t i, aether_row *row);
 
-/* The most runs that a query sees. */
-size_t aether_pyramid_max_runs(const aether_config *config);
+/* The runs on one side of a window, the nearest first. */
+typedef struct aether_pyramid_walk {
+    uint64_t begin; /* what aether_pyramid_next found: the run's first block, and its level */
+    unsigned level;
+    int back;
+    uint64_t at, end, apart, longest;
+} aether_pyramid_walk;
+
+/* Looks from the first block after the runs (back 1), or from their first block up to `end` (back 0). */
+void aether_pyramid_look(const aether_config *config, uint64_t edge, uint64_t end, int back, aether_pyramid_walk *walk);
+
+/* 0 when there are no more runs. */
+static inline int aether_pyramid_next(aether_pyramid_walk *walk) {
+    const uint64_t at = walk->at, left = walk->back ? at - walk->end : walk->end - at;
+    uint64_t length = 1;
+    unsigned level = 0;
+    while (walk->longest <= walk->apart / 4) {
+        walk->longest *= 2;
+    }
+    for (; length < walk->longest && (at & length) == 0 && (walk->back || 2 * length <= left); length *= 2) {
+        level++;
+    }
+    if (left < length) { /* none, or it begins before the history */
+        return 0;
+    }
+    walk->begin = walk->back ? at - length : at;
+    walk->at = walk->back ? at - length : at + length;
+    walk->apart += length;
+    walk->level = level;
+    return 1;
+}
+
+/* The most runs that a query sees in `blocks` blocks. */
+size_t aether_pyramid_max_runs(const aether_config *config, uint64_t blocks);
 
 /* aether_pattern_edges for this pattern. */
 uint64_t aether_pyramid_edges(const aether_config *config, uint64_t tokens);

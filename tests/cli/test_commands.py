@@ -113,10 +113,10 @@ def test_demo(tmp_path: Path) -> None:
 def test_bench_has_everything_side_by_side() -> None:
     document = call_json("bench", "--rounds", 2, "--forward", 32, "--step", 100, "--step", 1000)
     groups = {group["name"]: group["results"] for group in document["groups"]}
-    assert list(groups) == ["forward, 32 tokens", "step", "CRC-32 of 1 MiB"]
+    assert list(groups) == ["forward, 32 tokens", "step, pyramid", "step, reference", "CRC-32 of 1 MiB"]
     names = [result["name"] for result in groups["forward, 32 tokens"]]
     other = "numpy dense" if document["torch"] is None else "torch scaled_dot_product_attention"
-    assert names == ["sparse", "dense", other]
+    assert names == ["pyramid", "reference", "dense", other]
     assert [result["name"] for result in groups["CRC-32 of 1 MiB"]] == ["crc32", "zlib.crc32"]
     for results in groups.values():
         assert results[0]["ratio"] == 1
@@ -132,7 +132,7 @@ def test_bench_without_torch_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     document = call_json("bench", "--rounds", 1, "--forward", 64, "--step", 10)
     assert document["torch"] is None
-    assert document["groups"][0]["results"][2]["name"] == "numpy dense"
+    assert document["groups"][0]["results"][3]["name"] == "numpy dense"
 
 
 def test_the_reference_that_bench_compares_with_is_attention(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,11 @@
-/* forward: lanes are LANES consecutive queries; up to TILE_HEADS query heads that share a key/value head are worked on
-   together. A lane that does not see a slot has score minus infinity there, so weight +0, and an accumulator that starts at
-   +0 never changes by adding a zero. Include after lane_slots.h. */
+/* forward: lanes are consecutive queries of query heads that share a key/value head; up to TILE_VECTORS vectors are worked on together.
+   A vector has LANES queries of one head, or under the pyramid as many queries as share their runs, for several heads: then a row is read
+   once for all of them. A lane that does not see a slot has score minus infinity there, so weight +0, and an accumulator that starts
+   at +0 never changes by adding a zero. Include after lane_slots.h. */
 
-#define TILE_HEADS 4
-#define TILE_SUMS (TILE_HEADS * LANE_KEYS) /* accumulators: heads * keys, or heads * dims */
+#define TILE_VECTORS 4
+#define TILE_ROW(vectors) ((size_t)(vectors) * LANES)
+#define TILE_SUMS (TILE_VECTORS * LANE_KEYS) /* accumulators: vectors * keys, or vectors * dims */
 #define TILE_BLOCK 64 /* slots whose weights stay in the first-level cache while all dims are summed */
 #define LANE_ALIGN 64
 
@@ -23,6 +25,9 @@ static size_t lane_chunks(size_t tokens) {
 static size_t lane_plan_bytes(const aether_head *head, size_t tokens) {
     if (tokens > LANE_MAX_TOKENS) {
         return SIZE_MAX;
+    }
+    if (aether_is_pyramid(&head->config)) {
+        return 0; /* its rows are read where they are */
     }
     size_t bytes = aether_mul(lane_chunks(tokens), LANE_STRIDE * sizeof(float));
     bytes = aether_mul(bytes, head->config.head_dim);
@@ -50,11 +55,14 @@ static void lane_transpose_plane(const float *rows, size_t row, size_t dim, size
                 x[l] = l >= have ? v_zero() : part == LANES ? v_load(from) : v_load_part(from, part);
             }
             v_transpose(x);
-            for (size_t e = 0; in_a && e < part; ++e) {
-                v_store(a + (d + e) * LANE_STRIDE, x[e]);
-            }
-            for (size_t e = 0; in_b && e < part; ++e) {
-                v_store(b + (d + e) * LANE_STRIDE, x[e]);
+            LANE_UNROLL
+            for (size_t e = 0; e < LANES; ++e) {
+                if (in_a && e < part) {
+                    v_store(a + (d + e) * LANE_STRIDE, x[e]);
+                }
+                if (in_b && e < part) {
+                    v_store(b + (d + e) * LANE_STRIDE, x[e]);
+                }
             }
         }
     }
@@ -63,6 +71,9 @@ static void lane_transpose_plane(const float *rows, size_t row, size_t dim, size
 static void lane_prepare(aether_plan *plan, void *memory) {
     const aether_config *c = &plan->head->config;
     const size_t dim = c->head_dim, row = c->kv_heads * dim;
+    if (aether_is_pyramid(c)) {
+        return;
+    }
     lane_plan *own = lane_align(memory);
     float *copy = lane_align(own + 1);
     own->plane = lane_chunks(plan->tokens) * dim * LANE_STRIDE;
@@ -81,13 +92,11 @@ typedef struct tile {
     size_t dim;
     float scale;
     size_t apart_offset, together_offset; /* to the key/value head worked on */
-    float *q;                             /* [dim][TILE_HEADS][LANES] */
-    float *acc;                           /* [dim][TILE_HEADS][LANES] */
-    float *weight;                        /* [slot][TILE_HEADS][LANES]: scores, then weights */
-    float most[TILE_HEADS * LANES], sum[TILE_HEADS * LANES];
+    float *q;                             /* [dim][vectors][LANES] */
+    float *acc;                           /* [dim][vectors][LANES] */
+    float *weight;                        /* [slot][vectors][LANES]: scores, then weights */
+    float most[TILE_VECTORS * LANES], sum[TILE_VECTORS * LANES];
 } tile;
-
-#define TILE_ROW (TILE_HEADS * LANES)
 
 static size_t lane_rows_bytes(const aether_head *head, size_t tokens) {
     if (tokens > LANE_MAX_TOKENS) {
@@ -97,9 +106,9 @@ static size_t lane_rows_bytes(const aether_head *head, size_t tokens) {
     if (slots > UINT32_MAX) {
         return SIZE_MAX;
     }
-    const size_t a = aether_mul(slots, TILE_ROW * sizeof(float) + sizeof(lane_slot) + 2 * sizeof(uint32_t));
-    const size_t b = aether_mul(head->config.head_dim, 2 * TILE_ROW * sizeof(float));
-    return aether_add(aether_add(a, b), sizeof(tile) + 7 * LANE_ALIGN);
+    const size_t a = aether_mul(slots, TILE_ROW(TILE_VECTORS) * sizeof(float) + sizeof(lane_slot) + 2 * sizeof(uint32_t));
+    const size_t b = aether_mul(head->config.head_dim, 2 * TILE_ROW(TILE_VECTORS) * sizeof(float));
+    return aether_add(aether_add(a, b), sizeof(tile) + 2 * LANE_KEYS * sizeof(uint32_t) + 7 * LANE_ALIGN);
 }
 
 static tile *tile_in(void *scratch, const aether_plan *plan) {
@@ -107,112 +116,136 @@ static tile *tile_in(void *scratch, const aether_plan *plan) {
     const size_t slots = slots_max(&plan->head->config, plan->tokens), dim = plan->head->config.head_dim;
     tile *t = lane_align(scratch);
     t->slots.plan = plan;
-    t->slots.k = own->k;
-    t->slots.v = own->v;
+    t->slots.k = own == NULL ? NULL : own->k;
+    t->slots.v = own == NULL ? NULL : own->v;
+    t->slots.queries = slots_queries(&plan->head->config);
+    t->slots.repeat = 0;
+    for (size_t l = 0; l < LANES; l += t->slots.queries) {
+        t->slots.repeat |= 1u << l;
+    }
+    for (unsigned level = 0; level < aether_pyramid_levels(&plan->head->config, plan->n_blocks); ++level) {
+        t->slots.tree[level] = aether_pyramid_tree(plan->n_blocks, level) * plan->head->config.kv_heads * dim;
+    }
     t->dim = dim;
     t->scale = plan->head->scale;
     t->q = lane_align(t + 1);
-    t->acc = lane_align(t->q + dim * TILE_ROW);
-    t->weight = lane_align(t->acc + dim * TILE_ROW);
-    t->slots.slot = lane_align(t->weight + slots * TILE_ROW);
+    t->acc = lane_align(t->q + dim * TILE_ROW(TILE_VECTORS));
+    t->weight = lane_align(t->acc + dim * TILE_ROW(TILE_VECTORS));
+    t->slots.slot = lane_align(t->weight + slots * TILE_ROW(TILE_VECTORS));
     t->slots.apart = lane_align(t->slots.slot + slots);
-    t->slots.together = lane_align(t->slots.apart + slots);
+    t->slots.together = lane_align(t->slots.apart + slots + LANE_KEYS);
     return t;
 }
 
-/* Scores of `keys` slots of one kind, named by their indexes, for `heads` heads. Constants where called: heads, keys, shared. */
-LANE_INLINE void tile_scores(tile *t, const uint32_t *index, int heads, int keys, int shared) {
-    const float *k[TILE_SUMS];
-    lane acc[TILE_SUMS];
-    const float *q = t->q;
-    const size_t dim = t->dim;
+/* Adds `dims` dims from d on to the dot products of `vectors` vectors with `keys` keys. */
+LANE_INLINE void tile_dots(const float *q, const float *const *k, size_t d, lane *acc, int vectors, int keys, int shared, int dims) {
     LANE_UNROLL
-    for (int j = 0; j < keys; ++j) {
-        k[j] = t->slots.slot[index[j]].k + (shared ? t->together_offset : t->apart_offset);
-    }
-    LANE_UNROLL
-    for (int a = 0; a < heads * keys; ++a) {
-        acc[a] = v_zero();
-    }
-    for (size_t d = 0; d < dim; ++d, q += TILE_ROW) {
+    for (int e = 0; e < dims; ++e) {
         lane x[TILE_SUMS];
         LANE_UNROLL
         for (int j = 0; j < keys; ++j) {
-            x[j] = shared ? v_set1(k[j][d]) : v_load(k[j] + d * LANE_STRIDE);
+            x[j] = shared ? v_set1(k[j][d + (size_t)e]) : v_load(k[j] + (d + (size_t)e) * LANE_STRIDE);
         }
         LANE_UNROLL
-        for (int h = 0; h < heads; ++h) {
-            const lane y = v_load(q + h * LANES);
+        for (int h = 0; h < vectors; ++h) {
+            const lane y = v_load(q + TILE_ROW(vectors) * (d + (size_t)e) + h * LANES);
             LANE_UNROLL
             for (int j = 0; j < keys; ++j) {
                 acc[h * keys + j] = v_add(acc[h * keys + j], v_mul(y, x[j]));
             }
         }
     }
+}
+
+/* Scores of `keys` slots of one kind, named by their indexes, for `vectors` vectors. Constants where called: vectors, keys, shared. */
+LANE_INLINE void tile_scores(tile *t, const uint32_t *index, int vectors, int keys, int shared) {
+    const float *k[TILE_SUMS];
+    lane acc[TILE_SUMS];
+    const size_t dim = t->dim;
+    size_t d = 0;
+    LANE_UNROLL
+    for (int j = 0; j < keys; ++j) {
+        k[j] = t->slots.slot[index[j]].k + (shared ? t->together_offset : t->apart_offset);
+    }
+    LANE_UNROLL
+    for (int a = 0; a < vectors * keys; ++a) {
+        acc[a] = v_zero();
+    }
+    for (; vectors == 1 && d + 4 <= dim; d += 4) { /* many keys: those whose pointer has no register are then loaded seldom */
+        tile_dots(t->q, k, d, acc, vectors, keys, shared, 4);
+    }
+    for (; d < dim; ++d) {
+        tile_dots(t->q, k, d, acc, vectors, keys, shared, 1);
+    }
     const lane scale = v_set1(t->scale), none = v_set1(-LANE_INFINITY);
     LANE_UNROLL
-    for (int h = 0; h < heads; ++h) {
+    for (int h = 0; h < vectors; ++h) {
         lane most = v_load(t->most + h * LANES);
         LANE_UNROLL
         for (int j = 0; j < keys; ++j) {
             const lane s = v_choose(t->slots.slot[index[j]].lanes, v_mul(acc[h * keys + j], scale), none);
             most = v_max(most, s);
-            v_store(t->weight + (size_t)index[j] * TILE_ROW + h * LANES, s);
+            v_store(t->weight + (size_t)index[j] * TILE_ROW(vectors) + h * LANES, s);
         }
         v_store(t->most + h * LANES, most);
     }
 }
 
-LANE_INLINE void tile_scores_of(tile *t, const uint32_t *index, size_t n, int heads, int shared) {
-    /* Few heads: more keys together, to hide the latency of an addition. */
-    const int most = heads > 2 ? LANE_KEYS : 2 * LANE_KEYS;
+LANE_INLINE void tile_scores_of(tile *t, const uint32_t *index, size_t n, int vectors, int shared) {
+    /* Few vectors: more keys together, to hide the latency of an addition. */
+    const int most = vectors > 2 ? LANE_KEYS : 2 * LANE_KEYS;
     size_t j = 0;
     for (; j + (size_t)most <= n; j += (size_t)most) {
-        tile_scores(t, index + j, heads, most, shared);
+        tile_scores(t, index + j, vectors, most, shared);
     }
-    for (; heads <= 2 && j + LANE_KEYS <= n; j += LANE_KEYS) {
-        tile_scores(t, index + j, heads, LANE_KEYS, shared);
-    }
-    for (; j < n; ++j) {
-        tile_scores(t, index + j, heads, 1, shared);
+    for (; j < n; j += LANE_KEYS) { /* the list is filled up */
+        tile_scores(t, index + j, vectors, LANE_KEYS, shared);
     }
 }
 
-LANE_INLINE void tile_weights(tile *t, int heads) {
-    lane most[TILE_HEADS], sum[TILE_HEADS];
+/* Slots from .. to-1: scores to weights, added to sum. Constants where called: vectors, sized. */
+LANE_INLINE void tile_weights_of(tile *t, size_t from, size_t to, const lane *most, lane *sum, int vectors, int sized) {
+    float *w = t->weight + from * TILE_ROW(vectors);
+    for (size_t j = from; j < to; ++j, w += TILE_ROW(vectors)) {
+        const lane size = v_set1(t->slots.slot[j].size);
+        LANE_UNROLL
+        for (int h = 0; h < vectors; ++h) {
+            const lane e = v_exp(v_sub(v_load(w + h * LANES), most[h]));
+            const lane each = sized ? v_mul(size, e) : e;
+            sum[h] = v_add(sum[h], each);
+            v_store(w + h * LANES, each);
+        }
+    }
+}
+
+LANE_INLINE void tile_weights(tile *t, int vectors) {
+    lane most[TILE_VECTORS], sum[TILE_VECTORS];
     LANE_UNROLL
-    for (int h = 0; h < heads; ++h) {
+    for (int h = 0; h < vectors; ++h) {
         most[h] = v_load(t->most + h * LANES);
         sum[h] = v_zero();
     }
-    float *w = t->weight;
-    for (size_t j = 0; j < t->slots.n; ++j, w += TILE_ROW) {
-        LANE_UNROLL
-        for (int h = 0; h < heads; ++h) {
-            const lane e = v_exp(v_sub(v_load(w + h * LANES), most[h]));
-            sum[h] = v_add(sum[h], e);
-            v_store(w + h * LANES, e);
-        }
-    }
+    tile_weights_of(t, 0, t->slots.n_tokens, most, sum, vectors, 0);
+    tile_weights_of(t, t->slots.n_tokens, t->slots.n, most, sum, vectors, 1);
     LANE_UNROLL
-    for (int h = 0; h < heads; ++h) {
+    for (int h = 0; h < vectors; ++h) {
         v_store(t->sum + h * LANES, sum[h]);
     }
 }
 
-/* Adds slots from..to-1 to dims d .. d+dims-1. Constants where called: heads, dims. */
-LANE_INLINE void tile_values(tile *t, size_t from, size_t to, size_t d, int heads, int dims) {
+/* Adds slots from..to-1 to dims d .. d+dims-1. Constants where called: vectors, dims. */
+LANE_INLINE void tile_values(tile *t, size_t from, size_t to, size_t d, int vectors, int dims) {
     lane acc[TILE_SUMS];
-    float *sums = t->acc + d * TILE_ROW;
+    float *sums = t->acc + d * TILE_ROW(vectors);
     LANE_UNROLL
     for (int e = 0; e < dims; ++e) {
         LANE_UNROLL
-        for (int h = 0; h < heads; ++h) {
-            acc[e * heads + h] = from == 0 ? v_zero() : v_load(sums + e * TILE_ROW + h * LANES);
+        for (int h = 0; h < vectors; ++h) {
+            acc[e * vectors + h] = from == 0 ? v_zero() : v_load(sums + (size_t)e * TILE_ROW(vectors) + h * LANES);
         }
     }
-    const float *w = t->weight + from * TILE_ROW;
-    for (size_t j = from; j < to; ++j, w += TILE_ROW) {
+    const float *w = t->weight + from * TILE_ROW(vectors);
+    for (size_t j = from; j < to; ++j, w += TILE_ROW(vectors)) {
         const lane_slot *slot = t->slots.slot + j;
         lane x[TILE_SUMS];
         if (slot->shared) {
@@ -227,98 +260,118 @@ LANE_INLINE void tile_values(tile *t, size_t from, size_t to, size_t d, int head
             }
         }
         LANE_UNROLL
-        for (int h = 0; h < heads; ++h) {
+        for (int h = 0; h < vectors; ++h) {
             const lane y = v_load(w + h * LANES);
             LANE_UNROLL
             for (int e = 0; e < dims; ++e) {
-                acc[e * heads + h] = v_add(acc[e * heads + h], v_mul(y, x[e]));
+                acc[e * vectors + h] = v_add(acc[e * vectors + h], v_mul(y, x[e]));
             }
         }
     }
     LANE_UNROLL
     for (int e = 0; e < dims; ++e) {
         LANE_UNROLL
-        for (int h = 0; h < heads; ++h) {
-            v_store(sums + e * TILE_ROW + h * LANES, acc[e * heads + h]);
+        for (int h = 0; h < vectors; ++h) {
+            v_store(sums + (size_t)e * TILE_ROW(vectors) + h * LANES, acc[e * vectors + h]);
         }
     }
 }
 
-/* Everything between transposed queries and transposed sums, for one number of heads. */
-LANE_INLINE void tile_attend(tile *t, int heads) {
-    const int dims = heads > 2 ? LANE_KEYS : 2 * LANE_KEYS;
+/* Everything between transposed queries and transposed sums, for one number of vectors. */
+LANE_INLINE void tile_attend(tile *t, int vectors) {
+    const int dims = vectors > 2 ? LANE_KEYS : 2 * LANE_KEYS;
     LANE_UNROLL
-    for (int h = 0; h < heads; ++h) {
+    for (int h = 0; h < vectors; ++h) {
         v_store(t->most + h * LANES, v_set1(-LANE_INFINITY));
     }
-    tile_scores_of(t, t->slots.apart, t->slots.n_apart, heads, 0);
-    tile_scores_of(t, t->slots.together, t->slots.n_together, heads, 1);
-    tile_weights(t, heads);
+    tile_scores_of(t, t->slots.apart, t->slots.n_apart, vectors, 0);
+    tile_scores_of(t, t->slots.together, t->slots.n_together, vectors, 1);
+    tile_weights(t, vectors);
     for (size_t from = 0; from < t->slots.n; from += TILE_BLOCK) {
         const size_t to = t->slots.n - from < TILE_BLOCK ? t->slots.n : from + TILE_BLOCK;
         size_t d = 0;
         for (; d + (size_t)dims <= t->dim; d += (size_t)dims) {
-            tile_values(t, from, to, d, heads, dims);
+            tile_values(t, from, to, d, vectors, dims);
         }
         for (; d < t->dim; ++d) {
-            tile_values(t, from, to, d, heads, 1);
+            tile_values(t, from, to, d, vectors, 1);
         }
     }
 }
 
-/* Queries of one head to [dim][.][LANES]; q is lane from's row, and unwanted lanes get a wanted row's. */
-static void tile_load(const tile *t, const float *q, size_t row, float *to) {
+/* Lane l of a vector stands for query l % queries and head l / queries of the vector's. Where such a query or head is not wanted, a
+   wanted one's values are loaded. */
+static int64_t tile_query(const tile *t, int64_t l) {
+    const int64_t i = l & ((int64_t)t->slots.queries - 1);
+    return (i < t->slots.from ? t->slots.from : i > t->slots.to ? t->slots.to : i) - t->slots.from;
+}
+
+/* Queries of one vector, which begins with lane from's `q`, to [dim][.][LANES]. */
+static void tile_load(const tile *t, const float *q, size_t row, size_t heads, float *to, int vectors) {
+    const float *from[LANES];
+    for (int64_t l = 0; l < LANES; ++l) {
+        const size_t h = (size_t)l / t->slots.queries;
+        from[l] = q + (size_t)tile_query(t, l) * row + (h < heads ? h : 0) * t->dim;
+    }
     for (size_t d = 0; d < t->dim; d += LANES) {
         const size_t part = t->dim - d < LANES ? t->dim - d : LANES;
         lane x[LANES];
         LANE_UNROLL
-        for (int64_t l = 0; l < LANES; ++l) {
-            const int64_t r = l < t->slots.from ? 0 : (l > t->slots.to ? t->slots.to : l) - t->slots.from;
-            const float *from = q + (size_t)r * row + d;
-            x[l] = part == LANES ? v_load(from) : v_load_part(from, part);
+        for (size_t l = 0; l < LANES; ++l) {
+            x[l] = part == LANES ? v_load(from[l] + d) : v_load_part(from[l] + d, part);
         }
         v_transpose(x);
-        for (size_t e = 0; e < part; ++e) {
-            v_store(to + (d + e) * TILE_ROW, x[e]);
-        }
-    }
-}
-
-/* Sums of one head, divided, to rows; `out` is lane from's row. */
-static void tile_store(const tile *t, size_t h, float *out, size_t row) {
-    const lane r = v_div(v_set1(1.0f), v_load(t->sum + h * LANES));
-    const float *from = t->acc + h * LANES;
-    for (size_t d = 0; d < t->dim; d += LANES) {
-        const size_t part = t->dim - d < LANES ? t->dim - d : LANES;
-        lane x[LANES];
         LANE_UNROLL
         for (size_t e = 0; e < LANES; ++e) {
-            x[e] = e < part ? v_mul(v_load(from + (d + e) * TILE_ROW), r) : v_zero();
-        }
-        v_transpose(x);
-        for (int64_t l = t->slots.from; l <= t->slots.to; ++l) {
-            float *to = out + (size_t)(l - t->slots.from) * row + d;
-            if (part == LANES) {
-                v_store(to, x[l]);
-            } else {
-                v_store_part(to, x[l], part);
+            if (e < part) {
+                v_store(to + (d + e) * TILE_ROW(vectors), x[e]);
             }
         }
     }
 }
 
-static void tile_heads(tile *t, const float *q, float *out, size_t row, int heads) {
-    for (int h = 0; h < heads; ++h) {
-        tile_load(t, q + (size_t)h * t->dim, row, t->q + h * LANES);
+/* Sums of vector v, divided, to rows. */
+static void tile_store(const tile *t, int v, float *out, size_t row, size_t heads, int vectors) {
+    const lane r = v_div(v_set1(1.0f), v_load(t->sum + v * LANES));
+    const float *from = t->acc + v * LANES;
+    float *to[LANES];
+    for (int64_t l = 0; l < LANES; ++l) {
+        const size_t h = (size_t)l / t->slots.queries;
+        const int64_t i = l & ((int64_t)t->slots.queries - 1);
+        const int wanted = h < heads && i >= t->slots.from && i <= t->slots.to;
+        to[l] = wanted ? out + (size_t)(i - t->slots.from) * row + h * t->dim : NULL;
     }
-    switch (heads) {
-    case 4: tile_attend(t, 4); break;
-    case 3: tile_attend(t, 3); break;
-    case 2: tile_attend(t, 2); break;
-    default: tile_attend(t, 1); break;
+    for (size_t d = 0; d < t->dim; d += LANES) {
+        const size_t part = t->dim - d < LANES ? t->dim - d : LANES;
+        lane x[LANES];
+        LANE_UNROLL
+        for (size_t e = 0; e < LANES; ++e) {
+            x[e] = e < part ? v_mul(v_load(from + (d + e) * TILE_ROW(vectors)), r) : v_zero();
+        }
+        v_transpose(x);
+        LANE_UNROLL
+        for (size_t l = 0; l < LANES; ++l) {
+            if (to[l] == NULL) {
+                continue;
+            }
+            if (part == LANES) {
+                v_store(to[l] + d, x[l]);
+            } else {
+                v_store_part(to[l] + d, x[l], part);
+            }
+        }
     }
-    for (int h = 0; h < heads; ++h) {
-        tile_store(t, (size_t)h, out + (size_t)h * t->dim, row);
+}
+
+/* `heads` heads in `vectors` vectors. Constant where called: vectors. */
+LANE_INLINE void tile_heads(tile *t, const float *q, float *out, size_t row, size_t heads, int vectors) {
+    const size_t each = LANES / t->slots.queries;
+    for (size_t h = 0, v = 0; h < heads; h += each, ++v) {
+        tile_load(t, q + h * t->dim, row, heads - h, t->q + v * LANES, vectors);
+    }
+    tile_attend(t, vectors);
+    for (size_t h = 0, v = 0; h < heads; h += each, ++v) {
+        tile_store(t, (int)v, out + h * t->dim, row, heads - h < each ? heads - h : each, vectors);
     }
 }
 
@@ -327,22 +380,30 @@ static void lane_forward_rows(const aether_plan *plan, const float *q, size_t fi
     const lane_plan *own = plan->variant;
     const size_t group = c->q_heads / c->kv_heads, row = (size_t)c->q_heads * c->head_dim;
     tile *t = tile_in(scratch, plan);
-    const int64_t begin = (int64_t)first, end = (int64_t)(first + count);
-    /* Causal landmarks change at queries i with (i + 1) % block_size == 0: tiles that begin there see fewer of them. With few
-       queries one tile less is worth more. */
-    const int64_t shift = c->causal && c->use_landmarks && count > 16 * LANES ? 1 : 0;
-    for (int64_t i0 = (begin + shift) / LANES * LANES - shift; i0 < end; i0 += LANES) {
+    const size_t queries = t->slots.queries, each = LANES / queries;
+    const int64_t n = (int64_t)queries, begin = (int64_t)first, end = (int64_t)(first + count);
+    /* Tiles begin where causal landmarks change, which is at queries i with (i + 1) % block_size == 0 (with few queries one tile less
+       is worth more), or where the runs of a pyramid do. */
+    const int64_t shift = aether_is_pyramid(c)                                   ? n - (int64_t)(c->window % queries)
+                          : c->causal && c->use_landmarks && count > 16 * LANES ? 1
+                                                                                 : 0;
+    for (int64_t i0 = (begin + shift) / n * n - shift; i0 < end; i0 += n) {
         t->slots.i0 = i0;
         t->slots.from = i0 < begin ? begin - i0 : 0;
-        t->slots.to = end - i0 < LANES ? end - i0 - 1 : LANES - 1;
+        t->slots.to = end - i0 < n ? end - i0 - 1 : n - 1;
         slots_build(&t->slots);
         const size_t at = (size_t)(i0 + t->slots.from) * row;
         for (size_t kv = 0; kv < c->kv_heads; ++kv) {
-            t->apart_offset = kv * own->plane;
+            t->apart_offset = own == NULL ? 0 : kv * own->plane;
             t->together_offset = kv * t->dim;
-            for (size_t g = 0; g < group; g += TILE_HEADS) {
-                const size_t h = (kv * group + g) * t->dim;
-                tile_heads(t, q + at + h, out + at + h, row, (int)(group - g < TILE_HEADS ? group - g : TILE_HEADS));
+            for (size_t g = 0; g < group; g += TILE_VECTORS * each) {
+                const size_t h = (kv * group + g) * t->dim, heads = group - g;
+                switch ((heads - 1) / each) {
+                case 0: tile_heads(t, q + at + h, out + at + h, row, heads, 1); break;
+                case 1: tile_heads(t, q + at + h, out + at + h, row, heads, 2); break;
+                case 2: tile_heads(t, q + at + h, out + at + h, row, heads, 3); break;
+                default: tile_heads(t, q + at + h, out + at + h, row, heads < TILE_VECTORS * each ? heads : TILE_VECTORS * each, 4); break;
+                }
             }
         }
     }

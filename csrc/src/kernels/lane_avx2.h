@@ -72,6 +72,13 @@ LANE_INLINE lane v_shift_add(lane y, lane z) {
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(y), power));
 }
 
+/* Finite exactly where a and b are. */
+LANE_INLINE lane v_worst(lane a, lane b) {
+    const __m256i sign = _mm256_set1_epi32(INT32_MIN);
+    const __m256i x = _mm256_andnot_si256(sign, _mm256_castps_si256(a)), y = _mm256_andnot_si256(sign, _mm256_castps_si256(b));
+    return _mm256_castsi256_ps(_mm256_max_epi32(x, y));
+}
+
 LANE_INLINE int v_all_finite(lane a) {
     const __m256i magnitude = _mm256_and_si256(_mm256_castps_si256(a), _mm256_set1_epi32(0x7FFFFFFF));
     const __m256i beyond = _mm256_cmpgt_epi32(magnitude, _mm256_set1_epi32(0x7F7FFFFF));

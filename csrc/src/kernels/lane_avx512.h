@@ -68,6 +68,13 @@ LANE_INLINE lane v_shift_add(lane y, lane z) {
     return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(y), power));
 }
 
+/* Finite exactly where a and b are. */
+LANE_INLINE lane v_worst(lane a, lane b) {
+    const __m512i sign = _mm512_set1_epi32(INT32_MIN);
+    const __m512i x = _mm512_andnot_si512(sign, _mm512_castps_si512(a)), y = _mm512_andnot_si512(sign, _mm512_castps_si512(b));
+    return _mm512_castsi512_ps(_mm512_max_epi32(x, y));
+}
+
 LANE_INLINE int v_all_finite(lane a) {
     const __m512i magnitude = _mm512_and_si512(_mm512_castps_si512(a), _mm512_set1_epi32(0x7FFFFFFF));
     return _mm512_cmpgt_epi32_mask(magnitude, _mm512_set1_epi32(0x7F7FFFFF)) == 0;

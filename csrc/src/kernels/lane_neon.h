@@ -72,6 +72,13 @@ LANE_INLINE lane v_shift_add(lane y, lane z) {
     return vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(y), power));
 }
 
+/* Finite exactly where a and b are. */
+LANE_INLINE lane v_worst(lane a, lane b) {
+    const uint32x4_t value = vdupq_n_u32(0x7FFFFFFF);
+    const uint32x4_t x = vandq_u32(vreinterpretq_u32_f32(a), value), y = vandq_u32(vreinterpretq_u32_f32(b), value);
+    return vreinterpretq_f32_u32(vmaxq_u32(x, y));
+}
+
 LANE_INLINE int v_all_finite(lane a) {
     const uint32x4_t magnitude = vandq_u32(vreinterpretq_u32_f32(a), vdupq_n_u32(0x7FFFFFFF));
     return vmaxvq_u32(magnitude) < 0x7F800000;

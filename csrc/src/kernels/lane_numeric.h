@@ -16,15 +16,22 @@ LANE_INLINE lane v_exp(lane x) {
 }
 
 static int lane_all_finite(const float *x, size_t n) {
+    enum { CHAINS = 4 };
+    lane worst[CHAINS] = {v_zero(), v_zero(), v_zero(), v_zero()};
     size_t i = 0;
-    int finite = 1;
+    for (; i + CHAINS * LANES <= n; i += CHAINS * LANES) {
+        LANE_UNROLL
+        for (size_t c = 0; c < CHAINS; ++c) {
+            worst[c] = v_worst(worst[c], v_load(x + i + c * LANES));
+        }
+    }
     for (; i + LANES <= n; i += LANES) {
-        finite &= v_all_finite(v_load(x + i));
+        worst[0] = v_worst(worst[0], v_load(x + i));
     }
     if (i < n) {
-        finite &= v_all_finite(v_load_part(x + i, n - i));
+        worst[0] = v_worst(worst[0], v_load_part(x + i, n - i));
     }
-    return finite;
+    return v_all_finite(v_worst(v_worst(worst[0], worst[1]), v_worst(worst[2], worst[3])));
 }
 
 static void lane_widen(const uint16_t *half, float *x, size_t n) {

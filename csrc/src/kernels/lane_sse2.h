@@ -73,6 +73,12 @@ LANE_INLINE lane v_shift_add(lane y, lane z) {
     return _mm_castsi128_ps(_mm_add_epi32(_mm_castps_si128(y), _mm_slli_epi32(_mm_castps_si128(z), 23)));
 }
 
+/* Finite exactly where a and b are. */
+LANE_INLINE lane v_worst(lane a, lane b) {
+    const __m128i magnitude = _mm_and_si128(_mm_castps_si128(b), _mm_set1_epi32(0x7FFFFFFF));
+    return _mm_or_ps(a, _mm_castsi128_ps(_mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x7F7FFFFF))));
+}
+
 LANE_INLINE int v_all_finite(lane a) {
     const __m128i magnitude = _mm_and_si128(_mm_castps_si128(a), _mm_set1_epi32(0x7FFFFFFF));
     return _mm_movemask_epi8(_mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x7F7FFFFF))) == 0;

@@ -76,9 +76,6 @@ static const aether_sequence_kernels BY_QUERY = {plan_bytes, prepare, rows_bytes
 
 const aether_sequence_kernels *aether_sequence_kernels_of(const aether_head *head) {
     const aether_kernels *kernels = head->kernels;
-    if (aether_is_pyramid(&head->config)) {
-        return &BY_QUERY;
-    }
 #if defined(AETHER_VARIANTS_X86)
     if (kernels == &aether_kernels_sse2) {
         return &aether_sequence_sse2;

@@ -38,7 +38,7 @@ from .recipes import NO_TORCH
 def command(
     rounds: int, forward_lengths: tuple[int, ...], step_lengths: tuple[int, ...], training: bool, as_json: bool
 ) -> None:
-    """Measure forward, step, dense attention and CRC beside torch (or numpy) and zlib.
+    """Measure forward and step of both patterns, dense attention and CRC beside torch (or numpy) and zlib.
 
     Candidates take turns. Figures are the median and the best of one call on one thread (with --training, on one and on
     two). A ratio is a candidate's median over that of the first of its group: above 1 it is slower.

@@ -17,7 +17,7 @@ from aether_temporal._core import crc32
 from aether_temporal.config import TemporalHeadConfig
 from aether_temporal.head import AetherTemporalHead, KvCache
 
-__all__ = ["FORWARD_LENGTHS", "STEP_LENGTHS", "Group", "Timing", "bench", "described", "measure", "turns"]
+__all__ = ["FORWARD_LENGTHS", "STEP_LENGTHS", "Group", "Timing", "bench", "described", "measure", "pyramid", "turns"]
 
 FORWARD_LENGTHS = (32, 64, 256, 1024)
 STEP_LENGTHS = (100, 1000, 10_000, 100_000)
@@ -112,20 +112,33 @@ def _reference_dense(config: TemporalHeadConfig, q: Any, k: Any, v: Any, torch: 
 
 
 def forward_groups(config: TemporalHeadConfig, lengths: Sequence[int], rounds: int, torch: Any) -> list[Group]:
-    """Sparse forward, the core's dense forward and somebody else's, one thread each."""
-    sparse = AetherTemporalHead(config)
-    dense = AetherTemporalHead(_dense(config))
+    """Forward of both patterns, the core's dense forward and somebody else's, one thread each."""
+    heads = {"pyramid": pyramid(config), "reference": config, "dense": _dense(config)}
+    ours = {name: AetherTemporalHead(each) for name, each in heads.items()}
     groups = []
     for tokens in lengths:
         q, k, v = _inputs(config, tokens)
         name, call = _reference_dense(config, q, k, v, torch)
-        candidates: dict[str, Call] = {
-            "sparse": lambda q=q, k=k, v=v: sparse.forward(q, k, v, threads=1),  # type: ignore[misc]
-            "dense": lambda q=q, k=k, v=v: dense.forward(q, k, v, threads=1),  # type: ignore[misc]
-            name: call,
-        }
+        candidates = {each: _forward(head, q, k, v) for each, head in ours.items()} | {name: call}
         groups.append(Group(f"forward, {tokens} tokens", measure(candidates, rounds)))
     return groups
+
+
+def _forward(head: AetherTemporalHead, q: NDArray[np.float32], k: NDArray[np.float32], v: NDArray[np.float32]) -> Call:
+    return lambda: head.forward(q, k, v, threads=1)
+
+
+def pyramid(config: TemporalHeadConfig) -> TemporalHeadConfig:
+    """The same heads with the pyramid pattern, window 8 and blocks of 4."""
+    return TemporalHeadConfig(
+        pattern="pyramid",
+        window=8,
+        block_size=4,
+        q_heads=config.q_heads,
+        kv_heads=config.kv_heads,
+        head_dim=config.head_dim,
+        causal=config.causal,
+    )
 
 
 def _dense(config: TemporalHeadConfig) -> TemporalHeadConfig:
@@ -135,7 +148,8 @@ def _dense(config: TemporalHeadConfig) -> TemporalHeadConfig:
 
 
 def step_group(config: TemporalHeadConfig, lengths: Sequence[int], rounds: int) -> Group:
-    """One step after so many tokens, from Python: the call, the check of its arguments, the result as a new array."""
+    """One step after so many tokens, from Python: the call, the check of its arguments, the result as a new array.
+    The caches hold all tokens."""
     head = AetherTemporalHead(config)
     candidates: dict[str, Call] = {}
     for length in lengths:
@@ -143,7 +157,7 @@ def step_group(config: TemporalHeadConfig, lengths: Sequence[int], rounds: int) 
         q, k, v = _inputs(config, length)
         cache.append(k, v)
         candidates[f"{length} tokens before"] = _step(head, q[:1].copy(), k[:1].copy(), v[:1].copy(), cache)
-    return Group("step", measure(candidates, rounds))
+    return Group(f"step, {config.pattern}", measure(candidates, rounds))
 
 
 def _step(
@@ -173,7 +187,8 @@ def bench(
         torch.set_num_threads(1)
     try:
         groups = forward_groups(config, forward_lengths, rounds, torch)
-        groups += [step_group(config, step_lengths, rounds), crc_group(rounds)]
+        groups += [step_group(each, step_lengths, rounds) for each in (pyramid(config), config)]
+        groups.append(crc_group(rounds))
     finally:
         if torch is not None:
             torch.set_num_threads(threads)

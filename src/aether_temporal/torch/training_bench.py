@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from aether_temporal.config import TemporalHeadConfig
-from aether_temporal.host.benchmark import Group, described, measure
+from aether_temporal.host.benchmark import Group, described, measure, pyramid
 
 from .attention_operator import attention
 
@@ -46,7 +46,8 @@ def _candidates(config: TemporalHeadConfig, batch: int, tokens: int) -> dict[str
         return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=group > 1)
 
     return {
-        "sparse": _step(lambda q, k, v: attention(q, k, v, config), rows[:3], rows[3]),
+        "pyramid": _step(lambda q, k, v: attention(q, k, v, pyramid(config)), rows[:3], rows[3]),
+        "reference": _step(lambda q, k, v: attention(q, k, v, config), rows[:3], rows[3]),
         "dense": _step(lambda q, k, v: attention(q, k, v, dense), rows[:3], rows[3]),
         "torch scaled_dot_product_attention": _step(grouped, columns[:3], columns[3]),
         "torch, keys and values repeated": _step(
