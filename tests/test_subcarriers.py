@@ -23,6 +23,7 @@ from aether_temporal import (
 )
 from aether_temporal.listening import NodePredictor, PacketReceiver
 from aether_temporal.listening.packets import RawFrame
+from aether_temporal.listening.recent_frames import RecentFrames
 from aether_temporal.recordings import Hints, Recording, RecordingShapeError, Sources
 from aether_temporal.recordings.csi_buffers import settled_subcarriers
 from aether_temporal.recordings.node_packets import RawHeader
@@ -392,6 +393,13 @@ def test_a_node_that_sends_12_bit_words_says_so(tmp_path: Path, rng: np.random.G
     assert found.iq is not None
     np.testing.assert_array_equal(found.iq.reshape(40, 52), words)
     assert str(found.subcarriers) == "lltf:-26..-2/2,2..26/2"
+    recent = RecentFrames()
+    for i, frame in enumerate(frames):
+        recent.add("node 1", frame.header.values(frame.values), i / 50)
+    (shown,) = recent.recordings()
+    assert shown.iq is not None
+    np.testing.assert_array_equal(shown.iq, found.iq)
+    assert RawHeader(1, 1, 2, 2412, 0, -40, -90, 2).values(b"abcd") == b"abcd"
     seen: list[np.ndarray] = []
     model = model_of("-26,4")
     heard = NodePredictor(model, on_prediction=lambda _, prediction: seen.append(prediction.scores))

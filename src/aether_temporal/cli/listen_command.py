@@ -225,8 +225,8 @@ class _Session:
             self.capture.add(packet_record(arrival.data, source, self.where, arrival.time))
         if isinstance(arrival.packet, RawFrame):
             key = arrival.node.key
-            header, values = arrival.packet.header, arrival.packet.values
-            self.recent.add(f"node {key.node_id} at {key.address}", values, arrival.time, words=header.words)
+            values = arrival.packet.header.values(arrival.packet.values)
+            self.recent.add(f"node {key.node_id} at {key.address}", values, arrival.time)
         if self.predictor is not None:
             self.predictor.offer(arrival)
         if self.log is not None or self.options["jsonl"]:

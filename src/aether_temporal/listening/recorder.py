@@ -359,5 +359,5 @@ class PacketSource:
         self._recording.add(packet_record(arrival.data, (node.address, arrival.port), self.where, arrival.time))
         if isinstance(arrival.packet, RawFrame):
             self._recording.frames += 1
-            header, values = arrival.packet.header, arrival.packet.values
-            self._recording.recent.add(f"node{node.node_id}", values, arrival.time, words=header.words)
+            values = arrival.packet.header.values(arrival.packet.values)
+            self._recording.recent.add(f"node{node.node_id}", values, arrival.time)

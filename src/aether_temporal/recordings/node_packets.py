@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 import struct
 import zlib
+from array import array
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+
 from aether_temporal.subcarriers import SubcarrierMap, layout_of
 
+from .csi_buffers import words_of
 from .recording import Drop
 
 RAW_MAGIC = 0xC5110001
@@ -40,6 +44,10 @@ class RawHeader:
     def words(self) -> bool:
         """Whether the bytes are 12-bit words, two pairs of bytes a subcarrier."""
         return self.n_antennas == 1 and has_words(self.layout)
+
+    def values(self, data: bytes) -> bytes | array[int]:
+        """The values of a frame: signed bytes as they are, or words of 12 bits."""
+        return array("h", words_of(np.frombuffer(data, np.int8)[None]).tobytes()) if self.words else data
 
     @property
     def pairs(self) -> int:
