@@ -13,6 +13,7 @@ from wire import features, raw
 from aether_temporal import TemporalModel
 from aether_temporal.errors import InvalidArgumentError
 from aether_temporal.listening import Arrival, NodePredictor, PacketReceiver, predictor
+from aether_temporal.running.inputs import INDEX_NOTE
 from aether_temporal.running.stream import Prediction, Predictor
 
 PAIRS = 12
@@ -166,3 +167,12 @@ def test_says_why_frames_do_not_suit(model: TemporalModel) -> None:
     assert one.trouble == f"{wanted}, found 5 I/Q pairs"
     assert two.trouble == f"{wanted}, found a feature state of 9"
     assert found.unsuitable == 8
+
+
+def test_what_is_only_plausible_about_frames_is_kept_for_the_screen(model: TemporalModel) -> None:
+    found, receiver = heard(model)  # names pairs by index
+    assert not found.notes
+    for i in range(4):
+        receiver.take(frame(1, i), "10.0.0.5", 1, 0.0, 0.0)
+    found.close()
+    assert found.notes == (INDEX_NOTE,)

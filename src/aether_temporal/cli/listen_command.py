@@ -309,7 +309,8 @@ class _Session:
         """What to show; the newest frames are examined every few seconds, and at last."""
         capture, now = self.capture, time.monotonic()
         if last or now - self.warnings[0] > _EXAMINE:
-            self.warnings = (now, tuple(self.recent.warnings()))
+            notes = () if self.predictor is None else self.predictor.notes
+            self.warnings = (now, (*self.recent.warnings(), *notes))
         return Status(
             snapshot=self.listener.snapshot,
             where=self.where,

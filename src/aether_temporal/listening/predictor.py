@@ -161,6 +161,11 @@ class NodePredictor:
             self._changed.notify()
         self._thread.join()
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was only plausible about the frames that it took."""
+        return tuple(self._mapper.notes)
+
     def status(self) -> PredictorStatus:
         """What was done so far."""
         return PredictorStatus(
