@@ -300,6 +300,8 @@ def test_plain_features_are_taken_in_order_and_a_note_says_so(rng: np.random.Gen
     told = model_input(model, Recording("f", "r", "test", frames=frames, subcarriers=parse_subcarriers("2,1,-1,-2")))
     np.testing.assert_array_equal(told.frames, frames[:, ::-1])
     assert not any("does not say" in note for note in told.notes)
+    with pytest.raises(RecordingShapeError, match=r"f:r: frame width: expected 4 features .*, found 3; name the subc"):
+        model_input(model, Recording("f", "r", "test", frames=frames[:, :3].copy()))
 
 
 def test_an_old_blob_keeps_its_indices_and_says_so(rng: np.random.Generator) -> None:

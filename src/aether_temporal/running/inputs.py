@@ -51,7 +51,8 @@ def columns_for(
     indices = None if settings is None else settings.subcarriers
     note = None
     if select is None:
-        if numbers is not None and (there is not None or indices is None or width != indices.n_pairs):
+        by_index = not raw or (indices is not None and width == indices.n_pairs)
+        if numbers is not None and (there is not None or not by_index):
             select = numbers.wanted()
         elif indices is not None and raw and width == indices.n_pairs:
             select = [int(index) for index in np.asarray(indices.index)]
