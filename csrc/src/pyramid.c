@@ -26,7 +26,7 @@ uint64_t aether_pyramid_before(const aether_config *config, uint64_t i) {
     return i > config->window ? blocks_in(config, i - config->window) : 0;
 }
 
-void aether_pyramid_look(const aether_config *config, uint64_t edge, uint64_t end, int back, aether_pyramid_walk *walk) {
+void aether_pyramid_begin(const aether_config *config, uint64_t edge, uint64_t end, int back, aether_pyramid_walk *walk) {
     const uint64_t held = reach(config);
     walk->at = edge;
     walk->end = back ? (edge > held ? edge - held : 0) : (end > edge ? end : edge);
@@ -54,7 +54,7 @@ void aether_pyramid_row(const aether_config *config, uint64_t tokens, uint64_t i
     row->n_below = 0;
     row->n_above = 0;
     row->n_blocks = 0;
-    aether_pyramid_look(config, before, 0, 1, &walk);
+    aether_pyramid_begin(config, before, 0, 1, &walk);
     runs(&walk, row);
     if (config->causal) {
         return;
@@ -63,7 +63,7 @@ void aether_pyramid_row(const aether_config *config, uint64_t tokens, uint64_t i
     end = blocks_in(config, tokens);
     single = first * size;
     row->hi = (single < tokens ? single : tokens) - 1;
-    aether_pyramid_look(config, first, end, 0, &walk);
+    aether_pyramid_begin(config, first, end, 0, &walk);
     runs(&walk, row);
     single = single < end * size ? end * size : single;
     for (; single < tokens; single++) {

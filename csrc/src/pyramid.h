@@ -34,8 +34,8 @@ typedef struct aether_pyramid_walk {
     uint64_t at, end, apart, longest;
 } aether_pyramid_walk;
 
-/* Looks from the first block after the runs (back 1), or from their first block up to `end` (back 0). */
-void aether_pyramid_look(const aether_config *config, uint64_t edge, uint64_t end, int back, aether_pyramid_walk *walk);
+/* Begins with the first block after the runs (back 1), or from their first block up to `end` (back 0). */
+void aether_pyramid_begin(const aether_config *config, uint64_t edge, uint64_t end, int back, aether_pyramid_walk *walk);
 
 /* 0 when there are no more runs. */
 static inline int aether_pyramid_next(aether_pyramid_walk *walk) {

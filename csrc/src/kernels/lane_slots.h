@@ -224,7 +224,7 @@ static void slots_runs(lane_slots *s, uint64_t edge, uint64_t last, int back) {
     aether_pyramid_walk walk[LANES];
     int more[LANES];
     for (size_t w = 0; w < n; ++w) {
-        aether_pyramid_look(c, edge + w, plan->tokens / c->block_size, back, &walk[w]);
+        aether_pyramid_begin(c, edge + w, plan->tokens / c->block_size, back, &walk[w]);
         more[w] = aether_pyramid_next(&walk[w]);
     }
     if (n == 1) {
