@@ -392,6 +392,7 @@ def test_a_pattern_has_the_defaults_of_its_kind() -> None:
     assert pyramid.replace(window=9) == PatternSettings(pattern="pyramid", window=9, block_size=4)
     assert repr(pyramid) == "PatternSettings(window=8, block_size=4, pattern='pyramid')"
     assert repr(PatternSettings(use_landmarks=False)) == "PatternSettings(use_landmarks=False)"
+    assert repr(CalibrationSettings(1 / 3)) == "CalibrationSettings(temperature=0.333333)"
     with pytest.raises(InvalidConfigError, match="pattern: expected 'reference' or 'pyramid', found 'ziggurat'"):
         PatternSettings(pattern="ziggurat")  # type: ignore[arg-type]
 

@@ -42,7 +42,7 @@ def environment(extra: str = "") -> Path:
         print(f"Creating a virtual environment in {folder}", flush=True)
         venv.create(folder, with_pip=True)
     stamp = folder / STAMP
-    digest = _digest()
+    digest = _digest(_version(python))
     installed = _read(stamp)
     names = installed.get("extras")
     extras = set(map(str, names)) if isinstance(names, list) else set()
@@ -77,9 +77,15 @@ def _need_tools() -> None:
         sys.exit(f"C compiler: expected cc, gcc or clang in PATH, found none; {debian}")
 
 
-def _digest() -> str:
-    """Changes with this Python and with everything that CONTENTS names."""
-    total = hashlib.sha256(sys.version.encode())
+def _version(python: Path) -> str:
+    """The version of the environment's Python, which may be another one than the Python that runs this."""
+    command = [python, "-c", "import sys; print(sys.version)"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+def _digest(version: str) -> str:
+    """Changes with the version of Python and with everything that CONTENTS names."""
+    total = hashlib.sha256(version.encode())
     for name in CONTENTS:
         place = ROOT / name
         files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())

@@ -1,5 +1,5 @@
 /* Gradients of aether_attention_forward, for training on a host. No golden vectors stand behind them: a float64 reference
-   judges. Memory grows with the tokens, never with their square: a row's weights are computed anew from q and k.
+   judges. Memory grows with the tokens, never with their square: a row's weights are computed again from q and k.
 
    One sequence and one key/value head is a unit. Its work: pack once; rows in chunks, each into sums of its own; finish adds the
    sums up, chunk after chunk. So results depend on how rows are cut into chunks, never on who computes them or when; equal

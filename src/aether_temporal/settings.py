@@ -327,8 +327,8 @@ class TimingSettings(_Summarised):
         whole(self.max_gap_us, period, min(MAX_GAP, MAX_DUE * period), "timing.max_gap_us")
 
 
-@dataclasses.dataclass(frozen=True)
-class CalibrationSettings:
+@dataclasses.dataclass(frozen=True, repr=False)
+class CalibrationSettings(_Summarised):
     """The softmax of the logits is calibrated: how often a class is correct, by recordings that were not trained on.
     temperature: by what the logits were divided for it; the weights hold the divided ones."""
 

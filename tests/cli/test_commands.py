@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -164,10 +165,18 @@ def test_candidates_take_turns() -> None:
     assert all(timing.median >= timing.best >= 0.003 for timing in timings.values())
 
 
-def test_training_without_torch_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch", None)
-    error = call("train", "demo", "--out", tmp_path / "x.rvne", code=2).stderr
-    assert "pip install torch" in error
+@pytest.mark.parametrize("missing", ["torch", "scipy"])
+def test_training_without_a_library_says_what_to_install(
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", ModuleType("torch"))
+    monkeypatch.setitem(sys.modules, missing, None)
+    for recipe in ("demo", "activity"):
+        data = () if recipe == "demo" else ("--data", tmp_path)
+        error = call("train", recipe, *data, "--out", tmp_path / "x.rvne", code=2).stderr
+        assert f"{missing}: expected it for training, found none; pip install torch scipy" in error
+    error = call("gate", "--data", tmp_path, "--out", tmp_path / "gate", code=2).stderr
+    assert f"{missing}: expected it for training, found none; pip install torch scipy" in error
 
 
 def test_training_the_demo_for_a_moment(tmp_path: Path) -> None:

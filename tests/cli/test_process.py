@@ -482,7 +482,7 @@ def test_training_says_how_far_it_came_and_how_it_goes_on(tmp_path: Path) -> Non
     error = found.communicate(timeout=300)[1].decode()
     assert found.returncode == 130
     assert re.fullmatch(
-        rf"aether: interrupted; .*: \d+ of 1000000 steps done; {folder} goes on with --resume\n", error
+        rf"aether: interrupted; .*: \d+ of 1000000 steps done; --resume continues the run in {folder}\n", error
     ), error
     assert list(folder.rglob("*.pt"))
 

@@ -372,7 +372,7 @@ def test_a_plot_without_matplotlib_is_rejected_before_the_run(tmp_path: Path, mo
 
 
 WRONG_USAGE = {
-    "no recording chosen": (["set.npz"], "holds 3 recordings, expected a choice by index or name: 0 (a), 1 (b), 2 (c)"),
+    "no recording chosen": (["set.npz"], "found none for 3 recordings; choose one: 0 (a), 1 (b), 2 (c)"),
     "no such recording": (["set.npz", "--recording", "z"], "found 'z'"),
     "no such file": (["absent.npz"], "absent.npz: expected a file that can be read, found: No such file"),
     "a folder without recordings": (["empty"], "empty: expected recordings in this folder, found none"),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import venv
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -55,6 +56,25 @@ def test_names_a_missing_package_in_one_line(tmp_path: Path) -> None:
     done = bare("budget", folders=(tmp_path,))
     message = "tools/budget: expected this checkout's Python package to be installed (pip install .), found no "
     assert (done.returncode, done.stderr) == (1, f"{message}aether_temporal\n")
+
+
+def test_an_environment_is_kept_when_another_python_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(TOOLS))
+    import checkout
+
+    installed: list[list[object]] = []
+    venv.create(tmp_path / "venv")
+    monkeypatch.setenv("AETHER_VENV", str(tmp_path / "venv"))
+    monkeypatch.setattr(checkout, "_need_tools", lambda: None)
+    monkeypatch.setattr(checkout, "_importable", lambda python: True)
+    monkeypatch.setattr(checkout, "_install", installed.append)
+    checkout.environment()
+    monkeypatch.setattr(checkout.sys, "version", "3.99.0 of another program")
+    checkout.environment()
+    assert len(installed) == 1
+    monkeypatch.setattr(checkout, "_version", lambda python: "3.99.0")  # the environment's own
+    checkout.environment()
+    assert len(installed) == 2
 
 
 @pytest.mark.parametrize("argument", ["--list", "--help"])

@@ -241,7 +241,7 @@ def test_one_recording_of_many_files_is_chosen_by_name_or_index(folder: Path) ->
         ("set.npz", "y", "ben"),
     ]
     assert (sources.one("y").subject, len(sources.one(1)), len(Sources([folder / "anna.csv"]).one())) == ("ben", 4, 12)
-    with pytest.raises(RecordingSelectionError, match="holds 3 recordings, expected a choice by index or name: 0 "):
+    with pytest.raises(RecordingSelectionError, match="found none for 3 recordings; choose one: 0 "):
         sources.one()
     assert [r.name for r in Sources([table], sessions=["5"])] == ["x", "y"]
     with pytest.raises(RecordingSelectionError, match=r"session: expected one of those there are \(5\), found 6"):

@@ -81,6 +81,7 @@ def test_grid_is_the_line_between_packets(gaps: list[int], period: int, more: in
 def test_rejections_leave_the_resampler_as_it_was() -> None:
     resampler = Resampler(2, 10, 30, agc="mean")
     other = Resampler(2, 10, 30, agc="mean")
+    assert repr(resampler) == "<Resampler: dim 2; period 10 µs; gaps up to 30 µs; agc mean>"
     for each in (resampler, other):
         each.push([1, 3], 0)
     for frame, time, error in (

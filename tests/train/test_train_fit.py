@@ -594,7 +594,7 @@ def test_short_clips_of_one_session_are_trained_on_and_some_held_out(
 ) -> None:
     data, run = clips(tmp_path / "set.npz", 30, 60), tmp_path / "run"
     printed = command("activity", "--data", data, "--run", run, "--steps", 2, "--quiet")
-    assert "there is one session only: 6 of 30 recordings, of each kind every fifth" in printed
+    assert "there is only one session: 6 of 30 recordings, every fifth of each kind" in printed
     assert "recordings held out: fresh windows 0." in printed
     scores = json.loads((run / "result.json").read_text())["scores"]
     assert np.sum(scores["recordings held out"]["fresh_windows"]["confusion"], axis=1).tolist() == [3, 3]

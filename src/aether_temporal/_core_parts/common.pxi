@@ -1,4 +1,5 @@
-# What every part needs: statuses to exceptions, one to one; memory the core works in; arrays in and out.
+# What every part needs: statuses to exceptions, one to one; memory the core works in; arrays and bytes in and out, and the
+# CRC-32 of bytes.
 
 cdef list _ERRORS = [
     None if code == 0 else _BY_STATUS_NAME[aether_status_name(<aether_status> code).decode()]

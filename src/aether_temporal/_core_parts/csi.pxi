@@ -61,6 +61,12 @@ cdef class Resampler:
             raise InvalidArgumentError.of("resampler", "an initialised resampler", "one whose __init__ failed")
         return 0
 
+    def __repr__(self):
+        if self.memory is None:
+            return "<Resampler: not initialised>"
+        agc = "; agc mean" if self.resampler.agc else ""
+        return f"<Resampler: dim {self.resampler.dim}; period {self.resampler.period} µs; gaps up to {self.resampler.max_gap} µs{agc}>"
+
     @property
     def dim(self):
         """Features a frame."""

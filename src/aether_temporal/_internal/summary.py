@@ -1,4 +1,5 @@
-"""How models, blobs and recordings describe themselves: in a line or two, and as a table in a notebook."""
+"""Text that is shown: how models, blobs and recordings describe themselves, in a line or two and as a table in a
+notebook, and names of files, classes and nodes without control characters."""
 
 from __future__ import annotations
 

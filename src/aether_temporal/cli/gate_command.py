@@ -21,7 +21,7 @@ _STATUS = {"pass": 0, "fail": 1, "undecided": 3}
 @click.option(
     "--seeds", type=click.IntRange(1, 1000), default=5, show_default=True, help="Train both with so many seeds."
 )
-@click.option("--resume", is_flag=True, help="Go on with the run in --out; --seeds may be more than before.")
+@click.option("--resume", is_flag=True, help="Resume the run in --out; --seeds may be more than before.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @json_option
 def command(

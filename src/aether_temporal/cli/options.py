@@ -137,8 +137,7 @@ def memory_option(command: F) -> F:
         "--max-memory",
         type=ByteCount(),
         default=MEMORY,
-        show_default="1G",
-        help="Most memory for streams of the model, and for the scores that are kept of them.",
+        help="Most memory for streams of the model, and for the scores that are kept of them. [default: 1G]",
     )(command)
 
 

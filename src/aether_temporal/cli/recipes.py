@@ -23,15 +23,17 @@ from .output import say
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-NO_TORCH = "torch: expected it for training, found none; pip install torch"
+NO_TORCH = "torch: expected it for training, found none; pip install torch scipy"
+NO_SCIPY = "scipy: expected it for training, found none; pip install torch scipy"
 
 
 def trainer(name: str) -> ModuleType:
     """The module that trains, or a message that says what to install."""
-    try:
-        importlib.import_module("torch")
-    except ImportError:
-        raise MissingExtraError(NO_TORCH) from None
+    for library, missing in (("torch", NO_TORCH), ("scipy", NO_SCIPY)):
+        try:
+            importlib.import_module(library)
+        except ImportError:
+            raise MissingExtraError(missing) from None
     return importlib.import_module(f"aether_temporal.train.{name}")
 
 
@@ -97,12 +99,12 @@ def recipe_options(command: F) -> F:
 
 @contextlib.contextmanager
 def resumable(folder: str | None) -> Iterator[None]:
-    """Says after Ctrl-C how far the training came, and how it goes on."""
+    """Says after Ctrl-C how far the training came, and how to resume it."""
     try:
         yield
     except KeyboardInterrupt as stopped:
         done = f"interrupted; {stopped}" if str(stopped) else "interrupted"
-        kept = "nothing is kept: --run FOLDER keeps a training" if folder is None else f"{folder} goes on with --resume"
+        kept = "nothing is kept: --run FOLDER keeps a training" if folder is None else f"--resume continues the run in {folder}"
         say(f"aether: {done}; {kept}", err=True)
         click.get_current_context().exit(130)
 

@@ -56,7 +56,7 @@ class _Recordings:
         header, what = self._arrays.store.header(key), self._arrays.what(key)
         if len(header.shape) != 1 or header.shape[0] < 2 or header.dtype.kind not in "iu":
             raise RecordingFormatError(
-                f"{what}: expected two or more integers, found {header.dtype} {list(header.shape)}; save them so"
+                f"{what}: expected two or more integers, found {header.dtype} {list(header.shape)}; save the first row of each recording, and the number of rows last"
             )
         if header.shape[0] > MAX_VALUES:
             raise RecordingFormatError(
@@ -65,7 +65,7 @@ class _Recordings:
         offset = self._arrays.store.array(key).astype(np.int64)
         if offset[0] < 0 or offset[-1] > total or (np.diff(offset) < 0).any():
             raise RecordingFormatError(
-                f"{what}: expected ascending values within 0 … {total}, found others; save them so"
+                f"{what}: expected ascending values within 0 … {total}, found others; save the first row of each recording, and the number of rows last"
             )
         return offset
 
@@ -191,7 +191,7 @@ class _Recordings:
                 return float(value.reshape(()))
             found = repr(value.tolist())[:60]
             raise RecordingFormatError(
-                f"{self._arrays.what(key)}: expected one number above 0, found {found}; save it so"
+                f"{self._arrays.what(key)}: expected one number above 0, found {found}; save the frames per second as one number, or leave the array out"
             )
         duration = self._arrays.scalar("duration_ms")
         if isinstance(duration, int | float) and 0 < duration < math.inf and self._count == 1:

@@ -310,7 +310,7 @@ def choose(source: str, infos: Sequence[RecordingInfo], recording: int | str | N
         if len(infos) == 1:
             return infos[0]
         raise RecordingSelectionError(
-            f"{source}: holds {len(infos)} recordings, expected a choice by index or name: {_listing(infos)}"
+            f"{source}: recording: expected an index or a name, found none for {len(infos)} recordings; choose one: {_listing(infos)}"
         )
     if isinstance(recording, str):
         named = [info for info in infos if info.name == recording]
@@ -319,7 +319,8 @@ def choose(source: str, infos: Sequence[RecordingInfo], recording: int | str | N
             return named[0]
         if len(named) > 1:
             raise RecordingSelectionError(
-                f"{source}: recording: {len(named)} are named {recording!r}, choose by index: {_listing(named)}"
+                f"{source}: recording: expected the name of one, found {recording!r}, which {len(named)} have; choose an index: "
+                f"{_listing(named)}"
             )
         try:
             index = int(recording)
@@ -329,7 +330,7 @@ def choose(source: str, infos: Sequence[RecordingInfo], recording: int | str | N
         index = int(recording)
     if not -len(infos) <= index < len(infos):
         raise RecordingSelectionError(
-            f"{source}: recording: expected an index 0 … {len(infos) - 1} or a name of {_listing(infos)}; "
-            f"found {recording!r}"
+            f"{source}: recording: expected an index 0 … {len(infos) - 1} or a name, found {recording!r}; choose one: "
+            f"{_listing(infos)}"
         )
     return infos[index]

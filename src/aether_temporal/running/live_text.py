@@ -57,7 +57,7 @@ def run_live(
     """Classifies every frame of CSI text as it arrives, until the input ends or the user interrupts.
 
     The frames of one sender and one size are taken: of `sender`, else of the first that suits the model, until another
-    one is 8 frames ahead of it, with which the result begins anew. The rest is dropped and counted. The frames are
+    one is 8 frames ahead of it, with which the result restarts. The rest is dropped and counted. The frames are
     kept for the result, some hundred bytes each. RecordingFormatError when the input ends without one.
     """
     predictor = Predictor(model, context=context, dtype=dtype, gallery=gallery)
@@ -72,7 +72,7 @@ def run_live(
                 step = next(steps, None)
             if step is None:
                 break
-            if step.begins_anew:
+            if step.restarts:
                 seen = Streamed()
             if step.of.resets:
                 predictor.reset()
@@ -118,11 +118,11 @@ def _class_of(names: Sequence[str], label: str) -> int:
 
 @dataclass(frozen=True, eq=False)
 class _Step:
-    """A frame with its label. begins_anew: what came before belongs to another sender."""
+    """A frame with its label. restarts: what came before belongs to another sender."""
 
     of: Step
     label: str | None
-    begins_anew: bool
+    restarts: bool
 
 
 class _Live:
@@ -139,15 +139,15 @@ class _Live:
 
     def steps(self, file: BinaryIO) -> Iterator[_Step]:
         """Every frame that is due, on the grid that the blob asks for where lines have times."""
-        onto_grid, labels, begins_anew = LiveFrames(self._model), list[str | None](), True
+        onto_grid, labels, restarts = LiveFrames(self._model), list[str | None](), True
         for record, frames, row in self._rows(file):
             if len(frames) == 1:
-                onto_grid, labels, begins_anew = LiveFrames(self._model), [], True
+                onto_grid, labels, restarts = LiveFrames(self._model), [], True
             labels.append(record.label)
             time = frames.times[-1]
             for step in onto_grid.push(row, None if math.isnan(time) else round(time * 1e6)):
-                yield _Step(step, labels[step.newest], begins_anew)
-                begins_anew = False
+                yield _Step(step, labels[step.newest], restarts)
+                restarts = False
 
     def recording(self) -> Recording:
         """All frames that were taken, as a file of them would give them. RecordingFormatError: there are none."""
