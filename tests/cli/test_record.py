@@ -22,7 +22,7 @@ from recordings.making import classic, raw_frame, values_of
 from rich.console import Console
 
 from aether_temporal.cli import record_command
-from aether_temporal.cli.waterfall import waterfall
+from aether_temporal.cli.listen_display import waterfall
 from aether_temporal.listening.recent_frames import RecentFrames
 from aether_temporal.listening.recorder import AppendFile, NewRecording, PacketSource, TextSource
 from aether_temporal.recordings import Recording, Sources, open_recording

@@ -19,8 +19,7 @@ from wire import classification, features, raw, sealed
 
 from aether_temporal.listening import Classification, RawFrame, Rejected, Rejection, parse
 from aether_temporal.listening.packets import claimed_node
-from aether_temporal.recordings.node_packets import FeatureState
-from aether_temporal.recordings.sequence import Order, Sequence
+from aether_temporal.recordings.node_packets import FeatureState, Order, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 NODE, CORE = ROOT / "firmware" / "node", ROOT / "csrc"

@@ -29,7 +29,7 @@ from aether_temporal.listening.documents import take_snapshot
 from aether_temporal.listening.nodes import RateMeter, TokenBucket
 from aether_temporal.listening.packet_receiver import ADDRESS_BURST, ADDRESS_RATE, AddressLimits
 from aether_temporal.listening.udp_listener import buffer_size, listening_socket, sender_of
-from aether_temporal.recordings.sequence import Order
+from aether_temporal.recordings.node_packets import Order
 
 GOOD = "192.168.1.7"
 

@@ -21,7 +21,7 @@ from aether_temporal import TemporalModel, TimingSettings
 from aether_temporal.listening import NodePredictor, PacketReceiver
 from aether_temporal.listening.recorder import FILE_HEADER, packet_record
 from aether_temporal.recordings import RecordingError, RecordingFormatError, csi_parser, open_recording
-from aether_temporal.recordings.containers import open_stream
+from aether_temporal.recordings.recording_file import open_stream
 from aether_temporal.running import Prediction, Result, run
 from aether_temporal.running.live_text import run_live
 from aether_temporal.train.prepared import prepare

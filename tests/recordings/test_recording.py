@@ -20,9 +20,8 @@ from aether_temporal.recordings import (
     recognise,
     save_recording,
 )
-from aether_temporal.recordings.node_packets import RAW_HEADER
+from aether_temporal.recordings.node_packets import RAW_HEADER, Interleaving
 from aether_temporal.recordings.opening import _FORMATS
-from aether_temporal.recordings.sequence import Interleaving
 from aether_temporal.running import run
 
 

@@ -274,7 +274,7 @@ def test_packed_arrays_are_arrays(tmp_path: Path) -> None:
 
 
 def test_text_that_unpacks_out_of_proportion_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aether_temporal.recordings.containers.UNSUSPICIOUS", 1 << 20)
+    monkeypatch.setattr("aether_temporal.recordings.recording_file.UNSUSPICIOUS", 1 << 20)
     (tmp_path / "bomb.csv.gz").write_bytes(gzip.compress(("\n".join(PLAIN) + "\n" + "x\n" * (1 << 21)).encode()))
     with pytest.raises(RecordingFormatError, match="at most 200 times its packed bytes"):
         open_recording(tmp_path / "bomb.csv.gz")

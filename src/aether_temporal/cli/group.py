@@ -38,6 +38,9 @@ _COMMANDS = {
     "gate": "May sparse attention replace dense? Four gates, a verdict (extra `train`).",
 }
 
+_WITH = {"init": "inspect"}
+"""Commands that are in the module of another."""
+
 
 class InputError(click.ClickException):
     """Unusable input: one or two lines on standard error, status 2."""
@@ -67,7 +70,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command = importlib.import_module(f"aether_temporal.cli.{cmd_name}_command").command
+        module = importlib.import_module(f"aether_temporal.cli.{_WITH.get(cmd_name, cmd_name)}_command")
+        command = getattr(module, cmd_name if cmd_name in _WITH else "command")
         assert isinstance(command, click.Command)
         return command
 

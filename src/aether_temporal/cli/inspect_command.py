@@ -1,23 +1,25 @@
-"""aether inspect MODEL"""
+"""aether inspect MODEL, and aether init FILE"""
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from aether_temporal import TemporalModel, WeightBlob
-from aether_temporal.blob_tools import Check, check_blob, describe_model, float16_error
+from aether_temporal import TemporalModel, WeightBlob, WeightBlobHeader, crc32
+from aether_temporal.blob_tools import Check, check_blob, describe_model, float16_error, random_blob
 from aether_temporal.bundled import model_path
 from aether_temporal.cache_types import Dtype
 from aether_temporal.recordings import open_recording
 from aether_temporal.running.inputs import model_input
 from aether_temporal.subcarriers import Band, SubcarrierMap
 
-from .options import context_option, json_option, model_argument
+from .options import NewFile, context_option, json_option, model_argument
 from .output import bytes_text, console, print_json, quantity, say, table
 
 _ARRAYS, _NAMES, _CHARACTERS = 200, 64, 2000
@@ -255,3 +257,63 @@ def _ranges(indices: list[int]) -> str:
         else:
             parts.append([index, index])
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
+
+
+# -- aether init -----------------------------------------------------------------------------------------------
+
+_HEADER = WeightBlobHeader(
+    dtype="float32", input_dim=16, n_q_heads=4, n_kv_heads=1, head_dim=32, n_layers=2, n_classes=4
+)
+_HEADER_FIELDS = tuple(field.name for field in fields(_HEADER) if field.name != "extension")
+
+
+class _HeaderField(click.ParamType[tuple[str, int | str]]):
+    """FIELD=VALUE: a field of the blob's header."""
+
+    name = "FIELD=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int | str]:
+        name, equals, text = str(value).partition("=")
+        if name not in _HEADER_FIELDS or not equals:
+            self.fail(f"expected FIELD=VALUE with one of {', '.join(_HEADER_FIELDS)}, found {value!r}", param, ctx)
+        if name == "dtype":
+            return name, text
+        if not text.isdecimal() or len(text) > 9:
+            self.fail(f"{name}: expected a number, found {text!r}", param, ctx)
+        return name, int(text)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The names of the fields."""
+        return [CompletionItem(f"{name}=") for name in _HEADER_FIELDS if name.startswith(incomplete)]
+
+
+@click.command("init")
+@click.argument("file", type=NewFile())
+@click.option(
+    "--set",
+    "values",
+    type=_HeaderField(),
+    multiple=True,
+    help="Another value for a field of the header; repeatable. "
+    f"[default: {' '.join(f'{name}={getattr(_HEADER, name)}' for name in _HEADER_FIELDS)}]",
+)
+@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True)
+@click.option("--force", is_flag=True, help="Replace an existing FILE.")
+@json_option
+def init(file: str, values: tuple[tuple[str, Any], ...], seed: int, force: bool, as_json: bool) -> None:
+    """Write a weight blob of random numbers in the plain version 1 layout to FILE.
+
+    The same shape and seed give the same bytes on every machine. The weights are
+    untrained; they serve to try things out.
+    """
+    if os.path.lexists(file) and not force:
+        raise click.UsageError(f"{file}: expected a new file, found an existing one; --force replaces it")
+    header = replace(_HEADER, **dict(values))
+    blob = random_blob(header, seed)
+    blob.save(file)
+    raw = blob.serialize()
+    crc = f"0x{crc32(raw[:-4]):08X}"
+    if as_json:
+        print_json({"file": file, "bytes": len(raw), "crc32": crc, "seed": seed})
+    else:
+        say(f"{file}: {bytes_text(len(raw))}, CRC-32 {crc}, seed {seed}")

@@ -104,7 +104,7 @@ def resumable(folder: str | None) -> Iterator[None]:
         yield
     except KeyboardInterrupt as stopped:
         done = f"interrupted; {stopped}" if str(stopped) else "interrupted"
-        kept = "nothing is kept: --run FOLDER keeps a training" if folder is None else f"--resume continues the run in {folder}"
+        kept = f"--resume continues the run in {folder}" if folder else "nothing is kept: --run FOLDER keeps a training"
         say(f"aether: {done}; {kept}", err=True)
         click.get_current_context().exit(130)
 

@@ -22,10 +22,10 @@ from aether_temporal.recordings import Sources, describe
 from aether_temporal.recordings.manifest import add_to_manifest
 from aether_temporal.recordings.quality import RecordingQuality, quality_of
 
+from .listen_display import waterfall
 from .options import FiniteRange, NewFile, json_option
 from .output import Screen, console, print_json, quantity, say
 from .recordings_command import describe_quality
-from .waterfall import waterfall
 
 MANIFEST = "recordings.csv"
 _POLL = 0.05

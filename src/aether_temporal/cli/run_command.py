@@ -23,7 +23,7 @@ from aether_temporal.recordings import (
     Sources,
     describe,
 )
-from aether_temporal.recordings.containers import is_stream, open_stream
+from aether_temporal.recordings.recording_file import is_stream, open_stream
 from aether_temporal.running import Gallery, Result, Total, model_input, run
 from aether_temporal.running.live_text import run_live
 from aether_temporal.running.result import WINDOW

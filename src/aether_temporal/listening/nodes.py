@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from aether_temporal.recordings.node_packets import FeatureState
-from aether_temporal.recordings.sequence import Interleaving, Order, Sequence
+from aether_temporal.recordings.node_packets import FeatureState, Interleaving, Order, Sequence
 
 from .packets import Classification, Packet, RawFrame
 

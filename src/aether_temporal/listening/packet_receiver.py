@@ -26,7 +26,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from aether_temporal.recordings.sequence import Order
+from aether_temporal.recordings.node_packets import Order
 
 from .node_table import NodeTable
 from .nodes import Kind, Node, NodeKey, TokenBucket, kind_of

@@ -84,9 +84,9 @@ class NodePredictor:
     with a node's third packet and cover all of its frames.
 
     There are at most `max_streams` streams of `stream_bytes` bytes: as many as `max_bytes` hold, and no more than
-    `max_nodes`. For another node, the stream that was used longest ago is given up, and its node's next frame is the first of a new stream. An error
-    at one node's frame drops that node's stream. Any other error ends the thread, and `failure` holds it.
-    InvalidArgumentError: a stream takes more than `max_bytes`.
+    `max_nodes`. For another node, the stream that was used longest ago is given up; the next frame of its node starts a
+    new stream. An error at one node's frame drops that node's stream. Any other error ends the thread, and `failure`
+    holds it. InvalidArgumentError: a stream takes more than `max_bytes`.
 
     Frames are put on a grid by their times of arrival where the model asks for one, as those of a capture of the same
     packets are: a packet then gives as many predictions as grid frames are due, or none.

@@ -8,13 +8,11 @@ from aether_temporal.errors import (
     RecordingShapeError,
 )
 
+from .array_files import save_recording
 from .csi_parser import CsiParser, CsiRecord
-from .numpy_files import save_recording
-from .opening import FORMATS, list_recordings, open_file, open_recording, open_recordings, recognise
-from .recording import Drop, Recording, RecordingInfo, describe
+from .opening import FORMATS, Sources, list_recordings, open_file, open_recording, open_recordings, recognise
+from .recording import Drop, Recording, RecordingInfo, Resampled, describe, resample
 from .recording_file import Hints, RecordingFile
-from .resampling import Resampled, resample
-from .sources import Sources
 
 __all__ = [
     "FORMATS",

@@ -22,6 +22,7 @@ _NAMES = ("activity_names", "label_names", "class_names", "classes")
 _RATE = ("rate_hz", "frame_rate")
 _SUBCARRIERS = ("subcarrier", "subcarriers")
 _SUBJECTS = ("rec_subject", "rec_person")
+_SAVE_OFFSETS = "save the first row of each recording, then the number of rows"
 _YEAR_10000 = 253_402_300_800
 """In seconds since 1970."""
 _CHIPS = {chip.removeprefix("esp32") for chip in CHIPS}
@@ -56,7 +57,7 @@ class _Recordings:
         header, what = self._arrays.store.header(key), self._arrays.what(key)
         if len(header.shape) != 1 or header.shape[0] < 2 or header.dtype.kind not in "iu":
             raise RecordingFormatError(
-                f"{what}: expected two or more integers, found {header.dtype} {list(header.shape)}; save the first row of each recording, and the number of rows last"
+                f"{what}: expected two or more integers, found {header.dtype} {list(header.shape)}; {_SAVE_OFFSETS}"
             )
         if header.shape[0] > MAX_VALUES:
             raise RecordingFormatError(
@@ -65,7 +66,7 @@ class _Recordings:
         offset = self._arrays.store.array(key).astype(np.int64)
         if offset[0] < 0 or offset[-1] > total or (np.diff(offset) < 0).any():
             raise RecordingFormatError(
-                f"{what}: expected ascending values within 0 … {total}, found others; save the first row of each recording, and the number of rows last"
+                f"{what}: expected ascending values within 0 … {total}, found others; {_SAVE_OFFSETS}"
             )
         return offset
 
@@ -191,7 +192,8 @@ class _Recordings:
                 return float(value.reshape(()))
             found = repr(value.tolist())[:60]
             raise RecordingFormatError(
-                f"{self._arrays.what(key)}: expected one number above 0, found {found}; save the frames per second as one number, or leave the array out"
+                f"{self._arrays.what(key)}: expected one number above 0, found {found}; save the "
+                "frames per second, or leave it out"
             )
         duration = self._arrays.scalar("duration_ms")
         if isinstance(duration, int | float) and 0 < duration < math.inf and self._count == 1:

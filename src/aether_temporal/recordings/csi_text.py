@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from aether_temporal.errors import RecordingFormatError
 from aether_temporal.subcarriers import SubcarrierMap
 
-from .containers import Source
 from .csi_buffers import PacketFacts, is_12_bit, pairs_of, settled_subcarriers
 from .csi_lines import AMPLIFICATION, bounded_lines, layout_of
 from .csi_parser import CsiParser, CsiRecord
 from .recording import Drop, Drops, Recording, RecordingInfo, describe, label_indices, rate_of
-from .recording_file import Hints, RecordingFile, RecordingFormat
+from .recording_file import Hints, RecordingFile, RecordingFormat, Source
 
 _PERIOD = 1 << 32
 

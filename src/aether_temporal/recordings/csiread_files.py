@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 
 from aether_temporal.errors import MissingExtraError, RecordingFormatError
 
-from . import capture
-from .containers import Source
+from . import raw_frames
 from .csi_buffers import subcarriers_by
 from .csi_text import Clock32
 from .recording import Drop, Drops, Recording, RecordingInfo, describe, rate_of
-from .recording_file import Hints, RecordingFile, RecordingFormat
+from .recording_file import Hints, RecordingFile, RecordingFormat, Source
 
 _ANTENNAS = 3
 _INTEL = struct.Struct("<BIHHBBBBBbBBHH")
@@ -182,7 +181,7 @@ def read_nexmon(source: Source, hints: Hints) -> RecordingFile:
     csiread = _csiread("captures of Nexmon")
     found = _Collector(source, NEXMON.name, hints)
     decoders: dict[tuple[str, int], Any] = {}
-    for seconds, _, payload in capture.payloads(source, found.dropped, (_NEXMON_MAGIC,)):
+    for seconds, _, payload in raw_frames.payloads(source, found.dropped, (_NEXMON_MAGIC,)):
         width = (len(payload) - _NEXMON.size) // 4
         if width not in _NEXMON_WIDTHS or len(payload) != _NEXMON.size + 4 * width:
             found.dropped[Drop.LENGTH] += 1
@@ -217,7 +216,7 @@ _UDP_PORT = struct.pack(">H", 5500)
 
 def _find_nexmon(head: bytes) -> int:
     """A capture in whose first packets a UDP datagram to port 5500 starts with Nexmon's magic."""
-    if not head.startswith(capture.MAGICS):
+    if not head.startswith(raw_frames.MAGICS):
         return -1
     at = head.find(_NEXMON_MAGIC)
     while at >= 0:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from aether_temporal.cache_types import Dtype
 from aether_temporal.errors import InputTypeError, ShapeError
 from aether_temporal.recordings import Recording, open_recording
-from aether_temporal.recordings.containers import is_stream, open_stream
 from aether_temporal.recordings.recording import Selection
+from aether_temporal.recordings.recording_file import is_stream, open_stream
 
 from .gallery import Gallery
 from .inputs import model_input

@@ -18,7 +18,7 @@ from aether_temporal._internal.atomic_files import write_atomic
 from aether_temporal.cache_types import Dtype
 from aether_temporal.errors import InvalidArgumentError, ResultOverflowError, ShapeError
 from aether_temporal.recordings import Hints, Recording, RecordingError, Sources
-from aether_temporal.recordings.numpy_files import NpzArchive
+from aether_temporal.recordings.array_files import NpzArchive
 from aether_temporal.recordings.recording import Selection
 from aether_temporal.recordings.recording_file import NOTHING
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from aether_temporal.recordings.resampling import Grid
+from aether_temporal.recordings.recording import Grid
 
 from .inputs import timing_of
 

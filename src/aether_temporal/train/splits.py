@@ -253,7 +253,8 @@ def hold_out(dataset: Dataset, shortest: int) -> tuple[Dataset, Split]:
     test = [index for index, recording in enumerate(dataset) if recording.recording_id in set(held)]
     count = len({recording.recording_id for recording in dataset})
     how = (
-        f"held out to test, since there is only one session: {len(held)} of {count} recordings, every fifth of each kind"
+        f"held out to test, since there is only one session: {len(held)} of {count} recordings, "
+        "every fifth of each kind"
     )
     return dataset, dataclasses.replace(by_recording(dataset, test), how=how)
 
