@@ -79,7 +79,7 @@ def _need_tools() -> None:
 
 def _version(python: Path) -> str:
     """The version of the environment's Python, which may be another one than the Python that runs this."""
-    command = [python, "-c", "import sys; print(sys.version)"]
+    command = [str(python), "-c", "import sys; print(sys.version)"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
