@@ -43,7 +43,7 @@ def sealed(data: bytes) -> bytes:
 
 
 def with_header(blob: bytes, **changes: int) -> bytes:
-    """The blob with header fields changed and its CRC right."""
+    """The blob with header fields changed and its CRC correct."""
     values = dict(zip(FIELDS, HEADER.unpack_from(blob), strict=True)) | changes
     return sealed(HEADER.pack(*(values[name] for name in FIELDS)) + blob[HEADER.size :])
 
@@ -56,7 +56,7 @@ def blob_of(header: dict[str, int], weights: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Section:
-    """One section as it stands in a blob; `length` and `padding` None: what is right."""
+    """One section as it stands in a blob; `length` and `padding` None: what is correct."""
 
     ident: int
     payload: bytes
@@ -85,7 +85,7 @@ class Extended:
     magic: int = EXTENSION_MAGIC
 
     def encode(self) -> bytes:
-        """The blob, its CRC right."""
+        """The blob, its CRC correct."""
         padding = self.core_padding or bytes(-len(self.core) % 4)
         body = padding + b"".join(section.encode() for section in self.sections)
         length = len(body) + FOOTER.size if self.extension_len is None else self.extension_len

@@ -139,7 +139,7 @@ static void encode(const draft *d) {
 
 static aether_detail detail;
 
-/* The blob as it now is, its length and CRC right. When it is refused the model stays as it was, without a detail as well. */
+/* The blob as it now is, its length and CRC correct. When it is rejected the model stays as it was, without a detail as well. */
 static aether_status opened(aether_model *model) {
     static aether_model before;
     aether_status status;
@@ -152,7 +152,7 @@ static aether_status opened(aether_model *model) {
     return status;
 }
 
-static int refused(const char *field) {
+static int rejected(const char *field) {
     static aether_model model;
     const aether_status status = opened(&model);
     if (status != AETHER_E_BLOB_HEADER || strcmp(detail.field, field) != 0) {
@@ -162,9 +162,9 @@ static int refused(const char *field) {
     return 1;
 }
 
-static int refused_draft(const draft *d, const char *field) {
+static int rejected_draft(const draft *d, const char *field) {
     encode(d);
-    return refused(field);
+    return rejected(field);
 }
 
 static int accepted_draft(const draft *d) {
@@ -173,11 +173,11 @@ static int accepted_draft(const draft *d) {
     return opened(&model) == AETHER_OK;
 }
 
-/* A value of `bytes` bytes at a place of a section's payload, then what is refused (NULL: accepted). */
+/* A value of `bytes` bytes at a place of a section's payload, then what is rejected (NULL: accepted). */
 static void with_value(unsigned section, size_t place, size_t bytes, uint32_t value, const char *field) {
     draft d = whole(0);
     put(d.payload[section] + place, value, bytes);
-    if (field == NULL ? !accepted_draft(&d) : !refused_draft(&d, field)) {
+    if (field == NULL ? !accepted_draft(&d) : !rejected_draft(&d, field)) {
         printf("section %u, place %u, value %lu\n", section, (unsigned)place, (unsigned long)value);
         wrong++;
     }
@@ -251,14 +251,14 @@ static void check_rules(void) {
     draft d = whole(0);
     put(d.payload[AETHER_SECTION_SUBCARRIER_NUMBERS], 5, 2);
     put(d.payload[AETHER_SECTION_SUBCARRIER_NUMBERS] + 4, 0, 1);
-    EXPECT(refused_draft(&d, "subcarrier_numbers")); /* twice the same */
+    EXPECT(rejected_draft(&d, "subcarrier_numbers")); /* twice the same */
     d = whole(0);
     d.left_out[AETHER_SECTION_NORM] = 1;
-    EXPECT(refused_draft(&d, "feed_forward"));
+    EXPECT(rejected_draft(&d, "feed_forward"));
     d.left_out[AETHER_SECTION_FEED_FORWARD] = 1;
     EXPECT(accepted_draft(&d));
     d.left_out[AETHER_SECTION_PROJECTION] = 1;
-    EXPECT(refused_draft(&d, "width"));
+    EXPECT(rejected_draft(&d, "width"));
     d = whole(0);
     put(d.payload[AETHER_SECTION_POOLING], 0, 4);
     put(d.payload[AETHER_SECTION_POOLING] + 4, 1, 4);
@@ -268,13 +268,13 @@ static void check_rules(void) {
     put(d.payload[AETHER_SECTION_TIMING] + 8, 0, 4);
     EXPECT(accepted_draft(&d));
     text(&d, AETHER_SECTION_CLASS_NAMES, "a\0b\0", 4);
-    EXPECT(refused_draft(&d, "class_names"));
+    EXPECT(rejected_draft(&d, "class_names"));
     text(&d, AETHER_SECTION_CLASS_NAMES, "a\0b\0c", 5);
-    EXPECT(refused_draft(&d, "class_names"));
+    EXPECT(rejected_draft(&d, "class_names"));
     text(&d, AETHER_SECTION_CLASS_NAMES, "a\0b\0c\0d", 7);
-    EXPECT(refused_draft(&d, "class_names"));
+    EXPECT(rejected_draft(&d, "class_names"));
     text(&d, AETHER_SECTION_CLASS_NAMES, "a\0\xFF\0c\0", 6);
-    EXPECT(refused_draft(&d, "class_names"));
+    EXPECT(rejected_draft(&d, "class_names"));
 }
 
 static void check_utf8(void) {
@@ -291,11 +291,11 @@ static void check_utf8(void) {
     }
     for (i = 0; i < sizeof ILL / sizeof ILL[0]; i++) {
         text(&d, AETHER_SECTION_PROVENANCE, ILL[i], strlen(ILL[i]));
-        EXPECT(refused_draft(&d, "provenance"));
+        EXPECT(rejected_draft(&d, "provenance"));
     }
 }
 
-/* A section cut anywhere, or too long, is refused; only provenance may have any length. */
+/* A section cut anywhere, or too long, is rejected; only provenance may have any length. */
 static void check_lengths(void) {
     unsigned s;
     for (s = 1; s < AETHER_SECTION_COUNT; s++) {
@@ -316,7 +316,7 @@ static void check_frame(void) {
     static aether_model model;
     draft d = whole(0);
     const unsigned first = AETHER_SECTION_PATTERN, last = AETHER_SECTION_CALIBRATION;
-#define PATCHED(place, value, count, field) (encode(&d), put(blob + (place), value, count), refused(field))
+#define PATCHED(place, value, count, field) (encode(&d), put(blob + (place), value, count), rejected(field))
     EXPECT(accepted_draft(&d));
     EXPECT(PATCHED(at[first], 0, 2, "section.id"));
     EXPECT(PATCHED(at[first], AETHER_SECTION_COUNT, 2, "section.id"));
@@ -334,7 +334,7 @@ static void check_frame(void) {
     EXPECT(PATCHED(16, 0xFFFF, 2, "extension_len")); /* layers */
     put(blob + 10, 0xFFFFFFFFu, 4);                  /* heads, and values of each below: a layer beyond 32 bits */
     put(blob + 14, 0xFFFF, 2);
-    EXPECT(refused("extension_len"));
+    EXPECT(rejected("extension_len"));
     d = whole(1);
     EXPECT(accepted_draft(&d));
     EXPECT(PATCHED(24 + d.bytes[0], 1, 1, "padding")); /* an odd number of weights */
@@ -342,13 +342,13 @@ static void check_frame(void) {
     length = 24 + d.bytes[0] + 4; /* a footer inside the weights, and behind it their padding or nothing */
     memmove(blob + length - 16, blob + footer, 12);
     put(blob + length - 16, 0, 4);
-    EXPECT(refused("padding"));
+    EXPECT(rejected("padding"));
     d = whole(0);
     encode(&d);
     length = 24 + d.bytes[0] + 4;
     memmove(blob + length - 16, blob + footer, 12);
     put(blob + length - 16, 0, 4);
-    EXPECT(refused("weights_len"));
+    EXPECT(rejected("weights_len"));
     d = whole(1);
     memset(d.left_out, 1, sizeof d.left_out);
     d.left_out[AETHER_SECTION_PROJECTION] = d.left_out[AETHER_SECTION_CLASS_NAMES] = 0;
@@ -356,17 +356,17 @@ static void check_frame(void) {
     memmove(blob + footer - 2, blob + footer, 12); /* the last section is not padded */
     length -= 2;
     put(blob + footer - 2, (uint32_t)(footer - 2 + 12 - 24 - d.bytes[0]), 4);
-    EXPECT(refused("weights_len"));
+    EXPECT(rejected("weights_len"));
     encode(&d);
     memmove(blob + footer + 4, blob + footer, 12); /* four bytes more, too few for a section */
     memset(blob + footer, 0, 4);
     length += 4;
     put(blob + footer + 4, (uint32_t)(footer + 4 + 12 - 24 - d.bytes[0]), 4);
-    EXPECT(refused("section"));
+    EXPECT(rejected("section"));
     d = whole(0);
     encode(&d);
     length = 28 + 8; /* no room for a footer */
-    EXPECT(refused("weights_len"));
+    EXPECT(rejected("weights_len"));
     encode(&d);
     seal();
     memmove(blob + 1, blob, length);

@@ -47,7 +47,7 @@ def _traced() -> Iterator[None]:
 
 
 def reject(read: Reader, blob: bytes, kind: type[BlobError] = BlobError) -> BlobError:
-    """`blob` is refused with exactly this kind of error, which says what is wrong; little is allocated on the way."""
+    """`blob` is rejected with exactly this kind of error, which says what is wrong; little is allocated on the way."""
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
     with pytest.raises(kind) as caught:
@@ -124,7 +124,7 @@ def test_every_flipped_bit(blob: bytes, read: Reader) -> None:
 
 @whole
 def test_every_flipped_bit_with_crc_right(blob: bytes) -> None:
-    """Behind a right CRC a flipped bit is an error, or another model that works."""
+    """Behind a correct CRC a flipped bit is an error, or another model that works."""
     outcomes = {outcome(sealed(damaged + bytes(4)), byte) for byte, damaged in flips(blob[:-4])}
     assert {"works", "BlobHeaderError", "BlobMagicError", "BlobVersionError", "BlobLengthError"} <= outcomes
 

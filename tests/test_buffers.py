@@ -1,4 +1,4 @@
-"""What may be handed in: used where it lies when it can be, converted when it must be, refused when it is no real
+"""What may be handed in: used where it lies when it can be, converted when it must be, rejected when it is no real
 array."""
 
 from __future__ import annotations

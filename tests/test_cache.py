@@ -347,7 +347,7 @@ def test_load_wants_the_same_kind_of_cache(qkv: Callable[..., Inputs]) -> None:
 
 @dtypes
 def test_damaged_state_is_a_named_error(dtype: str, qkv: Callable[..., Inputs]) -> None:
-    """Every truncation and every flipped bit; then every header bit with the CRC made right again."""
+    """Every truncation and every flipped bit; then every header bit with the CRC corrected."""
     config = CONFIG.replace(q_heads=2, head_dim=1, window=1, block_size=2)
     head = AetherTemporalHead(config)
     cache = head.make_cache(4, dtype, "ring")
@@ -368,14 +368,14 @@ def test_damaged_state_is_a_named_error(dtype: str, qkv: Callable[..., Inputs]) 
             before = cache.to_bytes()
             with contextlib.suppress(SavedStateError):
                 assert KvCache.from_bytes(sealed).to_bytes()
-            refused = False
+            rejected = False
             try:
                 cache.load(sealed)
             except (SavedStateError, CacheMismatchError):
-                refused = True
+                rejected = True
                 assert cache.to_bytes() == before
             names_another = bit // 8 < 72 and not 56 <= bit // 8 < 64  # header, but not `length`
-            assert refused or not names_another
+            assert rejected or not names_another
             cache.load(state)
 
 
@@ -501,7 +501,7 @@ def test_a_step_takes_no_more_memory_late_in_a_stream(rng: np.random.Generator) 
 
 @pytest.mark.parametrize("block_size", [1, 2, 3, 5, 16])
 def test_decode_is_forward_to_the_last_bit(block_size: int, rng: np.random.Generator, variant: str) -> None:
-    """Both paths sum block means in the same order. Values of mixed magnitude reveal any other order."""
+    """Both paths sum block means in the same order. Values of different magnitudes reveal any other order."""
     config = EIGHT_WIDE.replace(block_size=block_size)
     head = AetherTemporalHead(config, kernels=variant)
     q, k, v = (

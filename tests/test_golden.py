@@ -201,7 +201,7 @@ def test_damaged_files_are_rejected() -> None:
 
 
 def test_a_file_with_wrong_bounds_is_rejected() -> None:
-    """Sizes inside a case that lead out of it, the CRC made right again."""
+    """Sizes inside a case that lead out of it, the CRC corrected."""
     data = FILES["kernels"]
     size = int.from_bytes(data[16:20], "little")
     for word in (0, 3, 4, 5):
@@ -448,8 +448,8 @@ def test_resampling() -> None:
             now = clock.read(reading)
             try:
                 restarted, grid, first = resampler.push(frame, now)
-            except (errors.NonFiniteError, errors.ResultOverflowError) as refused:
-                assert case.name.split("/")[1] in ("not-finite", "difference-overflows", "gain-overflows"), refused
+            except (errors.NonFiniteError, errors.ResultOverflowError) as rejected:
+                assert case.name.split("/")[1] in ("not-finite", "difference-overflows", "gain-overflows"), rejected
                 break  # what was due with it is lost here; the C runner compares the rest
             words += [0, int(restarted), len(grid)]
             for index, row in enumerate(grid):

@@ -61,11 +61,11 @@ static inline uint64_t aether_least(uint64_t a, uint64_t b) {
 
 /* Sum of min(j, most) for j = 0 ... n-1. */
 static inline uint64_t aether_ramp(uint64_t n, uint64_t most) {
-    const uint64_t rising = most < n ? most + 1 : n; /* the terms 0 ... rising-1 */
-    const uint64_t triangle = rising == 0 ? 0
-                              : rising % 2 == 0 ? aether_times(rising / 2, rising - 1)
-                                                : aether_times(rising, (rising - 1) / 2);
-    return aether_plus(triangle, aether_times(n - rising, most));
+    const uint64_t growing = most < n ? most + 1 : n; /* the terms 0 ... growing-1 */
+    const uint64_t triangle = growing == 0 ? 0
+                              : growing % 2 == 0 ? aether_times(growing / 2, growing - 1)
+                                                : aether_times(growing, (growing - 1) / 2);
+    return aether_plus(triangle, aether_times(n - growing, most));
 }
 
 #endif

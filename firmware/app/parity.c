@@ -27,7 +27,7 @@ static void report_check(void *user, const aether_golden_result *r) {
     report_number(out, "compared", r->compared);
     if (r->mismatches > 0) {
         if (r->first == SIZE_MAX) {
-            report_text(out, "element", "crc"); /* of all words, the compared ones being right */
+            report_text(out, "element", "crc"); /* of all words, the compared ones being correct */
         } else {
             report_number(out, "element", r->first);
         }

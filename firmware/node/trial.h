@@ -26,7 +26,7 @@ void node_trial_begin(node_trial *trial, const node_flash *flash, unsigned slot,
 /* 1 while the blob is on trial. */
 int node_trial_open(const node_trial *trial);
 
-/* The task has repeated the check on its own stack, with the right bits: sets the flag *ran*. Without it no trial is passed. */
+/* The task has repeated the check on its own stack, with the correct bits: sets the flag *ran*. Without it no trial is passed. */
 void node_trial_ran(node_trial *trial);
 
 /* Call when the node is about to process frames. With the first one that was offered, whatever its shape, the trial counts. Returns 0 when

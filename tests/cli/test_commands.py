@@ -30,7 +30,7 @@ def test_parity_of_every_variant_on_this_host() -> None:
 
 
 def test_parity_fails_on_one_wrong_bit(tmp_path: Path) -> None:
-    """One bit of one expected value is changed, and the file's CRC made right again."""
+    """One bit of one expected value is changed, and the file's CRC corrected."""
     import struct
     import zlib
 
@@ -88,7 +88,7 @@ def test_demo_recording_is_simulated_and_always_the_same(tmp_path: Path) -> None
 
 
 def test_demo(tmp_path: Path) -> None:
-    """What a newcomer sees first: it says that it is simulated, and everything is right."""
+    """What a newcomer sees first: it says that it is simulated, and everything is correct."""
     assert "demo" in bundled_models()
     document = call_json("demo", "--save", tmp_path / "demo.npz")
     assert document["simulated"] is True

@@ -88,7 +88,7 @@ def _flip(raw: bytearray) -> None:
 
 
 def _header(offset: int, form: str, value: int) -> Any:
-    """Changes a header field and makes the CRC right again."""
+    """Changes a header field and corrects the CRC."""
 
     def change(raw: bytearray) -> None:
         struct.pack_into(form, raw, offset, value)

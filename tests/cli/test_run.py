@@ -1,4 +1,4 @@
-"""aether run and enroll: what they compute, print and refuse."""
+"""aether run and enroll: what they compute, print and reject."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def test_wrong_width_names_what_was_expected_and_found(tmp_path: Path) -> None:
 
 
 def test_raw_frames_become_the_models_subcarriers(tmp_path: Path) -> None:
-    """Of 12 pairs the model takes every other one; 6 pairs are taken as they are; others are refused."""
+    """Of 12 pairs the model takes every other one; 6 pairs are taken as they are; others are rejected."""
     model = TemporalModel.from_blob(make_blob(n_pairs=12))
     iq = np.random.default_rng(3).integers(-128, 128, (9, 12, 2)).astype(np.int8)
     recording = Recording(source="x", name="", format="npy", iq=iq)

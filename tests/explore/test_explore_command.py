@@ -160,7 +160,7 @@ def test_full_disk_leaves_the_old_picture(setup: Setup, kind: str, monkeypatch: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["attention", "MODEL", "DATA"], "holds 4 recordings, expected a choice"),
+        (["attention", "MODEL", "DATA"], "expected an index or a name, found none for 4 recordings"),
         (["attention", "MODEL", "DATA", "--recording", "a", "--query", 60], "query: expected a frame from 0 to 59"),
         (["attention", "MODEL", "DATA", "--recording", "a", "--layer", 2], "layer: expected 0 to 1, as the model has"),
         (

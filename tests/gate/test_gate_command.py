@@ -307,7 +307,7 @@ def test_unsuitable_recordings_are_rejected_before_anything_is_written(
 
 
 def test_damaged_or_unfit_recordings_are_named(tmp_path: Path, data: Path, settings: Path) -> None:
-    def refused(name: str, **changes: Any) -> str:
+    def rejected(name: str, **changes: Any) -> str:
         arrays = {**np.load(data), **changes}
         path = tmp_path / name
         np.savez(path, **{key: value for key, value in arrays.items() if value is not None})
@@ -318,22 +318,22 @@ def test_damaged_or_unfit_recordings_are_named(tmp_path: Path, data: Path, setti
     whole = np.load(data)
     probe = whole["rec_session"].copy()
     probe[1] = 0
-    assert "noprobe.npz: subject 0: expected a probe capture too" in refused("noprobe.npz", rec_session=probe)
+    assert "noprobe.npz: subject 0: expected a probe capture too" in rejected("noprobe.npz", rec_session=probe)
     frames = whole["rec_offset"][6]
     cut = {name: whole[name][:6] for name in ("rec_name", "rec_subject", "rec_session")}
-    three = refused("three.npz", amp=whole["amp"][:frames], rec_offset=whole["rec_offset"][:7], **cut)
+    three = rejected("three.npz", amp=whole["amp"][:frames], rec_offset=whole["rec_offset"][:7], **cut)
     assert "three.npz: subject: expected at least four, two to train on and two to ask about, found 3" in three
     for identity in (0, 12):  # of any one identity, whether the first seed trains on it or not
         wild = whole["amp"].copy()
         frames = wild[288 * identity : 288 * (identity + 1)]
         frames[::7] = 0
         frames[::7, :3] = 1e25, -1e25, 1e-20
-        assert f"wild{identity}.npz: frames: expected " in refused(f"wild{identity}.npz", amp=wild)
+        assert f"wild{identity}.npz: frames: expected " in rejected(f"wild{identity}.npz", amp=wild)
     nan = whole["amp"].copy()
     nan[700, 3] = np.nan
-    assert "nan.npz" in refused("nan.npz", amp=nan)
-    assert "subject: expected one, to tell apart, found none" in refused("nobody.npz", rec_subject=None)
-    assert "session: expected at least two" in refused("once.npz", rec_session=np.zeros(48, dtype=int))
+    assert "nan.npz" in rejected("nan.npz", amp=nan)
+    assert "subject: expected one, to tell apart, found none" in rejected("nobody.npz", rec_subject=None)
+    assert "session: expected at least two" in rejected("once.npz", rec_session=np.zeros(48, dtype=int))
 
 
 def test_a_training_that_leaves_finite_numbers_is_told_and_gives_no_verdict(

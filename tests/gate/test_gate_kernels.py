@@ -123,8 +123,8 @@ def test_a_kernel_that_is_not_used_decides_nothing(tmp_path: Path) -> None:
 
 
 def test_networks_that_have_learned_nothing_pass_no_loss_gate(tmp_path: Path) -> None:
-    """Two kernels that do the same on weights that nobody trained: alike, and no evidence. The view of a stranger is no
-    nearer to its twin than to others."""
+    """Two kernels that do the same on weights that nobody trained: alike, and no evidence. The view of an
+    unknown subject is no nearer to its twin than to others."""
     config = dataclasses.replace(with_pattern(REACHING), contrast=ContrastConfig(steps=1, projection=16))
     found = [
         study(config, read_dataset(save_task(tmp_path)), s, run=Run(None, {}), show_progress=False) for s in (0, 1)

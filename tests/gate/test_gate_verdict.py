@@ -68,7 +68,7 @@ def test_the_number_of_seeds_is_the_smallest_that_would_decide() -> None:
 
 
 def test_drawn_seeds_of_that_number_do_decide() -> None:
-    """As far as the estimate is right: half of such experiments decide, a fifth of the number hardly any."""
+    """As far as the estimate is correct: half of such experiments decide, a fifth of the number hardly any."""
     rng = np.random.default_rng(3)
     values = [0.0, 0.01, -0.01, 0.005, -0.005, 0.012, -0.012]
     needed, spread = seeds_needed(values, 0.004), float(np.std(values, ddof=1))

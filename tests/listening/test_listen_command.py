@@ -241,7 +241,7 @@ USAGE = {
     "missing folder": (("--record", "absent/x.pcap"), "absent/x.pcap: No such file or directory"),
     "both kinds of JSON": (("--json", "--jsonl"), "expected one of them, found both"),
     "one file for two options": (("--record", "x", "--predictions", "./x"), "expected two files, found x for both"),
-    "answers where nothing can be": (
+    "a reply where nothing can be": (
         ("--record", "x", "--predictions", "absent/y"),
         "absent/y: No such file or directory",
     ),

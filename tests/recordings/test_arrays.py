@@ -18,8 +18,8 @@ from aether_temporal.recordings import (
     RecordingError,
     RecordingFormatError,
     RecordingSelectionError,
+    array_files,
     list_recordings,
-    numpy_files,
     open_file,
     open_recording,
     open_recordings,
@@ -371,7 +371,7 @@ LABELS: dict[str, tuple[dict[str, Any], tuple[str, ...], list[int]]] = {
         [0, 1, 1, 0],
     ),
     "floats": ({"labels": np.array([0.0, 1.0, np.nan, 1.0])}, ("0", "1"), [0, 1, -1, 1]),
-    "truth values": ({"labels": np.array([True, False, True, False])}, ("0", "1"), [1, 0, 1, 0]),
+    "booleans": ({"labels": np.array([True, False, True, False])}, ("0", "1"), [1, 0, 1, 0]),
     "one text": ({"label": "walk"}, ("walk",), [0, 0, 0, 0]),
     "one text in a list": ({"label": ["walk"]}, ("walk",), [0, 0, 0, 0]),
     "one number": ({"label": 2, "label_names": np.array(["a", "b", "c"])}, ("a", "b", "c"), [2, 2, 2, 2]),
@@ -508,7 +508,7 @@ def test_an_archive_is_read_once_for_all_its_recordings(tmp_path: Path, monkeypa
     np.savez(path, frames=frames, rec_offset=offsets, labels=np.arange(count), t=np.arange(count * 5) / 9)
     loads: list[Any] = []
     load = np.load
-    monkeypatch.setattr(numpy_files.np, "load", lambda *a, **k: loads.append(a) or load(*a, **k))
+    monkeypatch.setattr(array_files.np, "load", lambda *a, **k: loads.append(a) or load(*a, **k))
     found = list(open_recordings(path))
     assert len(found) == count
     np.testing.assert_array_equal(found[7].frames, frames[35:40])
@@ -517,7 +517,7 @@ def test_an_archive_is_read_once_for_all_its_recordings(tmp_path: Path, monkeypa
 
 def test_a_list_of_recordings_reads_no_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "x.npz", frames=FRAMES, labels=np.zeros(30, int))
-    monkeypatch.setattr(numpy_files.np, "load", lambda *a, **k: pytest.fail("an array was read"))
+    monkeypatch.setattr(array_files.np, "load", lambda *a, **k: pytest.fail("an array was read"))
     assert [info.frames for info in open_file(tmp_path / "x.npz").infos] == [30]
 
 

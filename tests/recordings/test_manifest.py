@@ -1,4 +1,4 @@
-"""Files, folders, wildcards and manifests become recordings with labels; what cannot be right is named by line."""
+"""Files, folders, wildcards and manifests become recordings with labels; what cannot be correct is named by line."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def test_a_context_beyond_the_history_changes_no_bit(name: str) -> None:
 
 
 def test_activity_names_its_subcarriers_in_the_order_of_its_recordings(recordings_dir: Path) -> None:
-    """HT-LTF by rising number: neighbouring columns resemble each other, the first and the last do not."""
+    """HT-LTF by increasing number: neighbouring columns resemble each other, the first and the last do not."""
     settings = WeightBlob.load(bundled_models()["activity"]).settings
     assert settings is not None
     assert settings.subcarrier_numbers is not None

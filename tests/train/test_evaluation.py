@@ -40,7 +40,7 @@ from aether_temporal.train.evaluation import (
 
 
 def drawn(temperature: float, n: int = 40_000) -> Predictions:
-    """Truths drawn from the probabilities that logits / temperature say."""
+    """Labels drawn from the probabilities that logits / temperature say."""
     rng = np.random.default_rng(2)
     logits = rng.normal(0, 2, (n, 3)).astype(np.float32)
     edges = probabilities(logits, temperature).cumsum(axis=1)

@@ -308,7 +308,7 @@ def test_the_command_holds_out_days_and_leaves_a_run_that_holds_all(tmp_path: Pa
     assert "trained identities" not in everything.output
     lost = call("train", "reid", "--data", data, "--run", tmp_path / "lost", "--out", tmp_path / "no" / "w", code=2)
     assert "expected a folder" in lost.output
-    assert not (tmp_path / "lost").exists()  # said before anything is trained
+    assert not (tmp_path / "lost").exists()  # printed before anything is trained
     assert TemporalModel.from_blob(out).embed_dim == 8
 
 
@@ -431,7 +431,7 @@ def test_segments_too_short_for_a_window_are_left_out_where_their_recording_has_
 
     parts = [("a+0", "a", 1), ("a+1", "a", 60), ("b+0", "b", 39), ("b+1", "b", 7), ("c", "c", 40)]
     kept = without_short_segments(Dataset([segment(*part) for part in parts], ()), 40)
-    assert [recording.name for recording in kept] == ["a+1", "b+0", "b+1", "c"]  # b: to be refused by name
+    assert [recording.name for recording in kept] == ["a+1", "b+0", "b+1", "c"]  # b: to be rejected by name
 
 
 def test_real_bursty_captures_on_a_grid_have_windows_for_everybody(recordings_dir: Path) -> None:

@@ -232,9 +232,9 @@ def test_the_activity_command_trains_on_the_first_session_only(tmp_path: Path, m
     out.unlink()
     assert f"temperature {temperature:.3f}" in command(*arguments, "--out", out, "--run", run, "--resume")
     assert (run / "model.rvne").read_bytes() == out.read_bytes()  # from the checkpoint: nothing was trained again
-    refused = command(*arguments, "--out", out, "--run", run, "--resume", "--seed", 1, code=2)
-    assert "configuration.json: recordings" not in refused
-    assert "seed: expected 0, as the run was begun with, found 1" in refused
+    rejected = command(*arguments, "--out", out, "--run", run, "--resume", "--seed", 1, code=2)
+    assert "configuration.json: recordings" not in rejected
+    assert "seed: expected 0, as the run was begun with, found 1" in rejected
 
 
 def test_subjects_are_held_out_and_leaks_are_errors(tmp_path: Path) -> None:
@@ -298,8 +298,8 @@ def test_a_grid_is_trained_on_and_stands_in_the_blob(tmp_path: Path) -> None:
         assert settings is not None
         assert settings.timing == TimingSettings(25, 40_000, 1_000_000)
         assert settings.frame_rate == 25.0
-    refused = command("activity", "--data", tmp_path / "dataset", *grid, *quick, code=2)
-    assert "dataset: expected no settings of reading, for it is prepared already" in refused
+    rejected = command("activity", "--data", tmp_path / "dataset", *grid, *quick, code=2)
+    assert "dataset: expected no settings of reading, for it is prepared already" in rejected
 
 
 def test_raw_frames_are_trained_on_and_their_subcarriers_stand_in_the_blob(tmp_path: Path) -> None:
@@ -673,8 +673,8 @@ def test_short_recordings_are_left_out_where_that_is_asked_for(tmp_path: Path) -
         t=np.concatenate([np.arange(len(part)) * 0.05 for part in made]),
     )
     quick = ("--data", tmp_path / "set.npz", "--out", tmp_path / "a.rvne", *QUICK)
-    refused = command("activity", *quick, code=2)
-    assert "recording2: frames: expected at least 50, one crop, found 30; where it has times, a faster grid" in refused
+    rejected = command("activity", *quick, code=2)
+    assert "recording2: frames: expected at least 50, one crop, found 30; where it has times, a faster grid" in rejected
     shortest = configuration(tmp_path / "x.toml", "[reading]\nshortest = 50\n")
     printed = command("activity", *quick, "--config", shortest)
     assert f"left out, for they have fewer than 50 frames: 1 ({tmp_path}/set.npz:recording2)" in printed

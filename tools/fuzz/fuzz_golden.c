@@ -80,7 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
 }
 
-/* Most inputs have magic, version, length and CRC made right again. */
+/* Most inputs have magic, version, length and CRC corrected. */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed) {
     size = LLVMFuzzerMutate(data, size, max_size);
     if (size < 20 || seed % 16 == 0) {

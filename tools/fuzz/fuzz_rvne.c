@@ -128,7 +128,7 @@ static size_t core_bytes(const uint8_t *data, uint32_t width, size_t limit) {
     return bytes <= limit ? (size_t)bytes : 0;
 }
 
-/* Random bytes never get past a length and a CRC: most inputs have these made right again, so that depth is reached. */
+/* Random bytes never get past a length and a CRC: most inputs have these corrected, so that depth is reached. */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed) {
     const size_t overhead = AETHER_RVNE_OVERHEAD + 12;
     const int extended = size >= overhead && (data[6] & AETHER_RVNE_FLAG_EXTENSION) != 0;

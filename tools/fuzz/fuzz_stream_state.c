@@ -153,7 +153,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
 }
 
-/* Short inputs become a true saved state; all but a few get their CRC made right again. */
+/* Short inputs become a true saved state; all but a few get their CRC corrected. */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed) {
     if (size < 16) {
         session x;

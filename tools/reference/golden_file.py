@@ -158,7 +158,7 @@ class Case:
         return self
 
     def differences(self, words: Words) -> list[str]:
-        """What is wrong with these results; empty when every bit is right."""
+        """What is wrong with these results; empty when every bit is correct."""
         if len(words) != self.n_out:
             return [f"{self.name}: {len(words)} words, expected {self.n_out}"]
         selected = words[:: self.stride]

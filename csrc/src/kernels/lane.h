@@ -1,5 +1,5 @@
 /* What every lane_*.h shares. A lane header defines, for one instruction set, a vector of LANES binary32 and the
-   operations on it (v_*): each lane is one scalar of the contract, and no operation mixes lanes but v_transpose. */
+   operations on it (v_*): each lane is one scalar of the contract, and no operation combines lanes but v_transpose. */
 #ifndef AETHER_LANE_H
 #define AETHER_LANE_H
 

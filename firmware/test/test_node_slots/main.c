@@ -352,7 +352,7 @@ static void cut_everywhere(int before, int old, int after, int harsh, uint64_t s
     }
     CHECK(seen_old > 0 && seen_new > 0 && seen_old + seen_new == cuts);
     CHECK(cuts > total / step);
-    CHECK(seen_new <= 2); /* whole, and perhaps with a last byte that happened to come out right */
+    CHECK(seen_new <= 2); /* whole, and perhaps with a last byte that happened to come out correct */
 }
 
 static void power_lost_in_an_update(void) {

@@ -16,7 +16,7 @@ static void offer(uint32_t frames) {
     }
 }
 
-static int right_in_task = 1; /* whether the check has the right bits there */
+static int right_in_task = 1; /* whether the check has the correct bits there */
 
 static int serve(uint32_t frames) {
     static node_trial own;

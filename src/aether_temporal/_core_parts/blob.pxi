@@ -21,15 +21,15 @@ def check_header(*values):
 
 
 cdef int _check_blob(aether_status status, const aether_detail *detail, const void *data, size_t size) except -1:
-    """As _check_detail; of a CRC that does not match, the right one is named too."""
+    """As _check_detail; of a CRC that does not match, the correct one is named too."""
     if status == AETHER_E_BLOB_CRC:
-        right = aether_crc32(0, data, size - 4)
-        raise BlobCrcError.of("crc32", f"0x{right:08X}, the CRC of the bytes before", detail.found, detail.offset)
+        correct = aether_crc32(0, data, size - 4)
+        raise BlobCrcError.of("crc32", f"0x{correct:08X}, the CRC of the bytes before", detail.found, detail.offset)
     return _check_detail(status, detail)
 
 
 def parse_blob(data):
-    """Header values of a blob whose length, magic, version, CRC and header are right; the weights are not looked at."""
+    """Header values of a blob whose length, magic, version, CRC and header are valid; the weights are not looked at."""
     cdef aether_rvne_header header
     cdef aether_detail detail
     cdef aether_status status

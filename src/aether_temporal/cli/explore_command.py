@@ -82,7 +82,7 @@ def _begin(model: str, output: str) -> tuple[TemporalModel, int]:
 def _finish(picture: Picture, output: str, document: dict[str, Any], as_json: bool) -> None:
     from aether_temporal._internal.figures import write
 
-    click.get_current_context().with_resource(interruptible())  # what is written is also said
+    click.get_current_context().with_resource(interruptible())  # what is written is also printed
     remarks = write(picture, output)
     if as_json:
         print_json({"picture": output, **document})

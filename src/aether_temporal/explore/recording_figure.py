@@ -99,7 +99,7 @@ def recording_picture(found: AmplitudeMap) -> Picture:
 
 
 def _bands(found: AmplitudeMap) -> list[tuple[str, list[int], list[int]]]:
-    """Name, columns and numbers of each band, by rising number; without numbers all columns by index."""
+    """Name, columns and numbers of each band, by increasing number; without numbers all columns by index."""
     there = found.recording.subcarriers
     columns = range(found.recording.width)
     if there is None:
