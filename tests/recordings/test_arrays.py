@@ -99,7 +99,7 @@ def test_subjects_and_pairs(tmp_path: Path, order: str) -> None:
     assert recording.width == 4
     assert recording.timestamps is not None
     assert np.allclose(recording.timestamps, np.arange(4, 9) / 50)
-    with pytest.raises(RecordingSelectionError, match=r"holds 2 recordings.*0 \(subject3/session0\)"):
+    with pytest.raises(RecordingSelectionError, match=r"found none for 2 recordings.*0 \(subject3/session0\)"):
         open_recording(path)
 
 

@@ -134,7 +134,7 @@ def test_several_antennas_stand_one_after_the_other(tmp_path: Path) -> None:
 
 def test_several_nodes_must_be_chosen(tmp_path: Path) -> None:
     content = b"".join(raw_frame(i, body(i), node=node) for i in range(3) for node in (9, 4))
-    with pytest.raises(RecordingSelectionError, match=r"holds 2 recordings, .*: 0 \(node4\), 1 \(node9\)"):
+    with pytest.raises(RecordingSelectionError, match=r"found none for 2 recordings; .*: 0 \(node4\), 1 \(node9\)"):
         read(tmp_path, content)
     for choice in ("node9", 1, "1", -1):
         recording = read(tmp_path, content, recording=choice)
