@@ -39,34 +39,19 @@ static aether_status lay_out(const aether_head *head, size_t tokens, aether_dtyp
     return aether_taken(&bytes, &at->total);
 }
 
-enum { COLUMNS = 16 };
-
-/* Sums of `part` columns of `count` rows, which are `width` apart. */
-static void sum_rows(const float *rows, size_t count, size_t width, size_t part, float sum[COLUMNS]) {
-    size_t t, c;
-    for (c = 0; c < COLUMNS; c++) {
-        sum[c] = 0.0f;
-    }
-    for (t = 0; part == COLUMNS && t < count; t++, rows += width) { /* the usual case, for the compiler's vectors */
-        for (c = 0; c < COLUMNS; c++) {
-            sum[c] = sum[c] + rows[c];
-        }
-    }
-    for (; t < count; t++, rows += width) {
-        for (c = 0; c < part; c++) {
-            sum[c] = sum[c] + rows[c];
-        }
-    }
-}
-
 /* Sums of `count` rows of `width` columns, then divided by the count. 0 when a sum overflowed. `mean` NULL: only checked. */
 static int mean_of(const float *rows, size_t count, size_t width, float *mean) {
+    enum { COLUMNS = 16 };
     const float divisor = (float)count;
-    size_t begin, c;
+    size_t begin, t, c;
     for (begin = 0; begin < width; begin += COLUMNS) {
         const size_t part = width - begin < COLUMNS ? width - begin : COLUMNS;
-        float sum[COLUMNS];
-        sum_rows(rows + begin, count, width, part, sum);
+        float sum[COLUMNS] = {0.0f};
+        for (t = 0; t < count; t++) {
+            for (c = 0; c < part; c++) {
+                sum[c] = sum[c] + rows[t * width + begin + c];
+            }
+        }
         if (!aether_all_finite(sum, part)) {
             return 0;
         }
@@ -95,14 +80,17 @@ static int means(const aether_config *config, const float *rows, size_t tokens, 
 /* The mean of a block of a pyramid, infinite or not a number where a sum overflowed. */
 static void pyramid_mean(const float *rows, size_t size, size_t width, float *mean) {
     const float factor = 1.0f / (float)size; /* exact: a power of two */
-    size_t begin, c;
-    for (begin = 0; begin < width; begin += COLUMNS) {
-        const size_t part = width - begin < COLUMNS ? width - begin : COLUMNS;
-        float sum[COLUMNS];
-        sum_rows(rows + begin, size, width, part, sum);
-        for (c = 0; c < part; c++) {
-            mean[begin + c] = sum[c] * factor;
+    size_t t, c;
+    for (c = 0; c < width; c++) {
+        mean[c] = 0.0f;
+    }
+    for (t = 0; t < size; t++, rows += width) {
+        for (c = 0; c < width; c++) {
+            mean[c] = mean[c] + rows[c];
         }
+    }
+    for (c = 0; c < width; c++) {
+        mean[c] = mean[c] * factor;
     }
 }
 
@@ -245,8 +233,7 @@ static AETHER_NOINLINE aether_status rows_here(const aether_plan *plan, const fl
     if (!kernels->all_finite(q + first * width, count * width)) {
         return AETHER_E_NOT_FINITE;
     }
-    aether_sequence_kernels_of(plan->head)->forward_rows(plan, q, first, count, out, scratch);
-    return kernels->all_finite(out + first * width, count * width) ? AETHER_OK : AETHER_E_OVERFLOW;
+    return aether_sequence_kernels_of(plan->head)->forward_rows(plan, q, first, count, out, scratch) ? AETHER_OK : AETHER_E_OVERFLOW;
 }
 
 aether_status aether_attention_rows(const aether_plan *plan, const float *q, size_t first, size_t count, float *out,

@@ -15,8 +15,8 @@ typedef struct aether_sequence_kernels {
     /* Bytes of scratch for forward_rows, 4-byte aligned. SIZE_MAX: more than can be expressed. */
     size_t (*rows_bytes)(const aether_head *head, size_t tokens);
 
-    /* Computes rows [first, first+count). Several threads may use one plan, each with its own scratch. */
-    void (*forward_rows)(const aether_plan *plan, const float *q, size_t first, size_t count, float *out, void *scratch);
+    /* Computes rows [first, first+count); 1 when all of them are finite. Several threads may use one plan, each with its own scratch. */
+    int (*forward_rows)(const aether_plan *plan, const float *q, size_t first, size_t count, float *out, void *scratch);
 } aether_sequence_kernels;
 
 /* The second table of the head's variant. Never NULL. */

@@ -96,6 +96,7 @@ typedef struct tile {
     float *acc;                           /* [dim][vectors][LANES] */
     float *weight;                        /* [slot][vectors][LANES]: scores, then weights */
     float most[TILE_VECTORS * LANES], sum[TILE_VECTORS * LANES];
+    float worst[LANES]; /* finite when all outputs so far are */
 } tile;
 
 static size_t lane_rows_bytes(const aether_head *head, size_t tokens) {
@@ -331,9 +332,10 @@ static void tile_load(const tile *t, const float *q, size_t row, size_t heads, f
 }
 
 /* Sums of vector v, divided, to rows. */
-static void tile_store(const tile *t, int v, float *out, size_t row, size_t heads, int vectors) {
+static void tile_store(tile *t, int v, float *out, size_t row, size_t heads, int vectors) {
     const lane r = v_div(v_set1(1.0f), v_load(t->sum + v * LANES));
     const float *from = t->acc + v * LANES;
+    lane worst = v_load(t->worst);
     float *to[LANES];
     for (int64_t l = 0; l < LANES; ++l) {
         const size_t h = (size_t)l / t->slots.queries;
@@ -354,6 +356,7 @@ static void tile_store(const tile *t, int v, float *out, size_t row, size_t head
             if (to[l] == NULL) {
                 continue;
             }
+            worst = v_worst(worst, x[l]);
             if (part == LANES) {
                 v_store(to[l] + d, x[l]);
             } else {
@@ -361,6 +364,7 @@ static void tile_store(const tile *t, int v, float *out, size_t row, size_t head
             }
         }
     }
+    v_store(t->worst, worst);
 }
 
 /* `heads` heads in `vectors` vectors. Constant where called: vectors. */
@@ -375,11 +379,12 @@ LANE_INLINE void tile_heads(tile *t, const float *q, float *out, size_t row, siz
     }
 }
 
-static void lane_forward_rows(const aether_plan *plan, const float *q, size_t first, size_t count, float *out, void *scratch) {
+static int lane_forward_rows(const aether_plan *plan, const float *q, size_t first, size_t count, float *out, void *scratch) {
     const aether_config *c = &plan->head->config;
     const lane_plan *own = plan->variant;
     const size_t group = c->q_heads / c->kv_heads, row = (size_t)c->q_heads * c->head_dim;
     tile *t = tile_in(scratch, plan);
+    v_store(t->worst, v_zero());
     const size_t queries = t->slots.queries, each = LANES / queries;
     const int64_t n = (int64_t)queries, begin = (int64_t)first, end = (int64_t)(first + count);
     /* Tiles begin where causal landmarks change, which is at queries i with (i + 1) % block_size == 0 (with few queries one tile less
@@ -407,4 +412,5 @@ static void lane_forward_rows(const aether_plan *plan, const float *q, size_t fi
             }
         }
     }
+    return v_all_finite(v_load(t->worst));
 }

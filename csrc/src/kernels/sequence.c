@@ -27,13 +27,15 @@ static size_t rows_bytes(const aether_head *head, size_t tokens) {
     return aether_taken(&bytes, &total) == AETHER_OK ? total : SIZE_MAX;
 }
 
-static void forward_rows(const aether_plan *plan, const float *q, size_t first, size_t count, float *out, void *scratch) {
+static int forward_rows(const aether_plan *plan, const float *q, size_t first, size_t count, float *out, void *scratch) {
     const aether_config *config = &plan->head->config;
     const size_t dim = config->head_dim;
     const size_t group = config->q_heads / config->kv_heads;
     aether_candidates list;
     aether_query job;
+    const size_t width = (size_t)config->q_heads * dim;
     size_t i, h, j;
+    int finite = 1;
     float *floats = aether_candidates_place(&list, config, plan->tokens, scratch);
 
     for (i = first; i < first + count; i++) {
@@ -69,7 +71,9 @@ static void forward_rows(const aether_plan *plan, const float *q, size_t first, 
             job.out = out + (i * config->q_heads + h * group) * dim;
             plan->head->kernels->attend_query(&job);
         }
+        finite &= plan->head->kernels->all_finite(out + i * width, width);
     }
+    return finite;
 }
 
 static const aether_sequence_kernels BY_QUERY = {plan_bytes, prepare, rows_bytes, forward_rows};
