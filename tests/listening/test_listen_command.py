@@ -305,7 +305,7 @@ def test_records_a_simulated_node_and_replays_it(tmp_path: Path) -> None:
     file = tmp_path / "x.pcap"
     wait_until(file.exists)  # created once the socket is open
     recording = demo_recording()
-    packet = 16 + 28 + 20 + 2 * recording.width
+    packet = 16 + 28 + 20 + 2 * 64  # as an ESP32 sends L-LTF
 
     def pace(t: int) -> None:
         """At most 32 frames ahead of the file, so that the system's buffer never overflows."""

@@ -6,17 +6,22 @@ import socket
 import time
 from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from aether_temporal._internal.interruption import stop_asked
-from aether_temporal.errors import InvalidArgumentError
+from aether_temporal.errors import InvalidArgumentError, ShapeError
 from aether_temporal.model import TemporalModel
 from aether_temporal.recordings import Recording, RecordingShapeError
-from aether_temporal.recordings.node_packets import MAX_SUBCARRIERS, RawHeader
+from aether_temporal.recordings.node_packets import MAX_SUBCARRIERS, RawHeader, subcarriers_of
 from aether_temporal.running.inputs import model_frames
 from aether_temporal.running.stream import Predictor, real_time
+from aether_temporal.subcarriers import find_subcarriers
 
 from .packets import Classification, RawFrame
 
 _FREQUENCY, _RSSI, _NOISE = 2437, -45, -92  # made up
+_LLTF_OF_ESP32 = 1  # the layout of a header: an ESP32, a packet without HT, no secondary channel
 _EVERY = 1.0  # seconds between classifications
 
 
@@ -31,6 +36,23 @@ def resolve(target: str) -> tuple[int, tuple[object, ...]]:
         raise InvalidArgumentError.of("send", "a known host", f"{host!r} ({error})") from None
     family, _, _, _, where = found[0]
     return family, where
+
+
+def _as_sent(recording: Recording) -> tuple[NDArray[np.int8] | NDArray[np.int16], int]:
+    """The pairs of L-LTF in the order of an ESP32, empty ones among them, and how a header states that; others as they
+    are, of which a header says nothing."""
+    assert recording.iq is not None
+    order = subcarriers_of(_LLTF_OF_ESP32, 64)
+    assert order is not None
+    try:
+        columns = None if recording.subcarriers is None else find_subcarriers(order, recording.subcarriers)
+    except ShapeError:
+        columns = None
+    if columns is None or recording.iq.dtype != np.int8:
+        return recording.iq, 0
+    sent = np.zeros((len(recording), len(order), 2), dtype=np.int8)
+    sent[:, columns] = recording.iq
+    return sent, _LLTF_OF_ESP32
 
 
 def send_recording(
@@ -52,6 +74,7 @@ def send_recording(
             f"{'pairs' if recording.is_raw else 'features'}"
         )
     family, where = resolve(target)
+    pairs, layout = _as_sent(recording)
     predictor, frames = Predictor(model), model_frames(model, recording)
     wait = real_time(recording) if pace is None else pace
     period = max(1, round(_EVERY * (recording.frame_rate or 50)))
@@ -62,8 +85,8 @@ def send_recording(
                 wait(t)
                 if stop_asked():
                     break
-                header = RawHeader(node_id, 1, recording.width, _FREQUENCY, t, _RSSI, _NOISE)
-                out.sendto(RawFrame(header, recording.iq[t].tobytes()).to_bytes(), where)
+                header = RawHeader(node_id, 1, pairs.shape[1], _FREQUENCY, t, _RSSI, _NOISE, layout)
+                out.sendto(RawFrame(header, pairs[t].tobytes()).to_bytes(), where)
                 sent += 1
                 prediction = predictor.push(frame)
                 if (t + 1) % period == 0:
