@@ -456,6 +456,19 @@ def test_an_address_keeps_its_first_rows_whatever_others_send() -> None:
     assert len(found.table) == 256
 
 
+def test_an_eighth_of_the_rows_is_for_nodes_that_are_not_known_yet() -> None:
+    """Silent known nodes go before the last of these: new nodes do not displace each other before they are known."""
+    found = PacketReceiver(NodeTable(max_nodes=64))
+    for i in range(56):
+        assert known(found, 1, f"10.0.{i}.1", 0.0)
+    later = 100.0  # known nodes were silent for more than a minute
+    for i in range(16):
+        assert found.take(raw(1, 0), f"10.1.{i}.1", 1, 0.0, later + i / 100) is None
+    rows = {row.key.address for row in found.table.nodes()}
+    assert sum(address.startswith("10.1.") for address in rows) == 8 + 1  # the newest came for one that was known
+    assert len(rows) == 64
+
+
 def test_new_nodes_of_a_crowded_address_displace_none_of_other_addresses() -> None:
     """A new node becomes known although another address invents nodes as fast as it may."""
     found = PacketReceiver()

@@ -147,6 +147,25 @@ def test_dead_subcarriers_are_listed_and_named_where_they_are_used() -> None:
     )
 
 
+def test_frozen_columns_are_named() -> None:
+    def freeze(iq: NDArray[np.int8]) -> None:
+        iq[:, 4] = (9, -7)
+        iq[:, 5] = 0
+
+    recording = changed(freeze)
+    found = quality_of(recording)
+    assert (found.frozen, found.dead) == ((4,), (5,))
+    assert found.warnings == (
+        "subcarriers that never change, although they are not zero: 4: leave them out (--subcarriers)",
+    )
+    assert quality_of(recording, range(4)).warnings == ()
+    frames = np.random.default_rng(1).uniform(1, 300, (50, 4)).astype(np.float32)
+    frames[:, 2] = 3
+    (warning,) = quality_of(Recording("a.npz", "a", "npz", frames=frames)).warnings
+    assert warning.startswith("features that never change, although they are not zero: 2")
+    assert quality_of(Recording("a.npz", "a", "npz", frames=frames[:19])).frozen == ()  # too few to tell
+
+
 def test_more_than_a_tenth_dropped_is_named() -> None:
     (warning,) = quality_of(healthy(dropped={"length": 20, "cut": 3})).warnings
     assert warning == "23 of 223 frames are dropped (10%): 20 length, 3 cut"

@@ -29,7 +29,7 @@ def command(file: str, recording: str | None, format_: str | None, as_json: bool
     """Describe the recordings of FILE, or the one of this NAME or index, as `run` and `train` will use them.
 
     FILE has any of the formats, or is a manifest, a folder, or a wildcard in quotes. Warns of what would mislead a
-    training or a run: bursts, gaps, dropped frames, subcarriers that are dead or saturated, a buffer that froze.
+    training or a run: bursts, gaps, dropped frames, subcarriers that are dead, frozen or saturated, a buffer that froze.
     """
     sources, remarks = Sources([file], format=format_, hints=hints_of(options)), Remarks()
     found: list[RecordingQuality] = []
@@ -87,7 +87,7 @@ def _columns(found: RecordingQuality) -> str:
     parts = [found.layout or "numbers not known, counted from 0"] if found.raw else []
     if found.raw and found.subcarriers is not None and Band.ANY in found.subcarriers.bands:
         parts[0] += ", of L-LTF or HT-LTF (any)"
-    for what, places in (("always zero", found.dead), ("saturated", found.saturated)):
+    for what, places in (("always zero", found.dead), ("frozen", found.frozen), ("saturated", found.saturated)):
         parts.append(f"{what}: {found.named(places)}" if places else f"none {what}")
     return "; ".join(parts if found.raw else parts[:1])
 

@@ -83,7 +83,7 @@ class RecordingQuality:
     """What a recording holds.
 
     subcarriers: what the columns are, where the recording knows it. dead: columns that are
-    always zero; saturated: columns with I or Q at its limit in at least 1 % of the frames (raw frames only). repeated:
+    always zero; frozen: columns that are always the same and not zero, while others change; saturated: columns with I or Q at its limit in at least 1 % of the frames (raw frames only). repeated:
     frames equal to an earlier one; longest_repeat: the most frames in a row that are the same. first_word: the first
     two I/Q pairs hold something of the driver's instead of the channel. level_db: by how much the mean amplitude of
     frames varies (5th to 95th percentile). amplification: the least and the most that the device says it amplified.
@@ -106,6 +106,7 @@ class RecordingQuality:
     classes: dict[str, int]
     unlabelled: int
     dead: tuple[int, ...]
+    frozen: tuple[int, ...]
     saturated: tuple[int, ...]
     repeated: int
     longest_repeat: int
@@ -154,12 +155,14 @@ def quality_of(recording: Recording, select: Sequence[int] | None = None) -> Rec
     )
     dropped = {str(reason): count for reason, count in recording.dropped.items() if count}
     dead = tuple(int(index) for index in np.flatnonzero(~frames.alive)) if len(recording) else ()
+    frozen = _frozen(frames, len(recording))
     saturated = tuple(np.flatnonzero(frames.saturated >= max(1, _SATURATED * len(recording))).tolist())
     warned = [
         *_drop_warnings(len(recording), dropped),
         *_time_warnings(timing),
         *_frame_warnings(recording, frames, select),
         *_dead_warnings(recording, dead, select),
+        *_frozen_warnings(recording, frozen, select),
         *_saturation_warnings(recording, saturated),
     ]
     return RecordingQuality(
@@ -180,6 +183,7 @@ def quality_of(recording: Recording, select: Sequence[int] | None = None) -> Rec
         classes={name: int(count) for name, count in zip(recording.label_names, counts, strict=False) if count},
         unlabelled=len(recording) - int(counts.sum()),
         dead=dead,
+        frozen=frozen,
         saturated=saturated,
         repeated=frames.repeated,
         longest_repeat=frames.longest,
@@ -279,6 +283,7 @@ class _Frames:
     """What one pass over the frames found."""
 
     alive: NDArray[np.bool_]
+    changing: NDArray[np.bool_]
     saturated: NDArray[np.int64]
     repeated: int = 0
     longest: int = 0
@@ -289,7 +294,8 @@ class _Frames:
 def _scan(recording: Recording) -> _Frames:
     values: NDArray[Any] | None = recording.iq if recording.iq is not None else recording.frames
     assert values is not None
-    found = _Frames(np.zeros(recording.width, np.bool_), np.zeros(recording.width, np.int64))
+    none = np.zeros(recording.width, np.bool_)
+    found = _Frames(none, none.copy(), np.zeros(recording.width, np.int64))
     limit = _LIMITS.get(values.dtype)
     seen: set[int] = set()
     before, run = b"", 0
@@ -298,6 +304,7 @@ def _scan(recording: Recording) -> _Frames:
         part: NDArray[Any] = np.ascontiguousarray(values[start : start + _CHUNK])
         pairs = part.reshape(len(part), recording.width, -1)
         found.alive |= pairs.any(axis=(0, 2))
+        found.changing |= (pairs != np.asarray(values[0]).reshape(recording.width, -1)).any(axis=(0, 2))
         if limit is not None:
             found.saturated += ((pairs >= limit) | (pairs <= -limit)).any(axis=2).sum(axis=0)
         means.append(np.sqrt((pairs.astype(np.float64) ** 2).sum(axis=2)).mean(axis=1))
@@ -366,6 +373,22 @@ def _dead_warnings(recording: Recording, dead: Sequence[int], select: Sequence[i
     if found and (known or len(found) > _MANY_DEAD * recording.width):
         what = "subcarriers" if recording.is_raw else "features"
         yield f"{what} that should carry something but are always zero: {_named(recording.subcarriers, found)}"
+
+
+def _frozen(frames: _Frames, count: int) -> tuple[int, ...]:
+    """Columns that keep one value while others change; the driver's first word is no column of the channel."""
+    if count < _ENOUGH or not frames.changing.any():
+        return ()
+    found = np.flatnonzero(frames.alive & ~frames.changing).tolist()
+    return tuple(column for column in found if not (frames.first_word and column < _FIRST_WORD))
+
+
+def _frozen_warnings(recording: Recording, frozen: Sequence[int], select: Sequence[int] | None) -> Iterator[str]:
+    found = [column for column in frozen if select is None or column in select]
+    if found:
+        what = "subcarriers" if recording.is_raw else "features"
+        names = _named(recording.subcarriers, found)
+        yield f"{what} that never change, although they are not zero: {names}: leave them out (--subcarriers)"
 
 
 def _lost(dropped: dict[str, int]) -> int:
