@@ -35,6 +35,7 @@ from aether_temporal.train.evaluation import (
     share_of,
     stored,
     student,
+    temperature_note,
     with_temperature,
 )
 
@@ -57,6 +58,14 @@ def test_finds_the_temperature_that_made_the_labels(temperature: float) -> None:
     assert calibration_error(given, found) < 0.012
     if temperature != 1:
         assert calibration_error(given) > 0.1
+
+
+def test_a_temperature_at_its_limit_is_told() -> None:
+    logits = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+    easy, reversed_ = Predictions(logits, np.array([0, 1])), Predictions(logits, np.array([1, 0]))
+    assert "not to be trusted" in temperature_note(fit_temperature(easy))
+    assert "next to nothing" in temperature_note(fit_temperature(reversed_))
+    assert temperature_note(fit_temperature(drawn(1.0))) == ""
 
 
 def test_errors_by_hand() -> None:

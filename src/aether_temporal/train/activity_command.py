@@ -17,7 +17,7 @@ from . import activity, splits
 from .activity import Recipe, Report
 from .configuration import RunSettings
 from .dataset import Dataset
-from .evaluation import Mean, Scores, mean_of, say_classes, share_of
+from .evaluation import Mean, Scores, mean_of, say_classes, share_of, temperature_note
 from .prepared import file_names
 from .reading import Reading
 from .runs import Run, expect_place, say_written, seed_folder
@@ -112,6 +112,9 @@ class _Job:
                 f"{c.error_before:.3f} -> {c.error_after:.3f}, "
                 f"loss {c.loss_before:.3f} -> {c.loss_after:.3f}"
             )
+            note = temperature_note(c.temperature)
+            if note:
+                self.say(f"{lead}{note}")
         for name, scores in report.scores.items():
             error = f"calibration error {report.uncalibrated[name]:.3f}"
             error += "" if report.calibration is None else f" -> {report.errors[name]:.3f}"

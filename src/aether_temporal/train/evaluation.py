@@ -370,11 +370,28 @@ def calibration_error(given: Predictions, temperature: float = 1.0) -> float:
     return confidence([given], [temperature])[0].error
 
 
+LOWEST, HIGHEST = 1 / 20, 20.0
+"""Temperatures that are fitted."""
+
+
+def temperature_note(temperature: float) -> str:
+    """What to think of a fitted temperature that ends at a limit; empty for others."""
+    if temperature < 1.01 * LOWEST:
+        return (
+            "the held-out recordings are told apart without an error, so they do not show how sure a prediction may be: "
+            "probabilities are not to be trusted; hold out more, or harder, recordings"
+        )
+    if temperature > 0.99 * HIGHEST:
+        return "the predictions say next to nothing of the held-out recordings: train longer, or look at the labels"
+    return ""
+
+
 def fit_temperature(given: Predictions) -> float:
-    """The temperature of the least likelihood loss, from 1/20 to 20; the loss has one minimum in 1 / temperature."""
+    """The temperature of the least likelihood loss, from LOWEST to HIGHEST; the loss has one minimum in 1 /
+    temperature."""
     found = optimize.minimize_scalar(
         lambda x: likelihood_loss(given, float(np.exp(x))),
-        bounds=(np.log(1 / 20), np.log(20.0)),
+        bounds=(np.log(LOWEST), np.log(HIGHEST)),
         method="bounded",
         options={"xatol": 1e-9},
     )
