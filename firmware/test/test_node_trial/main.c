@@ -270,26 +270,26 @@ static void power_lost_in_the_flags_of_the_only_model(void) {
     }
 }
 
-/* A start that works makes the marks of a confirmed model certain: a bit that reads either way after a power failure could lose it later. */
-static void marks_of_a_confirmed_model_are_written_again(void) {
-    static const size_t marks[] = {SLOT_COMMIT_AT, SLOT_RAN_AT, SLOT_CONFIRM_AT};
+/* A start that works makes the flags of a confirmed model certain: a bit that reads either way after a power failure could lose it later. */
+static void flags_of_a_confirmed_model_are_written_again(void) {
+    static const size_t flags[] = {SLOT_COMMIT_AT, SLOT_RAN_AT, SLOT_CONFIRM_AT};
     uint32_t i, seed, bit;
     begin();
     CHECK(update(-1, NODE_PLAIN) == NODE_SLOT_OK);
     CHECK(serve(NODE_TRIAL_FRAMES) == 0 && is_confirmed(0));
     keep();
-    for (i = 0; i < sizeof marks / sizeof *marks; i++) {
+    for (i = 0; i < sizeof flags / sizeof *flags; i++) {
         for (seed = 0; seed < 8; seed++) {
             bring_back();
             allow_undecided_bits();
-            for (bit = 1; (sim.bytes[0][marks[i]] & bit) != 0; bit *= 2) {
+            for (bit = 1; (sim.bytes[0][flags[i]] & bit) != 0; bit *= 2) {
             }
-            undecided_a[marks[i]] = (unsigned char)bit; /* one that was cleared */
+            undecided_a[flags[i]] = (unsigned char)bit; /* one that was cleared */
             sim.noise = seed * 2654435761u;
             if (serve(NODE_TRIAL_FRAMES) == 0) {
-                CHECK(runs(0, NODE_PLAIN) && undecided_a[marks[i]] == 0);
+                CHECK(runs(0, NODE_PLAIN) && undecided_a[flags[i]] == 0);
             } else {
-                CHECK(marks[i] == SLOT_COMMIT_AT); /* it read as an update that was cut */
+                CHECK(flags[i] == SLOT_COMMIT_AT); /* it read as an update that was cut */
             }
         }
     }
@@ -338,7 +338,7 @@ int firmware_main(void) {
     check_test("flags_of_a_trial_are_written_again", flags_of_a_trial_are_written_again);
     check_test("update_waits_for_the_end_of_a_trial", update_waits_for_the_end_of_a_trial);
     check_test("power_lost_in_the_flags_of_the_only_model", power_lost_in_the_flags_of_the_only_model);
-    check_test("marks_of_a_confirmed_model_are_written_again", marks_of_a_confirmed_model_are_written_again);
+    check_test("flags_of_a_confirmed_model_are_written_again", flags_of_a_confirmed_model_are_written_again);
     check_test("undecided_bits_of_an_update", undecided_bits_of_an_update);
     return check_end();
 }

@@ -29,7 +29,7 @@ def command(file: str, recording: str | None, format_: str | None, as_json: bool
     """Describe the recordings of FILE, or the one of this NAME or index, as `run` and `train` will use them.
 
     FILE has any of the formats, or is a manifest, a folder, or a wildcard in quotes. Warns of what would mislead a
-    training or a run: bursts, gaps, dropped frames, subcarriers that are dead, frozen or saturated, a buffer that froze.
+    training or a run: bursts, gaps, dropped frames, subcarriers that are dead, frozen or saturated, a frozen buffer.
     """
     sources, remarks = Sources([file], format=format_, hints=hints_of(options)), Remarks()
     found: list[RecordingQuality] = []

@@ -82,8 +82,9 @@ class Timing:
 class RecordingQuality:
     """What a recording holds.
 
-    subcarriers: what the columns are, where the recording knows it. dead: columns that are
-    always zero; frozen: columns that are always the same and not zero, while others change; saturated: columns with I or Q at its limit in at least 1 % of the frames (raw frames only). repeated:
+    subcarriers: what the columns are, where the recording knows it. dead: columns that are always zero; frozen: columns
+    that are always the same and not zero, while others change; saturated: columns with I or Q at its limit in at least
+    1 % of the frames (raw frames only). repeated:
     frames equal to an earlier one; longest_repeat: the most frames in a row that are the same. first_word: the first
     two I/Q pairs hold something of the driver's instead of the channel. level_db: by how much the mean amplitude of
     frames varies (5th to 95th percentile). amplification: the least and the most that the device says it amplified.

@@ -378,8 +378,8 @@ def temperature_note(temperature: float) -> str:
     """What to think of a fitted temperature that ends at a limit; empty for others."""
     if temperature < 1.01 * LOWEST:
         return (
-            "the held-out recordings are told apart without an error, so they do not show how sure a prediction may be: "
-            "probabilities are not to be trusted; hold out more, or harder, recordings"
+            "the held-out recordings are told apart without an error, so they do not show how sure a prediction may "
+            "be: probabilities are not to be trusted; hold out more, or harder, recordings"
         )
     if temperature > 0.99 * HIGHEST:
         return "the predictions say next to nothing of the held-out recordings: train longer, or look at the labels"
