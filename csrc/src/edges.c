@@ -6,11 +6,8 @@
 /* Tokens reached by strides on one side of the run, which covers `run` tokens there. */
 static uint64_t strides(uint64_t tokens, uint64_t run, uint64_t farthest) {
     uint64_t total = 0, stride = 1;
-    for (; stride <= farthest && stride < tokens; stride *= 2) {
+    for (; stride != 0 && stride <= farthest && stride < tokens; stride = aether_next_stride(stride)) {
         total = aether_plus(total, stride > run ? tokens - stride : 0);
-        if (stride > UINT64_MAX / 2) {
-            break;
-        }
     }
     return total;
 }
@@ -19,13 +16,10 @@ static uint64_t strides(uint64_t tokens, uint64_t run, uint64_t farthest) {
 static uint64_t global_seen(const aether_config *config, uint64_t tokens, uint64_t g, int behind, uint64_t run,
                             uint64_t farthest) {
     uint64_t seen = behind ? aether_above(aether_above(tokens, g), aether_plus(run, 1)) : aether_above(g, run);
-    uint64_t stride = 1;
-    for (; config->use_log_stride && stride <= farthest && stride < tokens; stride *= 2) {
+    uint64_t stride = config->use_log_stride;
+    for (; stride != 0 && stride <= farthest && stride < tokens; stride = aether_next_stride(stride)) {
         const int meets = behind ? stride < tokens - g : stride <= g;
         seen -= stride > run && meets ? 1 : 0;
-        if (stride > UINT64_MAX / 2) {
-            break;
-        }
     }
     return seen;
 }
@@ -66,19 +60,16 @@ static uint64_t block_seen(const aether_config *config, uint64_t pivots, uint64_
 
 static uint64_t block_edges(const aether_config *config, uint64_t tokens) {
     const uint64_t size = config->block_size;
-    const uint64_t pivots = config->causal ? tokens / size : (tokens - 1) / size + 1;
+    const uint64_t pivots = aether_blocks_at(config, tokens - 1);
     uint64_t total = 0, tail, stride = 1;
     if (pivots == 0) {
         return 0;
     }
     tail = config->causal ? tokens - pivots * size + 1 : tokens - (pivots - 1) * size;
     total = config->causal ? block_seen(config, pivots, tail, 0) : 0;
-    for (; stride < pivots; stride *= 2) {
+    for (; stride != 0 && stride < pivots; stride = aether_next_distance(config, stride)) {
         total = aether_plus(total, block_seen(config, pivots, tail, stride));
         total = aether_plus(total, config->causal ? 0 : aether_times(pivots - stride, size));
-        if (!config->use_log_stride || stride > UINT64_MAX / 2) {
-            break;
-        }
     }
     return total;
 }

@@ -27,20 +27,15 @@ static uint64_t visible(const aether_config *config) {
     if (aether_is_pyramid(config)) {
         return visible_in_pyramid(config);
     }
-    for (; config->use_log_stride && stride <= farthest; stride *= 2) {
+    for (; config->use_log_stride && stride != 0 && stride <= farthest; stride = aether_next_stride(stride)) {
         rows += stride > back ? 1 : 0;
-        if (stride > farthest / 2) {
-            break;
-        }
     }
     if (aether_pattern_has_landmarks(config)) {
-        const uint64_t oldest = config->history / config->block_size - 1; /* block distance from the newest whole block */
+        const uint64_t oldest = aether_blocks_at(config, farthest) - 1; /* block distance from the newest whole block */
         rows += oldest > 0 ? 2 : 1;
-        for (stride = 2; config->use_log_stride && stride <= oldest; stride *= 2) {
+        for (stride = aether_next_distance(config, 1); stride != 0 && stride <= oldest;
+             stride = aether_next_distance(config, stride)) {
             rows++;
-            if (stride > oldest / 2) {
-                break;
-            }
         }
     }
     return rows;

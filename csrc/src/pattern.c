@@ -79,8 +79,7 @@ int aether_pattern_has_landmarks(const aether_config *config) {
 
 static void blocks_of(const aether_config *config, uint64_t tokens, uint64_t i, aether_row *row) {
     const uint64_t size = config->block_size;
-    const uint64_t n = config->causal ? (i >= size - 1 ? (i - (size - 1)) / size + 1 : 0)
-                                      : (tokens - 1) / size + 1; /* blocks that exist for i */
+    const uint64_t n = aether_blocks_at(config, config->causal ? i : tokens - 1); /* blocks that exist for i */
     const uint64_t oldest = i - reach(config, i);             /* a block must begin here or later */
     uint64_t pivot, stride, begin, apart;
     size_t count = 0;
@@ -88,7 +87,7 @@ static void blocks_of(const aether_config *config, uint64_t tokens, uint64_t i, 
     if (!aether_pattern_has_landmarks(config) || n == 0) {
         return;
     }
-    pivot = config->causal ? n - 1 : i / size;
+    pivot = config->causal ? n - 1 : aether_blocks_at(config, i) - 1;
     begin = pivot * size;
     stride = config->use_log_stride ? aether_power_below(pivot) : (pivot > 0);
     for (apart = stride * size; stride != 0; stride /= 2, apart /= 2) { /* tokens from that block to the pivot */
@@ -101,11 +100,8 @@ static void blocks_of(const aether_config *config, uint64_t tokens, uint64_t i, 
             row->blocks[count++] = pivot;
         }
     } else {
-        for (stride = 1; stride <= n - 1 - pivot; stride *= 2) {
+        for (stride = 1; stride != 0 && stride <= n - 1 - pivot; stride = aether_next_distance(config, stride)) {
             row->blocks[count++] = pivot + stride;
-            if (!config->use_log_stride || stride > (n - 1 - pivot) / 2) {
-                break;
-            }
         }
     }
     row->n_blocks = count;

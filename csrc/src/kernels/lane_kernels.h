@@ -2,6 +2,7 @@
 #include "aether/attention.h"
 
 #include "../bits.h"
+#include "../candidates.h"
 #include "../pyramid.h"
 #include "../sizes.h"
 

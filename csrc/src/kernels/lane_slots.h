@@ -141,7 +141,7 @@ static int slots_sees_block(const aether_config *c, int64_t distance) {
     if (c->causal ? distance < 0 : distance == 0) {
         return 0;
     }
-    return size <= 1 || (c->use_log_stride && (size & (size - 1)) == 0);
+    return size <= 1 || (c->use_log_stride && aether_is_stride((uint64_t)size));
 }
 
 static void slots_blocks(lane_slots *s) {
@@ -152,9 +152,9 @@ static void slots_blocks(lane_slots *s) {
     }
     const int64_t tokens = (int64_t)plan->tokens, n = (int64_t)plan->n_blocks;
     const int64_t size = c->block_size > (uint64_t)tokens ? tokens + 1 : (int64_t)c->block_size;
-    const int64_t ahead = c->causal ? 1 : 0; /* pivot of query i: (i + ahead) / size - ahead */
-    const int64_t p0 = (s->i0 + s->from + ahead) / size - ahead;
-    const int64_t p1 = (s->i0 + s->to + ahead) / size - ahead;
+    const int64_t ahead = c->causal ? 1 : 0; /* pivot p is that of the queries (p + ahead) * size - ahead ... */
+    const int64_t p0 = (int64_t)aether_blocks_at(c, (uint64_t)(s->i0 + s->from)) - 1;
+    const int64_t p1 = (int64_t)aether_blocks_at(c, (uint64_t)(s->i0 + s->to)) - 1;
     const size_t row = (size_t)c->kv_heads * c->head_dim;
 
     int64_t o = 1, next = 0;
