@@ -217,7 +217,7 @@ UNSHOWN = {
     "aether inspect walks.rvne": "follows a training",
     "aether run walks.rvne": "follows a training",
     "aether train activity": "follows a training",
-    "cat heard.txt": "shown as a picture",
+    "cat heard.txt": "follows a training; an example stands below",
     "ls runs/first": "docs/guide/train.md lists the files",
 }
 
