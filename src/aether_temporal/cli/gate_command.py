@@ -33,7 +33,7 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """May sparse attention replace dense? Trains dense, distils sparse from it, and asks the four gates.
+    """Check by four gates whether sparse attention may replace dense: train dense, and distil sparse from it.
 
     Exit status: 0 all gates pass, 1 a gate fails, 3 none fails but one is undecided.
     """

@@ -35,7 +35,7 @@ _COMMANDS = {
     "bench": "Measure speed beside the alternatives.",
     "train": "Train models on recordings; prepare and verify these (extra `train`).",
     "explore": "Pictures: recordings, attention, embeddings, confusion, drift (extra `plot`).",
-    "gate": "May sparse attention replace dense? Four gates, a verdict (extra `train`).",
+    "gate": "Check by four gates whether sparse attention may replace dense (extra `train`).",
 }
 
 _WITH = {"init": "inspect"}
