@@ -1,4 +1,4 @@
-/* Many tokens at once: bulk append, and prefill (the same as so many steps). */
+/* Many tokens at once: bulk append, prefill (the same as so many steps), and a step of many caches. */
 #include "aether/cache.h"
 
 #include "bits.h"
@@ -133,4 +133,68 @@ aether_status aether_cache_prefill(aether_cache *cache, const aether_head *head,
     }
     status = aether_attention_forward(&cache->head, q, k, v, tokens, cache->dtype, out, scratch, bytes);
     return status == AETHER_OK ? aether_cache_append(cache, k, v, tokens) : status;
+}
+
+static AETHER_NOINLINE aether_status step_many_here(aether_cache *const *caches, size_t n, const float *q, const float *k,
+                                                    const float *v, float *out, unsigned char *scratch) {
+    const aether_config *config = &caches[0]->head.config;
+    const aether_kernels *kernels = caches[0]->head.kernels;
+    const size_t n_q = (size_t)config->q_heads * config->head_dim, n_kv = (size_t)config->kv_heads * config->head_dim;
+    aether_status status = AETHER_OK;
+    aether_row row;
+    size_t i;
+    if (!kernels->all_finite(q, n * n_q) || !kernels->all_finite(k, n * n_kv) || !kernels->all_finite(v, n * n_kv)) {
+        return AETHER_E_NOT_FINITE;
+    }
+    for (i = 0; i < n && status == AETHER_OK; i++) {
+        aether_cache *cache = caches[i];
+        status = cache->policy == AETHER_ON_FULL_ERROR && cache->length >= cache->capacity
+                     ? AETHER_E_CACHE_FULL
+                     : aether_cache_stage_finite(cache, k + i * n_kv, v + i * n_kv);
+        if (status == AETHER_OK) {
+            if (i == 0 || cache->length != caches[i - 1]->length || cache->capacity != caches[i - 1]->capacity) {
+                aether_cache_candidates(cache, scratch, &row);
+            }
+            aether_cache_attend_row(cache, &row, q + i * n_q, out + i * n_q, scratch);
+        }
+    }
+    if (status == AETHER_OK && !kernels->all_finite(out, n * n_q)) {
+        status = AETHER_E_OVERFLOW;
+    }
+    for (i = 0; i < n && status == AETHER_OK; i++) {
+        aether_cache_commit(caches[i]);
+    }
+    return status;
+}
+
+aether_status aether_cache_step_many(aether_cache *const *caches, size_t n, const aether_head *head, const float *q, const float *k,
+                                     const float *v, float *out, void *scratch, size_t bytes) {
+    aether_status status;
+    aether_fpenv env;
+    size_t i;
+    if (head == NULL || (n > 0 && (caches == NULL || q == NULL || k == NULL || v == NULL || out == NULL || scratch == NULL))) {
+        return AETHER_E_ARGUMENT;
+    }
+    if (!aether_aligned(q, sizeof(float)) || !aether_aligned(k, sizeof(float)) || !aether_aligned(v, sizeof(float)) ||
+        !aether_aligned(out, sizeof(float)) || !aether_aligned(scratch, 8)) {
+        return AETHER_E_ALIGNMENT;
+    }
+    for (i = 0; i < n; i++) {
+        if (!aether_cache_fits(caches[i], head)) {
+            return AETHER_E_CACHE_MISMATCH;
+        }
+        if (caches[i]->scratch.total == 0) {
+            return AETHER_E_TOO_LARGE;
+        }
+        if (bytes < caches[i]->scratch.total) {
+            return AETHER_E_MEMORY;
+        }
+    }
+    if (n == 0) {
+        return AETHER_OK;
+    }
+    env = aether_fpenv_enter();
+    status = step_many_here(caches, n, q, k, v, out, scratch);
+    aether_fpenv_leave(env);
+    return status;
 }

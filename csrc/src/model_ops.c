@@ -2,6 +2,16 @@
 
 #include "bits.h"
 
+/* aether_sqrt of a number that is not negative: by the processor where every one of its kind has an instruction for it. */
+#if defined(__SSE2__) || defined(_M_X64)
+#include <xmmintrin.h>
+static float root(float x) {
+    return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x)));
+}
+#else
+#define root aether_sqrt
+#endif
+
 static aether_status checked(const aether_model *m, const float *x, size_t n) {
     return m->head.kernels->all_finite(x, n) ? AETHER_OK : AETHER_E_OVERFLOW;
 }
@@ -69,7 +79,7 @@ aether_status aether_op_norm(const aether_model *m, const float *x, size_t rows,
         if (!aether_all_finite(&sum, 1)) {
             return AETHER_E_OVERFLOW;
         }
-        scale = 1.0f / aether_sqrt(sum / (float)w + m->eps);
+        scale = 1.0f / root(sum / (float)w + m->eps);
         for (c = 0; c < w; c++) {
             h[r * w + c] = (row[c] * scale) * g[c];
         }
@@ -181,7 +191,7 @@ static int normalise(float *e, size_t n) {
         sum = sum + e[j] * e[j];
     }
     if (sum > 0.0f) {
-        scale = 1.0f / aether_sqrt(sum);
+        scale = 1.0f / root(sum);
         for (j = 0; j < n; j++) {
             e[j] = e[j] * scale;
         }

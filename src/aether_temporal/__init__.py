@@ -41,6 +41,7 @@ from .errors import (
 )
 from .head import AetherTemporalHead, KvCache
 from .model import ArrayInfo, LayerTrace, ModelMemory, TemporalModel, TemporalStream, csi_amplitude
+from .pool import PoolOutput, StreamPool
 from .settings import *  # noqa: F403 (its __all__)
 from .settings import __all__ as _settings
 
@@ -73,10 +74,12 @@ __all__ += [
     "NonFiniteError",
     "OutOfMemoryError",
     "PatternMask",
+    "PoolOutput",
     "Resampler",
     "ResultOverflowError",
     "SavedStateError",
     "ShapeError",
+    "StreamPool",
     "TemporalError",
     "TemporalHeadConfig",
     "TemporalModel",

@@ -1,6 +1,6 @@
 """The C core as Python sees it; what each thing does stands in `_core.pyx` and `_core_parts`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, Self, TypedDict
 
 import numpy as np
@@ -112,6 +112,16 @@ class Head:
 
         q: (T, q_heads, head_dim); k, v: (T, kv_heads, head_dim). Returns (T, q_heads, head_dim). Errors as `step`; the
         cache is then as it was.
+        """
+
+    def step_many(
+        self, q: ArrayLike | Buffer, k: ArrayLike | Buffer, v: ArrayLike | Buffer, caches: Iterable[Cache]
+    ) -> NDArray[np.float32]:
+        """One step of each of N different caches: the bits of N calls of `step`, in less time.
+
+        q: (N, q_heads, head_dim); k, v: (N, kv_heads, head_dim); row n is the token of caches[n]. Returns (N, q_heads,
+        head_dim). Errors as `step`, and InvalidArgumentError for a cache that stands twice; all caches are then as they
+        were.
         """
 
 @disjoint_base
@@ -240,6 +250,9 @@ class Model:
     def memory_of(
         self, context: int, dtype: str, pointer_bytes: int | None = None
     ) -> tuple[int, int, int, int, int]: ...
+    def pool_nbytes(self, most: int, context: int, dtype: str = "float32") -> int:
+        """Bytes a pool of `most` streams would take, without making it. InvalidConfigError, TooLargeError."""
+
     def run(
         self, frames: ArrayLike, context: int | None, dtype: str, embeddings: bool
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]: ...
@@ -290,6 +303,50 @@ class Stream:
     def restore(self, state: Buffer) -> None:
         """Continue from `to_bytes` of a stream of the same blob, context and dtype. SavedStateError,
         CacheMismatchError; the stream is then as it was."""
+
+@disjoint_base
+class Pool:
+    """Ids are 64-bit numbers; ShapeError, NonFiniteError, InvalidArgumentError (no such stream), CacheBusyError."""
+
+    model: Model
+    context: int
+    dtype: str
+    def __init__(self, model: Model, most: int, context: int = 256, dtype: str = "float32") -> None: ...
+    def __len__(self) -> int: ...
+    @property
+    def most(self) -> int:
+        """Streams that it can hold."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory, all taken when the pool is made."""
+
+    def take(
+        self, ids: NDArray[np.uint64], frames: ArrayLike, embeddings: bool
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, list[tuple[int, str]], list[int]]:
+        """(logits, embeddings or None, (row, status name) of each row that failed, evicted ids) of a push."""
+
+    def length_of(self, id: int) -> int:
+        """Frames so far of a stream."""
+
+    def logits_of(self, id: int) -> NDArray[np.float32] | None:
+        """The newest logits of a stream, a copy; None before its first frame."""
+
+    def embedding_of(self, id: int) -> NDArray[np.float32] | None:
+        """The newest embedding of a stream, a copy; None before its first frame and for a model without one."""
+
+    def state_of(self, id: int) -> bytes:
+        """The saved state of a stream."""
+
+    def put(self, id: int, state: Buffer) -> None:
+        """Puts a saved state in the place of a stream, which is made where it is not there. CacheFullError,
+        SavedStateError, CacheMismatchError."""
+
+    def forget(self, id: int) -> None:
+        """Gives the place of a stream back."""
+
+    def numbers(self) -> list[int]:
+        """The ids, least recently used first."""
 
 @disjoint_base
 class Clock:

@@ -16,7 +16,7 @@ from numpy import float32 as numpy_float32
 from numpy import uint16 as numpy_uint16
 
 from ._internal.convert import as_bytes, as_float32, as_index, expect_choice, expect_type
-from ._internal.explain import raise_cache_error, raise_forward_error, raise_model_error, raise_push_error, raise_size_error
+from ._internal.explain import raise_cache_error, raise_forward_error, raise_many_error, raise_model_error, raise_push_error, raise_size_error
 from .cache_types import CACHE_DTYPES as _CACHE_DTYPES
 from .errors import (
     BY_STATUS_NAME as _BY_STATUS_NAME,

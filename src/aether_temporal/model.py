@@ -20,6 +20,7 @@ from .bundled import bundled_or_path
 from .cache_types import Dtype as Dtype
 from .config import TemporalHeadConfig
 from .errors import InvalidArgumentError, ShapeError
+from .pool import StreamPool
 from .settings import ModelSettings
 from .subcarriers import SubcarrierMap, find_subcarriers
 
@@ -239,6 +240,11 @@ class TemporalModel(_core.Model):
         """A stream without end that sees the last `context` frames (and global ones); None: `default_context`.
         dtype: how its caches keep keys and values. InvalidConfigError, OutOfMemoryError."""
         return TemporalStream(self, self._context(context), dtype)
+
+    def pool(self, most: int, context: int | None = None, dtype: Dtype = "float32") -> StreamPool:
+        """A pool of at most `most` streams as `stream` makes them, fed in batches. InvalidConfigError,
+        OutOfMemoryError."""
+        return StreamPool(self, most, context, dtype)
 
     def memory(
         self, context: int | None = None, dtype: Dtype = "float32", *, pointer_bytes: int | None = None

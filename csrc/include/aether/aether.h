@@ -4,8 +4,8 @@
 
 #include "crc32.h"
 #include "csi.h"
+#include "pool.h"
 #include "resample.h"
-#include "stream.h"
 
 #define AETHER_VERSION "0.1.0"
 

@@ -78,6 +78,12 @@ aether_status aether_cache_step(aether_cache *cache, const aether_head *head, co
 aether_status aether_cache_prefill(aether_cache *cache, const aether_head *head, const float *q, const float *k,
                                    const float *v, size_t tokens, float *out, void *scratch, size_t bytes);
 
+/* One step of each of n caches, which are different ones: q [n][q_heads][head_dim], k, v [n][kv_heads][head_dim] -> out, shape of q. On
+   any error all caches are as before; out may have been written. `bytes` of scratch are enough for each. The codes of
+   aether_cache_step. */
+aether_status aether_cache_step_many(aether_cache *const *caches, size_t n, const aether_head *head, const float *q, const float *k,
+                                     const float *v, float *out, void *scratch, size_t bytes);
+
 /* Bulk append without attending. On any error the cache is as before. AETHER_E_CACHE_FULL, AETHER_E_NOT_FINITE,
    AETHER_E_OVERFLOW. */
 aether_status aether_cache_append(aether_cache *cache, const float *k, const float *v, size_t tokens);

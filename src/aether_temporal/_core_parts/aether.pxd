@@ -134,6 +134,8 @@ cdef extern from "aether/aether.h" nogil:
                                     const float *v, float *out, void *scratch, size_t bytes)
     aether_status aether_cache_prefill(aether_cache *cache, const aether_head *head, const float *q, const float *k,
                                        const float *v, size_t tokens, float *out, void *scratch, size_t bytes)
+    aether_status aether_cache_step_many(aether_cache **caches, size_t n, const aether_head *head, const float *q,
+                                         const float *k, const float *v, float *out, void *scratch, size_t bytes)
     aether_status aether_cache_append(aether_cache *cache, const float *k, const float *v, size_t tokens)
     size_t aether_cache_saved_size(const aether_cache *cache)
     aether_status aether_cache_save(const aether_cache *cache, void *bytes, size_t size)
@@ -228,6 +230,28 @@ cdef extern from "aether/aether.h" nogil:
     size_t aether_stream_saved_size(const aether_stream *stream)
     aether_status aether_stream_save(const aether_stream *stream, void *bytes, size_t size)
     aether_status aether_stream_load(aether_stream *stream, const void *bytes, size_t size, aether_detail *detail)
+
+    ctypedef struct aether_pool:
+        uint32_t most
+        uint32_t count
+        size_t memory_bytes
+
+    ctypedef struct aether_pushed:
+        float *logits
+        float *embeddings
+        aether_status *results
+        uint64_t *evicted
+        size_t n_evicted
+
+    aether_status aether_pool_size(const aether_model *model, uint64_t context, aether_dtype dtype, uint32_t most, size_t *bytes)
+    aether_status aether_pool_init(aether_pool *pool, const aether_model *model, uint64_t context, aether_dtype dtype,
+                                   uint32_t most, void *memory, size_t bytes)
+    aether_status aether_pool_push(aether_pool *pool, const uint64_t *ids, size_t n, const float *frames,
+                                   aether_pushed *pushed)
+    const aether_stream *aether_pool_at(aether_pool *pool, uint64_t id)
+    aether_status aether_pool_drop(aether_pool *pool, uint64_t id)
+    aether_status aether_pool_load(aether_pool *pool, uint64_t id, const void *bytes, size_t size, aether_detail *detail)
+    void aether_pool_ids(const aether_pool *pool, uint64_t *ids)
 
     enum:
         AETHER_RESAMPLE_MAX_DUE

@@ -168,6 +168,17 @@ cdef class Model:
         _sized(aether_model_memory_on(&self.model, frames, _dtype(dtype), pointer, &memory), None, "context", context)
         return memory.flash, memory.state, memory.scratch, memory.cache_rows, memory.multiply_adds
 
+    def pool_nbytes(self, most, context, dtype="float32"):
+        """Bytes a pool of `most` streams would take, without making it. InvalidConfigError, TooLargeError."""
+        cdef size_t need
+        self._ready()
+        index = as_index(most)
+        if index is None or not 1 <= index <= 1 << 31:
+            raise InvalidConfigError.of("most", "an integer from 1 to 2**31", repr(most))
+        cdef uint64_t frames = _at_least_one(context, "context")
+        _sized(aether_pool_size(&self.model, frames, _dtype(dtype), index, &need), None, "most", most)
+        return need
+
     def run(self, frames, context, dtype, bint embeddings):
         """(logits, embeddings or None) after each frame; see TemporalModel."""
         return self._run(frames, context, dtype, embeddings, None)
@@ -270,6 +281,27 @@ def csi_amplitude(iq, subcarriers):
     return out
 
 
+cdef object _copy_of(const float *values, size_t n):
+    cdef Py_buffer view
+    if values == NULL:
+        return None
+    out = _empty((n,), &view)
+    memcpy(view.buf, values, n * sizeof(float))
+    PyBuffer_Release(&view)
+    return out
+
+
+cdef bytes _state_of(const aether_stream *stream):
+    cdef aether_status status
+    cdef size_t size = aether_stream_saved_size(stream)
+    cdef bytes out = PyBytes_FromStringAndSize(NULL, <Py_ssize_t> size)
+    cdef char *target = PyBytes_AsString(out)
+    with nogil:
+        status = aether_stream_save(stream, target, size)
+    _check(status, "stream")
+    return out
+
+
 cdef class Stream:
     """aether_stream with the memory it lives in."""
 
@@ -351,27 +383,18 @@ cdef class Stream:
             raise_push_error(_name(status), frame, self.dtype)
         return out
 
-    cdef object _newest(self, const float *values, size_t n):
-        cdef Py_buffer view
-        if values == NULL:
-            return None
-        out = _empty((n,), &view)
-        memcpy(view.buf, values, n * sizeof(float))
-        PyBuffer_Release(&view)
-        return out
-
     @property
     def logits(self):
         """The newest logits, (n_classes,) float32, a copy; None before the first frame."""
         self._idle()
-        return self._newest(aether_stream_logits(&self.stream), self.model.model.header.n_classes)
+        return _copy_of(aether_stream_logits(&self.stream), self.model.model.header.n_classes)
 
     @property
     def embedding(self):
         """The newest embedding, L2-normalised (embed_dim,) float32, a copy; None before the first frame and for a model
         without one."""
         self._idle()
-        return self._newest(aether_stream_embedding(&self.stream), self.model.model.embed_dim)
+        return _copy_of(aether_stream_embedding(&self.stream), self.model.model.embed_dim)
 
     def reset(self):
         """Forget all frames. CacheBusyError."""
@@ -380,19 +403,12 @@ cdef class Stream:
 
     def to_bytes(self):
         """The stream's state, with a CRC (docs/spec/state.md)."""
-        cdef aether_status status
-        cdef bytes out
-        cdef char *target
         self._idle()
-        cdef size_t size = aether_stream_saved_size(&self.stream)
-        out = PyBytes_FromStringAndSize(NULL, <Py_ssize_t> size)
-        target = PyBytes_AsString(out)
         self.busy = True
-        with nogil:
-            status = aether_stream_save(&self.stream, target, size)
-        self.busy = False
-        _check(status, "stream")
-        return out
+        try:
+            return _state_of(&self.stream)
+        finally:
+            self.busy = False
 
     def restore(self, state):
         """Continue from `to_bytes` of a stream of the same blob, context and dtype. SavedStateError, CacheMismatchError; the
@@ -407,3 +423,164 @@ cdef class Stream:
             status = aether_stream_load(&self.stream, held.view.buf, <size_t> held.view.len, &detail)
         self.busy = False
         _check_detail(status, &detail)
+
+
+cdef class Pool:
+    """aether_pool with the memory it lives in. Ids are 64-bit numbers."""
+
+    cdef aether_pool pool
+    cdef Memory memory
+    cdef readonly Model model
+    cdef readonly object context
+    cdef readonly str dtype
+    cdef bint busy
+
+    def __init__(self, model, most, context=256, dtype="float32"):
+        cdef size_t need
+        expect_type(model, Model, "model", "a TemporalModel")
+        cdef Model own = model
+        cdef aether_dtype kind = _dtype(dtype)
+        cdef uint64_t frames = _at_least_one(context, "context")
+        if self.memory is not None:
+            raise InvalidArgumentError.of("pool", "one initialisation", "a second one")
+        need = own.pool_nbytes(most, context, dtype)
+        self.memory = Memory(need)
+        _check(aether_pool_init(&self.pool, &own.model, frames, kind, most, self.memory.data, need), "most")
+        self.model, self.context, self.dtype = own, frames, dtype
+
+    cdef int _idle(self) except -1:
+        if self.busy:
+            raise _busy("pool")
+        if self.model is None:
+            raise InvalidArgumentError.of("pool", "an initialised pool", "one whose __init__ failed")
+        return 0
+
+    cdef const aether_stream *_at(self, id) except NULL:
+        cdef uint64_t number = id
+        self._idle()
+        cdef const aether_stream *stream = aether_pool_at(&self.pool, number)
+        if stream == NULL:
+            raise InvalidArgumentError.of("id", "the id of a stream in the pool", id)
+        return stream
+
+    def __len__(self):
+        return self.pool.count
+
+    @property
+    def most(self):
+        """Streams that it can hold."""
+        return self.pool.most
+
+    @property
+    def nbytes(self):
+        """Bytes of memory, all taken when the pool is made."""
+        return self.pool.memory_bytes
+
+    def take(self, ids, frames, bint embeddings):
+        """(logits, embeddings or None, (row, status name) of each row that failed, evicted ids) of a push; ids: uint64."""
+        cdef Py_buffer views[3]
+        cdef int held = 0
+        cdef size_t n, row
+        cdef aether_status status = AETHER_OK
+        cdef aether_pushed pushed
+        cdef Bytes numbers = Bytes(ids, "ids")
+        pushed.embeddings = NULL
+        pushed.results = NULL
+        pushed.evicted = NULL
+        self._idle()
+        if embeddings and self.model.model.embed_dim == 0:
+            raise ShapeError.of("embeddings", "a model with an embedding", "one without")
+        failed, evicted, rows = [], [], None
+        n = <size_t> numbers.view.len // 8
+        if n > self.pool.most:
+            raise ShapeError.of("ids", f"at most {self.pool.most}, as many as the pool has places", n)
+        try:
+            _take(frames, "frames", &views[0])
+            held = 1
+            if (views[0].ndim != 2 or <size_t> views[0].shape[0] != n
+                    or views[0].shape[1] != self.model.model.header.input_dim):
+                raise ShapeError.of("frames", f"shape ({n}, {self.model.model.header.input_dim})", _shape(&views[0]))
+            logits = _empty((n, self.model.model.header.n_classes), &views[1])
+            held = 2
+            pushed.logits = <float *> views[1].buf
+            if embeddings:
+                rows = _empty((n, self.model.model.embed_dim), &views[2])
+                held = 3
+                pushed.embeddings = <float *> views[2].buf
+            pushed.results = <aether_status *> malloc((n + 1) * sizeof(aether_status))
+            pushed.evicted = <uint64_t *> malloc((n + 1) * sizeof(uint64_t))
+            if pushed.results == NULL or pushed.evicted == NULL:
+                raise _no_memory(n * sizeof(uint64_t))
+            self._idle()  # conversion may have let other threads run
+            self.busy = True
+            with nogil:
+                status = aether_pool_push(&self.pool, <const uint64_t *> numbers.view.buf, n, <const float *> views[0].buf, &pushed)
+            self.busy = False
+            if status == AETHER_OK:
+                evicted = [pushed.evicted[row] for row in range(pushed.n_evicted)]
+                for row in range(n):
+                    if pushed.results[row] != AETHER_OK:
+                        failed.append((row, _name(pushed.results[row])))
+        finally:
+            free(pushed.results)
+            free(pushed.evicted)
+            while held > 0:
+                held -= 1
+                PyBuffer_Release(&views[held])
+        if status != AETHER_OK:
+            raise_model_error(_name(status), frames, self.dtype)
+        return logits, rows, failed, evicted
+
+    def length_of(self, id):
+        """Frames so far of a stream."""
+        return self._at(id).length
+
+    def logits_of(self, id):
+        """The newest logits of a stream, a copy; None before its first frame."""
+        return _copy_of(aether_stream_logits(self._at(id)), self.model.model.header.n_classes)
+
+    def embedding_of(self, id):
+        """The newest embedding of a stream, a copy; None before its first frame and for a model without one."""
+        return _copy_of(aether_stream_embedding(self._at(id)), self.model.model.embed_dim)
+
+    def state_of(self, id):
+        """The saved state of a stream."""
+        cdef const aether_stream *stream = self._at(id)
+        self.busy = True
+        try:
+            return _state_of(stream)
+        finally:
+            self.busy = False
+
+    def put(self, id, state):
+        """Puts a saved state in the place of a stream, which is made where it is not there. CacheFullError, SavedStateError,
+        CacheMismatchError."""
+        cdef aether_detail detail
+        cdef aether_status status
+        cdef uint64_t number = id
+        cdef Bytes held = Bytes(state, "state")
+        detail.field = NULL
+        self._idle()
+        self.busy = True
+        with nogil:
+            status = aether_pool_load(&self.pool, number, held.view.buf, <size_t> held.view.len, &detail)
+        self.busy = False
+        _check_detail(status, &detail)
+
+    def forget(self, id):
+        """Gives the place of a stream back."""
+        self._at(id)
+        _check(aether_pool_drop(&self.pool, id), "id")
+
+    def numbers(self):
+        """The ids, least recently used first."""
+        cdef uint64_t *ids
+        cdef size_t row
+        self._idle()
+        ids = <uint64_t *> malloc((<size_t> self.pool.count + 1) * sizeof(uint64_t))
+        if ids == NULL:
+            raise _no_memory(self.pool.count * sizeof(uint64_t))
+        aether_pool_ids(&self.pool, ids)
+        found = [ids[row] for row in range(self.pool.count)]
+        free(ids)
+        return found

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "raise_cache_error",
     "raise_forward_error",
+    "raise_many_error",
     "raise_model_error",
     "raise_push_error",
     "raise_size_error",
@@ -98,6 +99,17 @@ def raise_cache_error(status: str, head: Head, cache: Cache, q: Input, k: Input,
             if wanted != found:
                 raise CacheMismatchError.of("cache", f"one made for {field.name}={wanted}", f"{field.name}={found}")
     _fail(status, "cache", "success", status)
+
+
+def raise_many_error(status: str, head: Head, caches: list[Cache], q: Input, k: Input, v: Input) -> NoReturn:
+    """For a step of many caches: about the first to which the status applies by itself, where one can be told."""
+    if status == "NOT_FINITE":
+        _not_finite(q=q, k=k, v=v)
+    for cache in caches:
+        full = status == "CACHE_FULL" and (cache.tokens >= _MOST or (cache.on_full == "error" and len(cache) == cache.capacity))
+        if full or (status == "CACHE_MISMATCH" and cache.config != head.config) or (status == "OVERFLOW" and cache.dtype != "float32"):
+            raise_cache_error(status, head, cache, q, k, v, 1)
+    raise_cache_error(status, head, caches[0], q, k, v, 1)
 
 
 def raise_size_error(status: str, config: TemporalHeadConfig | None, field: str, value: object) -> NoReturn:
