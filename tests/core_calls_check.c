@@ -578,6 +578,133 @@ static void check_amplitudes(void) {
 
 #define WEIGHTS 104u /* 4 * 8, twice 4 * 4, 8 * 4, 4 * 2 */
 
+#define PLACES 5u
+#define NAMES 8u
+#define TURNS 400u
+
+/* Random batches beside streams of their own: the same outputs and states, and the least recently used one goes. */
+static void check_pool_bits(const aether_model *model, aether_dtype dtype) {
+    static unsigned char of_pool[1 << 16], of_streams[NAMES][1 << 13], state[2][1 << 12];
+    uint64_t used[NAMES] = {0}, ids[PLACES], evicted[PLACES], now = 0;
+    float frames[4 * PLACES], logits[2 * PLACES];
+    aether_status results[PLACES];
+    aether_stream alone[NAMES];
+    aether_pool pool;
+    uint32_t random = 1, turn;
+    size_t i, n, size, seen = 0;
+    EXPECT(aether_pool_size(model, 8, dtype, PLACES, &size) == AETHER_OK && size <= sizeof of_pool);
+    EXPECT(aether_pool_init(&pool, model, 8, dtype, PLACES, of_pool, size) == AETHER_OK && pool.most == PLACES);
+    for (i = 0; i < NAMES; i++) {
+        EXPECT(aether_stream_init(&alone[i], model, 8, dtype, of_streams[i], sizeof of_streams[i]) == AETHER_OK);
+    }
+    for (turn = 0; turn < TURNS; turn++) {
+        aether_pushed pushed = {NULL, NULL, NULL, NULL, 0};
+        pushed.logits = logits, pushed.results = results, pushed.evicted = evicted;
+        n = turn % (PLACES + 1);
+        for (i = 0; i < n; i++) {
+            random = random * 1664525u + 1013904223u;
+            ids[i] = (random >> 16) % NAMES;
+        }
+        for (i = 0; i < 4 * n; i++) {
+            random = random * 1664525u + 1013904223u;
+            frames[i] = (float)(random >> 8) * 0x1p-24f;
+        }
+        frames[1] = turn % 17 == 0 ? 3e38f : frames[1];
+        EXPECT(aether_pool_push(&pool, ids, n, frames, &pushed) == AETHER_OK && pool.count <= PLACES);
+        for (i = 0; i < pushed.n_evicted; i++) { /* nothing in the pool was used before it, and it is not of the batch */
+            const uint64_t gone = evicted[i];
+            size_t j;
+            for (j = 0; j < NAMES; j++) {
+                EXPECT(used[j] == 0 || used[j] >= used[gone]);
+            }
+            for (j = 0; j < n; j++) {
+                EXPECT(ids[j] != gone || used[gone] == 0);
+            }
+            EXPECT(used[gone] != 0 && aether_pool_at(&pool, gone) == NULL);
+            used[gone] = 0;
+            aether_stream_reset(&alone[gone]);
+            seen++;
+        }
+        for (i = 0; i < n; i++) {
+            aether_stream *s = &alone[ids[i]];
+            const aether_stream *found = aether_pool_at(&pool, ids[i]);
+            EXPECT(found != NULL && aether_stream_push(s, frames + 4 * i) == results[i]);
+            EXPECT(results[i] == AETHER_OK ? memcmp(logits + 2 * i, aether_stream_logits(s), 8) == 0 : logits[2 * i] != logits[2 * i]);
+            used[ids[i]] = ++now;
+        }
+        for (i = 0; i < n; i++) {
+            const aether_stream *found = aether_pool_at(&pool, ids[i]);
+            size = aether_stream_saved_size(found);
+            EXPECT(size <= sizeof state[0] && found->length == alone[ids[i]].length);
+            EXPECT(aether_stream_save(found, state[0], size) == AETHER_OK);
+            EXPECT(aether_stream_save(&alone[ids[i]], state[1], size) == AETHER_OK && memcmp(state[0], state[1], size) == 0);
+        }
+        if (turn % 7 == 3 && n > 0) {
+            EXPECT(aether_pool_drop(&pool, ids[0]) == AETHER_OK && aether_pool_at(&pool, ids[0]) == NULL);
+            used[ids[0]] = 0;
+            aether_stream_reset(&alone[ids[0]]);
+        }
+    }
+    EXPECT(seen > TURNS / 4);
+}
+
+static void check_pool(const aether_model *model) {
+    static unsigned char state[1 << 12];
+    float *const odd = (float *)(void *)((unsigned char *)values + 1);
+    const uint64_t ids[3] = {7, 8, 9};
+    uint64_t evicted[3], found[2];
+    aether_status results[3];
+    aether_pushed pushed = {NULL, NULL, NULL, NULL, 0};
+    aether_pool pool;
+    size_t need, size;
+    EXPECT(aether_pool_size(NULL, 8, AETHER_BINARY32, 2, &need) == AETHER_E_ARGUMENT);
+    EXPECT(aether_pool_size(model, 8, AETHER_BINARY32, 2, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_pool_size(model, 8, AETHER_BINARY32, 0, &need) == AETHER_E_CONFIG);
+    EXPECT(aether_pool_size(model, 8, AETHER_BINARY32, UINT32_MAX, &need) == AETHER_E_CONFIG);
+    EXPECT(aether_pool_size(model, 0, AETHER_BINARY32, 2, &need) == AETHER_E_CONFIG);
+    EXPECT(aether_pool_size(model, 8, AETHER_BINARY32, 2, &need) == AETHER_OK && need < sizeof memory);
+    EXPECT(aether_pool_init(NULL, model, 8, AETHER_BINARY32, 2, memory, need) == AETHER_E_ARGUMENT);
+    EXPECT(aether_pool_init(&pool, NULL, 8, AETHER_BINARY32, 2, memory, need) == AETHER_E_ARGUMENT);
+    EXPECT(aether_pool_init(&pool, model, 8, AETHER_BINARY32, 2, NULL, need) == AETHER_E_ARGUMENT);
+    EXPECT(aether_pool_init(&pool, model, 8, AETHER_BINARY32, 2, memory, need - 1) == AETHER_E_MEMORY);
+    EXPECT(aether_pool_init(&pool, model, 8, AETHER_BINARY32, 2, memory + 4, need) == AETHER_E_ALIGNMENT);
+    EXPECT(aether_pool_init(&pool, model, 8, AETHER_BINARY32, 2, memory, need) == AETHER_OK && pool.count == 0);
+    pushed.logits = result, pushed.results = results, pushed.evicted = evicted;
+    EXPECT(aether_pool_push(NULL, ids, 2, values, &pushed) == AETHER_E_ARGUMENT);
+    EXPECT(aether_pool_push(&pool, NULL, 2, values, &pushed) == AETHER_E_ARGUMENT);
+    EXPECT(aether_pool_push(&pool, ids, 2, NULL, &pushed) == AETHER_E_ARGUMENT);
+    EXPECT(aether_pool_push(&pool, ids, 2, values, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_pool_push(&pool, ids, 3, values, &pushed) == AETHER_E_SHAPE);
+    EXPECT(aether_pool_push(&pool, ids, 2, odd, &pushed) == AETHER_E_ALIGNMENT);
+    EXPECT(aether_pool_push(&pool, NULL, 0, NULL, &pushed) == AETHER_OK && pushed.n_evicted == 0);
+    pushed.embeddings = result;
+    EXPECT(aether_pool_push(&pool, ids, 2, values, &pushed) == AETHER_E_SHAPE);
+    pushed.embeddings = NULL;
+    values[0] = __builtin_inff();
+    EXPECT(aether_pool_push(&pool, ids, 2, values, &pushed) == AETHER_E_NOT_FINITE && pool.count == 0);
+    values[0] = -0.5f;
+    EXPECT(aether_pool_push(&pool, ids, 2, values, &pushed) == AETHER_OK && pool.count == 2);
+    EXPECT(aether_pool_at(&pool, 7)->length == 1 && aether_pool_at(&pool, 9) == NULL);
+    size = aether_stream_saved_size(aether_pool_at(&pool, 7));
+    EXPECT(size <= sizeof state && aether_stream_save(aether_pool_at(&pool, 7), state, size) == AETHER_OK);
+    EXPECT(aether_pool_load(NULL, 7, state, size, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_pool_load(&pool, 7, NULL, size, NULL) == AETHER_E_ARGUMENT);
+    EXPECT(aether_pool_load(&pool, 9, state, size, NULL) == AETHER_E_CACHE_FULL);
+    EXPECT(aether_pool_load(&pool, 7, state, size - 1, NULL) == AETHER_E_STATE && aether_pool_at(&pool, 7)->length == 1);
+    EXPECT(aether_pool_drop(NULL, 7) == AETHER_E_ARGUMENT);
+    EXPECT(aether_pool_drop(&pool, 9) == AETHER_E_ARGUMENT && pool.count == 2);
+    EXPECT(aether_pool_drop(&pool, 8) == AETHER_OK && pool.count == 1);
+    EXPECT(aether_pool_load(&pool, 9, state, size - 1, NULL) == AETHER_E_STATE && pool.count == 1);
+    EXPECT(aether_pool_load(&pool, 9, state, size, NULL) == AETHER_OK && aether_pool_at(&pool, 9)->length == 1);
+    aether_pool_ids(&pool, found);
+    EXPECT(pool.count == 2 && found[0] == 7 && found[1] == 9);
+    EXPECT(aether_pool_load(&pool, 7, state, size, NULL) == AETHER_OK);
+    aether_pool_ids(&pool, found);
+    EXPECT(pool.count == 2 && found[0] == 9 && found[1] == 7);
+    check_pool_bits(model, AETHER_BINARY32);
+    check_pool_bits(model, AETHER_BINARY16);
+}
+
 /* A model of 4 features, one layer and two classes, without sections. */
 static void check_model(void) {
     const aether_rvne_header given = {0, 4, 2, 1, 4, 1, 2, 4 * WEIGHTS};
@@ -689,6 +816,7 @@ static void check_model(void) {
     EXPECT(aether_stream_load(&other, state, size, NULL) == AETHER_E_CACHE_MISMATCH);
     aether_stream_reset(&stream);
     EXPECT(stream.length == 0 && aether_stream_load(&stream, state, size, NULL) == AETHER_OK && stream.length == 1);
+    check_pool(&model);
     values[0] = __builtin_inff();
     EXPECT(aether_stream_push(&stream, values) == AETHER_E_NOT_FINITE && stream.length == 1);
     EXPECT(RUN(&model, values, 3, AETHER_BINARY32, result, NULL, memory, sizeof memory) == AETHER_E_NOT_FINITE);

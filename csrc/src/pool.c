@@ -153,7 +153,7 @@ static uint32_t adopt(aether_pool *p, uint64_t id) {
 static void place(aether_pool *p, const uint64_t *ids, size_t n, uint32_t *slots, aether_pushed *pushed) {
     size_t r;
     pushed->n_evicted = 0;
-    for (r = 0; r < n; r++) { /* first what is there, so that none of the batch makes room for another */
+    for (r = 0; r < n; r++) { /* first what is there, so that none of the batch goes for another */
         slots[r] = find(p, ids[r]);
         if (slots[r] != NONE) {
             use(p, slots[r]);

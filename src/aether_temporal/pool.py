@@ -36,9 +36,9 @@ _NUMBER, _TEXT, _BYTES = range(3)  # kinds of saved ids
 class PoolOutput(NamedTuple):
     """What a push gives, a row a frame.
 
-    logits: (N, n_classes). embeddings: (N, embed_dim), None unless asked for. evicted: ids of the streams that made
-    room, least recently used first. failed: rows whose numbers overflowed. The stream of such a row is as before it,
-    and its outputs are NaN.
+    logits: (N, n_classes). embeddings: (N, embed_dim), None unless asked for. evicted: ids of the streams that gave
+    up their places, least recently used first. failed: rows whose numbers overflowed. The stream of such a row is as
+    before it, and its outputs are NaN.
     """
 
     logits: NDArray[np.float32]
@@ -92,7 +92,7 @@ class StreamPool:
         """Take one frame for each of N ids, at most `most`; frames: (N, input_dim) real numbers.
 
         Row n belongs to the stream ids[n]. An id may stand more than once; its frames are taken in order. Streams that
-        are not there are made; where that needs room, the ones that were used longest ago go, but none of `ids`.
+        are not there are made; where no place is free, the ones that were used longest ago go, but none of `ids`.
 
         InputTypeError, ShapeError, NonFiniteError; the pool is then as it was. A row whose numbers overflow fails
         alone: see `PoolOutput`.
@@ -179,7 +179,7 @@ class StreamPool:
             return self._core.state_of(self._number(id_))
 
     def restore(self, id_: StreamId, state: Buffer) -> None:
-        """Continue a stream from its saved state. Where it is not there it is made, in a free place: none makes room.
+        """Continue a stream from its saved state. Where it is not there it is made, in a free place: none goes for it.
         CacheFullError, SavedStateError, CacheMismatchError; the pool is then as it was."""
         with self._lock:
             checked = _checked(id_)
@@ -221,7 +221,9 @@ class StreamPool:
         if crc != _blob_crc(model):
             raise CacheMismatchError.of("blob CRC", f"that of this model's blob (0x{_blob_crc(model):08X})", crc, 8)
         if most is not None and (as_index(most) is None or most < count):
-            raise InvalidArgumentError.of("most", f"at least {max(count, 1)}, the streams of the saved pool", repr(most))
+            raise InvalidArgumentError.of(
+                "most", f"at least {max(count, 1)}, the streams of the saved pool", repr(most)
+            )
         begin = _HEADER.size + index_bytes
         ids = _read_ids(raw[_HEADER.size : begin], count)
         try:
@@ -270,15 +272,21 @@ def _read_header(raw: bytes) -> tuple[int, int, int, int, int, int, int]:
         raise SavedStateError.of("length", f"at least {_HEADER.size + 4} bytes", len(raw))
     magic, version, flags, crc, most, count, index_bytes, context, size = _HEADER.unpack_from(raw)
     found = int.from_bytes(raw[-4:], "little")
-    for field, expected, value, good, offset in (
+    for field, expected, value, sound, offset in (
         ("magic", f"0x{_MAGIC:08X}", magic, magic == _MAGIC, 0),
         ("version", str(_VERSION), version, version == _VERSION, 4),
-        ("length", "that of header, index and states", len(raw), len(raw) == _HEADER.size + index_bytes + count * size + 4, None),
+        (
+            "length",
+            "that of header, index and states",
+            len(raw),
+            len(raw) == _HEADER.size + index_bytes + count * size + 4,
+            None,
+        ),
         ("crc32", "the CRC of the bytes before", found, found == crc32(memoryview(raw)[:-4]), len(raw) - 4),
         ("flags", "0 or 1", flags, flags <= 1, 6),
         ("count", f"at most the pool's places ({most})", count, count <= most, 16),
     ):
-        if not good:
+        if not sound:
             raise SavedStateError.of(field, expected, value, offset)
     return flags, crc, most, count, index_bytes, context, size
 

@@ -114,7 +114,9 @@ def test_demo(tmp_path: Path) -> None:
 def test_bench_has_everything_side_by_side() -> None:
     document = call_json("bench", "--rounds", 2, "--forward", 32, "--step", 100, "--step", 1000)
     groups = {group["name"]: group["results"] for group in document["groups"]}
-    assert list(groups) == ["forward, 32 tokens", "step, pyramid", "step, reference", "CRC-32 of 1 MiB"]
+    caches, streams = "step of 64 caches after 256 tokens", "a frame of 2000 streams (activity)"
+    steps = ["step, pyramid", "step, reference", caches, streams]
+    assert list(groups) == ["forward, 32 tokens", *steps, "CRC-32 of 1 MiB"]
     names = [result["name"] for result in groups["forward, 32 tokens"]]
     other = "numpy dense" if document["torch"] is None else "torch scaled_dot_product_attention"
     assert names == ["pyramid", "reference", "dense", other]

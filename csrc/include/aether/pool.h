@@ -48,7 +48,7 @@ typedef struct aether_pushed {
     float *embeddings;      /* [n][embed_dim]; may be NULL */
     aether_status *results; /* [n]: AETHER_OK, or AETHER_E_OVERFLOW or AETHER_E_CACHE_FULL (as of aether_stream_push): that stream is as
                                before the row, and the row's outputs are NaN */
-    uint64_t *evicted;      /* [n]: ids of streams that made room, least recently used first */
+    uint64_t *evicted;      /* [n]: ids of streams that gave up their places, least recently used first */
     size_t n_evicted;
 } aether_pushed;
 

@@ -106,8 +106,14 @@ def raise_many_error(status: str, head: Head, caches: list[Cache], q: Input, k: 
     if status == "NOT_FINITE":
         _not_finite(q=q, k=k, v=v)
     for cache in caches:
-        full = status == "CACHE_FULL" and (cache.tokens >= _MOST or (cache.on_full == "error" and len(cache) == cache.capacity))
-        if full or (status == "CACHE_MISMATCH" and cache.config != head.config) or (status == "OVERFLOW" and cache.dtype != "float32"):
+        full = status == "CACHE_FULL" and (
+            cache.tokens >= _MOST or (cache.on_full == "error" and len(cache) == cache.capacity)
+        )
+        if (
+            full
+            or (status == "CACHE_MISMATCH" and cache.config != head.config)
+            or (status == "OVERFLOW" and cache.dtype != "float32")
+        ):
             raise_cache_error(status, head, cache, q, k, v, 1)
     raise_cache_error(status, head, caches[0], q, k, v, 1)
 

@@ -16,11 +16,14 @@ from aether_temporal import __version__
 from aether_temporal._core import crc32
 from aether_temporal.config import TemporalHeadConfig
 from aether_temporal.head import AetherTemporalHead, KvCache
+from aether_temporal.model import TemporalModel
 
 __all__ = ["FORWARD_LENGTHS", "STEP_LENGTHS", "Group", "Timing", "bench", "described", "measure", "pyramid", "turns"]
 
 FORWARD_LENGTHS = (32, 64, 256, 1024)
 STEP_LENGTHS = (100, 1000, 10_000, 100_000)
+CACHES = 64
+STREAMS = 2000
 _CRC_BYTES = 1 << 20
 _TURN = 2e-3  # seconds that one candidate's turn takes at least, where a call is shorter
 
@@ -166,6 +169,38 @@ def _step(
     return lambda: head.step(q, k, v, cache)
 
 
+def caches_group(config: TemporalHeadConfig, rounds: int) -> Group:
+    """A step of many caches, and as many steps."""
+    head = AetherTemporalHead(config)
+    q, k, v = _inputs(config, CACHES)
+    rows = [(q[i : i + 1], k[i : i + 1], v[i : i + 1]) for i in range(CACHES)]
+    caches = [head.make_cache(capacity=1000, on_full="ring") for _ in range(2 * CACHES)]
+    for cache in caches:
+        cache.append(*(np.repeat(x, 4, axis=0) for x in (k, v)))
+    many, alone = caches[:CACHES], caches[CACHES:]
+    candidates: dict[str, Call] = {
+        "step_many": lambda: head.step_many(q, k, v, many),
+        "one call each": lambda: [head.step(*row, cache) for row, cache in zip(rows, alone, strict=True)],
+    }
+    return Group(f"step of {CACHES} caches after 256 tokens", measure(candidates, rounds))
+
+
+def streams_group(rounds: int) -> Group:
+    """A frame for each of many streams of the bundled activity model."""
+    model = TemporalModel.from_blob("activity")
+    frames = np.random.default_rng(3).random((STREAMS, model.header.input_dim), np.float32) + np.float32(0.5)
+    pool, streams, ids = model.pool(STREAMS), [model.stream() for _ in range(STREAMS)], range(STREAMS)
+    for _ in range(model.config.history or 0):  # as many rows as a query can see
+        pool.push(ids, frames)
+        for stream, frame in zip(streams, frames, strict=True):
+            stream.push(frame)
+    candidates: dict[str, Call] = {
+        "pool.push": lambda: pool.push(ids, frames),
+        "one call each": lambda: [stream.push(frame) for stream, frame in zip(streams, frames, strict=True)],
+    }
+    return Group(f"a frame of {STREAMS} streams (activity)", measure(candidates, rounds))
+
+
 def crc_group(rounds: int) -> Group:
     data = np.random.default_rng(7).bytes(_CRC_BYTES)
     candidates: dict[str, Call] = {"crc32": lambda: crc32(data), "zlib.crc32": lambda: zlib.crc32(data)}
@@ -188,6 +223,7 @@ def bench(
     try:
         groups = forward_groups(config, forward_lengths, rounds, torch)
         groups += [step_group(each, step_lengths, rounds) for each in (pyramid(config), config)]
+        groups += [caches_group(config, rounds), streams_group(rounds)]
         groups.append(crc_group(rounds))
     finally:
         if torch is not None:
