@@ -326,23 +326,23 @@ class Pool:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, list[tuple[int, str]], list[int]]:
         """(logits, embeddings or None, (row, status name) of each row that failed, evicted ids) of a push."""
 
-    def length_of(self, id: int) -> int:
+    def length_of(self, number: int) -> int:
         """Frames so far of a stream."""
 
-    def logits_of(self, id: int) -> NDArray[np.float32] | None:
+    def logits_of(self, number: int) -> NDArray[np.float32] | None:
         """The newest logits of a stream, a copy; None before its first frame."""
 
-    def embedding_of(self, id: int) -> NDArray[np.float32] | None:
+    def embedding_of(self, number: int) -> NDArray[np.float32] | None:
         """The newest embedding of a stream, a copy; None before its first frame and for a model without one."""
 
-    def state_of(self, id: int) -> bytes:
+    def state_of(self, number: int) -> bytes:
         """The saved state of a stream."""
 
-    def put(self, id: int, state: Buffer) -> None:
+    def put(self, number: int, state: Buffer) -> None:
         """Puts a saved state in the place of a stream, which is made where it is not there. CacheFullError,
         SavedStateError, CacheMismatchError."""
 
-    def forget(self, id: int) -> None:
+    def forget(self, number: int) -> None:
         """Gives the place of a stream back."""
 
     def numbers(self) -> list[int]:

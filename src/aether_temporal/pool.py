@@ -16,7 +16,14 @@ from ._core import crc32
 from ._internal.atomic_files import write_atomic
 from ._internal.convert import as_bytes, as_index
 from .cache_types import Dtype
-from .errors import CacheMismatchError, InputTypeError, InvalidArgumentError, SavedStateError, TemporalError
+from .errors import (
+    CacheMismatchError,
+    InputTypeError,
+    InvalidArgumentError,
+    InvalidConfigError,
+    SavedStateError,
+    TooLargeError,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -201,8 +208,8 @@ class StreamPool:
         return data + struct.pack("<I", crc32(data))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes `to_bytes` to a file that holds either its old contents or all of the new ones, whatever interrupts it.
-        Only the copy makes pushes of other threads wait, not the disk. OSError."""
+        """Writes `to_bytes` to a file that holds either its old contents or all of the new ones, whatever interrupts
+        it. Only the copy makes pushes of other threads wait, not the disk. OSError."""
         write_atomic(path, self.to_bytes())
 
     @classmethod
@@ -226,12 +233,14 @@ class StreamPool:
             )
         begin = _HEADER.size + index_bytes
         ids = _read_ids(raw[_HEADER.size : begin], count)
+        dtype: Dtype = "float16" if flags else "float32"
         try:
-            pool = cls(model, places if most is None else most, context, "float16" if flags else "float32")
-        except TemporalError as error:
-            if most is not None or isinstance(error, MemoryError):
-                raise
-            raise SavedStateError.of(f"pool: {error.field}", error.expected or "", error.found) from None
+            needed = model.memory(context, dtype).state
+        except (InvalidConfigError, TooLargeError) as error:
+            raise SavedStateError.of("context", error.expected or "", context, 24) from None
+        if count and needed > 2 * size:  # a saved state holds all of a stream but, of each cache, one of two equal sums
+            raise SavedStateError.of("state_len", f"the bytes of a stream of {needed} bytes", size, 32)
+        pool = cls(model, places if most is None else most, context, dtype)
         for row, id_ in enumerate(ids):
             pool.restore(id_, memoryview(raw)[begin + row * size : begin + (row + 1) * size])
         return pool
@@ -240,7 +249,8 @@ class StreamPool:
         return _restore_pool, (type(self), self._model, self.to_bytes())
 
     def __repr__(self) -> str:
-        return f"<StreamPool: {len(self)} of {self.most} streams, context {self.context}, {self.dtype} cache, {self.nbytes} bytes>"
+        streams = f"{len(self)} of {self.most} streams"
+        return f"<StreamPool: {streams}, context {self.context}, {self.dtype} cache, {self.nbytes} bytes>"
 
 
 def _restore_pool(cls: type[StreamPool], model: TemporalModel, data: bytes) -> StreamPool:
@@ -267,7 +277,7 @@ def _saved_id(id_: StreamId) -> bytes:
 
 
 def _read_header(raw: bytes) -> tuple[int, int, int, int, int, int, int]:
-    """(flags, blob CRC, most, count, bytes of the index, context, bytes of a state), which fit the length and the CRC."""
+    """(flags, blob CRC, most, count, bytes of the index, context, bytes of a state), checked against length and CRC."""
     if len(raw) < _HEADER.size + 4:
         raise SavedStateError.of("length", f"at least {_HEADER.size + 4} bytes", len(raw))
     magic, version, flags, crc, most, count, index_bytes, context, size = _HEADER.unpack_from(raw)

@@ -455,12 +455,11 @@ cdef class Pool:
             raise InvalidArgumentError.of("pool", "an initialised pool", "one whose __init__ failed")
         return 0
 
-    cdef const aether_stream *_at(self, id) except NULL:
-        cdef uint64_t number = id
+    cdef const aether_stream *_at(self, uint64_t number) except NULL:
         self._idle()
         cdef const aether_stream *stream = aether_pool_at(&self.pool, number)
         if stream == NULL:
-            raise InvalidArgumentError.of("id", "the id of a stream in the pool", id)
+            raise InvalidArgumentError.of("id", "the id of a stream in the pool", number)
         return stream
 
     def __len__(self):
@@ -531,33 +530,32 @@ cdef class Pool:
             raise_model_error(_name(status), frames, self.dtype)
         return logits, rows, failed, evicted
 
-    def length_of(self, id):
+    def length_of(self, number):
         """Frames so far of a stream."""
-        return self._at(id).length
+        return self._at(number).length
 
-    def logits_of(self, id):
+    def logits_of(self, number):
         """The newest logits of a stream, a copy; None before its first frame."""
-        return _copy_of(aether_stream_logits(self._at(id)), self.model.model.header.n_classes)
+        return _copy_of(aether_stream_logits(self._at(number)), self.model.model.header.n_classes)
 
-    def embedding_of(self, id):
+    def embedding_of(self, number):
         """The newest embedding of a stream, a copy; None before its first frame and for a model without one."""
-        return _copy_of(aether_stream_embedding(self._at(id)), self.model.model.embed_dim)
+        return _copy_of(aether_stream_embedding(self._at(number)), self.model.model.embed_dim)
 
-    def state_of(self, id):
+    def state_of(self, number):
         """The saved state of a stream."""
-        cdef const aether_stream *stream = self._at(id)
+        cdef const aether_stream *stream = self._at(number)
         self.busy = True
         try:
             return _state_of(stream)
         finally:
             self.busy = False
 
-    def put(self, id, state):
+    def put(self, uint64_t number, state):
         """Puts a saved state in the place of a stream, which is made where it is not there. CacheFullError, SavedStateError,
         CacheMismatchError."""
         cdef aether_detail detail
         cdef aether_status status
-        cdef uint64_t number = id
         cdef Bytes held = Bytes(state, "state")
         detail.field = NULL
         self._idle()
@@ -567,10 +565,10 @@ cdef class Pool:
         self.busy = False
         _check_detail(status, &detail)
 
-    def forget(self, id):
+    def forget(self, number):
         """Gives the place of a stream back."""
-        self._at(id)
-        _check(aether_pool_drop(&self.pool, id), "id")
+        self._at(number)
+        _check(aether_pool_drop(&self.pool, number), "id")
 
     def numbers(self):
         """The ids, least recently used first."""
