@@ -56,6 +56,25 @@ MODES["AMD64"], MODES["arm64"] = MODES["x86_64"], MODES["aarch64"]
 ENVIRONMENTS: list[Mode] = [("standard", 0), *MODES.get(platform.machine(), [])]
 
 
+# Reads and writes the floating-point control register of the calling thread.
+FPMODE = r"""
+#include <stdint.h>
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+uint64_t fpmode_get(void) { return _mm_getcsr(); }
+void fpmode_set(uint64_t mode) { _mm_setcsr((unsigned)mode); }
+#elif defined(__aarch64__)
+uint64_t fpmode_get(void) {
+    uint64_t mode;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+    return mode;
+}
+void fpmode_set(uint64_t mode) { __asm__ volatile("msr fpcr, %0" : : "r"(mode)); }
+#endif
+"""
+
+
 @cache
 def _control_register() -> ctypes.CDLL:
     """Reads and writes the calling thread's floating-point control register."""
@@ -64,7 +83,9 @@ def _control_register() -> ctypes.CDLL:
         pytest.skip("floating-point environments: no C compiler here to reach the control register with")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         library = Path(folder) / "fpmode.so"
-        subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(HERE / "fpmode.c")], check=True)
+        subprocess.run(
+            [compiler, "-shared", "-fPIC", "-o", str(library), "-x", "c", "-"], input=FPMODE.encode(), check=True
+        )
         functions = ctypes.CDLL(str(library))
     functions.fpmode_get.restype = ctypes.c_uint64
     functions.fpmode_set.argtypes = [ctypes.c_uint64]

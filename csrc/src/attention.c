@@ -1,7 +1,6 @@
 #include "aether/attention.h"
 
 #include "candidates.h"
-#include "dtype.h"
 #include "fpenv.h"
 #include "pyramid.h"
 #include "sequence.h"

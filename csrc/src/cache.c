@@ -4,7 +4,6 @@
 
 #include "bits.h"
 #include "cache_layout.h"
-#include "dtype.h"
 #include "fpenv.h"
 #include "pyramid.h"
 #include "sizes.h"

@@ -2,7 +2,6 @@
 #include "bits.h"
 #include "cache_layout.h"
 #include "candidates.h"
-#include "dtype.h"
 #include "fpenv.h"
 #include "pyramid.h"
 #include "sizes.h"

@@ -4,7 +4,6 @@
 
 #include "bits.h"
 #include "candidates.h"
-#include "dtype.h"
 #include "pyramid.h"
 #include "sizes.h"
 

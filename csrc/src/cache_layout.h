@@ -4,7 +4,6 @@
 #define AETHER_CACHE_LAYOUT_H
 
 #include "aether/cache.h"
-#include "dtype.h"
 
 /* `head` with the effective history. */
 aether_status aether_cache_lay_out(const aether_head *head, aether_dtype dtype, aether_cache_layout *at);

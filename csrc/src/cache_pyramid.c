@@ -1,7 +1,6 @@
 /* The means of a pyramid in a cache (docs/spec/pattern.md): a block becomes a run when it leaves the window. */
 #include "bits.h"
 #include "cache_layout.h"
-#include "dtype.h"
 #include "pyramid.h"
 
 /* mean = the sum of the stored rows of tokens begin .. begin+size-1, divided by their number. 0 when a sum overflowed. */

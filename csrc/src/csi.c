@@ -1,7 +1,6 @@
 #include "aether/csi.h"
 
 #include "sizes.h"
-#include "subcarriers.h"
 
 #define MOST 2048 /* the largest magnitude of 12 bits: 2 * 2048 * 2048 is exact in binary32 */
 

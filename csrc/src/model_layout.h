@@ -4,7 +4,6 @@
 
 #include "aether/model.h"
 
-#include "dtype.h"
 
 static inline size_t aether_q_width(const aether_model *m) {
     return (size_t)m->header.n_q_heads * m->header.head_dim;

@@ -1,5 +1,5 @@
 /* Layouts of CSI frames, and the search for wanted subcarriers (docs/spec/subcarriers.md). */
-#include "subcarriers.h"
+#include "aether/subcarriers.h"
 
 /* The numbers of one training field: two ranges in the order of the pairs; the second may be empty. */
 typedef struct order {

@@ -11,6 +11,15 @@ extern "C" {
 /* Types of weights and of the rows of a cache. */
 typedef enum aether_dtype { AETHER_BINARY32 = 0, AETHER_BINARY16 = 1 } aether_dtype;
 
+static inline int aether_is_dtype(aether_dtype dtype) {
+    return dtype == AETHER_BINARY32 || dtype == AETHER_BINARY16;
+}
+
+/* Bytes of one number. */
+static inline size_t aether_element(aether_dtype dtype) {
+    return dtype == AETHER_BINARY16 ? sizeof(uint16_t) : sizeof(float);
+}
+
 /* exp(x) for x <= 0 and minus infinity, at most 1 ulp from the true value; +0 where the result would be subnormal.
    NaN gives NaN; x > 0 is outside the contract (no trap, no meaning). */
 float aether_exp(float x);

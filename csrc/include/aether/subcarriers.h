@@ -73,6 +73,11 @@ typedef struct aether_wanted {
 aether_status aether_subcarriers_find(const aether_run *runs, size_t n_runs, const aether_wanted *wanted, uint16_t *index,
                                       size_t *missing);
 
+/* Private, the same one subcarrier at a time: the band from which wanted subcarriers of band ANY are taken, and the pair of wanted
+   subcarrier f, SIZE_MAX when the frame lacks it. */
+uint8_t aether_any_band(const aether_run *runs, size_t n_runs, const aether_wanted *wanted);
+size_t aether_pair_of(const aether_run *runs, size_t n_runs, const aether_wanted *wanted, uint8_t any_band, size_t f);
+
 #ifdef __cplusplus
 }
 #endif
