@@ -483,6 +483,52 @@ def _mutate(tree: Path, mutant: Mutant, original: Path) -> Path:
     return _link(tree, _mutated(tree, mutant, original))
 
 
+# Pools have no golden vectors: tests/core_calls_check.c compares them with single streams.
+POOL = "src/pool.c"
+POOL_MUTANTS = [
+    Mutant(
+        "pool-evicts-its-own-batch",
+        POOL,
+        "if (slots[r] != NONE) {\n            use(p, slots[r]);",
+        "if (0) {\n            use(p, slots[r]);",
+    ),
+    Mutant("pool-forgets-use", POOL, "unlink_use(p, slot);\n    link_newest(p, slot);", "(void)p, (void)slot;"),
+    Mutant("pool-keeps-the-past-of-another", POOL, "aether_stream_reset(stream_of(p, p->unused));", ""),
+    Mutant("pool-one-stream-twice-in-a-group", POOL, "entry_of(p, slots[end])->group != p->group", "1"),
+    Mutant("pool-fails-as-a-group", POOL, "if (status == AETHER_OK || rows == 1)", "if (1)"),
+    Mutant(
+        "pool-sees-what-the-first-row-sees",
+        POOL,
+        "aether_cache_attend_row(cache, &seen[r]",
+        "aether_cache_attend_row(cache, &seen[0]",
+    ),
+]
+
+
+def _link_calls(tree: Path, objects: list[Path]) -> Path:
+    """The program of core_calls_check.c with these objects of the core."""
+    program = tree / "calls"
+    core = [str(path) for path in objects if "golden" not in path.name]
+    source = ROOT / "tests" / "core_calls_check.c"
+    command = [_compiler(), *FLAGS, f"-I{tree / 'csrc' / 'include'}", str(source), *core, "-o", str(program)]
+    subprocess.run(command, check=True)
+    return program
+
+
+def test_unchanged_calls_pass(original: Path) -> None:
+    objects = [_object(original, source) for source in _sources(original)]
+    assert subprocess.run([_link_calls(original, objects)], check=False, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize("mutant", POOL_MUTANTS, ids=lambda m: m.name)
+def test_pool_mutant_fails(mutant: Mutant, original: Path, tmp_path: Path) -> None:
+    _change(_copy(tmp_path), mutant)
+    changed = tmp_path / "csrc" / mutant.file
+    others = [_object(tmp_path, source, original) for source in _sources(tmp_path) if source != changed]
+    program = _link_calls(tmp_path, [*others, _compile(tmp_path, changed, [])])
+    assert subprocess.run([program], check=False, timeout=60).returncode != 0
+
+
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
 def test_mutant_fails(mutant: Mutant, original: Path, tmp_path: Path) -> None:
     _assert_fails(_mutate(tmp_path, mutant, original), "-k", "portable")
