@@ -36,11 +36,12 @@ from aether_temporal import (
     StreamPool,
     TemporalHeadConfig,
     TemporalModel,
+    TemporalStream,
     WeightBlob,
     crc32,
 )
 
-IDS = ["kitchen", "hall", b"\x24\x0a\xc4\x00\x01\x02", b"", 7, -7, 2**70, "7", *range(100, 106)]
+IDS: list[Any] = ["kitchen", "hall", b"\x24\x0a\xc4\x00\x01\x02", b"", 7, -7, 2**70, "7", *range(100, 106)]
 kinds = pytest.mark.parametrize("kind", ["plain", "reference", "pyramid"])
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float16"])
 
@@ -113,11 +114,12 @@ def test_a_pool_gives_the_bits_of_single_streams(kind: str, dtype: Any, variant:
 def test_batches_of_any_size_give_the_same_bits(kind: str) -> None:
     """Streams of many ages, in batches around the number of rows that go together."""
     model, rng = model_of(kind), np.random.default_rng(3)
-    pool, alone = model.pool(70), {id_: model.stream() for id_ in range(70)}
+    pool = model.pool(70)
+    alone: dict[Any, TemporalStream] = {id_: model.stream() for id_ in range(70)}
     for size in [1, 31, 32, 33, 64, 65, 70, 70, *rng.integers(1, 71, 20)]:
         ids = rng.permutation(70)[:size]
         frames = frames_of(model, rng, size)
-        out = pool.push(ids, frames)
+        out = pool.push(list(ids), frames)
         for row, id_ in enumerate(ids):
             assert_same_bits(out.logits[row], alone[int(id_)].push(frames[row]))
     assert all(pool.state(id_) == alone[id_].to_bytes() for id_ in pool)
@@ -273,7 +275,7 @@ def test_a_killed_service_goes_on_where_it_was(tmp_path: Path) -> None:
         assert [found.state(f"node {i}") for i in range(40)] == [stream.to_bytes() for stream in alone]
 
 
-WRONG: list[tuple[Callable[[StreamPool, Any], Any], type[Exception], str]] = [
+WRONG: list[tuple[Callable[[Any, Any], Any], type[Exception], str]] = [
     (lambda p, f: p.push(["a", "b", "c", "d"], f[[0, 0, 0, 0]]), ShapeError, "ids: expected at most 3"),
     (lambda p, f: p.push(["a", "new"], f[:1]), ShapeError, "frames: expected shape"),
     (lambda p, f: p.push(["a", "new"], f[:2, :1]), ShapeError, "frames: expected shape"),
@@ -343,7 +345,9 @@ def test_a_pool_says_what_it_is() -> None:
 @pytest.mark.parametrize("pattern", ["reference", "pyramid"])
 def test_a_step_of_many_caches_is_as_many_steps(pattern: Any, dtype: Any, variant: str) -> None:
     """Caches of different lengths and capacities."""
-    settings = {} if pattern == "reference" else {"global_tokens": (), "use_log_stride": False, "use_landmarks": False}
+    settings: dict[str, Any] = (
+        {} if pattern == "reference" else {"global_tokens": (), "use_log_stride": False, "use_landmarks": False}
+    )
     config = TemporalHeadConfig(pattern=pattern, q_heads=4, kv_heads=2, head_dim=5, window=3, block_size=4, **settings)
     head, rng = AetherTemporalHead(config, variant), np.random.default_rng(6)
     many, alone = ([head.make_cache(9 + i % 3, dtype, "ring") for i in range(11)] for _ in range(2))

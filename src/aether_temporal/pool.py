@@ -190,9 +190,10 @@ class StreamPool:
         CacheFullError, SavedStateError, CacheMismatchError; the pool is then as it was."""
         with self._lock:
             checked = _checked(id_)
-            new = {} if checked in self._numbers else {checked: self._next}
-            self._core.put(new.get(checked, self._numbers.get(checked)), state)
-            self._add(new)
+            known = checked in self._numbers
+            number = self._numbers[checked] if known else self._next
+            self._core.put(number, state)
+            self._add({} if known else {checked: number})
 
     def to_bytes(self) -> bytes:
         """The pool with all its streams at one moment (docs/spec/state.md). A push waits while it is copied."""
