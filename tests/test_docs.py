@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 from device.fake_chip import SLOT_A, SLOT_B, SLOT_BYTES, blank
+from hang import HANG
 
 from aether_temporal import AetherTemporalHead, TemporalModel
 from aether_temporal.device.compare import host_run
@@ -98,7 +99,7 @@ def printed(command: str, cwd: Path, where: str) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
-        timeout=300,
+        timeout=HANG,
     )
     assert done.returncode == 0, f"{where}\n{done.stdout}"
     return done.stdout

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hang import HANG
 
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = ["-std=c99", "-O1", "-ffp-contract=off", "-DAETHER_PORTABLE_ONLY", "-w"]
@@ -402,9 +403,14 @@ def _link(tree: Path, objects: list[Path]) -> Path:
     return program
 
 
-def _run(program: Path, *options: str) -> subprocess.CompletedProcess[str]:
+ENOUGH = 60.0
+"""Seconds. A mutant that takes longer, where the original takes a few, does not end."""
+
+
+def _run(program: Path, *options: str, seconds: float = HANG) -> subprocess.CompletedProcess[str]:
     files = sorted(str(path) for path in (ROOT / "tests/golden").glob("*.agv"))
-    return subprocess.run([str(program), *options, *files], capture_output=True, text=True, timeout=60, check=False)
+    command = [str(program), *options, *files]
+    return subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
 
 
 def _copy(tree: Path) -> Path:
@@ -442,7 +448,7 @@ def _made_from(tree: Path, file: str) -> list[Path]:
 
 def _assert_fails(program: Path, *options: str) -> None:
     try:
-        done = _run(program, *options)
+        done = _run(program, *options, seconds=ENOUGH)
     except subprocess.TimeoutExpired:
         return  # it did not even come to an end
     assert done.returncode != 0, f"the golden vectors do not notice:\n{done.stdout}"
@@ -563,7 +569,7 @@ def _checks(tree: Path, objects: list[Path]) -> subprocess.CompletedProcess[str]
         [_link(tree, [*core, _compile(tree, source, [f"-I{ROOT / 'tests'}"])])],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG,
     )
 
 

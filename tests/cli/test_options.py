@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 from click.shell_completion import CompletionItem, ShellComplete
+from hang import HANG
 
 from aether_temporal.cli import aether
 
@@ -72,7 +73,7 @@ def test_completes_options_and_their_values() -> None:
 def test_the_program_completes_in_bash(folder: Path) -> None:
     environment = {**os.environ, "_AETHER_COMPLETE": "bash_complete", "COMP_WORDS": "aether run w", "COMP_CWORD": "2"}
     command = [sys.executable, "-c", "from aether_temporal.cli import main; main()"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG, check=False)
     assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["dir,w", "plain,walks.rvne"], "")
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from cli.command import call, make_blob, save_model, save_recordings
 from click.testing import CliRunner
+from hang import HANG
 
 from aether_temporal import TemporalModel, __version__
 from aether_temporal._internal.atomic_files import write_atomic
@@ -46,7 +47,7 @@ def process(*arguments: object, encoding: str = "utf-8", **options: object) -> s
 
 def finished(*arguments: object, stdin: bytes | None = None) -> tuple[int, str, str]:
     found = process(*arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    out, error = found.communicate(stdin, timeout=300)
+    out, error = found.communicate(stdin, timeout=HANG)
     return found.returncode, out.decode(), error.decode()
 
 
@@ -62,7 +63,7 @@ def test_version_and_help() -> None:
 def test_help_imports_nothing_heavy() -> None:
     code = "import sys; from aether_temporal.cli import aether as a; a(['--help'], standalone_mode=False); "
     code += "print(sorted(sys.modules))"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300).stdout
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=HANG).stdout
     for name in ("'torch'", "'matplotlib'", "'dpkt'", "'scipy'"):
         assert name not in out
 
@@ -78,7 +79,7 @@ class Interrupted:
 sys.meta_path.insert(0, Interrupted())
 main()
 """
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=300)
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=HANG)
     assert (found.returncode, found.stdout, found.stderr) == (130, b"", b"")
 
 
@@ -120,7 +121,7 @@ def test_csi_text_on_standard_input(tmp_path: Path) -> None:
 
 def test_an_encoding_that_lacks_characters_is_no_error(tmp_path: Path) -> None:
     found = process("inspect", save_model(tmp_path), encoding="ascii", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    out, error = found.communicate(timeout=300)
+    out, error = found.communicate(timeout=HANG)
     assert (found.returncode, error) == (0, b"")
     assert b"6 ? 8" in out
 
@@ -136,7 +137,7 @@ def test_predictions_come_while_the_input_is_open(tmp_path: Path) -> None:
         assert json.loads(found.stdout.readline())["frame"] == i
     found.stdin.close()
     assert "summary" in json.loads(found.stdout.readline())
-    assert found.wait(300) == 0
+    assert found.wait(HANG) == 0
     found.stdout.close()
 
 
@@ -154,7 +155,7 @@ def test_interrupt_ends_with_the_summary_so_far(tmp_path: Path, source: str) -> 
         found.stdin.flush()
     assert b"frame" in found.stdout.readline()  # of the first frame: it is streaming
     found.send_signal(signal.SIGINT)
-    out, error = found.communicate(timeout=300)
+    out, error = found.communicate(timeout=HANG)
     assert found.returncode == 130
     assert error == b""
     assert b"latency" in out
@@ -169,7 +170,7 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
         os.close(read)
         found = process("run", model, recordings, "--all", *arguments, stdout=write, stderr=subprocess.PIPE)
         os.close(write)
-        _, error = found.communicate(timeout=300)
+        _, error = found.communicate(timeout=HANG)
         assert found.returncode == 141
         assert error == b""
 
@@ -192,7 +193,7 @@ def test_on_a_terminal_the_display_is_live_and_leaves_the_summary(tmp_path: Path
         if not piece:
             break
         out += piece
-    assert found.wait(300) == 0
+    assert found.wait(HANG) == 0
     assert time.monotonic() - begin > 69 / 50  # a lower bound, which load cannot break: 70 frames at 50 a second
     text = out.decode()
     assert text.count("\x1b[2K") > 10  # redrawn in place
@@ -233,7 +234,7 @@ def aether(*arguments: object, stdout: str | Path) -> tuple[int, str]:
             stdout=out,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=120,
+            timeout=HANG,
             check=False,
         )
     return found.returncode, found.stderr
@@ -359,7 +360,7 @@ def test_a_pipe_stays_a_pipe(tmp_path: Path) -> None:
     reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
     reader.start()
     write_atomic(pipe, b"bytes")
-    reader.join(timeout=10)
+    reader.join(timeout=HANG)
     assert got == [b"bytes"]
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert list(tmp_path.iterdir()) == [pipe]
@@ -376,7 +377,7 @@ def ended(found: subprocess.Popen[bytes], moment: float, *, first: bytes = b"") 
     assert first in line, line
     time.sleep(moment)
     found.send_signal(signal.SIGINT)
-    out, error = found.communicate(timeout=300)
+    out, error = found.communicate(timeout=HANG)
     return found.returncode, (line + out).decode(), error.decode()
 
 
@@ -479,7 +480,7 @@ def test_training_says_how_far_it_came_and_how_it_goes_on(tmp_path: Path) -> Non
         assert found.poll() is None, found.communicate()
         time.sleep(0.01)
     found.send_signal(signal.SIGINT)
-    error = found.communicate(timeout=300)[1].decode()
+    error = found.communicate(timeout=HANG)[1].decode()
     assert found.returncode == 130
     assert re.fullmatch(
         rf"aether: interrupted; .*: \d+ of 1000000 steps done; --resume continues the run in {folder}\n", error
@@ -532,6 +533,6 @@ except KeyboardInterrupt:
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_the_first_signal_waits_for_a_safe_moment_and_the_second_does_not() -> None:
-    done = subprocess.run([sys.executable, "-c", STORM], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run([sys.executable, "-c", STORM], capture_output=True, text=True, timeout=HANG, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.split("\n") == ["raised", "raised again", "as before", ""]

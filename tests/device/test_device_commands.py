@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from device.fake_chip import ENTRIES, SLOT_A, SLOT_B, blank, file_line, line, table_of
+from hang import HANG
 
 from aether_temporal.bundled import bundled_models
 from aether_temporal.cli import aether, parity_command
@@ -169,7 +170,7 @@ def test_pack(tmp_path: Path) -> None:
 
 def program(*arguments: str, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "aether_temporal", "device", "pack", *arguments]
-    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, timeout=120, check=False)
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, timeout=HANG, check=False)
 
 
 @pytest.mark.slow
@@ -228,7 +229,7 @@ def test_pack_rejects(tmp_path: Path, arguments: tuple[str, ...], message: str) 
 def esptool() -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "esptool", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=HANG, check=False)
 
     if run("version").returncode != 0:
         pytest.skip("esptool is missing (extra `device`)")

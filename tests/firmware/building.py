@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hang import HANG
 
 ROOT = Path(__file__).resolve().parents[2]
 CSRC = ROOT / "csrc"
@@ -85,7 +86,7 @@ def build(
     return program
 
 
-def run(program: Path, *arguments: str | Path | int, seconds: int = 240) -> str:
+def run(program: Path, *arguments: str | Path | int, seconds: float = HANG) -> str:
     """What it prints; it must end with 0."""
     environment = dict(
         os.environ, ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=0", UBSAN_OPTIONS="print_stacktrace=1"

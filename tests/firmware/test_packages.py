@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from building import ROOT, call, need_module, need_platformio, need_program, pio
 from consumers import write_cmake, write_idf, write_platformio
+from hang import HANG
 from parity_matrix import build as recipes
 from parity_matrix.targets import all_targets
 
@@ -351,7 +352,7 @@ def examples(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def fed(program: Path, data: bytes, *arguments: str | Path) -> str:
     """What a program prints when it reads these bytes."""
-    done = subprocess.run([program, *arguments], input=data, capture_output=True, check=False, timeout=60)
+    done = subprocess.run([program, *arguments], input=data, capture_output=True, check=False, timeout=HANG)
     assert done.returncode == 0, done.stderr
     return done.stdout.decode()
 

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hang import HANG
 from parity_matrix.build import BuildError, finish
 from parity_matrix.sizes import measure
 from parity_matrix.table import BEGIN, END, write
@@ -24,7 +25,7 @@ TOOLS = ROOT / "tools"
 
 def tool(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(TOOLS / name), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=HANG, check=False)
 
 
 def bare(name: str, *arguments: str, folders: tuple[Path, ...] = ()) -> subprocess.CompletedProcess[str]:
@@ -33,7 +34,7 @@ def bare(name: str, *arguments: str, folders: tuple[Path, ...] = ()) -> subproce
     code = f"import runpy, sys; sys.path[:0] = {paths!r}; sys.argv = {[name, *arguments]!r}; "
     code += f"runpy.run_path({str(TOOLS / name)!r}, run_name='__main__')"
     command = [sys.executable, "-I", "-S", "-c", code]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=HANG, check=False)
 
 
 @pytest.mark.parametrize("name", ["aarch64", "wasm32", "wasm32-simd", "x86-64", "nonsense"])
@@ -249,7 +250,7 @@ def test_helpers_against_the_host(tmp_path: Path, compiler: str, own: list[str])
     names = ["-DHELPER(name)=helper_##name", f"-I{RUNTIME}"]
     files = [str(path) for path in [*sources, Path(__file__).parent / "helpers_check.c"]]
     subprocess.run([compiler, *OPTIONS, *own, *names, *files, "-o", str(program)], check=True)
-    done = subprocess.run([program, str(CASES)], capture_output=True, text=True, timeout=900, check=False)
+    done = subprocess.run([program, str(CASES)], capture_output=True, text=True, timeout=HANG, check=False)
     assert done.returncode == 0, done.stdout
     assert re.search(rf"{CASES} random cases, \d+ checks, 0 wrong", done.stdout)
 

@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 import pytest
 from cli.command import call, save_model
+from hang import HANG
 from rich.console import Console
 from rich.text import Text
 from wire import classification, features, raw
@@ -96,7 +97,7 @@ def test_prints_lines_and_a_summary(tmp_path: Path, number: signal.Signals) -> N
     send(port, classification(3, 4, argmax=7, classes=9))
     read_until(found, "class 7")
     found.send_signal(number)
-    out, error = found.communicate(timeout=300)
+    out, error = found.communicate(timeout=HANG)
     assert (found.returncode, error.decode()) == (0, "")
     text = out.decode()
     assert "5 packets of 1 nodes" in text
@@ -145,7 +146,7 @@ def test_shows_a_table_on_a_terminal(tmp_path: Path) -> None:
             asked = True
             found.send_signal(signal.SIGINT)
     os.close(leader)
-    assert found.wait(300) == 0
+    assert found.wait(HANG) == 0
     text = seen.decode()
     shown, summary = text.split("\x1b[?25h")
     for wanted in ("node", "address", "margin", "a second", "127.0.0.1", "turn", "2.50", "1.25", "1 length"):
@@ -170,7 +171,7 @@ def test_prints_json_lines_then_the_summary() -> None:
     assert (first["event"], first["node"], first["respiration_bpm"]) == ("features", 8, 2.0)
     if os.name == "posix":
         found.send_signal(signal.SIGINT)
-        out, error = found.communicate(timeout=300)
+        out, error = found.communicate(timeout=HANG)
         assert (found.returncode, error) == (0, b"")
         summary = json.loads(out.splitlines()[-1])["summary"]
         assert summary["nodes"][0]["accepted"]["features"] >= 1
@@ -216,7 +217,7 @@ def test_reports_a_full_disk_and_keeps_listening() -> None:
     send(port, classification(3, 1, argmax=3))
     read_until(found, "class 3")
     found.send_signal(signal.SIGINT)
-    out, error = found.communicate(timeout=300)
+    out, error = found.communicate(timeout=HANG)
     assert (found.returncode, error) == (1, b"")
     assert b"2 packets of 1 nodes" in out
 
@@ -227,7 +228,7 @@ def test_a_closed_standard_output_is_no_error() -> None:
     os.close(read)
     found = started("--duration", 600, stdout=write)
     os.close(write)
-    _, error = found.communicate(timeout=300)
+    _, error = found.communicate(timeout=HANG)
     assert (found.returncode, error) == (141, b"")
 
 
@@ -316,7 +317,7 @@ def test_records_a_simulated_node_and_replays_it(tmp_path: Path) -> None:
     assert sent == 1224
     wait_until(lambda: file.stat().st_size == 24 + 1200 * packet + 24 * (16 + 28 + 40))
     found.send_signal(signal.SIGINT)
-    text, error = found.communicate(timeout=300)
+    text, error = found.communicate(timeout=HANG)
     assert (found.returncode, error) == (0, b"")
     document = json.loads(text)
     node = document["nodes"][0]
@@ -341,7 +342,7 @@ def test_the_simulated_node_ends_on_ctrl_c() -> None:
         found = subprocess.Popen([*AETHER, "demo", "--send", target, "--node", "200"], stdout=-1, stderr=-1)
         packets = [parse(heard.recv(65536)) for _ in range(5)]
         found.send_signal(signal.SIGINT)
-        out, error = found.communicate(timeout=300)
+        out, error = found.communicate(timeout=HANG)
     assert (found.returncode, error) == (0, b"")
     assert b"SIMULATED" in out
     assert b"packets sent" in out
@@ -374,7 +375,7 @@ def test_classifies_raw_frames_of_a_node(tmp_path: Path) -> None:
     send(port, *(raw(2, i, bytes(range(i, i + 24))) for i in range(10)))
     assert re.search(r"node   2  127\.0\.0\.1  (sit|walk|turn) \(here\)", read_until(found, "(here)"))
     found.send_signal(signal.SIGINT)
-    assert b"10 packets" in found.communicate(timeout=300)[0]
+    assert b"10 packets" in found.communicate(timeout=HANG)[0]
 
 
 STORM = """
@@ -404,7 +405,7 @@ with interruptible(signal.SIGTERM) as stop:
 @POSIX
 def test_signals_do_not_deadlock() -> None:
     """A handler may run while its thread waits for the event that it sets."""
-    done = subprocess.run([sys.executable, "-c", STORM], capture_output=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", STORM], capture_output=True, timeout=HANG, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 
 
@@ -418,7 +419,7 @@ def test_says_that_no_frame_suits_the_model_and_why(tmp_path: Path) -> None:
     said = "expected 6 I/Q pairs, one for each feature of the model, found 9 I/Q pairs"
     assert f"node   2  127.0.0.1  not classified: {said}" in read_until(found, "not classified")
     found.send_signal(signal.SIGINT)
-    out = found.communicate(timeout=300)[0].decode()
+    out = found.communicate(timeout=HANG)[0].decode()
     assert f"\nno frame suits {model}: {said}\n" in out
 
 
@@ -436,7 +437,7 @@ def test_notices_two_nodes_with_one_id_behind_one_address() -> None:
     said = "two senders say this id: their numbers alternate; give each node an id of its own"
     assert f"node   1  127.0.0.1  {said}" in read_until(found, "two senders")
     found.send_signal(signal.SIGINT)
-    out = found.communicate(timeout=300)[0].decode()
+    out = found.communicate(timeout=HANG)[0].decode()
     assert f"\nnode 1 at 127.0.0.1: {said}\n" in out
 
 
@@ -458,7 +459,7 @@ def test_a_second_listener_is_rejected_from_a_file_in_use(tmp_path: Path, option
     send(port, classification(3, 1, argmax=2))
     read_until(found, "class 2")
     found.send_signal(signal.SIGINT)
-    out, error = found.communicate(timeout=300)
+    out, error = found.communicate(timeout=HANG)
     assert (found.returncode, error) == (0, b"")
     assert b"2 packets of 1 nodes" in out
     written = file.read_bytes()

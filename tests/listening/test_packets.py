@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from hang import HANG
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wire import classification, features, raw, sealed
@@ -364,7 +365,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sent(node: Path, lines: list[str]) -> bytes:
-    return subprocess.run([node], input="\n".join(lines).encode(), capture_output=True, check=True, timeout=60).stdout
+    return subprocess.run([node], input="\n".join(lines).encode(), capture_output=True, check=True, timeout=HANG).stdout
 
 
 def test_parses_the_classifications_of_a_node(node: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from cli.command import make_blob
+from hang import HANG
 from wire import features, raw
 
 from aether_temporal import TemporalModel
@@ -86,7 +87,7 @@ def test_an_error_outside_of_a_stream_ends_the_thread_and_is_kept(model: Tempora
     found, receiver = heard(model, on_prediction=broken)
     for i in range(3):
         receiver.take(frame(1, i), "10.0.0.5", 1, 0.0, 0.0)
-    found._thread.join(60)
+    found._thread.join(HANG)
     assert isinstance(found.failure, KeyError)
     for i in range(3, 100):  # nothing piles up
         receiver.take(frame(1, i), "10.0.0.5", 1, 0.0, 0.0)
@@ -138,12 +139,12 @@ def test_waiting_frames_are_bounded_in_bytes(model: TemporalModel, monkeypatch: 
 
     def slow(arrival: Arrival, prediction: Prediction) -> None:
         inside.set()
-        proceed.wait(60)
+        proceed.wait(HANG)
 
     found, receiver = heard(model, on_prediction=slow)
     for i in range(3):
         receiver.take(frame(1, i), "10.0.0.1", 1, 0.0, 0.0)
-    assert inside.wait(60)
+    assert inside.wait(HANG)
     for i in range(10):
         receiver.take(raw(2, i, bytes(60_000), antennas=10, subcarriers=3000), "10.0.0.2", 1, 0.0, 0.0)
     for i in range(3):

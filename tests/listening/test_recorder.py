@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from cli.command import call, call_json, make_blob
 from conftest import assert_same_bits
+from hang import HANG
 from wire import classification, features, raw
 
 from aether_temporal import TemporalModel, csi_amplitude
@@ -201,14 +202,14 @@ def test_a_node_that_floods_the_model_does_not_delay_others() -> None:
     def predicted(arrival: Arrival, prediction: object) -> None:
         order.append(arrival.packet.node_id)
         inside.set()
-        proceed.wait(30)
+        proceed.wait(HANG)
 
     predictor = NodePredictor(model, on_prediction=predicted)
     receiver = PacketReceiver(on_arrival=predictor.offer)
     data = iq(1, 1)[0].tobytes()
     for i in range(3):  # then the node is known
         receiver.take(raw(1, i, data), "10.0.0.5", 1, 0.0, 0.0)
-    assert inside.wait(30)
+    assert inside.wait(HANG)
     for i in range(3, 300):
         receiver.take(raw(1, i, data), "10.0.0.5", 1, 0.0, 0.0)
     for i in range(3):
@@ -256,7 +257,7 @@ print(recorder.written, recorder.error)
 """
     path = tmp_path / "x.pcap"
     command = [sys.executable, "-c", code, str(path), str(Path(__file__).parent)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=HANG)
     written, message = done.stdout.split(" ", 1)
     said = "File too large: name a place that takes files of this size"
     assert message.startswith(f"{path}: recording ended: {said} ({written} packets are in it)")
@@ -273,13 +274,13 @@ def test_counts_pieces_lost_because_the_disk_is_slow(tmp_path: Path, monkeypatch
     def slow(file: AppendFile, data: bytes) -> None:
         if data:
             writing.set()
-            proceed.wait(30)
+            proceed.wait(HANG)
         write(file, data)
 
     recorder = Recorder(AppendFile.create(tmp_path / "x", b""))
     monkeypatch.setattr(AppendFile, "write", slow)
     recorder.add(b"a")
-    assert writing.wait(30)
+    assert writing.wait(HANG)
     for _ in range(40):
         recorder.add(bytes(1 << 20))
     proceed.set()
@@ -335,7 +336,7 @@ while True:
         while path.stat().st_size < 1000:
             pass
         found.send_signal(signal.SIGKILL)
-        found.wait(30)
+        found.wait(HANG)
         found.stdout.close()
         recording = open_recording(path)
         assert len(recording) >= (path.stat().st_size - 24) // 100 // 2

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hang import HANG
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -261,7 +262,7 @@ print(peak() - before)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="win32: no resource module")
 def test_memory_grows_with_the_tokens_and_not_with_their_square() -> None:
-    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=HANG)
     grown = int(done.stdout) * (1 if sys.platform == "darwin" else 1024)
     assert grown < 200e6  # 4 KB a token; one mask of all pairs, a byte each, would be 2.5 GB
 

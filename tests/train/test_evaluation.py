@@ -13,6 +13,7 @@ from typing import IO
 
 import numpy as np
 import pytest
+from hang import HANG
 
 from aether_temporal import TemporalModel, WeightBlob, WeightBlobHeader
 from aether_temporal.bundled import bundled_models
@@ -131,7 +132,7 @@ after = most()
 whole = model.forward(frames, 128)
 print(after - before, most() - before, found.tobytes() == whole.tobytes())
 """
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=HANG).stdout
     streamed, at_once, same = said.split()
     assert same == "True"
     assert int(streamed) < 4096  # KiB; the predictions themselves are 800

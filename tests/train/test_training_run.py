@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hang import HANG
 
 from aether_temporal import WeightBlob
 
@@ -85,7 +86,7 @@ def assert_same(found: Path, expected: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="killing needs fork, which this system does not have")
 def test_a_run_killed_at_any_moment_ends_as_one_that_was_not(tmp_path: Path, uninterrupted: Path) -> None:
     script = [sys.executable, killed_runs.__file__, str(tmp_path / "run"), "1", "8"]
-    done = subprocess.run(script, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(script, capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 3, "it was hardly killed"
     assert_same(tmp_path / "run", uninterrupted)
@@ -329,7 +330,7 @@ def test_a_dataset_far_larger_than_what_is_kept_of_it_trains(tmp_path: Path) -> 
         "recordings": entries,
     }
     (tmp_path / "index.json").write_text(json.dumps(index))
-    done = subprocess.run([sys.executable, "-c", LARGE, str(tmp_path)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", LARGE, str(tmp_path)], capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0, done.stderr
     size, memory = map(int, done.stdout.split())
     assert size == 3_000_000_000
@@ -358,7 +359,7 @@ with Run.open(sys.argv[1], {}) as run:
 def test_workers_end_with_a_run_that_is_killed_and_let_go_of_its_folder(tmp_path: Path) -> None:
     """They inherit the lock: a worker that waited on for its batches to be fetched would bar the run from resuming."""
     command = [sys.executable, "-W", "ignore", "-c", ORPHANED, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)  # until no worker holds the pipe
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG)  # until no worker holds the pipe
     assert done.returncode < 0, done.stderr
     Run.open(tmp_path, {}, resume=True).close()
 

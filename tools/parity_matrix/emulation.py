@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from .targets import ROOT, Target
 
-SECONDS = 300
+SECONDS = 1800
+"""Far beyond what a loaded machine takes: only what hangs is stopped."""
 
 
 @dataclass(frozen=True)
