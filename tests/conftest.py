@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from numpy.typing import NDArray
 from aether_temporal import TemporalHeadConfig, WeightBlob, WeightBlobHeader, kernels
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# In the background of a shell SIGINT is ignored, also in the programs that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Array = NDArray[np.float32]
 Inputs = tuple[Array, Array, Array]
