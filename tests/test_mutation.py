@@ -455,6 +455,10 @@ def _assert_fails(program: Path, *options: str) -> None:
     assert done.returncode < 0 or "FAIL" in done.stdout, done.stdout + done.stderr
 
 
+QUICK = ("flush-to-zero", "run-boundary", "run-growth")
+"""Mutants of the quick suite; the others take minutes."""
+
+
 def test_the_original_passes(original: Path) -> None:
     done = _run(original / "golden_host")
     assert done.returncode == 0, done.stdout
@@ -523,19 +527,22 @@ def _link_calls(tree: Path, objects: list[Path]) -> Path:
 
 def test_unchanged_calls_pass(original: Path) -> None:
     objects = [_object(original, source) for source in _sources(original)]
-    assert subprocess.run([_link_calls(original, objects)], check=False, timeout=60).returncode == 0
+    assert subprocess.run([_link_calls(original, objects)], check=False, timeout=HANG).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", POOL_MUTANTS, ids=lambda m: m.name)
 def test_pool_mutant_fails(mutant: Mutant, original: Path, tmp_path: Path) -> None:
     _change(_copy(tmp_path), mutant)
     changed = tmp_path / "csrc" / mutant.file
     others = [_object(tmp_path, source, original) for source in _sources(tmp_path) if source != changed]
     program = _link_calls(tmp_path, [*others, _compile(tmp_path, changed, [])])
-    assert subprocess.run([program], check=False, timeout=60).returncode != 0
+    assert subprocess.run([program], check=False, timeout=HANG).returncode != 0
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
+@pytest.mark.parametrize(
+    "mutant", [pytest.param(m, marks=[pytest.mark.slow] * (m.name not in QUICK), id=m.name) for m in MUTANTS]
+)
 def test_mutant_fails(mutant: Mutant, original: Path, tmp_path: Path) -> None:
     _assert_fails(_mutate(tmp_path, mutant, original), "-k", "portable")
 
