@@ -307,7 +307,10 @@ def _check_forward(variant: str, threads: int) -> list[str]:
     return wrong
 
 
-@pytest.mark.parametrize("threads", [1, 2, 5])
+THREADS = [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(5, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("threads", THREADS)
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda mode: str(mode[0]))
 def test_forward(variant: str, threads: int, environment: Mode) -> None:
     with fpmode(environment[1]):
@@ -315,7 +318,7 @@ def test_forward(variant: str, threads: int, environment: Mode) -> None:
     assert not wrong, "\n".join(wrong[:20])
 
 
-@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("threads", THREADS)
 def test_forward_of_a_batch(variant: str, threads: int) -> None:
     wrong = []
     for a in (a for a in ATTENTION if a.ways & FORWARD and a.case.status == "OK" and a.tokens):
