@@ -515,31 +515,6 @@ POOL_MUTANTS = [
 ]
 
 
-def _link_calls(tree: Path, objects: list[Path]) -> Path:
-    """The program of core_calls_check.c with these objects of the core."""
-    program = tree / "calls"
-    core = [str(path) for path in objects if "golden" not in path.name]
-    source = ROOT / "tests" / "core_calls_check.c"
-    command = [_compiler(), *FLAGS, f"-I{tree / 'csrc' / 'include'}", str(source), *core, "-o", str(program)]
-    subprocess.run(command, check=True)
-    return program
-
-
-def test_unchanged_calls_pass(original: Path) -> None:
-    objects = [_object(original, source) for source in _sources(original)]
-    assert subprocess.run([_link_calls(original, objects)], check=False, timeout=HANG).returncode == 0
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("mutant", POOL_MUTANTS, ids=lambda m: m.name)
-def test_pool_mutant_fails(mutant: Mutant, original: Path, tmp_path: Path) -> None:
-    _change(_copy(tmp_path), mutant)
-    changed = tmp_path / "csrc" / mutant.file
-    others = [_object(tmp_path, source, original) for source in _sources(tmp_path) if source != changed]
-    program = _link_calls(tmp_path, [*others, _compile(tmp_path, changed, [])])
-    assert subprocess.run([program], check=False, timeout=HANG).returncode != 0
-
-
 @pytest.mark.parametrize(
     "mutant", [pytest.param(m, marks=[pytest.mark.slow] * (m.name not in QUICK), id=m.name) for m in MUTANTS]
 )
@@ -584,6 +559,12 @@ def test_the_original_passes_the_checks_in_c(original: Path, tmp_path: Path) -> 
     _copy(tmp_path)
     done = _checks(tmp_path, [_object(original, source) for source in _sources(original)])
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", POOL_MUTANTS, ids=lambda m: m.name)
+def test_pool_mutant_fails_the_checks_in_c(mutant: Mutant, original: Path, tmp_path: Path) -> None:
+    assert _checks(tmp_path, _mutated(tmp_path, mutant, original)).returncode != 0
 
 
 @pytest.mark.parametrize("mutant", SUBCARRIER_MUTANTS, ids=lambda m: m.name)
