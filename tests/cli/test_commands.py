@@ -185,7 +185,7 @@ def test_training_the_demo_for_a_moment(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="torch (extra train) is not installed")
     out = tmp_path / "demo.rvne"
     (tmp_path / "few.toml").write_text("recordings = 3\ncalibration_recordings = 1\ntest_recordings = 1\n")
-    arguments = ("--steps", 2, "--config", tmp_path / "few.toml", "--quiet")
+    arguments = ("--steps", 2, "--config", tmp_path / "few.toml")
     text = call("train", "demo", "--out", out, *arguments).stdout
     assert "unseen simulated recordings:" in text
     assert call_json("inspect", out)["settings"]["class_names"] == ["empty", "still", "walking", "waving", "falling"]

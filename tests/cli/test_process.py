@@ -474,7 +474,7 @@ def test_training_says_how_far_it_came_and_how_it_goes_on(tmp_path: Path) -> Non
         rate_hz=50.0,
     )
     folder, steps = tmp_path / "run", 1_000_000
-    found = started("train", "activity", "--data", data, "--no-calibrate", "--steps", steps, "--run", folder, "--quiet")
+    found = started("train", "activity", "--data", data, "--no-calibrate", "--steps", steps, "--run", folder)
     metrics = folder / "metrics.jsonl"
     while not (metrics.exists() and metrics.stat().st_size):
         assert found.poll() is None, found.communicate()

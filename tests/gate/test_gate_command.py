@@ -87,7 +87,7 @@ class Links(HTMLParser):
 
 
 def arguments(data: Path, settings: Path, out: Path, *more: object) -> tuple[object, ...]:
-    return ("gate", "--data", data, "--config", settings, "--out", out, "--quiet", *more)
+    return ("gate", "--data", data, "--config", settings, "--out", out, *more)
 
 
 def gate(data: Path, settings: Path, out: Path, *more: object, code: int) -> Result:
@@ -250,7 +250,7 @@ def test_without_torch_it_says_what_to_install(
 def test_a_bad_configuration_is_named(tmp_path: Path, data: Path, text: str, expected: str) -> None:
     path = tmp_path / "gate.toml"
     path.write_text(text)
-    result = call("gate", "--data", data, "--config", path, "--out", tmp_path / "run", "--quiet", code=2)
+    result = call("gate", "--data", data, "--config", path, "--out", tmp_path / "run", code=2)
     assert re.search(expected, result.stderr), result.stderr
     assert not (tmp_path / "run").exists()
 
@@ -343,7 +343,7 @@ def test_a_training_that_leaves_finite_numbers_is_told_and_gives_no_verdict(
         "[contrast]\nlearning_rate = 1000.0\nhead_learning_rate = 1000.0\nclip = 1e6\nwarm_up_steps = 0\nsteps = 40\n"
     )
     settings.write_text(SETTINGS.replace("[contrast]\nsteps = 12\n", wild))
-    arguments = ("gate", "--data", data, "--config", settings, "--out", tmp_path / "run", "--quiet", "--seeds", 1)
+    arguments = ("gate", "--data", data, "--config", settings, "--out", tmp_path / "run", "--seeds", 1)
     result = call(*arguments, code=2)
     assert re.search(r"seed 0, dense.*: expected a .*finite.*lower contrast.learning_rate", result.stderr)
     assert not (tmp_path / "run" / "result.json").exists()

@@ -1,4 +1,4 @@
-"""aether bench --training: a small run, its figures in order. How fast it is, the documentation says."""
+"""aether bench training: a small run, its figures in order. How fast it is, the documentation says."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         training_bench, "bench_training", functools.partial(training_bench.bench_training, shapes=((1, 8),))
     )
-    done = CliRunner().invoke(aether, ["bench", "--training", "--rounds", "1", "--json"])
+    done = CliRunner().invoke(aether, ["bench", "training", "--rounds", "1", "--json"])
     assert done.exit_code == 0, done.output
     assert len(json.loads(done.stdout)["groups"]) == 2
-    assert CliRunner().invoke(aether, ["bench", "--training", "--step", "4"]).exit_code == 2
+    assert CliRunner().invoke(aether, ["bench", "training", "--step", "4"]).exit_code == 2
 
 
 def test_the_command_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "aether_temporal.torch.training_bench", raising=False)
-    done = CliRunner().invoke(aether, ["bench", "--training"])
+    done = CliRunner().invoke(aether, ["bench", "training"])
     assert done.exit_code == 2
     assert "pip install torch" in done.output

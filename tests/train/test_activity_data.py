@@ -74,7 +74,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
     return seen
 
 
-QUICK = ("--steps", 2, "--quiet", "--no-calibrate")
+QUICK = ("--steps", 2, "--no-calibrate")
 
 
 def test_every_data_option_is_used(tmp_path: Path, drawn: set[tuple[str, str]]) -> None:
@@ -119,7 +119,7 @@ def test_short_clips_of_one_session_are_trained_on_and_some_held_out(
     tmp_path: Path, drawn: set[tuple[str, str]]
 ) -> None:
     data, run = clips(tmp_path / "set.npz", 30, 60), tmp_path / "run"
-    printed = command("activity", "--data", data, "--run", run, "--steps", 2, "--quiet")
+    printed = command("activity", "--data", data, "--run", run, "--steps", 2)
     assert "there is only one session: 6 of 30 recordings, every fifth of each kind" in printed
     assert "recordings held out: fresh windows 0." in printed
     scores = json.loads((run / "result.json").read_text())["scores"]
@@ -159,7 +159,7 @@ def test_one_recording_is_held_out_by_time_with_a_gap(
     start, stop = map(int, test[-1].strip("[]").split(":"))
     np.testing.assert_array_equal(dataset[split.test[-1]].frames, whole[0].frames[start:stop])
     np.testing.assert_array_equal(dataset[split.test[-1]].labels, whole[0].labels[start:stop])
-    printed = command("activity", "--data", data, "--out", tmp_path / "a.rvne", "--steps", 2, "--quiet")
+    printed = command("activity", "--data", data, "--out", tmp_path / "a.rvne", "--steps", 2)
     assert "no whole recording can be spared: at least the last fifth of each class" in printed
     assert "with a gap of 100 frames (2 s) to what is trained on" in printed
     assert "time held out: fresh windows 0." in printed
@@ -231,7 +231,7 @@ def test_a_finished_run_can_be_trained_longer(tmp_path: Path) -> None:
     data, out = clips(tmp_path / "set.npz", 10, 60), tmp_path / "a.rvne"
 
     def trained(folder: str, steps: int, *more: object, code: int = 0) -> str:
-        quick = ("--data", data, "--run", tmp_path / folder, "--out", out, "--quiet")
+        quick = ("--data", data, "--run", tmp_path / folder, "--out", out)
         return command("activity", *quick, "--steps", steps, *more, code=code)
 
     trained("run", 3)
@@ -259,7 +259,7 @@ def test_a_longer_training_that_was_interrupted_ends_with_the_same_bits(tmp_path
     often = configuration(tmp_path / "x.toml", "[run]\ncheckpoint_every = 1\n")
 
     def trained(folder: str, steps: int, *more: object, code: int = 0) -> str:
-        quick = ("--data", data, "--run", tmp_path / folder, "--config", often, "--quiet", "--no-calibrate")
+        quick = ("--data", data, "--run", tmp_path / folder, "--config", often, "--no-calibrate")
         return command("activity", *quick, "--steps", steps, *more, code=code)
 
     trained("whole", 2)

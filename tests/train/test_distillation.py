@@ -89,7 +89,7 @@ def settings(tmp_path: Path, more: str = "") -> Path:
 def test_the_command_writes_a_student_that_says_so(tmp_path: Path, data: Path) -> None:
     teacher, out = tmp_path / "teacher.rvne", tmp_path / "student.rvne"
     export(teacher_of(others={"calibration": CalibrationSettings(1.5)}), teacher)
-    arguments = ("--data", data, "--config", settings(tmp_path), "--steps", 4, "--out", out, "--quiet")
+    arguments = ("--data", data, "--config", settings(tmp_path), "--steps", 4, "--out", out)
     said = call("train", "distill", teacher, *arguments, code=0).stdout
     assert "2 recordings that the student is not taught on" in said
     assert "kernel exchanged only: the same class in" in said
@@ -106,7 +106,7 @@ def test_the_history_is_the_teachers_where_the_pattern_has_none(tmp_path: Path, 
     export(with_pattern(teacher_of(), dataclasses.replace(DENSE, history=64)), teacher)
     call(
         *("train", "distill", teacher, "--data", data, "--config", settings(tmp_path)),
-        *("--steps", 1, "--out", out, "--quiet"),
+        *("--steps", 1, "--out", out),
         code=0,
     )
     settings_of_student = WeightBlob.load(out).settings
@@ -118,7 +118,7 @@ def test_an_interrupted_distillation_ends_as_an_uninterrupted_one(tmp_path: Path
     teacher = tmp_path / "teacher.rvne"
     export(teacher_of(embedding=8), teacher)
     more = "[run]\ncheckpoint_every = 2\n[pattern]\npattern = 'reference'\nwindow = 4\n"
-    start = ("train", "distill", teacher, "--data", data, "--config", settings(tmp_path, more), "--quiet")
+    start = ("train", "distill", teacher, "--data", data, "--config", settings(tmp_path, more))
     whole, parted = tmp_path / "whole", tmp_path / "parted"
     call(*start, "--run", whole, "--steps", 4, code=0)
     real = Distilling.step
@@ -141,7 +141,7 @@ def test_what_does_not_fit_the_teacher_is_named(tmp_path: Path, data: Path) -> N
     teacher = tmp_path / "teacher.rvne"
     export(teacher_of(), teacher)
     out = tmp_path / "student.rvne"
-    start = ("train", "distill", teacher, "--out", out, "--quiet", "--data")
+    start = ("train", "distill", teacher, "--out", out, "--data")
     narrow = tmp_path / "narrow.npz"
     np.savez(narrow, amp=frames_of(1, 2, 60)[:, :, :7].reshape(-1, 7), rec_name=["a", "b"], rec_offset=[0, 60, 120])
     config = settings(tmp_path)

@@ -203,7 +203,7 @@ def test_the_activity_command_trains_on_the_first_session_only(tmp_path: Path, m
     monkeypatch.setattr(Crops, "draw", spy)
     out, run = tmp_path / "out.rvne", tmp_path / "run"
     data = activity_set(tmp_path / "set.npz")
-    arguments = ("activity", "--data", data, "--steps", 3, "--quiet")
+    arguments = ("activity", "--data", data, "--steps", 3)
     printed = command(*arguments, "--out", out, "--run", run)
     assert set(seen) == {"0"}
     assert "every fifth recording held out: fresh windows 0." in printed
@@ -226,14 +226,16 @@ def test_the_activity_command_trains_on_the_first_session_only(tmp_path: Path, m
     out.unlink()
     assert f"temperature {temperature:.3f}" in command(*arguments, "--out", out, "--run", run, "--resume")
     assert (run / "model.rvne").read_bytes() == out.read_bytes()  # from the checkpoint: nothing was trained again
-    rejected = command(*arguments, "--out", out, "--run", run, "--resume", "--seed", 1, code=2)
+    other = tmp_path / "other.toml"
+    other.write_text("seed = 1\n")
+    rejected = command(*arguments, "--out", out, "--run", run, "--resume", "--config", other, code=2)
     assert "configuration.json: recordings" not in rejected
     assert "seed: expected 0, as the run was begun with, found 1" in rejected
 
 
 def test_subjects_are_held_out_and_leaks_are_errors(tmp_path: Path) -> None:
     data = activity_set(tmp_path / "set.npz", subjects=("p", "q", "p", "q"))
-    quick = ("activity", "--data", data, "--steps", 2, "--quiet", "--no-calibrate", "--run", tmp_path / "run")
+    quick = ("activity", "--data", data, "--steps", 2, "--no-calibrate", "--run", tmp_path / "run")
     printed = command(*quick, "--test-subject", "q")
     assert "subject q: fresh windows 0." in printed
     assert "calibrat" not in printed.replace("calibration error", "")
@@ -248,7 +250,7 @@ def test_subjects_are_held_out_and_leaks_are_errors(tmp_path: Path) -> None:
 
 def test_several_seeds_and_cross_validation(tmp_path: Path) -> None:
     data = activity_set(tmp_path / "set.npz")
-    quick = ("activity", "--data", data, "--steps", 2, "--quiet")
+    quick = ("activity", "--data", data, "--steps", 2)
     printed = command(*quick, "--no-calibrate", "--seeds", 2, "--run", tmp_path / "seeds")
     assert "session 1, 2 seeds: fresh 0." in printed
     summary = json.loads((tmp_path / "seeds" / "seeds.json").read_text())
@@ -269,7 +271,7 @@ def test_a_prepared_dataset_trains_to_the_same_blob(tmp_path: Path) -> None:
     assert "4 recordings, 800 frames of 52 features, classes STILL, WALKING" in command(
         "prepare", data, "--out", tmp_path / "dataset"
     )
-    quick = ("--steps", 2, "--quiet", "--no-calibrate")
+    quick = ("--steps", 2, "--no-calibrate")
     workers = configuration(tmp_path / "workers.toml", "[run]\nworkers = 1\n")
     command("activity", "--data", data, "--out", tmp_path / "a.rvne", *quick)
     command("activity", "--data", tmp_path / "dataset", "--out", tmp_path / "b.rvne", "--config", workers, *quick)
@@ -283,7 +285,7 @@ def test_a_prepared_dataset_trains_to_the_same_blob(tmp_path: Path) -> None:
 
 def test_a_grid_is_trained_on_and_stands_in_the_blob(tmp_path: Path) -> None:
     data = activity_set(tmp_path / "set.npz", timed=True)
-    quick = ("--out", tmp_path / "a.rvne", "--steps", 2, "--quiet", "--no-calibrate")
+    quick = ("--out", tmp_path / "a.rvne", "--steps", 2, "--no-calibrate")
     grid = ("--config", configuration(tmp_path / "grid.toml", "[reading]\nperiod_us = 40000\n"))
     command("prepare", data, "--out", tmp_path / "dataset", *grid)
     for how in (("--data", data, *grid), ("--data", tmp_path / "dataset")):
@@ -308,7 +310,7 @@ def test_raw_frames_are_trained_on_and_their_subcarriers_stand_in_the_blob(tmp_p
         rec_offset=np.arange(0, 801, 200),
         rec_session=[0, 0, 1, 1],
     )
-    quick = ("--data", tmp_path / "raw.npz", "--out", tmp_path / "a.rvne", "--steps", 2, "--quiet", "--no-calibrate")
+    quick = ("--data", tmp_path / "raw.npz", "--out", tmp_path / "a.rvne", "--steps", 2, "--no-calibrate")
     command("activity", *quick, "--subcarriers", "columns:9,2..5")
     model = TemporalModel.from_blob(tmp_path / "a.rvne")
     assert model.settings is not None
@@ -335,7 +337,7 @@ def test_recordings_that_cannot_be_trained_on_are_named(tmp_path: Path) -> None:
 
 def test_a_single_recording_cannot_be_held_out_of_itself(tmp_path: Path) -> None:
     data, run = activity_set(tmp_path / "set.npz", subjects=("p", "q", "q", "q")), tmp_path / "run"
-    quick = ("activity", "--data", data, "--steps", 1, "--quiet", "--run", run, "--test-subject", "q")
+    quick = ("activity", "--data", data, "--steps", 1, "--run", run, "--test-subject", "q")
     printed = command(*quick, code=2)
     assert "set.npz:e0 alone; add another, or do not calibrate (--no-calibrate)" in printed
     printed = command(*quick, "--cross-validate", 2, code=2)
@@ -354,7 +356,7 @@ def test_labels_that_nothing_can_be_scored_by_are_rejected_before_training(tmp_p
     arrays["frame_activity"][400:] = -1
     arrays["frame_activity"][405] = 1  # of session 1 one frame, too early for any prediction
     np.savez(data, **arrays)
-    quick = ("activity", "--data", data, "--steps", 1, "--quiet", "--no-calibrate", "--run", tmp_path / "run")
+    quick = ("activity", "--data", data, "--steps", 1, "--no-calibrate", "--run", tmp_path / "run")
     printed = command(*quick, code=2)
     assert "set.npz:e3: labels: expected some to train by, found none" in printed
     arrays["frame_activity"][605] = 1
@@ -372,7 +374,7 @@ def test_a_class_that_is_only_tested_is_rejected_by_its_recording(tmp_path: Path
     arrays["activity_names"] = np.append(arrays["activity_names"], "FLYING")
     arrays["frame_activity"][700:] = 4
     np.savez(data, **arrays)
-    quick = ("activity", "--data", data, "--steps", 1, "--quiet", "--no-calibrate", "--run", tmp_path / "run")
+    quick = ("activity", "--data", data, "--steps", 1, "--no-calibrate", "--run", tmp_path / "run")
     printed = command(*quick, code=2)
     assert "set.npz:e3: labels: expected classes that are trained on (STILL, WALKING), found FLYING" in printed
     assert not (tmp_path / "run").exists()
@@ -385,7 +387,7 @@ def test_frames_that_do_not_differ_are_rejected_by_the_files_name_and_leave_no_r
         arrays = dict(found)
     arrays["amp"][:400] = 3
     np.savez(data, **arrays)
-    quick = ("activity", "--data", data, "--steps", 1, "--quiet", "--no-calibrate", "--run", tmp_path / "run")
+    quick = ("activity", "--data", data, "--steps", 1, "--no-calibrate", "--run", tmp_path / "run")
     assert f"{data}: frames: expected some that differ" in command(*quick, code=2)
     assert not (tmp_path / "run").exists()
 
@@ -453,7 +455,7 @@ def test_the_configuration_file_sets_the_recipe(tmp_path: Path) -> None:
         select = [0, 1, 2]
     """
     file, run = configuration(tmp_path / "x.toml", text), tmp_path / "run"
-    command("activity", "--data", data, "--run", run, "--quiet", "--steps", 2, "--config", file)
+    command("activity", "--data", data, "--run", run, "--steps", 2, "--config", file)
     found = json.loads((run / "configuration.json").read_text())
     assert (found["balance"], found["calibrate"], found["fit"]["steps"]) == ("weights", False, 2)
     assert found["fit"]["label_smoothing"] == 0.0
@@ -466,7 +468,7 @@ def test_the_sides_of_the_room_are_one_class() -> None:
 
 def test_the_demo_recipe_has_a_run_that_goes_on_to_the_same_blob(tmp_path: Path) -> None:
     small = "recordings = 6\ncalibration_recordings = 2\ntest_recordings = 2\n[run]\ncheckpoint_every = 2\n"
-    few = ("demo", "--steps", 4, "--quiet", "--config", configuration(tmp_path / "demo.toml", small))
+    few = ("demo", "--steps", 4, "--config", configuration(tmp_path / "demo.toml", small))
     out, run = tmp_path / "demo.rvne", tmp_path / "run"
     assert "expected --out or --run" in command(*few, code=2)
     printed = command(*few, "--out", out)

@@ -16,6 +16,7 @@ from .recipes import NO_TORCH
 
 
 @click.command("bench")
+@click.argument("what", type=click.Choice(["kernels", "training"]), default="kernels")
 @click.option(
     "--rounds", type=click.IntRange(1, 1000), default=15, show_default=True, help="Turns each candidate gets."
 )
@@ -33,18 +34,19 @@ from .recipes import NO_TORCH
     multiple=True,
     help="Tokens before a step; may be repeated. [default: 100 1000 10000 100000]",
 )
-@click.option("--training", is_flag=True, help="Instead: forward and backward beside torch's own (extra `train`).")
 @json_option
 def command(
-    rounds: int, forward_lengths: tuple[int, ...], step_lengths: tuple[int, ...], training: bool, as_json: bool
+    what: str, rounds: int, forward_lengths: tuple[int, ...], step_lengths: tuple[int, ...], as_json: bool
 ) -> None:
-    """Measure forward and step of both patterns, dense attention and CRC beside torch (or numpy) and zlib.
+    """Measure forward and step of both patterns, dense attention and CRC beside torch (or numpy) and zlib (`kernels`,
+    the default); or forward and backward of a training step beside torch's own (`training`, extra `train`).
 
-    Candidates take turns. Figures are the median and the best of one call on one thread (with --training, on one and on
-    two). A ratio is a candidate's median over that of the first of its group: above 1 it is slower.
+    Candidates take turns. Figures are the median and the best of one call on one thread (of a training step, on one and
+    on two). A ratio is a candidate's median over that of the first of its group: above 1 it is slower.
     """
+    training = what == "training"
     if training and (forward_lengths or step_lengths):
-        raise click.UsageError("--training: expected neither --forward nor --step")
+        raise click.UsageError("bench training: expected neither --forward nor --step")
     if training:
         document = _training(rounds)
     else:

@@ -22,14 +22,12 @@ _STATUS = {"pass": 0, "fail": 1, "undecided": 3}
     "--seeds", type=click.IntRange(1, 1000), default=5, show_default=True, help="Train both with so many seeds."
 )
 @click.option("--resume", is_flag=True, help="Resume the run in --out; --seeds may be more than before.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
 @json_option
 def command(
     data: tuple[str, ...],
     out: str,
     seeds: int,
     resume: bool,
-    quiet: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -49,7 +47,7 @@ def command(
             reading=reading,
             resume=resume,
             run_settings=run,
-            show_progress=not (quiet or as_json),
+            show_progress=not as_json,
             say=(lambda _: None) if as_json else say,
         )
     if as_json:

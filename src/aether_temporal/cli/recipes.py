@@ -87,9 +87,7 @@ def result_options(command: F) -> F:
 def recipe_options(command: F) -> F:
     """The options of every recipe that goes step by step."""
     for option in (
-        click.option("--quiet", is_flag=True, help="No progress bar."),
         click.option("--steps", type=click.IntRange(1), help="Steps of the optimiser. [default: the recipe's]"),
-        click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Seed of all randomness. [default: 0]"),
         click.option("--resume", is_flag=True, help="Resume the run in --run, to the result of an uninterrupted one."),
         result_options,
     ):
@@ -116,7 +114,7 @@ def seeds_option(command: F) -> F:
         type=click.IntRange(1, 100),
         default=1,
         show_default=True,
-        help="Train with this many seeds, from --seed on; only the first is written to --out.",
+        help="Train with this many seeds, from the recipe's `seed` on; only the first is written to --out.",
     )(command)
 
 

@@ -69,7 +69,6 @@ def activity(data: tuple[str, ...], **options: Any) -> None:
     made, reading, run = settings_of(train.Recipe(), options)
     made = override(
         made,
-        seed=options.pop("seed"),
         calibrate=options.pop("calibrate"),
         fit=override(made.fit, steps=options.pop("steps")),
     )
@@ -94,7 +93,7 @@ def demo(**options: Any) -> None:
     """The demo's classes: trained on simulated recordings, scored on simulated rooms and subjects it has not met."""
     train = recipe("demo_recipe", options)
     made, _, run = settings_of(train.Recipe(), options)
-    made = override(made, seed=options.pop("seed"), fit=override(made.fit, steps=options.pop("steps")))
+    made = override(made, fit=override(made.fit, steps=options.pop("steps")))
     with resumable(options["run_folder"]):
         train.main(made, run, say, **options)
 
@@ -109,7 +108,7 @@ def distill(model: str, data: tuple[str, ...], **options: Any) -> None:
     train = recipe("distillation", options)
     made, reading, run = settings_of(train.Recipe(), options)
     changes = override(made.distillation, steps=options.pop("steps"))
-    made = override(made, seed=options.pop("seed"), distillation=changes)
+    made = override(made, distillation=changes)
     with about(data), resumable(options["run_folder"]):
         train.main(model, data, made, reading, run, say, **options)
 

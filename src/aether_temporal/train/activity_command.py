@@ -89,7 +89,6 @@ class _Job:
         return {
             "checkpoint_every": self.run.checkpoint_every,
             "workers": self.run.workers,
-            "show_progress": not self.options["quiet"],
         }
 
     def train(self, seed: int, *, alone: bool, first: bool) -> Report:

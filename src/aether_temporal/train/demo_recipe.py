@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
-from rich.progress import track as progress
+from rich.console import Console
+from rich.progress import track
 
 from aether_temporal._internal.figures import NO_PLOTS, can_draw
 from aether_temporal.blob import WeightBlob
@@ -111,7 +112,9 @@ def smooth_directions(network: TemporalClassifier) -> None:
 def simulated_executions(first: int, count: int, *, show_progress: bool = False) -> list[LabelledRecording]:
     """Recordings of seeds first … first + count - 1, each with a room, a subject and a script of its own."""
     found = []
-    for seed in progress(range(first, first + count), "simulating", disable=not show_progress):
+    console = Console(stderr=True)
+    shown = show_progress and console.is_terminal
+    for seed in track(range(first, first + count), "simulating", console=console, disable=not shown):
         script = random_script(np.random.Generator(np.random.PCG64([seed, 1])))
         recording = simulate(script, seed)
         found.append(LabelledRecording(f"seed{seed}", "simulated", recording.frames, recording.labels))
@@ -203,7 +206,6 @@ def main(recipe: Recipe, settings: RunSettings, say: Callable[[str], None], **op
             run=run,
             checkpoint_every=settings.checkpoint_every,
             workers=settings.workers,
-            show_progress=not options["quiet"],
         )
         say(f"{UNSEEN}: {scores}")
         say_classes(scores, say)

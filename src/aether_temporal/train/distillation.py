@@ -263,7 +263,6 @@ def main(
             title="distilling",
             checkpoint_every=run.checkpoint_every,
             workers=run.workers,
-            show_progress=not options["quiet"],
         )
         student = task.student.eval()
         after = agreement(teacher, student, asked)

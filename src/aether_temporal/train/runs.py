@@ -419,6 +419,8 @@ def _as_json(value: Any) -> Any:
 
 @contextmanager
 def _progress(title: str, steps: int, first: int, shown: bool) -> Iterator[Callable[[Mapping[str, float]], None]]:
+    """A bar on standard error, where that is a terminal."""
+    console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -426,7 +428,7 @@ def _progress(title: str, steps: int, first: int, shown: bool) -> Iterator[Calla
         TextColumn("{task.fields[numbers]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
+    with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as bar:
         task = bar.add_task(title, total=steps, completed=first, numbers="")
 
         def advance(numbers: Mapping[str, float]) -> None:
