@@ -493,9 +493,19 @@ def _mutate(tree: Path, mutant: Mutant, original: Path) -> Path:
     return _link(tree, _mutated(tree, mutant, original))
 
 
-# Pools have no golden vectors: tests/core_calls_check.c compares them with single streams.
+# Many streams at once have no golden vectors: tests/many_streams_check.c compares them with single ones.
 POOL = "src/pool.c"
-POOL_MUTANTS = [
+BULK = "src/cache_bulk.c"
+MANY_MUTANTS = [
+    Mutant(
+        "steps-see-what-the-first-cache-sees",
+        BULK,
+        "if (i == 0 || cache->length != caches[i - 1]->length",
+        "if (i == 0 || 0",
+    ),
+    Mutant("steps-ignore-the-capacity", BULK, "|| cache->capacity != caches[i - 1]->capacity", ""),
+    Mutant("steps-keep-an-overflow", BULK, "if (status == AETHER_OK && !kernels->all_finite(out, n * n_q))", "if (0)"),
+    Mutant("append-does-not-foresee", BULK, "status = foresee(cache, &at, k, tokens, 0);", ""),
     Mutant(
         "pool-evicts-its-own-batch",
         POOL,
@@ -542,10 +552,13 @@ SUBCARRIER_MUTANTS = [
 ]
 
 
-def _checks(tree: Path, objects: list[Path]) -> subprocess.CompletedProcess[str]:
-    """Links tests/core_calls_check.c with a core, and runs it."""
-    source = tree / "core_calls_check.c"
-    shutil.copy(ROOT / "tests" / source.name, source)
+CHECKS = ("core_calls_check.c", "many_streams_check.c")
+
+
+def _checks(tree: Path, objects: list[Path], name: str) -> subprocess.CompletedProcess[str]:
+    """Links a program of tests/ with a core, and runs it."""
+    source = tree / name
+    shutil.copy(ROOT / "tests" / name, source)
     core = [path for path in objects if path.name.startswith("csrc_src_")]
     return subprocess.run(
         [_link(tree, [*core, _compile(tree, source, [f"-I{ROOT / 'tests'}"])])],
@@ -555,21 +568,23 @@ def _checks(tree: Path, objects: list[Path]) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_the_original_passes_the_checks_in_c(original: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", CHECKS)
+def test_the_original_passes_the_checks_in_c(name: str, original: Path, tmp_path: Path) -> None:
     _copy(tmp_path)
-    done = _checks(tmp_path, [_object(original, source) for source in _sources(original)])
+    done = _checks(tmp_path, [_object(original, source) for source in _sources(original)], name)
     assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mutant", POOL_MUTANTS, ids=lambda m: m.name)
-def test_pool_mutant_fails_the_checks_in_c(mutant: Mutant, original: Path, tmp_path: Path) -> None:
-    assert _checks(tmp_path, _mutated(tmp_path, mutant, original)).returncode != 0
+@pytest.mark.parametrize("mutant", MANY_MUTANTS, ids=lambda m: m.name)
+def test_mutant_of_many_streams_fails_the_checks_in_c(mutant: Mutant, original: Path, tmp_path: Path) -> None:
+    done = _checks(tmp_path, _mutated(tmp_path, mutant, original), CHECKS[1])
+    assert done.returncode != 0, f"the checks do not notice:\n{done.stdout}"
 
 
 @pytest.mark.parametrize("mutant", SUBCARRIER_MUTANTS, ids=lambda m: m.name)
 def test_subcarrier_mutant_fails_the_checks_in_c(mutant: Mutant, original: Path, tmp_path: Path) -> None:
-    done = _checks(tmp_path, _mutated(tmp_path, mutant, original))
+    done = _checks(tmp_path, _mutated(tmp_path, mutant, original), CHECKS[0])
     assert done.returncode != 0, f"the checks do not notice:\n{done.stdout}"
     assert "subcarriers_find" in done.stdout
 
