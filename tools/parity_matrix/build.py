@@ -63,6 +63,8 @@ def core_sources(target: Target) -> list[Path]:
 
 def other_sources(target: Target) -> list[Path]:
     application = [*APPLICATION, APP / f"{target.application}.c"]
+    if target.application == "soak_main":
+        application.append(APP / "soak.c")
     return [*sorted((CSRC / "golden").glob("*.c")), *application, *runtime_sources(target)]
 
 
