@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aether_temporal import InvalidArgumentError, WeightBlobHeader, crc32
+from aether_temporal import InvalidArgumentError, StreamPool, WeightBlobHeader, crc32
 from aether_temporal.blob_tools import random_blob
 from aether_temporal.device import report, slots, update
 from aether_temporal.running import Gallery
@@ -21,9 +21,9 @@ from aether_temporal.running import Gallery
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools" / "fuzz"))
 
 import corpus
-from readers import READERS
+from readers import READERS, random_model
 
-NAMES = ("gallery", "slot_image", "partition_table", "serial_report")
+NAMES = ("gallery", "slot_image", "partition_table", "serial_report", "saved_pool")
 SPECIAL = (b"\x00", b"\x01", b"\x7f", b"\x80", b"\xff", b"\x00" * 8, b"\xff" * 8, b"\xff\xff\xff\x7f")
 
 
@@ -43,6 +43,8 @@ def seed(name: str) -> bytes:
             for i, label in enumerate((b"nvs", b"aether_a", b"aether_b"))
         ]
         return b"".join(rows) + (b"\xeb\xeb" + b"\xff" * 30).ljust(0x100, b"\xff")
+    if name == "saved_pool":
+        return dict(corpus.saved_pools())["three"]
     return (
         b"aether begin id=1 core=0.1.0 chip=esp32s3 bytes=100 crc=0x00000001\n"
         b"aether file index=0 kernels=scalar status=OK cases=1 checks=2 compared=3 failed=0 scratch=9\n"
@@ -61,6 +63,8 @@ def sealed(name: str, data: bytes) -> bytes:
         return buffer.getvalue()
     if name == "slot_image":
         return data[:60] + crc32(data[:60]).to_bytes(4, "little") + data[64:]
+    if name == "saved_pool":
+        return data[:-4] + crc32(data[:-4]).to_bytes(4, "little")
     if name == "partition_table":
         at = next((at for at in range(0, len(data), 32) if data[at : at + 2] == b"\xeb\xeb"), len(data))
         return data[: at + 16] + md5(data[:at], usedforsecurity=False).digest() + data[at + 32 :]
@@ -121,6 +125,7 @@ def test_whole_files_are_read(tmp_path: Path) -> None:
         "aether_a",
         "aether_b",
     ]
+    assert len(StreamPool.from_bytes(random_model(), whole["saved_pool"])) == 3
     found = report.parse(whole["serial_report"].decode())
     assert found.ended
     assert found.total("checks") == 2

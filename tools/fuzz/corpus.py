@@ -29,6 +29,7 @@ from checkout import needs  # noqa: E402
 
 try:
     import numpy as np
+    import readers
     from blob_bytes import extended, plain
     from recordings import making
     from reference import golden_file
@@ -185,6 +186,16 @@ def serial_reports() -> Iterator[tuple[str, bytes]]:
     yield "lines", "".join(f"{line} *{zlib.crc32(line.encode()):08X}\n" for line in lines).encode()
 
 
+def saved_pools() -> Iterator[tuple[str, bytes]]:
+    """Three streams of different ages, with an id of each kind, and none."""
+    pool = readers.random_model().pool(4, context=8)
+    yield "empty", pool.to_bytes()
+    for turn in range(12):
+        ids: list[str | int | bytes] = ["hall", 7, b"\x01"][: 1 + turn % 3]
+        pool.push(ids, np.full((len(ids), 3), turn, np.float32))
+    yield "three", pool.to_bytes()
+
+
 def any_files() -> Iterator[tuple[str, bytes]]:
     """One of each kind, and packed ones."""
     for make in (csi_text, archives, arrays, raw_frames, udp_captures, nexmon, intel_5300, atheros):
@@ -211,6 +222,7 @@ SEEDS: dict[str, Callable[[], Iterator[tuple[str, bytes]]]] = {
     "slot_image": slot_images,
     "partition_table": partition_tables,
     "serial_report": serial_reports,
+    "saved_pool": saved_pools,
     "any_file": any_files,
 }
 

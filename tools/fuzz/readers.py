@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from aether_temporal import StreamPool, TemporalModel, WeightBlobHeader, crc32
+from aether_temporal.blob_tools import random_blob
 from aether_temporal.device import report, slots, update
 from aether_temporal.errors import PartitionError, TemporalError
 from aether_temporal.recordings import Recording, RecordingError, open_file
@@ -98,6 +100,23 @@ def _serial_report(data: bytes) -> None:
         report.parse(text)
 
 
+def random_model() -> TemporalModel:
+    """What the pools are pools of."""
+    return TemporalModel.from_blob(random_blob(WeightBlobHeader("float32", 3, 2, 1, 2, 1, 2), 1))
+
+
+_MODEL = random_model()
+
+
+def _saved_pool(data: bytes) -> None:
+    """As it is, and with a checksum that fits. A pool that can be read is written as it was read."""
+    for changed in (data, data[:-4] + crc32(data[:-4]).to_bytes(4, "little")):
+        with contextlib.suppress(TemporalError):
+            pool = StreamPool.from_bytes(_MODEL, changed, most=64)
+            again = StreamPool.from_bytes(_MODEL, pool.to_bytes())
+            assert again.to_bytes() == pool.to_bytes()
+
+
 READERS: dict[str, Callable[[bytes], None]] = {
     "any_file": _recordings(None),
     "csi_text": _recordings("csi-text"),
@@ -114,4 +133,5 @@ READERS: dict[str, Callable[[bytes], None]] = {
     "slot_image": _slot_image,
     "partition_table": _partition_table,
     "serial_report": _serial_report,
+    "saved_pool": _saved_pool,
 }
