@@ -35,6 +35,7 @@ try:
     from reference import golden_file
 
     from aether_temporal.device import slots
+    from aether_temporal.pool import StreamId
 except ModuleNotFoundError as lacking:
     needs("tools/fuzz/corpus.py", lacking)
 
@@ -188,10 +189,11 @@ def serial_reports() -> Iterator[tuple[str, bytes]]:
 
 def saved_pools() -> Iterator[tuple[str, bytes]]:
     """Three streams of different ages, with an id of each kind, and none."""
+    names: tuple[StreamId, ...] = ("hall", 7, b"\x01")
     pool = readers.random_model().pool(4, context=8)
     yield "empty", pool.to_bytes()
     for turn in range(12):
-        ids: list[str | int | bytes] = ["hall", 7, b"\x01"][: 1 + turn % 3]
+        ids = names[: 1 + turn % 3]
         pool.push(ids, np.full((len(ids), 3), turn, np.float32))
     yield "three", pool.to_bytes()
 
