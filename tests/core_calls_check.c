@@ -751,7 +751,7 @@ static void check_resampler(void) {
     EXPECT(aether_resample_push(&r, frame, 36, &restarted) == AETHER_OK && restarted == 1);
     aether_resample_reset(&r);
     EXPECT(aether_resample_due(&r) == 0);
-    EXPECT(aether_resample_push(&r, frame, 1, &restarted) == AETHER_OK && restarted == 0); /* begun anew, not restarted */
+    EXPECT(aether_resample_push(&r, frame, 1, &restarted) == AETHER_OK && restarted == 0); /* a first frame, no restart */
 
     EXPECT(aether_clock_read(&clock, 0xFFFFFFFFu) == 0 && aether_clock_read(&clock, 1) == 2);
     EXPECT(aether_clock_read(&clock, 0) == 2 && clock.restarts == 1 && aether_clock_read(&clock, 0x7FFFFFFFu) == 0x80000001u);

@@ -1,4 +1,4 @@
-"""Models: forward is the specification, a stream is forward, and a stream can stop and go on."""
+"""Models: forward is the specification, a stream is forward, and a stream can stop and continue."""
 
 from __future__ import annotations
 

@@ -423,7 +423,7 @@ def _copy(tree: Path) -> Path:
 def _change(tree: Path, mutant: Mutant) -> None:
     path = tree / "csrc" / mutant.file
     text = path.read_text()
-    assert mutant.old in text, f"csrc/{mutant.file} no longer contains {mutant.old!r}: write the mutant anew"
+    assert mutant.old in text, f"csrc/{mutant.file} no longer contains {mutant.old!r}: write the mutant again"
     path.write_text(text.replace(mutant.old, mutant.new))
 
 

@@ -30,7 +30,7 @@ def zeros(n: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.zeros((n, 1, 1), np.float32)
 
 
-def test_block_sums_begin_anew() -> None:
+def test_block_sums_start_over() -> None:
     """Two blocks of keys that each stay in range: no way of taking them in may add them up."""
     head = AetherTemporalHead(CONFIG)
     n = 2 * BLOCK + 3

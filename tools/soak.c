@@ -39,7 +39,7 @@ static uint64_t draw(uint64_t below) {
 
 /* Ten lines; between them, at random moments, a comparison about a thousand times in all. */
 static int run_stream(soak *s, uint64_t pushes) {
-    const uint64_t stretch = pushes / 1000 + 1;
+    const uint64_t interval = pushes / 1000 + 1;
     uint64_t line, comparisons = 0;
     printf("%14s %14s %12s %14s\n", "frames", "us a frame", "memory KiB", "comparisons");
     for (line = 1; line <= LINES; line++) {
@@ -47,7 +47,7 @@ static int run_stream(soak *s, uint64_t pushes) {
         double spent = 0.0;
         uint64_t counted = 0;
         while (s->stream.length < end) {
-            const uint64_t left = end - s->stream.length, want = 1 + draw(2 * stretch), n = want < left ? want : left;
+            const uint64_t left = end - s->stream.length, want = 1 + draw(2 * interval), n = want < left ? want : left;
             const double begin = now();
             if (!soak_push(s, n)) {
                 return failed("a push failed", s->stream.length);
@@ -108,10 +108,10 @@ static int same_in_bulk(const aether_cache *cache, const aether_head *head, size
     void *memory = malloc(bytes);
     unsigned char *one = malloc(size), *two = malloc(size);
     aether_cache bulk;
-    int good = memory != NULL && one != NULL && two != NULL &&
+    int equal = memory != NULL && one != NULL && two != NULL &&
                aether_cache_init(&bulk, head, cache->capacity, AETHER_BINARY32, AETHER_ON_FULL_ERROR, memory, bytes) == AETHER_OK;
     uint64_t t = 0;
-    while (good && t < cache->length) {
+    while (equal && t < cache->length) {
         const uint64_t left = cache->length - t;
         const size_t n = left < TOGETHER ? (size_t)left : TOGETHER;
         size_t i;
@@ -120,15 +120,15 @@ static int same_in_bulk(const aether_cache *cache, const aether_head *head, size
             memcpy(k[i], kv[i], sizeof k[i]);
             memcpy(v[i], kv[i] + DIM, sizeof v[i]);
         }
-        good = aether_cache_append(&bulk, k[0], v[0], n) == AETHER_OK;
+        equal = aether_cache_append(&bulk, k[0], v[0], n) == AETHER_OK;
         t += n;
     }
-    good = good && aether_cache_save(cache, one, size) == AETHER_OK && aether_cache_save(&bulk, two, size) == AETHER_OK &&
+    equal = equal && aether_cache_save(cache, one, size) == AETHER_OK && aether_cache_save(&bulk, two, size) == AETHER_OK &&
            memcmp(one, two, size) == 0;
     free(memory);
     free(one);
     free(two);
-    return good;
+    return equal;
 }
 
 static int run_cache(uint64_t age) {

@@ -4,7 +4,7 @@
 #include "soak.h"
 
 #define PUSHES 3000u
-#define STRETCH 250u
+#define INTERVAL 250u
 #define CONTEXT 64u
 
 int firmware_main(void) {
@@ -12,15 +12,15 @@ int firmware_main(void) {
     aether_model model;
     soak s;
     size_t done = 0;
-    int good = aether_model_open(&model, io->vectors, io->vectors_bytes, NULL, NULL) == AETHER_OK &&
+    int equal = aether_model_open(&model, io->vectors, io->vectors_bytes, NULL, NULL) == AETHER_OK &&
                soak_begin(&s, &model, CONTEXT, AETHER_BINARY16, 1, io->scratch, io->scratch_bytes) == AETHER_OK;
-    for (; good && done < PUSHES; done += STRETCH) {
-        good = soak_push(&s, STRETCH) && soak_forgets(&s) && soak_restores(&s);
+    for (; equal && done < PUSHES; done += INTERVAL) {
+        equal = soak_push(&s, INTERVAL) && soak_forgets(&s) && soak_restores(&s);
     }
     report_begin(io->out, "soak");
-    report_number(io->out, "pushes", good ? (size_t)s.stream.length : done);
-    report_number(io->out, "compared", good ? (size_t)s.compared : 0);
-    report_text(io->out, "status", good ? "OK" : "DIFFERENT");
+    report_number(io->out, "pushes", equal ? (size_t)s.stream.length : done);
+    report_number(io->out, "compared", equal ? (size_t)s.compared : 0);
+    report_text(io->out, "status", equal ? "OK" : "DIFFERENT");
     report_end(io->out);
-    return good ? 0 : 1;
+    return equal ? 0 : 1;
 }

@@ -180,7 +180,7 @@ class StreamPool:
             return self._core.embedding_of(self._number(id_))
 
     def state(self, id_: StreamId) -> bytes:
-        """What `TemporalStream.to_bytes` gives; a stream of this context and dtype goes on from it.
+        """What `TemporalStream.to_bytes` gives; a stream of this context and dtype continues from it.
         InvalidArgumentError."""
         with self._lock:
             return self._core.state_of(self._number(id_))

@@ -1,4 +1,4 @@
-"""The core costs no more than docs/budgets.md says, counted anew; flash and memory are what memory() predicts."""
+"""The core costs no more than docs/budgets.md says, counted again; flash and memory are what memory() predicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`aether gate` as a user has it: verdict, exit status, files, a run that is killed and goes on, clear errors."""
+"""`aether gate` as a user has it: verdict, exit status, files, a run that is killed and resumed, clear errors."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_killed_gate_goes_on_and_more_seeds_may_be_asked_for(
     gate(data, settings, killed, "--seeds", 1, code=2)  # a run is there: --resume or another folder
 
     result = gate(data, settings, killed, "--seeds", 1, "--resume", code=3)
-    assert steps[0] == 2 * STEPS + 3  # the interrupted step, and the two after the checkpoint, anew
+    assert steps[0] == 2 * STEPS + 3  # the interrupted step, and the two after the checkpoint, again
     assert "undecided: needs at least 2 seeds" in result.stdout
     one = measured(killed)
     assert [found["outcome"] for found in one["gates"]] == ["undecided"] * 3

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 from aether_temporal.gate.gate_config import GateConfig
-from aether_temporal.gate.kernel_comparison import CACHED, PREFILL, STEP, Ratio, median_interval
+from aether_temporal.gate.latency import CACHED, PREFILL, STEP, Ratio, median_interval
 from aether_temporal.gate.verdict import (
     Gate,
     by_identity,

@@ -63,7 +63,7 @@ def test_an_error_of_one_node_drops_its_stream_and_no_other(
     status = found.status()
     assert (status.failed, status.predicted, status.dropped) == (1, 7, 0)
     assert status.trouble == "its stream was dropped: no memory for this test"
-    assert sorted(index for _, index in said) in ([0, 0, 0, 1, 1, 2, 3], [0, 0, 1, 1, 2, 2, 3])  # one began anew
+    assert sorted(index for _, index in said) in ([0, 0, 0, 1, 1, 2, 3], [0, 0, 1, 1, 2, 2, 3])  # one started over
 
 
 def test_a_node_whose_stream_fails_three_times_gets_no_other(
@@ -120,7 +120,7 @@ def test_streams_are_bounded_and_the_one_used_longest_ago_goes_first(model: Temp
     send(1, 3)
     send(4, 0, 1, 2)  # takes the place of node 2's
     send(1, 4)
-    send(2, 3)  # begins anew, in the place of node 3's
+    send(2, 3)  # starts over, in the place of node 3's
     found.close()
     assert indices == {1: [0, 1, 2, 3, 4], 2: [0, 1, 2, 0], 3: [0, 1, 2], 4: [0, 1, 2]}
     assert found.status().replaced == 2

@@ -1,4 +1,4 @@
-"""Trains a small task in a run folder, is killed at moments of a seed's choosing, and goes on until it is done.
+"""Trains a small task in a run folder, is killed at moments of a seed's choosing, and is resumed until it is done.
 
 python killed_runs.py FOLDER SEED [KILLS]: each training is a child of this process that gets SIGKILL: at random times,
 and at random calls that a write consists of.

@@ -381,7 +381,7 @@ def test_what_a_killed_process_left_is_cleared_away_and_a_living_one_is_left_alo
             assert left == [".dataset.preparing"]
             with pytest.raises(RecordingError, match="deep/dataset: another process is preparing this dataset"):
                 prepare([source], folder)
-            assert [path.name for path in folder.parent.iterdir()] == left  # it goes on
+            assert [path.name for path in folder.parent.iterdir()] == left  # it continues
             assert (folder.parent / ".dataset.preparing" / "frames.f32").exists()
         finally:
             process.send_signal(signal.SIGKILL)

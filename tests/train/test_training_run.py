@@ -170,7 +170,7 @@ def test_a_run_that_fails_before_its_first_step_leaves_no_trace(tmp_path: Path, 
         assert list(tmp_path.rglob("*")) == ([folder.parent, folder] if there else [])
     with pytest.raises(KeyboardInterrupt), Run.open(folder, {"a": 1}) as run:
         count(run, Counter(fail_at=1))
-    assert (folder / CONFIGURATION).exists()  # there is something to go on with
+    assert (folder / CONFIGURATION).exists()  # there is something to resume
     before = {path.name for path in folder.iterdir()}
     with pytest.raises(RunError, match="expected a new run folder"):
         Run.open(folder, {"a": 1})

@@ -6,7 +6,7 @@
 
 #include "../slot_node.h"
 
-/* A start that the task goes on with: it repeats the check, counts its first frame, and passes. Power may fail at any byte of it. */
+/* A start that the task continues: it repeats the check, counts its first frame, and passes. Power may fail at any byte of it. */
 static node task_node;
 static uint64_t queue_memory[256];
 

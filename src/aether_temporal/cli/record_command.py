@@ -95,7 +95,7 @@ class _Take:
             raise InvalidArgumentError.of("FILE", f"another name than that of the manifest, {MANIFEST}", path.name)
 
     def record(self) -> int:
-        """Records until the time is over, a signal arrives, or it cannot go on. Returns the exit status."""
+        """Records until the time is over, a signal arrives, or it cannot continue. Returns the exit status."""
         with ExitStack() as cleanup:
             source = self._source(cleanup)
             recording = NewRecording(self._path, source.head, force=self._options["force"])

@@ -17,7 +17,7 @@ from aether_temporal.train.reid_protocol import entry
 from aether_temporal.train.runs import Run, environment
 
 from .gate_config import GateConfig
-from .kernel_comparison import measure_latency
+from .latency import measure_latency
 from .page import page
 from .pictures import draw
 from .study import SPARSE, arranged, check, check_blob, check_identities, pairing, study

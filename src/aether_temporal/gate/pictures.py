@@ -12,7 +12,8 @@ from aether_temporal._internal.figures import COLOURS as PALETTE
 from aether_temporal._internal.figures import can_draw, file_bytes, row_of_axes, tinted
 
 from .gate_config import GateConfig
-from .kernel_comparison import MODEL, PREFILL, PUSH, STEP, attention_map
+from .kernel_comparison import attention_map
+from .latency import MODEL, PREFILL, PUSH, STEP
 from .study import (
     BACKENDS,
     BROKEN_DISTILLED,

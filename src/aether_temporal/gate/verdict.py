@@ -16,7 +16,7 @@ from aether_temporal.train.evaluation import Mean, mean_of
 from aether_temporal.train.retrieval import Interval
 
 from .gate_config import GateConfig
-from .kernel_comparison import DECISIVE, Ratio
+from .latency import DECISIVE, Ratio
 from .study import CONTROLS, DENSE_NAME, SPARSE, SeedResult
 
 Outcome = Literal["pass", "fail", "undecided"]
