@@ -134,7 +134,7 @@ MUTANTS = [
     Mutant("block-strictly-inside", PATTERN, "begin - oldest >= apart", "begin - oldest > apart"),
     Mutant(
         "block-complete-too-early",
-        "src/candidates.h",
+        "src/pattern.h",
         "i >= size - 1 ? (i - (size - 1)) / size + 1 : 0",
         "i + 2 >= size ? (i - (size - 1) + 1) / size + 1 : 0",
     ),

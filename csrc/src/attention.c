@@ -2,6 +2,7 @@
 
 #include "candidates.h"
 #include "fpenv.h"
+#include "pattern.h"
 #include "pyramid.h"
 #include "sequence.h"
 #include "sizes.h"

@@ -4,6 +4,7 @@
 
 #include "bits.h"
 #include "candidates.h"
+#include "pattern.h"
 #include "pyramid.h"
 #include "sizes.h"
 

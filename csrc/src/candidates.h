@@ -24,31 +24,6 @@ void *aether_candidates_place(aether_candidates *list, const aether_config *conf
 /* Fills the sizes of a row's means. */
 void aether_candidates_weigh(const aether_config *config, const aether_row *row, float *sizes);
 
-/* Log-strides are the powers of two. */
-static inline int aether_is_stride(uint64_t distance) {
-    return distance != 0 && (distance & (distance - 1)) == 0;
-}
-
-/* The next longer stride; 0 after the longest. */
-static inline uint64_t aether_next_stride(uint64_t stride) {
-    return stride > UINT64_MAX / 2 ? 0 : stride * 2;
-}
-
-/* The same for distances of blocks to the pivot: without log-stride the first neighbour is the only one. */
-static inline uint64_t aether_next_distance(const aether_config *config, uint64_t distance) {
-    return config->use_log_stride ? aether_next_stride(distance) : 0;
-}
-
-/* How many blocks exist for token i: causal, those that end there or before; otherwise those that begin there or before. The last
-   of them is the pivot of query i. */
-static inline uint64_t aether_blocks_at(const aether_config *config, uint64_t i) {
-    const uint64_t size = config->block_size;
-    if (config->causal) {
-        return i >= size - 1 ? (i - (size - 1)) / size + 1 : 0;
-    }
-    return i / size + 1;
-}
-
 /* Number of visible tokens, and the j-th of them in ascending order. */
 static inline size_t aether_candidates_tokens(const aether_candidates *list) {
     return list->row.n_below + (size_t)(list->row.hi - list->row.lo + 1) + list->row.n_above;
@@ -62,8 +37,5 @@ static inline uint64_t aether_candidates_token(const aether_candidates *list, si
     j -= list->row.n_below;
     return j < run ? list->row.lo + j : list->row.singles[list->row.n_below + j - run];
 }
-
-/* 1 when any query can see a landmark: block means need to be built, and are checked, exactly then. */
-int aether_pattern_has_landmarks(const aether_config *config);
 
 #endif

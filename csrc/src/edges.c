@@ -1,5 +1,5 @@
 /* How many (query, key) pairs a pattern has, by primitive instead of by query: for each, the queries that see it are counted. */
-#include "candidates.h"
+#include "pattern.h"
 #include "pyramid.h"
 #include "sizes.h"
 

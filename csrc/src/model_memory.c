@@ -1,6 +1,6 @@
 /* What a stream will need, from the same layout that it will use. */
-#include "candidates.h"
 #include "model_layout.h"
+#include "pattern.h"
 #include "pyramid.h"
 #include "stream_layout.h"
 

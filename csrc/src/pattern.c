@@ -1,6 +1,7 @@
 /* docs/spec/pattern.md, without any table: every list is generated in order from the rules. */
+#include "pattern.h"
+
 #include "bits.h"
-#include "candidates.h"
 #include "fpenv.h"
 #include "pyramid.h"
 #include "sizes.h"

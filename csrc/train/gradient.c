@@ -3,6 +3,7 @@
 #include "../src/bits.h"
 #include "../src/candidates.h"
 #include "../src/fpenv.h"
+#include "../src/pattern.h"
 #include "../src/pyramid.h"
 #include "panel.h"
 
