@@ -96,7 +96,9 @@ def test_same_bits_on_aarch64(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program_source", ["core_calls_check.c", "hostile_blobs_check.c", "many_streams_check.c"])
+@pytest.mark.parametrize(
+    "program_source", ["core_calls_check.c", "frames_check.c", "hostile_blobs_check.c", "many_streams_check.c"]
+)
 def test_calls_reject_mistakes_and_change_nothing(tmp_path: Path, program_source: str) -> None:
     compiler = shutil.which("gcc") or shutil.which("clang") or shutil.which("cc")
     if compiler is None or sys.platform == "win32":

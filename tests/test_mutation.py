@@ -552,7 +552,7 @@ SUBCARRIER_MUTANTS = [
 ]
 
 
-CHECKS = ("core_calls_check.c", "many_streams_check.c")
+CHECKS = ("frames_check.c", "many_streams_check.c")
 
 
 def _checks(tree: Path, objects: list[Path], name: str) -> subprocess.CompletedProcess[str]:
