@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from aether_temporal._internal.toml_settings import load_settings
 from aether_temporal.gate.contrastive import Contrasting
 from aether_temporal.gate.gate_config import GateConfig
 from aether_temporal.gate.kernel_comparison import compare_orders, cosines
@@ -29,7 +30,6 @@ from aether_temporal.gate.study import ASKED, arranged, first_network, held_out,
 from aether_temporal.torch import TemporalClassifier
 from aether_temporal.torch.network import Layer, rms_norm
 from aether_temporal.train.checkpoints import load_checkpoint, step_generator
-from aether_temporal.train.configuration import load_settings
 from aether_temporal.train.dataset import Dataset, without_short_segments
 from aether_temporal.train.prepared import read_dataset
 from aether_temporal.train.retrieval import match

@@ -22,12 +22,12 @@ from click.testing import CliRunner, Result
 from gate.gate_task import save_task
 
 from aether_temporal import PatternSettings
+from aether_temporal._internal.toml_settings import load_settings
 from aether_temporal.cli import aether
 from aether_temporal.config import OF_PATTERN
 from aether_temporal.gate.contrastive import Contrasting
 from aether_temporal.gate.gate_config import GateConfig
-from aether_temporal.train.configuration import RunSettings, load_settings
-from aether_temporal.train.reading import Reading
+from aether_temporal.train.reading import Reading, RunSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 12

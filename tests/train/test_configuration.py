@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from aether_temporal import InvalidConfigError
-from aether_temporal.train.configuration import Pair, RunSettings, Within
-from aether_temporal.train.reading import Reading
+from aether_temporal._internal.toml_settings import Pair, Within
+from aether_temporal.train.reading import Reading, RunSettings
 
 pytest.importorskip("torch", reason="torch (extra train) is not installed")
 

@@ -17,13 +17,15 @@ from aether_temporal.recordings import RecordingError
 torch = pytest.importorskip("torch", reason="torch (extra train) is not installed")
 
 from aether_temporal.torch import from_blob  # noqa: E402
-from aether_temporal.train.configuration import RunSettings  # noqa: E402
 from aether_temporal.train.dataset import Dataset, LabelledRecording, without_short_segments  # noqa: E402
 from aether_temporal.train.prepared import (  # noqa: E402
     prepare,
     read_dataset,
 )
-from aether_temporal.train.reading import Reading  # noqa: E402
+from aether_temporal.train.reading import (  # noqa: E402
+    Reading,
+    RunSettings,
+)
 from aether_temporal.train.reid import UNSEEN, Recipe, context_of, train, train_reid  # noqa: E402
 from aether_temporal.train.reid_command import main  # noqa: E402
 from aether_temporal.train.reid_protocol import (  # noqa: E402

@@ -21,12 +21,16 @@ from aether_temporal.simulation import simulate
 
 torch = pytest.importorskip("torch", reason="torch (extra train) is not installed")
 
+from aether_temporal._internal.toml_settings import load_settings  # noqa: E402
 from aether_temporal.train import activity, demo_recipe, splits  # noqa: E402
-from aether_temporal.train.configuration import RunSettings, load_settings  # noqa: E402
 from aether_temporal.train.dataset import Dataset, LabelledRecording  # noqa: E402
 from aether_temporal.train.evaluation import score  # noqa: E402
 from aether_temporal.train.prepared import read_dataset  # noqa: E402
-from aether_temporal.train.reading import Reading, without_side  # noqa: E402
+from aether_temporal.train.reading import (  # noqa: E402
+    Reading,
+    RunSettings,
+    without_side,
+)
 from aether_temporal.train.supervised import Augmentation, Batch, Crops, FitConfig, Fitting, Mixture, some_frames  # noqa: E402
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
+from aether_temporal._internal.toml_settings import load_settings
 from aether_temporal.errors import NonFiniteError, ResultOverflowError
 from aether_temporal.recordings import MissingExtraError, RecordingError
 from aether_temporal.subcarriers import SubcarrierMap
@@ -157,12 +158,11 @@ class NoRecipe:
 def settings_of(start: Any, options: dict[str, Any]) -> tuple[Any, Any, Any]:
     """Recipe (`start` is its default), reading and run settings: those of --config, then the switches, which are taken
     out of `options`; torch's threads are set. InvalidConfigError."""
-    configuration = importlib.import_module("aether_temporal.train.configuration")
     reading = importlib.import_module("aether_temporal.train.reading")
     file = options.pop("config_file")
-    found = (start, reading.Reading(), configuration.RunSettings())
+    found = (start, reading.Reading(), reading.RunSettings())
     if file is not None:
-        found = configuration.load_settings(file, start, reading=found[1], run=found[2])
+        found = load_settings(file, start, reading=found[1], run=found[2])
     made, how, run = found
     select, chip, layout, label_from = (options.pop(name, None) for name in ("select", "chip", "layout", "label_from"))
     if label_from is not None:

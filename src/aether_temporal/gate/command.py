@@ -9,10 +9,9 @@ from typing import Any
 
 from aether_temporal._internal.figures import NO_PLOTS
 from aether_temporal.head import AetherTemporalHead
-from aether_temporal.train.configuration import RunSettings
 from aether_temporal.train.dataset import Dataset, without_short_segments
 from aether_temporal.train.prepared import file_names, read_dataset
-from aether_temporal.train.reading import Reading
+from aether_temporal.train.reading import Reading, RunSettings
 from aether_temporal.train.reid_protocol import entry
 from aether_temporal.train.runs import Run, environment
 

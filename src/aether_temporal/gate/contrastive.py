@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
+from aether_temporal._internal.toml_settings import Pair, Within, check_ranges
 from aether_temporal.recordings import RecordingError
 from aether_temporal.torch.network import TemporalClassifier
 from aether_temporal.train.checkpoints import State, load_into
-from aether_temporal.train.configuration import LONGEST, Pair, Within, check_ranges
 from aether_temporal.train.dataset import Dataset, expect_length
+from aether_temporal.train.reading import LONGEST
 from aether_temporal.train.supervised import some_frames
 
 Frames = NDArray[np.float32]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated, Any, Literal
 
+from aether_temporal._internal.toml_settings import Within, check_ranges
 from aether_temporal.config import TemporalHeadConfig
 from aether_temporal.errors import InvalidConfigError, TemporalError
 from aether_temporal.settings import PYRAMID, PatternSettings
 from aether_temporal.torch import NetworkConfig
-from aether_temporal.train.configuration import LONGEST, Within, check_ranges
 from aether_temporal.train.distillation import DistillConfig
+from aether_temporal.train.reading import LONGEST
 
 from .contrastive import ContrastConfig, Views
 

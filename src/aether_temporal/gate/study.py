@@ -22,9 +22,9 @@ from aether_temporal.torch import TemporalClassifier, to_blob
 from aether_temporal.torch.network import Layer
 from aether_temporal.train import splits
 from aether_temporal.train.checkpoints import step_generator
-from aether_temporal.train.configuration import RunSettings
 from aether_temporal.train.dataset import Dataset, Stack
 from aether_temporal.train.distillation import Distilling, with_pattern
+from aether_temporal.train.reading import RunSettings
 from aether_temporal.train.reid_protocol import Part, Protocol, arrange, identities_of
 from aether_temporal.train.retrieval import Matches, match
 from aether_temporal.train.runs import Run

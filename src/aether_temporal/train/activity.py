@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
+from aether_temporal._internal.toml_settings import Within, check_ranges
 from aether_temporal.blob import WeightBlob
 from aether_temporal.model import TemporalModel
 from aether_temporal.recordings import RecordingError, RecordingShapeError
@@ -19,7 +20,6 @@ from aether_temporal.settings import PatternSettings
 from aether_temporal.torch import Description, NetworkConfig, to_blob
 
 from . import splits
-from .configuration import Within, check_ranges
 from .dataset import Dataset, LabelledRecording, class_counts, class_weights, without_short_segments
 from .evaluation import (
     Confidence,

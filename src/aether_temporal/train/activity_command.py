@@ -15,11 +15,10 @@ from aether_temporal.errors import RecordingShapeError
 
 from . import activity, splits
 from .activity import Recipe, Report
-from .configuration import RunSettings
 from .dataset import Dataset
 from .evaluation import Mean, Scores, mean_of, say_classes, share_of, temperature_note
 from .prepared import file_names
-from .reading import Reading
+from .reading import Reading, RunSettings
 from .runs import Run, expect_place, say_written, seed_folder
 from .splits import Split
 

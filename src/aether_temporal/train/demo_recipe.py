@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from aether_temporal._internal.figures import NO_PLOTS, can_draw
+from aether_temporal._internal.toml_settings import Within, check_ranges
 from aether_temporal.blob import WeightBlob
 from aether_temporal.errors import InvalidConfigError
 from aether_temporal.model import TemporalModel
@@ -24,7 +25,6 @@ from aether_temporal.simulation.simulated import FRAME_RATE
 from aether_temporal.torch.exchange import to_blob
 from aether_temporal.torch.network import Description, NetworkConfig, TemporalClassifier
 
-from .configuration import RunSettings, Within, check_ranges
 from .dataset import LabelledRecording, class_counts, class_weights
 from .evaluation import (
     Scores,
@@ -37,6 +37,7 @@ from .evaluation import (
     with_temperature,
 )
 from .plots import draw_run
+from .reading import RunSettings
 from .runs import Run, environment, expect_place, say_written
 from .supervised import Augmentation, Crops, FitConfig, Mixture, fit, some_frames
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from aether_temporal import crc32
+from aether_temporal._internal.toml_settings import Within, check_ranges
 from aether_temporal.blob import WeightBlob
 from aether_temporal.bundled import model_path
 from aether_temporal.errors import InvalidConfigError
@@ -28,10 +29,9 @@ from aether_temporal.torch.network import Description, TemporalClassifier
 
 from . import splits
 from .checkpoints import State, load_into
-from .configuration import LONGEST, RunSettings, Within, check_ranges
 from .dataset import Dataset, Stack, windows, without_short_segments
 from .prepared import file_names, read_dataset
-from .reading import Reading
+from .reading import LONGEST, Reading, RunSettings
 from .reid_protocol import entry
 from .retrieval import normalised
 from .runs import MODEL, RESULT, Run, environment, expect_place, say_written

@@ -1,5 +1,5 @@
 """From recordings to what training sees: checked, put on a grid, cut into segments, labelled. Rejects what no model can
-be trained on."""
+be trained on. And how every training runs."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from typing import Annotated, Literal
 import numpy as np
 
 from aether_temporal import crc32
+from aether_temporal._internal.toml_settings import Within, check_ranges
 from aether_temporal.errors import InvalidArgumentError, InvalidConfigError
 from aether_temporal.recordings import Drop, Hints, Recording, RecordingError, RecordingShapeError, resample
 from aether_temporal.recordings.quality import Remarks, quality_of
 from aether_temporal.settings import MAX_DUE, MAX_GAP
 from aether_temporal.subcarriers import SubcarrierMap, chip_name, parse_layout, parse_subcarriers
 
-from .configuration import LONGEST, Within, check_ranges
 from .dataset import Features, LabelledRecording
 from .splits import fingerprint
 
+LONGEST = 1 << 16
+"""Frames of the longest window, and samples of the largest batch."""
 MAX_GAP_US = 1_000_000
 """The longest gap a grid bridges by default."""
 LONGEST_GAP = 15.0
@@ -28,6 +30,19 @@ LONGEST_GAP = 15.0
 LARGEST = 2.0**100
 """The largest value a feature may have: sums over all frames of a training then stay within binary32."""
 _WRAP = 2**32 / 1e6
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSettings:
+    """How a training runs. threads: of torch; the weights depend on it. workers: processes that make batches.
+    checkpoint_every: steps between checkpoints. The weights depend on neither of the last two."""
+
+    threads: Annotated[int, Within(1, 256)] = 1
+    workers: Annotated[int, Within(0, 64)] = 0
+    checkpoint_every: Annotated[int, Within(1, 10**9)] = 100
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclasses.dataclass(frozen=True)

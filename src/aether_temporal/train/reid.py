@@ -8,14 +8,15 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 
+from aether_temporal._internal.toml_settings import Within, check_ranges
 from aether_temporal.blob import WeightBlob
 from aether_temporal.model import TemporalModel
 from aether_temporal.recordings import RecordingError
 from aether_temporal.settings import PatternSettings
 from aether_temporal.torch import Description, NetworkConfig, TemporalClassifier, to_blob
 
-from .configuration import LONGEST, Within, check_ranges
 from .dataset import Dataset
+from .reading import LONGEST
 from .reid_protocol import (
     SHRINKAGE,
     Baselines,

@@ -13,10 +13,9 @@ import numpy as np
 from aether_temporal._internal.figures import NO_PLOTS, can_draw, colour, file_bytes, plain, row_of_axes
 
 from . import reid
-from .configuration import RunSettings
 from .dataset import without_short_segments
 from .prepared import file_names, read_dataset
-from .reading import Reading
+from .reading import Reading, RunSettings
 from .reid import ATTRIBUTION, TRAINED, Recipe, Report
 from .retrieval import Interval, Matches, compare, evaluate, roc
 from .runs import Run, expect_place, say_written

@@ -15,13 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from aether_temporal._internal.toml_settings import Within, check_ranges
 from aether_temporal.errors import InvalidConfigError
 from aether_temporal.recordings import RecordingError
 from aether_temporal.torch.network import NetworkConfig, TemporalClassifier
 
 from .checkpoints import State, load_into
-from .configuration import LONGEST, Within, check_ranges
 from .dataset import LabelledRecording, expect_length
+from .reading import LONGEST
 from .runs import Run
 
 Batch = tuple[NDArray[np.float32], NDArray[np.int64]]

@@ -20,15 +20,12 @@ import types
 import typing
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 from aether_temporal.errors import InvalidConfigError
 from aether_temporal.settings import PatternSettings
 
 T = TypeVar("T")
-
-LONGEST = 1 << 16
-"""Frames of the longest window, and samples of the largest batch."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,19 +76,6 @@ def _check(name: str, value: Any, limit: Within) -> None:
         fits = fits and len(values) == 2 and values[0] <= values[1]
     if not fits:
         raise InvalidConfigError.of(name, expected, values if many else repr(value))
-
-
-@dataclasses.dataclass(frozen=True)
-class RunSettings:
-    """How a training runs. threads: of torch; the weights depend on it. workers: processes that make batches.
-    checkpoint_every: steps between checkpoints. The weights depend on neither of the last two."""
-
-    threads: Annotated[int, Within(1, 256)] = 1
-    workers: Annotated[int, Within(0, 64)] = 0
-    checkpoint_every: Annotated[int, Within(1, 10**9)] = 100
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
 
 def load_settings(path: str | os.PathLike[str], start: T, **tables: Any) -> tuple[Any, ...]:
