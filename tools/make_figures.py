@@ -22,9 +22,10 @@ from rich.console import Console
 
 from aether_temporal import TemporalHeadConfig, TemporalModel
 from aether_temporal._internal.figures import COLOURS
-from aether_temporal.cli.listen_display import NodesTable, Status
+from aether_temporal.cli.listen_display import NodesTable
 from aether_temporal.listening import Classification, PacketReceiver
 from aether_temporal.listening.documents import take_snapshot
+from aether_temporal.listening.engine import Status
 from aether_temporal.model import Dtype
 from aether_temporal.simulation import Room, simulate
 

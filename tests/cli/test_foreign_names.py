@@ -11,10 +11,11 @@ from cli.command import call, make_blob, save_model
 
 from aether_temporal import TemporalModel
 from aether_temporal._internal.summary import printable
-from aether_temporal.cli.listen_display import Lines, NodesTable, Status, print_summary
+from aether_temporal.cli.listen_display import Lines, NodesTable, print_summary
 from aether_temporal.cli.output import console
 from aether_temporal.listening import NodePrediction, NodeSnapshot, Snapshot
 from aether_temporal.listening.documents import Events
+from aether_temporal.listening.engine import Status
 
 NAME = "walk\nwalk     100.0 %\r\x1b[2J\x1b]0;x\x07\u202eeva\u2028\x85"
 """Ends a line, forges a row, clears a screen, names a window, reverses text, and ends lines in three more ways."""

@@ -26,9 +26,10 @@ from rich.text import Text
 from wire import classification, features, raw
 
 from aether_temporal import TemporalModel
-from aether_temporal.cli.listen_display import NodesTable, Status, class_text, document
+from aether_temporal.cli.listen_display import NodesTable, class_text, document
 from aether_temporal.cli.output import console
 from aether_temporal.listening import NodePrediction, NodeSnapshot, PredictorStatus, RawFrame, Snapshot, parse
+from aether_temporal.listening.engine import Engine, Status
 from aether_temporal.listening.recent_frames import RecentFrames
 from aether_temporal.listening.simulated_node import send_recording
 from aether_temporal.simulation import demo_recording
@@ -468,12 +469,11 @@ def test_a_second_listener_is_rejected_from_a_file_in_use(tmp_path: Path, option
 
 def test_a_thread_that_ends_by_an_error_ends_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the summary, and the error by name."""
-    from aether_temporal.cli import listen_command
 
     def broken(self: object, arrival: object, prediction: object) -> None:
         raise KeyError("no such thing")
 
-    monkeypatch.setattr(listen_command._Session, "_predicted", broken)
+    monkeypatch.setattr(Engine, "_predicted", broken)
     model, port = save_model(tmp_path, input_dim=6, n_pairs=12), free_port()
     ended = threading.Event()
 

@@ -13,28 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
-from aether_temporal import TemporalError
 from aether_temporal._internal.interruption import interruptible
-from aether_temporal.listening import (
-    AppendFile,
-    Arrival,
-    Events,
-    ListedNode,
-    NodePredictor,
-    NodeTable,
-    PacketReceiver,
-    Recorder,
-    UdpListener,
-)
+from aether_temporal.listening import AppendFile, Events, ListedNode
+from aether_temporal.listening.engine import Capture, Engine, EventSink, PredictionsFile
 from aether_temporal.listening.packet_receiver import Network
-from aether_temporal.listening.packets import RawFrame
 from aether_temporal.listening.predictor import WAITING_BYTES
-from aether_temporal.listening.recent_frames import RecentFrames
-from aether_temporal.listening.recorder import FILE_HEADER, packet_record
+from aether_temporal.listening.recorder import FILE_HEADER
 
-from .listen_display import JsonLines, Lines, NodesTable, Status, StatusDisplay, document, print_summary
+from .listen_display import JsonLines, Lines, NodesTable, StatusDisplay, document, print_summary
 from .options import (
+    F,
     FiniteRange,
     ModelName,
     NewFile,
@@ -50,8 +40,8 @@ from .output import bytes_text, console, print_json, print_json_line, say
 _PORT = 5005
 _MOST_LISTED = 256
 _SMALL_BUFFER = 1 << 20
-_EXAMINE = 5.0  # seconds
-_SWITCH_INTERVAL = 0.0005  # seconds: the listening thread must not wait longer for the interpreter
+SWITCH_INTERVAL = 0.0005
+"""Seconds: the listening thread must not wait longer for the interpreter."""
 
 
 class _Cidr(click.ParamType[Network]):
@@ -68,10 +58,13 @@ class _Cidr(click.ParamType[Network]):
             self.fail(f"expected an address or a network such as 192.168.1.0/24, found {value!r}", param, ctx)
 
 
-class _Endpoint(click.ParamType[tuple[str | None, int]]):
-    """ADDRESS:PORT, [IPv6]:PORT, ADDRESS or :PORT, as (address or None, port)."""
+class Endpoint(click.ParamType[tuple[str | None, int]]):
+    """ADDRESS:PORT, [IPv6]:PORT, ADDRESS or :PORT, as (address or None, port). port: where none is given."""
 
     name = "ADDRESS:PORT"
+
+    def __init__(self, port: int) -> None:
+        self._port = port
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str | None, int]:
         if not isinstance(value, str):
@@ -80,7 +73,7 @@ class _Endpoint(click.ParamType[tuple[str | None, int]]):
         address, port = (value, None) if match is None else (match[1] or match[2], match[3])
         if port is not None and int(port) > 65535:
             self.fail(f"expected a port from 0 to 65535, found {port}", param, ctx)
-        return address or None, _PORT if port is None else int(port)
+        return address or None, self._port if port is None else int(port)
 
 
 class _Nodes(click.ParamType[frozenset[ListedNode]]):
@@ -109,31 +102,44 @@ class _Nodes(click.ParamType[frozenset[ListedNode]]):
             self.fail(f"expected an address such as 192.168.1.21, found {text!r}", param, ctx)
 
 
+def engine_options(command: F) -> F:
+    """Whom to hear, and what classifies them. `open_engine` takes them."""
+    for option in (
+        click.option(
+            "--bind",
+            type=Endpoint(_PORT),
+            default=f":{_PORT}",
+            show_default=True,
+            help="Where to listen: an address of this computer, a port (0: any free one), or both. Without an "
+            "address: all of them, IPv4 and IPv6.",
+        ),
+        click.option(
+            "--allow",
+            type=_Cidr(),
+            multiple=True,
+            help="Accept packets from this address or network only; repeatable. [default: all]",
+        ),
+        click.option(
+            "--nodes",
+            type=_Nodes(),
+            default=(),
+            help="Accept these nodes only, and keep a place for each: ids, ranges and ID@ADDRESS, such as "
+            "1-4,7@192.168.1.21. [default: all]",
+        ),
+        click.option(
+            "--model",
+            type=ModelName(),
+            help="Classify the nodes' frames with this model, and show the names of its classes.",
+        ),
+        memory_option,
+        layout_options,
+    )[::-1]:
+        command = option(command)
+    return command
+
+
 @click.command("listen")
-@click.option(
-    "--bind",
-    type=_Endpoint(),
-    default=f":{_PORT}",
-    show_default=True,
-    help="Where to listen: an address of this computer, a port (0: any free one), or both. Without an address: all of "
-    "them, IPv4 and IPv6.",
-)
-@click.option(
-    "--allow",
-    type=_Cidr(),
-    multiple=True,
-    help="Accept packets from this address or network only; repeatable. [default: all]",
-)
-@click.option(
-    "--nodes",
-    type=_Nodes(),
-    default=(),
-    help="Accept these nodes only, and keep a place for each: ids, ranges and ID@ADDRESS, such as "
-    "1-4,7@192.168.1.21. [default: all]",
-)
-@click.option(
-    "--model", type=ModelName(), help="Classify the nodes' frames with this model, and show the names of its classes."
-)
+@engine_options
 @click.option(
     "--record",
     type=NewFile(dir_okay=True),
@@ -150,8 +156,6 @@ class _Nodes(click.ParamType[frozenset[ListedNode]]):
     show_default=True,
     help="On a terminal: a table of the nodes, or with it a picture of their newest frames.",
 )
-@memory_option
-@layout_options
 @click.option("--duration", type=FiniteRange(min=0, min_open=True), help="Seconds. [default: until Ctrl-C]")
 @json_option
 @click.option(
@@ -171,7 +175,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     ctx.with_resource(interruptible(signal.SIGTERM))
     with ExitStack() as cleanup:
         cleanup.callback(sys.setswitchinterval, sys.getswitchinterval())
-        sys.setswitchinterval(_SWITCH_INTERVAL)
+        sys.setswitchinterval(SWITCH_INTERVAL)
         ctx.exit(_Session(options, cleanup).listen())
 
 
@@ -180,175 +184,81 @@ class _Session:
 
     def __init__(self, options: dict[str, Any], cleanup: ExitStack) -> None:
         self.options = options
-        self.model = None if options["model"] is None else open_model(options["model"])
         self.out = console()
         self.machine = bool(options["as_json"] or options["jsonl"])
-        self.events = Events(self.model)
-        self.recent = RecentFrames()
-        self.warnings: tuple[float, tuple[str, ...]] = (0.0, ())  # when, and what is wrong with the newest frames
-        self.predictor: NodePredictor | None = None
-        self.recorders: list[Recorder] = []
-        self.receiver = PacketReceiver(
-            NodeTable(listed=options["nodes"]), allow=options["allow"], on_arrival=self._arrived
-        )
-        self.listener = cleanup.enter_context(UdpListener(self.receiver, *options["bind"]))
-        self.capture, self.log = self._open_files(cleanup)
-        if self.model is not None:
-            self.predictor = NodePredictor(
-                self.model,
-                max_nodes=self.receiver.table.max_nodes,
-                max_bytes=options["max_memory"],
-                hints=hints_of(options),
-                on_prediction=self._predicted,
-            )
-            cleanup.callback(self.predictor.close)
-        self.where = self.listener.address
-
-    def _open_files(self, cleanup: ExitStack) -> tuple[Recorder | None, Recorder | None]:
-        capture = log = None
-        if self.options["predictions"]:  # first: when it cannot be opened, no empty recording is left behind
-            log = Recorder(AppendFile.continue_lines(Path(self.options["predictions"])))
-            cleanup.callback(log.close)
-            self.recorders.append(log)
-        if self.options["record"]:
-            capture = Recorder(_capture_file(self.options["record"]))
-            cleanup.callback(capture.close)
-            self.recorders.append(capture)
+        self.engine = open_engine(options)
+        cleanup.callback(self.engine.close)
+        self.events = Events(self.engine.model)
+        if options["predictions"]:  # first: when it cannot be opened, no empty recording is left behind
+            file = AppendFile.continue_lines(Path(options["predictions"]))
+            self.engine.observe(PredictionsFile(file, self.events))
+        if options["record"]:
+            self.engine.observe(Capture(_capture_file(options["record"]), self.engine.where))
             if importlib.util.find_spec("dpkt") is None:
                 _warn("to replay the recording, `aether run` needs dpkt: pip install dpkt")
-        return capture, log
-
-    def _arrived(self, arrival: Arrival) -> None:
-        """Called in the listener's thread; must not block."""
-        if self.capture is not None:
-            source = (arrival.node.key.address, arrival.port)
-            self.capture.add(packet_record(arrival.data, source, self.where, arrival.time))
-        if isinstance(arrival.packet, RawFrame):
-            key = arrival.node.key
-            values = arrival.packet.header.values(arrival.packet.values)
-            self.recent.add(f"node {key.node_id} at {key.address}", values, arrival.time)
-        if self.predictor is not None:
-            self.predictor.offer(arrival)
-        if self.log is not None or self.options["jsonl"]:
-            self._event(self.events.of_arrival(arrival))
-
-    def _predicted(self, arrival: Arrival, prediction: Any) -> None:
-        """Called in the predictor's thread."""
-        if self.log is not None or self.options["jsonl"]:
-            self._event(self.events.of_prediction(arrival, prediction))
-
-    def _event(self, event: dict[str, Any] | None) -> None:
-        if event is None:
-            return
-        if self.log is not None and event["event"] != "features":
-            self.log.add(self.events.line(event))
-        if self.options["jsonl"]:
-            self.events.add(event)
+        if options["jsonl"]:
+            self.engine.observe(EventSink(self.events, self.events.add))
 
     def listen(self) -> int:
         """Listens until the duration is over or a signal arrives. Returns the exit status."""
         display = self._display()
         if not self.machine:
-            self._greet()
-        warned: set[str] = set()
-        began = time.monotonic()
+            greet(self.out, self.engine)
         with interruptible() as stop, display:
-            self.listener.start()
-            while not stop.is_set() and self._failure() is None:
-                left = _left(began, self.options["duration"])
-                if left <= 0:
-                    break
-                stop.wait(min(display.period, left))
-                display.show(self._status())
-                for recorder in self.recorders:
-                    if recorder.error is not None and recorder.error not in warned:
-                        warned.add(recorder.error)
-                        _warn(recorder.error)
-            self._finish()
-            if not self.machine or self.options["jsonl"]:
-                display.show(self._status())
-        for recorder in self.recorders:
-            if recorder.error is not None and recorder.error not in warned:
-                _warn(recorder.error)
-        self._report(time.monotonic() - began)
-        failure = self._failure()
-        if failure is not None:
-            raise failure
-        return 1 if any(recorder.error for recorder in self.recorders) else 0
-
-    def _failure(self) -> BaseException | None:
-        """The error that ended a thread, where one has."""
-        if self.listener.failure is not None:
-            return self.listener.failure
-        error = None if self.predictor is None else self.predictor.failure
-        if error is None or isinstance(error, TemporalError | OSError | MemoryError):
-            return error
-        said = TemporalError(f"model: expected predictions, found {type(error).__name__} ({error}); report this error")
-        said.__cause__ = error
-        return said
-
-    def _finish(self) -> None:
-        """Takes the datagrams that have arrived, then ends the threads that work on them."""
-        self.listener.close()
-        if self.predictor is not None:
-            self.predictor.close()
-        for recorder in self.recorders:
-            recorder.close()
+            seconds = self.engine.run(display, stop, duration=self.options["duration"], warn=_warn)
+        self._report(seconds)
+        if self.engine.failure is not None:
+            raise self.engine.failure
+        return 1 if self.engine.errors else 0
 
     def _display(self) -> StatusDisplay:
         if self.options["jsonl"]:
             return JsonLines(self.events)
         if self.options["as_json"]:
             return StatusDisplay()
-        names = () if self.model is None else tuple(self.model.class_names or ())
         if not self.out.is_terminal:
-            return Lines(self.out, names)
-        return NodesTable(self.out, names, self.recent if self.options["show"] == "csi" else None)
-
-    def _status(self, *, last: bool = False) -> Status:
-        """What to show; the newest frames are examined every few seconds, and at last."""
-        capture, now = self.capture, time.monotonic()
-        if last or now - self.warnings[0] > _EXAMINE:
-            notes = () if self.predictor is None else self.predictor.notes
-            self.warnings = (now, (*self.recent.warnings(), *notes))
-        return Status(
-            snapshot=self.listener.snapshot,
-            where=self.where,
-            recorded=None if capture is None else (capture.path, capture.written, capture.lost, capture.error),
-            model=None if self.predictor is None else self.predictor.status(),
-            model_name=self.options["model"] or "",
-            warnings=self.warnings[1],
-        )
-
-    def _greet(self) -> None:
-        host, port = self.where
-        self.out.print(f"Listening at {host} port {port} (UDP). Ctrl-C ends.")
-        if self.predictor is not None:
-            streams, each = self.predictor.max_streams, self.predictor.stream_bytes
-            self.out.print(
-                f"{self.options['model']} classifies up to {streams} nodes: {bytes_text(each)} each, "
-                f"{bytes_text(streams * each)} at most, and up to {bytes_text(WAITING_BYTES)} for frames that wait."
-            )
-        if self.listener.buffer_bytes < _SMALL_BUFFER:
-            self.out.print(
-                f"The receive buffer has {self.listener.buffer_bytes} bytes only; packets may be lost in a burst. "
-                "On Linux, raise net.core.rmem_max with sysctl."
-            )
+            return Lines(self.out, self.engine.names)
+        return NodesTable(self.out, self.engine.names, self.engine.recent if self.options["show"] == "csi" else None)
 
     def _report(self, seconds: float) -> None:
-        names = () if self.model is None else tuple(self.model.class_names or ())
-        status = self._status(last=True)
-        found = document(status, names, seconds)
+        status = self.engine.status(last=True)
+        found = document(status, self.engine.names, seconds)
         if self.options["jsonl"]:
             print_json_line({"summary": found})
         elif self.options["as_json"]:
             print_json(found)
         else:
-            print_summary(self.out, status, names, seconds)
+            print_summary(self.out, status, self.engine.names, seconds)
 
 
-def _left(began: float, duration: float | None) -> float:
-    return float("inf") if duration is None else began + duration - time.monotonic()
+def open_engine(options: dict[str, Any]) -> Engine:
+    """Opens the model and the socket that `engine_options` name. BlobError, InvalidArgumentError, OSError."""
+    return Engine(
+        options["bind"],
+        allow=options["allow"],
+        nodes=options["nodes"],
+        model=None if options["model"] is None else open_model(options["model"]),
+        model_name=options["model"] or "",
+        max_bytes=options["max_memory"],
+        hints=hints_of(options),
+    )
+
+
+def greet(out: Console, engine: Engine) -> None:
+    """Says where nodes are heard, and what the model may take."""
+    host, port = engine.where
+    out.print(f"Listening at {host} port {port} (UDP). Ctrl-C ends.")
+    if engine.predictor is not None:
+        streams, each = engine.predictor.max_streams, engine.predictor.stream_bytes
+        out.print(
+            f"{engine.model_name} classifies up to {streams} nodes: {bytes_text(each)} each, "
+            f"{bytes_text(streams * each)} at most, and up to {bytes_text(WAITING_BYTES)} for frames that wait."
+        )
+    if engine.listener.buffer_bytes < _SMALL_BUFFER:
+        out.print(
+            f"The receive buffer has {engine.listener.buffer_bytes} bytes only; packets may be lost in a burst. "
+            "On Linux, raise net.core.rmem_max with sysctl."
+        )
 
 
 def _capture_file(record: str) -> AppendFile:

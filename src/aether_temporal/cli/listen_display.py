@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from aether_temporal._internal.summary import printable
-from aether_temporal.listening import Events, NodePrediction, NodeSnapshot, PredictorStatus, Snapshot
+from aether_temporal.listening import Events, NodePrediction, NodeSnapshot, PredictorStatus
+from aether_temporal.listening.engine import Status
 from aether_temporal.listening.recent_frames import RecentFrames
 from aether_temporal.recordings import Recording, describe
 
@@ -42,18 +42,6 @@ _COLUMNS = (  # heading, and the terminal width from which on the column is show
     (">rejected", 90),
     (">last", 0),
 )
-
-
-@dataclass(frozen=True)
-class Status:
-    """What a display shows. recorded: file, packets in it, packets lost because the disk was slow, error."""
-
-    snapshot: Snapshot
-    where: tuple[str, int]
-    recorded: tuple[str, int, int, str | None] | None
-    model: PredictorStatus | None = None
-    model_name: str = ""
-    warnings: tuple[str, ...] = ()  # of what is wrong with the frames
 
 
 class StatusDisplay(Display[Status]):
