@@ -40,7 +40,6 @@ ALLOWED: dict[str, tuple[str, tuple[str, ...]]] = {
     "room": ("where a recording is made", ("src/aether_temporal/simulation", "tests/train", "tools/make_figures.py")),
     "rows": ("rows of an array", ()),
     "said": ("the output of a program", ()),
-    "server": ("ESP-IDF's options", ("tools/idf_check",)),
     "tell": ("a method of Python's files", ("src/aether_temporal/recordings", "tests/train")),
     "track": ("a function of rich", ("src/aether_temporal/train/demo_recipe.py",)),
     "try": ("Python's statement", ()),

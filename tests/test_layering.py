@@ -26,7 +26,7 @@ LAYERS = [
     {"blob_tools", "host"},
     {"torch"},
     {"device", "listening", "explore", "train"},
-    {"gate"},
+    {"gate", "live"},
     {"cli"},
 ]
 WITH_TORCH = {"torch", "train", "gate"}

@@ -25,6 +25,7 @@ _COMMANDS = {
     "run": "Stream a recording through a model and show its predictions.",
     "enroll": "Enrol identities: write a gallery for `run --enroll`.",
     "listen": "Receive what nodes send over UDP; show, record and classify it.",
+    "serve": "Show that on a page; hand it on to MQTT and Prometheus (extra `live`).",
     "recordings": "Describe recordings, and warn of what would mislead.",
     "record": "Record a serial port or UDP, with a label and a live picture.",
     "inspect": "Describe a weight blob and check it.",
