@@ -601,9 +601,7 @@ def test_the_history_has_changes_and_minutes(tmp_path: Path) -> None:
 
 def test_the_history_leaves_other_files_alone(tmp_path: Path) -> None:
     (tmp_path / "h.sqlite").write_text("precious" * 1000)
-    with pytest.raises(
-        InvalidArgumentError, match=r"expected a new file or an SQLite database, found file is not"
-    ):
+    with pytest.raises(InvalidArgumentError, match=r"expected a new file or an SQLite database, found file is not"):
         HistoryFile(History(str(tmp_path / "h.sqlite")))
     assert (tmp_path / "h.sqlite").read_text() == "precious" * 1000
     with pytest.raises(InvalidArgumentError, match=r"found unable to open database file"):
