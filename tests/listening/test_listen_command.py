@@ -314,7 +314,7 @@ def test_records_a_simulated_node_and_replays_it(tmp_path: Path) -> None:
         wait_until(lambda: file.stat().st_size >= (t - 32) * packet)
         time.sleep(0.0005)
 
-    sent = send_recording(recording, TemporalModel.from_blob("demo"), f"127.0.0.1:{port}", node_id=9, pace=pace)
+    sent = send_recording(recording, TemporalModel.from_blob("demo"), f"127.0.0.1:{port}", nodes=(9,), pace=pace)
     assert sent == 1224
     wait_until(lambda: file.stat().st_size == 24 + 1200 * packet + 24 * (16 + 28 + 40))
     found.send_signal(signal.SIGINT)
@@ -351,6 +351,24 @@ def test_the_simulated_node_ends_on_ctrl_c() -> None:
     assert [packet.sequence for packet in packets if isinstance(packet, RawFrame)] == [0, 1, 2, 3, 4]
 
 
+def test_several_simulated_nodes_send_the_same_frames() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as heard:
+        heard.bind(("127.0.0.1", 0))
+        target, packets = f"127.0.0.1:{heard.getsockname()[1]}", []
+
+        def pace(t: int) -> None:
+            """Takes what was sent for the frame before."""
+            packets.extend(parse(heard.recv(65536)) for _ in range(0 if t == 0 else 4 if t % 50 == 0 else 2))
+
+        model = TemporalModel.from_blob("demo")
+        assert send_recording(demo_recording(), model, target, nodes=(4, 5), pace=pace) == 2 * (1200 + 24)
+    raw_frames = [each for each in packets if isinstance(each, RawFrame)]
+    first, second = ([each for each in raw_frames if each.node_id == node] for node in (4, 5))
+    assert [each.sequence for each in first] == [each.sequence for each in second] == list(range(1199))
+    assert [each.values for each in first] == [each.values for each in second]
+    assert len({each.values for each in first}) > 1000
+
+
 def test_rejects_wrong_usage_of_the_simulated_node() -> None:
     assert (
         "--send: expected without --save and --speed max"
@@ -359,6 +377,9 @@ def test_rejects_wrong_usage_of_the_simulated_node() -> None:
     for target in ("localhost", "localhost:0", "localhost:http", ":99999"):
         assert "send: expected HOST:PORT, found" in call("demo", "--send", target, code=2).stderr
     assert "--node: expected together with --send" in call("demo", "--node", 4, code=2).stderr
+    for ids in ("256", "3-1", "x", "1-", "-5", ""):
+        message = f"expected an id from 0 to 255, or a range such as 1-20, found {ids!r}"
+        assert message in call("demo", "--send", "localhost:9", f"--node={ids}", code=2).stderr
 
 
 @POSIX

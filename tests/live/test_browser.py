@@ -127,7 +127,8 @@ def test_the_page_fits_and_shows_what_there_is(shown: Shown, width: str, scheme:
     assert across <= wide
     outside = shown.run(
         "return [...document.querySelectorAll('body *')]"
-        ".filter((e) => e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.tagName + e.className)"
+        ".filter((e) => { const at = e.getBoundingClientRect(); return at.x + at.width > innerWidth + 1; })"
+        ".map((e) => e.tagName + e.className)"
     )
     assert outside == []
     small = shown.run(

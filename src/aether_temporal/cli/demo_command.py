@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -27,6 +28,21 @@ from .run_display import Lines, Panel, print_result
 _FASTER = 4.0
 
 
+class _Ids(click.ParamType[range]):
+    """An id of a node, or a range of them, such as 1-20."""
+
+    name = "ID[-ID]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> range:
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]
+        first, dash, last = value.partition("-")
+        digits = [each for each in (first, last if dash else first) if each.isdecimal() and len(each) <= 3]
+        if len(digits) != 2 or not int(digits[0]) <= int(digits[1]) <= 255:
+            self.fail(f"expected an id from 0 to 255, or a range such as 1-20, found {value!r}", param, ctx)
+        return range(int(digits[0]), int(digits[1]) + 1)
+
+
 @click.command("demo")
 @click.option(
     "--seed",
@@ -44,7 +60,9 @@ _FASTER = 4.0
 @click.option(
     "--send", metavar="HOST:PORT", help="Only send the recording there over UDP as a node does, to try `aether listen`."
 )
-@click.option("--node", type=click.IntRange(0, 255), default=1, show_default=True, help="With --send: the node's id.")
+@click.option(
+    "--node", type=_Ids(), default="1", show_default=True, help="With --send: the node's id, or a range of nodes: 1-20."
+)
 @json_option
 @click.pass_context
 def command(
@@ -53,7 +71,7 @@ def command(
     speed: str | None,
     save: str | None,
     send: str | None,
-    node: int,
+    node: range,
     as_json: bool,
 ) -> None:
     """Simulate a short recording, classify it frame by frame, and check this host against the golden vectors.
@@ -132,7 +150,7 @@ def _send(
     recording: Recording,
     seed: int,
     target: str,
-    node: int,
+    nodes: range,
     as_json: bool,
 ) -> None:
     """Sends the simulated recording as packets, in real time."""
@@ -141,11 +159,15 @@ def _send(
     resolve(target)
     if not as_json:
         out.print(
-            f"Sending a SIMULATED recording (seed {seed}) to {target} as node {node}: {len(recording)} raw CSI frames, "
-            "and a classification a second by the demo model. Nothing was measured. Ctrl-C ends."
+            f"Sending a SIMULATED recording (seed {seed}) to {target} as {_named(nodes)}: {len(recording)} raw CSI "
+            "frames each, and a classification a second by the demo model. Nothing was measured. Ctrl-C ends."
         )
-    sent = send_recording(recording, model, target, node_id=node)
+    sent = send_recording(recording, model, target, nodes=nodes)
     if as_json:
-        print_json({"simulated": True, "seed": seed, "target": target, "node": node, "packets": sent})
+        print_json({"simulated": True, "seed": seed, "target": target, "nodes": list(nodes), "packets": sent})
     else:
         out.print(f"{sent} packets sent")
+
+
+def _named(nodes: range) -> str:
+    return f"node {nodes[0]}" if len(nodes) == 1 else f"nodes {nodes[0]} to {nodes[-1]}"

@@ -1,10 +1,10 @@
-"""A simulated node: sends a recording over UDP as a node would, to try `aether listen` without a board."""
+"""Simulated nodes: send a recording over UDP as nodes would, to try `aether listen` and `serve` without a board."""
 
 from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,11 +60,11 @@ def send_recording(
     model: TemporalModel,
     target: str,
     *,
-    node_id: int = 1,
+    nodes: Sequence[int] = (1,),
     pace: Callable[[int], None] | None = None,
 ) -> int:
     """Sends the frames as raw CSI packets in the recording's own time, and once a second the model's prediction as a
-    classification packet. Returns the number of packets sent; a KeyboardInterrupt ends it early.
+    classification packet, for each of the nodes. Returns the number of packets sent; a KeyboardInterrupt ends it early.
 
     pace: called before frame t, instead of waiting until its time. RecordingShapeError, InvalidArgumentError, OSError.
     """
@@ -85,24 +85,25 @@ def send_recording(
                 wait(t)
                 if stop_asked():
                     break
-                header = RawHeader(node_id, 1, pairs.shape[1], _FREQUENCY, t, _RSSI, _NOISE, layout)
-                out.sendto(RawFrame(header, pairs[t].tobytes()).to_bytes(), where)
-                sent += 1
-                prediction = predictor.push(frame)
-                if (t + 1) % period == 0:
-                    out.sendto(
-                        Classification(
-                            node_id=node_id,
-                            n_classes=len(prediction.scores),
-                            ts_us=round((time.monotonic() - begin) * 1e6),
-                            sequence=t // period,
-                            argmax=prediction.best,
-                            top_logit=float(prediction.scores[prediction.best]),
-                            margin=prediction.margin,
-                        ).to_bytes(),
-                        where,
+                values, prediction = pairs[t].tobytes(), predictor.push(frame)
+                for node in nodes:
+                    header = RawHeader(node, 1, pairs.shape[1], _FREQUENCY, t, _RSSI, _NOISE, layout)
+                    out.sendto(RawFrame(header, values).to_bytes(), where)
+                sent += len(nodes)
+                if (t + 1) % period:
+                    continue
+                for node in nodes:
+                    said = Classification(
+                        node_id=node,
+                        n_classes=len(prediction.scores),
+                        ts_us=round((time.monotonic() - begin) * 1e6),
+                        sequence=t // period,
+                        argmax=prediction.best,
+                        top_logit=float(prediction.scores[prediction.best]),
+                        margin=prediction.margin,
                     )
-                    sent += 1
+                    out.sendto(said.to_bytes(), where)
+                sent += len(nodes)
         except OSError as error:
             error.filename = target
             raise
