@@ -1,32 +1,41 @@
 #!/usr/bin/env python3
 """Makes the pictures of the documentation with the package itself: `tools/make_figures.py [NAME ...]`.
 
-They go to docs/figures. Needs the extra `plot`. The same version of matplotlib makes the same files.
+They go to docs/figures. Needs the extra `plot`; the same version of matplotlib makes the same files. `live` needs the
+extra `live`, selenium, chromium and chromedriver.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import io
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import matplotlib as mpl
+import matplotlib.image
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from PIL import Image
 from rich.console import Console
 
 from aether_temporal import TemporalHeadConfig, TemporalModel
 from aether_temporal._internal.figures import COLOURS
 from aether_temporal.cli.listen_display import NodesTable
-from aether_temporal.listening import Classification, PacketReceiver
+from aether_temporal.listening import Classification, PacketReceiver, RawFrame
 from aether_temporal.listening.documents import take_snapshot
 from aether_temporal.listening.engine import Status
+from aether_temporal.live.state import LiveState
 from aether_temporal.model import Dtype
+from aether_temporal.recordings.node_packets import RawHeader
 from aether_temporal.simulation import Room, simulate
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "figures"
@@ -115,6 +124,79 @@ def listen() -> None:
     out.save_svg(str(OUT / "listen.svg"), title="aether listen --model activity", unique_id="listen")
 
 
+def live() -> None:
+    """The page of `aether serve` on a desk and on a phone: an hour of three simulated nodes, by a browser."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    from aether_temporal.live.page_server import PageServer
+    from aether_temporal.live.recording_desk import RecordingDesk
+
+    now = [0.0]
+    state = LiveState(("empty", "seated", "moving"), clock=lambda: now[0])
+    receiver = PacketReceiver(on_arrival=state.arrived)
+    draw = np.random.default_rng(1)
+    page = PageServer(state, RecordingDesk(Path("recordings"), ("0.0.0.0", 5005)), "127.0.0.1", 0)
+    classes = {node: np.clip(np.cumsum(draw.integers(-1, 2, 400)) // 2, 0, 2) for node in (1, 2, 3)}
+    moving = dict.fromkeys(classes, 0.0)
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    for argument in ("headless=new", "no-sandbox", "disable-gpu", "hide-scrollbars"):
+        options.add_argument(f"--{argument}")
+    browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    try:
+        browser.get(page.url)
+        for part in range(364):
+            for frame in range(40):
+                now[0] = 10.0 * part + frame / 50
+                for node, found in classes.items():
+                    moving[node] += 0.004 * float(found[part]) * (1 + 0.3 * np.sin(part + node))
+                    _send_simulated(receiver, draw, node, 40 * part + frame, int(found[part]), moving[node], now[0])
+                if frame % 10 == 9:
+                    state.sinks[:] = [page] if part > 355 else []
+                    state.show(Status(take_snapshot(receiver, now[0], 0), ("0.0.0.0", 5005), None, None, "activity"))
+        _photograph(browser, state, receiver, now[0])
+    finally:
+        browser.quit()
+        page.close()
+
+
+def _send_simulated(
+    receiver: PacketReceiver, draw: np.random.Generator, node: int, number: int, best: int, moved: float, now: float
+) -> None:
+    """A raw frame and a classification of a node; one raw frame in two hundred is lost."""
+    across = np.linspace(0, 7, 64) + node
+    amplitude = 45 + 18 * np.sin(across + moved) + 8 * np.sin(2.3 * across - 1.7 * moved) + draw.normal(0, 0.6, 64)
+    values = np.zeros((64, 2), np.int8)
+    values[:, 0] = amplitude * draw.uniform(0.9, 1.1)
+    header = RawHeader(node, 1, 64, 2437, number, -41 - 7 * node, -92)
+    if draw.random() > 0.005:
+        receiver.take(RawFrame(header, values.tobytes()).to_bytes(), f"192.168.1.{20 + node}", 5005, 1.7e9 + now, now)
+    said = Classification(node, 3, int(now * 1e6), number, best, 4.0, 2.0)
+    receiver.take(said.to_bytes(), f"192.168.1.{20 + node}", 5005, 1.7e9 + now, now)
+
+
+def _photograph(browser: Any, state: LiveState, receiver: PacketReceiver, now: float) -> None:
+    """A desk in light and a phone in dark, side by side, as one PNG."""
+    pictures = []
+    for wide, high, scheme in ((1100, 800, "light"), (360, 800, "dark")):
+        size = {"width": wide, "height": high, "deviceScaleFactor": 1, "mobile": wide < 500}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        scheme_asked = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme_asked})
+        browser.get(browser.current_url)
+        while not browser.execute_script(
+            "return rows.length > 50 && document.querySelector('#link').className == 'on'"
+        ):
+            state.show(Status(take_snapshot(receiver, now, 0), ("0.0.0.0", 5005), None, None, "activity"))
+            time.sleep(0.1)
+        taken = browser.execute_cdp_cmd("Page.captureScreenshot", {"clip": size | {"x": 0, "y": 0, "scale": 1}})
+        pictures.append(mpl.image.imread(io.BytesIO(base64.b64decode(taken["data"])))[..., :3])
+    both = np.concatenate([pictures[0], np.ones((800, 20, 3)), pictures[1]], axis=1)
+    colours = Image.fromarray((both * 255).round().astype(np.uint8)).quantize(224, dither=Image.Dither.NONE)
+    colours.save(OUT / "live.png", optimize=True)
+
+
 def aether(folder: Path, *arguments: str) -> None:
     """Runs a command of the package; its messages are shown when it fails."""
     command = [sys.executable, "-m", "aether_temporal", *arguments]
@@ -168,6 +250,7 @@ FIGURES: dict[str, Callable[[], None]] = {
     "pattern": pattern,
     "memory": memory,
     "listen": listen,
+    "live": live,
     "explore-recording": lambda: explore("recording"),
     "explore-attention": lambda: explore("attention", "--query", "600", "--layer", "1", "--head", "0", "--head", "1"),
     "explore-embeddings": embeddings,

@@ -403,6 +403,22 @@ def test_other_sites_cannot_record(page: Page) -> None:
 TOKEN = "correct-horse-battery"
 
 
+@pytest.mark.parametrize("address", ["::1", None])
+def test_the_page_has_other_addresses_too(tmp_path: Path, address: str | None) -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this computer has no IPv6")
+    nodes = Nodes()
+    token = None if address else TOKEN
+    server = PageServer(nodes.state, RecordingDesk(tmp_path, ("::", 1), nodes.clock), address, 0, token=token)
+    for host in ("::1",) if address else ("::1", "127.0.0.1"):
+        connection = http.client.HTTPConnection(host, server.where[1])
+        connection.request("GET", "/")
+        assert connection.getresponse().status == (401 if token else 200)
+        connection.close()
+    assert server.url == f"http://[{'::1' if address else '::'}]:{server.where[1]}/"
+    server.close()
+
+
 def test_with_a_token_nothing_is_read_without_it(tmp_path: Path) -> None:
     found = Page(tmp_path, token=TOKEN)
     for path in ("/", "/state", "/events", "/metrics", "/live.js"):

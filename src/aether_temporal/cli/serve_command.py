@@ -82,7 +82,7 @@ def _serve(options: dict[str, Any], cleanup: ExitStack) -> int:
     engine.observe(desk)
     _hand_on(settings, engine, state)
     host, port = options["http"]
-    page = server.PageServer(state, desk, host or "::", port, token=token)
+    page = server.PageServer(state, desk, host, port, token=token)
     cleanup.callback(page.close)
     state.sinks.append(page)
     greet(out, engine)

@@ -66,7 +66,8 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class PageServer:
-    """Serves in a thread of its own. token: what others than this computer must know; with one, this computer too.
+    """Serves in a thread of its own. address None: all of this computer. token: what others than this computer must
+    know; with one, this computer too.
 
     InvalidArgumentError: an address beyond this computer without a token. OSError: address or port is not available.
     """
@@ -75,7 +76,7 @@ class PageServer:
         self,
         state: LiveState,
         desk: RecordingDesk,
-        address: str,
+        address: str | None,
         port: int,
         *,
         token: str | None = None,
@@ -316,7 +317,9 @@ class _Client:
         self.hour: int | None = None
 
 
-def _bound(address: str, port: int, token: str | None) -> socket.socket:
+def _bound(address: str | None, port: int, token: str | None) -> socket.socket:
+    if address is None:
+        address = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"
     try:
         found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError):
@@ -328,6 +331,8 @@ def _bound(address: str, port: int, token: str | None) -> socket.socket:
     made = socket.socket(family, socket.SOCK_STREAM)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address == "::" else 1)
         made.bind(where)
     except OSError as error:
         made.close()
