@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gc
 import http.client
 import json
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from cli.command import call, save_model
+from hang import HANG
 from listening.wire import classification, raw
 from live.serving import Nodes, Serve, frames, send, serving, wait_until
 
@@ -379,6 +381,35 @@ def test_a_page_without_time_keeps_the_newest_view_alone(page: Page) -> None:
     over.set()
     assert len(kept) == 1
     assert ["_publish" in str(each) for each in waiting].count(True) <= 1
+
+
+def test_connections_are_bounded_and_idle_ones_ended(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    found = Page(tmp_path, patience=0.2)
+    found.nodes.show()
+    idle = [socket.create_connection(found.server.where) for _ in range(200)]
+    for each in idle:
+        each.settimeout(HANG)
+        with contextlib.suppress(ConnectionError):
+            assert each.recv(1) == b""
+        each.close()
+    wait_until(lambda: found.ask("GET", "/state")[0] == 200)
+    for nonsense in (b"\x1b[2J nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"a" * 100_000 + b"\r\n\r\n"):
+        with socket.create_connection(found.server.where) as wrong:
+            wrong.settimeout(HANG)
+            wrong.sendall(nonsense)
+            assert b" 400 " in wrong.recv(100)
+    assert found.ask("POST", "/recording", {"do": "x" * 100_000})[0] == 413
+    assert found.server.error is None
+    found.server.close()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_error_of_the_page_is_told(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page.server, "_document", lambda view: 1 // 0)
+    page.nodes.show()
+    assert page.ask("GET", "/state")[0] == 500
+    assert page.server.error == "/state: ZeroDivisionError: integer division or modulo by zero; report this error"
+    assert page.ask("GET", "/")[0] == 200
 
 
 def test_the_page_is_for_this_computer_alone(page: Page) -> None:

@@ -85,6 +85,7 @@ def _serve(options: dict[str, Any], cleanup: ExitStack) -> int:
     page = server.PageServer(state, desk, host, port, token=token)
     cleanup.callback(page.close)
     state.sinks.append(page)
+    engine.observe(page)
     greet(out, engine)
     out.print(f"The page is at {page.url}" + ("" if token is None else f" (token: {options['token']})"))
     sys.stdout.flush()

@@ -6,19 +6,22 @@ something must come from the page itself. The content policy allows this server'
 names as text only.
 
 Memory: there is no queue. A client is given what is newest when it has taken what was before; one that takes nothing
-for a while is dropped. There are at most 32 clients.
+for a while is dropped. There are at most 32 clients, and 128 connections.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import ipaddress
 import json
+import logging
 import socket
 import threading
+import weakref
 from collections.abc import Awaitable, Callable
 from importlib import resources
 from typing import Any
@@ -27,6 +30,7 @@ from aiohttp import web
 
 from aether_temporal._internal.os_errors import describe
 from aether_temporal.errors import InvalidArgumentError, TemporalError
+from aether_temporal.listening.engine import Observer
 from aether_temporal.listening.nodes import NodeKey
 from aether_temporal.listening.udp_listener import sender_of
 
@@ -38,6 +42,8 @@ MOST_CLIENTS = 32
 PATIENCE = 20.0
 """Seconds that a client may take for what it was sent."""
 
+_MOST_CONNECTIONS = 128
+_IDLE = 10.0  # seconds after which a connection that has asked for nothing is ended
 _SEND_BUFFER = 256 << 10  # bytes that the system keeps for a client
 _LARGEST_REQUEST = 16 << 10
 _COOKIE = "aether_token"
@@ -65,7 +71,7 @@ _LOGIN = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="vie
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class PageServer:
+class PageServer(Observer):
     """Serves in a thread of its own. address None: all of this computer. token: what others than this computer must
     know; with one, this computer too.
 
@@ -94,6 +100,8 @@ class PageServer:
         self._scheduled = threading.Lock()
         self._started = threading.Event()
         self._closed = False
+        self._trouble: str | None = None
+        self._asked: weakref.WeakSet[Any] = weakref.WeakSet()  # connections that have asked for something
         self._thread = threading.Thread(target=self._run, name="page", daemon=True)
         self._thread.start()
         self._started.wait()
@@ -103,17 +111,23 @@ class PageServer:
         host = f"[{self.where[0]}]" if ":" in self.where[0] else self.where[0]
         return f"http://{host}:{self.where[1]}/"
 
+    @property
+    def error(self) -> str | None:
+        """An error of the page itself."""
+        return self._trouble
+
     def show(self, view: View) -> None:
         """Never blocks. A view that the page had no time for is replaced by the next."""
         self._view = view
-        if not self._closed and self._scheduled.acquire(blocking=False):
+        if not self._closed and self._thread.is_alive() and self._scheduled.acquire(blocking=False):
             self._loop.call_soon_threadsafe(self._publish)
 
     def close(self) -> None:
         """Ends all connections. May be repeated."""
         if not self._closed:
             self._closed = True
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            with contextlib.suppress(RuntimeError):  # it has ended by itself
+                self._loop.call_soon_threadsafe(self._publish)
             self._thread.join()
 
     # -- in the thread of the loop --
@@ -129,21 +143,47 @@ class PageServer:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_post("/login", self._login)
         app.router.add_post("/recording", self._record)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
         try:
-            self._loop.run_until_complete(runner.setup())
-            self._loop.run_until_complete(web.SockSite(runner, self._socket).start())
-            self._started.set()
-            self._loop.run_forever()
-            self._fresh.set()
-            self._loop.run_until_complete(runner.cleanup())
+            self._loop.run_until_complete(self._serve(app))
+        except BaseException as error:
+            self._trouble = f"the page ended: {type(error).__name__}: {error}; report this error"
         finally:
             self._started.set()
             self._socket.close()
             self._loop.close()
 
+    async def _serve(self, app: web.Application) -> None:
+        runner = web.AppRunner(app, access_log=None, logger=_quiet(), shutdown_timeout=0)
+        await runner.setup()
+        assert runner.server is not None
+        self._server = runner.server
+        listening = await self._loop.create_server(self._connection, sock=self._socket, backlog=64)
+        self._started.set()
+        while not self._closed:
+            await self._fresh.wait()
+        listening.close()
+        await runner.cleanup()
+        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    def _connection(self) -> asyncio.Protocol:
+        """What talks to a new connection: nothing beyond 128 of them. One that asks for nothing is ended."""
+        if len(self._server.connections) >= _MOST_CONNECTIONS:
+            return _Ended()
+        made = self._server()
+        self._loop.call_later(min(_IDLE, self._patience), self._end_idle, made)
+        return made
+
+    def _end_idle(self, connection: web.RequestHandler) -> None:
+        transport = connection.transport
+        if transport is not None and transport not in self._asked:
+            transport.abort()
+
     def _publish(self) -> None:
-        self._scheduled.release()
+        if self._scheduled.locked():
+            self._scheduled.release()
         self._fresh.set()
         self._fresh = asyncio.Event()
 
@@ -174,10 +214,17 @@ class PageServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        if request.transport is not None:
+            self._asked.add(request.transport)
         try:
             response = await self._checked(request, handler)
         except web.HTTPException as error:
             response = web.Response(status=error.status, text=f"{error.status}: {error.reason}")
+        except (OSError, asyncio.CancelledError):  # the connection has ended
+            raise
+        except Exception as error:
+            self._trouble = f"{request.path}: {type(error).__name__}: {error}; report this error"
+            response = web.Response(status=500, text="500: an error of the page; the terminal says which")
         if not response.prepared:
             response.headers.update(_HEADERS)
         return response
@@ -307,6 +354,21 @@ class PageServer:
             for key, (classes, moved) in self._state.hours(count).items()
         ]
         return _event("hour", {"seconds": BIN_SECONDS, "parts": BINS, "newest": count, "nodes": lines})
+
+
+class _Ended(asyncio.Protocol):
+    """One connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
+
+
+def _quiet() -> logging.Logger:
+    """Takes what aiohttp reports of requests that are none: foreign bytes do not go to the terminal."""
+    found = logging.Logger("aether page")
+    found.addHandler(logging.NullHandler())
+    return found
 
 
 class _Client:
