@@ -166,7 +166,8 @@ class PageServer(Observer):
         left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in left:
             task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        if left:
+            await asyncio.wait(left)
 
     def _connection(self) -> asyncio.Protocol:
         """What talks to a new connection: nothing beyond 128 of them. One that asks for nothing is ended."""
