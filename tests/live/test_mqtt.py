@@ -21,7 +21,7 @@ from aether_temporal.live.serve_settings import Mqtt
 
 paho = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt (extra live) is not installed")
 
-from aether_temporal.live.mqtt_publisher import MqttPublisher, discovery  # noqa: E402
+from aether_temporal.live.mqtt_publisher import MqttPublisher, _document, _Sent, discovery  # noqa: E402
 
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 NEEDS_BROKER = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
@@ -358,44 +358,76 @@ def _certificates(folder: Path) -> None:
 
 # -- without a broker --
 
-ABBREVIATED = {
-    "p", "name", "ic", "unit_of_meas", "stat_cla", "sug_dsp_prc", "val_tpl", "dev_cla", "ent_cat", "options", "uniq_id",
-    "pl_on", "pl_off",
+TEXT, TEXTS = str, [str]
+DEVICE = {"identifiers": TEXTS, "name": TEXT, "manufacturer": TEXT, "model": TEXT, "sw_version": TEXT}
+SENSOR = {
+    "platform": TEXT, "name": TEXT, "unique_id": TEXT, "value_template": TEXT, "device_class": TEXT, "options": TEXTS,
+    "state_class": TEXT, "unit_of_measurement": TEXT, "entity_category": TEXT,
 }  # fmt: skip
-"""Of the keys that Home Assistant's discovery takes, those that entities here have."""
+BINARY_SENSOR = {
+    "platform": TEXT, "name": TEXT, "unique_id": TEXT, "value_template": TEXT, "device_class": TEXT, "payload_on": TEXT,
+    "payload_off": TEXT, "entity_category": TEXT,
+}  # fmt: skip
+DISCOVERY = {
+    "device": DEVICE,
+    "origin": {"name": TEXT, "sw_version": TEXT, "support_url": TEXT},
+    "components": {...: {"sensor": SENSOR, "binary_sensor": BINARY_SENSOR}},
+    "state_topic": TEXT,
+    "qos": int,
+    "availability": [{"topic": TEXT}],
+    "availability_mode": TEXT,
+}
+"""What Home Assistant's schemas take, of the keys that are used here: nothing else, and no null."""
+UNITS = {"signal_strength": {"dB", "dBm"}, "frequency": {"Hz", "kHz", "MHz", "GHz"}, "enum": {None}, None: {None, "%"}}
+"""The units that a sensor's device class takes."""
 
 
-def test_discovery_follows_home_assistants_rules() -> None:
-    document = discovery("aether/attic", "attic", 3, ("sit", "walk"), "small 0x01")
-    json.dumps(document, allow_nan=False)
-    entities = document["cmps"]
-    assert isinstance(entities, dict)
+def check(found: object, schema: Any, where: str = "") -> None:
+    if isinstance(schema, type):
+        assert type(found) is schema, f"{where}: {found!r}"
+    elif isinstance(schema, list):
+        assert isinstance(found, list), where
+        assert found, where
+        for each in found:
+            check(each, schema[0], f"{where}[]")
+    else:
+        assert isinstance(found, dict), where
+        for key, value in found.items():
+            inner = schema.get(key, schema.get(...))
+            assert inner is not None, f"{where}.{key}"
+            check(value, inner[value["platform"]] if ... in schema else inner, f"{where}.{key}")
+
+
+@pytest.mark.parametrize("model", ["small 0x01", ""])
+@pytest.mark.parametrize("classes", [("sit", "walk"), ()])
+def test_discovery_follows_home_assistants_rules(classes: tuple[str, ...], model: str) -> None:
+    document = json.loads(json.dumps(discovery("aether/attic", "attic", 3, classes, model)))
+    check(document, DISCOVERY)
+    entities = document["components"]
     assert {"class", "probability", "motion", "movement", "model", "rssi", "lost"} <= set(entities)
     for entity in entities.values():
-        assert set(entity) <= ABBREVIATED
-        assert entity["p"] in ("sensor", "binary_sensor")
-        assert re.fullmatch(r"[a-zA-Z0-9_-]+", entity["uniq_id"])
-        if entity.get("dev_cla") == "enum":  # takes neither
-            assert "stat_cla" not in entity
-            assert "unit_of_meas" not in entity
-            assert entity["options"]
-        assert ("unit_of_meas" in entity) <= ("stat_cla" in entity)
-    assert len({entity["uniq_id"] for entity in entities.values()}) == len(entities)
-    assert entities["motion"]["dev_cla"] == "motion"
-    assert document["avty_mode"] == "all"
-    assert [each["t"] for each in document["avty"]] == [  # type: ignore[attr-defined]
-        "aether/attic/status",
-        "aether/attic/3/availability",
-    ]
-    assert document["stat_t"] == "aether/attic/3/state"
-    assert {"ids", "name"} <= set(document["dev"])  # type: ignore[call-overload]
-    assert "name" in document["o"]  # type: ignore[operator]
+        assert re.fullmatch(r"[a-zA-Z0-9_-]+", entity["unique_id"])
+        assert entity.get("entity_category") in (None, "diagnostic")
+        if entity["platform"] == "sensor":
+            assert entity.get("unit_of_measurement") in UNITS[entity.get("device_class")]
+            assert ("options" in entity) == (entity.get("device_class") == "enum")
+            assert not ("options" in entity and "state_class" in entity)
+            assert ("unit_of_measurement" in entity) <= ("state_class" in entity)
+    assert ("options" in entities["class"]) == bool(classes)
+    assert len({entity["unique_id"] for entity in entities.values()}) == len(entities)
+    assert entities["motion"]["device_class"] == "motion"
+    assert document["availability_mode"] == "all"
+    topics = [each["topic"] for each in document["availability"]]
+    assert topics == ["aether/attic/status", "aether/attic/3/availability"]
+    assert document["state_topic"] == "aether/attic/3/state"
 
 
-def test_without_class_names_any_class_is_taken() -> None:
-    entities = discovery("aether/attic", "attic", 3, (), "")["cmps"]
-    assert isinstance(entities, dict)
-    assert "options" not in entities["class"]
+def test_a_class_that_the_discovery_does_not_list_is_not_published() -> None:
+    nodes = Nodes(names=("sit", "walk"))
+    nodes.send(*(classification(3, i, argmax=5, classes=9) for i in range(3)))
+    (node,) = nodes.view().nodes
+    assert _document(node, ("sit", "walk"), "")["class"] is None
+    assert _document(node, (), "")["class"] == "class 5"
 
 
 def test_a_broker_that_is_not_there_is_no_error(publish: Callable[..., Any]) -> None:
@@ -417,8 +449,6 @@ def test_of_two_addresses_with_one_id_one_is_published() -> None:
     nodes.send(*walking(best=0), address="10.0.0.2")
     (first,) = publisher._holders(nodes.view()).values()
     assert first.key.address == "10.0.0.2"
-    from aether_temporal.live.mqtt_publisher import _Sent
-
     publisher._sent[3] = _Sent(first.key)
     nodes.send(*walking(1, first=3))
     assert publisher._holders(nodes.view())[3].key.address == "10.0.0.2"  # it holds the id

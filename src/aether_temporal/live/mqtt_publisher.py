@@ -166,7 +166,7 @@ class MqttPublisher(Observer):
         since = now - sent.at
         if since >= self._settings.every or (state != sent.state and since >= _SHORTEST):
             sent.at, sent.state = now, state
-            self._publish(f"{number}/state", json.dumps(_document(node, self._model), allow_nan=False))
+            self._publish(f"{number}/state", json.dumps(_document(node, self._classes, self._model), allow_nan=False))
 
     def _publish_discovery(self, number: int) -> None:
         identity = f"aether_{self._name}_{number}"
@@ -182,12 +182,13 @@ class MqttPublisher(Observer):
             self._renew = True
 
 
-def _document(node: NodeView, model: str) -> dict[str, object]:
-    """A node's state as it is published."""
+def _document(node: NodeView, classes: tuple[str, ...], model: str) -> dict[str, object]:
+    """A node's state as it is published. A class that the discovery does not list (of a node with another model) is
+    none: Home Assistant takes no others."""
     found = node.document()
     kept = ("node", "address", "probability", "margin", "predicted_by", "rssi", "rate", "restarts", "trouble")
     return {
-        "class": node.name,
+        "class": node.name if not classes or node.name in classes else None,
         "class_for": found["held"],
         "motion": None if node.moving is None else "ON" if node.moving else "OFF",
         "movement": found["movement"],
@@ -198,65 +199,50 @@ def _document(node: NodeView, model: str) -> dict[str, object]:
 
 
 def discovery(root: str, server: str, number: int, classes: tuple[str, ...], model: str) -> dict[str, object]:
-    """Home Assistant's device discovery: the device and its entities in one message."""
+    """Home Assistant's device discovery: the device and its entities in one message, with the keys' full names."""
     identity = f"aether_{server}_{number}"
+    measured, diagnostic = {"state_class": "measurement"}, {"entity_category": "diagnostic"}
+    percent = {"unit_of_measurement": "%"}
+    share = "{{ (value_json.probability * 100) if value_json.probability is not none else none }}"
+    signal = {"device_class": "signal_strength", "unit_of_measurement": "dBm"}
+    rate = {"device_class": "frequency", "unit_of_measurement": "Hz"}
     entities: dict[str, dict[str, object]] = {
-        "class": {"p": "sensor", "name": "Class", "ic": "mdi:account-question"},
-        "probability": {
-            "p": "sensor",
-            "name": "Probability",
-            "unit_of_meas": "%",
-            "stat_cla": "measurement",
-            "sug_dsp_prc": 0,
-            "val_tpl": "{{ (value_json.probability * 100) if value_json.probability is not none else none }}",
+        "class": {"name": "Class", **({"device_class": "enum", "options": list(classes)} if classes else {})},
+        "probability": {"name": "Probability", "value_template": share, **percent, **measured},
+        "motion": {
+            "platform": "binary_sensor",
+            "name": "Motion",
+            "device_class": "motion",
+            "payload_on": "ON",
+            "payload_off": "OFF",
         },
-        "motion": {"p": "binary_sensor", "name": "Motion", "dev_cla": "motion"},
-        "movement": {"p": "sensor", "name": "Movement score", "stat_cla": "measurement", "sug_dsp_prc": 2},
-        "rssi": {
-            "p": "sensor",
-            "name": "Signal strength",
-            "dev_cla": "signal_strength",
-            "unit_of_meas": "dBm",
-            "stat_cla": "measurement",
-            "ent_cat": "diagnostic",
-        },
-        "rate": {
-            "p": "sensor",
-            "name": "Packet rate",
-            "dev_cla": "frequency",
-            "unit_of_meas": "Hz",
-            "stat_cla": "measurement",
-            "ent_cat": "diagnostic",
-        },
-        "lost": {
-            "p": "sensor",
-            "name": "Packet loss",
-            "unit_of_meas": "%",
-            "stat_cla": "measurement",
-            "ent_cat": "diagnostic",
-        },
-        "restarts": {"p": "sensor", "name": "Restarts", "stat_cla": "total_increasing", "ent_cat": "diagnostic"},
-        "model": {"p": "sensor", "name": "Model", "ent_cat": "diagnostic"},
+        "movement": {"name": "Movement score", **measured},
+        "rssi": {"name": "Signal strength", **signal, **measured, **diagnostic},
+        "rate": {"name": "Packet rate", **rate, **measured, **diagnostic},
+        "lost": {"name": "Packet loss", **percent, **measured, **diagnostic},
+        "restarts": {"name": "Restarts", "state_class": "total_increasing", **diagnostic},
+        "model": {"name": "Model", **diagnostic},
     }
-    if classes:
-        entities["class"] |= {"dev_cla": "enum", "options": list(classes)}
-    for name, entity in entities.items():
-        entity["uniq_id"] = f"{identity}_{name}"
-        entity.setdefault("val_tpl", f"{{{{ value_json['{name}'] }}}}")
-        if entity["p"] == "binary_sensor":
-            entity |= {"pl_on": "ON", "pl_off": "OFF"}
     return {
-        "dev": {
-            "ids": [identity],
+        "device": {
+            "identifiers": [identity],
             "name": f"Node {number} ({server})",
-            "mf": "aether-temporal",
-            "mdl": "Wi-Fi CSI node",
-            "sw": model or None,
+            "manufacturer": "aether-temporal",
+            "model": "Wi-Fi CSI node",
+            **({"sw_version": model} if model else {}),
         },
-        "o": {"name": "aether-temporal", "sw": __version__},
-        "stat_t": f"{root}/{number}/state",
-        "avty": [{"t": f"{root}/status"}, {"t": f"{root}/{number}/availability"}],
-        "avty_mode": "all",
+        "origin": {"name": "aether-temporal", "sw_version": __version__},
+        "state_topic": f"{root}/{number}/state",
+        "availability": [{"topic": f"{root}/status"}, {"topic": f"{root}/{number}/availability"}],
+        "availability_mode": "all",
         "qos": _QOS,
-        "cmps": entities,
+        "components": {
+            name: {
+                "platform": "sensor",
+                "unique_id": f"{identity}_{name}",
+                "value_template": f"{{{{ value_json['{name}'] }}}}",
+                **entity,
+            }
+            for name, entity in entities.items()
+        },
     }
