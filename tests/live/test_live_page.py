@@ -8,8 +8,10 @@ import gc
 import http.client
 import json
 import os
+import shutil
 import socket
 import sqlite3
+import subprocess
 import threading
 import weakref
 from collections.abc import Iterator
@@ -701,6 +703,22 @@ def test_makes_a_token_and_asks_for_it(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("short\n")
     message = call("serve", "--http", ":0", "--token", tmp_path / "secret", code=2).stderr
     assert "expected a token of at least 16 letters and digits in the first line, found 5 characters" in message
+
+
+@pytest.mark.slow
+def test_the_unit_of_the_guide_is_valid(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze (systemd) is not installed")
+    guide = (Path(__file__).parents[2] / "docs" / "guide" / "live.md").read_text()
+    unit = guide.partition("```ini\n")[2].partition("```")[0]
+    program = tmp_path / "aether"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    file = tmp_path / "aether.service"
+    file.write_text(unit.replace("/opt/aether/bin/aether", str(program)))
+    checked = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(file)]
+    done = subprocess.run(checked, capture_output=True, text=True, check=False, timeout=HANG)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 USAGE = {
