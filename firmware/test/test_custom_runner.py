@@ -35,7 +35,7 @@ class EmulatorReader(NativeTestOutputReader):
         program = next((path for path in programs if path.is_file()), None)
         if program is None:
             raise UnitTestError(f"{built}: expected one of {', '.join(path.name for path in programs)}, found none")
-        seconds = runner.project_config.get(f"env:{env}", "custom_seconds", "300")
+        seconds = runner.project_config.get(f"env:{env}", "custom_seconds", str(emulation.SECONDS))
         return [sys.executable, str(MODULES / "emulate.py"), board, str(program), "--seconds", seconds]
 
 

@@ -134,7 +134,6 @@ def component_program(
 
 
 OFFLINE = ROOT / "tools" / "pio-offline"
-SECONDS = 600
 
 
 def lacks(what: str, package: str) -> None:
@@ -163,7 +162,7 @@ def need_platformio() -> None:
 
 
 def call(
-    command: list[str | Path], folder: Path, seconds: int = SECONDS, good: bool = True, **environment: str
+    command: list[str | Path], folder: Path, seconds: float = HANG, good: bool = True, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Runs to the end; its output is in the message when its exit code is not as expected."""
     done = subprocess.run(

@@ -11,16 +11,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from emulated_targets import targets
-
-SECONDS = 300
+from emulated_targets import emulation, targets
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("target")
     parser.add_argument("program", type=Path)
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="time limit (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=emulation.SECONDS, help="time limit (default: %(default)s)")
     options = parser.parse_args()
     known = {target.name: target for target in targets.all_targets()}
     if options.target not in known:
