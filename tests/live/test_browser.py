@@ -48,11 +48,13 @@ def browser() -> Iterator[Any]:
 class Shown:
     """A page in the browser, of nodes that a test sends."""
 
-    def __init__(self, browser: Any, folder: Path, names: tuple[str, ...] = ("sit", "walk")) -> None:
+    def __init__(
+        self, browser: Any, folder: Path, names: tuple[str, ...] = ("sit", "walk"), token: str | None = None
+    ) -> None:
         self.browser, self.nodes = browser, Nodes(names=names)
         self.desk = RecordingDesk(folder, ("127.0.0.1", 5005), self.nodes.clock)
         self.nodes.observers.append(self.desk.arrived)
-        self.server = PageServer(self.nodes.state, self.desk, "127.0.0.1", 0)
+        self.server = PageServer(self.nodes.state, self.desk, "127.0.0.1", 0, token=token)
         self.nodes.state.sinks.append(self.server)
 
     def open(self, width: str = "desk", scheme: str = "light") -> None:
@@ -191,6 +193,23 @@ def test_a_hostile_name_stays_a_name(browser: Any, tmp_path: Path, name: str) ->
     across, wide = shown.run("return [document.documentElement.scrollWidth, window.innerWidth]")
     assert across <= wide
     assert shown.browser.get_log("browser") == []
+    shown.close()
+
+
+def test_the_token_opens_the_page_and_stays_known(browser: Any, tmp_path: Path) -> None:
+    shown = Shown(browser, tmp_path, token="correct-horse-battery")
+    shown.feed()
+    shown.open("phone", "dark")
+    for given, where in (("wrong", ""), ("correct-horse-battery", "login")):
+        wait_until(lambda where=where: browser.current_url == shown.server.url + where)
+        wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, "form button"))
+        browser.find_element(By.NAME, "token").send_keys(given)
+        browser.find_element(By.CSS_SELECTOR, "button").click()
+    shown.wait(lambda: browser.find_elements(By.CSS_SELECTOR, ".node"))
+    assert browser.current_url == shown.server.url
+    shown.open()
+    shown.wait(lambda: shown.text("#link") == "live")
+    browser.delete_all_cookies()
     shown.close()
 
 

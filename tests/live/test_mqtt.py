@@ -156,6 +156,26 @@ def test_publishes_state_and_availability(broker: Broker, heard: Subscriber, pub
 
 @pytest.mark.slow
 @NEEDS_BROKER
+def test_a_node_that_restarts_is_online_again(broker: Broker, heard: Subscriber, publish: Callable[..., Any]) -> None:
+    publisher = publish(broker.port)
+    connected(publisher)
+    nodes = Nodes(publisher)
+    nodes.send(*walking(3, first=1_000_000))
+    nodes.show()
+    heard.wait("aether/attic/3/state", lambda found: found["class"] == "walk")
+    nodes.clock.now += 6
+    nodes.show()
+    heard.wait("aether/attic/3/availability", "offline")
+    publisher._clock = lambda: float("inf")  # a state is due
+    nodes.send(*walking(3, best=0))  # its numbers begin again
+    nodes.show()
+    heard.wait("aether/attic/3/availability", "online")
+    state = heard.wait("aether/attic/3/state", lambda found: found["class"] == "sit")
+    assert state["restarts"] == 1
+
+
+@pytest.mark.slow
+@NEEDS_BROKER
 def test_publishes_changes_soon_and_the_rest_from_time_to_time(
     broker: Broker, heard: Subscriber, publish: Callable[..., Any]
 ) -> None:
