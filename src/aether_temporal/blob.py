@@ -164,11 +164,16 @@ class WeightBlob:
     def to_dtype(self, dtype: Literal["float32", "float16"]) -> WeightBlob:
         """The same model with matrices of another type (to float16: rounded to nearest even; ResultOverflowError)."""
         header = self._header.replace(dtype=dtype)
-        if header == self._header:
-            return self
+        return self if header == self._header else self._made_again(header, self.settings)
+
+    def with_settings(self, settings: ModelSettings) -> WeightBlob:
+        """The same matrices of attention and classifier with other sections. InvalidConfigError, ShapeError."""
+        return self._made_again(self._header, settings)
+
+    def _made_again(self, header: WeightBlobHeader, settings: ModelSettings | None) -> WeightBlob:
         arrays = self.arrays()
         layers = [{name: arrays[f"layers.{i}.attention.{name}"] for name in CORE_NAMES} for i in range(header.n_layers)]
-        return WeightBlob.from_arrays(header, layers, arrays["classifier.weight"], self.settings)
+        return WeightBlob.from_arrays(header, layers, arrays["classifier.weight"], settings)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, WeightBlob):

@@ -1,4 +1,4 @@
-"""aether train activity|reid|demo|distill|prepare|verify"""
+"""aether train activity|motion|reid|demo|distill|prepare|verify"""
 
 from __future__ import annotations
 
@@ -73,6 +73,19 @@ def activity(data: tuple[str, ...], **options: Any) -> None:
         fit=override(made.fit, steps=options.pop("steps")),
     )
     with about((*data, *options["test"])), resumable(options["run_folder"]):
+        train.main(data, made, reading, run, say, **options)
+
+
+@command.command("motion")
+@data_option("Recordings labelled at rest or otherwise")
+@recipe_options
+def motion(data: tuple[str, ...], **options: Any) -> None:
+    """Is somebody moving? Trained on the first session and on simulated rooms, scored on the other sessions and on
+    rooms it has not met."""
+    train = recipe("motion_recipe", options)
+    made, reading, run = settings_of(train.Recipe(), options)
+    made = override(made, fit=override(made.fit, steps=options.pop("steps")))
+    with about(data), resumable(options["run_folder"]):
         train.main(data, made, reading, run, say, **options)
 
 

@@ -361,13 +361,17 @@ class Resampled:
 
 
 def microseconds(recording: Recording) -> NDArray[np.int64]:
-    """When each frame arrived, in microseconds since the earliest.
+    """When each frame arrived, in microseconds since the earliest; without timestamps at the rate that is stated.
 
-    RecordingError: timestamps are missing or not finite.
+    RecordingError: timestamps and rate are missing, or not finite.
     """
     stamps = recording.timestamps
+    if stamps is None and recording.frame_rate is not None:
+        stamps = np.arange(len(recording)) / recording.frame_rate
     if stamps is None:
-        raise RecordingError(f"{recording.title}: timestamps: expected one for every frame to resample by, found none")
+        raise RecordingError(
+            f"{recording.title}: timestamps: expected one for every frame to resample by, or the rate, found neither"
+        )
     if not np.isfinite(stamps).all() or (len(stamps) and np.ptp(stamps) > 2**43):
         raise RecordingError(f"{recording.title}: timestamps: expected finite seconds, found others")
     found: NDArray[np.int64] = np.rint((stamps - stamps.min(initial=np.inf)) * 1e6).astype(np.int64)
@@ -416,8 +420,8 @@ def resample(
 ) -> Resampled:
     """The recording's features (amplitudes of I/Q pairs) on a grid of `period_us` microseconds; see `Resampler`.
 
-    agc: "none", or "mean" to divide each frame by its mean. RecordingError without timestamps, InvalidConfigError.
-    Frames at which that division overflows are dropped and counted.
+    agc: "none", or "mean" to divide each frame by its mean. RecordingError without timestamps and rate,
+    InvalidConfigError. Frames at which that division overflows are dropped and counted.
     """
     times = microseconds(recording)
     chosen = recording.selected(select)

@@ -183,8 +183,8 @@ def timing_of(model: TemporalModel) -> TimingSettings:
 def model_input(model: TemporalModel, recording: Recording, select: Selection | None = None) -> ModelInput:
     """The recording's frames as the model takes them: its features, on a grid where its blob asks for one.
 
-    A recording without timestamps cannot be put on a grid: its frames are taken as they are, and a note says so. So do
-    notes of what is wrong with the recording.
+    A recording without timestamps is put on the grid by the rate that it states. Without a rate its frames are taken as
+    they are, and a note says so. So do notes of what is wrong with the recording.
     RecordingShapeError, RecordingError.
     """
     columns, timing = _columns(model, recording, select), timing_of(model)
@@ -194,12 +194,12 @@ def model_input(model: TemporalModel, recording: Recording, select: Selection | 
     frames = made.features()
     if timing.period_us is None or timing.max_gap_us is None:
         return ModelInput(recording, frames, notes=warnings)
-    if recording.timestamps is None:
+    if recording.timestamps is None and recording.frame_rate is None:
         grid = f"one every {timing.period_us / 1e3:g} ms"
         return ModelInput(
             recording,
             frames,
-            notes=(*warnings, f"the model wants {grid}; without timestamps frames are taken as they are"),
+            notes=(*warnings, f"the model wants {grid}; without timestamps or a rate frames are taken as they are"),
         )
     assert model.settings is not None
     found = resample(
@@ -210,7 +210,8 @@ def model_input(model: TemporalModel, recording: Recording, select: Selection | 
     )
     made = found.recording
     assert made.frames is not None
-    notes = [f"{len(frames)} frames were put on a grid of {timing.period_us / 1e3:g} ms: {len(made)} frames"]
+    by = "" if recording.timestamps is not None else f", at the stated rate of {recording.frame_rate:.4g} a second"
+    notes = [f"{len(frames)} frames were put on a grid of {timing.period_us / 1e3:g} ms{by}: {len(made)} frames"]
     if len(found.segment_starts) > 1:
         notes.append(
             f"the stream was reset {len(found.segment_starts) - 1} times, after gaps of more than "

@@ -1,0 +1,34 @@
+"""aether calibrate MODEL RECORDING --out BLOB"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from aether_temporal.bundled import model_path
+from aether_temporal.recordings import open_recording
+from aether_temporal.running.quiet_room import calibrated
+
+from .options import NewFile, hints_of, layout_options, model_argument
+from .output import say
+
+
+@click.command("calibrate")
+@model_argument
+@click.argument("recording", type=click.Path())
+@click.option("--out", type=NewFile(), required=True, help="The blob to write.")
+@layout_options
+def command(model: str, recording: str, out: str, **layout: Any) -> None:
+    """Fit MODEL, which says whether somebody moves, to a room. RECORDING: ten seconds of it while nobody moves.
+
+    The blob written is MODEL with the threshold of this room in place of its own.
+    """
+    found = calibrated(model_path(model), open_recording(recording, hints=hints_of(layout)))
+    found.blob.save(out)
+    for note in found.notes:
+        say(note)
+    say(
+        f"{out}: threshold {found.threshold:+.2f} beside the model's own, by {found.frames} answers in a quiet room: "
+        f"{found.before} of them were false alarms, {found.after} are now"
+    )
