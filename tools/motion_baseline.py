@@ -8,6 +8,9 @@ Each frame of the grid from 0.75 s on has an answer, and all chips have one thre
 detectors answer at the same times. Their threshold (the trees: all) comes from the other chips' recordings, with the
 fewest errors there, so they know such recordings; the model does not. Calibrated: each chip and day has a threshold by
 the rule of `aether calibrate`, of its quiet recording. Needs scikit-learn.
+
+The last table is an hour of quiet: simulated rooms, empty or with somebody who stands still, a minute each; then the
+same with a profile that drifts and interference that changes packets.
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ from aether_temporal.bundled import model_path
 from aether_temporal.recordings import Hints, open_recording
 from aether_temporal.recordings.recording_file import NOTHING
 from aether_temporal.running.inputs import model_input
-from aether_temporal.running.quiet_room import WARM_UP, odds, quiet_threshold
+from aether_temporal.running.quiet_room import SETTLING, WARM_UP, odds, quiet_threshold
+from aether_temporal.simulation import Receiver, simulate
 from aether_temporal.subcarriers import parse_layout
 
 Array = NDArray[np.float64]
@@ -125,10 +129,55 @@ def shares(clips: Sequence[Clip], answers: Callable[[Clip], NDArray[np.bool_]]) 
     return float(found[0].mean()), float(found[1].mean())
 
 
+def disturbed(frames: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.float32]:
+    """Frames whose smooth profile drifts by a tenth within a minute, with six bursts of interference: for 0.2 s, each
+    packet has a profile of its own with a chance of a third."""
+    count, width = frames.shape
+    knots = np.linspace(0, width - 1, 6)
+    start, end = (np.interp(np.arange(width), knots, generator.normal(0.0, 0.05, 6)) for _ in range(2))
+    out = frames * np.exp(start + (end - start) * np.linspace(0.0, 1.0, count)[:, None])
+    burst = max(1, count // 300)
+    for first in np.flatnonzero(generator.random(count) < 6 / count):
+        for row in range(int(first), min(count, int(first) + burst)):
+            if generator.random() < 1 / 3:
+                out[row] *= np.exp(np.interp(np.arange(width), knots, generator.normal(0.0, 0.2, 6)))
+    return np.asarray(out, dtype=np.float32)
+
+
+def quiet_hour(model: TemporalModel) -> None:
+    """Prints false alarms of 60 simulated minutes."""
+    print(
+        "\n| a quiet hour, simulated | minutes | answers | false | alarms | minutes with one |\n|---" + "|---" * 5 + "|"
+    )
+    for title, change in (("as simulated", False), ("with drift and interference", True)):
+        for activity in ("empty", "still"):
+            answers, alarms, minutes = [], 0, 0
+            for seed in range(30):
+                generator = np.random.Generator(np.random.PCG64([seed, 3]))
+                receiver = Receiver(snr_db=float(generator.uniform(25, 40)), level=float(generator.uniform(15, 60)))
+                rate = float(generator.uniform(50, 150))
+                made = simulate([(activity, 60.0)], seed, frame_rate=rate, receiver=receiver).to_recording()
+                if change:
+                    made = dataclasses.replace(made, frames=disturbed(made.features(), generator), iq=None)
+                given = odds(model, made)[0] > 0
+                starts = int((np.diff(given.astype(int), prepend=0) == 1).sum())
+                answers.append(given)
+                alarms, minutes = alarms + starts, minutes + (starts > 0)
+            whole = np.concatenate(answers)
+            print(
+                f"| {activity}, {title} | 30 | {len(whole)} | {whole.mean():.4f} | {alarms} | {minutes} |", flush=True
+            )
+
+
 def quiet_before(clip: Clip, clips: Sequence[Clip]) -> Clip:
     """The quiet recording that was made last before this one (or is it)."""
     quiet = [other for other in clips if other.chip == clip.chip and not other.moving and other.when <= clip.when]
     return max(quiet, key=lambda other: other.when)
+
+
+def room_threshold(quiet: Clip) -> float:
+    """By the rule of `aether calibrate`."""
+    return quiet_threshold(quiet.odds[round((SETTLING - WARM_UP) / WARM_UP * quiet.first) :])
 
 
 def above(scores: Mapping[int, Array], limit: float) -> Callable[[Clip], NDArray[np.bool_]]:
@@ -147,7 +196,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="ESPectre's recordings.")
     parser.add_argument("--model", default="motion", help="A model of `aether train motion`.")
     arguments = parser.parse_args()
-    clips = read(arguments.folder, TemporalModel.from_blob(model_path(arguments.model)))
+    model = TemporalModel.from_blob(model_path(arguments.model))
+    clips = read(arguments.folder, model)
     chips = sorted({clip.chip for clip in clips})
     of = {chip: [clip for clip in clips if clip.chip == chip] for chip in chips}
     rows: dict[str, list[tuple[float, float]]] = {}
@@ -174,7 +224,7 @@ def main() -> None:
     rows["extra trees, trained on the other chips"] = found
 
     rows["model, calibrated by the quiet recording before"] = [
-        shares(of[chip], lambda clip: clip.odds > quiet_threshold(quiet_before(clip, clips).odds)) for chip in chips
+        shares(of[chip], lambda clip: clip.odds > room_threshold(quiet_before(clip, clips))) for chip in chips
     ]
     print("Recall / false positives.\n\n| detector | " + " | ".join(chips) + " | mean |")
     print("|---" * (len(chips) + 2) + "|")
@@ -188,6 +238,7 @@ def main() -> None:
         if not clip.moving:
             parts = [clip.odds[start : start + 50] for start in range(0, len(clip.odds), 50)]
             print(f"| {clip.chip} {clip.when} | " + " ".join(f"{(part > 0).mean():.2f}" for part in parts) + " |")
+    quiet_hour(model)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ from .output import say
 @click.option("--out", type=NewFile(), required=True, help="The blob to write.")
 @layout_options
 def command(model: str, recording: str, out: str, **layout: Any) -> None:
-    """Fit MODEL, which says whether somebody moves, to a room. RECORDING: ten seconds of it while nobody moves.
+    """Fit MODEL, which says whether somebody moves, to a room. RECORDING: ten seconds of it while nobody moves;
+    the first two are left out.
 
     The blob written is MODEL with the threshold of this room in place of its own.
     """
@@ -29,6 +30,6 @@ def command(model: str, recording: str, out: str, **layout: Any) -> None:
     for note in found.notes:
         say(note)
     say(
-        f"{out}: threshold {found.threshold:+.2f} beside the model's own, by {found.frames} answers in a quiet room: "
-        f"{found.before} of them were false alarms, {found.after} are now"
+        f"{out}: threshold {found.threshold:+.2f} above the model's own, by {found.frames} answers in a quiet room, "
+        f"of which {found.before} were false alarms"
     )

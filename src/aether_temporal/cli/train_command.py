@@ -80,8 +80,7 @@ def activity(data: tuple[str, ...], **options: Any) -> None:
 @data_option("Recordings labelled at rest or otherwise")
 @recipe_options
 def motion(data: tuple[str, ...], **options: Any) -> None:
-    """Is somebody moving? Trained on the first session and on simulated rooms, scored on the other sessions and on
-    rooms it has not met."""
+    """Is somebody moving? Trained on the first session, scored on the other sessions and on simulated rooms."""
     train = recipe("motion_recipe", options)
     made, reading, run = settings_of(train.Recipe(), options)
     made = override(made, fit=override(made.fit, steps=options.pop("steps")))

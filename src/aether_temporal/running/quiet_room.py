@@ -16,32 +16,37 @@ from aether_temporal.recordings import Recording, RecordingError
 from .inputs import model_input
 
 CLASSES = ("quiet", "moving")
-SECONDS = 8.0
-"""Of a quiet room at least: what a recording of ten seconds has left after the first answers."""
 WARM_UP = 0.75
 """Seconds before the first answer that counts."""
-MARGIN = 3.0
-"""How many times as far above the middle of the quiet answers as their lowest twentieth lies below it."""
+SETTLING = 2.0
+"""Seconds that are left out of a recording of a quiet room: who starts it has to sit down."""
+SECONDS = 7.5
+"""Of a quiet room at least, after that."""
+MARGIN = 0.5
+"""How far the threshold lies above the highest answer in the quiet room."""
+LOWEST = -2.0
+"""Of all thresholds."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Calibrated:
-    """The model with the room's threshold. threshold: of its log odds; before, after: false alarms among `frames`
-    answers."""
+    """The model with the room's threshold. threshold: of its log odds; before: false alarms, by the model's own
+    threshold, among `frames` answers."""
 
     blob: WeightBlob
     threshold: float
     frames: int
     before: int
-    after: int
     notes: tuple[str, ...]
 
 
-def odds(model: TemporalModel, recording: Recording) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Log odds of motion after each frame of the grid from 0.75 s of each contiguous segment on, and notes."""
+def odds(
+    model: TemporalModel, recording: Recording, seconds: float = WARM_UP
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Log odds of motion after each frame of the grid, without the first seconds of each contiguous segment; notes."""
     given = model_input(model, recording)
     rate = None if model.settings is None else model.settings.frame_rate
-    skip = round(WARM_UP * (rate or recording.frame_rate or 1.0))
+    skip = round(seconds * (rate or recording.frame_rate or 1.0))
     found = [np.zeros(0)]
     for segment in given.segments():
         scores = model.forward(segment, model.default_context).astype(np.float64)
@@ -50,10 +55,8 @@ def odds(model: TemporalModel, recording: Recording) -> tuple[NDArray[np.float64
 
 
 def quiet_threshold(quiet: NDArray[np.float64]) -> float:
-    """The threshold for answers that were all given in a quiet room. The middle and the lowest twentieth decide, which
-    a few seconds of motion among them hardly change."""
-    low, middle = np.quantile(quiet, [0.05, 0.5])
-    return float(middle + MARGIN * (middle - low))
+    """The threshold for these log odds, all of a quiet room."""
+    return max(LOWEST, float(quiet.max()) + MARGIN)
 
 
 def calibrated(path: str | os.PathLike[str], recording: Recording) -> Calibrated:
@@ -70,11 +73,11 @@ def calibrated(path: str | os.PathLike[str], recording: Recording) -> Calibrated
         )
     if settings.bias is None:
         raise InvalidArgumentError(f"{os.fspath(path)}: bias: expected one to put the threshold into, found none")
-    quiet, notes = odds(model, recording)
+    quiet, notes = odds(model, recording, SETTLING)
     rate = settings.frame_rate or recording.frame_rate or 1.0
     if len(quiet) < SECONDS * rate:
         raise RecordingError(
-            f"{recording.title}: frames: expected {SECONDS:g} s after the first {WARM_UP:g} s of a segment, found "
+            f"{recording.title}: frames: expected {SECONDS:g} s after the first {SETTLING:g} s without a gap, found "
             f"{len(quiet) / rate:.1f} s; record ten seconds or more"
         )
     if np.median(quiet) > 0:
@@ -92,6 +95,5 @@ def calibrated(path: str | os.PathLike[str], recording: Recording) -> Calibrated
         threshold,
         len(quiet),
         int((quiet > 0).sum()),
-        int((quiet > threshold).sum()),
         notes,
     )
