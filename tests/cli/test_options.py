@@ -42,7 +42,7 @@ def test_completes_subcommands() -> None:
 @pytest.mark.parametrize("words", [("run",), ("inspect",), ("device", "pack"), ("listen", "--model")])
 def test_completes_models(folder: Path, words: tuple[str, ...]) -> None:
     assert values(*words, "a") == ["activity", "attic.rvne"]
-    assert values(*words, "") == ["activity", "demo", "attic.rvne", "walks.rvne"]
+    assert values(*words, "") == ["activity", "demo", "motion", "attic.rvne", "walks.rvne"]
     assert values(*words, os.path.join("models", "d")) == [os.path.join("models", "deep.rvne")]
     assert values(*words, os.path.join("absent", "d")) == []
     assert [item.type for item in complete(*words, "m")] == ["dir"]

@@ -1,10 +1,11 @@
-"""The two blobs that ship: what they are, what they fit into, how good they are."""
+"""The three blobs that ship: what they are, what they fit into, how good they are."""
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import re
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ LABEL_DELAY, CONTEXT = 25, 128
 BASELINE = {"session 1": 0.589, "session 2": 0.611}  # extra trees on window statistics, trained on session 0
 
 
-@pytest.mark.parametrize("name", ["activity", "demo"])
+@pytest.mark.parametrize("name", list(bundled_models()))
 def test_a_chip_can_hold_it(name: str) -> None:
     model = TemporalModel.from_blob(bundled_models()[name])
     for context in (128, 256):
@@ -119,14 +120,46 @@ def test_demo_recognises_every_class_in_simulated_rooms_it_has_not_met() -> None
         assert recall > 0.85, name
 
 
-def test_baselines_see_the_time_alone_or_the_frames_alone() -> None:
-    pytest.importorskip("torch", reason="torch (extra train) is not installed")
+def tool(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A script of `tools`."""
     pytest.importorskip("sklearn", reason="scikit-learn is not installed: it is needed for the baselines alone")
-    spec = importlib.util.spec_from_file_location("activity_baselines", ROOT / "tools" / "activity_baselines.py")
-    assert spec is not None
-    assert spec.loader is not None
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    return importlib.import_module(name)
+
+
+def test_motion_is_tiny_and_says_what_it_is() -> None:
+    blob = WeightBlob.load(bundled_models()["motion"])
+    assert len(blob.serialize()) <= 9 * 1024
+    model = TemporalModel.from_blob(blob)
+    assert model.memory(dtype="float16").ram < 8 * 1024
+    settings = blob.settings
+    assert settings is not None
+    assert tuple(settings.class_names or ()) == ("quiet", "moving")
+    assert settings.subcarrier_numbers is not None
+    assert str(settings.subcarrier_numbers.wanted()) == "-26..-1,1..26"
+    assert settings.timing is not None
+    assert settings.timing.period_us == 20_000
+    assert "stability-csi-har" in (settings.provenance or "")
+    assert "ODC-By 1.0" in (settings.provenance or "")
+
+
+def test_motion_has_the_figures_of_the_page(recordings_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recall and false positives of each chip, in recordings that it has not met."""
+    if not (recordings_dir / "espectre").is_dir():
+        pytest.skip(f"{recordings_dir / 'espectre'}: no recordings of quiet rooms and of motion there")
+    baseline = tool("motion_baseline", monkeypatch)
+    clips = baseline.read(recordings_dir / "espectre", TemporalModel.from_blob(bundled_models()["motion"]))
+    chips = ("c5", "c6", "esp32", "s3")
+    answers = [
+        baseline.shares([clip for clip in clips if clip.chip == chip], lambda clip: clip.odds > 0) for chip in chips
+    ]
+    told = " | ".join(f"{recall:.3f} / {false:.3f}" for recall, false in (*answers, tuple(np.mean(answers, axis=0))))
+    assert f"| model, its own threshold | {told} |" in DOCS.read_text(encoding="utf-8")
+
+
+def test_baselines_see_the_time_alone_or_the_frames_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="torch (extra train) is not installed")
+    baselines = tool("activity_baselines", monkeypatch)
     rng = np.random.default_rng(1)
     labels = np.repeat([0, 1, 2], 100)  # always the same script, and frames that say nothing of it
     scripted = Dataset(
@@ -137,9 +170,9 @@ def test_baselines_see_the_time_alone_or_the_frames_alone() -> None:
         ("a", "b", "c"),
     )
     train, test = scripted.subset(range(5)), scripted.subset(range(5, 8))
-    assert tool.extra_trees(train, test, "time") == (1.0, 18)
-    assert tool.extra_trees(train, test, "window")[0] < 0.7
-    shuffled = tool.in_random_order(test, seed=0)
+    assert baselines.extra_trees(train, test, "time") == (1.0, 18)
+    assert baselines.extra_trees(train, test, "window")[0] < 0.7
+    shuffled = baselines.in_random_order(test, seed=0)
     assert any((after.labels != before.labels).any() for before, after in zip(test, shuffled, strict=True))
     for before, after in zip(test, shuffled, strict=True):
         assert np.bincount(after.labels).tolist() == [100, 100, 100]

@@ -18,8 +18,7 @@ torch = pytest.importorskip("torch", reason="torch (extra train) is not installe
 
 from aether_temporal.torch import TemporalClassifier, to_blob  # noqa: E402
 from aether_temporal.train import motion_recipe as motion  # noqa: E402
-from aether_temporal.train.configuration import RunSettings  # noqa: E402
-from aether_temporal.train.reading import Reading  # noqa: E402
+from aether_temporal.train.reading import Reading, RunSettings  # noqa: E402
 from aether_temporal.train.supervised import FitConfig  # noqa: E402
 
 SMALL = motion.Recipe(test_recordings=2, fit=FitConfig(steps=2))

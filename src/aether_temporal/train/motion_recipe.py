@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from aether_temporal._internal.toml_settings import Within, check_ranges
 from aether_temporal.blob import WeightBlob
 from aether_temporal.errors import InvalidConfigError
 from aether_temporal.model import TemporalModel
@@ -24,11 +25,10 @@ from aether_temporal.torch.network import Description, NetworkConfig, TemporalCl
 
 from . import splits
 from .activity import ATTRIBUTION
-from .configuration import RunSettings, Within, check_ranges
 from .dataset import Dataset, LabelledRecording
 from .evaluation import logits_of
 from .prepared import file_names, read_dataset
-from .reading import Reading, without_side
+from .reading import Reading, RunSettings, without_side
 from .runs import Run, environment, expect_place, say_written
 from .supervised import Batch, FitConfig, fit, some_frames
 
@@ -50,7 +50,8 @@ PURE = 2 * LABEL_DELAY + 1
 CROP = 100
 CROPS = 24
 STEPS = 600
-PATTERN = PatternSettings(window=8, block_size=4, history=64, pattern="pyramid")
+PATTERN = PatternSettings(window=63, history=64, use_log_stride=False, use_landmarks=False, global_tokens=())
+"""Each of the last 64 frames, which a node of the default configuration knows."""
 FAINT = 1e-3
 """What the frames are scaled by: beside what attention adds, the stem's own output then vanishes, and the model sees
 ratios only. A level differs from room to room."""
