@@ -4,8 +4,8 @@ detectors on the same frames (docs/training.md).
     python tools/motion_baseline.py FOLDER
 
 FOLDER holds recordings of ESPectre (`baseline_CHIP_….npz`, `movement_CHIP_….npz`). They are put on the model's grid.
-Each frame of the grid from 0.75 s on has an answer, and all chips have one threshold: the model's own. The simpler
-detectors answer at the same times. Their threshold (the trees: all) comes from the other chips' recordings, with the
+Each frame of the grid from 0.75 s on has a prediction, and all chips have one threshold: the model's own. The simpler
+detectors predict at the same times. Their threshold (the trees: all) comes from the other chips' recordings, with the
 fewest errors there, so they know such recordings; the model does not. Calibrated: each chip and day has a threshold by
 the rule of `aether calibrate`, of its quiet recording. Needs scikit-learn.
 
@@ -30,7 +30,7 @@ from aether_temporal.bundled import model_path
 from aether_temporal.recordings import Hints, open_recording
 from aether_temporal.recordings.recording_file import NOTHING
 from aether_temporal.running.inputs import model_input
-from aether_temporal.running.quiet_room import SETTLING, WARM_UP, odds, quiet_threshold
+from aether_temporal.running.motion_threshold import SETTLING, WARM_UP, odds, quiet_threshold
 from aether_temporal.simulation import Receiver, simulate
 from aether_temporal.subcarriers import parse_layout
 
@@ -44,7 +44,7 @@ LAYOUTS = {chip: Hints(layout=parse_layout("0..31,-32..-1")) for chip in ("esp32
 @dataclasses.dataclass(frozen=True, eq=False)
 class Clip:
     """A recording: chip, when it was made, label, frames on the model's grid, packets as they came with the newest
-    packet at each answer, and the model's log odds."""
+    packet at each prediction, and the model's log odds."""
 
     chip: str
     when: str
@@ -110,7 +110,7 @@ def moving_variance(clip: Clip) -> Array:
 
 
 def windows(clip: Clip, stride: int = 1) -> Array:
-    """Statistics of the frames before each answer, as many as lie before the first."""
+    """Statistics of the frames before each prediction, as many as lie before the first."""
     stops = range(clip.first + 1, len(clip.frames) + 1, stride)
     return np.stack([statistics(clip.frames[stop - clip.first : stop]) for stop in stops])
 
@@ -123,9 +123,9 @@ def best_threshold(quiet: Array, moving: Array) -> float:
     return float(places[np.argmin(below + above)])
 
 
-def shares(clips: Sequence[Clip], answers: Callable[[Clip], NDArray[np.bool_]]) -> tuple[float, float]:
+def shares(clips: Sequence[Clip], predictions: Callable[[Clip], NDArray[np.bool_]]) -> tuple[float, float]:
     """Recall and false positives."""
-    found = [np.concatenate([answers(clip) for clip in clips if clip.moving == kind]) for kind in (True, False)]
+    found = [np.concatenate([predictions(clip) for clip in clips if clip.moving == kind]) for kind in (True, False)]
     return float(found[0].mean()), float(found[1].mean())
 
 
@@ -147,11 +147,13 @@ def disturbed(frames: NDArray[np.float32], generator: np.random.Generator) -> ND
 def quiet_hour(model: TemporalModel) -> None:
     """Prints false alarms of 60 simulated minutes."""
     print(
-        "\n| a quiet hour, simulated | minutes | answers | false | alarms | minutes with one |\n|---" + "|---" * 5 + "|"
+        "\n| a quiet hour, simulated | minutes | predictions | false | alarms | minutes with one |\n|---"
+        + "|---" * 5
+        + "|"
     )
     for title, change in (("as simulated", False), ("with drift and interference", True)):
         for activity in ("empty", "still"):
-            answers, alarms, minutes = [], 0, 0
+            predictions, alarms, minutes = [], 0, 0
             for seed in range(30):
                 generator = np.random.Generator(np.random.PCG64([seed, 3]))
                 receiver = Receiver(snr_db=float(generator.uniform(25, 40)), level=float(generator.uniform(15, 60)))
@@ -161,9 +163,9 @@ def quiet_hour(model: TemporalModel) -> None:
                     made = dataclasses.replace(made, frames=disturbed(made.features(), generator), iq=None)
                 given = odds(model, made)[0] > 0
                 starts = int((np.diff(given.astype(int), prepend=0) == 1).sum())
-                answers.append(given)
+                predictions.append(given)
                 alarms, minutes = alarms + starts, minutes + (starts > 0)
-            whole = np.concatenate(answers)
+            whole = np.concatenate(predictions)
             print(
                 f"| {activity}, {title} | 30 | {len(whole)} | {whole.mean():.4f} | {alarms} | {minutes} |", flush=True
             )
@@ -175,18 +177,18 @@ def quiet_before(clip: Clip, clips: Sequence[Clip]) -> Clip:
     return max(quiet, key=lambda other: other.when)
 
 
-def room_threshold(quiet: Clip) -> float:
+def threshold_after(quiet: Clip) -> float:
     """By the rule of `aether calibrate`."""
     return quiet_threshold(quiet.odds[round((SETTLING - WARM_UP) / WARM_UP * quiet.first) :])
 
 
 def above(scores: Mapping[int, Array], limit: float) -> Callable[[Clip], NDArray[np.bool_]]:
-    """Answers of a detector with these scores and this threshold."""
+    """Predictions of a detector with these scores and this threshold."""
     return lambda clip: scores[id(clip)] > limit
 
 
 def by_trees(trees: ExtraTreesClassifier) -> Callable[[Clip], NDArray[np.bool_]]:
-    """Their answers."""
+    """Their predictions."""
     return lambda clip: np.asarray(trees.predict(windows(clip)), dtype=np.bool_)
 
 
@@ -224,7 +226,7 @@ def main() -> None:
     rows["extra trees, trained on the other chips"] = found
 
     rows["model, calibrated by the quiet recording before"] = [
-        shares(of[chip], lambda clip: clip.odds > room_threshold(quiet_before(clip, clips))) for chip in chips
+        shares(of[chip], lambda clip: clip.odds > threshold_after(quiet_before(clip, clips))) for chip in chips
     ]
     print("Recall / false positives.\n\n| detector | " + " | ".join(chips) + " | mean |")
     print("|---" * (len(chips) + 2) + "|")

@@ -12,27 +12,27 @@ from aether_temporal import TemporalModel, WeightBlob
 from aether_temporal.bundled import model_path
 from aether_temporal.recordings import Recording
 from aether_temporal.recordings.array_files import save_recording
-from aether_temporal.running.quiet_room import LOWEST, SETTLING, odds, quiet_threshold
+from aether_temporal.running.motion_threshold import LOWEST, SETTLING, odds, quiet_threshold
 from aether_temporal.simulation import Receiver, simulate
 
 NOISY = Receiver(snr_db=28.0, level=25.0)
 
 
-def room(path: Path, activity: str, seconds: float, seed: int = 5) -> Recording:
+def simulated(path: Path, activity: str, seconds: float, seed: int = 5) -> Recording:
     recording = simulate([(activity, seconds)], seed, frame_rate=90, receiver=NOISY).to_recording()
     save_recording(recording, path)
     return recording
 
 
-def test_the_room_s_threshold_takes_the_place_of_the_model_s(tmp_path: Path) -> None:
-    recording = room(tmp_path / "quiet.npz", "empty", 12.0)
+def test_the_new_threshold_takes_the_place_of_the_model_s_own(tmp_path: Path) -> None:
+    recording = simulated(tmp_path / "quiet.npz", "empty", 12.0)
     said = call("calibrate", "motion", tmp_path / "quiet.npz", "--out", tmp_path / "room.rvne").output
     before, after = (TemporalModel.from_blob(path) for path in (model_path("motion"), tmp_path / "room.rvne"))
-    answers, _ = odds(before, recording, SETTLING)
-    threshold = quiet_threshold(answers)
-    assert threshold == max(LOWEST, answers.max() + 0.5)
+    predictions, _ = odds(before, recording, SETTLING)
+    threshold = quiet_threshold(predictions)
+    assert threshold == max(LOWEST, predictions.max() + 0.5)
     assert f"threshold {threshold:+.2f}" in said
-    np.testing.assert_allclose(odds(after, recording, SETTLING)[0], answers - threshold, atol=1e-5)
+    np.testing.assert_allclose(odds(after, recording, SETTLING)[0], predictions - threshold, atol=1e-5)
     settings = WeightBlob.load(tmp_path / "room.rvne").settings
     assert settings is not None
     assert settings.provenance is not None
@@ -52,6 +52,6 @@ def test_the_room_s_threshold_takes_the_place_of_the_model_s(tmp_path: Path) -> 
 def test_what_no_threshold_follows_from_is_rejected(
     tmp_path: Path, activity: str, seconds: float, model: str, message: str
 ) -> None:
-    room(tmp_path / "room.npz", activity, seconds)
+    simulated(tmp_path / "room.npz", activity, seconds)
     assert message in call("calibrate", model, tmp_path / "room.npz", "--out", tmp_path / "room.rvne", code=2).output
     assert not (tmp_path / "room.rvne").exists()

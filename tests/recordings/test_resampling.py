@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import struct
 import zlib
@@ -158,6 +159,17 @@ def test_run_puts_frames_on_the_grid_and_resets_the_stream(tmp_path: Path) -> No
     late = run(model, untimed, context=8)
     assert len(late) == 3
     assert "without timestamps" in late.notes[0]
+
+
+def test_a_recording_without_times_is_put_on_the_grid_by_its_rate() -> None:
+    model = timed_model(TimingSettings(period_us=10_000, max_gap_us=100_000))
+    frames = np.random.default_rng(5).uniform(1, 2, (9, 2)).astype(np.float32)
+    untimed = Recording(source="test", name="", format="npy", frames=frames, frame_rate=80.0)
+    timed = dataclasses.replace(untimed, timestamps=np.arange(9) / 80)
+    given = model_input(model, untimed)
+    np.testing.assert_array_equal(given.frames, model_input(model, timed).frames)
+    assert len(given.frames) == 11
+    assert given.notes[-1] == "9 frames were put on a grid of 10 ms, at the stated rate of 80 a second: 11 frames"
 
 
 def test_live_text_is_put_on_the_grid_too(tmp_path: Path) -> None:

@@ -150,10 +150,12 @@ def test_motion_has_the_figures_of_the_page(recordings_dir: Path, monkeypatch: p
     baseline = tool("motion_baseline", monkeypatch)
     clips = baseline.read(recordings_dir / "espectre", TemporalModel.from_blob(bundled_models()["motion"]))
     chips = ("c5", "c6", "esp32", "s3")
-    answers = [
+    predictions = [
         baseline.shares([clip for clip in clips if clip.chip == chip], lambda clip: clip.odds > 0) for chip in chips
     ]
-    told = " | ".join(f"{recall:.3f} / {false:.3f}" for recall, false in (*answers, tuple(np.mean(answers, axis=0))))
+    told = " | ".join(
+        f"{recall:.3f} / {false:.3f}" for recall, false in (*predictions, tuple(np.mean(predictions, axis=0)))
+    )
     assert f"| model, its own threshold | {told} |" in DOCS.read_text(encoding="utf-8")
 
 

@@ -77,7 +77,7 @@ def test_without_parts_a_disturbance_changes_nothing() -> None:
 
 
 def test_the_level_of_the_change_is_not_seen() -> None:
-    """A room in which everything changes five times as much, noise and all, gets the same answer."""
+    """A room in which everything changes five times as much, noise and all, gets the same prediction."""
     network = TemporalClassifier(motion.network_shape())
     with torch.no_grad():
         motion.begin(network)

@@ -8,7 +8,7 @@ import click
 
 from aether_temporal.bundled import model_path
 from aether_temporal.recordings import open_recording
-from aether_temporal.running.quiet_room import calibrated
+from aether_temporal.running.motion_threshold import calibrated
 
 from .options import NewFile, hints_of, layout_options, model_argument
 from .output import say
@@ -30,6 +30,6 @@ def command(model: str, recording: str, out: str, **layout: Any) -> None:
     for note in found.notes:
         say(note)
     say(
-        f"{out}: threshold {found.threshold:+.2f} above the model's own, by {found.frames} answers in a quiet room, "
-        f"of which {found.before} were false alarms"
+        f"{out}: threshold {found.threshold:+.2f} above the model's own, by {found.frames} predictions in a quiet "
+        f"room, of which {found.before} were false alarms"
     )

@@ -87,10 +87,10 @@ _MUCH_MEMORY = 64 << 20
 def command(ctx: click.Context, /, model: str, recording: str, **options: Any) -> None:
     """Stream RECORDING through MODEL frame by frame; show the class, or the nearest identity, with its margin.
 
-    MODEL is a blob or the name of a bundled one (activity, demo, motion). RECORDING is an .npz or .npy file, Espressif's CSI
-    text, raw CSI frames or a packet capture; a manifest, a folder, or a wildcard in quotes; '-' reads CSI text from
-    standard input as it arrives. The summary states frames, latency, dropped frames, and accuracy where the recording
-    has labels.
+    MODEL is a blob or the name of a bundled one (activity, demo, motion). RECORDING is an .npz or .npy file,
+    Espressif's CSI text, raw CSI frames or a packet capture; a manifest, a folder, or a wildcard in quotes; '-'
+    reads CSI text from standard input as it arrives. The summary states frames, latency, dropped frames, and
+    accuracy where the recording has labels.
     """
     is_live = recording == "-" or is_stream(recording)
     _check_options(options, is_live)

@@ -43,15 +43,20 @@ MAX_GAP_US = 1_000_000
 FINE_US = 10_000
 """Of the grid that recordings are read on, from which other packet rates are made."""
 WARM_UP = 37
-"""Frames without an answer that counts: 0.75 s."""
+"""Frames without a prediction that counts: 0.75 s."""
 LABEL_DELAY = 12
 PURE = 2 * LABEL_DELAY + 1
 """A frame has a target where the last half second has one label."""
 CROP = 100
 CROPS = 24
-STEPS = 600
-PATTERN = PatternSettings(window=63, history=64, use_log_stride=False, use_landmarks=False, global_tokens=())
-"""Each of the last 64 frames, which a node of the default configuration knows."""
+STEPS = 400
+HISTORY = 64
+PATTERN = PatternSettings(window=8, block_size=4, history=HISTORY, pattern="pyramid")
+"""In training: runs of frames, which taught a better model than single frames did."""
+EXPORTED = PatternSettings(
+    window=HISTORY - 1, history=HISTORY, use_log_stride=False, use_landmarks=False, global_tokens=()
+)
+"""In the blob: each of these frames by itself, which every node can, compiled with the pyramid or not."""
 FAINT = 1e-3
 """What the frames are scaled by: beside what attention adds, the stem's own output then vanishes, and the model sees
 ratios only. A level differs from room to room."""
@@ -62,13 +67,13 @@ PROVENANCE = "Trained on {recordings} recordings (session {session} of {sources}
 class Disturbance:
     """What is done to a crop, in parts of the mean amplitude; each value 0 switches its part off.
 
-    answer: spread of the log of how strongly the room answers to motion. profile, jitter: of a static log gain, smooth
-    over the subcarriers and of each alone: another room. noise: of each value, from packet to packet. tilt: of smooth
-    shapes over the subcarriers, from packet to packet, with heavy tails: gain control, timing, interference. glitches:
-    largest share of packets with another profile. drift: of a smooth log gain that grows over the crop.
+    response: spread of the log of how strongly the channel responds to motion. profile, jitter: of a static log gain,
+    smooth over the subcarriers and of each alone: another room. noise: of each value, from packet to packet. tilt: of
+    smooth shapes over the subcarriers, from packet to packet, with heavy tails: gain control, timing, interference.
+    glitches: largest share of packets with another profile. drift: of a smooth log gain that grows over the crop.
     """
 
-    answer: Annotated[float, Within(0.0, 10.0)] = 0.4
+    response: Annotated[float, Within(0.0, 10.0)] = 0.4
     profile: Annotated[float, Within(0.0, 10.0)] = 0.3
     jitter: Annotated[float, Within(0.0, 10.0)] = 0.05
     noise: Annotated[float, Within(0.0, 10.0)] = 0.02
@@ -83,7 +88,7 @@ class Disturbance:
         """A disturbed copy of frames [T, F], each divided by its mean."""
         normal, (count, width) = generator.normal, frames.shape
         mean = frames.mean(axis=0, dtype=np.float64)
-        out = mean + (frames - mean) * np.exp(normal(0.0, self.answer))
+        out = mean + (frames - mean) * np.exp(normal(0.0, self.response))
         out *= np.exp(_smooth(width, self.profile, generator) + normal(0.0, self.jitter, width))
         if generator.random() < 0.7:
             level = self.noise * np.exp(normal(0.0, 0.8))
@@ -290,7 +295,7 @@ def coarse(recordings: Sequence[LabelledRecording]) -> list[LabelledRecording]:
 
 @dataclasses.dataclass(frozen=True)
 class Alarms:
-    """Shares of frames that are answered with "moving", with the frames they are of; frames whose last half second has
+    """Shares of frames that are predicted as "moving", with the frames they are of; frames whose last half second has
     two labels do not count."""
 
     quiet: int
@@ -305,12 +310,12 @@ class Alarms:
 
 
 def alarms(model: TemporalModel, recordings: Sequence[LabelledRecording]) -> Alarms:
-    """What the core answers on recordings on the model's grid."""
+    """What the core predicts on recordings on the model's grid."""
     counts = np.zeros((2, 2), dtype=np.int64)
     for recording in recordings:
         targets = _targets(np.asarray(recording.labels))
-        answers = logits_of(model, recording.frames, model.default_context).argmax(axis=1)
-        np.add.at(counts, (targets[targets >= 0], answers[targets >= 0]), 1)
+        predictions = logits_of(model, recording.frames, model.default_context).argmax(axis=1)
+        np.add.at(counts, (targets[targets >= 0], predictions[targets >= 0]), 1)
     return Alarms(int(counts[0].sum()), int(counts[0, 1]), int(counts[1].sum()), int(counts[1, 1]))
 
 
@@ -335,7 +340,9 @@ def train(dataset: Dataset, recipe: Recipe, provenance: str, **training: Any) ->
         timing=TimingSettings(LABEL_DELAY, PERIOD_US, MAX_GAP_US),
         subcarrier_numbers=SubcarrierNumberSettings.of(parse_subcarriers(SUBCARRIERS)),
     )
-    return to_blob(network, description).to_dtype("float16")
+    blob = to_blob(network, description).to_dtype("float16")
+    assert blob.settings is not None
+    return blob.with_settings(blob.settings.replace(pattern=EXPORTED))
 
 
 def main(

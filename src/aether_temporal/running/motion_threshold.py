@@ -17,13 +17,13 @@ from .inputs import model_input
 
 CLASSES = ("quiet", "moving")
 WARM_UP = 0.75
-"""Seconds before the first answer that counts."""
+"""Seconds before the first prediction that counts."""
 SETTLING = 2.0
 """Seconds that are left out of a recording of a quiet room: who starts it has to sit down."""
 SECONDS = 7.5
 """Of a quiet room at least, after that."""
 MARGIN = 0.5
-"""How far the threshold lies above the highest answer in the quiet room."""
+"""How far the threshold lies above the highest prediction in the quiet room."""
 LOWEST = -2.0
 """Of all thresholds."""
 
@@ -31,7 +31,7 @@ LOWEST = -2.0
 @dataclasses.dataclass(frozen=True, eq=False)
 class Calibrated:
     """The model with the room's threshold. threshold: of its log odds; before: false alarms, by the model's own
-    threshold, among `frames` answers."""
+    threshold, among `frames` predictions."""
 
     blob: WeightBlob
     threshold: float
@@ -83,7 +83,7 @@ def calibrated(path: str | os.PathLike[str], recording: Recording) -> Calibrated
     if np.median(quiet) > 0:
         raise RecordingError(
             f"{recording.title}: motion: expected a quiet room, found motion in {np.mean(quiet > 0):.0%} of the "
-            "answers; record again while nobody moves"
+            "predictions; record again while nobody moves"
         )
     threshold = quiet_threshold(quiet)
     bias = np.array(settings.bias.classifier, dtype=np.float32)
