@@ -45,7 +45,7 @@ def test_completes_models(folder: Path, words: tuple[str, ...]) -> None:
     assert values(*words, "") == ["activity", "demo", "motion", "attic.rvne", "walks.rvne"]
     assert values(*words, os.path.join("models", "d")) == [os.path.join("models", "deep.rvne")]
     assert values(*words, os.path.join("absent", "d")) == []
-    assert [item.type for item in complete(*words, "m")] == ["dir"]
+    assert [item.type for item in complete(*words, "mod")] == ["dir"]
 
 
 @pytest.mark.parametrize(
