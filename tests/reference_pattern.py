@@ -1,11 +1,13 @@
-"""What a query sees by the independent reference (tools/reference), for configurations of the package."""
+"""What a query sees and a cache keeps by the independent reference (tools/reference), for the package's configurations."""
 
 from __future__ import annotations
 
 from functools import cache
 
+import numpy as np
+
 from aether_temporal import TemporalHeadConfig
-from tools.reference import pyramid
+from tools.reference import attention, pyramid, state
 from tools.reference.pattern import Pattern, blocks, tokens
 
 
@@ -36,3 +38,12 @@ def seen_means(c: TemporalHeadConfig, length: int, i: int) -> list[range]:
     p, size = _pattern(c), c.block_size
     runs = pyramid.runs(p, i, length) if p.pyramid else [(b, 1) for b in blocks(p, i, length)]
     return [range(b * size, min((b + count) * size, length)) for b, count in sorted(runs)]
+
+
+def saved_cache(c: TemporalHeadConfig, inputs: tuple[np.ndarray, ...], capacity: int, half: bool) -> bytes:
+    """A saved ring after so many steps."""
+    head = attention.Head(c.q_heads, c.kv_heads, c.head_dim, _pattern(c))
+    cache = attention.Cache(head, capacity, half=half, ring=True)
+    for q, k, v in zip(*(list(map(list, array)) for array in inputs), strict=True):
+        cache.step(*([list(row) for row in rows] for rows in (q, k, v)))
+    return state.save_cache(cache, head)

@@ -16,6 +16,7 @@ import pytest
 from conftest import Inputs, assert_same_bits
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference_pattern import saved_cache
 
 from aether_temporal import (
     AetherTemporalHead,
@@ -114,6 +115,34 @@ def test_prefill_append_and_steps_agree(pieces: list[int], dtype: str, capacity:
         at += size
         cache = KvCache.from_bytes(cache.to_bytes())
         assert cache.tokens == at
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    window=st.integers(0, 40),
+    block=st.sampled_from([1, 2, 4, 8]),
+    more=st.none() | st.integers(1, 80),
+    tokens=st.integers(0, 160),
+    capacity=st.integers(1, 200),
+    dtype=st.sampled_from(DTYPES),
+)
+def test_a_pyramid_keeps_what_the_next_query_sees(
+    window: int, block: int, more: int | None, tokens: int, capacity: int, dtype: str
+) -> None:
+    history = None if more is None else window + more
+    shape = {"q_heads": 1, "kv_heads": 1, "head_dim": 1, "window": window, "block_size": block}
+    config = TemporalHeadConfig(pattern="pyramid", history=history, **shape)
+    rng = np.random.default_rng(tokens)
+    inputs = tuple(rng.standard_normal((tokens, 1, 1), dtype=np.float32) for _ in range(3))
+    head = AetherTemporalHead(config)
+    cache = head.make_cache(capacity, dtype, "ring")
+    half = KvCache.from_bytes(cache.to_bytes())
+    rows = steps(head, part(inputs, 0, tokens // 2), half)
+    half = KvCache.from_bytes(half.to_bytes())
+    rows = np.concatenate([rows, steps(head, part(inputs, tokens // 2), half)])
+    assert_same_bits(rows, AetherTemporalHead(config.within(capacity)).forward(*inputs, dtype=dtype))
+    assert_same_bits(rows, steps(head, inputs, cache))
+    assert cache.to_bytes() == half.to_bytes() == saved_cache(config, inputs, capacity, dtype == "float16")
 
 
 # Full

@@ -26,7 +26,7 @@ X86 = platform.machine() in ("x86_64", "AMD64")
 PORTABLE, MODEL_OPS, PATTERN = "src/kernels/portable.c", "src/model_ops.c", "src/pattern.c"
 RESAMPLE = "src/resample.c"
 CACHE, NUMERIC, EXP, FPENV = "src/cache.c", "src/numeric.c", "src/exp.h", "src/fpenv.h"
-CACHE_LAYOUT = "src/cache_layout.c"
+CACHE_LAYOUT, CACHE_PYRAMID = "src/cache_layout.c", "src/cache_pyramid.c"
 PYRAMID, PYRAMID_WALK, SECTIONS, HEAD = "src/pyramid.c", "src/pyramid.h", "src/sections.c", "src/head.c"
 
 
@@ -236,20 +236,21 @@ MUTANTS = [
     Mutant("run-mean-of-sums", PYRAMID, "left[c] * 0.5f + right[c] * 0.5f", "right[c] * 0.5f + left[c] * 0.50000006f"),
     Mutant("run-history", PYRAMID_WALK, "if (left < length)", "if (left == 0)"),
     Mutant("run-history-one-more", PYRAMID, "config->history - config->window - 1", "config->history - config->window"),
+    Mutant("run-ring-too-small", PYRAMID, "longer > 0 ? longer + length - 1", "longer > 0 ? longer - 1"),
+    Mutant("run-ring-without-the-newest", PYRAMID, "+ length - 1 : length;", "+ length - 1 : 0;"),
+    Mutant("run-kept-too-long", PYRAMID, "before - end < to", "before - end <= to"),
+    Mutant("run-half-forgotten", PYRAMID, "if (made == before ||", "if (made <= before ||"),
+    Mutant("run-kept-for-nothing", PYRAMID, "length > reach(config) || ", ""),
+    Mutant("run-of-the-wrong-half", CACHE_PYRAMID, "level - 1, 2 * index + 1)", "level - 1, 2 * index)"),
     Mutant(
-        "run-ring-too-small",
-        PYRAMID,
-        "(lifetime(config, level, 1) - 1) >> level) + 1",
-        "(lifetime(config, level, 1) - 1) >> level)",
+        "run-over-its-half",
+        CACHE_PYRAMID,
+        "for (level = cache->at.levels; level > 1 && !aether_pyramid_at_once(config, level - 1); level--)",
+        "for (level = 2; level <= cache->at.levels; level++)",
     ),
-    Mutant(
-        "run-kept-too-long", PYRAMID, "apart < lifetime(config, level, left)", "apart <= lifetime(config, level, left)"
-    ),
-    Mutant("run-half-forgotten", PYRAMID, "|| (left && apart == (uint64_t)1 << level)", ""),
-    Mutant("run-of-the-wrong-parent", "src/cache_pyramid.c", "(block & 1) != 0 && level", "(block & 1) == 0 && level"),
     Mutant(
         "run-block-backwards",
-        "src/cache_pyramid.c",
+        CACHE_PYRAMID,
         "mean[c] = mean[c] + (cache",
         "mean[c] = mean[c] * 1.0000001f + (cache",
     ),

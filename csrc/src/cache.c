@@ -227,4 +227,7 @@ void aether_cache_commit(aether_cache *cache) {
         memset(aether_block_sums(cache, 1), 0, 2 * cache->at.row * sizeof(float));
     }
     cache->length++;
+    if (aether_is_pyramid(&cache->head.config)) {
+        aether_cache_commit_runs(cache);
+    }
 }

@@ -21,9 +21,12 @@ int aether_cache_fits(const aether_cache *cache, const aether_head *head);
 /* aether_cache_stage of k and v that are finite, of a cache that is not full. */
 aether_status aether_cache_stage_finite(aether_cache *cache, const float *k, const float *v);
 
-/* With the staged token a block may leave the window of a pyramid: makes its means, and those of the longer runs it completes, in rows
-   that no query sees any more. AETHER_E_OVERFLOW. */
+/* With the staged token a block may leave the window of a pyramid: makes its mean, and those of longer runs that appear with it, in
+   rows that no query sees any more. AETHER_E_OVERFLOW. */
 aether_status aether_cache_stage_run(aether_cache *cache);
+
+/* Makes the other runs that the next token will see, in place of their halves. */
+void aether_cache_commit_runs(aether_cache *cache);
 
 /* 1 when appending `tokens` rows of keys or values, whose ring begins at byte `rows`, makes no sum of a pyramid overflow. */
 int aether_cache_foresee_runs(const aether_cache *cache, const float *x, size_t tokens, size_t rows);

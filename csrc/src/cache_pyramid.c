@@ -1,6 +1,7 @@
 /* The means of a pyramid in a cache (docs/spec/pattern.md): a block becomes a run when it leaves the window. */
 #include "bits.h"
 #include "cache_layout.h"
+#include "fpenv.h"
 #include "pyramid.h"
 
 /* mean = the sum of the stored rows of tokens begin .. begin+size-1, divided by their number. 0 when a sum overflowed. */
@@ -32,15 +33,24 @@ static float *mean_at(const aether_cache *cache, size_t means, unsigned level, u
     return aether_floats_at(cache, means) + aether_mean_row(cache, level, index) * cache->at.row;
 }
 
-/* The runs of one array that end with block `block`. 0 when a sum overflowed. */
-static int make_runs(const aether_cache *cache, size_t rows, size_t means, uint64_t block) {
-    unsigned level = 0;
-    if (!mean_of_block(cache, rows, block * cache->head.config.block_size, mean_at(cache, means, 0, block))) {
+/* Run `index` of a level, of one array, from its halves. */
+static void join_at(const aether_cache *cache, size_t means, unsigned level, uint64_t index) {
+    aether_pyramid_join(mean_at(cache, means, level - 1, 2 * index), mean_at(cache, means, level - 1, 2 * index + 1), cache->at.row,
+                        mean_at(cache, means, level, index));
+}
+
+/* In one array the block that left the window, and the longer runs that appear with it. 0 when a sum overflowed. */
+static int make_runs(const aether_cache *cache, size_t rows, size_t means, uint64_t before) {
+    const aether_config *config = &cache->head.config;
+    uint64_t run = before - 1;
+    unsigned level;
+    if (!mean_of_block(cache, rows, run * config->block_size, mean_at(cache, means, 0, run))) {
         return 0;
     }
-    for (; (block & 1) != 0 && level + 1 < cache->at.levels; block >>= 1, level++) {
-        aether_pyramid_join(mean_at(cache, means, level, block - 1), mean_at(cache, means, level, block), cache->at.row,
-                            mean_at(cache, means, level + 1, block >> 1));
+    for (level = 1; level < cache->at.levels && aether_pyramid_at_once(config, level); level++) {
+        if (aether_pyramid_appears(config, level, before, &run)) {
+            join_at(cache, means, level, run);
+        }
     }
     return 1;
 }
@@ -48,14 +58,36 @@ static int make_runs(const aether_cache *cache, size_t rows, size_t means, uint6
 aether_status aether_cache_stage_run(aether_cache *cache) {
     const aether_config *config = &cache->head.config;
     const uint64_t before = aether_pyramid_before(config, cache->length);
-    if (cache->at.levels == 0 || before == 0 || aether_pyramid_before(config, cache->length - 1) == before) {
+    if (cache->at.levels == 0 || !aether_pyramid_leaves(config, cache->length)) {
         return AETHER_OK;
     }
-    if (!make_runs(cache, cache->at.rows_k, cache->at.mean_k, before - 1) ||
-        !make_runs(cache, cache->at.rows_v, cache->at.mean_v, before - 1)) {
+    if (!make_runs(cache, cache->at.rows_k, cache->at.mean_k, before) ||
+        !make_runs(cache, cache->at.rows_v, cache->at.mean_v, before)) {
         return AETHER_E_OVERFLOW;
     }
     return AETHER_OK;
+}
+
+/* The longest first: a new run may stand where one of the halves stood of a longer one. */
+static AETHER_NOINLINE void join_runs(const aether_cache *cache) {
+    const aether_config *config = &cache->head.config;
+    const uint64_t before = aether_pyramid_before(config, cache->length);
+    unsigned level;
+    uint64_t run;
+    for (level = cache->at.levels; level > 1 && !aether_pyramid_at_once(config, level - 1); level--) {
+        if (aether_pyramid_appears(config, level - 1, before, &run)) {
+            join_at(cache, cache->at.mean_k, level - 1, run);
+            join_at(cache, cache->at.mean_v, level - 1, run);
+        }
+    }
+}
+
+void aether_cache_commit_runs(aether_cache *cache) {
+    if (aether_pyramid_leaves(&cache->head.config, cache->length)) {
+        const aether_fpenv env = aether_fpenv_enter();
+        join_runs(cache);
+        aether_fpenv_leave(env);
+    }
 }
 
 int aether_cache_foresee_runs(const aether_cache *cache, const float *x, size_t tokens, size_t rows) {
@@ -112,8 +144,12 @@ void aether_cache_clear_dead_rows(const aether_cache *cache, unsigned char *payl
     }
     for (level = 0; level < at->levels; level++) {
         const size_t first = at->level_rows[level], n = at->level_rows[level + 1] - first;
+        const uint64_t there = aether_pyramid_at_once(config, level) ? made : next;
+        uint64_t from, to;
+        aether_pyramid_span(config, level, 0, &from, &to);
         for (slot = 0; slot < n; slot++) {
-            if (!newest_in(made >> level, n, slot, &item) || !aether_pyramid_lives(config, level, item, next)) {
+            if (!newest_in(there > from ? (there - from) >> level : 0, n, slot, &item) ||
+                !aether_pyramid_lives(config, level, item, made, next)) {
                 memset(payload + (at->mean_k - at->sums) + (first + slot) * mean, 0, mean);
                 memset(payload + (at->mean_v - at->sums) + (first + slot) * mean, 0, mean);
             }

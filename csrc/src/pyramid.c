@@ -26,6 +26,10 @@ uint64_t aether_pyramid_before(const aether_config *config, uint64_t i) {
     return i > config->window ? blocks_in(config, i - config->window) : 0;
 }
 
+int aether_pyramid_leaves(const aether_config *config, uint64_t i) {
+    return i >= config->window + config->block_size && ((i - config->window) & (config->block_size - 1)) == 0;
+}
+
 void aether_pyramid_begin(const aether_config *config, uint64_t edge, uint64_t end, int back, aether_pyramid_walk *walk) {
     const uint64_t held = reach(config);
     walk->at = edge;
@@ -80,40 +84,66 @@ size_t aether_pyramid_max_runs(const aether_config *config, uint64_t blocks) {
     return 3 * levels + 1 + (config->causal ? 0 : 4 * levels + 1);
 }
 
+/* Blocks between the end of a run of this level and the window of the first query that sees it. */
+static uint64_t nearest(const aether_config *config, unsigned level) {
+    const uint64_t twice = (uint64_t)2 << level, more = allowance(config);
+    return level > 0 && twice > more ? twice - more : 0;
+}
+
 AETHER_NOINLINE unsigned aether_pyramid_levels(const aether_config *config, uint64_t blocks) {
-    const uint64_t held = config->causal ? reach(config) : UINT64_MAX, largest = (uint64_t)1 << 62;
-    const uint64_t limit = held < largest ? held + allowance(config) : largest;
-    unsigned levels = held > 0 && blocks > 0;
-    /* A run of several blocks begins at least 3 lengths less the allowance away. */
-    while (levels > 0 && (uint64_t)3 << levels <= limit && blocks >> levels > 0) {
+    const uint64_t held = config->causal ? reach(config) : UINT64_MAX, largest = (uint64_t)1 << 61;
+    const uint64_t limit = held < largest ? held : largest;
+    unsigned levels = 0;
+    while (blocks >> levels > 0 && nearest(config, levels) + ((uint64_t)1 << levels) <= limit) {
         levels++;
     }
     return levels;
 }
 
-/* Blocks from the end of a run to the window of the first query that sees a longer run instead: a left half waits for its right one. */
-static uint64_t lifetime(const aether_config *config, unsigned level, int left) {
-    const uint64_t length = (uint64_t)1 << level, more = allowance(config);
-    return (left ? length : 0) + (4 * length > more ? 4 * length - more : 0);
+/* The most blocks that the history leaves between the end of a run of this level and a window. */
+static uint64_t farthest(const aether_config *config, unsigned level) {
+    const uint64_t held = reach(config);
+    return held == UINT64_MAX ? held - 1 : held - ((uint64_t)1 << level);
 }
 
 void aether_pyramid_span(const aether_config *config, unsigned level, int left, uint64_t *from, uint64_t *to) {
-    const uint64_t length = (uint64_t)1 << level, more = allowance(config), held = reach(config);
-    const uint64_t kept = held >= length ? (held == UINT64_MAX ? held : held - length + 1) : 0;
-    *from = level > 0 && 2 * length > more ? 2 * length - more : 0;
-    *to = lifetime(config, level, left);
-    *to = *to < kept ? *to : kept;
+    const uint64_t last = farthest(config, level);
+    *from = nearest(config, level);
+    *to = nearest(config, level + 1) + (left ? (uint64_t)1 << level : 0); /* a left half waits for its right one */
+    *to = *to <= last ? *to : last + 1;
+}
+
+int aether_pyramid_appears(const aether_config *config, unsigned level, uint64_t before, uint64_t *index) {
+    const uint64_t length = (uint64_t)1 << level, from = nearest(config, level);
+    if (before < from + length || ((before - from) & (length - 1)) != 0) {
+        return 0;
+    }
+    *index = ((before - from) >> level) - 1;
+    return 1;
+}
+
+int aether_pyramid_at_once(const aether_config *config, unsigned level) {
+    return nearest(config, level) == 0;
 }
 
 size_t aether_pyramid_ring(const aether_config *config, unsigned level) {
-    const size_t rows = (size_t)((lifetime(config, level, 1) - 1) >> level) + 1;
-    return rows > 2 ? rows : 2;
+    const uint64_t length = (uint64_t)1 << level, longer = nearest(config, level + 1), last = farthest(config, level);
+    const uint64_t end = longer > 0 ? longer + length - 1 : length; /* there a left half is joined with a right one not seen before */
+    return (size_t)(((end < last ? end : last) - nearest(config, level)) >> level) + 1;
 }
 
-int aether_pyramid_lives(const aether_config *config, unsigned level, uint64_t index, uint64_t before) {
-    const int left = (index & 1) == 0;
-    const uint64_t apart = before - ((index + 1) << level);
-    return apart < lifetime(config, level, left) || (left && apart == (uint64_t)1 << level); /* there the halves are joined */
+int aether_pyramid_lives(const aether_config *config, unsigned level, uint64_t index, uint64_t made, uint64_t before) {
+    for (;; level++, index >>= 1) {
+        const uint64_t end = (index + 1) << level, length = (uint64_t)2 << level; /* of the longer run that it is a half of */
+        uint64_t from, to;
+        aether_pyramid_span(config, level, (index & 1) == 0, &from, &to);
+        if (before - end < to) {
+            return 1;
+        }
+        if (made == before || ((index >> 1) + 1) * length != before || length > reach(config) || !aether_pyramid_at_once(config, level + 1)) {
+            return 0;
+        }
+    }
 }
 
 void aether_pyramid_join(const float *left, const float *right, size_t n, float *mean) {

@@ -23,6 +23,9 @@ static inline int aether_is_pyramid(const aether_config *config) {
 /* Whole blocks before the window of query i. A block has a mean, and its tokens are no longer entries, once it is one of them. */
 uint64_t aether_pyramid_before(const aether_config *config, uint64_t i);
 
+/* 1 when query i is the first with a block more before its window. */
+int aether_pyramid_leaves(const aether_config *config, uint64_t i);
+
 /* What query i of `tokens` sees; aether_pattern_row for this pattern. blocks NULL: runs are only counted. */
 void aether_pyramid_row(const aether_config *config, uint64_t tokens, uint64_t i, aether_row *row);
 
@@ -67,16 +70,23 @@ uint64_t aether_pyramid_edges(const aether_config *config, uint64_t tokens);
 /* How many levels of means a sequence of `blocks` whole blocks has under the history of `config`. */
 unsigned aether_pyramid_levels(const aether_config *config, uint64_t blocks);
 
-/* Rows of the ring in which a cache keeps the means of one level, run b of that level in row b % rows: enough for all that a later
-   query can see or that a longer run is made of. At most 5. */
-size_t aether_pyramid_ring(const aether_config *config, unsigned level);
-
 /* A query sees a run of this level, a left or a right half of the next, while from <= d < to, d being the blocks between them. */
 void aether_pyramid_span(const aether_config *config, unsigned level, int left, uint64_t *from, uint64_t *to);
 
-/* 1 when run `index` of a level, which is complete, can still be seen or be needed for a longer one with `before` blocks before the
-   window. */
-int aether_pyramid_lives(const aether_config *config, unsigned level, uint64_t index, uint64_t before);
+/* 1 when a run of this level appears: the first query with `before` blocks before its window sees it, the one before saw its halves,
+   or its last block as tokens. */
+int aether_pyramid_appears(const aether_config *config, unsigned level, uint64_t before, uint64_t *index);
+
+/* 1 when runs of this level appear with their last block, so that no query sees their right half. */
+int aether_pyramid_at_once(const aether_config *config, unsigned level);
+
+/* Rows of the ring in which a cache keeps the means of one level, run b of that level in row b % rows: as many as a query sees. At
+   most 3. */
+size_t aether_pyramid_ring(const aether_config *config, unsigned level);
+
+/* 1 when run `index` of a level, which has appeared, is seen with `before` blocks before the window, or is needed for one that appears
+   there with a block that is not among the `made` ones yet. */
+int aether_pyramid_lives(const aether_config *config, unsigned level, uint64_t index, uint64_t made, uint64_t before);
 
 /* mean = left/2 + right/2. Cannot overflow. */
 void aether_pyramid_join(const float *left, const float *right, size_t n, float *mean);

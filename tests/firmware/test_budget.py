@@ -56,7 +56,7 @@ def test_the_count_is_whole(results: list[Result]) -> None:
 
 @pytest.mark.slow
 def test_the_same_image_counts_the_same(results: list[Result], tmp_path: Path) -> None:
-    image = results[0].image
+    image = results[0].images.self_test
     models, self_test = measure.measure(TARGET, image, CASES, measure.plugin(tmp_path), tmp_path)
     assert [model.functions for model in models] == [model.functions for model in results[0].models]
     assert self_test == results[0].self_test
@@ -66,12 +66,12 @@ def test_the_same_image_counts_the_same(results: list[Result], tmp_path: Path) -
 def test_an_image_for_other_models_is_rejected(results: list[Result], tmp_path: Path) -> None:
     wrong = [replace(CASES[0], dtype="float32"), *CASES[1:]]
     with pytest.raises(MeasureError, match="CRC|memory"):
-        measure.measure(TARGET, results[0].image, wrong, measure.plugin(tmp_path), tmp_path)
+        measure.measure(TARGET, results[0].images.self_test, wrong, measure.plugin(tmp_path), tmp_path)
 
 
 @pytest.mark.slow
 def test_functions_do_not_overlap(results: list[Result]) -> None:
-    functions = functions_of(results[0].image.path)
+    functions = functions_of(results[0].images.self_test.path)
     assert len(functions) > 50
     assert all(a.address + a.size <= b.address for a, b in pairwise(functions))
 

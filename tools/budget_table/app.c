@@ -12,10 +12,10 @@
 #define ARENA_BYTES 98304u /* bytes for one stream, or the self-test */
 #define NOINLINE __attribute__((noinline))
 
-/* One way to run one model. The table ends with a NULL blob. */
+/* One way to run one model, from a saved state on. The table ends with a NULL blob. */
 typedef struct budget_case {
-    const uint32_t *blob;
-    uint32_t bytes, context, dtype, pushes;
+    const uint32_t *blob, *saved;
+    uint32_t bytes, saved_bytes, context, dtype, pushes;
 } budget_case;
 extern const budget_case budget_cases[];
 
@@ -145,6 +145,9 @@ static aether_status run_case(const budget_case *c) {
     aether_status status = run_open(c, &model);
     if (status == AETHER_OK) {
         status = model.header.input_dim <= 64 ? run_init(c, &model, &stream) : AETHER_E_SHAPE;
+    }
+    if (status == AETHER_OK) {
+        status = aether_stream_load(&stream, c->saved, c->saved_bytes, NULL);
     }
     stack_clear();
     for (i = 0; i < c->pushes && status == AETHER_OK; i++) {

@@ -71,13 +71,16 @@ def _data(cases: list[Case], folder: Path) -> Path:
     lines = ['    .section .rodata.budget,"a"']
     table = ["    .p2align 2", "    .globl budget_cases", "budget_cases:"]
     for i, case in enumerate(cases):
-        blob = folder / f"case{i}.rvne"
-        blob.write_bytes(case.blob.serialize())
-        lines += ["    .p2align 4", f"budget_blob{i}:", f'    .incbin "{blob}"']
-        words = [f"budget_blob{i}", blob.stat().st_size, case.context, CACHE_DTYPES.index(case.dtype), case.pushes]
+        data = {"blob": case.blob.serialize(), "saved": case.saved}
+        for name, content in data.items():
+            file = folder / f"case{i}.{name}"
+            file.write_bytes(content)
+            lines += ["    .p2align 4", f"budget_{name}{i}:", f'    .incbin "{file}"']
+        words = [*(f"budget_{name}{i}" for name in data), *map(len, data.values())]
+        words += [case.context, CACHE_DTYPES.index(case.dtype), case.pushes]
         table.append(f"    .long {', '.join(map(str, words))}")
     path = folder / "data.S"
-    path.write_text("\n".join([*lines, *table, "    .long 0, 0, 0, 0, 0"]) + "\n", encoding="utf-8")
+    path.write_text("\n".join([*lines, *table, "    .long 0, 0, 0, 0, 0, 0, 0"]) + "\n", encoding="utf-8")
     return path
 
 
@@ -88,7 +91,7 @@ def _compile(target: Target, source: Path, level: str, more: list[str], out: Pat
         return
     folders = [CSRC / "include", CSRC / "src", CSRC / "src" / "kernels", CSRC / "golden", HERE, SELF_TEST.parent]
     includes = [f"-I{folder}" for folder in [*folders, *recipes.runtime_includes(target)]]
-    options = [*recipes.flags(target), level, *includes, *recipes.own_flags(target, source), "-DAETHER_REFERENCE_ONLY"]
+    options = [*recipes.flags(target), level, *includes, *recipes.own_flags(target, source)]
     options += ["-ffunction-sections", "-fdata-sections", *more]
     for command in recipes.compile_c(target, options, str(source), str(out), level):
         call([*command, "-function-sections", "-data-sections"] if command[0].startswith("llc") else command)
@@ -113,10 +116,20 @@ def _link(target: Target, core: dict[Path, Path], others: list[Path], path: Path
     return Image(path, functions_of(path), code, constants)
 
 
-def build(target: Target, level: str, cases: list[Case], folder: Path, jobs: int) -> tuple[Image, Image]:
-    """The core at `level`, all else at -O2: an image with the models alone, and one with the self-test. BuildError."""
+@dataclass(frozen=True)
+class Images:
+    """The core in three programs: one that runs models, the same without the pyramid, one with the self-test as well."""
+
+    head: Image
+    without_pyramid: Image
+    self_test: Image
+
+
+def build(target: Target, level: str, cases: list[Case], folder: Path, jobs: int) -> Images:
+    """The core at `level`, all else at -O2. BuildError."""
     folder.mkdir(parents=True, exist_ok=True)
     core = {folder / f"core-{source.stem}.o": source for source in core_sources(target)}
+    without = {folder / f"without-{out.name}": source for out, source in core.items()}
     shared = {
         folder / f"{source.parent.name}-{source.stem}.o": source
         for source in [*recipes.runtime_sources(target), _data(cases, folder)]
@@ -125,11 +138,18 @@ def build(target: Target, level: str, cases: list[Case], folder: Path, jobs: int
     plain, testing = folder / "app.o", folder / "app-self-test.o"
     with ThreadPoolExecutor(jobs) as pool:
         work = [pool.submit(_compile, target, source, level, [], out) for out, source in core.items()]
+        work += [
+            pool.submit(_compile, target, source, level, ["-DAETHER_REFERENCE_ONLY"], out)
+            for out, source in without.items()
+        ]
         work += [pool.submit(_compile, target, source, "-O2", [], out) for out, source in {**shared, **tests}.items()]
         work += [
             pool.submit(_compile, target, HERE / "app.c", "-O2", ["-std=gnu99", *more], out)
             for out, more in ((plain, []), (testing, ["-DBUDGET_SELF_TEST"]))
         ]
         finish(work)
-    head = _link(target, core, [*shared, plain], folder / "head.elf")
-    return head, _link(target, core, [*shared, *tests, testing], folder / "self-test.elf")
+    return Images(
+        _link(target, core, [*shared, plain], folder / "head.elf"),
+        _link(target, without, [*shared, plain], folder / "without.elf"),
+        _link(target, core, [*shared, *tests, testing], folder / "self-test.elf"),
+    )

@@ -14,7 +14,7 @@ from parity_matrix.build import call
 from parity_matrix.targets import Target
 
 from .cases import CASES, POINTER_BYTES, Case
-from .image import HERE, Image, build
+from .image import HERE, Image, Images, build
 
 LEVELS = ("-Os", "-O2")
 SECONDS = 1800
@@ -59,11 +59,10 @@ class SelfTest:
 
 @dataclass
 class Result:
-    """One level of optimisation: the image of the head alone, the one with the self-test, and what they did."""
+    """One level of optimisation: what was linked, and what the image with the self-test did."""
 
     level: str
-    head: Image
-    image: Image
+    images: Images
     models: list[Measured]
     self_test: SelfTest
 
@@ -203,6 +202,6 @@ def measure_all(target: Target, levels: list[str], work: Path, jobs: int) -> lis
     results = []
     for level in levels:
         folder = work / f"{target.name}{level}"
-        head, image = build(target, level, CASES, folder, jobs)
-        results.append(Result(level, head, image, *measure(target, image, CASES, counter, folder)))
+        images = build(target, level, CASES, folder, jobs)
+        results.append(Result(level, images, *measure(target, images.self_test, CASES, counter, folder)))
     return results

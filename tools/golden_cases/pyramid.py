@@ -98,5 +98,6 @@ def state_cases() -> list[Case]:
             ("blocks-of-one", small, 97, 128, False, False),
             ("wide-window", Head(1, 1, 1, make(20, 1)), 77, 128, False, True),
             ("half", Head(1, 1, 1, make(20, 1)), 78, 128, False, True),
+            ("history-of-two-blocks", Head(1, 1, 1, make(16, 2, history=22)), 40, 41, False, False),
         )
     ]

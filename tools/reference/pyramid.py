@@ -86,25 +86,38 @@ def edges(p: Pattern, length: int) -> int:
 
 def ring_rows(p: Pattern, level: int) -> int:
     """Rows that a cache keeps for the runs of 2**level blocks (docs/spec/state.md)."""
-    return int(max(2, (_use(p, level, 0) - 1) // 2**level + 1))
-
-
-def _use(p: Pattern, level: int, index: int) -> int:
-    """Blocks between the end of run `index` and the window from which on queries see a longer run in its place."""
     z = 2**level
-    return int((z if index % 2 == 0 else 0) + max(0, 4 * z - _allowance(p)))
+    last = min(max(z, _first(p, level + 1) + z - 1), _held(p) - z)
+    return (last - _first(p, level)) // z + 1
 
 
-def of_use(p: Pattern, level: int, index: int, before: int) -> bool:
-    """Whether run `index` is seen, or joined to its right half, with `before` or more blocks before the window."""
-    apart = before - (index + 1) * 2**level
-    return apart < _use(p, level, index) or (index % 2 == 0 and apart == 2**level)
+def _held(p: Pattern) -> int:
+    """Blocks before the window that the history holds."""
+    return (p.history - p.window - 1) // p.block_size
+
+
+def _first(p: Pattern, level: int) -> int:
+    """Blocks between the end of a run and the window of the first query that sees it."""
+    return max(0, 2 * 2**level - _allowance(p)) if level else 0
+
+
+def kept_runs(p: Pattern, length: int) -> list[Run]:
+    """The runs whose means a cache of `length` tokens keeps: those that the next query sees, as far as they are there."""
+    made = formed_blocks(p, length)
+    kept: list[Run] = []
+    wanted = runs(p, length, length + 1)
+    while wanted:
+        begin, z = wanted.pop()
+        if begin + z <= made:
+            kept.append((begin, z))
+        elif z > 1:  # it appears together with its last block
+            wanted += [(begin, z // 2), (begin + z // 2, z // 2)]
+    return kept
 
 
 def levels(p: Pattern) -> int:
     """Levels of runs that a stream with this history ever sees."""
-    held = (p.history - p.window - 1) // p.block_size
-    n, z = 0, 1
-    while held >= 1 if z == 1 else held + _allowance(p) >= 3 * z:
-        n, z = n + 1, 2 * z
+    n = 0
+    while _first(p, n) + 2**n <= _held(p):
+        n += 1
     return n

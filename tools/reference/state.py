@@ -74,19 +74,16 @@ def _pyramid_payload(cache: Cache) -> bytes:
     run b in row b mod n of its level; what no later query has a use for is zero."""
     p, length = cache.head.pattern, len(cache.k)
     zero: Row = [[nm.ZERO] * cache.head.head_dim for _ in range(cache.head.kv_heads)]
-    made, following = pyramid.formed_blocks(p, length), pyramid.blocks_before(p, length)
+    made = pyramid.formed_blocks(p, length)
     parts = []
     for which in range(2):
-        rings: list[Row] = []
-        for level in range(pyramid.levels(p)):
-            n = pyramid.ring_rows(p, level)
-            ring = [zero] * n
-            for index in range(max(0, made // 2**level - n), made // 2**level):
-                if pyramid.of_use(p, level, index, following) and cache.means is not None:
-                    means = cache.means[which]
-                    ring[index % n] = [means.of(g, index * 2**level, 2**level) for g in range(cache.head.kv_heads)]
-            rings += ring
-        parts.append(_rows(rings, False))
+        rings = [[zero] * pyramid.ring_rows(p, level) for level in range(pyramid.levels(p))]
+        for begin, z in pyramid.kept_runs(p, length):
+            ring = rings[z.bit_length() - 1]
+            if cache.means is not None:
+                means = cache.means[which]
+                ring[begin // z % len(ring)] = [means.of(g, begin, z) for g in range(cache.head.kv_heads)]
+        parts.append(_rows([row for ring in rings for row in ring], False))
     for tensor in (cache.stored_k, cache.stored_v):
         n = p.window + p.block_size + 1
         rows = [zero] * n
