@@ -251,8 +251,8 @@ MUTANTS = [
     Mutant(
         "run-block-backwards",
         CACHE_PYRAMID,
-        "mean[c] = mean[c] + (cache",
-        "mean[c] = mean[c] * 1.0000001f + (cache",
+        "*sum = *sum + *row;",
+        "*sum = *sum * 1.0000001f + *row;",
     ),
     Mutant(
         "token-ring-too-small",

@@ -4,6 +4,18 @@
 #include "fpenv.h"
 #include "pyramid.h"
 
+/* sum = sum + row. */
+static void add_row(float *sum, const float *row, size_t n) {
+    float *const end = sum + n, *const end_4 = sum + (n & ~(size_t)3);
+    for (; sum != end_4; sum += 4, row += 4) {
+        const float s0 = sum[0] + row[0], s1 = sum[1] + row[1], s2 = sum[2] + row[2], s3 = sum[3] + row[3];
+        sum[0] = s0, sum[1] = s1, sum[2] = s2, sum[3] = s3;
+    }
+    for (; sum != end; sum++, row++) {
+        *sum = *sum + *row;
+    }
+}
+
 /* mean = the sum of the stored rows of tokens begin .. begin+size-1, divided by their number. 0 when a sum overflowed. */
 static int mean_of_block(const aether_cache *cache, size_t rows, uint64_t begin, float *mean) {
     const aether_cache_layout *at = &cache->at;
@@ -15,8 +27,12 @@ static int mean_of_block(const aether_cache *cache, size_t rows, uint64_t begin,
     }
     for (left = size; left > 0; left--) {
         const void *row = cache->memory + rows + slot * aether_row_bytes(cache);
-        for (c = 0; c < at->row; c++) {
-            mean[c] = mean[c] + (cache->dtype == AETHER_BINARY32 ? ((const float *)row)[c] : aether_widen(((const uint16_t *)row)[c]));
+        if (cache->dtype == AETHER_BINARY32) {
+            add_row(mean, row, at->row);
+        } else {
+            for (c = 0; c < at->row; c++) {
+                mean[c] = mean[c] + aether_widen(((const uint16_t *)row)[c]);
+            }
         }
         slot = slot + 1 < at->n_rows ? slot + 1 : 0;
     }

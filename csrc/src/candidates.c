@@ -1,5 +1,6 @@
 #include "candidates.h"
 
+#include "bits.h"
 #include "fpenv.h"
 #include "pyramid.h"
 
@@ -53,8 +54,9 @@ void *aether_candidates_place(aether_candidates *list, const aether_config *conf
 }
 
 void aether_candidates_weigh(const aether_config *config, const aether_row *row, float *sizes) {
+    const float size = (float)(uint32_t)config->block_size;
     size_t j;
     for (j = 0; j < row->n_blocks; j++) {
-        sizes[j] = (float)(config->block_size << row->levels[j]); /* a power of two: exact */
+        sizes[j] = size * aether_from_bits((uint32_t)(127 + row->levels[j]) << 23); /* 2^level, without 64-bit numbers */
     }
 }
