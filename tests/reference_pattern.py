@@ -1,4 +1,4 @@
-"""What a query sees and a cache keeps by the independent reference (tools/reference), for the package's configurations."""
+"""What a query sees and a cache keeps by the independent reference (tools/reference)."""
 
 from __future__ import annotations
 

@@ -112,11 +112,19 @@ def goals(results: list[Result]) -> list[Goal]:
         Goal("a push, of a 20 ms period at 240 MHz, every model", 0.05, share, ".2%"),
         Goal("stack of a push, bytes, every model", 2048, max(m.stack_push for m in models)),
         Goal("working set, bytes, reference, binary16 cache", 44 * 1024, ram),
-        Goal("code of the head without the pyramid, bytes", 44 * 1024, max(_all(r.images.without_pyramid) for r in results)),
+        Goal(
+            "code of the head without the pyramid, bytes",
+            44 * 1024,
+            max(_all(r.images.without_pyramid) for r in results),
+        ),
         Goal("code of the head, bytes", 48 * 1024, max(_all(r.images.head) for r in results)),
         Goal("a push, pyramid", 92_000, max(m.mean for m in pyramid if m.case.dtype == "float32")),
-        Goal("ram, bytes, pyramid, binary32 cache", 24 * 1024, max(m.ram for m in pyramid if m.case.dtype == "float32")),
-        Goal("ram, bytes, pyramid, binary16 cache", 16 * 1024, max(m.ram for m in pyramid if m.case.dtype == "float16")),
+        Goal(
+            "ram, bytes, pyramid, binary32 cache", 24 * 1024, max(m.ram for m in pyramid if m.case.dtype == "float32")
+        ),
+        Goal(
+            "ram, bytes, pyramid, binary16 cache", 16 * 1024, max(m.ram for m in pyramid if m.case.dtype == "float16")
+        ),
         Goal("a push after 100 000 frames, of one after 256", 1.5, max(a.mean / b.mean for a, b in pairs), ".2f"),
         Goal("ram for 100 000 frames, of that for 256", 1.5, max(a.ram / b.ram for a, b in pairs), ".2f"),
     ]

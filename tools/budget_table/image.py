@@ -118,7 +118,7 @@ def _link(target: Target, core: dict[Path, Path], others: list[Path], path: Path
 
 @dataclass(frozen=True)
 class Images:
-    """The core in three programs: one that runs models, the same without the pyramid, one with the self-test as well."""
+    """The core in three programs: one runs models, one the same without the pyramid, one models and the self-test."""
 
     head: Image
     without_pyramid: Image

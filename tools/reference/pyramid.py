@@ -88,7 +88,7 @@ def ring_rows(p: Pattern, level: int) -> int:
     """Rows that a cache keeps for the runs of 2**level blocks (docs/spec/state.md)."""
     z = 2**level
     last = min(max(z, _first(p, level + 1) + z - 1), _held(p) - z)
-    return (last - _first(p, level)) // z + 1
+    return int((last - _first(p, level)) // z + 1)
 
 
 def _held(p: Pattern) -> int:
@@ -102,7 +102,7 @@ def _first(p: Pattern, level: int) -> int:
 
 
 def kept_runs(p: Pattern, length: int) -> list[Run]:
-    """The runs whose means a cache of `length` tokens keeps: those that the next query sees, as far as they are there."""
+    """The runs whose means a cache of `length` tokens keeps: what the next query sees, as far as it is there."""
     made = formed_blocks(p, length)
     kept: list[Run] = []
     wanted = runs(p, length, length + 1)
