@@ -82,7 +82,6 @@ ALLOWED_IN_PROSE: dict[str, tuple[str, tuple[str, ...]]] = {
             "src/aether_temporal/simulation",
             "tests/device",
             "tests/test_mutation.py",
-            "tools/reference/pyramid.py",
         ),
     ),
     "room": ("where a recording is made; space on a disk or in a table", ()),

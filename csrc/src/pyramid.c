@@ -18,7 +18,7 @@ static uint64_t allowance(const aether_config *config) {
 }
 
 /* How many blocks before the window the history holds: none of the first `history` tokens is out of view before it must be. */
-static uint64_t reach(const aether_config *config) {
+static AETHER_NOINLINE uint64_t reach(const aether_config *config) {
     return config->history != 0 ? blocks_in(config, config->history - config->window - 1) : UINT64_MAX;
 }
 
@@ -39,7 +39,7 @@ void aether_pyramid_begin(const aether_config *config, uint64_t edge, uint64_t e
     walk->back = back;
 }
 
-static void runs(aether_pyramid_walk *walk, aether_row *row) {
+static AETHER_NOINLINE void runs(aether_pyramid_walk *walk, aether_row *row) {
     for (; aether_pyramid_next(walk); row->n_blocks++) {
         if (row->blocks != NULL) {
             row->blocks[row->n_blocks] = walk->begin;
@@ -85,7 +85,7 @@ size_t aether_pyramid_max_runs(const aether_config *config, uint64_t blocks) {
 }
 
 /* Blocks between the end of a run of this level and the window of the first query that sees it. */
-static uint64_t nearest(const aether_config *config, unsigned level) {
+static AETHER_NOINLINE uint64_t nearest(const aether_config *config, unsigned level) {
     const uint64_t twice = (uint64_t)2 << level, more = allowance(config);
     return level > 0 && twice > more ? twice - more : 0;
 }

@@ -102,14 +102,14 @@ def goals(results: list[Result]) -> list[Goal]:
     models = [m for result in results for m in result.models]
     reference = [m for m in models if m.case.header == REFERENCE and not m.case.pyramid]
     ratio = max(m.mean / m.multiply_adds for m in reference if m.case.dtype == "float32")
-    share = max(m.worst for m in models) * CYCLES / (CLOCK * PERIOD)
+    share = max(m.worst for m in models if not m.case.past) * CYCLES / (CLOCK * PERIOD)
     ram = max(m.ram for m in reference if m.case.dtype == "float16")
     pyramid = [m for m in models if m.case.pyramid and not m.case.past]
     long = [m for m in models if m.case.pyramid and m.case.past]
     pairs = list(zip(long, pyramid, strict=True))
     return [
         Goal("instructions a multiply-add, reference, binary32 cache", 4, ratio, ".2f"),
-        Goal("a push, of a 20 ms period at 240 MHz, every model", 0.05, share, ".2%"),
+        Goal("a push, of a 20 ms period at 240 MHz, every model, 256 frames", 0.05, share, ".2%"),
         Goal("stack of a push, bytes, every model", 2048, max(m.stack_push for m in models)),
         Goal("working set, bytes, reference, binary16 cache", 44 * 1024, ram),
         Goal(
