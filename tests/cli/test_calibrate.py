@@ -31,7 +31,7 @@ def test_the_new_threshold_takes_the_place_of_the_model_s_own(tmp_path: Path) ->
     predictions, _ = odds(before, recording, SETTLING)
     threshold = quiet_threshold(predictions)
     assert threshold == max(LOWEST, predictions.max() + 0.5)
-    assert f"threshold {threshold:+.2f}" in said
+    assert f"threshold moved by {threshold:+.2f} after" in said
     np.testing.assert_allclose(odds(after, recording, SETTLING)[0], predictions - threshold, atol=1e-5)
     settings = WeightBlob.load(tmp_path / "room.rvne").settings
     assert settings is not None

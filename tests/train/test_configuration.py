@@ -18,11 +18,12 @@ pytest.importorskip("torch", reason="torch (extra train) is not installed")
 
 from aether_temporal.gate.contrastive import ContrastConfig, Views
 from aether_temporal.gate.gate_config import GateConfig, NetworkSettings
-from aether_temporal.train import activity, demo_recipe, reid
+from aether_temporal.train import activity, demo_recipe, motion_recipe, reid
 from aether_temporal.train.supervised import Augmentation, Crops, FitConfig, Mixture
 
 CLASSES = (
-    *(activity.Recipe, demo_recipe.Recipe, reid.Recipe, Reading, RunSettings),
+    *(activity.Recipe, demo_recipe.Recipe, motion_recipe.Recipe, motion_recipe.Disturbance, reid.Recipe),
+    *(Reading, RunSettings),
     *(FitConfig, Augmentation, ContrastConfig, Views, GateConfig, NetworkSettings),
 )
 CROPS = Crops(20, 4, 5, 9, Augmentation())

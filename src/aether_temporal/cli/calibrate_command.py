@@ -30,6 +30,6 @@ def command(model: str, recording: str, out: str, **layout: Any) -> None:
     for note in found.notes:
         say(note)
     say(
-        f"{out}: threshold {found.threshold:+.2f} above the model's own, by {found.frames} predictions in a quiet "
-        f"room, of which {found.before} were false alarms"
+        f"{out}: threshold moved by {found.threshold:+.2f} after {found.frames} predictions in a quiet room, of which "
+        f"{found.before} were false alarms"
     )
