@@ -31,7 +31,10 @@ function span(seconds) {
 
 const percent = (share) => (share * 100).toFixed(share && share < 0.1 ? 1 : 0) + " %";
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const colourOf = (index) => colour("--c" + index % CLASSES);
+const palette = () => ({
+  classes: Array.from({ length: CLASSES }, (_, i) => colour("--c" + i)),
+  track: colour("--track"), quiet: colour("--quiet"), text: colour("--text"),
+});
 
 // -- nodes --
 
@@ -107,27 +110,27 @@ function showLegend(names) {
   }));
 }
 
-function drawHour(at) {
+function drawHour(at, colours) {
   const canvas = at.canvas, scale = window.devicePixelRatio || 1;
   const width = Math.round(canvas.clientWidth * scale), height = Math.round(canvas.clientHeight * scale);
   if (!width) return;
   canvas.width = width; canvas.height = height;
   const pen = canvas.getContext("2d"), count = at.hour.length, band = Math.round(height * 0.35);
-  pen.fillStyle = colour("--track");
+  pen.fillStyle = colours.track;
   pen.fillRect(0, 0, width, height);
   if (!count) return;
   const place = (i) => Math.round(i * width / count);
   at.hour.forEach((index, i) => {
     if (index === NOTHING) return;
-    pen.fillStyle = colourOf(index);
+    pen.fillStyle = colours.classes[index % CLASSES];
     pen.fillRect(place(i), height - band, Math.max(1, place(i + 1) - place(i)), band);
   });
   const room = height - band - 4 * scale, level = (value) => 2 * scale + room * (1 - value);
-  pen.strokeStyle = colour("--quiet");
+  pen.strokeStyle = colours.quiet;
   pen.setLineDash([2 * scale, 3 * scale]);
   pen.beginPath(); pen.moveTo(0, level(threshold)); pen.lineTo(width, level(threshold)); pen.stroke();
   pen.setLineDash([]);
-  pen.strokeStyle = colour("--text");
+  pen.strokeStyle = colours.text;
   pen.lineWidth = 1.5 * scale;
   pen.beginPath();
   let drawing = false;
@@ -152,12 +155,13 @@ function joined(before, newest, parts) {
 }
 
 function showHour(news) {
+  const colours = palette(); // once: asking for a style takes longer than drawing
   for (const node of news.nodes) {
     const at = cards.get(keyOf(node));
     if (!at) continue;
     at.hour = joined(at.hour, bytes(node.classes), news.parts);
     at.moved = joined(at.moved, bytes(node.moved), news.parts);
-    drawHour(at);
+    drawHour(at, colours);
   }
 }
 
@@ -271,7 +275,8 @@ function connect() {
 }
 
 function redraw() {
-  for (const at of cards.values()) drawHour(at);
+  const colours = palette();
+  for (const at of cards.values()) drawHour(at, colours);
 }
 
 setInterval(() => { if (Date.now() - heard > QUIET) { link(false, "no news; connecting again"); connect(); } }, 5000);
