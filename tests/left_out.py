@@ -24,6 +24,12 @@ CAUSES = (
         "a Python package is missing",
         f"{_pip} -e '.[test]'",
     ),
+    (r"extra live|selenium", "a Python package is missing", f"{_pip} -e '.[test]'"),
+    (
+        r"mosquitto|chromium|systemd|openssl",
+        "no broker or browser",
+        "apt-get install mosquitto openssl chromium chromium-driver systemd",
+    ),
     (r"scikit-learn", "no scikit-learn", f"{_pip} -e '.[dev]'"),
     (
         r"install-emulators|\(package|clang|arm-none-eabi|aarch64-linux-gnu|qemu",

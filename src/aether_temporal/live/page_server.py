@@ -382,7 +382,10 @@ class _Client:
 
 def _bound(address: str | None, port: int, token: str | None) -> socket.socket:
     if address is None:
-        address = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"
+        if socket.has_dualstack_ipv6() and token is not None:
+            with contextlib.suppress(OSError):  # IPv6 is compiled in but disabled
+                return _bound("::", port, token)
+        address = "0.0.0.0"
     try:
         found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError):
