@@ -126,7 +126,7 @@ def test_a_killed_gate_goes_on_and_more_seeds_may_be_asked_for(
     assert [found["outcome"] for found in one["gates"]] == ["undecided"] * 3
     assert one["gates"][0]["low"] is None
 
-    before = {path.name: path.read_bytes() for path in killed.glob("seed0-*.pt")}
+    before = {path.name: path.read_bytes() for path in (killed / "seed0").glob("*.pt")}
     assert len(before) == 4  # both trainings, and what is distilled
     steps[0] = 1000
     more = arguments(data, settings, killed, "--seeds", 2, "--resume", "--json")
@@ -135,7 +135,7 @@ def test_a_killed_gate_goes_on_and_more_seeds_may_be_asked_for(
     status = {"pass": 0, "fail": 1, "undecided": 3}[document["verdict"]]
     assert again.exit_code == status
     assert steps[0] == 1000 + 2 * STEPS  # seed 1 alone was trained
-    assert {name: (killed / name).read_bytes() for name in before} == before
+    assert {name: (killed / "seed0" / name).read_bytes() for name in before} == before
     assert document == json.loads((killed / "result.json").read_text())
 
     gate(data, settings, whole, "--seeds", 2, code=status)

@@ -14,14 +14,13 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from aether_temporal.simulation import simulate
 from aether_temporal.torch import NetworkConfig
 from aether_temporal.train.dataset import Dataset, LabelledRecording
 from aether_temporal.train.runs import Run
-from aether_temporal.train.supervised import Augmentation, Batch, Crops, FitConfig, fit
+from aether_temporal.train.supervised import Augmentation, Batches, Crops, FitConfig, fit
 
 STEPS, EVERY = 40, 3
 
@@ -34,11 +33,7 @@ def task() -> Dataset:
 
 def train(folder: Path, dataset: Dataset, workers: int = 0) -> torch.nn.Module:
     """The training; dropout, so that torch's randomness counts too."""
-    crops = Crops(40, 2, 5, 9, Augmentation())
-
-    def draw(generator: np.random.Generator) -> Batch:
-        return crops.draw(dataset, generator)
-
+    draw = Batches(Crops(40, 2, 5, 9, Augmentation()), dataset)
     shape = NetworkConfig(52, 3, 8, n_layers=1, n_q_heads=2, head_dim=4, agc="mean", dropout=0.2)
     with Run.open(folder, {"task": "killed"}, resume=True) as run:
         settings = {"seed": 4, "checkpoint_every": EVERY, "workers": workers, "show_progress": False}

@@ -20,7 +20,7 @@ from aether_temporal.train import activity, splits  # noqa: E402
 from aether_temporal.train.dataset import LabelledRecording  # noqa: E402
 from aether_temporal.train.prepared import read_dataset  # noqa: E402
 from aether_temporal.train.reading import Reading  # noqa: E402
-from aether_temporal.train.supervised import Augmentation, Batch, Crops  # noqa: E402
+from aether_temporal.train.supervised import Augmentation, Batch, Batches, Crops  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -180,7 +180,7 @@ def test_too_short_a_recording_is_not_divided(tmp_path: Path) -> None:
 def test_what_stands_behind_a_short_recording_changes_nothing(tmp_path: Path) -> None:
     short = LabelledRecording("short", "0", tones(1, 60, 1), np.ones(60, np.int64))
     plain = Augmentation(0, 0, 0, 0)
-    (frames,), (targets,) = Crops(160, 1, 25, 49, plain).draw([short], np.random.default_rng(0))
+    (frames,), (targets,) = Batches(Crops(160, 1, 25, 49, plain), [short])(np.random.default_rng(0))
     np.testing.assert_array_equal(frames[:60], short.frames)
     assert targets.tolist() == [-1] * 49 + [1] * 11 + [-1] * 100
     network = TemporalClassifier(activity.network_shape(8, 2)).eval()

@@ -26,12 +26,17 @@ from aether_temporal.train import activity, demo_recipe, splits  # noqa: E402
 from aether_temporal.train.dataset import Dataset, LabelledRecording  # noqa: E402
 from aether_temporal.train.evaluation import score  # noqa: E402
 from aether_temporal.train.prepared import read_dataset  # noqa: E402
-from aether_temporal.train.reading import (  # noqa: E402
-    Reading,
-    RunSettings,
-    without_side,
+from aether_temporal.train.reading import Reading, RunSettings, without_side  # noqa: E402
+from aether_temporal.train.supervised import (  # noqa: E402
+    Augmentation,
+    Batch,
+    Batches,
+    Crops,
+    FitConfig,
+    Fitting,
+    Mixture,
+    some_frames,
 )
-from aether_temporal.train.supervised import Augmentation, Batch, Crops, FitConfig, Fitting, Mixture, some_frames  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +84,7 @@ def test_targets_are_the_labels_of_earlier_frames() -> None:
     labels = np.arange(300, dtype=np.int64)
     frames = np.tile(labels[:, None].astype(np.float32) + 1, (1, 8))
     crops = Crops(100, 5, 25, 49, Augmentation(0, 0, 0, 0))
-    drawn, targets = crops.draw([LabelledRecording("ramp", "0", frames, labels)], np.random.default_rng(0))
+    drawn, targets = Batches(crops, [LabelledRecording("ramp", "0", frames, labels)])(np.random.default_rng(0))
     assert drawn.shape == (5, 100, 8)
     assert (targets[:, :49] == -1).all()
     np.testing.assert_array_equal(targets[:, 49:], drawn[:, 49:, 0] - 1 - 25)
@@ -99,7 +104,8 @@ def test_balanced_crops_end_in_every_class_equally_often() -> None:
     label_delay, rng = 5, np.random.default_rng(0)
 
     def shares(balance: tuple[int, ...]) -> np.ndarray:
-        _, targets = Crops(20, 1500, label_delay, 10, Augmentation(0, 0, 0, 0), balance).draw([recording], rng)
+        crops = Crops(20, 1500, label_delay, 10, Augmentation(0, 0, 0, 0), balance)
+        _, targets = Batches(crops, [recording])(rng)
         return np.bincount(targets[:, -1], minlength=3) / len(targets)
 
     np.testing.assert_allclose(shares(()), [0.85, 0.05, 0.1], atol=0.05)
@@ -123,7 +129,8 @@ def test_kinds_of_crops_come_in_their_shares() -> None:
     recording = LabelledRecording("one", "0", np.ones((300, 4), np.float32), np.zeros(300, np.int64))
     kinds = tuple(Crops(length, 1, 0, 5, Augmentation(0, 0, 0, 0)) for length in (10, 20))
     rng = np.random.default_rng(0)
-    lengths = [Mixture(kinds, (0.25, 0.75)).draw([recording], rng)[0].shape[1] for _ in range(800)]
+    draw = Batches(Mixture(kinds, (0.25, 0.75)), [recording])
+    lengths = [draw(rng)[0].shape[1] for _ in range(800)]
     assert 0.2 < lengths.count(10) / 800 < 0.3
 
 
@@ -160,13 +167,15 @@ def test_class_weights_move_predictions_to_rare_classes() -> None:
 def test_augmentation_varies_a_copy_and_can_be_off() -> None:
     frames = np.random.default_rng(0).uniform(1, 30, (50, 56)).astype(np.float32)
     kept = frames.copy()
-    varied = Augmentation().apply(frames, np.random.default_rng(1))
+    varied = Augmentation().draw(*frames.shape, np.random.default_rng(1)).apply(frames)
     np.testing.assert_array_equal(frames, kept)
     assert varied.dtype == np.float32
     assert np.isfinite(varied).all()
     assert (varied >= 0).all()
     assert not np.allclose(varied, frames)
-    np.testing.assert_array_equal(Augmentation(0, 0, 0, 0).apply(frames, np.random.default_rng(1)), frames)
+    np.testing.assert_array_equal(
+        Augmentation(0, 0, 0, 0).draw(*frames.shape, np.random.default_rng(1)).apply(frames), frames
+    )
 
 
 def activity_set(

@@ -293,7 +293,7 @@ import numpy as np, torch
 from aether_temporal.torch import NetworkConfig
 from aether_temporal.train.dataset import class_counts
 from aether_temporal.train.prepared import read_dataset
-from aether_temporal.train.supervised import Augmentation, Crops, FitConfig, fit, some_frames
+from aether_temporal.train.supervised import Augmentation, Batches, Crops, FitConfig, fit, some_frames
 
 torch.set_num_threads(1)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -302,7 +302,7 @@ crops = Crops(60, 8, 5, 9, Augmentation(), tuple(class_counts(dataset, 2).tolist
 crops.check(dataset)
 shape = NetworkConfig(dataset.width, 2, 8, n_layers=1, n_q_heads=2, head_dim=4, agc="mean")
 frames = some_frames(dataset, 2000)
-fit(shape, frames, lambda g: crops.draw(dataset, g), FitConfig(steps=5), seed=0, show_progress=False)
+fit(shape, frames, Batches(crops, dataset), FitConfig(steps=5), seed=0, show_progress=False)
 print(dataset.frames * dataset.width * 4, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 """
 

@@ -83,6 +83,9 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun started this process and others
+                recipes = importlib.import_module("aether_temporal.cli.recipes")
+                return recipes.trainer("distributed").lead(lambda: click.Group.invoke(self, ctx))
             return super().invoke(ctx)
         except click.MissingParameter:
             raise

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from aether_temporal._internal.figures import NO_PLOTS
 from aether_temporal.head import AetherTemporalHead
 from aether_temporal.train.dataset import Dataset, without_short_segments
+from aether_temporal.train.distributed import each, processes
 from aether_temporal.train.prepared import file_names, read_dataset
 from aether_temporal.train.reading import Reading, RunSettings
 from aether_temporal.train.reid_protocol import entry
@@ -18,8 +20,8 @@ from aether_temporal.train.runs import Run, environment
 from .gate_config import GateConfig
 from .latency import measure_latency
 from .page import page
-from .pictures import draw
-from .study import SPARSE, arranged, check, check_blob, check_identities, pairing, study
+from .pictures import Metrics, draw
+from .study import SPARSE, SeedResult, arranged, check, check_blob, check_identities, pairing, study
 from .verdict import Verdict, verdict
 
 RESULT, PAGE = "result.json", "gates.html"
@@ -40,7 +42,8 @@ def gate(
     """Trains, asks and writes result.json, gates.html and plots into `out`; the document that result.json holds.
 
     Killed at any moment, it continues with `resume`: trainings that are done are kept, also where more seeds are asked
-    for than before. RecordingError, LeakError, GateError, CheckpointError, RunError, OSError.
+    for than before. Under torchrun, processes share the seeds. RecordingError, LeakError, GateError, CheckpointError,
+    RunError, OSError.
     """
     dataset = without_short_segments(read_dataset(*data, reading=reading), config.window)
     check_identities(config, dataset, ", ".join(data))
@@ -48,14 +51,32 @@ def gate(
     pairing(config, dataset)  # all of them are frames that views can be made of
     check_blob(config, dataset.width)
     with Run.open(out, configuration(dataset, config, file_names(data)), resume=resume) as run:
-        found = [
-            study(config, dataset, seed, run=run, run_settings=run_settings, show_progress=show_progress)
-            for seed in seeds
-        ]
+        job = _Seed(config, dataset, out, run.configuration, run_settings or RunSettings(), show_progress)
+        studied = each(job, seeds)
+        found = [result for result, _ in studied]
         if show_progress:
             say("latency: both kernels take turns")
         judged = verdict(config, found, measure_latency(config, found[0].networks[SPARSE]))
-        return _write(run, config, judged, file_names(data), say)
+        metrics = {result.seed: lines for result, lines in studied}
+        return _write(run, config, judged, metrics, file_names(data), say)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Seed:
+    """What one seed finds, and its metrics. It has a run folder of its own, so any process can study it."""
+
+    config: GateConfig
+    dataset: Dataset
+    out: str
+    configuration: Mapping[str, Any]
+    run_settings: RunSettings
+    show_progress: bool
+
+    def __call__(self, seed: int) -> tuple[SeedResult, list[dict[str, Any]]]:
+        with Run.open(Path(self.out) / f"seed{seed}", self.configuration, resume=True) as run:
+            shown = self.show_progress and processes().rank == 0
+            found = study(self.config, self.dataset, seed, run=run, run_settings=self.run_settings, show_progress=shown)
+            return found, run.metrics()
 
 
 def configuration(dataset: Dataset, config: GateConfig, source: str) -> dict[str, Any]:
@@ -70,7 +91,9 @@ def configuration(dataset: Dataset, config: GateConfig, source: str) -> dict[str
     }
 
 
-def _write(run: Run, config: GateConfig, found: Verdict, source: str, say: Callable[[str], None]) -> dict[str, Any]:
+def _write(
+    run: Run, config: GateConfig, found: Verdict, metrics: Metrics, source: str, say: Callable[[str], None]
+) -> dict[str, Any]:
     settings = dataclasses.asdict(config)
     where = {**environment(), "kernels": AetherTemporalHead(config.head("sparse")).kernels}
     document = {
@@ -80,7 +103,7 @@ def _write(run: Run, config: GateConfig, found: Verdict, source: str, say: Calla
         "configuration": settings,
         "environment": where,
     }
-    pictures = draw(config, found, run.metrics())
+    pictures = draw(config, found, metrics)
     if not pictures:
         say(NO_PLOTS)
     for name, picture in pictures.items():

@@ -21,7 +21,6 @@ from .study import (
     EXCHANGED,
     SPARSE,
     TRAINED,
-    checkpoint_name,
     exchanged,
 )
 from .verdict import LATENCY_LIMIT, ORDER_LIMIT, Verdict
@@ -30,11 +29,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Metrics = Mapping[int, Sequence[Mapping[str, Any]]]
+"""By seed, the lines of its run."""
+
 COLOURS = {"dense": PALETTE[5], "sparse": PALETTE[0]}
 
 
-def draw(config: GateConfig, found: Verdict, metrics: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
-    """SVG by name; none without matplotlib. metrics: the run's lines."""
+def draw(config: GateConfig, found: Verdict, metrics: Metrics) -> dict[str, bytes]:
+    """SVG by name; none without matplotlib."""
     if not can_draw():
         return {}
     figures = {
@@ -46,14 +48,14 @@ def draw(config: GateConfig, found: Verdict, metrics: Sequence[Mapping[str, Any]
     return {name: file_bytes(figure, "svg", 144) for name, figure in figures.items()}
 
 
-def losses(found: Verdict, metrics: Sequence[Mapping[str, Any]]) -> Figure:
+def losses(found: Verdict, metrics: Metrics) -> Figure:
     """The contrastive term by step, a thin line a seed, and the mean over seeds."""
     figure, (axes,) = row_of_axes(1, 7.5, 3.6)
     for backend in BACKENDS:
         curves = []
         for result in found.seeds:
-            part = checkpoint_name(result.seed, backend).removesuffix(".pt")
-            lines = [line for line in metrics if line.get("part") == part and line.get("contrast") is not None]
+            part = [line for line in metrics[result.seed] if line.get("part") == backend]
+            lines = [line for line in part if line.get("contrast") is not None]
             steps, values = np.array([[line["step"], line["contrast"]] for line in lines]).reshape(-1, 2).T
             axes.plot(steps, values, color=COLOURS[backend], lw=0.6, alpha=0.35)
             curves.append(values)

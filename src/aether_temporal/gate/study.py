@@ -97,7 +97,7 @@ def train_one(
             steps=config.contrast.steps,
             seed=seed,
             title=title,
-            checkpoint=checkpoint_name(seed, backend),
+            checkpoint=f"{backend}.pt",
             checkpoint_every=run_settings.checkpoint_every,
             workers=run_settings.workers,
             show_progress=show_progress,
@@ -112,11 +112,6 @@ def train_one(
     task.network.eval()
     task.head.eval()
     return task
-
-
-def checkpoint_name(seed: int, backend: str) -> str:
-    """The file of a training; without its ending, the part that its metrics are logged under."""
-    return f"seed{seed}-{backend}.pt"
 
 
 def embed(network: TemporalClassifier, frames: torch.Tensor) -> torch.Tensor:
@@ -205,8 +200,8 @@ def study(
     run_settings: RunSettings | None = None,
     show_progress: bool = True,
 ) -> SeedResult:
-    """Trains, or takes what the run has of it, and asks. RecordingError, LeakError, GateError, CheckpointError,
-    RunError."""
+    """Trains, or takes what the run, which is of this seed alone, has of it, and asks. RecordingError, LeakError,
+    GateError, CheckpointError, RunError."""
     protocol, names = arranged(config, dataset, seed), held_out(config, dataset, seed)
     check(config, protocol)
     part = protocol.parts[ASKED]
@@ -264,7 +259,7 @@ class _Trainer:
             steps=config.distillation.steps,
             seed=self.seed,
             title=f"seed {self.seed}, {name} distilled",
-            checkpoint=f"seed{self.seed}-{name}-distilled.pt",
+            checkpoint=f"{name}-distilled.pt",
             checkpoint_every=self.run_settings.checkpoint_every,
             workers=self.run_settings.workers,
             show_progress=self.show_progress,

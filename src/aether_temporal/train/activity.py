@@ -4,7 +4,6 @@ on."""
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,7 +37,7 @@ from .prepared import is_prepared, read_dataset
 from .reading import Reading, without_side
 from .runs import Run, environment
 from .splits import Split
-from .supervised import Augmentation, Crops, FitConfig, Mixture, fit, some_frames
+from .supervised import Augmentation, Batches, Crops, FitConfig, Mixture, fit, some_frames
 
 LABEL_DELAY = 25
 """The prediction after a frame describes the middle of the 50 frames that end with it."""
@@ -187,7 +186,7 @@ def train(
     network = fit(
         network_shape(dataset.width, len(dataset.classes), recipe.pattern),
         some_frames(dataset),
-        functools.partial(crops.draw, dataset),
+        Batches(crops, dataset),
         recipe.fit,
         seed=recipe.seed,
         class_weights=class_weights(counts) if recipe.balance == "weights" else None,

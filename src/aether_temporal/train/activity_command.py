@@ -80,7 +80,11 @@ class _Job:
         """The run's folder; whatever decides the result is in its configuration."""
         configuration = activity.configuration(self.dataset, self.split, recipe, file_names(self.data))
         return Run.open(
-            folder, {**configuration, **more}, resume=self.options["resume"], steps=None if more else ("fit", "steps")
+            folder,
+            {**configuration, **more},
+            resume=self.options["resume"],
+            steps=None if more else ("fit", "steps"),
+            shards=self.run.shards,
         )
 
     @property
@@ -95,8 +99,8 @@ class _Job:
         folder = self.options["run_folder"]
         recipe = dataclasses.replace(self.recipe, seed=seed)
         with self._open(recipe, seed_folder(folder, seed, 1 if alone else 2)) as run:
-            if run.lengthened:
-                self.say(run.lengthened)
+            for note in run.notes:
+                self.say(note)
             out = self.options["out"] if first else None
             report = activity.train_activity(self.dataset, self.split, recipe, out=out, run=run, **self._training)
             if run.folder is not None and not can_draw():
@@ -145,6 +149,8 @@ class _Job:
         for fold in splits.folds(trained, folds):  # before anything is written
             activity.expect_trainable(trained, fold, recipe)
         with self._open(recipe, self.options["run_folder"], folds=folds) as run:
+            for note in run.notes:
+                self.say(note)
 
             def told(number: int, scores: Scores) -> None:
                 self.say(f"fold {number + 1} of {folds}: {scores}")

@@ -88,6 +88,12 @@ def step_generator(seed: int, step: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64([seed, step]))
 
 
+def torch_seed(seed: int, step: int, *shard: int) -> int:
+    """What torch is seeded with before a step, or before a shard of one."""
+    mixed = np.random.SeedSequence([seed, step, 0x70C4, *shard])
+    return int(mixed.generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
 class StepDataset(torch_data.Dataset[B], Generic[B]):
     """Item `step` is the batch of that step: `draw` with a generator of its own. `draw` must be picklable for workers
     that are not forked, and depend on nothing but its generator."""

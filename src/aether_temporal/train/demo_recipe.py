@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -39,7 +38,7 @@ from .evaluation import (
 from .plots import draw_run
 from .reading import RunSettings
 from .runs import Run, environment, expect_place, say_written
-from .supervised import Augmentation, Crops, FitConfig, Mixture, fit, some_frames
+from .supervised import Augmentation, Batches, Crops, FitConfig, Mixture, fit, some_frames
 
 SUBCARRIERS = Subcarriers("lltf")
 WINDOW = 100
@@ -141,7 +140,7 @@ def train(
     network = fit(
         network_shape(pattern),
         some_frames(executions),
-        functools.partial(crops.draw, executions),
+        Batches(crops, executions),
         config,
         seed=seed,
         class_weights=class_weights(class_counts(executions, len(ACTIVITIES)), RARE),
@@ -198,9 +197,9 @@ def main(recipe: Recipe, settings: RunSettings, say: Callable[[str], None], **op
     expect_place(options["out"])
     configuration = {"recipe": "demo", **dataclasses.asdict(recipe), "environment": environment()}
     folder, resume = options["run_folder"], options["resume"]
-    with Run.open(folder, configuration, resume=resume, steps=("fit", "steps")) as run:
-        if run.lengthened:
-            say(run.lengthened)
+    with Run.open(folder, configuration, resume=resume, steps=("fit", "steps"), shards=settings.shards) as run:
+        for note in run.notes:
+            say(note)
         _, scores = train_demo(
             recipe,
             out=options["out"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -35,7 +34,7 @@ from .reading import LONGEST, Reading, RunSettings
 from .reid_protocol import entry
 from .retrieval import normalised
 from .runs import MODEL, RESULT, Run, environment, expect_place, say_written
-from .supervised import Augmentation, Crops
+from .supervised import Augmentation, Batches, Crops
 
 EPS = 1e-6
 """Of AdamW: gradients that are no more than rounding move nothing, where a student predicts as its teacher does."""
@@ -91,16 +90,33 @@ class Distilling:
 
     def step(self, step: int, batch: tuple[NDArray[np.float32], Any]) -> Mapping[str, float]:
         """One step on windows [N, T, F]; what else a batch has is not used."""
+        self.optimiser.zero_grad()
+        numbers = self.measure(batch)
+        self.update(step)
+        return numbers
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """Those of the student."""
+        return list(self.student.parameters())
+
+    def weight(self, batch: tuple[NDArray[np.float32], Any]) -> float:
+        """The number of windows."""
+        return len(batch[0])
+
+    def measure(self, batch: tuple[NDArray[np.float32], Any]) -> Mapping[str, float]:
+        """The disagreement; adds its gradients."""
+        loss = disagreement(self.teacher, self.student, torch.from_numpy(np.asarray(batch[0])))
+        loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
+        return {"disagreement": loss.item()}
+
+    def update(self, step: int) -> None:
+        """One step along the gradients."""
         config = self.config
         warm_up = min(1.0, (step + 1) / max(1, config.warm_up_steps))
         for group in self.optimiser.param_groups:
             group["lr"] = config.learning_rate * warm_up * 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
-        loss = disagreement(self.teacher, self.student, torch.from_numpy(np.asarray(batch[0])))
-        self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
         torch.nn.utils.clip_grad_norm_(self.student.parameters(), config.clip)
         self.optimiser.step()
-        return {"disagreement": loss.item()}
 
     def state(self) -> State:
         """Everything that steps change."""
@@ -248,16 +264,20 @@ def main(
         "environment": environment(),
     }
     with Run.open(
-        options["run_folder"], configuration, resume=options["resume"], steps=("distillation", "steps")
+        options["run_folder"],
+        configuration,
+        resume=options["resume"],
+        steps=("distillation", "steps"),
+        shards=run.shards,
     ) as folder:
-        if folder.lengthened:
-            say(folder.lengthened)
+        for note in folder.notes:
+            say(note)
         say(f"compared on {len(asked)} windows of {len(held)} recordings that the student is not taught on")
         before = agreement(teacher, exchanged, asked)
         say(f"kernel exchanged only: {before}")
         folder.train(
             task,
-            functools.partial(crops.draw, taught),
+            Batches(crops, taught),
             steps=recipe.distillation.steps,
             seed=recipe.seed,
             title="distilling",

@@ -34,10 +34,14 @@ _WRAP = 2**32 / 1e6
 
 @dataclasses.dataclass(frozen=True)
 class RunSettings:
-    """How a training runs. threads: of torch; the weights depend on it. workers: processes that make batches.
-    checkpoint_every: steps between checkpoints. The weights depend on neither of the last two."""
+    """How a training runs. threads: of torch; shards: parts of a batch, which processes share (`shards`); 0: as many as
+    the run was begun with, in a new one 4 under torchrun and else 1. The weights depend on both.
+
+    workers: processes that make batches. checkpoint_every: steps between checkpoints. The weights depend on neither.
+    """
 
     threads: Annotated[int, Within(1, 256)] = 1
+    shards: Annotated[int, Within(0, LONGEST)] = 0
     workers: Annotated[int, Within(0, 64)] = 0
     checkpoint_every: Annotated[int, Within(1, 10**9)] = 100
 

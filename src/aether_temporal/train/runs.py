@@ -17,7 +17,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol, Self, TypeVar
@@ -29,10 +29,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from aether_temporal import __version__
 from aether_temporal._internal.atomic_files import lock, make_folders, remove_empty, write_atomic
-from aether_temporal._internal.interruption import interruptible
+from aether_temporal._internal.interruption import Stop, interruptible
 from aether_temporal.errors import TemporalError
 
-from .checkpoints import CheckpointError, State, batches, load_checkpoint, save_checkpoint
+from .checkpoints import CheckpointError, State, batches, load_checkpoint, save_checkpoint, torch_seed
+from .distributed import launched, processes
+from .shards import AUTOMATIC, ShardedSteps, expect_sharded
 
 B_contra = TypeVar("B_contra", contravariant=True)
 B = TypeVar("B")
@@ -41,6 +43,7 @@ _SHOWN = 100
 _LOCK = ".lock"
 CONFIGURATION, METRICS, CHECKPOINT, RESULT = "configuration.json", "metrics.jsonl", "checkpoint.pt", "result.json"
 MODEL = "model.rvne"
+_SHARDS = "shards"
 _BEFORE = "done_before"  # in a configuration: the steps after which the run was done, and then trained longer
 
 
@@ -63,20 +66,21 @@ class Task(Protocol[B_contra]):
 
 class Run:
     """One run's folder; used in `with`. `configuration` decides the result: a resumed run must have the same, but for
-    more steps once it is done. `lengthened` says so then, for people.
+    more steps once it is done. shards: the parts that batches are cut into (`shards`); of 1, whole ones. notes: what
+    people should know of it.
 
     Files: configuration.json, metrics.jsonl (a line for each step that was logged), checkpoint.pt, result.json, what
     `write` and `plot` are given. Without a folder (None) nothing is written, and nothing can be resumed.
     """
 
-    def __init__(self, folder: Path | None, configuration: Mapping[str, Any]) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | None, configuration: Mapping[str, Any], shards: int = 1) -> None:
+        self.folder, self.shards = folder, shards
         self.configuration = _plain(configuration)
         self._lock: IO[str] | None = None
         self._metrics: IO[str] | None = None
         self._made: list[Path] = []
         self._worthless = False  # nothing is here yet but a configuration that this process wrote
-        self.lengthened = ""
+        self.notes: list[str] = []
 
     @classmethod
     def open(
@@ -86,13 +90,16 @@ class Run:
         *,
         resume: bool = False,
         steps: tuple[str, str] | None = None,
+        shards: int = 1,
     ) -> Self:
         """A new folder, or with `resume` one there is (where nothing is yet, a new one too). An error before the run's
         first step leaves no trace of it. steps: where the configuration has the number of steps; a run that is done may
-        be resumed with more. RunError: it holds a run already, a run with another configuration, or another process
+        be resumed with more. shards: 0 for those of the run that is resumed, of a new one 4 under torchrun and else 1.
+        RunError: it holds a run already, a run with another configuration, or another process
         works in it."""
-        run = cls(None if folder is None else Path(folder), configuration)
+        run = cls(None if folder is None else Path(folder), configuration, shards)
         if run.folder is None:
+            run._share(AUTOMATIC if launched() else 1)
             return run
         with run.writing():
             run._made = make_folders(run.folder)
@@ -122,7 +129,8 @@ class Run:
 
     def _leave(self) -> None:
         """As `close`; and where nothing was trained, all is as it was before: the next attempt finds no run."""
-        for name in (METRICS, CONFIGURATION, _LOCK) if self._worthless else ():
+        inside = self.folder is not None and any(path.is_dir() for path in self.folder.glob("*"))  # runs of seeds
+        for name in (METRICS, CONFIGURATION, _LOCK) if self._worthless and not inside else ():
             with contextlib.suppress(OSError):
                 self.path(name).unlink()
         self.close()
@@ -201,6 +209,7 @@ class Run:
             self._compare(place, steps)
         else:
             self._worthless = True
+            self._share(AUTOMATIC if launched() else 1)
             write_atomic(place, _as_bytes(self.configuration))
 
     def _compare(self, place: Path, steps: tuple[str, str] | None) -> None:
@@ -211,6 +220,7 @@ class Run:
                 f"{place}: expected a run's configuration, found a damaged one ({error}); choose another folder"
             ) from None
         before, longer = stored.pop(_BEFORE, []), None
+        self._share(stored.setdefault(_SHARDS, 1))
         if steps is not None:
             section, name = steps
             done, wanted = stored.get(section, {}).get(name), self.configuration[section][name]
@@ -226,13 +236,26 @@ class Run:
         if longer:
             self._expect_done(longer[0])
             before = [*before, longer[0]]
-            self.lengthened = (
+            self.notes.append(
                 f"{self.folder}: trained on from step {longer[0]} to {longer[1]}: the learning rate is high once more, "
                 f"so the result is not that of {longer[1]} steps at once"
             )
         if before:
             self.configuration[_BEFORE] = before
             write_atomic(place, _as_bytes(self.configuration))
+
+    def _share(self, otherwise: int) -> None:
+        """Settles into how many shards batches are cut, where the settings leave it open."""
+        self.shards = self.shards or otherwise
+        self.configuration[_SHARDS] = self.shards
+        count = processes().count
+        if count > 1 and self.shards > 1:
+            self.notes.append(f"each batch is cut into {self.shards} shards, which {count} processes share")
+        if count > self.shards:
+            self.notes.append(
+                f"{count - self.shards} of {count} processes have nothing to compute: shards is {self.shards} in this "
+                f"run; begin another with at least {count} ([run] of --config)"
+            )
 
     def _expect_done(self, steps: int) -> None:
         assert self.folder is not None
@@ -272,10 +295,9 @@ class Run:
             interruptible() as stop,
             _progress(title, steps, first, show_progress) as advance,
             torch.random.fork_rng(devices=[]),
+            contextlib.closing(self._taken(task, draw, stop, seed, first, steps, workers)) as taken,
         ):
-            for step, batch in batches(draw, seed=seed, first=first, steps=steps, workers=workers):
-                torch.manual_seed(_mixed(seed, step))
-                numbers = task.step(step, batch)
+            for step, numbers in taken:
                 self._worthless = False
                 if step % log_every == 0 or step == steps - 1:
                     self.log(step, numbers, part=Path(checkpoint).stem)
@@ -283,9 +305,28 @@ class Run:
                     self._save(task, checkpoint, step + 1, seed)
                 advance(numbers)
                 yield step, numbers
-                if stop.is_set() and step < steps - 1:
+                if (stop.is_set() or processes().ends_early()) and step < steps - 1:
                     self._save(task, checkpoint, step + 1, seed)
                     raise KeyboardInterrupt(f"{title}: {step + 1} of {steps} steps done")
+
+    def _taken(
+        self,
+        task: Task[B],
+        draw: Callable[[np.random.Generator], B],
+        stop: Stop,
+        seed: int,
+        first: int,
+        steps: int,
+        workers: int,
+    ) -> Generator[tuple[int, Mapping[str, float]]]:
+        """(step, numbers) of each, on whole batches or on shards."""
+        if self.shards > 1:
+            cut = expect_sharded(task, draw)
+            yield from ShardedSteps(*cut, seed, first, steps, self.shards, workers).take(stop)
+            return
+        for step, batch in batches(draw, seed=seed, first=first, steps=steps, workers=workers):
+            torch.manual_seed(torch_seed(seed, step))
+            yield step, task.step(step, batch)
 
     def train(self, task: Task[B], draw: Callable[[np.random.Generator], B], **settings: Any) -> None:
         """All of `steps`, where nothing is to be done between them."""
@@ -374,11 +415,6 @@ def environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
     }
-
-
-def _mixed(seed: int, step: int) -> int:
-    """A seed for torch out of both."""
-    return int(np.random.SeedSequence([seed, step, 0x70C4]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def _difference(was: Any, now: Any, key: str = "") -> tuple[str, str, str] | None:

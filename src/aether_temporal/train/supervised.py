@@ -45,17 +45,35 @@ class Augmentation:
     def __post_init__(self) -> None:
         check_ranges(self)
 
-    def apply(self, frames: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.float32]:
-        """A varied copy of frames [T, F]."""
-        features = frames.shape[1]
+    def draw(self, length: int, features: int, generator: np.random.Generator) -> Variation:
+        """Of a crop of this size."""
         knots = np.linspace(0, features - 1, 8)
         smooth = np.interp(np.arange(features), knots, generator.normal(0.0, 1.0, 8)) * self.profile
-        out = frames * np.exp(smooth + generator.normal(0.0, 1.0, features) * self.jitter)
-        if self.noise:
-            out *= 1.0 + generator.normal(0.0, self.noise, out.shape)
+        factors = np.exp(smooth + generator.normal(0.0, 1.0, features) * self.jitter)
+        noise = 1.0 + generator.normal(0.0, self.noise, (length, features)) if self.noise else None
+        masked = []
         for _ in range(2 if self.masked else 0):
             start, width = generator.integers(0, features), generator.integers(0, self.masked + 1)
-            out[:, start : start + width] = out.mean()
+            masked.append(slice(start, start + width))
+        return Variation(factors, noise, masked)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Variation:
+    """How one crop [T, F] is varied. factors: of the features; noise: of the values, None without; masked: features set
+    to the crop's mean."""
+
+    factors: NDArray[np.float64]
+    noise: NDArray[np.float64] | None
+    masked: Sequence[slice]
+
+    def apply(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A varied copy."""
+        out = frames * self.factors
+        if self.noise is not None:
+            out *= self.noise
+        for features in self.masked:
+            out[:, features] = out.mean()
         return np.maximum(out, 0.0).astype(np.float32)
 
 
@@ -102,20 +120,15 @@ class Crops:
     def _size(self, recording: LabelledRecording) -> int:
         return min(self.length, len(recording))
 
-    def draw(self, recordings: Sequence[LabelledRecording], generator: np.random.Generator) -> Batch:
-        """Frames [count, length, F] and targets [count, length]."""
-        frames, targets = [], []
+    def plan(self, recordings: Sequence[LabelledRecording], generator: np.random.Generator) -> list[Crop]:
+        """A batch whose frames are not read yet."""
+        found = []
         for _ in range(self.count):
             recording, start = self._place(recordings, generator)
             size = self._size(recording)
-            stop = start + size
-            rows = self.augmentation.apply(recording.frames[start:stop], generator)
-            frames.append(np.pad(rows, ((0, self.length - size), (0, 0)), "edge"))
-            target = np.full(self.length, -1, dtype=np.int64)
-            labels = recording.labels[start + self.warm_up - self.label_delay : stop - self.label_delay]
-            target[self.warm_up : size] = labels
-            targets.append(target)
-        return np.stack(frames), np.stack(targets)
+            variation = self.augmentation.draw(size, recording.frames.shape[1], generator)
+            found.append(Crop(self, recording, start, size, variation))
+        return found
 
     def _place(
         self, recordings: Sequence[LabelledRecording], generator: np.random.Generator
@@ -129,6 +142,31 @@ class Crops:
             label = int(recording.labels[start + self._size(recording) - 1 - self.label_delay])
             if label >= 0 and generator.random() * self.balance[label] < min(n for n in self.balance if n > 0):
                 return recording, start
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Crop:
+    """Frames start … start + size - 1 of a recording, to be varied."""
+
+    kind: Crops
+    recording: LabelledRecording
+    start: int
+    size: int
+    variation: Variation
+
+    def frames(self) -> NDArray[np.float32]:
+        """[length, F]."""
+        rows = self.variation.apply(self.recording.frames[self.start : self.start + self.size])
+        return np.pad(rows, ((0, self.kind.length - self.size), (0, 0)), "edge")
+
+    def targets(self) -> NDArray[np.int64]:
+        """[length]."""
+        kind, stop = self.kind, self.start + self.size
+        found = np.full(kind.length, -1, dtype=np.int64)
+        found[kind.warm_up : self.size] = self.recording.labels[
+            self.start + kind.warm_up - kind.label_delay : stop - kind.label_delay
+        ]
+        return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,11 +186,34 @@ class Mixture:
         for kind in self.kinds:
             kind.check(recordings)
 
-    def draw(self, recordings: Sequence[LabelledRecording], generator: np.random.Generator) -> Batch:
+    def plan(self, recordings: Sequence[LabelledRecording], generator: np.random.Generator) -> list[Crop]:
         """A batch of one kind."""
         edges = np.cumsum(self.shares) / sum(self.shares)
         kind = self.kinds[min(int(np.searchsorted(edges, generator.random(), side="right")), len(self.kinds) - 1)]
-        return kind.draw(recordings, generator)
+        return kind.plan(recordings, generator)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Batches:
+    """Draws batches of crops of these recordings, whole or in shards: frames [N, length, F] and targets [N, length]."""
+
+    crops: Crops | Mixture
+    recordings: Sequence[LabelledRecording]
+
+    def __call__(self, generator: np.random.Generator) -> Batch:
+        return self.shards(generator, 1, range(1))[0]
+
+    def shards(self, generator: np.random.Generator, of: int, which: range) -> list[Batch]:
+        """Of the batch that the generator gives, cut into `of` shards, those of `which`: the frames of the others are
+        not read. InvalidConfigError for more shards than crops."""
+        plan = self.crops.plan(self.recordings, generator)
+        if of > len(plan):
+            raise InvalidConfigError.of("shards", f"at most {len(plan)}, the crops of a batch", of)
+        return [_read(plan[len(plan) * i // of : len(plan) * (i + 1) // of]) for i in which]
+
+
+def _read(crops: Sequence[Crop]) -> Batch:
+    return np.stack([crop.frames() for crop in crops]), np.stack([crop.targets() for crop in crops])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,26 +255,44 @@ class Fitting:
 
     def step(self, step: int, batch: Batch) -> Mapping[str, float]:
         """One step on frames [N, T, input_dim] and targets [N, T], -1 where there is none."""
-        config = self.config
+        self.optimiser.zero_grad()
+        numbers = self.measure(batch)
+        self.update(step)
+        return numbers
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """Those of the network."""
+        return list(self.network.parameters())
+
+    def weight(self, batch: Batch) -> float:
+        """What the targets count."""
+        targets = batch[1][batch[1] >= 0]
+        return float(len(targets) if self.class_weights is None else self.class_weights.double()[targets].sum())
+
+    def measure(self, batch: Batch) -> Mapping[str, float]:
+        """The loss; adds its gradients."""
         frames, targets = (torch.from_numpy(np.asarray(part)) for part in batch)
-        for group in self.optimiser.param_groups:
-            group["lr"] = _rate(config, step)
         loss = F.cross_entropy(
             self.network(frames).flatten(0, 1),
             targets.flatten(),
             weight=self.class_weights,
             ignore_index=-1,
-            label_smoothing=config.label_smoothing,
+            label_smoothing=self.config.label_smoothing,
         )
-        self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
+        return {"loss": loss.item()}
+
+    def update(self, step: int) -> None:
+        """One step along the gradients, and of the average."""
+        config = self.config
+        for group in self.optimiser.param_groups:
+            group["lr"] = _rate(config, step)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.clip)
         self.optimiser.step()
         share = max(config.ema_rate, 1.0 / (step + 1))  # young averages forget the random start
         with torch.no_grad():
             for kept, new in zip(self.ema.parameters(), self.network.parameters(), strict=True):
                 kept.lerp_(new, share)
-        return {"loss": loss.item()}
 
     def state(self) -> State:
         """Everything that steps change."""
