@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -137,6 +139,39 @@ def deal(folder: Path) -> None:
     except ValueError as error:
         print(error, flush=True)
     assert len(each(square, [3])) == 1  # also fewer than there are processes
+
+
+def start(*command: object, **environment: object) -> subprocess.Popen[str]:
+    """A Python command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, *map(str, command)],
+        env={**os.environ, **{name: str(value) for name, value in environment.items()}},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Exit status, output and errors, when it has ended."""
+    from hang import HANG  # which what is started does not find
+
+    try:
+        output, errors = process.communicate(timeout=HANG)
+    finally:
+        process.kill()
+    return process.returncode, output, errors
+
+
+def launch(count: int, *command: object) -> tuple[list[int], str, str]:
+    """A Python command in `count` processes as torchrun starts them: exit statuses, all output, and all errors."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"TORCHELASTIC_RUN_ID": "test", "WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    started = [start(*command, **shared, RANK=rank) for rank in range(count)]
+    ends = [finished(process) for process in started]
+    return [status for status, _, _ in ends], "".join(o for _, o, _ in ends), "".join(e for _, _, e in ends)
 
 
 def main() -> None:

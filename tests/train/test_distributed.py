@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import socket
-import subprocess
 import sys
-from collections.abc import Sequence
+import time
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +17,7 @@ torch = pytest.importorskip("torch", reason="torch (extra train) is not installe
 distributed = pytest.importorskip("torch.distributed")
 
 import distributed_runs  # noqa: E402
-from distributed_runs import STEPS, draw, recordings, task, train  # noqa: E402
+from distributed_runs import STEPS, draw, finished, launch, recordings, start, task, train  # noqa: E402
 
 from aether_temporal.errors import InvalidConfigError  # noqa: E402
 from aether_temporal.recordings import MissingExtraError  # noqa: E402
@@ -33,42 +30,10 @@ from aether_temporal.train.supervised import Augmentation, Batches, Crops  # noq
 several = pytest.mark.skipif(
     not distributed.is_available() or not distributed.is_gloo_available(), reason="this torch has no gloo"
 )
-COUNTS = [2, pytest.param(4, marks=pytest.mark.slow)]
-
-
-def launch(count: int, command: Sequence[object]) -> tuple[list[int], str, str]:
-    """Runs a Python command in `count` processes as torchrun does; exit statuses, all output, and all errors."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"TORCHELASTIC_RUN_ID": "test", "WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    started = []
-    for rank in range(count):
-        environment = {**os.environ, **{name: str(value) for name, value in shared.items()}, "RANK": str(rank)}
-        started.append(
-            subprocess.Popen(
-                [sys.executable, *map(str, command)],
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                preexec_fn=None if sys.platform == "win32" else as_in_the_foreground,
-            )
-        )
-    try:
-        outputs = [process.communicate(timeout=HANG) for process in started]
-    finally:
-        for process in started:
-            process.kill()
-    return [p.returncode for p in started], "".join(o for o, _ in outputs), "".join(e for _, e in outputs)
-
-
-def as_in_the_foreground() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def scenario(count: int, folder: Path, name: str) -> tuple[list[int], str, str]:
-    return launch(count, [distributed_runs.__file__, folder, name])
+    return launch(count, distributed_runs.__file__, folder, name)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +83,6 @@ def test_frames_of_other_shards_are_not_read() -> None:
     made = recordings()
     for recording in made:
         object.__setattr__(recording, "frames", Counting())
-        type(recording).__len__  # noqa: B018
     Batches(Crops(24, 8, 3, 5, Augmentation()), made).shards(np.random.default_rng(1), 4, range(1))
     assert Counting.reads == 2
 
@@ -197,7 +161,8 @@ def test_a_torch_without_gloo_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @several
-@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 4])
 def test_several_processes_give_the_bits_of_one(tmp_path: Path, alone: Path, count: int) -> None:
     statuses, printed, errors = scenario(count, tmp_path / "run", "train")
     assert statuses == [0] * count, errors
@@ -250,8 +215,63 @@ def test_a_process_that_is_gone_is_named_and_the_run_goes_on_later(tmp_path: Pat
 
 
 @several
-@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 4])
 def test_items_are_dealt_out_and_an_error_of_one_ends_all(tmp_path: Path, count: int) -> None:
     statuses, printed, errors = scenario(count, tmp_path, "deal")
     assert statuses == [0] * count, errors
     assert printed == "number: expected at least 0, found -1\n"
+
+
+def clips(folder: Path) -> Path:
+    """Recordings of two classes, by folder."""
+    rng = np.random.default_rng(2)
+    for label, speed in (("sit", 0.02), ("walk", 0.3)):
+        (folder / "clips" / label).mkdir(parents=True)
+        for number in range(6):
+            clip = 9 + np.sin(speed * np.arange(90))[:, None] * np.arange(8) + rng.normal(0, 0.2, (90, 8))
+            np.save(folder / "clips" / label / f"{number}.npy", clip.astype("float32"))
+    return folder / "clips"
+
+
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, "-m", "--", "aether_temporal")
+
+
+@several
+@pytest.mark.slow
+def test_torchrun_gives_the_blob_of_one_process_and_prints_once(tmp_path: Path) -> None:
+    config = tmp_path / "four.toml"
+    config.write_text("[run]\nshards = 4\n")
+    command = ("train", "activity", "--data", clips(tmp_path), "--label-from", "folder", "--steps", 3)
+    alone = call(*command, "--config", config, "--run", tmp_path / "one", code=0).stdout
+    status, printed, errors = finished(start(*TORCHRUN, *command, "--run", tmp_path / "two"))
+    assert status == 0, errors
+    shared = "each batch is cut into 4 shards, which 2 processes share\n"
+    assert printed.replace(shared, "", 1).replace(str(tmp_path / "two"), str(tmp_path / "one")) == alone
+    for name in ("model.rvne", "metrics.jsonl", "configuration.json", "result.json"):
+        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+
+    status, _, errors = finished(start(*TORCHRUN, *command, "--run", tmp_path / "two"))
+    assert status != 0
+    assert errors.count("expected a new run folder, found a run") == 1, errors
+
+
+@several
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_ctrl_c_under_torchrun_keeps_the_step_at_hand(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    command = ("train", "activity", "--data", clips(tmp_path), "--label-from", "folder", "--no-calibrate")
+    running = start(*TORCHRUN, *command, "--steps", 10**6, "--run", folder)
+    end = time.monotonic() + HANG
+    while not (folder / METRICS).is_file() or len((folder / METRICS).read_bytes().splitlines()) < 2:
+        assert running.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    status, _, errors = finished(running)
+    assert status != 0
+    done = load_checkpoint(folder / "model.pt")["done"]
+    assert done > 10
+    said = f"aether: interrupted; activity: {done} of 1000000 steps done; --resume continues the run in {folder}"
+    assert [line for line in errors.splitlines() if "interrupted" in line] == [said]
