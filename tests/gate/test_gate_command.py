@@ -17,9 +17,11 @@ import pytest
 
 pytest.importorskip("torch")
 
+import torch
 from cli.command import call
 from click.testing import CliRunner, Result
 from gate.gate_task import save_task
+from train.distributed_runs import launch
 
 from aether_temporal import PatternSettings
 from aether_temporal._internal.toml_settings import load_settings
@@ -144,6 +146,41 @@ def test_a_killed_gate_goes_on_and_more_seeds_may_be_asked_for(
     assert {path.name for path in (killed / "plots").iterdir()} == {
         f"{name}.svg" for name in ("attention", "latency", "loss", "neighbours")
     }
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
+def test_processes_share_the_seeds_and_give_the_figures_of_one(tmp_path: Path, data: Path, settings: Path) -> None:
+    settings.write_text(SETTINGS.replace("steps = 12", "steps = 4"))
+    one, two = tmp_path / "one", tmp_path / "two"
+    seeds = ("--seeds", 3, "--json")
+    statuses, printed, errors = launch(2, "-m", "aether_temporal", *arguments(data, settings, two, *seeds))
+    assert statuses[1] == 0, errors
+    gate(data, settings, one, *seeds, code=statuses[0])
+    assert measured(two) == measured(one)
+    assert json.loads(printed) == json.loads((two / "result.json").read_text())
+    for seed in range(3):
+        names = {path.name for path in (one / f"seed{seed}").iterdir()}
+        for name in sorted(names - {".lock"}):
+            assert (two / f"seed{seed}" / name).read_bytes() == (one / f"seed{seed}" / name).read_bytes()
+        assert len(names) == 7
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
+def test_a_seed_that_fails_in_another_process_ends_all_with_its_message(
+    tmp_path: Path, data: Path, settings: Path
+) -> None:
+    """Seed 1 cannot use its run, and seed 0 would train for hours."""
+    out = tmp_path / "run"
+    (out / "seed1").mkdir(parents=True)
+    (out / "seed1" / "configuration.json").write_text("{")
+    settings.write_text(SETTINGS.replace("steps = 12", "steps = 1000000"))
+    statuses, _, errors = launch(2, "-m", "aether_temporal", *arguments(data, settings, out, "--seeds", 2))
+    assert statuses == [2, 0]
+    said = [line for line in errors.splitlines() if line.startswith("aether: ")]
+    assert len(said) == 1, errors
+    assert "seed1/configuration.json: expected a run's configuration, found a damaged one" in said[0]
 
 
 def check_page(path: Path) -> None:
