@@ -30,6 +30,7 @@ ALLOWED: dict[str, tuple[str, tuple[str, ...]]] = {
     "delay": ("`label_delay`", ()),
     "drift": ("the command `aether explore drift`", ()),
     "gain": ("of a receiver; an improvement", ("src/aether_temporal/simulation", "src/aether_temporal/train", "tests")),
+    "gather": ("a function of torch.distributed", ("src/aether_temporal/train/distributed.py",)),
     "good": ("undamaged inputs of tests", ("tests", "tools", "firmware/test")),
     "look": ("how something appears", ("tests/train",)),
     "mark": ("a plot's marker; pytest.mark; FreeRTOS' high-water mark", ()),

@@ -1,6 +1,6 @@
 """What the tests of several processes run in each of them.
 
-python distributed_runs.py FOLDER SCENARIO: with the environment that torchrun sets, as one of several processes.
+`main` takes a folder and a scenario from the command line, and what torchrun sets from the environment.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from hang import HANG
 
 from aether_temporal.torch import NetworkConfig, TemporalClassifier
 from aether_temporal.train.dataset import LabelledRecording
@@ -23,6 +24,7 @@ from aether_temporal.train.distributed import each, lead, processes
 from aether_temporal.train.runs import Run
 from aether_temporal.train.supervised import Augmentation, Batch, Batches, Crops, FitConfig, Fitting
 
+TESTS = Path(__file__).resolve().parents[1]
 FEATURES, STEPS = 6, 10
 
 
@@ -50,6 +52,7 @@ class Task(Fitting):
         if here == self.fails:
             raise ValueError("a shard that cannot be computed")
         if here == self.interrupted:
+            self.interrupted = (-1, -1)  # once is enough: Ctrl-C twice ends at once
             os.kill(os.getpid(), signal.SIGINT)
         return super().measure(batch)
 
@@ -143,9 +146,10 @@ def deal(folder: Path) -> None:
 
 def start(*command: object, **environment: object) -> subprocess.Popen[str]:
     """A Python command in a process of its own."""
+    path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     return subprocess.Popen(
         [sys.executable, *map(str, command)],
-        env={**os.environ, **{name: str(value) for name, value in environment.items()}},
+        env={**os.environ, **{name: str(value) for name, value in environment.items()}, "PYTHONPATH": path},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -154,8 +158,6 @@ def start(*command: object, **environment: object) -> subprocess.Popen[str]:
 
 def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Exit status, output and errors, when it has ended."""
-    from hang import HANG  # which what is started does not find
-
     try:
         output, errors = process.communicate(timeout=HANG)
     finally:
@@ -179,9 +181,3 @@ def main() -> None:
     done = {"fail": fail, "interrupt": interrupt, "die": die, "deal": deal}.get(scenario, train)
     torch.set_num_threads(1)
     lead(lambda: done(folder))
-
-
-if __name__ == "__main__":
-    import distributed_runs  # so that what is pickled is of a module that all have
-
-    distributed_runs.main()

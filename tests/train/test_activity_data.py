@@ -20,7 +20,7 @@ from aether_temporal.train import activity, splits  # noqa: E402
 from aether_temporal.train.dataset import LabelledRecording  # noqa: E402
 from aether_temporal.train.prepared import read_dataset  # noqa: E402
 from aether_temporal.train.reading import Reading  # noqa: E402
-from aether_temporal.train.supervised import Augmentation, Batch, Batches, Crops  # noqa: E402
+from aether_temporal.train.supervised import Augmentation, Batches, Crop, Crops  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -64,13 +64,13 @@ def clips(path: Path, count: int, frames: int, *, classes: int = 2, seed: int = 
 def drawn(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
     """(file, recording) of all that crops were drawn from."""
     seen: set[tuple[str, str]] = set()
-    draw = Crops.draw
+    plan = Crops.plan
 
-    def spy(self: Crops, recordings: list[LabelledRecording], generator: np.random.Generator) -> Batch:
+    def spy(self: Crops, recordings: list[LabelledRecording], generator: np.random.Generator) -> list[Crop]:
         seen.update((Path(recording.source).name, recording.name) for recording in recordings)
-        return draw(self, recordings, generator)
+        return plan(self, recordings, generator)
 
-    monkeypatch.setattr(Crops, "draw", spy)
+    monkeypatch.setattr(Crops, "plan", spy)
     return seen
 
 
@@ -269,14 +269,14 @@ def test_a_longer_training_that_was_interrupted_ends_with_the_same_bits(tmp_path
     class Killed(Exception):
         pass
 
-    def draw(self: Crops, recordings: list[LabelledRecording], generator: np.random.Generator) -> Batch:
+    def plan(self: Crops, recordings: list[LabelledRecording], generator: np.random.Generator) -> list[Crop]:
         if next(count) == 2:
             raise Killed
         return plain(self, recordings, generator)
 
-    plain, count = Crops.draw, iter(range(99))
+    plain, count = Crops.plan, iter(range(99))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Crops, "draw", draw)
+        patch.setattr(Crops, "plan", plan)
         with pytest.raises(Killed):
             trained("cut", 5, "--resume")
     assert "expected a run that is done, to train it longer, found one that is not; resume it with --steps 5 first" in (

@@ -31,6 +31,7 @@ from aether_temporal.train.supervised import (  # noqa: E402
     Augmentation,
     Batch,
     Batches,
+    Crop,
     Crops,
     FitConfig,
     Fitting,
@@ -207,13 +208,13 @@ def command(*arguments: object, code: int = 0) -> str:
 
 def test_the_activity_command_trains_on_the_first_session_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
-    draw = Crops.draw
+    plan = Crops.plan
 
-    def spy(self: Crops, recordings: list[LabelledRecording], generator: np.random.Generator) -> Batch:
+    def spy(self: Crops, recordings: list[LabelledRecording], generator: np.random.Generator) -> list[Crop]:
         seen.extend(recording.session for recording in recordings)
-        return draw(self, recordings, generator)
+        return plan(self, recordings, generator)
 
-    monkeypatch.setattr(Crops, "draw", spy)
+    monkeypatch.setattr(Crops, "plan", spy)
     out, run = tmp_path / "out.rvne", tmp_path / "run"
     data = activity_set(tmp_path / "set.npz")
     arguments = ("activity", "--data", data, "--steps", 3)

@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import os
 import pickle
+import re
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
@@ -114,9 +115,10 @@ class _Several(Processes):
         try:
             return communicate()
         except RuntimeError as error:
+            why = re.sub(r"^\[[^]]*\] ", "", str(error)).split(". ")[0]  # without the place in gloo, and its advice
             raise ProcessError(
-                f"process {self.rank} of {self.count}: expected all others until the end, found one gone "
-                f"({str(error).splitlines()[0]}); what was written before is whole: resume with --resume"
+                f"process {self.rank} of {self.count}: expected all others until the end, found one gone ({why}); what "
+                "was written before is whole: resume with --resume"
             ) from None
 
     def ask(self, job: Callable[[], object]) -> None:
