@@ -30,7 +30,7 @@ MOST_MODULES = {
     "running": 11,
     "simulation": 6,
     "torch": 6,
-    "train": 20,
+    "train": 21,
 }
 MADE = {"runs", "__pycache__", "_build", "build", "dist", "target", ".venv", ".git"}
 SUFFIXES_MADE = {".pyc", ".so", ".egg-info"}

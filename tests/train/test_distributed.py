@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from aether_temporal.recordings import MissingExtraError  # noqa: E402
 from aether_temporal.train.checkpoints import load_checkpoint  # noqa: E402
 from aether_temporal.train.distributed import Outcome, ProcessError, lead, values_of  # noqa: E402
 from aether_temporal.train.runs import CHECKPOINT, CONFIGURATION, METRICS, Run, RunError  # noqa: E402
-from aether_temporal.train.shards import shards_of  # noqa: E402
+from aether_temporal.train.shards import Cut, shards_of  # noqa: E402
 from aether_temporal.train.supervised import Augmentation, Batches, Crops  # noqa: E402
 
 several = pytest.mark.skipif(
@@ -79,9 +80,11 @@ def test_shards_of_a_batch_are_the_batch() -> None:
         parts = batches.shards(np.random.default_rng(1), of, range(of))
         for index in (0, 1):
             np.testing.assert_array_equal(np.concatenate([part[index] for part in parts]), whole[index])
+        for a, b in zip(Cut(batches).shards(np.random.default_rng(1), of, range(of)), parts, strict=True):
+            assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
         (last,) = batches.shards(np.random.default_rng(1), of, range(of - 1, of))
         np.testing.assert_array_equal(last[0], parts[-1][0])
-    with pytest.raises(InvalidConfigError, match="shards: expected at most 9, the crops of a batch, found 10"):
+    with pytest.raises(InvalidConfigError, match="shards: expected at most 9, the samples of a batch, found 10"):
         batches.shards(np.random.default_rng(1), 10, range(1))
 
 
@@ -141,7 +144,7 @@ def test_a_task_that_cannot_be_cut_is_named() -> None:
         def step(self, step: int, batch: float) -> dict[str, float]:
             return {}
 
-    run = Run(None, {}, shards=2)
+    run: Any = Run(None, {}, shards=2)
     with pytest.raises(TypeError, match="task: expected a ShardedTask for more than one shard, found Whole"):
         run.train(Whole(), draw(), steps=1, seed=0, show_progress=False)
     with pytest.raises(TypeError, match="draw: expected a ShardedDraw for more than one shard, found function"):

@@ -30,6 +30,7 @@ from .evaluation import logits_of
 from .prepared import file_names, read_dataset
 from .reading import Reading, RunSettings, without_side
 from .runs import Run, environment, expect_place, say_written
+from .shards import Cut
 from .supervised import Batch, FitConfig, fit, some_frames
 
 Array = NDArray[np.float64]
@@ -324,7 +325,7 @@ def train(dataset: Dataset, recipe: Recipe, provenance: str, **training: Any) ->
     network = fit(
         network_shape(recipe.pattern),
         some_frames(dataset),
-        functools.partial(draw, list(dataset), recipe.disturbance),
+        Cut(functools.partial(draw, list(dataset), recipe.disturbance)),
         recipe.fit,
         seed=recipe.seed,
         class_weights=np.array([recipe.false_alarm, 1.0], dtype=np.float32),
@@ -367,9 +368,11 @@ def main(
         text = f"{ATTRIBUTION} {text}"
     configuration = {"recipe": "motion", "data": sources, **dataclasses.asdict(recipe), "environment": environment()}
     folder = options["run_folder"]
-    with Run.open(folder, configuration, resume=options["resume"], steps=("fit", "steps")) as run:
-        if run.lengthened:
-            say(run.lengthened)
+    with Run.open(
+        folder, configuration, resume=options["resume"], steps=("fit", "steps"), shards=settings.shards
+    ) as run:
+        for note in run.notes:
+            say(note)
         blob = train(
             trained,
             recipe,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from aether_temporal._internal.interruption import Stop, stop_asked
+from aether_temporal.errors import InvalidConfigError
 
 from .checkpoints import batches, torch_seed
 from .distributed import Outcome, processes, values_of
@@ -53,6 +54,29 @@ class ShardedDraw(Protocol[B]):
 
     def shards(self, generator: np.random.Generator, of: int, which: range) -> list[B]:
         """Of the batch that the generator gives, cut into `of` shards, those of `which`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut:
+    """Draws whole batches, arrays of the same length, in every process, and cuts them into shards."""
+
+    draw: Callable[[np.random.Generator], tuple[NDArray[Any], ...]]
+
+    def __call__(self, generator: np.random.Generator) -> Any:
+        return self.draw(generator)
+
+    def shards(self, generator: np.random.Generator, of: int, which: range) -> list[Any]:
+        """Of the batch that the generator gives, cut into `of` shards, those of `which`."""
+        whole = self.draw(generator)
+        return [tuple(part[shard_of(index, of, len(part))] for part in whole) for index in which]
+
+
+def shard_of(index: int, of: int, samples: int) -> slice:
+    """Which of a batch's samples are in a shard: as many as in any other, or one more. InvalidConfigError for more
+    shards than samples."""
+    if of > samples:
+        raise InvalidConfigError.of("shards", f"at most {samples}, the samples of a batch", of)
+    return slice(samples * index // of, samples * (index + 1) // of)
 
 
 Gradients = list[NDArray[np.float32] | None]

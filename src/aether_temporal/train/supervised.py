@@ -24,6 +24,7 @@ from .checkpoints import State, load_into
 from .dataset import LabelledRecording, expect_length
 from .reading import LONGEST
 from .runs import Run
+from .shards import shard_of
 
 Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
 
@@ -207,9 +208,7 @@ class Batches:
         """Of the batch that the generator gives, cut into `of` shards, those of `which`: the frames of the others are
         not read. InvalidConfigError for more shards than crops."""
         plan = self.crops.plan(self.recordings, generator)
-        if of > len(plan):
-            raise InvalidConfigError.of("shards", f"at most {len(plan)}, the crops of a batch", of)
-        return [_read(plan[len(plan) * i // of : len(plan) * (i + 1) // of]) for i in which]
+        return [_read(plan[shard_of(index, of, len(plan))]) for index in which]
 
 
 def _read(crops: Sequence[Crop]) -> Batch:
