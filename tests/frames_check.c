@@ -5,8 +5,8 @@
 
 #include "expect.h"
 
-static uint32_t words[4];
-static unsigned char *const memory = (unsigned char *)words;
+static uint32_t aligned[4];
+static unsigned char *const place = (unsigned char *)aligned;
 
 static void check_layouts(void) {
     const uint8_t unknown = AETHER_CSI_UNKNOWN;
@@ -123,8 +123,8 @@ static void check_amplitudes(void) {
     static int16_t words[6] = {3, 4, -2048, 2047, 0, -1};
     static const uint16_t second[2] = {2, 0}, beyond[1] = {3};
     float out[4] = {9.0f, 9.0f, 9.0f, 9.0f};
-    const uint16_t *unaligned = (const uint16_t *)(const void *)(memory + 1);
-    float *odd = (float *)(void *)(memory + 2);
+    const uint16_t *unaligned = (const uint16_t *)(const void *)(place + 1);
+    float *odd = (float *)(void *)(place + 2);
 #define AMPLITUDE(iq_, n_, s_, k_, o_) aether_csi_amplitude(iq_, n_, s_, k_, o_)
     EXPECT(AMPLITUDE(NULL, 3, NULL, 3, out) == AETHER_E_ARGUMENT);
     EXPECT(AMPLITUDE(iq, 3, NULL, 3, NULL) == AETHER_E_ARGUMENT);
@@ -136,7 +136,7 @@ static void check_amplitudes(void) {
     EXPECT(AMPLITUDE(iq, 3, second, 2, out) == AETHER_OK && out[1] == 5.0f);
     EXPECT(aether_csi_amplitude12(words, 3, NULL, 3, out) == AETHER_OK && out[0] == 5.0f && out[2] == 1.0f);
     EXPECT(aether_csi_amplitude12(words, 3, second, 2, out) == AETHER_OK && out[0] == 1.0f);
-    EXPECT(aether_csi_amplitude12((const int16_t *)(const void *)(memory + 1), 1, NULL, 1, out) == AETHER_E_ALIGNMENT);
+    EXPECT(aether_csi_amplitude12((const int16_t *)(const void *)(place + 1), 1, NULL, 1, out) == AETHER_E_ALIGNMENT);
     EXPECT(aether_csi_amplitude12(NULL, 1, NULL, 1, out) == AETHER_E_ARGUMENT);
     words[1] = 2048;
     EXPECT(aether_csi_amplitude12(words, 3, NULL, 3, out) == AETHER_E_ARGUMENT);
