@@ -237,11 +237,6 @@ class PageServer(Observer):
             if request.path == "/":
                 return web.Response(status=401, text=_LOGIN, content_type="text/html")
             return web.Response(status=401, text="401: expected the token, as a cookie of the page or as Bearer")
-        if request.method == "POST" and request.headers.get("Sec-Fetch-Site", "same-origin") not in (
-            "same-origin",
-            "none",
-        ):
-            return web.Response(status=403, text="403: expected a request of the page itself")
         if request.method == "POST" and not _same_origin(request):
             return web.Response(status=403, text="403: expected a request of the page itself")
         return await handler(request)
