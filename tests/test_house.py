@@ -14,12 +14,12 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "aether_temporal"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
-MOST_FILES = 683
+MOST_FILES = 686
 MOST_MODULES = {
     "": 14,
     "_internal": 12,
     "blob_tools": 5,
-    "cli": 22,
+    "cli": 23,
     "device": 10,
     "explore": 10,
     "gate": 10,
@@ -27,7 +27,7 @@ MOST_MODULES = {
     "listening": 12,
     "live": 7,
     "recordings": 17,
-    "running": 11,
+    "running": 12,
     "simulation": 6,
     "torch": 6,
     "train": 21,

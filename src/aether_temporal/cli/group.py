@@ -23,6 +23,7 @@ from .output import STANDARD_OUTPUT, NamedOutput
 # Imported when needed: `aether --help` imports neither torch nor matplotlib.
 _COMMANDS = {
     "run": "Stream a recording through a model and show its predictions.",
+    "compare": "List every prediction that changes from one model to another.",
     "calibrate": "Fit a motion model to a room, by a recording of it while nobody moves.",
     "enroll": "Enrol identities: write a gallery for `run --enroll`.",
     "listen": "Receive what nodes send over UDP; show, record and classify it.",
