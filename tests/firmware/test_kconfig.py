@@ -1,74 +1,31 @@
-"""The Kconfig files, read by ESP-IDF's own parser: each combination of switches compiles only what it configures."""
+"""The Kconfig files, read by ESP-IDF's own parser: what every combination of switches configures compiles.
+
+tools/idf-check does the same against ESP-IDF's headers, firmware/main included.
+"""
 
 from __future__ import annotations
 
-import itertools
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
-from building import COMPONENT, CSRC, FIRMWARE, NODE, ROOT, compiler, need_program
-from idf_check import kconfig
+from building import CSRC, FAKE, FIRMWARE, WARNINGS, compiler, idf_headers, need_program
+from idf_check import components, kconfig
 
 pytestmark = pytest.mark.skipif(kconfig.missing() is not None, reason=f"needs {kconfig.missing()}")
 
-SWITCHES = ("RUV_TEMPORAL_CACHE_BINARY16", "FREERTOS_UNICORE", "AETHER_CSI_ALL_FIELDS", "AETHER_SEND_RAW")
-IDF = {
-    line.split()[1]
-    for line in (ROOT / "tools" / "idf_check" / "esp32s3.h").read_text(encoding="utf-8").splitlines()
-    if line.startswith("#define")
+ESP_IDF = {"CONFIG_IDF_TARGET", "CONFIG_FREERTOS_HZ"}  # has a value in every configuration
+SWITCHES = {
+    *("RUV_TEMPORAL", "RUV_TEMPORAL_CACHE_BINARY16", "AETHER_APPLICATION_BOARD", "AETHER_APPLICATION_NODE"),
+    *("AETHER_CSI_ALL_FIELDS", "AETHER_SEND_RAW", "AETHER_FOR_SPEED", "AETHER_PYRAMID", "FREERTOS_UNICORE"),
 }
-FOLDERS = [FIRMWARE / "main", FIRMWARE / "app", COMPONENT / "include", COMPONENT / "src", NODE, CSRC / "include"]
-
-
-def combinations() -> list[dict[str, str]]:
-    """Each switch off and on, where the switches that it depends on are on."""
-    found = [{"RUV_TEMPORAL": "n"}]
-    for application in ("BOARD", "NODE"):
-        names = SWITCHES if application == "NODE" else SWITCHES[:2]
-        for values in itertools.product("ny", repeat=len(names)):
-            switches = dict(zip(names, values, strict=True))
-            found.append({"RUV_TEMPORAL": "y", f"AETHER_APPLICATION_{application}": "y", **switches})
-    return found
-
-
-def sources_of(folder: Path, cmake: str, options: dict[str, str]) -> list[Path]:
-    """The sources that both components name to ESP-IDF with these options."""
-    found: list[Path] = []
-    for component in (FIRMWARE / "main", COMPONENT):
-        script = folder / "read.cmake"
-        lines = [f'set(CONFIG_{name} "{value}")' for name, value in options.items() if value not in ("n", "")]
-        lines += [
-            "function(idf_component_register)",
-            '  cmake_parse_arguments(_ "" "" "SRCS;INCLUDE_DIRS;PRIV_INCLUDE_DIRS;REQUIRES;PRIV_REQUIRES" ${ARGN})',
-            "  foreach(each ${__SRCS})",
-            '    message("source ${each}")',
-            "  endforeach()",
-            "  return()",
-            "endfunction()",
-            "function(target_compile_options)",
-            "endfunction()",
-            "function(set_property)",
-            "endfunction()",
-            "function(set_source_files_properties)",
-            "endfunction()",
-            f'set(CMAKE_CURRENT_LIST_DIR "{component}")',
-            (component / "CMakeLists.txt").read_text(encoding="utf-8").replace("CONFIGURE_DEPENDS ", ""),
-        ]
-        script.write_text("\n".join(lines), encoding="utf-8")
-        done = subprocess.run([cmake, "-P", script], cwd=folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        names = re.findall(r"^source (\S+)", done.stderr, re.MULTILINE)
-        assert names
-        found += [Path(name) if Path(name).is_absolute() else component / name for name in names]
-    return found
 
 
 def empty_headers(folder: Path) -> Path:
     """What ESP-IDF's headers are to the preprocessor, as far as our options are concerned: nothing."""
-    own = {path.name for each in FOLDERS for path in each.glob("*.h")}
-    for source in [path for each in FOLDERS for path in each.glob("*.[ch]")]:
+    own = {path.name for path in [*FIRMWARE.rglob("*.h"), *(CSRC / "golden").glob("*.h")]}
+    for source in [*FIRMWARE.rglob("*.c"), *FIRMWARE.rglob("*.h")]:
         for name in re.findall(r'#include "([^"]+)"', source.read_text(encoding="utf-8")):
             if name not in own and name != "sdkconfig.h" and not name.startswith("aether/"):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -76,36 +33,103 @@ def empty_headers(folder: Path) -> Path:
     return folder
 
 
-def test_every_combination_defines_what_its_sources_use(tmp_path: Path) -> None:
-    """An option whose dependencies do not hold has no value: a source that uses it does not compile."""
+def test_every_combination_compiles(tmp_path: Path) -> None:
+    """An option whose dependencies do not hold has no value: a source that uses it does not compile. A combination is
+    compiled when a source sees other values than in those before."""
     cc, cmake = compiler(), need_program("cmake", "cmake")
     stubs = empty_headers(tmp_path / "stubs")
-    wrong: dict[str, set[str]] = {}
-    compiled: set[str] = set()
-    for number, switches in enumerate(combinations()):
-        folder = tmp_path / str(number)
-        options = kconfig.write_header(folder, switches)
-        for source in sources_of(folder, cmake, options):
-            compiled.add(source.name)
-            if source.suffix != ".c" or "CONFIG_" not in source.read_text(encoding="utf-8"):
-                continue
-            includes = [f"-I{each}" for each in (folder, *FOLDERS, stubs)]
-            preprocess = [cc, "-E", "-P", "-include", "sdkconfig.h", *includes, str(source)]
-            done = subprocess.run(preprocess, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr
-            used = set(re.findall(r"\bCONFIG_\w+", re.sub(r'"(?:[^"\\]|\\.)*"', "", done.stdout))) - IDF
-            if used:
-                wrong[f"{source.name} with {switches}"] = used
+    config = kconfig.Configuration(tmp_path)
+    (tmp_path / "freertos").mkdir()
+    wrong: list[str] = []
+    seen: set[object] = set()
+    combinations = config.combinations()
+    for switches in combinations:
+        options = config.set(switches)
+        config.write_header(tmp_path / "sdkconfig.h")
+        own = components.own(cmake, options)
+        public = [folder for component in own.values() for folder in component.public]
+        for name, component in own.items():
+            for source in component.sources:
+                key = (source, *((option, options.get(option)) for option in components.mentioned(source)))
+                if source.suffix != ".c" or key in seen:
+                    continue
+                seen.add(key)
+                folders = [tmp_path, *component.private, *public]
+                where = f"{source.name} with {switches}"
+                stand_ins = [stubs] if name == "main" else [FAKE / "include", idf_headers()]
+                done = subprocess.run(
+                    [
+                        *(
+                            cc,
+                            "-std=gnu11",
+                            "-include",
+                            "sdkconfig.h",
+                            "-DCONFIG_FREERTOS_HZ=100",
+                            *WARNINGS,
+                            "-Werror",
+                        ),
+                        *(("-E", "-P") if name == "main" else ("-fsyntax-only", "-DAETHER_PORTABLE_ONLY")),
+                        *(f"-I{folder}" for folder in [*folders, *stand_ins]),
+                        source,
+                    ],
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+                if done.returncode != 0:
+                    wrong.append(f"{where}: {done.stderr}")
+                unset = set(re.findall(r"\bCONFIG_\w+", re.sub(r'"(?:[^"\\]|\\.)*"', "", done.stdout))) - ESP_IDF
+                if unset:
+                    wrong.append(f"{where}: without a value: {unset}")
     assert not wrong
-    assert {"raw_sender.c", "switched_off.c", "node_main.c", "board_main.c", "temporal_task.c"} <= compiled
+    assert set().union(*combinations) == SWITCHES
+    assert {"raw_sender.c", "switched_off.c", "node_main.c", "board_main.c", "temporal_task.c"} <= {
+        key[0].name for key in seen if isinstance(key, tuple)
+    }
+
+
+def test_combinations_are_all_that_the_switches_admit(tmp_path: Path) -> None:
+    found = kconfig.Configuration(tmp_path).combinations()
+    off = [each for each in found if each["RUV_TEMPORAL"] == "n"]
+    assert {each.get("AETHER_APPLICATION_NODE") for each in off} == {None}  # the node needs the head
+    assert len(off) == 2**3  # one core, speed, pyramid
+    node = [each for each in found if each.get("AETHER_APPLICATION_NODE") == "y"]
+    assert len(node) == 2**6  # and the cache, all fields, raw frames
+    assert len(found) == len(off) + len(node) + 2**4
+    one = kconfig.Configuration(tmp_path).combinations({"FREERTOS_UNICORE": "y"})
+    assert len(one) == len(found) / 2
+    assert {each["FREERTOS_UNICORE"] for each in one} == {"y"}
 
 
 def test_the_head_is_off_by_default(tmp_path: Path) -> None:
-    assert kconfig.write_header(tmp_path, {})["RUV_TEMPORAL"] == "n"
+    assert kconfig.Configuration(tmp_path).set({})["RUV_TEMPORAL"] == "n"
 
 
 def test_an_option_whose_dependencies_do_not_hold_is_an_error(tmp_path: Path) -> None:
+    config = kconfig.Configuration(tmp_path)
     with pytest.raises(ValueError, match="AETHER_RAW_HZ: expected 20, found '' set"):
-        kconfig.write_header(tmp_path, {"RUV_TEMPORAL": "y", "AETHER_RAW_HZ": "20"})
+        config.set({"RUV_TEMPORAL": "y", "AETHER_RAW_HZ": "20"})
     with pytest.raises(ValueError, match="AETHER_NOTHING: expected an option of the Kconfig files"):
-        kconfig.write_header(tmp_path, {"AETHER_NOTHING": "y"})
+        config.set({"AETHER_NOTHING": "y"})
+
+
+def test_a_component_sees_the_folders_of_what_it_requires(tmp_path: Path) -> None:
+    """Publicly and through others, as in ESP-IDF; a private requirement of another one stays hidden."""
+    cmake = need_program("cmake", "cmake")
+    (tmp_path / "tools" / "cmake").mkdir(parents=True)
+    text = "set(requires_common freertos linux)\nset(requires_common log)\n"
+    (tmp_path / "tools" / "cmake" / "build.cmake").write_text(text, encoding="utf-8")
+    for name, required in {"net": "REQUIRES stack PRIV_REQUIRES radio", "stack": "", "radio": "", "log": ""}.items():
+        folder = tmp_path / "components" / name
+        folder.mkdir(parents=True)
+        script = (
+            f'idf_component_register(INCLUDE_DIRS "${{IDF_TARGET}}/include" {required})\nmessage(FATAL_ERROR "no")\n'
+        )
+        (folder / "CMakeLists.txt").write_text(script, encoding="utf-8")
+    own = components.Component((), (), (), (), ("net",))
+    build = components.Build(cmake, tmp_path, "esp32c6", "riscv", {})
+    folders = build.folders(own)
+    assert folders == [tmp_path / "components" / name / "esp32c6" / "include" for name in ("net", "log", "stack")]
+    (tmp_path / "components" / "stack" / "CMakeLists.txt").write_text("no_such_command()\n", encoding="utf-8")
+    with pytest.raises(RuntimeError, match="no_such_command"):
+        components.Build(cmake, tmp_path, "esp32c6", "riscv", {}).folders(own)

@@ -20,7 +20,8 @@ from parity_matrix.targets import Target, all_targets
 
 FIRMWARE = ROOT / "firmware"
 EMULATED = {target.name: target for target in all_targets() if not target.hosted}
-BOARDS = ("esp32-s3-devkitc-1", "esp32-s3-node")
+CHIPS = ("esp32", "esp32-s2", "esp32-s3", "esp32-c3", "esp32-c5", "esp32-c6")
+BOARDS = tuple(f"{chip}-{application}" for chip in CHIPS for application in ("board", "node"))
 EXECUTED = ("native", "aarch64", "cortex-m4f", "rv32imafc", "wasm32", "xtensa-fpu")  # the others are run as tests only
 TESTS = sorted(path.name for path in (FIRMWARE / "test").iterdir() if path.is_dir() and path.name.startswith("test_"))
 
@@ -44,14 +45,27 @@ def test_environments_download_nothing_by_default() -> None:
     assert settings()["platformio"]["default_envs"] == "native"
 
 
-def test_board_versions_are_pinned() -> None:
-    ini = settings()
-    pinned = ini["esp32-s3"]["platform"]
-    assert re.fullmatch(r"platformio/espressif32@\d+\.\d+\.\d+", pinned)
+def test_boards_share_one_pinned_platform() -> None:
+    need_platformio()
+    from platformio.project.config import ProjectConfig
+
+    config = ProjectConfig(str(FIRMWARE / "platformio.ini"))
     for name in BOARDS:
-        assert ini[f"env:{name}"]["extends"] == "esp32-s3"
+        assert re.fullmatch(r"platformio/espressif32@\d+\.\d+\.\d+", config.get(f"env:{name}", "platform"))
+        assert config.get(f"env:{name}", "framework") == ["espidf"]
+        assert config.get(f"env:{name}", "board_build.partitions") == "partitions.csv"
+        chip, _, application = name.rpartition("-")
+        assert config.get(f"env:{name}", "board").startswith(chip)
+        extra = config.get(f"env:{name}", "board_build.cmake_extra_args", "")
+        assert ("sdkconfig.defaults.node" in extra) == (application == "node")
     workflow = (ROOT / ".github" / "workflows" / "firmware.yml").read_text(encoding="utf-8")
-    assert all(f"-e {name}" in workflow for name in BOARDS)
+    assert all(re.search(rf"\b{chip}\b", workflow) for chip in CHIPS)
+
+
+def test_defaults_of_one_chip_belong_to_a_chip_that_has_environments() -> None:
+    """tools/idf-check says whether ESP-IDF has their options."""
+    files = {path.name.removeprefix("sdkconfig.defaults") for path in FIRMWARE.glob("sdkconfig.defaults*")}
+    assert files - {"", ".node"} < {f".{chip.replace('-', '')}" for chip in CHIPS}
 
 
 @dataclass(frozen=True)
