@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Writes projects that use the packed core and nothing else of this repository. Their program is consumer.c.
+"""Writes projects that use the packed core and nothing else of this repository (their program is consumer.c), and the
+project of docs/guide/esp-idf.md, which uses the head.
 
-As a program, `consumers.py FOLDER` writes the ESP-IDF project. Standard library only.
+As a program, `consumers.py FOLDER` writes the ESP-IDF project of the core. Standard library only.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import struct
 import sys
@@ -108,6 +110,23 @@ def write_platformio(folder: Path, archive: Path, board: str) -> None:
     ini = _PLATFORMIO.format(archive=archive, platform=ROOT / "firmware" / "platform", board=board)
     _write(folder, {"platformio.ini": ini, "src/main.c": _MAIN})
     _write_program(folder / "src")
+
+
+PAGE = ROOT / "docs" / "guide" / "esp-idf.md"
+
+
+def write_page(folder: Path, main: str) -> Path:
+    """Writes the files of the page, and a checkout beside them; main.c is the project's own. Returns its folder."""
+    blocks = re.findall(r"^```(cmake|c|text)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    names = ["CMakeLists.txt", "main/CMakeLists.txt", "partitions.csv", "sdkconfig.defaults", "main/head.c"]
+    kinds = ["cmake", "cmake", "text", "text", "c"]
+    if [kind for kind, _ in blocks[: len(names)]] != kinds:
+        raise ValueError(f"{PAGE}: expected the files {', '.join(names)} first, in this order")
+    _write(
+        folder / "mine", {name: text for name, (_, text) in zip(names, blocks, strict=False)} | {"main/main.c": main}
+    )
+    (folder / "aether-temporal").symlink_to(ROOT)
+    return folder / "mine"
 
 
 if __name__ == "__main__":

@@ -218,6 +218,27 @@ static void interface(uint32_t features, uint32_t classes) {
     free(memory), free(frame), free(logits), free(other);
 }
 
+/* zeros BLOB FEATURES CLASSES: compiled so that classifying before the first frame is no error. */
+static void zeros(uint32_t features, uint32_t classes) {
+    ruv_temporal_ctx_t *ctx = NULL;
+    float *frame = calloc(features, sizeof(float)), *logits = calloc(classes, sizeof(float)), *empty = calloc(classes, sizeof(float));
+    memset(logits, 0xA5, classes * sizeof(float));
+    IS(ESP_OK, ruv_temporal_init(blob, blob_bytes, features, 256, classes, &ctx));
+    IS(ESP_ERR_INVALID_SIZE, ruv_temporal_classify(ctx, logits, classes + 1));
+    IS(ESP_ERR_INVALID_ARG, ruv_temporal_classify(ctx, NULL, classes));
+    IS(ESP_OK, ruv_temporal_classify(ctx, logits, classes));
+    MUST(memcmp(logits, empty, classes * sizeof(float)) == 0);
+    frame_of(1, frame, features);
+    IS(ESP_OK, ruv_temporal_push(ctx, frame));
+    IS(ESP_OK, ruv_temporal_classify(ctx, logits, classes));
+    MUST(memcmp(logits, empty, classes * sizeof(float)) != 0);
+    IS(ESP_OK, ruv_temporal_reset(ctx));
+    IS(ESP_OK, ruv_temporal_classify(ctx, logits, classes));
+    MUST(memcmp(logits, empty, classes * sizeof(float)) == 0);
+    ruv_temporal_destroy(ctx);
+    free(frame), free(logits), free(empty);
+}
+
 static void self_test(void) {
     IS(ESP_OK, ruv_temporal_kernel_self_test());
     MUST(fake_open() == 0);
@@ -763,6 +784,9 @@ int main(int argc, char **argv) {
     } else if (strcmp(what, "interface") == 0 && argc == 5) {
         load_blob(argv[2]);
         interface((uint32_t)atoi(argv[3]), (uint32_t)atoi(argv[4]));
+    } else if (strcmp(what, "zeros") == 0 && argc == 5) {
+        load_blob(argv[2]);
+        zeros((uint32_t)atoi(argv[3]), (uint32_t)atoi(argv[4]));
     } else if (strcmp(what, "self-test") == 0) {
         self_test();
     } else if (strcmp(what, "memory") == 0 && argc == 3) {

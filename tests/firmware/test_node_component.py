@@ -15,6 +15,7 @@ import make_node_blobs
 import numpy as np
 import pytest
 from building import COMPONENT, CSRC, FIRMWARE, NODE, build, component_program, core_sources, run
+from consumers import write_page
 from parity_matrix.emulation import read_lines
 
 from aether_temporal import TemporalModel, WeightBlob
@@ -145,6 +146,16 @@ def test_drop_in_interface(tmp_path: Path, program: Path, plain_blob: WeightBlob
 
 
 @pytest.mark.slow
+def test_classifying_before_the_first_frame_can_give_zeros(tmp_path: Path, plain_blob: WeightBlob) -> None:
+    """Without the switch it is an error, as test_drop_in_interface shows."""
+    program = component_program(tmp_path, "zeros", "-DCONFIG_RUV_TEMPORAL_ZEROS_BEFORE_FIRST_FRAME=1")
+    path = tmp_path / "model.rvne"
+    path.write_bytes(plain_blob.serialize())
+    header = plain_blob.header
+    assert "ok zeros" in run(program, "zeros", path, header.input_dim, header.n_classes)
+
+
+@pytest.mark.slow
 def test_self_test_runs(program: Path) -> None:
     out = run(program, "self-test")
     assert "every bit is the same" in out
@@ -234,11 +245,15 @@ def test_idf_check_without_esp_idf_is_an_error() -> None:
     assert "IDF_PATH" in done.stderr
 
 
-def test_against_esp_idf() -> None:
+def test_against_esp_idf(tmp_path: Path) -> None:
+    """Ours, and the project that docs/guide/esp-idf.md makes."""
     idf = os.environ.get("IDF_PATH")
     if idf is None:
         pytest.skip("no ESP-IDF: set IDF_PATH")
     libc = ["--libc", os.environ["IDF_LIBC"]] if "IDF_LIBC" in os.environ else []
-    done = check(*libc, IDF_PATH=idf)
+    main = "#include <stdint.h>\nvoid head_start(const uint8_t *bssid);\nvoid app_main(void);\n"
+    project = write_page(tmp_path, f'{main}void app_main(void) {{ head_start((const uint8_t *)"123456"); }}\n')
+    done = check(*libc, "--project", str(project), IDF_PATH=idf)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "no differences" in done.stdout
+    assert "mine/main/head.c" in done.stdout

@@ -14,14 +14,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from building import ROOT, call, need_module, need_platformio, need_program, pio
-from consumers import write_cmake, write_idf, write_platformio
+from building import IDF_HEADERS, ROOT, call, need_module, need_platformio, need_program, pio
+from consumers import PAGE, write_cmake, write_idf, write_page, write_platformio
 from hang import HANG
 from parity_matrix import build as recipes
 from parity_matrix.targets import all_targets
 
 import aether_temporal as at
 from aether_temporal import TemporalModel, __version__
+from aether_temporal.bundled import model_path
+from aether_temporal.device.slots import pack_slot
+from aether_temporal.subcarriers import layout_of
 
 CSRC = ROOT / "csrc"
 HERE = Path(__file__).resolve().parent
@@ -320,6 +323,168 @@ def test_firmware_is_an_idf_project(application: str, tmp_path: Path) -> None:
         assert "lib__idf_aether_temporal.a" in build(out, "__idf_aether_temporal", found[1])
         golden = b"".join(path.read_bytes() for path in sorted((ROOT / "tests" / "golden").glob("*.agv")))
         assert golden in (out / found[1]).read_bytes()
+
+
+# -- the component in a project of somebody else, by its page alone -------------------------------------------
+
+DRIVER = """\
+#include <stdio.h>
+#include <string.h>
+
+#include "esp_wifi.h"
+#include "fake.h"
+#include "prototypes.h"
+#include "temporal_task.h"
+
+static wifi_csi_cb_t driver;
+
+esp_err_t esp_wifi_set_csi_config(const wifi_csi_config_t *config) { return config->lltf_en ? ESP_OK : ESP_FAIL; }
+esp_err_t esp_wifi_set_csi_rx_cb(wifi_csi_cb_t take, void *user) { driver = user == NULL ? take : NULL; return ESP_OK; }
+esp_err_t esp_wifi_set_csi(bool on) { return on ? ESP_OK : ESP_FAIL; }
+
+void head_start(const uint8_t *bssid);
+void app_main(void);
+
+/* What the project was before: here, it plays the driver as well. */
+void app_main(void) {
+    static const uint8_t bssid[6] = {1, 2, 3, 4, 5, 6};
+    static int8_t iq[128];
+    wifi_csi_info_t info = {.buf = iq, .len = 128};
+    temporal_task_stats_t now = {0};
+    uint32_t t, i;
+    FILE *slot = fopen("slot.bin", "rb");
+    (void)!fread(fake_flash[0], 1, FAKE_SLOT_BYTES, slot);
+    fclose(slot);
+    fake_clock_stop(1000000);
+    head_start(bssid);
+    memcpy(info.mac, bssid, 6);
+    for (t = 0; t < 200; t++) {
+        for (i = 0; i < 128; i++) {
+            iq[i] = (int8_t)((t * (1 + i % 5) * 7u + i * 13u) % 101u);
+        }
+        info.rx_ctrl.timestamp = t * 20000u;
+        driver(NULL, &info);
+        while (now.frames <= t) {
+            vTaskDelay(1);
+            (void)temporal_task_stats(&now);
+        }
+    }
+    fake_clock_jump(2000000);
+    for (i = 0; i < 1000 && now.classifications == 0; i++) {
+        vTaskDelay(1);
+        (void)temporal_task_stats(&now);
+    }
+    (void)temporal_task_stop();
+}
+"""
+WIFI = """\
+#pragma once
+#include "types.h"
+typedef struct {
+    bool lltf_en, htltf_en, stbc_htltf2_en, ltf_merge_en, channel_filter_en, manu_scale;
+} wifi_csi_config_t;
+typedef struct {
+    unsigned sig_mode, cwb, stbc, secondary_channel, channel, timestamp;
+    int rssi, noise_floor;
+} wifi_pkt_rx_ctrl_t;
+typedef struct {
+    wifi_pkt_rx_ctrl_t rx_ctrl;
+    uint8_t mac[6];
+    bool first_word_invalid;
+    int8_t *buf;
+    uint16_t len;
+} wifi_csi_info_t;
+typedef void (*wifi_csi_cb_t)(void *user, wifi_csi_info_t *info);
+esp_err_t esp_wifi_set_csi_config(const wifi_csi_config_t *config);
+esp_err_t esp_wifi_set_csi_rx_cb(wifi_csi_cb_t take, void *user);
+esp_err_t esp_wifi_set_csi(bool on);
+"""
+
+
+def headers_of_esp_idf(folder: Path) -> Path:
+    """ESP-IDF's headers as the tests play them, with this configuration's sdkconfig.h among them."""
+    fake = ROOT / "tests" / "firmware" / "fake_idf"
+    for name in ("types.h", "prototypes.h", "lwip/sockets.h"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(fake / "include" / name, folder / name)
+    shutil.copy(fake / "fake.h", folder)
+    (folder / "freertos").mkdir()
+    for name in IDF_HEADERS:
+        (folder / f"{name}.h").write_text(
+            '#pragma once\n#include "types.h"\n#include "prototypes.h"\n', encoding="ascii"
+        )
+    (folder / "esp_wifi.h").write_text(WIFI, encoding="ascii")
+    version = "#define ESP_IDF_VERSION_VAL(a, b, c) ((a) << 16 | (b) << 8 | (c))\n#define ESP_IDF_VERSION 0x050505\n"
+    (folder / "esp_idf_version.h").write_text(version, encoding="ascii")
+    return folder
+
+
+def kconfigs_of_the_component() -> list[Path]:
+    return sorted((ROOT / "firmware" / "components").glob("*/Kconfig"))
+
+
+@pytest.mark.slow
+def test_the_page_leads_from_a_project_to_a_head_that_classifies(tmp_path: Path) -> None:
+    project = write_page(tmp_path, DRIVER)
+    headers = headers_of_esp_idf(tmp_path / "headers")
+    sdkconfig = configuration(tmp_path, kconfigs_of_the_component(), [project / "sdkconfig.defaults"])
+    lines = re.findall(r'^set\((CONFIG_\w+) "(.+)"\)$', sdkconfig.read_text(encoding="utf-8"), re.MULTILINE)
+    texts = ("CONFIG_RUV_TEMPORAL_HOST", "CONFIG_PARTITION_TABLE_CUSTOM_FILENAME", "CONFIG_IDF_TARGET")
+    defines = [f"#define {name} {1 if value == 'y' else value}" for name, value in lines if name not in texts]
+    defines += ['#define CONFIG_RUV_TEMPORAL_HOST ""', "#define CONFIG_FREERTOS_HZ 100"]
+    (headers / "sdkconfig.h").write_text("\n".join(["#pragma once", *defines, ""]), encoding="utf-8")
+    out, fake = tmp_path / "build", ROOT / "tests" / "firmware" / "fake_idf"
+    options = f"-O1;-D_GNU_SOURCE;-Wall;-Werror;-I{headers}"
+    configure(
+        project,
+        out,
+        sdkconfig,
+        f"-DSTANDIN_START={STANDIN / 'start.c'};{fake / 'fake.c'}",
+        f"-DSTANDIN_OPTIONS={options}",
+        f"-DSTANDIN_COMPONENTS={IDF_COMPONENTS}",
+        "-DCMAKE_C_STANDARD_LIBRARIES=-lpthread",
+    )
+    build(out)
+    model = TemporalModel.from_blob(model_path("motion"))
+    (out / "slot.bin").write_bytes(pack_slot(model.blob))
+    said = call([out / "mine.elf"], out)
+    log = said.stdout + said.stderr
+    assert "every bit is the same" in log
+    assert f"slot aether_a: in use: sequence 0, {len(model.blob)} bytes, on trial" in log
+    t, i = np.mgrid[:200, :128]
+    iq = ((t * (1 + i % 5) * 7 + i * 13) % 101).astype(np.int8).reshape(200, 64, 2)
+    layout = layout_of("esp32", 64, sig_mode=0, bandwidth=0, stbc=0, secondary=0)
+    stream = model.stream(256, "float16")
+    scores = [stream.push(model.csi_frame(frame, layout)) for frame in iq][-1]
+    assert model.settings is not None
+    assert model.settings.class_names is not None
+    name, margin = model.settings.class_names[int(scores.argmax())], abs(float(scores[0] - scores[1]))
+    assert f"class {int(scores.argmax())} {name}, margin {margin:.3f}" in log
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["components", "others"])
+def test_a_second_component_of_the_name_stops_the_build(tmp_path: Path, place: str) -> None:
+    """Whichever of the two ESP-IDF takes: a project's own components count before EXTRA_COMPONENT_DIRS."""
+    project = write_page(tmp_path, DRIVER)
+    theirs = project / place / "ruv_temporal"
+    theirs.mkdir(parents=True)
+    (theirs / "CMakeLists.txt").write_text('idf_component_register(INCLUDE_DIRS ".")\n', encoding="utf-8")
+    if place == "others":
+        top = project / "CMakeLists.txt"
+        text = 'list(APPEND EXTRA_COMPONENT_DIRS "${CMAKE_CURRENT_LIST_DIR}/others")\n'
+        top.write_text(text + top.read_text(encoding="utf-8"), encoding="utf-8")
+    sdkconfig = configuration(tmp_path, kconfigs_of_the_component(), [project / "sdkconfig.defaults"])
+    components = f"-DSTANDIN_COMPONENTS={IDF_COMPONENTS}"
+    said = configure(project, tmp_path / "build", sdkconfig, components, good=False)
+    assert "expected one component of this name" in " ".join(said.split())
+    assert str(theirs) in "".join(said.split())
+
+
+def test_the_page_s_partitions_are_the_node_s() -> None:
+    rows = re.search(r"^# Name,.*?(?=^```)", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert rows is not None
+    assert rows[0] in (ROOT / "firmware" / "partitions.csv").read_text(encoding="utf-8")
 
 
 EXAMPLES = CSRC / "examples"

@@ -28,7 +28,7 @@ esp_err_t ruv_temporal_init(const uint8_t *weights, size_t weights_len, uint32_t
 esp_err_t ruv_temporal_push(ruv_temporal_ctx_t *ctx, const float *frame);
 
 /* Writes the n_classes logits after the newest frame. ESP_ERR_INVALID_ARG: an argument is NULL. ESP_ERR_INVALID_SIZE: n_classes
-   differs from the model's. ESP_ERR_INVALID_STATE: no frame was pushed yet. */
+   differs from the model's. ESP_ERR_INVALID_STATE: no frame was pushed yet; with RUV_TEMPORAL_ZEROS_BEFORE_FIRST_FRAME, zeros and ESP_OK. */
 esp_err_t ruv_temporal_classify(ruv_temporal_ctx_t *ctx, float *logits, uint32_t n_classes);
 
 /* Frees what init allocated. NULL is allowed. */

@@ -177,7 +177,12 @@ esp_err_t ruv_temporal_classify(ruv_temporal_ctx_t *ctx, float *logits, uint32_t
     }
     newest = aether_stream_logits(&ctx->classifier->stream);
     if (newest == NULL) {
+#ifdef CONFIG_RUV_TEMPORAL_ZEROS_BEFORE_FIRST_FRAME
+        memset(logits, 0, n_classes * sizeof(float));
+        return ESP_OK;
+#else
         return ESP_ERR_INVALID_STATE;
+#endif
     }
     memcpy(logits, newest, n_classes * sizeof(float));
     return ESP_OK;
