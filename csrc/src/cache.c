@@ -48,14 +48,11 @@ aether_status aether_cache_init(aether_cache *cache, const aether_head *head, ui
     if (status == AETHER_OK) {
         status = aether_cache_lay_out(&own, dtype, &at);
     }
+    if (status == AETHER_OK) {
+        status = aether_enough(memory, bytes, at.total, sizeof(float));
+    }
     if (status != AETHER_OK) {
         return status;
-    }
-    if (bytes < at.total) {
-        return AETHER_E_MEMORY;
-    }
-    if (!aether_aligned(memory, sizeof(float))) {
-        return AETHER_E_ALIGNMENT;
     }
     aether_cache_assemble(cache, &own, head->config.history, capacity, dtype, policy, &at, memory);
     aether_cache_reset(cache);

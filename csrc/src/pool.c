@@ -454,14 +454,11 @@ aether_status aether_pool_init(aether_pool *pool, const aether_model *model, uin
     }
     memset(&own, 0, sizeof own);
     status = lay_out(model, context, dtype, most, &own.at, &stream);
+    if (status == AETHER_OK) {
+        status = aether_enough(memory, bytes, own.at.total, 8);
+    }
     if (status != AETHER_OK) {
         return status;
-    }
-    if (bytes < own.at.total) {
-        return AETHER_E_MEMORY;
-    }
-    if (!aether_aligned(memory, 8)) {
-        return AETHER_E_ALIGNMENT;
     }
     status = aether_stream_init(&own.stream, model, context, dtype, memory, stream.total);
     own.memory = memory;

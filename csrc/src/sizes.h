@@ -34,6 +34,14 @@ static inline int aether_aligned(const void *p, size_t alignment) {
     return ((uintptr_t)p & (alignment - 1)) == 0;
 }
 
+/* Whether a caller's memory has the bytes and the alignment that an object needs. */
+static inline aether_status aether_enough(const void *memory, size_t bytes, size_t need, size_t alignment) {
+    if (bytes < need) {
+        return AETHER_E_MEMORY;
+    }
+    return aether_aligned(memory, alignment) ? AETHER_OK : AETHER_E_ALIGNMENT;
+}
+
 /* Counts. */
 
 static inline uint64_t aether_plus(uint64_t a, uint64_t b) {

@@ -79,14 +79,11 @@ aether_status aether_stream_init(aether_stream *stream, const aether_model *mode
         return AETHER_E_ARGUMENT;
     }
     status = aether_stream_lay_out(model, context, dtype, sizeof(void *), &own.at, &cache);
+    if (status == AETHER_OK) {
+        status = aether_enough(memory, bytes, own.at.total, 8);
+    }
     if (status != AETHER_OK) {
         return status;
-    }
-    if (bytes < own.at.total) {
-        return AETHER_E_MEMORY;
-    }
-    if (!aether_aligned(memory, 8)) {
-        return AETHER_E_ALIGNMENT;
     }
     own.model = model;
     own.context = context;

@@ -26,7 +26,7 @@ from aether_temporal.torch.network import TemporalClassifier
 from aether_temporal.train.checkpoints import State, load_into
 from aether_temporal.train.dataset import Dataset, expect_length
 from aether_temporal.train.reading import LONGEST
-from aether_temporal.train.supervised import some_frames
+from aether_temporal.train.supervised import move_average, scheduled_rate, some_frames
 
 Frames = NDArray[np.float32]
 
@@ -259,9 +259,7 @@ class Contrasting:
         """One step on views [N, T, F] of identities [N]."""
         config, network = self.config, self.network
         frames, identities = (torch.from_numpy(np.asarray(part)) for part in batch)
-        factor = (
-            min(1.0, (step + 1) / max(1, config.warm_up_steps)) * 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
-        )
+        factor = scheduled_rate(1.0, step, warm_up_steps=config.warm_up_steps, steps=config.steps)
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
         embedded = network.embed(network.hidden(frames)[:, -1])
@@ -271,10 +269,7 @@ class Contrasting:
         for group in self.optimiser.param_groups:
             torch.nn.utils.clip_grad_norm_(group["params"], config.clip)
         self.optimiser.step()
-        share = max(config.ema_rate, 1.0 / (step + 1))  # young averages forget where they began
-        with torch.no_grad():
-            for kept, new in zip(self.ema.parameters(), network.parameters(), strict=True):
-                kept.lerp_(new, share)
+        move_average(self.ema, network, config.ema_rate, step)
         return numbers
 
     def state(self) -> State:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,7 +33,10 @@ from .reading import LONGEST, Reading, RunSettings
 from .reid_protocol import entry
 from .retrieval import normalised
 from .runs import MODEL, RESULT, Run, environment, expect_place, say_written
-from .supervised import Augmentation, Batches, Crops
+from .shards import ShardedTask
+from .supervised import Augmentation, Batches, Crops, scheduled_rate
+
+DistillBatch = tuple[NDArray[np.float32], Any]
 
 EPS = 1e-6
 """Of AdamW: gradients that are no more than rounding move nothing, where a student predicts as its teacher does."""
@@ -79,8 +81,9 @@ def disagreement(teacher: TemporalClassifier, student: TemporalClassifier, frame
     return F.kl_div(log_q.flatten(0, 1), log_p.flatten(0, 1), reduction="batchmean", log_target=True)
 
 
-class Distilling:
-    """A `Task`: the student's weights and their optimiser. The teacher stays as it is."""
+class Distilling(ShardedTask[DistillBatch]):
+    """The student's weights and their optimiser. The teacher stays as it is. Batches are windows [N, T, F]; what else a
+    batch has is not used."""
 
     def __init__(self, teacher: TemporalClassifier, student: TemporalClassifier, config: DistillConfig) -> None:
         self.teacher, self.student, self.config = teacher.eval(), student.train(), config
@@ -88,22 +91,15 @@ class Distilling:
             student.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), eps=EPS, weight_decay=0.0
         )
 
-    def step(self, step: int, batch: tuple[NDArray[np.float32], Any]) -> Mapping[str, float]:
-        """One step on windows [N, T, F]; what else a batch has is not used."""
-        self.optimiser.zero_grad()
-        numbers = self.measure(batch)
-        self.update(step)
-        return numbers
-
     def parameters(self) -> list[torch.nn.Parameter]:
         """Those of the student."""
         return list(self.student.parameters())
 
-    def weight(self, batch: tuple[NDArray[np.float32], Any]) -> float:
+    def weight(self, batch: DistillBatch) -> float:
         """The number of windows."""
         return len(batch[0])
 
-    def measure(self, batch: tuple[NDArray[np.float32], Any]) -> Mapping[str, float]:
+    def measure(self, batch: DistillBatch) -> Mapping[str, float]:
         """The disagreement; adds its gradients."""
         loss = disagreement(self.teacher, self.student, torch.from_numpy(np.asarray(batch[0])))
         loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
@@ -112,9 +108,9 @@ class Distilling:
     def update(self, step: int) -> None:
         """One step along the gradients."""
         config = self.config
-        warm_up = min(1.0, (step + 1) / max(1, config.warm_up_steps))
+        rate = scheduled_rate(config.learning_rate, step, warm_up_steps=config.warm_up_steps, steps=config.steps)
         for group in self.optimiser.param_groups:
-            group["lr"] = config.learning_rate * warm_up * 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
+            group["lr"] = rate
         torch.nn.utils.clip_grad_norm_(self.student.parameters(), config.clip)
         self.optimiser.step()
 

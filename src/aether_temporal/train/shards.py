@@ -33,7 +33,15 @@ AUTOMATIC = 4
 
 @runtime_checkable
 class ShardedTask(Protocol[B_contra]):
-    """A `Task` whose step on a batch is `update` by the weighted mean of its shards' gradients."""
+    """A `Task` whose step on a batch is `update` by the weighted mean of its shards' gradients. Those that derive from
+    it have the step on a whole batch."""
+
+    def step(self, step: int, batch: B_contra) -> Mapping[str, float]:
+        """`update` by the gradients of the whole batch; the numbers of `measure`."""
+        clear_gradients(self)
+        numbers = self.measure(batch)
+        self.update(step)
+        return numbers
 
     def parameters(self) -> Sequence[torch.nn.Parameter]:
         """What has gradients."""
@@ -46,6 +54,12 @@ class ShardedTask(Protocol[B_contra]):
 
     def update(self, step: int) -> None:
         """Takes the step that the parameters' gradients say."""
+
+
+def clear_gradients(task: ShardedTask[Any]) -> None:
+    """What `measure` adds to."""
+    for parameter in task.parameters():
+        parameter.grad = None
 
 
 @runtime_checkable
@@ -147,8 +161,7 @@ class ShardedSteps(Generic[B]):
         found: list[Shard] = []
         parameters = self.task.parameters()
         for index, batch in shards:
-            for parameter in parameters:
-                parameter.grad = None
+            clear_gradients(self.task)
             torch.manual_seed(torch_seed(self.seed, step, index))
             weight = self.task.weight(batch)
             numbers = self.task.measure(batch) if weight > 0 else {}

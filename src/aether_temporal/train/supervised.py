@@ -24,7 +24,7 @@ from .checkpoints import State, load_into
 from .dataset import LabelledRecording, expect_length
 from .reading import LONGEST
 from .runs import Run
-from .shards import shard_of
+from .shards import ShardedTask, shard_of
 
 Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
 
@@ -232,14 +232,23 @@ class FitConfig:
         check_ranges(self)
 
 
-def _rate(config: FitConfig, step: int) -> float:
-    warm_up = min(1.0, (step + 1) / max(1, config.warm_up_steps))
-    return config.learning_rate * warm_up * 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
+def scheduled_rate(rate: float, step: int, *, warm_up_steps: int, steps: int) -> float:
+    """A learning rate that warms up and falls along a half cosine, at a step."""
+    warm_up = min(1.0, (step + 1) / max(1, warm_up_steps))
+    return rate * warm_up * 0.5 * (1.0 + math.cos(math.pi * step / steps))
 
 
-class Fitting:
-    """A `Task`: a network, its average and the optimiser. class_weights: what a frame of each class counts (None:
-    one)."""
+def move_average(average: torch.nn.Module, network: torch.nn.Module, ema_rate: float, step: int) -> None:
+    """Takes the weights after a step into the moving average."""
+    share = max(ema_rate, 1.0 / (step + 1))  # young averages forget the random start
+    with torch.no_grad():
+        for kept, new in zip(average.parameters(), network.parameters(), strict=True):
+            kept.lerp_(new, share)
+
+
+class Fitting(ShardedTask[Batch]):
+    """A network, its average and the optimiser; batches are frames [N, T, input_dim] and targets [N, T], -1 where there
+    is none. class_weights: what a frame of each class counts (None: one)."""
 
     def __init__(
         self, network: TemporalClassifier, config: FitConfig, class_weights: NDArray[np.float32] | None = None
@@ -251,13 +260,6 @@ class Fitting:
         )
         self.class_weights = None if class_weights is None else torch.from_numpy(class_weights)
         network.train()
-
-    def step(self, step: int, batch: Batch) -> Mapping[str, float]:
-        """One step on frames [N, T, input_dim] and targets [N, T], -1 where there is none."""
-        self.optimiser.zero_grad()
-        numbers = self.measure(batch)
-        self.update(step)
-        return numbers
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """Those of the network."""
@@ -284,14 +286,12 @@ class Fitting:
     def update(self, step: int) -> None:
         """One step along the gradients, and of the average."""
         config = self.config
+        rate = scheduled_rate(config.learning_rate, step, warm_up_steps=config.warm_up_steps, steps=config.steps)
         for group in self.optimiser.param_groups:
-            group["lr"] = _rate(config, step)
+            group["lr"] = rate
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.clip)
         self.optimiser.step()
-        share = max(config.ema_rate, 1.0 / (step + 1))  # young averages forget the random start
-        with torch.no_grad():
-            for kept, new in zip(self.ema.parameters(), self.network.parameters(), strict=True):
-                kept.lerp_(new, share)
+        move_average(self.ema, self.network, config.ema_rate, step)
 
     def state(self) -> State:
         """Everything that steps change."""
