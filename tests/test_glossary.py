@@ -6,6 +6,7 @@ import ast
 import io
 import re
 import tokenize
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -113,16 +114,23 @@ def words(identifier: str) -> set[str]:
     return {part.lower() for part in PARTS.findall(identifier)}
 
 
-def identifiers(path: Path) -> set[str]:
-    text = path.read_text(encoding="utf-8")
+@cache
+def names_and_comments(path: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """Of a Python file."""
+    found = list(tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline))
+    names, comments = (
+        frozenset(token.string for token in found if token.type == kind) for kind in (tokenize.NAME, tokenize.COMMENT)
+    )
+    return names, comments
+
+
+@cache
+def identifiers(path: Path) -> frozenset[str]:
     if path.suffix == ".py":
-        tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-        return {token.string for token in tokens if token.type == tokenize.NAME}
-    if path.suffix in (".pyx", ".pxi", ".pxd", ".pyi"):
-        text = re.sub(r'"""(?:.|\n)*?"""|#[^\n]*|"(?:\\.|[^"\\\n])*"', " ", text)
-    else:
-        text = C_TEXT.sub(" ", text)
-    return set(C_NAME.findall(text))
+        return names_and_comments(path)[0]
+    text = path.read_text(encoding="utf-8")
+    without = CYTHON_TEXT if path.suffix in (".pyx", ".pxi", ".pxd", ".pyi") else C_TEXT
+    return frozenset(C_NAME.findall(without.sub(" ", text)))
 
 
 def texts(path: Path) -> str:
@@ -134,8 +142,7 @@ def texts(path: Path) -> str:
     if path.suffix == ".py":
         nodes = [node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)]
         found = [value for value in nodes if isinstance(value, str)]
-        tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-        found += [token.string for token in tokens if token.type == tokenize.COMMENT]
+        found += names_and_comments(path)[1]
     elif path.suffix in (".pyx", ".pxi", ".pxd", ".pyi"):
         found = CYTHON_TEXT.findall(text)
     else:
@@ -143,26 +150,32 @@ def texts(path: Path) -> str:
     return "\n".join(re.sub(r"`[^`]*`", " ", each) for each in found if " " in each)
 
 
-def prose() -> dict[str, str]:
-    """The sentences of every file with prose, by the file's path."""
+@cache
+def prose() -> dict[str, frozenset[str]]:
+    """The words of the sentences of every file with prose, by the file's path."""
     pages = [path for path in ROOT.rglob("*.md") if not PRIVATE & set(path.relative_to(ROOT).parts)]
     paths = pages + [path for path in sources() if path != Path(__file__)]  # its tests hold retired words
-    return {path.relative_to(ROOT).as_posix(): texts(path) for path in sorted(paths)}
+    return {path.relative_to(ROOT).as_posix(): words_of(texts(path)) for path in sorted(paths)}
 
 
-def forms(word: str) -> set[str]:
+def words_of(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[a-z_]+", text.lower()))
+
+
+@cache
+def forms(word: str) -> frozenset[str]:
     """A word, its plural, and the forms of a verb."""
     stem = word[:-1] if word.endswith("e") else word
     found = {word, f"{word}s", f"{stem}es", f"{stem}ed", f"{stem}ing"}
-    return found | {f"{word[:-1]}ies", f"{word[:-1]}ied"} if word.endswith("y") else found
+    return frozenset(found | {f"{word[:-1]}ies", f"{word[:-1]}ied"} if word.endswith("y") else found)
 
 
-def in_prose(text: str, among: set[str]) -> set[str]:
-    """The retired words that sentences hold, in any form."""
-    found = set(re.findall(r"[a-z_]+", text.lower()))
+def in_prose(found: frozenset[str], among: set[str]) -> set[str]:
+    """The retired words that the words of sentences hold, in any form."""
     return {word for word in among if forms(word) & found}
 
 
+@cache
 def sources() -> list[Path]:
     suffixes = (".py", ".pyx", ".pxi", ".pxd", ".pyi", ".c", ".h")
     folders = ("src", "csrc", "tools", "firmware", "tests")
@@ -214,7 +227,7 @@ def test_identifiers_use_the_glossary() -> None:
 def test_prose_uses_the_glossary() -> None:
     found = prose()
     assert len(found) > 500
-    wrong = {name: in_prose(text, RETIRED - allowed(name, ALLOWED_IN_PROSE)) for name, text in found.items()}
+    wrong = {name: in_prose(some, RETIRED - allowed(name, ALLOWED_IN_PROSE)) for name, some in found.items()}
     assert not {name: some for name, some in wrong.items() if some}
 
 
@@ -223,7 +236,7 @@ def test_words_allowed_in_prose_are_retired_and_used() -> None:
     everything = prose()
     for word, (_, places) in ALLOWED_IN_PROSE.items():
         for place in places or ("",):
-            assert any(in_prose(text, {word}) for name, text in everything.items() if name.startswith(place)), (
+            assert any(in_prose(some, {word}) for name, some in everything.items() if name.startswith(place)), (
                 word,
                 place,
             )
@@ -245,7 +258,7 @@ def test_words_allowed_in_prose_are_retired_and_used() -> None:
 def test_retired_words_are_found_in_prose(name: str, text: str, expected: set[str], tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
-    assert in_prose(texts(path), RETIRED) == expected
+    assert in_prose(words_of(texts(path)), RETIRED) == expected
 
 
 @pytest.mark.parametrize(

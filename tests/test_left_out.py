@@ -34,7 +34,8 @@ def run(folder: Path, *arguments: str, no_skips: bool) -> subprocess.CompletedPr
     environment = os.environ | {"AETHER_NO_SKIPS": str(int(no_skips)), "PYTHONPATH": str(Path(__file__).parent)}
     for name in [name for name in environment if name.startswith("PYTEST_")]:
         del environment[name]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments, str(folder)]
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # the others take a second to load
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "xdist", *arguments, str(folder)]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
 
 

@@ -33,8 +33,9 @@ PATIENCE = 60.0
 
 
 @contextmanager
-def repeated(step: Callable[[int], object]) -> Iterator[threading.Event]:
-    """Calls `step` with 0, 1, 2, … in a thread, every 5 ms, until the block ends or `step` fails for want of a peer."""
+def repeated(step: Callable[[int], object], line: Line | None = None) -> Iterator[threading.Event]:
+    """Calls `step` with 0, 1, 2, … in a thread, every 5 ms, until the block ends or `step` fails for want of a peer.
+    line: what it writes to. It is hung up when the block has ended: where nobody reads, a full line blocks `step`."""
     stop = threading.Event()
 
     def run() -> None:
@@ -52,25 +53,37 @@ def repeated(step: Callable[[int], object]) -> Iterator[threading.Event]:
         yield stop
     finally:
         stop.set()
+        if line is not None:
+            line.hang_up()
         thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+class Line:
+    """A serial line: the board's end, and the name of the computer's."""
+
+    def __init__(self) -> None:
+        import tty
+
+        self.board, self._computer = os.openpty()
+        tty.setraw(self._computer)
+        self.port = os.ttyname(self._computer)
+
+    def hang_up(self) -> None:
+        if self._computer >= 0:
+            os.close(self._computer)
+        self._computer = -1
 
 
 @pytest.fixture
-def console() -> Iterator[tuple[int, str]]:
-    """The board's end of a serial line, and the name of the computer's."""
+def console() -> Iterator[Line]:
     pytest.importorskip("serial", reason="pyserial is not installed")
     if not hasattr(os, "openpty"):
         pytest.skip("no pseudo-terminals here")
-    import tty
-
-    board, computer = os.openpty()
-    tty.setraw(computer)
-    yield board, os.ttyname(computer)
-    for descriptor in (board, computer):
-        try:
-            os.close(descriptor)
-        except OSError as error:
-            assert error.errno == errno.EBADF
+    line = Line()
+    yield line
+    line.hang_up()
+    os.close(line.board)
 
 
 def line_of(number: int) -> bytes:
@@ -91,10 +104,10 @@ def expect_lines(path: Path) -> Recording:
     return found
 
 
-def test_a_serial_port_is_recorded_with_its_label(console: tuple[int, str], tmp_path: Path) -> None:
-    board, port = console
+def test_a_serial_port_is_recorded_with_its_label(console: Line, tmp_path: Path) -> None:
+    board, port = console.board, console.port
     told = ("--subject", "anna", "--session", "monday")
-    with repeated(write_lines(board)):
+    with repeated(write_lines(board), console):
         for name, label in (("one.csv", "walk"), ("two.csv", "sit, then stand")):
             out = call("record", tmp_path / name, "--port", port, "--label", label, *told, "--seconds", 0.3).stdout
             assert f"{name}, label {label}, subject anna, session monday" in out.replace("\n", "")
@@ -134,8 +147,8 @@ def test_packets_are_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert (np.diff(found.iq[:, 0, 0].astype(int)) % 100 == 1).all()
 
 
-def test_an_existing_recording_is_replaced_with_force_only(console: tuple[int, str], tmp_path: Path) -> None:
-    board, port = console
+def test_an_existing_recording_is_replaced_with_force_only(console: Line, tmp_path: Path) -> None:
+    board, port = console.board, console.port
     path = tmp_path / "walk.csv"
     path.write_bytes(b"old")
     assert "replace it with --force" in call("record", path, "--port", port, code=2).stderr
@@ -143,7 +156,7 @@ def test_an_existing_recording_is_replaced_with_force_only(console: tuple[int, s
     assert "expected CSI frames, found none" in result.stderr
     assert path.read_bytes() == b"old"
     assert [each.name for each in tmp_path.iterdir()] == ["walk.csv"]
-    with repeated(write_lines(board)):
+    with repeated(write_lines(board), console):
         call("record", path, "--port", port, "--force", "--seconds", 0.1, "--label", "walk")
         call("record", path, "--port", port, "--force", "--seconds", 0.1, "--label", "run")
     expect_lines(path)
@@ -157,17 +170,17 @@ def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record_command, "_WAIT", 1.0 if sys.gettrace() is None else 5.0)
 
 
-def test_without_a_frame_no_file_is_left(console: tuple[int, str], tmp_path: Path) -> None:
-    board, port = console
-    with repeated(lambda number: os.write(board, b"boot\r\n")):
+def test_without_a_frame_no_file_is_left(console: Line, tmp_path: Path) -> None:
+    board, port = console.board, console.port
+    with repeated(lambda number: os.write(board, b"boot\r\n"), console):
         result = call("record", tmp_path / "a.csv", "--port", port, "--seconds", 0.1, "--label", "walk", code=2)
     assert "other_text dropped" in result.stderr
     assert "--baud" in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unplugged_port_ends_the_recording_and_keeps_it(console: tuple[int, str], tmp_path: Path) -> None:
-    board, port = console
+def test_an_unplugged_port_ends_the_recording_and_keeps_it(console: Line, tmp_path: Path) -> None:
+    board, port = console.board, console.port
     path = tmp_path / "walk.csv"
     sent = []
 
@@ -180,7 +193,7 @@ def test_an_unplugged_port_ends_the_recording_and_keeps_it(console: tuple[int, s
             raise OSError("unplugged")
         sent.append(os.write(board, line_of(number)))
 
-    with repeated(send_and_unplug):
+    with repeated(send_and_unplug, console):
         result = call("record", path, "--port", port, "--label", "walk", code=1)
     assert "expected an open serial port, found that it is gone" in result.stderr
     assert 0 < len(expect_lines(path)) <= len(sent)
@@ -188,9 +201,9 @@ def test_an_unplugged_port_ends_the_recording_and_keeps_it(console: tuple[int, s
 
 
 def test_a_full_disk_ends_the_recording_and_keeps_it(
-    console: tuple[int, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    console: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    board, port = console
+    board, port = console.board, console.port
     write, path = AppendFile.write, tmp_path / "walk.csv"
     most = 6000
 
@@ -200,19 +213,19 @@ def test_a_full_disk_ends_the_recording_and_keeps_it(
         write(self, data)
 
     monkeypatch.setattr(AppendFile, "write", fill)
-    with repeated(write_lines(board)):
+    with repeated(write_lines(board), console):
         result = call("record", path, "--port", port, code=1)
     assert "No space left on device" in result.stderr
     assert 0 < path.stat().st_size <= most
     expect_lines(path)
 
 
-def test_ctrl_c_keeps_what_was_recorded(console: tuple[int, str], tmp_path: Path) -> None:
-    board, port = console
+def test_ctrl_c_keeps_what_was_recorded(console: Line, tmp_path: Path) -> None:
+    board, port = console.board, console.port
     path = tmp_path / "walk.csv"
     command = [sys.executable, "-m", "aether_temporal", "record", str(path), "--port", port, "--label", "walk"]
     with (
-        repeated(write_lines(board)),
+        repeated(write_lines(board), console),
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,
     ):
         until = time.monotonic() + PATIENCE

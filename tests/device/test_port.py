@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hang import HANG
 
 if sys.platform == "win32":
     pytest.skip("pseudo-terminals: not on Windows", allow_module_level=True)
@@ -88,7 +89,7 @@ def test_a_port_that_may_not_be_opened(line: tuple[int, str], monkeypatch: pytes
 
 
 def test_a_port_that_vanishes_and_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(port_module, "_BACK", 3.0)
+    monkeypatch.setattr(port_module, "_BACK", 0.3)
     first, slave = pty.openpty()
     tty.setraw(slave)
     name = tmp_path / "port"
@@ -99,6 +100,7 @@ def test_a_port_that_vanishes_and_comes_back(tmp_path: Path, monkeypatch: pytest
         with pytest.raises(PortError, match="found that it is gone"):
             port.read(5)
         assert not port.reopen()
+        monkeypatch.setattr(port_module, "_BACK", HANG)
         second, slave = pty.openpty()
         tty.setraw(slave)
         name.unlink()

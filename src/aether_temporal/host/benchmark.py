@@ -190,10 +190,13 @@ def streams_group(rounds: int) -> Group:
     model = TemporalModel.from_blob("activity")
     frames = np.random.default_rng(3).random((STREAMS, model.header.input_dim), np.float32) + np.float32(0.5)
     pool, streams, ids = model.pool(STREAMS), [model.stream() for _ in range(STREAMS)], range(STREAMS)
-    for _ in range(model.config.history or 0):  # as many rows as a query can see
-        pool.push(ids, frames)
-        for stream, frame in zip(streams, frames, strict=True):
-            stream.push(frame)
+    filled = model.stream()
+    for t in range(model.config.history or 0):  # as many rows as a query can see
+        filled.push(frames[t % STREAMS])
+    state = filled.to_bytes()
+    for id_, stream in zip(ids, streams, strict=True):
+        pool.restore(id_, state)
+        stream.restore(state)
     candidates: dict[str, Call] = {
         "pool.push": lambda: pool.push(ids, frames),
         "one call each": lambda: [stream.push(frame) for stream, frame in zip(streams, frames, strict=True)],
