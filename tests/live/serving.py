@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hang import HANG
+from listening.wire import classification
 
 from aether_temporal.listening import PacketReceiver
 from aether_temporal.listening.documents import take_snapshot
@@ -22,6 +24,7 @@ from aether_temporal.listening.packet_receiver import Arrival
 from aether_temporal.live.state import LiveState, Sink, View
 
 AETHER = [sys.executable, "-m", "aether_temporal"]
+POSIX = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
 
 class Clock:
@@ -61,6 +64,11 @@ class Nodes:
 
     def show(self) -> None:
         self.state.show(self.status())
+
+
+def classes(*found: int, first: int = 0) -> list[bytes]:
+    """Predictions of node 3, one a frame."""
+    return [classification(3, first + i, argmax=best, classes=2) for i, best in enumerate(found)]
 
 
 def frames(count: int, moving: float, seed: int = 1, pairs: int = 64) -> list[bytes]:

@@ -24,7 +24,6 @@ paho = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt (extra live) is
 from aether_temporal.live.mqtt_publisher import MqttPublisher, _document, _Sent, discovery  # noqa: E402
 
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-NEEDS_BROKER = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
 
 
 class Broker:
@@ -97,12 +96,23 @@ class Subscriber:
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
+def start_broker(tmp_path: Path) -> Iterator[Callable[..., Broker]]:
     if MOSQUITTO is None:
         pytest.skip("mosquitto is not installed")
-    found = Broker(tmp_path)
-    yield found
-    found.stop()
+    made: list[Broker] = []
+
+    def start(*lines: str) -> Broker:
+        made.append(Broker(tmp_path, *lines))
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.stop()
+
+
+@pytest.fixture
+def broker(start_broker: Callable[..., Broker]) -> Broker:
+    return start_broker()
 
 
 @pytest.fixture
@@ -130,16 +140,26 @@ def connected(publisher: MqttPublisher) -> None:
     wait_until(lambda: publisher.trouble is None)
 
 
+@pytest.fixture
+def publisher(broker: Broker, publish: Callable[..., MqttPublisher]) -> MqttPublisher:
+    """Of the server "attic", connected to the broker."""
+    made = publish(broker.port)
+    connected(made)
+    return made
+
+
+@pytest.fixture
+def nodes(publisher: MqttPublisher) -> Nodes:
+    """What `publisher` publishes; nothing has come yet."""
+    return Nodes(publisher)
+
+
 def walking(count: int = 3, first: int = 0, best: int = 1) -> list[bytes]:
     return [classification(3, first + i, argmax=best, classes=2) for i in range(count)]
 
 
 @pytest.mark.slow
-@NEEDS_BROKER
-def test_publishes_state_and_availability(broker: Broker, heard: Subscriber, publish: Callable[..., Any]) -> None:
-    publisher = publish(broker.port)
-    connected(publisher)
-    nodes = Nodes(publisher)
+def test_publishes_state_and_availability(heard: Subscriber, publisher: MqttPublisher, nodes: Nodes) -> None:
     nodes.send(*walking())
     nodes.show()
     heard.wait("aether/attic/status", "online")
@@ -155,11 +175,7 @@ def test_publishes_state_and_availability(broker: Broker, heard: Subscriber, pub
 
 
 @pytest.mark.slow
-@NEEDS_BROKER
-def test_a_node_that_restarts_is_online_again(broker: Broker, heard: Subscriber, publish: Callable[..., Any]) -> None:
-    publisher = publish(broker.port)
-    connected(publisher)
-    nodes = Nodes(publisher)
+def test_a_node_that_restarts_is_online_again(heard: Subscriber, publisher: MqttPublisher, nodes: Nodes) -> None:
     nodes.send(*walking(3, first=1_000_000))
     nodes.show()
     heard.wait("aether/attic/3/state", lambda found: found["class"] == "walk")
@@ -175,10 +191,7 @@ def test_a_node_that_restarts_is_online_again(broker: Broker, heard: Subscriber,
 
 
 @pytest.mark.slow
-@NEEDS_BROKER
-def test_publishes_changes_soon_and_the_rest_from_time_to_time(
-    broker: Broker, heard: Subscriber, publish: Callable[..., Any]
-) -> None:
+def test_publishes_changes_soon_and_the_rest_from_time_to_time(broker: Broker, heard: Subscriber) -> None:
     nodes = Nodes()
     publisher = MqttPublisher(Mqtt(host="127.0.0.1", port=broker.port, every=30.0), "attic", clock=nodes.clock)
     nodes.state.sinks.append(publisher)
@@ -204,11 +217,7 @@ def test_publishes_changes_soon_and_the_rest_from_time_to_time(
 
 
 @pytest.mark.slow
-@NEEDS_BROKER
-def test_motion_is_published(broker: Broker, heard: Subscriber, publish: Callable[..., Any]) -> None:
-    publisher = publish(broker.port)
-    connected(publisher)
-    nodes = Nodes(publisher)
+def test_motion_is_published(heard: Subscriber, nodes: Nodes) -> None:
     for part, values in enumerate(frames(150, 0.05)):
         nodes.send(raw(3, part, values))
         if part % 10 == 0:
@@ -219,11 +228,7 @@ def test_motion_is_published(broker: Broker, heard: Subscriber, publish: Callabl
 
 
 @pytest.mark.slow
-@NEEDS_BROKER
-def test_a_later_subscriber_knows_everything(broker: Broker, publish: Callable[..., Any]) -> None:
-    publisher = publish(broker.port)
-    connected(publisher)
-    nodes = Nodes(publisher)
+def test_a_later_subscriber_knows_everything(broker: Broker, nodes: Nodes) -> None:
     nodes.send(*walking())
     nodes.show()
     later = Subscriber(broker.port)
@@ -234,13 +239,9 @@ def test_a_later_subscriber_knows_everything(broker: Broker, publish: Callable[.
 
 
 @pytest.mark.slow
-@NEEDS_BROKER
 def test_everything_is_there_again_after_the_broker_restarts(
-    broker: Broker, heard: Subscriber, publish: Callable[..., Any]
+    broker: Broker, heard: Subscriber, publisher: MqttPublisher, nodes: Nodes
 ) -> None:
-    publisher = publish(broker.port)
-    connected(publisher)
-    nodes = Nodes(publisher)
     nodes.send(*walking())
     nodes.show()
     heard.wait("aether/attic/3/state", lambda found: found["class"] == "walk")
@@ -265,13 +266,7 @@ def test_everything_is_there_again_after_the_broker_restarts(
 
 
 @pytest.mark.slow
-@NEEDS_BROKER
-def test_discovery_comes_again_when_home_assistant_starts(
-    broker: Broker, heard: Subscriber, publish: Callable[..., Any]
-) -> None:
-    publisher = publish(broker.port)
-    connected(publisher)
-    nodes = Nodes(publisher)
+def test_discovery_comes_again_when_home_assistant_starts(heard: Subscriber, nodes: Nodes) -> None:
     nodes.send(*walking())
     nodes.show()
     config = "homeassistant/device/aether_attic_3/config"
@@ -287,7 +282,6 @@ def test_discovery_comes_again_when_home_assistant_starts(
 
 
 @pytest.mark.slow
-@NEEDS_BROKER
 def test_a_server_that_is_killed_is_offline(broker: Broker, heard: Subscriber, tmp_path: Path) -> None:
     (tmp_path / "serve.toml").write_text(f'name = "attic"\n[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n')
     for sequence in (0, 10):  # a server after a restart says it again
@@ -305,7 +299,6 @@ def test_a_server_that_is_killed_is_offline(broker: Broker, heard: Subscriber, t
 
 
 @pytest.mark.slow
-@NEEDS_BROKER
 def test_three_servers_share_the_nodes_of_one_broker(broker: Broker, heard: Subscriber, tmp_path: Path) -> None:
     names = ("cellar", "ground", "attic")
     found = []
@@ -328,19 +321,17 @@ def test_three_servers_share_the_nodes_of_one_broker(broker: Broker, heard: Subs
 
 
 @pytest.mark.slow
-@NEEDS_BROKER
-def test_says_that_the_broker_rejects_it(tmp_path: Path, publish: Callable[..., Any]) -> None:
-    found = Broker(tmp_path, "allow_anonymous false")
-    publisher = publish(found.port)
+def test_says_that_the_broker_rejects_it(start_broker: Callable[..., Broker], publish: Callable[..., Any]) -> None:
+    publisher = publish(start_broker("allow_anonymous false").port)
     wait_until(lambda: "rejected" in str(publisher.trouble))
-    found.stop()
 
 
 @pytest.mark.slow
-@NEEDS_BROKER
 # paho leaves the socket of a failed handshake open
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_connects_by_tls_with_a_password_from_a_file(tmp_path: Path, publish: Callable[..., Any]) -> None:
+def test_connects_by_tls_with_a_password_from_a_file(
+    tmp_path: Path, start_broker: Callable[..., Broker], publish: Callable[..., Any]
+) -> None:
     tools = {name: shutil.which(name) for name in ("openssl", "mosquitto_passwd")}
     missing = [name for name, path in tools.items() if path is None]
     if missing:
@@ -349,8 +340,7 @@ def test_connects_by_tls_with_a_password_from_a_file(tmp_path: Path, publish: Ca
     made = ["mosquitto_passwd", "-b", "-c", tmp_path / "users", "aether", "geheim"]
     subprocess.run(made, check=True, capture_output=True)
     (tmp_path / "users").chmod(0o644)
-    found = Broker(
-        tmp_path,
+    found = start_broker(
         "allow_anonymous false",
         f"password_file {tmp_path / 'users'}",
         f"certfile {tmp_path / 'server.pem'}",
@@ -363,7 +353,6 @@ def test_connects_by_tls_with_a_password_from_a_file(tmp_path: Path, publish: Ca
     connected(publisher)
     unsure = publish(found.port, name="other", **secret)  # does not know who signed
     wait_until(lambda: "no connection" in str(unsure.trouble))
-    found.stop()
 
 
 def _certificates(folder: Path) -> None:
