@@ -119,17 +119,19 @@ def component_program(
     core: list[Path] | None = None,
     sanitizers: tuple[str, ...] = tuple(SANITIZERS),
 ) -> Path:
-    """The component, a computer in the place of the chip, and node_component_check.c."""
+    """The component, a computer in the place of the chip, and the checks beside this file."""
     source = COMPONENT / "src"
     if switched_off:
         sources, options = [source / "switched_off.c"], (*options, "-DFAKE_SWITCHED_OFF")
     else:
         own = [path for path in sorted(source.glob("*.c")) if path.name != "switched_off.c"]
         sources = [*own, *sorted(NODE.glob("*.c")), *(core or core_sources(golden=True))]
-    check = ROOT / "tests" / "firmware" / "node_component_check.c"
+    checks = [
+        ROOT / "tests" / "firmware" / f"node_{name}_check.c" for name in ("component", "interface", "task", "slots")
+    ]
     fake = [FAKE, FAKE / "include", idf_headers()]
     includes = [COMPONENT / "include", source, NODE, CSRC / "include", CSRC / "golden", *fake]
-    files = [*sources, FAKE / "fake.c", check]
+    files = [*sources, FAKE / "fake.c", *checks]
     return build(folder, name, files, includes, standard="gnu11", options=options, sanitizers=sanitizers)
 
 
