@@ -30,7 +30,7 @@ class Case:
     fill: int = 256  # pushes until the ring is full
     steady: int = 256  # pushes after that
     pyramid: bool = False
-    past: int = 0  # frames that a computer has pushed before: the chip goes on from the saved state
+    past: int = 0  # frames that a computer has pushed before: the chip continues from the saved state
 
     @cached_property
     def blob(self) -> WeightBlob:

@@ -2,7 +2,7 @@
 
 The metrics are those of the newest view. Nothing is kept between two readings, so labels do not pile up. Log and
 history are written in the thread that shows: what they write is little. A full disk ends them, `error` says so, and
-listening goes on.
+listening continues.
 """
 
 from __future__ import annotations
