@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ PATIENCE = 60.0
 @contextmanager
 def repeated(step: Callable[[int], object], line: Line | None = None) -> Iterator[threading.Event]:
     """Calls `step` with 0, 1, 2, … in a thread, every 5 ms, until the block ends or `step` fails for want of a peer.
-    line: what it writes to. It is hung up when the block has ended: where nobody reads, a full line blocks `step`."""
+    line: what it writes to. After the block nobody reads from it, and a full line blocks `step`: it is emptied."""
     stop = threading.Event()
 
     def run() -> None:
@@ -53,9 +54,11 @@ def repeated(step: Callable[[int], object], line: Line | None = None) -> Iterato
         yield stop
     finally:
         stop.set()
-        if line is not None:
-            line.hang_up()
-        thread.join(PATIENCE)
+        until = time.monotonic() + PATIENCE
+        while thread.is_alive() and time.monotonic() < until:
+            if line is not None:
+                line.empty()
+            thread.join(0.01)
         assert not thread.is_alive()
 
 
@@ -69,10 +72,14 @@ class Line:
         tty.setraw(self._computer)
         self.port = os.ttyname(self._computer)
 
-    def hang_up(self) -> None:
-        if self._computer >= 0:
-            os.close(self._computer)
-        self._computer = -1
+    def empty(self) -> None:
+        if select.select([self._computer], [], [], 0)[0]:
+            with suppress(OSError):  # unplugged
+                os.read(self._computer, 1 << 16)
+
+    def close(self) -> None:
+        os.close(self._computer)
+        os.close(self.board)
 
 
 @pytest.fixture
@@ -82,8 +89,7 @@ def console() -> Iterator[Line]:
         pytest.skip("no pseudo-terminals here")
     line = Line()
     yield line
-    line.hang_up()
-    os.close(line.board)
+    line.close()
 
 
 def line_of(number: int) -> bytes:
