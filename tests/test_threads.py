@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Inputs, assert_same_bits
+from hang import HANG
 
 from aether_temporal import (
     AetherTemporalHead,
@@ -103,7 +104,7 @@ def test_a_forked_child_has_threads_of_its_own(qkv: Callable[..., Inputs]) -> No
     if child == 0:
         same = (head.forward(*inputs, threads=2) == expected).all()
         os._exit(0 if same else 1)
-    deadline = time.monotonic() + 300  # only for a child that hangs
+    deadline = time.monotonic() + HANG
     while time.monotonic() < deadline:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:

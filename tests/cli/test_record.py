@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command import call, call_json
+from hang import HANG
 from recordings.making import classic, raw_frame, values_of
 from rich.console import Console
 
@@ -29,8 +30,6 @@ from aether_temporal.listening.recorder import AppendFile, NewRecording, PacketS
 from aether_temporal.recordings import Recording, Sources, open_recording
 
 N = 128
-PATIENCE = 60.0
-"""Seconds after which a test fails: far more than a loaded machine needs."""
 
 
 @contextmanager
@@ -54,7 +53,7 @@ def repeated(step: Callable[[int], object], line: Line | None = None) -> Iterato
         yield stop
     finally:
         stop.set()
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + HANG
         while thread.is_alive() and time.monotonic() < until:
             if line is not None:
                 line.empty()
@@ -234,12 +233,12 @@ def test_ctrl_c_keeps_what_was_recorded(console: Line, tmp_path: Path) -> None:
         repeated(write_lines(board), console),
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,
     ):
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + HANG
         while not (path.exists() and path.stat().st_size > 5000):
             assert time.monotonic() < until, "nothing was recorded"
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        out, said = process.communicate(timeout=PATIENCE)
+        out, said = process.communicate(timeout=HANG)
     assert (process.returncode, said) == (0, "")
     assert "frames" in out
     assert len(expect_lines(path)) > 1

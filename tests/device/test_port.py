@@ -53,7 +53,7 @@ def test_read_returns_as_soon_as_bytes_arrive(line: tuple[int, str]) -> None:
         reader = threading.Thread(target=lambda: found.append(port.read(3600)), daemon=True)
         reader.start()
         os.write(master, b"x")
-        reader.join(300)  # only for a reader that waits for more
+        reader.join(HANG)
         assert found == [b"x"]
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 from building import CSRC, FIRMWARE, WARNINGS
 from click.testing import CliRunner, Result
+from hang import HANG
 from parity_matrix import vectors
 from parity_matrix.build import Builder, core_sources
 from parity_matrix.targets import Target, all_targets
@@ -80,7 +81,7 @@ class EmulatedBoard:
 
     def _ask(self, command: str) -> None:
         """One command to the emulator, waited for."""
-        until = time.monotonic() + 300  # only for an emulator that never starts
+        until = time.monotonic() + HANG
         with socket.socket(socket.AF_UNIX) as machine:
             while True:
                 try:
@@ -89,7 +90,7 @@ class EmulatedBoard:
                 except OSError:
                     assert time.monotonic() < until, "no emulator"
                     time.sleep(0.01)
-            machine.settimeout(30)
+            machine.settimeout(HANG)
             replies = machine.makefile("r", encoding="utf-8")
             assert "QMP" in replies.readline()
             for name in ("qmp_capabilities", command):

@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+from hang import HANG
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wire import classification, features, raw
@@ -689,7 +690,7 @@ def test_keeps_the_exception_that_ended_the_thread() -> None:
     with UdpListener(PacketReceiver(on_arrival=fail), "127.0.0.1", 0) as listener, node_at("127.0.0.1") as node:
         listener.start()
         node.sendto(raw(1, 0), listener.address)
-        deadline = time.monotonic() + 300  # only for a thread that hangs
+        deadline = time.monotonic() + HANG
         while listener.failure is None and time.monotonic() < deadline:
             time.sleep(0.01)
         assert listener.failure is error
