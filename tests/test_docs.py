@@ -181,16 +181,6 @@ def test_links(page: Path) -> None:
     assert not missing
 
 
-def test_install_hints_work_from_a_checkout() -> None:
-    """The package is on no index: pages and messages install the checkout, or other packages by name."""
-    sources = sorted((ROOT / "src").rglob("*.py")) + sorted((ROOT / "tools").glob("*.py"))
-    found = {
-        name(path): re.findall(r"pip install[^\n]*aether[-_]temporal[^\n]*", path.read_text(encoding="utf-8"))
-        for path in (*PAGES, *sources)
-    }
-    assert not {path: hints for path, hints in found.items() if hints}
-
-
 def test_outputs_are_shown_as_printed() -> None:
     """No page abbreviates what a command prints."""
     shown = [

@@ -16,10 +16,11 @@
 static const char TAG[] = "aether_node";
 
 static void take(const csi_frame_t *frame) {
-    (void)temporal_task_submit_csi(frame->iq, frame->n_pairs, frame->layout, frame->first_word_invalid, frame->timestamp);
+    uint32_t number = 0;
 #ifdef CONFIG_AETHER_SEND_RAW
-    raw_sender_offer(frame);
+    number = raw_sender_offer(frame);
 #endif
+    (void)temporal_task_submit_csi(frame->iq, frame->n_pairs, frame->layout, frame->first_word_invalid, number, frame->timestamp);
 }
 
 static void log_forever(const char *why) {

@@ -23,7 +23,9 @@ static const char TAG[] = "raw_sender";
 
 static QueueHandle_t queue;
 static ruv_udp udp;
+#ifdef CONFIG_AETHER_RAW_HZ
 static node_cadence cadence;
+#endif
 static uint8_t id;
 static uint32_t sequence;
 
@@ -47,7 +49,9 @@ esp_err_t raw_sender_start(const char *host, uint16_t port, uint8_t node_id) {
         return ESP_OK;
     }
     id = node_id;
+#ifdef CONFIG_AETHER_RAW_HZ
     node_cadence_init(&cadence, 1000000u / CONFIG_AETHER_RAW_HZ);
+#endif
     queue = xQueueCreate(WAITING, sizeof(datagram));
     if (queue == NULL || xTaskCreatePinnedToCore(send_for_ever, "raw", STACK, NULL, 4, NULL, tskNO_AFFINITY) != pdPASS) {
         return ESP_ERR_NO_MEM;
@@ -55,7 +59,16 @@ esp_err_t raw_sender_start(const char *host, uint16_t port, uint8_t node_id) {
     return ESP_OK;
 }
 
-void raw_sender_offer(const csi_frame_t *frame) {
+/* Whether this frame is one of those that are sent. */
+static bool is_sent(void) {
+#ifdef CONFIG_AETHER_RAW_HZ
+    return node_cadence_due(&cadence, (uint64_t)esp_timer_get_time());
+#else
+    return true;
+#endif
+}
+
+uint32_t raw_sender_offer(const csi_frame_t *frame) {
     static datagram made; /* one sender: the driver's task */
     node_raw_header header = {
         .node_id = id,
@@ -66,12 +79,13 @@ void raw_sender_offer(const csi_frame_t *frame) {
         .noise_floor = frame->noise_floor,
         .layout = frame->layout,
     };
-    if (queue == NULL || !node_cadence_due(&cadence, (uint64_t)esp_timer_get_time())) {
-        return;
+    if (queue == NULL || !is_sent()) {
+        return sequence;
     }
     header.sequence = sequence++;
     made.bytes = node_csi_raw(&header, frame->iq, frame->n_pairs, frame->first_word_invalid, made.data, sizeof made.data);
     if (made.bytes > 0) {
         (void)xQueueSend(queue, &made, 0);
     }
+    return header.sequence;
 }

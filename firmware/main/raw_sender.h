@@ -8,8 +8,8 @@
 /* host, port: as in ruv_udp.h; without a host, logs a warning and sends nothing. ESP_ERR_NO_MEM, and the codes of ruv_udp_open. */
 esp_err_t raw_sender_start(const char *host, uint16_t port, uint8_t node_id);
 
-/* Offers a frame. Frames beyond CONFIG_AETHER_RAW_HZ per second are skipped. When the queue is full, the frame is lost, which shows as a
-   gap in the sequence. */
-void raw_sender_offer(const csi_frame_t *frame);
+/* Offers a frame. Frames beyond CONFIG_AETHER_RAW_HZ per second are skipped; with receipts none is. When the queue is full, the frame is lost,
+   which shows as a gap in the sequence. Returns the number of the frame, or of the next one where it is skipped. */
+uint32_t raw_sender_offer(const csi_frame_t *frame);
 
 #endif

@@ -33,13 +33,17 @@ node_offered node_offer(node *n, const float *frame, size_t values, uint64_t tim
     return node_queue_put(&n->queue, frame, time) ? NODE_QUEUED : NODE_DROPPED;
 }
 
-node_offered node_offer_iq(node *n, const int8_t *iq, size_t n_pairs, uint16_t layout, int first_invalid, uint64_t time) {
+node_offered node_offer_iq(node *n, const int8_t *iq, size_t n_pairs, uint16_t layout, int first_invalid, uint32_t number,
+                           uint64_t time) {
     float *frame = node_queue_reserve(&n->queue);
     if (frame == NULL) {
         return NODE_DROPPED;
     }
     if (node_csi_frame(&n->classifier->model, iq, n_pairs, layout, first_invalid, frame) != AETHER_OK) {
         return count_wrong_shape(n);
+    }
+    if (n->receipts != NULL) {
+        node_receipts_note(n->receipts, n->queue.put, number, iq, n_pairs, first_invalid);
     }
     node_queue_commit(&n->queue, time);
     return NODE_QUEUED;
@@ -52,6 +56,26 @@ static void count_rejection(node *n, aether_status status) {
     }
 }
 
+static aether_status take(node *n, const float *frame, uint64_t time, uint32_t *pushed, int *restarted) {
+    aether_status status;
+    if (n->receipts != NULL) {
+        node_receipts_take(n->receipts, time);
+    }
+    status = node_classifier_take(n->classifier, frame, time, pushed, restarted);
+    if (n->receipts != NULL) {
+        node_receipts_took(n->receipts, n->queue.taken, status);
+    }
+    return status;
+}
+
+static aether_status step(node *n, uint32_t *pushed) {
+    const aether_status status = node_classifier_step(n->classifier, pushed);
+    if (n->receipts != NULL) {
+        node_receipts_step(n->receipts, status);
+    }
+    return status;
+}
+
 int node_work(node *n) {
     uint32_t pushed = 0;
     if (node_classifier_due(n->classifier) == 0) {
@@ -61,7 +85,7 @@ int node_work(node *n) {
         if (frame == NULL) {
             return 0;
         }
-        count_rejection(n, node_classifier_take(n->classifier, frame, time, &pushed, &restarted));
+        count_rejection(n, take(n, frame, time, &pushed, &restarted));
         node_queue_release(&n->queue);
         node_counter_add(&n->counts.frames, 1);
         node_counter_add(&n->counts.restarts, (uint32_t)restarted);
@@ -70,7 +94,7 @@ int node_work(node *n) {
         }
     }
     if (node_classifier_due(n->classifier) > 0) {
-        count_rejection(n, node_classifier_step(n->classifier, &pushed));
+        count_rejection(n, step(n, &pushed));
     }
     node_counter_add(&n->counts.pushed, pushed);
     if (pushed > 0) {
@@ -97,6 +121,9 @@ int node_classify(node *n, uint64_t now, unsigned char *packet) {
     fields.sequence = n->sequence++;
     fields.prediction = node_prediction_of(logits, n_classes);
     node_class_write(&fields, packet);
+    if (n->receipts != NULL) {
+        node_receipts_classified(n->receipts, fields.sequence, &fields.prediction);
+    }
     n->fresh = 0;
     node_counter_add(&n->counts.classifications, 1);
     return 1;

@@ -7,6 +7,7 @@
 #include "classifier.h"
 #include "packets.h"
 #include "queue.h"
+#include "receipt.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -24,7 +25,7 @@ typedef struct node_counts {
     uint32_t wrong_shape;     /* frames with a wrong number of features or pairs, or without a wanted subcarrier; the offering side writes it */
 } node_counts;
 
-/* Fields are private, except `counts`. */
+/* Fields are private, except `counts` and `receipts`. */
 typedef struct node {
     node_classifier *classifier;
     node_queue queue;
@@ -33,6 +34,7 @@ typedef struct node {
     uint8_t id;
     int fresh; /* the newest prediction has not been sent */
     node_counts counts;
+    node_receipts *receipts; /* the caller's, initialised for this classifier; NULL: none. Set it before the first frame. */
 } node;
 
 /* Bytes of memory for the queue of a node with this model; SIZE_MAX when the size overflows. */
@@ -48,8 +50,8 @@ typedef enum node_offered { NODE_DROPPED = 0, NODE_QUEUED = 1, NODE_WRONG_SHAPE 
 /* Offers a frame [values] that arrived at `time` (microseconds that do not wrap; only a model with a timing section uses them). */
 node_offered node_offer(node *n, const float *frame, size_t values, uint64_t time);
 
-/* Offers raw pairs, as node_csi_frame takes them. */
-node_offered node_offer_iq(node *n, const int8_t *iq, size_t n_pairs, uint16_t layout, int first_invalid, uint64_t time);
+/* Offers raw pairs, as node_csi_frame takes them. number: of the raw frame that a host gets of them, for receipts. */
+node_offered node_offer_iq(node *n, const int8_t *iq, size_t n_pairs, uint16_t layout, int first_invalid, uint32_t number, uint64_t time);
 
 /* Processing side: one step, which pushes at most one frame to the model: the next frame of the grid while one is due, else that of the
    oldest queued frame. Returns 0 when there was nothing to do. */

@@ -366,10 +366,7 @@ def test_a_pipe_stays_a_pipe(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [pipe]
 
 
-MOMENTS = [
-    pytest.param(seconds, marks=[pytest.mark.slow] if number % 2 else [])
-    for number, seconds in enumerate((0.0, 0.0005, 0.003, 0.011, 0.04, 0.13, 0.4))
-]
+MOMENTS = [0.0, 0.0005, 0.003, 0.011, 0.04, 0.13, 0.4]
 """Seconds between the first line and the signal. Nothing depends on how far a command comes in them."""
 
 

@@ -219,7 +219,7 @@ void check_off(void) {
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_start(&config));
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_stop());
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_submit(x, 4));
-    IS(ESP_ERR_NOT_SUPPORTED, temporal_task_submit_csi(iq, 1, 0, false, 0));
+    IS(ESP_ERR_NOT_SUPPORTED, temporal_task_submit_csi(iq, 1, 0, false, 0, 0));
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_submit_state(b, 4));
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_shape(&pairs, &pairs));
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_memory(&config, b, 4, &bytes));

@@ -179,26 +179,26 @@ void check_csi(uint32_t expected_pairs) {
     int8_t iq[1024] = {0};
     uint32_t t, pairs = 0;
     IS(ESP_ERR_INVALID_STATE, temporal_task_shape(&features, &pairs));
-    IS(ESP_ERR_INVALID_STATE, temporal_task_submit_csi(iq, 5, 0, false, 0));
+    IS(ESP_ERR_INVALID_STATE, temporal_task_submit_csi(iq, 5, 0, false, 0, 0));
     IS(ESP_OK, temporal_task_start(&config));
     IS(ESP_ERR_INVALID_ARG, temporal_task_shape(&features, NULL));
     IS(ESP_OK, temporal_task_shape(&features, &pairs));
     MUST(pairs == expected_pairs);
-    IS(ESP_ERR_INVALID_SIZE, temporal_task_submit_csi(iq, pairs + 1, 0, false, 0xFFFE0000u));
-    IS(ESP_ERR_INVALID_ARG, temporal_task_submit_csi(NULL, pairs, 0, false, 0));
+    IS(ESP_ERR_INVALID_SIZE, temporal_task_submit_csi(iq, pairs + 1, 0, false, 0, 0xFFFE0000u));
+    IS(ESP_ERR_INVALID_ARG, temporal_task_submit_csi(NULL, pairs, 0, false, 0, 0));
     for (t = 0; t < 100; t++) {
         uint32_t i;
         for (i = 0; i < 2 * pairs; i++) {
             iq[i] = (int8_t)(t * 3u + i);
         }
-        IS(ESP_OK, temporal_task_submit_csi(iq, pairs, 0, t % 2 != 0, 0xFFFF0000u + t * 20000u));
+        IS(ESP_OK, temporal_task_submit_csi(iq, pairs, 0, t % 2 != 0, t, 0xFFFF0000u + t * 20000u));
         WAIT_UNTIL(frames, t + 1);
     }
     WAIT_UNTIL(classifications, 1);
     IS(ESP_OK, temporal_task_stats(&stats));
     MUST(stats.frames == 100 && stats.wrong_shape == 1 && stats.rejected == 0 && stats.clock_jumps == 0);
     MUST(stats.restarts <= 1); /* the first frame begins the blob's grid */
-    IS(ESP_OK, temporal_task_submit_csi(iq, pairs, 0, false, 5)); /* the driver's counter goes back */
+    IS(ESP_OK, temporal_task_submit_csi(iq, pairs, 0, false, 0, 5)); /* the driver's counter goes back */
     IS(ESP_OK, temporal_task_stats(&stats));
     MUST(stats.clock_jumps == 1);
     IS(ESP_OK, temporal_task_stop());
@@ -235,7 +235,7 @@ void check_wrong_shape(const char *path) {
     IS(ESP_OK, temporal_task_stats(&stats));
     MUST(stats.wrong_shape == 1);
     IS(ESP_ERR_INVALID_SIZE, temporal_task_submit(frame, 3));
-    IS(ESP_ERR_INVALID_SIZE, temporal_task_submit_csi((const int8_t *)packet, 30, 0, false, 0));
+    IS(ESP_ERR_INVALID_SIZE, temporal_task_submit_csi((const int8_t *)packet, 30, 0, false, 0, 0));
     IS(ESP_OK, temporal_task_submit(frame, 2));
     WAIT_UNTIL(frames, 1);
     IS(ESP_OK, temporal_task_stats(&stats));

@@ -19,7 +19,14 @@ ESP_IDF = {"CONFIG_IDF_TARGET", "CONFIG_FREERTOS_HZ"}  # has a value in every co
 SWITCHES = {
     *("RUV_TEMPORAL", "RUV_TEMPORAL_CACHE_BINARY16", "AETHER_APPLICATION_BOARD", "AETHER_APPLICATION_NODE"),
     "RUV_TEMPORAL_ZEROS_BEFORE_FIRST_FRAME",
-    *("AETHER_CSI_ALL_FIELDS", "AETHER_SEND_RAW", "AETHER_FOR_SPEED", "AETHER_PYRAMID", "FREERTOS_UNICORE"),
+    *(
+        "AETHER_CSI_ALL_FIELDS",
+        "AETHER_SEND_RAW",
+        "RUV_TEMPORAL_RECEIPTS",
+        "AETHER_FOR_SPEED",
+        "AETHER_PYRAMID",
+        "FREERTOS_UNICORE",
+    ),
 }
 
 
@@ -95,8 +102,8 @@ def test_combinations_are_all_that_the_switches_admit(tmp_path: Path) -> None:
     assert {each.get("AETHER_APPLICATION_NODE") for each in off} == {None}  # the node needs the head
     assert len(off) == 2**3  # one core, speed, pyramid
     node = [each for each in found if each.get("AETHER_APPLICATION_NODE") == "y"]
-    assert len(node) == 2**7  # and the cache, zeros, all fields, raw frames
-    assert len(found) == len(off) + len(node) + 2**5
+    assert len(node) == 2**8  # and the cache, zeros, all fields, raw frames, receipts
+    assert len(found) == len(off) + len(node) + 2**6
     one = kconfig.Configuration(tmp_path).combinations({"FREERTOS_UNICORE": "y"})
     assert len(one) == len(found) / 2
     assert {each["FREERTOS_UNICORE"] for each in one} == {"y"}

@@ -308,6 +308,7 @@ def test_records_a_simulated_node_and_replays_it(tmp_path: Path) -> None:
     wait_until(file.exists)  # created once the socket is open
     recording = demo_recording()
     packet = 16 + 28 + 20 + 2 * 64  # as an ESP32 sends L-LTF
+    receipts = 24 * (16 + 28 + 68 + 8 * 51)  # of 50 frames and a classification
 
     def pace(t: int) -> None:
         """At most 32 frames ahead of the file, so that the system's buffer never overflows."""
@@ -315,15 +316,15 @@ def test_records_a_simulated_node_and_replays_it(tmp_path: Path) -> None:
         time.sleep(0.0005)
 
     sent = send_recording(recording, TemporalModel.from_blob("demo"), f"127.0.0.1:{port}", nodes=(9,), pace=pace)
-    assert sent == 1224
-    wait_until(lambda: file.stat().st_size == 24 + 1200 * packet + 24 * (16 + 28 + 40))
+    assert sent == 1248
+    wait_until(lambda: file.stat().st_size == 24 + 1200 * packet + 24 * (16 + 28 + 40) + receipts)
     found.send_signal(signal.SIGINT)
     text, error = found.communicate(timeout=HANG)
     assert (found.returncode, error) == (0, b"")
     document = json.loads(text)
     node = document["nodes"][0]
-    assert (node["node"], node["accepted"]) == (9, {"raw": 1200, "classification": 24})
-    assert document["recording"] == {"file": str(tmp_path / "x.pcap"), "packets": 1224, "lost": 0, "error": None}
+    assert (node["node"], node["accepted"]) == (9, {"raw": 1200, "classification": 24, "receipt": 24})
+    assert document["recording"] == {"file": str(tmp_path / "x.pcap"), "packets": 1248, "lost": 0, "error": None}
     call("demo", "--save", tmp_path / "saved.npz")
     replays = [
         json.loads(call("run", "demo", tmp_path / file, "--jsonl").stdout.splitlines()[700])
@@ -358,10 +359,10 @@ def test_several_simulated_nodes_send_the_same_frames() -> None:
 
         def pace(t: int) -> None:
             """Takes what was sent for the frame before."""
-            packets.extend(parse(heard.recv(65536)) for _ in range(0 if t == 0 else 4 if t % 50 == 0 else 2))
+            packets.extend(parse(heard.recv(65536)) for _ in range(0 if t == 0 else 6 if t % 50 == 0 else 2))
 
         model = TemporalModel.from_blob("demo")
-        assert send_recording(demo_recording(), model, target, nodes=(4, 5), pace=pace) == 2 * (1200 + 24)
+        assert send_recording(demo_recording(), model, target, nodes=(4, 5), pace=pace) == 2 * (1200 + 24 + 24)
     raw_frames = [each for each in packets if isinstance(each, RawFrame)]
     first, second = ([each for each in raw_frames if each.node_id == node] for node in (4, 5))
     assert [each.sequence for each in first] == [each.sequence for each in second] == list(range(1199))
@@ -567,7 +568,7 @@ OTHER = dataclasses.replace(
     missing=85,
     rejected={"length": 7},
 )
-REJECTED = "10.0.0.9: magic: expected 0xC5110001, 0xC5110006 or 0xC5110007, found 0x6C6C6568"
+REJECTED = "10.0.0.9: magic: expected 0xC51100xx (01, 06, 07 or 17), found 0x6C6C6568"
 
 
 def shown(status: Status, width: int) -> list[str]:

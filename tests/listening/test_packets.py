@@ -9,6 +9,7 @@ import re
 import shutil
 import struct
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from wire import classification, features, raw, sealed
 
 from aether_temporal.listening import Classification, RawFrame, Rejected, Rejection, parse
-from aether_temporal.listening.packets import claimed_node
+from aether_temporal.listening.packets import Receipt, claimed_node
 from aether_temporal.recordings.node_packets import FeatureState, Order, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -250,7 +251,7 @@ def test_names_the_packets_of_ruview(magic: int) -> None:
     assert isinstance(found, Rejected)
     assert found.reason is Rejection.RUVIEW
     assert re.fullmatch(
-        rf"ruview: expected magic 0xC5110001, 0xC5110006 or 0xC5110007, found 0x{magic:08X}, [\w ]+ of a RuView node",
+        rf"ruview: expected magic 0xC51100xx \(01, 06, 07 or 17\), found 0x{magic:08X}, [\w ]+ of a RuView node",
         str(found),
     )
 
@@ -261,7 +262,7 @@ def test_distinguishes_a_classification_from_the_packet_of_ruview_with_its_magic
     found = parse(struct.pack("<IBBH", 0xC5110007, 1, 0, events) + bytes(5 * events))
     assert isinstance(found, Rejected)
     assert str(found) == (
-        "ruview: expected magic 0xC5110001, 0xC5110006 or 0xC5110007, found 0xC5110007, output of a WASM module of a "
+        "ruview: expected magic 0xC51100xx (01, 06, 07 or 17), found 0xC5110007, output of a WASM module of a "
         "RuView node"
     )
     assert isinstance(parse(classification()), Classification)
@@ -421,3 +422,37 @@ def test_a_node_reads_the_feature_states_that_are_parsed_here(node: Path) -> Non
         assert isinstance(packet, FeatureState)
         assert packet.to_bytes() == data
         assert sent(node, ["s " + data.hex()]) == struct.pack("<9fQ", *packet.features, packet.ts_us)
+
+
+# -- receipts -----------------------------------------------------------------------------------------------------
+
+
+def receipt() -> Receipt:
+    return Receipt(
+        3, 8, (0x12345678, 900), 64, True, 1 << 40, 77, 1 << 41, 5, 6, ((4, 1 << 40), (9, -3), (5, (1 << 40) + 9))
+    )
+
+
+@pytest.mark.parametrize("grid", [None, 1 << 41])
+def test_a_receipt_is_read_as_it_was_written(grid: int | None) -> None:
+    sent = replace(receipt(), grid=grid)
+    assert parse(sent.to_bytes()) == sent
+
+
+def test_a_damaged_receipt_is_rejected() -> None:
+    data = receipt().to_bytes()
+    for at in range(4, len(data)):
+        broken = bytearray(data)
+        broken[at] ^= 1
+        assert isinstance(parse(bytes(broken)), Rejected)
+    for length in range(4, len(data)):
+        found = parse(data[:length])
+        assert isinstance(found, Rejected)
+        assert found.reason in (Rejection.LENGTH, Rejection.CRC)
+
+
+@pytest.mark.parametrize("entries", [0, 161])
+def test_a_receipt_of_no_or_too_many_entries_is_rejected(entries: int) -> None:
+    found = parse(replace(receipt(), entries=((1, 1 << 40),) * entries).to_bytes())
+    assert isinstance(found, Rejected)
+    assert found.reason is Rejection.ENTRIES

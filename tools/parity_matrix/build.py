@@ -20,6 +20,10 @@ CSRC = ROOT / "csrc"
 APP = ROOT / "firmware" / "app"
 APPLICATION = [APP / name for name in ("bare.c", "console.c", "parity.c", "report.c")]
 VECTORS = APP / "vectors.S"
+NODE = ROOT / "firmware" / "node"
+OF_A_NODE = ("cadence", "classifier", "csi_input", "node", "packets", "queue", "receipt")
+BESIDE = {"soak_main": [APP / "soak.c"], "twin_main": [NODE / f"{name}.c" for name in OF_A_NODE]}
+"""What applications need beyond their own file."""
 
 
 class BuildError(RuntimeError):
@@ -63,13 +67,12 @@ def core_sources(target: Target) -> list[Path]:
 
 def other_sources(target: Target) -> list[Path]:
     application = [*APPLICATION, APP / f"{target.application}.c"]
-    if target.application == "soak_main":
-        application.append(APP / "soak.c")
+    application += BESIDE.get(target.application, [])
     return [*sorted((CSRC / "golden").glob("*.c")), *application, *runtime_sources(target)]
 
 
 def _includes(target: Target) -> list[Path]:
-    folders = [CSRC / "include", CSRC / "src", CSRC / "src" / "kernels", CSRC / "golden", APP]
+    folders = [CSRC / "include", CSRC / "src", CSRC / "src" / "kernels", CSRC / "golden", APP, NODE]
     return folders + runtime_includes(target)
 
 

@@ -221,7 +221,7 @@ static void frames_go_on_the_blobs_grid(void) {
     for (i = 0; i < 40u; i++) { /* every 7 ms: about one grid frame for three */
         const uint64_t time = 500000u + 7000u * i;
         int restarted = 0;
-        CHECK(node_offer_iq(&n, iq, 5, 0, i % 2 == 0, time) == NODE_QUEUED);
+        CHECK(node_offer_iq(&n, iq, 5, 0, i % 2 == 0, 0, time) == NODE_QUEUED);
         CHECK(node_work(&n));
         frame[0] = 17.0f;
         frame[1] = (float)(i % 2 * 13u);
@@ -237,15 +237,15 @@ static void frames_go_on_the_blobs_grid(void) {
     CHECK_EQUAL(40, n.counts.frames);
     CHECK(memcmp(aether_stream_logits(&n.classifier->stream), aether_stream_logits(&alone->stream), 12) == 0);
     i = n.counts.restarts;
-    CHECK(node_offer_iq(&n, iq, 5, 0, 0, 500000u + 7000u * 40u + 1000001u) == NODE_QUEUED && node_work(&n)); /* too long a gap */
+    CHECK(node_offer_iq(&n, iq, 5, 0, 0, 0, 500000u + 7000u * 40u + 1000001u) == NODE_QUEUED && node_work(&n)); /* too long a gap */
     CHECK_EQUAL(i + 1u, n.counts.restarts);
     CHECK(n.classifier->stream.length <= 1);
-    CHECK(node_offer_iq(&n, iq, 5, 0, 0, 3) == NODE_QUEUED && node_work(&n)); /* the clock goes back */
+    CHECK(node_offer_iq(&n, iq, 5, 0, 0, 0, 3) == NODE_QUEUED && node_work(&n)); /* the clock goes back */
     CHECK_EQUAL(i + 2u, n.counts.restarts);
-    CHECK(node_offer_iq(&n, wrong, 4, 0, 0, 4) == NODE_WRONG_SHAPE);
+    CHECK(node_offer_iq(&n, wrong, 4, 0, 0, 0, 4) == NODE_WRONG_SHAPE);
     CHECK_EQUAL(1, n.counts.wrong_shape);
     CHECK(!node_work(&n));
-    CHECK(node_offer_iq(&n, iq, 5, 0, 0, UINT64_MAX) == NODE_QUEUED && node_work(&n)); /* invalid time: rejected, not fed */
+    CHECK(node_offer_iq(&n, iq, 5, 0, 0, 0, UINT64_MAX) == NODE_QUEUED && node_work(&n)); /* invalid time: rejected, not fed */
     CHECK_EQUAL(1, n.counts.rejected);
     CHECK(n.counts.rejection == AETHER_E_ARGUMENT);
     node_classifier_reset(n.classifier);

@@ -27,6 +27,7 @@ _COMMANDS = {
     "calibrate": "Fit a motion model to a room, by a recording of it while nobody moves.",
     "enroll": "Enrol identities: write a gallery for `run --enroll`.",
     "listen": "Receive what nodes send over UDP; show, record and classify it.",
+    "verify": "Check the receipts of nodes in a packet capture, bit for bit.",
     "serve": "Show that on a page; hand it on to MQTT and Prometheus (extra `live`).",
     "recordings": "Describe recordings, and warn of what would mislead.",
     "record": "Record a serial port or UDP, with a label and a live picture.",

@@ -131,6 +131,7 @@ def engine_options(command: F) -> F:
             type=ModelName(),
             help="Classify the nodes' frames with this model, and show the names of its classes.",
         ),
+        click.option("--verify", type=ModelName(), help="Check each node's receipts with this model, bit for bit."),
         memory_option,
         layout_options,
     )[::-1]:
@@ -239,6 +240,7 @@ def open_engine(options: dict[str, Any]) -> Engine:
         nodes=options["nodes"],
         model=None if options["model"] is None else open_model(options["model"]),
         model_name=options["model"] or "",
+        verify=None if options["verify"] is None else open_model(options["verify"]),
         max_bytes=options["max_memory"],
         hints=hints_of(options),
     )

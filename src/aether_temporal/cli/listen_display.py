@@ -16,6 +16,7 @@ from rich.text import Text
 from aether_temporal._internal.summary import printable
 from aether_temporal.listening import Events, NodePrediction, NodeSnapshot, PredictorStatus
 from aether_temporal.listening.engine import Status
+from aether_temporal.listening.nodes import NodeCheck
 from aether_temporal.listening.recent_frames import RecentFrames
 from aether_temporal.recordings import Recording, describe
 
@@ -23,7 +24,7 @@ from .output import Display, print_json_line, quantity, table
 
 _SILENT = 5.0  # seconds after which a node is shown as silent
 _OTHER_LINES = 6  # of the display, beside those of nodes
-_ADDRESS = 1
+_ADDRESS, _RECEIPTS = 1, 10
 _SHORTEST_ADDRESS = 15
 _MOST_PICTURES = 4
 _LEAST_PICTURE = 5  # lines
@@ -40,6 +41,7 @@ _COLUMNS = (  # heading, and the terminal width from which on the column is show
     (">late", 90),
     (">restarts", 100),
     (">rejected", 90),
+    ("receipts", 0),
     (">last", 0),
 )
 
@@ -80,6 +82,12 @@ class Lines(StatusDisplay):
                 self._say(row, "restarted")
             if row.trouble is not None and (before is None or before.trouble != row.trouble):
                 self._say(row, f"not classified: {row.trouble}")
+            if row.check is not None and (
+                before is None or before.check is None or before.check.verdict != row.check.verdict
+            ):
+                self._say(
+                    row, f"receipts: {receipts_text(row.check)}" + (f" ({row.check.why})" if row.check.why else "")
+                )
             if row.shared and (before is None or not before.shared):
                 self._say(row, _SHARED)
             if row.prediction is not None and (
@@ -159,6 +167,11 @@ def _foot(status: Status) -> list[tuple[str, str]]:
         lines.append((f"{quantity(snapshot.system_drops)} datagrams dropped by the system: its buffer was full", "red"))
     lines += [(warning, "yellow") for warning in status.warnings]
     lines += [(f"node {row.node_id} at {row.address}: {_SHARED}", "yellow") for row in snapshot.nodes if row.shared]
+    for row in snapshot.nodes:
+        if row.check is not None and row.check.different is not None:
+            at, what = row.check.different
+            stamp = time.strftime("%H:%M:%S", time.localtime(at))
+            lines.append((f"node {row.node_id} at {row.address}: different at {stamp}: {what}", "bold red"))
     return lines + ([] if status.model is None else _model_lines(status.model, status.model_name))
 
 
@@ -183,6 +196,8 @@ def _nodes(rows: Sequence[NodeSnapshot], names: Sequence[str], width: int) -> Ta
     """One line per node: columns and addresses are cut to the width."""
     found = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     kept = [place for place, (_, least) in enumerate(_COLUMNS) if width >= least]
+    if all(row.check is None for row in rows):
+        kept.remove(_RECEIPTS)
     lines = [[printable(cell) for cell in (*_cells(row, names), _ago(row.silent))] for row in rows]
     columns = {place: [_COLUMNS[place][0].removeprefix(">"), *(line[place] for line in lines)] for place in kept}
     taken = sum(max(map(cell_len, columns[place])) + 2 for place in kept if place != _ADDRESS)
@@ -221,7 +236,16 @@ def _cells(row: NodeSnapshot, names: Sequence[str]) -> list[str]:
         _some(row.late + row.duplicates),
         _some(row.restarts),
         _some(sum(row.rejected.values())),
+        receipts_text(row.check),
     ]
+
+
+def receipts_text(check: NodeCheck | None) -> str:
+    """The newest verdict in a word or two."""
+    if check is None:
+        return ""
+    behind = f" {quantity(check.behind)}" if check.behind else ""
+    return f"{check.verdict.replace('_', ' ')}{behind}"
 
 
 def _unclassified(row: NodeSnapshot) -> str:
@@ -304,6 +328,10 @@ def print_summary(out: Console, status: Status, names: Sequence[str], seconds: f
             counts = [quantity(row.accepted.get(kind, 0)) for kind in ("raw", "features", "classification")]
             found.add_row(*cells[:2], *counts, *cells[6:10], cells[2])
         out.print(found)
+    for row in snapshot.nodes:
+        if row.check is not None:
+            counted = describe({name.replace("_", " "): n for name, n in row.check.counts.items() if n})
+            out.print(f"node {row.node_id} at {row.address}: receipts {counted}")
     out.print(f"rejected  {describe(snapshot.rejected)}")
     if snapshot.evicted:
         out.print(f"removed   {quantity(snapshot.evicted)} unknown or silent nodes, for new ones")

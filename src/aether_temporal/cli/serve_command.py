@@ -130,8 +130,7 @@ def _live(module: str) -> ModuleType:
         if (error.name or "").partition(".")[0].startswith("aether_temporal"):
             raise
         raise MissingExtraError(
-            f"serve: expected the libraries of the extra `live`, found no {error.name}; "
-            "pip install aiohttp paho-mqtt prometheus-client"
+            f"serve: expected the extra `live`, found no {error.name}; pip install 'aether-temporal[live]'"
         ) from None
 
 

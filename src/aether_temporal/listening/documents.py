@@ -14,9 +14,10 @@ from aether_temporal.model import TemporalModel
 from aether_temporal.recordings.node_packets import FEATURES, FeatureState
 from aether_temporal.running.stream import Prediction
 
-from .nodes import Kind, Node, NodePrediction
+from .nodes import Kind, Node, NodeCheck, NodePrediction
 from .packet_receiver import Arrival, PacketReceiver
 from .packets import Classification
+from .twin import Check
 
 _WAITING = 8192
 """Events that may wait for a slow reader. More are dropped, the oldest first."""
@@ -44,6 +45,7 @@ class NodeSnapshot:
     clock_jumps: int
     shared: bool
     trouble: str | None
+    check: NodeCheck | None = None
 
     def document(self) -> dict[str, object]:
         """As a JSON document."""
@@ -69,6 +71,7 @@ class NodeSnapshot:
             "clock_jumps": self.clock_jumps,
             "shared_by_two_senders": self.shared,
             "not_classified_because": self.trouble,
+            "receipts": None if self.check is None else self.check.document(),
         }
 
 
@@ -130,6 +133,7 @@ def _node_snapshot(node: Node, now: float) -> NodeSnapshot:
         clock_jumps=node.clock_jumps,
         shared=node.shared,
         trouble=node.trouble,
+        check=node.check,
     )
 
 
@@ -173,6 +177,10 @@ class Events:
             "scores": [float(score) for score in prediction.scores],
             "margin": prediction.margin,
         }
+
+    def of_check(self, arrival: Arrival, check: Check) -> dict[str, Any]:
+        """The event of a receipt that was verified."""
+        return self._event("receipt", arrival) | check.document()
 
     def name(self, best: int, n_classes: int) -> str | None:
         """The class's name; None unless the model has names and as many classes."""

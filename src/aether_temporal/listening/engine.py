@@ -21,7 +21,9 @@ from .packets import RawFrame
 from .predictor import NodePredictor, PredictorStatus
 from .recent_frames import RecentFrames
 from .recorder import AppendFile, Recorder, packet_record
+from .twin import Check
 from .udp_listener import UdpListener
+from .verifier import Verifier
 
 _EXAMINE = 5.0  # seconds between two looks at the newest frames for what is wrong with them
 
@@ -40,6 +42,10 @@ class Observer:
 
     def predicted(self, arrival: Arrival, prediction: Prediction) -> None:
         return None
+
+    def checked(self, arrival: Arrival, check: Check) -> None:
+        """A receipt was verified; called in the thread that verifies."""
+        return
 
     def close(self) -> None:
         """Called once, after the last event."""
@@ -77,15 +83,20 @@ class Engine:
         nodes: Iterable[ListedNode] = (),
         model: TemporalModel | None = None,
         model_name: str = "",
+        verify: TemporalModel | None = None,
         max_bytes: int = 1 << 30,
         hints: Hints = NOTHING,
     ) -> None:
-        """InvalidArgumentError; OSError: the address or port is not available."""
+        """verify: the model that the nodes' receipts are checked with.
+
+        InvalidArgumentError; OSError: the address or port is not available."""
         self.model, self.model_name = model, model_name
-        self.names: tuple[str, ...] = () if model is None else tuple(model.class_names or ())
+        known = model if model is not None else verify
+        self.names: tuple[str, ...] = () if known is None else tuple(known.class_names or ())
         self.recent = RecentFrames()
         self.capture: Capture | None = None
         self.predictor: NodePredictor | None = None
+        self.verifier: Verifier | None = None
         self._observers: tuple[Observer, ...] = ()
         self._warnings: tuple[float, tuple[str, ...]] = (0.0, ())  # when, and what is wrong with the newest frames
         self._warned: set[str] = set()
@@ -100,6 +111,14 @@ class Engine:
                     max_bytes=max_bytes,
                     hints=hints,
                     on_prediction=self._predicted,
+                )
+            if verify is not None:
+                self.verifier = Verifier(
+                    verify,
+                    max_nodes=self.receiver.table.max_nodes,
+                    max_bytes=max_bytes,
+                    hints=hints,
+                    on_check=self._checked,
                 )
         except BaseException:
             self.listener.close()
@@ -140,13 +159,18 @@ class Engine:
         self.listener.close()
         if self.predictor is not None:
             self.predictor.close()
+        if self.verifier is not None:
+            self.verifier.close()
         for observer in self._observers:
             observer.close()
 
     @property
     def errors(self) -> list[str]:
         """Why observers have ended early."""
-        return [each.error for each in self._observers if each.error is not None]
+        found = [each.error for each in self._observers]
+        if self.verifier is not None:
+            found.append(self.verifier.error)
+        return [error for error in found if error is not None]
 
     @property
     def failure(self) -> BaseException | None:
@@ -182,8 +206,14 @@ class Engine:
             self.recent.add(f"node {key.node_id} at {key.address}", values, arrival.time)
         if self.predictor is not None:
             self.predictor.offer(arrival)
+        if self.verifier is not None:
+            self.verifier.offer(arrival)
         for observer in self._observers:
             observer.arrived(arrival)
+
+    def _checked(self, arrival: Arrival, check: Check) -> None:
+        for observer in self._observers:
+            observer.checked(arrival, check)
 
     def _predicted(self, arrival: Arrival, prediction: Prediction) -> None:
         for observer in self._observers:
@@ -232,6 +262,9 @@ class EventSink(Observer):
 
     def predicted(self, arrival: Arrival, prediction: Prediction) -> None:
         self._take(self._events.of_prediction(arrival, prediction))
+
+    def checked(self, arrival: Arrival, check: Check) -> None:
+        self._take(self._events.of_check(arrival, check))
 
 
 class PredictionsFile(EventSink):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
 from aether_temporal.recordings.node_packets import FeatureState, Interleaving, Order, Sequence
 
-from .packets import Classification, Packet, RawFrame
+from .packets import Classification, Packet, RawFrame, Receipt
 
 KNOWN_AFTER = 3
 """Accepted packets after which a node is known."""
@@ -82,12 +83,15 @@ class Kind(StrEnum):
     RAW = "raw"
     FEATURES = "features"
     CLASSIFICATION = "classification"
+    RECEIPT = "receipt"
 
 
 def kind_of(packet: Packet) -> Kind:
     """The kind of a packet."""
     if isinstance(packet, RawFrame):
         return Kind.RAW
+    if isinstance(packet, Receipt):
+        return Kind.RECEIPT
     return Kind.FEATURES if isinstance(packet, FeatureState) else Kind.CLASSIFICATION
 
 
@@ -109,6 +113,32 @@ class NodePrediction:
     local: bool
     time: float  # seconds since 1970
     probability: float | None = None  # of the class; None where no calibrated model on this computer predicted it
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCheck:
+    """What the receipts of a node say, where they are verified: the newest verdict, why, frames until it can be checked
+    again (None: not before its stream restarts), when it was given, and counts of all verdicts. `different`: when the
+    newest difference was found, and what differs."""
+
+    verdict: str
+    why: str
+    behind: int | None
+    time: float  # seconds since 1970
+    counts: Mapping[str, int]
+    different: tuple[float, str] | None
+
+    def document(self) -> dict[str, object]:
+        """As a JSON document."""
+        return {
+            "verdict": self.verdict,
+            "why": self.why or None,
+            "frames_behind": self.behind,
+            "time": self.time,
+            "counts": dict(self.counts),
+            "different_at": None if self.different is None else self.different[0],
+            "difference": None if self.different is None else self.different[1],
+        }
 
 
 class _NumberedStream:
@@ -164,6 +194,7 @@ class Node:
     clock_jumps: int = 0
     rssi: int | None = None
     prediction: NodePrediction | None = None
+    check: NodeCheck | None = None  # of its receipts; None where there is none, or nobody verifies
     trouble: str | None = None  # why its frames are not classified, by the model on this computer
     _streams: dict[Kind, _NumberedStream] = field(default_factory=dict)
     _clock: tuple[int, float] | None = None
@@ -201,6 +232,8 @@ class Node:
         if isinstance(packet, RawFrame):
             self.rssi = packet.header.rssi
             return order
+        if isinstance(packet, Receipt):
+            return order  # its times are of another clock
         self._check_clock(packet.ts_us, now)
         if isinstance(packet, Classification) and (self.prediction is None or not self.prediction.local):
             self.prediction = NodePrediction(

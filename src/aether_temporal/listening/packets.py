@@ -17,6 +17,11 @@ CLASSIFICATION_VERSION = 1
 CLASSIFICATION_SIZE = 40
 _CLASSIFICATION = struct.Struct("<IHHB3sQIB3sffI")
 assert _CLASSIFICATION.size == CLASSIFICATION_SIZE
+RECEIPT_MAGIC = 0xC5110017
+RECEIPT_VERSION = 1
+MAX_ENTRIES = 160
+_RECEIPT = struct.Struct("<IBBHIIIIIIQQQII")
+assert _RECEIPT.size == 64
 _ZEROS = bytes(3)
 
 
@@ -32,6 +37,7 @@ class Rejection(StrEnum):
     CRC = "crc"
     RESERVED = "reserved"  # reserved bytes that are not 0
     HEADER = "header"  # a raw frame whose header declares impossible sizes
+    ENTRIES = "entries"  # a receipt of no entries, or of more than 160
     CLASSES = "classes"  # fewer than 2 classes
     ARGMAX = "argmax"  # a class index outside the number of classes
     NOT_FINITE = "not_finite"  # NaN or infinity
@@ -59,7 +65,7 @@ class Rejected:
 
 _HEX = (Rejection.MAGIC, Rejection.CRC)
 
-_EXPECTED_MAGIC = "0xC5110001, 0xC5110006 or 0xC5110007"
+_EXPECTED_MAGIC = "0xC51100xx (01, 06, 07 or 17)"
 _RUVIEW = {
     0xC5110002: "vital signs",
     0xC5110003: "a feature vector",
@@ -141,7 +147,53 @@ class RawFrame:
         )
 
 
-Packet = Classification | FeatureState | RawFrame
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a node has computed since the receipt before (docs/spec/receipts.md).
+
+    blob: the CRC-32 and the bytes of the blob. `grid`: None where there is none. `entries`: (number, time) of a frame,
+    in microseconds of the node's frame clock, or (number, -1 - steps) of a classification that was sent `steps` frames
+    of the grid after the last frame.
+    """
+
+    node_id: int
+    sequence: int
+    blob: tuple[int, int]
+    context: int
+    binary16: bool
+    base: int
+    position: int
+    grid: int | None
+    before: int
+    after: int
+    entries: tuple[tuple[int, int], ...]
+
+    def to_bytes(self) -> bytes:
+        """The packet, 68 bytes and 8 for each entry."""
+        data = _RECEIPT.pack(
+            RECEIPT_MAGIC,
+            RECEIPT_VERSION,
+            self.node_id,
+            len(self.entries),
+            self.sequence,
+            *self.blob,
+            self.context,
+            self.binary16,
+            0,
+            self.base,
+            self.position,
+            _NO_GRID if self.grid is None else self.grid,
+            self.before,
+            self.after,
+        )
+        for number, place in self.entries:
+            data += struct.pack("<II", number, _SENT - 1 - place if place < 0 else place - self.base)
+        return data + zlib.crc32(data).to_bytes(4, "little")
+
+
+_NO_GRID, _SENT = (1 << 64) - 1, 1 << 31
+
+Packet = Classification | FeatureState | RawFrame | Receipt
 
 
 def parse(data: bytes) -> Packet | Rejected:
@@ -155,6 +207,8 @@ def parse(data: bytes) -> Packet | Rejected:
         return _classification(data)
     if magic == node_packets.FEATURE_MAGIC:
         return _feature_state(data)
+    if magic == RECEIPT_MAGIC:
+        return _receipt(data)
     if magic in _RUVIEW:
         return _of_ruview(magic)
     if data[:2] in _ESPECTRE:
@@ -215,6 +269,42 @@ def _classification(data: bytes) -> Classification | Rejected:
     return Classification(node, classes, ts_us, sequence, argmax, logit, margin)
 
 
+def _receipt(data: bytes) -> Receipt | Rejected:
+    if len(data) < _RECEIPT.size:
+        return Rejected(Rejection.LENGTH, f"at least {_RECEIPT.size} bytes", len(data))
+    _, version, node, count, sequence, crc, size, context, flags, reserved, base, position, grid, before, after = (
+        _RECEIPT.unpack_from(data)
+    )
+    if version != RECEIPT_VERSION:
+        return Rejected(Rejection.VERSION, f"version {RECEIPT_VERSION}", version)
+    if not 1 <= count <= MAX_ENTRIES:
+        return Rejected(Rejection.ENTRIES, f"1 … {MAX_ENTRIES} entries", count)
+    length = _RECEIPT.size + 8 * count + 4
+    if len(data) != length:
+        return Rejected(Rejection.LENGTH, f"{length} bytes, as its number of entries declares", len(data))
+    if zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
+        return _wrong_crc(data)
+    if flags > 1 or reserved:
+        return Rejected(Rejection.RESERVED, "flags 0 or 1 and zeros at 0x1C", f"{flags:#x} and {reserved:#x}")
+    entries = tuple(
+        (number, base + place if place < _SENT else _SENT - 1 - place)
+        for number, place in struct.iter_unpack("<II", data[_RECEIPT.size : -4])
+    )
+    return Receipt(
+        node_id=node,
+        sequence=sequence,
+        blob=(crc, size),
+        context=context,
+        binary16=bool(flags),
+        base=base,
+        position=position,
+        grid=None if grid == _NO_GRID else grid,
+        before=before,
+        after=after,
+        entries=entries,
+    )
+
+
 def _wrong_crc(data: bytes) -> Rejected:
     stored = int.from_bytes(data[-4:], "little")
     return Rejected(Rejection.CRC, f"0x{zlib.crc32(data[:-4]):08X}, computed over the bytes before it", stored)
@@ -222,6 +312,8 @@ def _wrong_crc(data: bytes) -> Rejected:
 
 def claimed_node(data: bytes) -> int | None:
     """The node id in a datagram, valid or not; None where it has none."""
-    place = 8 if data[:4] == CLASSIFICATION_MAGIC.to_bytes(4, "little") else 4
-    known = data[:4] in (b"\x01\x00\x11\xc5", b"\x06\x00\x11\xc5", b"\x07\x00\x11\xc5")
-    return data[place] if known and len(data) > place else None
+    place = _NODE_AT.get(data[:4])
+    return data[place] if place is not None and len(data) > place else None
+
+
+_NODE_AT = {b"\x01\x00\x11\xc5": 4, b"\x06\x00\x11\xc5": 4, b"\x07\x00\x11\xc5": 8, b"\x17\x00\x11\xc5": 5}

@@ -61,6 +61,7 @@ class _OfView(Collector):
         packets = CounterMetricFamily("aether_packets", "Packets accepted.", labels=(*_NODE, "kind"))
         missing = CounterMetricFamily("aether_missing_packets", "Packets that did not arrive.", labels=_NODE)
         restarts = CounterMetricFamily("aether_restarts", "Restarts of a node.", labels=_NODE)
+        receipts = CounterMetricFamily("aether_receipts", "Receipts checked.", labels=(*_NODE, "verdict"))
         rate = GaugeMetricFamily("aether_packet_rate", "Packets a second.", labels=_NODE)
         rssi = GaugeMetricFamily("aether_rssi_dbm", "Signal strength.", labels=_NODE)
         silent = GaugeMetricFamily("aether_silent_seconds", "Seconds since the last packet.", labels=_NODE)
@@ -74,6 +75,8 @@ class _OfView(Collector):
             for kind, count in row.accepted.items():
                 packets.add_metric((*key, kind), count)
             missing.add_metric(key, row.missing)
+            for verdict, count in () if row.check is None else row.check.counts.items():
+                receipts.add_metric((*key, verdict), count)
             restarts.add_metric(key, row.restarts)
             rate.add_metric(key, row.rate)
             silent.add_metric(key, row.silent)
@@ -85,7 +88,7 @@ class _OfView(Collector):
                 held.add_metric((*key, node.name), node.held)
                 if node.probability is not None:
                     probability.add_metric((*key, node.name), node.probability)
-        yield from (packets, missing, restarts, rate, rssi, silent, movement, probability, held)
+        yield from (packets, missing, restarts, receipts, rate, rssi, silent, movement, probability, held)
 
 
 def _counter(name: str, about: str, value: float) -> Metric:

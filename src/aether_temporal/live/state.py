@@ -105,6 +105,7 @@ class NodeView:
             "restarts": row.restarts,
             "rejected": sum(row.rejected.values()),
             "trouble": row.trouble,
+            "receipts": None if row.check is None else row.check.document(),
             "shared": row.shared,
         }
 

@@ -49,9 +49,11 @@ esp_err_t temporal_task_stop(void);
 esp_err_t temporal_task_submit(const float *frame, uint32_t n);
 
 /* Computes the blob's frame from raw I/Q pairs in the Wi-Fi driver's order, and queues it. layout: what the driver says about the frame
-   (node_layout in csi_input.h; 0: nothing), by which a blob's subcarriers are found by number. timestamp: the driver's 32-bit counter in
+   (node_layout in csi_input.h; 0: nothing), by which a blob's subcarriers are found by number. number: of the raw frame that a host gets of
+   them, for receipts (docs/spec/receipts.md); else any. timestamp: the driver's 32-bit counter in
    microseconds, which may wrap. Returns the codes above. */
-esp_err_t temporal_task_submit_csi(const int8_t *iq, size_t n_pairs, uint16_t layout, bool first_word_invalid, uint32_t timestamp);
+esp_err_t temporal_task_submit_csi(const int8_t *iq, size_t n_pairs, uint16_t layout, bool first_word_invalid, uint32_t number,
+                                   uint32_t timestamp);
 
 /* Queues the nine features of a feature-state packet (60 bytes, magic 0xC5110006) with the packet's time. ESP_ERR_INVALID_CRC: the packet
    has another length or magic, or is damaged. Also returns the codes above. */

@@ -100,8 +100,9 @@ esp_err_t temporal_task_submit(const float *frame, uint32_t n) {
     OFF;
 }
 
-esp_err_t temporal_task_submit_csi(const int8_t *iq, size_t n_pairs, uint16_t layout, bool first_word_invalid, uint32_t timestamp) {
-    (void)iq, (void)n_pairs, (void)layout, (void)first_word_invalid, (void)timestamp;
+esp_err_t temporal_task_submit_csi(const int8_t *iq, size_t n_pairs, uint16_t layout, bool first_word_invalid, uint32_t number,
+                                   uint32_t timestamp) {
+    (void)iq, (void)n_pairs, (void)layout, (void)first_word_invalid, (void)number, (void)timestamp;
     OFF;
 }
 

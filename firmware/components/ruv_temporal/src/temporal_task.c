@@ -49,6 +49,9 @@ typedef struct temporal {
     int stop;         /* request to end the task */
     int finished;     /* the task has ended */
     size_t memory;
+#ifdef CONFIG_RUV_TEMPORAL_RECEIPTS
+    node_receipts receipts;
+#endif
 } temporal;
 
 /* The running task. A sender sets `inside` before it reads `running`; stop clears `running` before it reads `inside`. Both are
@@ -147,6 +150,17 @@ static void send_prediction(temporal *t) {
     }
 }
 
+static void send_receipt(temporal *t) {
+#ifdef CONFIG_RUV_TEMPORAL_RECEIPTS
+    const size_t bytes = node_receipts_due(&t->receipts, now_us());
+    if (bytes > 0 && t->udp.socket >= 0) {
+        node_counter_add(ruv_udp_send(&t->udp, t->receipts.packet, bytes) ? &t->sent : &t->send_errors, 1);
+    }
+#else
+    (void)t;
+#endif
+}
+
 /* The check once more, on this task's stack: then starts without frames cost no trials. */
 static void begin_trial(temporal *t) {
     if (node_trial_open(&t->trial)) {
@@ -183,6 +197,7 @@ static void serve(temporal *t) {
         expect_written(t, node_trial_count(&t->trial, &t->node));
         if (work(t)) {
             send_prediction(t);
+            send_receipt(t);
             if (++in_a_row >= NODE_QUEUE_FRAMES) { /* frames arrive faster than this chip computes: let lower-priority tasks run */
                 in_a_row = 0;
                 vTaskDelay(1);
@@ -193,6 +208,7 @@ static void serve(temporal *t) {
             end_trial(t);
             (void)ulTaskNotifyTake(pdTRUE, pdMS_TO_TICKS((uint32_t)(wait_ms < 3600000u ? wait_ms : 3600000u)) + 1);
             send_prediction(t);
+            send_receipt(t);
         }
     }
     log_figures(t);
@@ -303,6 +319,10 @@ static esp_err_t open_node(const temporal_task_config_t *config, temporal *t) {
     }
     if (error == ESP_OK) {
         t->memory = OWN_BYTES + opened->bytes;
+#ifdef CONFIG_RUV_TEMPORAL_RECEIPTS
+        node_receipts_init(&t->receipts, opened->classifier, config->node_id);
+        t->node.receipts = &t->receipts;
+#endif
         if (opened->slot >= 0) {
             node_trial_begin(&t->trial, &opened->partitions.flash, (unsigned)opened->slot, &opened->verdict);
             t->on_trial = (uint32_t)node_trial_open(&t->trial);
@@ -401,7 +421,8 @@ esp_err_t temporal_task_submit(const float *frame, uint32_t n) {
     return leave(t, node_offer(&t->node, frame, n, now_us()));
 }
 
-esp_err_t temporal_task_submit_csi(const int8_t *iq, size_t n_pairs, uint16_t layout, bool first_word_invalid, uint32_t timestamp) {
+esp_err_t temporal_task_submit_csi(const int8_t *iq, size_t n_pairs, uint16_t layout, bool first_word_invalid, uint32_t number,
+                                   uint32_t timestamp) {
     temporal *t = enter();
     uint64_t time;
     if (t == NULL) {
@@ -413,7 +434,7 @@ esp_err_t temporal_task_submit_csi(const int8_t *iq, size_t n_pairs, uint16_t la
     }
     time = aether_clock_read(&t->clock, timestamp);
     node_counter_set(&t->clock_jumps, t->clock.restarts);
-    return leave(t, node_offer_iq(&t->node, iq, n_pairs, layout, first_word_invalid, time));
+    return leave(t, node_offer_iq(&t->node, iq, n_pairs, layout, first_word_invalid, number, time));
 }
 
 esp_err_t temporal_task_submit_state(const void *packet, size_t length) {

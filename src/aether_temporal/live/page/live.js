@@ -51,6 +51,10 @@ function card(node) {
     item.append(element("dt", "", { rate: "a second", rssi: "signal" }[name] || name), made[name] = element("dd"));
     list.append(item);
   }
+  const receipts = made.receiptsItem = element("div");
+  receipts.append(element("dt", "", "receipts"), made.receipts = element("dd"));
+  receipts.hidden = true;
+  list.append(receipts);
   made.canvas = element("canvas");
   made.canvas.setAttribute("role", "img");
   made.canvas.setAttribute("aria-label", "Class (bars) and movement (line) over the last hour");
@@ -80,8 +84,13 @@ function showNode(node) {
   put(at.rssi, node.rssi === null ? "–" : node.rssi + " dBm");
   put(at.restarts, String(node.restarts));
   put(at.rejected, String(node.rejected));
+  at.receiptsItem.hidden = !node.receipts;
+  put(at.receipts, node.receipts ? node.receipts.verdict.replace("_", " ") + (node.receipts.frames_behind ? " " + node.receipts.frames_behind : "") : "");
+  at.receipts.className = !node.receipts || node.receipts.verdict === "behind" ? "" : node.receipts.verdict === "verified" ? "good" : "bad";
+  const different = node.receipts && node.receipts.different_at !== null
+    ? "Different at " + new Date(node.receipts.different_at * 1000).toLocaleTimeString() + ": " + node.receipts.difference + ". " : "";
   const shared = node.shared ? "Two senders say this id: give each node an id of its own. " : "";
-  put(at.trouble, shared + (node.trouble || ""));
+  put(at.trouble, different + shared + (node.trouble || ""));
   at.root.classList.toggle("silent", node.silent);
   at.root.setAttribute("aria-pressed", String(key === selected));
   return at.root;
