@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -68,6 +70,21 @@ def test_serves_what_nodes_send(tmp_path: Path) -> None:
         wait_until(lambda: json.loads(get(found, "/state"))["nodes"][0]["name"] in ("sit", "walk", "turn"))
         assert b'aether_packets_total{address="127.0.0.1",kind="raw",node="2"} 10.0' in get(found, "/metrics")
         assert b"<title>aether: live</title>" in get(found, "/")
+
+
+@POSIX
+def test_ends_with_a_summary(tmp_path: Path) -> None:
+    """However often SIGINT is sent."""
+    with serving("--model", save_model(tmp_path, input_dim=6, n_pairs=12), cwd=tmp_path) as found:
+        send(found.port, *(raw(2, i, bytes(range(i, i + 24))) for i in range(10)))
+        wait_until(lambda: b'kind="raw",node="2"} 10.0' in get(found, "/metrics"))
+        found.process.send_signal(signal.SIGINT)
+        found.process.send_signal(signal.SIGINT)
+        out, error = found.process.communicate(timeout=HANG)
+        assert (found.process.returncode, error) == (0, "")
+        first, *rest = out.splitlines()
+        assert re.fullmatch(r"10 packets of 1 nodes in [\d.]+ s", first)
+        assert rest == ["rejected     nothing", "predictions  10", "recordings   none"]
 
 
 @POSIX

@@ -1,7 +1,11 @@
 """Ctrl-C at moments that a program chooses, so that what was done so far is neither lost nor half done.
 
 Inside `interruptible`, SIGINT sets an event that loops look at between two steps. Where a program waits for input, it
-says so with `raising`, and SIGINT raises KeyboardInterrupt there. A second SIGINT raises it anywhere.
+says so with `raising`, and SIGINT raises KeyboardInterrupt there.
+
+One Ctrl-C may send several signals (`timeout -s INT` sends two, an impatient user more). Those that follow the first
+one within `PATIENCE` are ignored, up to the end of the program where it has called `take_interrupts`. A later one
+raises KeyboardInterrupt anywhere.
 """
 
 from __future__ import annotations
@@ -14,7 +18,45 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-__all__ = ["Stop", "interruptible", "sleep", "stop_asked"]
+__all__ = ["Stop", "end_of_program", "interrupted", "interruptible", "sleep", "stop_asked", "take_interrupts"]
+
+PATIENCE = 5.0
+"""Seconds from the first signal, in which others are ignored."""
+
+_first: float | None = None
+"""When the first signal of this program, or of the outermost `interruptible`, came."""
+
+
+def _repeated() -> bool:
+    """Whether this signal is to be ignored. The first one starts the time."""
+    global _first
+    now = time.monotonic()
+    if _first is None:
+        _first = now
+        return False
+    return now - _first < PATIENCE
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    if not _repeated():
+        raise KeyboardInterrupt
+
+
+def take_interrupts() -> None:
+    """From now on, SIGINT outside `interruptible` raises KeyboardInterrupt once. For the entry point of a program."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _raise)
+
+
+def end_of_program() -> None:
+    """After an interrupt, ignores more of them: its exit status must not change while the interpreter ends."""
+    if interrupted() and signal.getsignal(signal.SIGINT) is _raise:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def interrupted() -> bool:
+    """Whether a signal has come, in this program or in the outermost `interruptible`."""
+    return _first is not None
 
 
 class Stop:
@@ -50,6 +92,8 @@ class Stop:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         again = self._asked
+        if _repeated():
+            return
         self.set()
         if self._raises or (again and number == signal.SIGINT):
             raise KeyboardInterrupt
@@ -67,9 +111,13 @@ def interruptible(*numbers: signal.Signals) -> Iterator[Stop]:
         return
     stop = Stop()
     main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    outside = signal.getsignal(signal.SIGINT)
+    if not main or outside not in (signal.default_int_handler, _raise):
         yield stop
         return
+    global _first
+    if outside is signal.default_int_handler:
+        _first = None
     before = {number: signal.signal(number, stop._on_signal) for number in (signal.SIGINT, *numbers)}
     _active.append(stop)
     try:

@@ -9,13 +9,22 @@ __all__ = ["aether", "main"]
 
 
 def main() -> None:
-    """Entry point of the `aether` command. An interrupt while modules are still loading ends as any other."""
+    """Entry point of the `aether` command. An interrupt while modules load, or what a library makes of it, is no
+    traceback."""
+    from aether_temporal._internal.interruption import end_of_program, interrupted, take_interrupts
+
+    take_interrupts()
     try:
         from .group import main as run
 
         run()
-    except KeyboardInterrupt:
+    except (Exception, KeyboardInterrupt) as error:
+        if not (isinstance(error, KeyboardInterrupt) or interrupted()):
+            raise
+        print("aether: interrupted", file=sys.stderr)
         sys.exit(130)
+    finally:
+        end_of_program()
 
 
 def __getattr__(name: str) -> Any:

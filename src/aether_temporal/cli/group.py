@@ -98,6 +98,7 @@ class _Commands(click.Group):
             _discard_output()
             ctx.exit(141)
         except KeyboardInterrupt:
+            click.echo("aether: interrupted", err=True)
             ctx.exit(130)
         except TemporalError as error:
             raise InputError(f"{error}") from None

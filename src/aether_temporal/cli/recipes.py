@@ -7,11 +7,13 @@ import dataclasses
 import importlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
 import click
 
+from aether_temporal._internal.interruption import interrupted
 from aether_temporal._internal.toml_settings import load_settings
 from aether_temporal.errors import NonFiniteError, ResultOverflowError
 from aether_temporal.recordings import MissingExtraError, RecordingError
@@ -101,9 +103,17 @@ def resumable(folder: str | None) -> Iterator[None]:
     """Says after Ctrl-C how far the training came, and how to resume it."""
     try:
         yield
-    except KeyboardInterrupt as stopped:
-        done = f"interrupted; {stopped}" if str(stopped) else "interrupted"
-        kept = f"--resume continues the run in {folder}" if folder else "nothing is kept: --run FOLDER keeps a training"
+    except (Exception, KeyboardInterrupt) as stopped:  # an Exception: what a library made of it
+        if not (isinstance(stopped, KeyboardInterrupt) or interrupted()):
+            raise
+        where = str(stopped) if isinstance(stopped, KeyboardInterrupt) else ""
+        done = f"interrupted; {where}" if where else "interrupted"
+        if folder is None:
+            kept = "nothing is kept: --run FOLDER keeps a training"
+        elif any(Path(folder).rglob("*.pt")):
+            kept = f"--resume continues the run in {folder}"
+        else:
+            kept = "nothing is kept: no step was done"
         say(f"aether: {done}; {kept}", err=True)
         click.get_current_context().exit(130)
 

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import click
+from rich.console import Console
 
 from aether_temporal import crc32
 from aether_temporal._internal.interruption import interruptible
@@ -22,9 +23,10 @@ from aether_temporal.listening.engine import Engine
 from aether_temporal.live.recording_desk import RecordingDesk
 from aether_temporal.live.serve_settings import ServeSettings, serve_settings
 from aether_temporal.live.state import LiveState
+from aether_temporal.recordings import describe
 
 from .listen_command import SWITCH_INTERVAL, Endpoint, engine_options, greet, open_engine
-from .output import console, say
+from .output import console, quantity, say
 
 _PORT = 8080
 _SHORTEST_TOKEN = 16
@@ -57,7 +59,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     """Show on a page what nodes send over UDP, and hand it on: MQTT, Prometheus, SQLite (extra `live`).
 
     Takes what `listen` takes. The page shows each node's class, the last hour, movement, losses and amplitudes, and
-    starts and stops recordings; metrics are at /metrics. Ctrl-C ends with exit status 0.
+    starts and stops recordings; metrics are at /metrics. Ctrl-C ends with a summary and exit
+    status 0.
     UDP packets prove nothing about who sent them: use a network that you trust, and --allow.
     """
     ctx.with_resource(interruptible(signal.SIGTERM))
@@ -90,10 +93,21 @@ def _serve(options: dict[str, Any], cleanup: ExitStack) -> int:
     out.print(f"The page is at {page.url}" + ("" if token is None else f" (token: {options['token']})"))
     sys.stdout.flush()
     with interruptible() as stop:
-        engine.run(state, stop, warn=lambda text: say(f"aether: {text}", err=True))
+        seconds = engine.run(state, stop, warn=lambda text: say(f"aether: {text}", err=True))
+    _summarise(out, engine, desk, seconds)
     if engine.failure is not None:
         raise engine.failure
     return 1 if engine.errors else 0
+
+
+def _summarise(out: Console, engine: Engine, desk: RecordingDesk, seconds: float) -> None:
+    status = engine.status(last=True)
+    packets = quantity(sum(status.snapshot.accepted.values()))
+    out.print(f"{packets} packets of {len(status.snapshot.nodes)} nodes in {seconds:.1f} s")
+    out.print(f"rejected     {describe(status.snapshot.rejected)}")
+    if status.model is not None:
+        out.print(f"predictions  {quantity(status.model.predicted)}")
+    out.print(f"recordings   {', '.join(desk.written) or 'none'}")
 
 
 def _hand_on(settings: ServeSettings, engine: Engine, state: LiveState) -> None:

@@ -31,6 +31,7 @@ class RecordingDesk(Observer):
         self._began = 0.0
         self._told: dict[str, str] = {}
         self._last = ""  # what became of the one before
+        self.written: list[str] = []  # names of the recordings that were kept
 
     def arrived(self, arrival: Arrival) -> None:
         recording = self._recording
@@ -76,6 +77,8 @@ class RecordingDesk(Observer):
             else:
                 lost = f", {recording.lost} lost" if recording.lost else ""
                 self._last = f"{recording.path.name}: {recording.frames} frames{lost}"
+            if recording.frames:
+                self.written.append(recording.path.name)
             if self._told and recording.frames:
                 add_to_manifest(self._folder / MANIFEST, {"file": recording.path.name, **self._told})
 
