@@ -12,6 +12,7 @@ from explore.picture_models import HKV, HQ, NAMES, F, full_blob, save_sessions
 from numpy.typing import NDArray
 
 from aether_temporal import InvalidArgumentError, InvalidConfigError, PatternSettings, TemporalModel, WeightBlob
+from aether_temporal._internal.figures import band_patches, class_styles, draw_band, new_figure
 from aether_temporal.bundled import bundled_or_path
 from aether_temporal.explore.attention_weights import attention_of
 from aether_temporal.explore.confusion import confusion_of, labelled_predictions
@@ -462,3 +463,56 @@ def test_each_band_has_a_map_by_number() -> None:
     assert wide.shape[0] == 7  # every second number from -6 to 6
     assert wide[3].all()
     assert {text.get_text() for text in band.texts} == {"sit", "walk"}
+
+
+def test_a_class_has_the_colour_of_its_name_in_every_list() -> None:
+    """Whatever its place and spelling; also where a file has names that a model lacks."""
+    names = ["empty", "still", "walking", "waving", "falling"]
+    styles = dict(zip(names, class_styles(names), strict=True))
+    assert len({style.colour for style in styles.values()}) == 5
+    assert class_styles(names[::-1]) == [styles[name] for name in names[::-1]]
+    assert class_styles(["WALKING", "Still"]) == [styles["walking"], styles["still"]]
+    assert class_styles(["zebra", "ant", "bee", "walking"])[3] == styles["walking"]
+    assert class_styles(["WALKING_TX", "WALKING_RX"])[1] == styles["walking"]
+    own = ["bed", "door", "kitchen", "stairs", "sofa"]
+    assert class_styles(own) == [dict(zip(sorted(own), class_styles(sorted(own)), strict=True))[name] for name in own]
+    assert len({style.colour for style in class_styles(own)}) == 5
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [
+            f"{name}_{side}"
+            for name in ("SEATED", "SITTING_DOWN", "STANDING_UP", "TURN", "WALKING")
+            for side in ("RX", "TX")
+        ],
+        [f"room {number}" for number in range(30)],
+        ["walking", "WALKING", "Walking "],
+        ["", "?", "turn", "waving"],
+    ],
+)
+def test_two_classes_never_have_one_style(names: list[str]) -> None:
+    styles = class_styles(names)
+    assert len(set(styles)) == len(names)
+    assert len({(style.colour, style.line) for style in styles}) == len(names)
+
+
+def test_band_and_legend_agree_on_colours() -> None:
+    """Of a file whose list of names is the other way round."""
+    from matplotlib.colors import to_hex
+    from matplotlib.patches import Patch
+
+    figure = new_figure(6, 1)
+    axes = figure.subplots()
+    for names in (["still", "walking", "empty"], ["empty", "walking", "still"]):
+        axes.clear()
+        values = np.array([names.index(name) for name in ("empty", "still", "walking")])
+        unnamed = draw_band(axes, np.arange(4.0), values, names, 0.01)
+        assert [to_hex(patch.get_facecolor()) for patch in axes.patches] == ["#0072b2", "#e69f00", "#009e73"]
+        legend = {
+            patch.get_label(): to_hex(patch.get_facecolor())
+            for patch in band_patches(unnamed, names)
+            if isinstance(patch, Patch)
+        }
+        assert legend == {"empty": "#0072b2", "still": "#e69f00", "walking": "#009e73"}

@@ -9,11 +9,12 @@ import io
 import os
 import re
 import warnings
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from aether_temporal.errors import InvalidArgumentError, MissingExtraError
 
 from .atomic_files import write_atomic
-from .summary import printable
+from .summary import plain_name, printable
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -46,8 +47,60 @@ def can_draw() -> bool:
 
 
 def colour(index: int) -> str:
-    """The colour of a class, subject or session, the same in every picture; colours repeat after eight."""
+    """The colour of the line or session of this index in one picture; colours repeat after eight."""
     return COLOURS[index % len(COLOURS)]
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a class or identity is drawn: `line` and `hatch` tell apart those that share a colour."""
+
+    colour: str
+    hatch: str
+    line: str
+
+
+_STYLES = (("", "-"), ("////", "--"), ("....", ":"), ("xx", "-."))
+"""Hatches of areas and styles of lines, in the order in which they are used."""
+
+_USUAL = {
+    "empty": 0,
+    "still": 1,
+    "walking": 2,
+    "waving": 3,
+    "falling": 4,
+    "seated": 5,
+    "sitting_down": 6,
+    "standing_up": 7,
+    "turn": 3,
+    "moving": 5,
+}
+"""Colours of the classes of the bundled models. They never change, also not those of names that begin so."""
+
+
+def class_styles(names: Sequence[str]) -> list[Style]:
+    """The style of each class or identity, by its name: case, punctuation and place in the list do not matter.
+
+    Where other names than the usual ones would share a colour, the later one in the alphabet takes the next free one.
+    Where none is free, and where a usual colour is shared, hatches differ; styles repeat after 32. So give all names
+    of a file or model, not only those that are drawn.
+    """
+    plain = [plain_name(name) for name in names]
+    usual = [
+        max((known for known in _USUAL if f"{name}_".startswith(f"{known}_")), key=len, default="") for name in plain
+    ]
+    order = sorted(range(len(names)), key=lambda at: (usual[at] != plain[at], not usual[at], plain[at], names[at]))
+    taken = [0] * len(COLOURS)
+    found: dict[int, Style] = {}
+    for at in order:
+        known = usual[at]
+        place = _USUAL[known] if known else zlib.crc32(plain[at].encode()) % len(COLOURS)
+        if not known:
+            ring = [(place + step) % len(COLOURS) for step in range(len(COLOURS))]
+            place = min(ring, key=taken.__getitem__)
+        found[at] = Style(COLOURS[place], *_STYLES[taken[place] % len(_STYLES)])
+        taken[place] += 1
+    return [found[at] for at in range(len(names))]
 
 
 def tinted(least: float = 0.15) -> Colormap:
@@ -130,11 +183,12 @@ def draw_band(
     axes.tick_params(length=0, labelbottom=False)
     axes.spines[:].set_visible(False)
     named: set[int] = set()
+    styles = class_styles(names)
     for start, stop, value in runs_of_equal(values):
         if value < 0:
             continue
         left, right = edges[start], edges[stop]
-        axes.axvspan(left, right, color=colour(value), alpha=0.55, lw=0)
+        axes.axvspan(left, right, **_filled(styles[value]))
         name = short(names[value])
         if (right - left) / (edges[-1] - edges[0]) * inches > 0.1 + 0.065 * len(name):
             axes.text((left + right) / 2, 0.5, name, ha="center", va="center", fontsize=7)
@@ -142,14 +196,19 @@ def draw_band(
     return [int(value) for value in np.unique(values) if value >= 0 and value not in named]
 
 
+def _filled(style: Style) -> dict[str, Any]:
+    """How a span of a band, and its patch in a legend, are drawn."""
+    from matplotlib.colors import to_rgba
+
+    return {"facecolor": to_rgba(style.colour, 0.55), "hatch": style.hatch, "edgecolor": "white", "lw": 0}
+
+
 def band_patches(unnamed: Iterable[int], names: Sequence[str]) -> list[Artist]:
-    """What a legend shows of the classes without a name in a band; nothing where colours repeat."""
+    """What a legend shows of the classes without a name in a band."""
     from matplotlib.patches import Patch
 
-    classes = sorted(unnamed)
-    if len(classes) > len(COLOURS):
-        return []
-    return [Patch(color=colour(value), alpha=0.55, label=short(names[value])) for value in classes]
+    styles = class_styles(names)
+    return [Patch(**_filled(styles[value]), label=short(names[value])) for value in sorted(unnamed)]
 
 
 def file_bytes(figure: Figure, kind: str, dpi: int = 130) -> bytes:

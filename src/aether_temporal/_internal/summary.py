@@ -4,6 +4,7 @@ notebook, and names of files, classes and nodes without control characters."""
 from __future__ import annotations
 
 import html
+import unicodedata
 from collections.abc import Mapping
 
 LONGEST = 160
@@ -41,3 +42,9 @@ def printable(text: str) -> str:
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii") if ord(character) != 0xA0 else " "
+
+
+def plain_name(name: str) -> str:
+    """Letters, digits and marks of any script in lower case; anything else between them becomes one "_"."""
+    small = unicodedata.normalize("NFKC", name).casefold()
+    return "_".join("".join(c if unicodedata.category(c)[0] in "LNM" else " " for c in small).split())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aether_temporal._internal.figures import COLOURS, GREY, Picture, colour, new_figure, plain, text
+from aether_temporal._internal.figures import COLOURS, GREY, Picture, class_styles, new_figure, plain, text
 from aether_temporal.errors import InvalidArgumentError, ResultOverflowError
 from aether_temporal.model import Dtype, TemporalModel
 from aether_temporal.recordings import Recording, RecordingError
@@ -251,7 +251,7 @@ def embedding_picture(found: EmbeddingMap) -> Picture:
 def _map(axes: Axes, found: EmbeddingMap, x: int, y: int) -> None:
     gallery, probe = found.projection(found.gallery.rows), found.projection(found.probe.rows)
     means, share = found.projection(found.means), found.projection.share
-    colours = [colour(index) for index in range(len(found.names))]
+    colours = [style.colour for style in class_styles(found.names)]
     own = [colours[who] for who in found.gallery.identity]
     axes.scatter(gallery[:, x], gallery[:, y], s=16, c=own, alpha=0.55, lw=0)
     known = found.probe.identity >= 0

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
-
-def _plain(name: str) -> str:
-    """Letters, digits and marks of any script in lower case; anything else between them becomes one "_"."""
-    small = unicodedata.normalize("NFKC", name).casefold()
-    return "_".join("".join(c if unicodedata.category(c)[0] in "LNM" else " " for c in small).split())
+from aether_temporal._internal.summary import plain_name
 
 
 def match_labels(classes: Sequence[str], labels: Sequence[str]) -> list[int | None]:
@@ -18,8 +13,8 @@ def match_labels(classes: Sequence[str], labels: Sequence[str]) -> list[int | No
     Case and punctuation do not matter. A label that is no class matches the longest class name that it starts with, so
     WALKING_RX is walking for a model that does not distinguish sides.
     """
-    plain = [_plain(name) for name in classes]
-    return [classes.index(label) if label in classes else _match(plain, _plain(label)) for label in labels]
+    plain = [plain_name(name) for name in classes]
+    return [classes.index(label) if label in classes else _match(plain, plain_name(label)) for label in labels]
 
 
 def _match(classes: list[str], label: str) -> int | None:
@@ -38,8 +33,8 @@ def match_subject(classes: Sequence[str], subject: str) -> int | None:
     """
     if subject in classes:
         return classes.index(subject)
-    plain = [_plain(name) for name in classes]
-    wanted = _plain(subject)
+    plain = [plain_name(name) for name in classes]
+    wanted = plain_name(subject)
     for form in (wanted, f"subject{wanted}", f"subject_{wanted}", wanted.removeprefix("subject").strip("_")):
         if form and form in plain:
             return plain.index(form)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from aether_temporal._internal.figures import (
     COLOURS,
     Picture,
+    Style,
     check_output,
-    colour,
+    class_styles,
     new_figure,
     plain,
     runs_of_equal,
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+_OTHER = Style("0.85", "", "-")
+"""Of classes without a line."""
+
+
 def plot(result: Result, path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Writes a picture: predictions, labels, scores and margin over time. The ending (png, svg, html) chooses the
     format; the page has the summary's notes and a table by class too.
@@ -40,15 +45,17 @@ def plot(result: Result, path: str | os.PathLike[str]) -> tuple[str, ...]:
     if not len(result):
         raise InvalidArgumentError.of("result", "at least one frame to draw", 0)
     shown = _most_important(result)
-    few = len(result.names) <= len(COLOURS)
-    colours = {index: colour(index if few else place) for place, index in enumerate(shown)}
+    every = class_styles(result.names)
+    styles = {index: every[index] for index in shown}
     stamps = None if result.recording.timestamps is None else result.recording.timestamps[: len(result)]
     time, unit, step = time_axis(stamps, result.recording.frame_rate, len(result))
     figure = new_figure(11, 6.5)
     top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=[1.1, 2.4, 1])
-    _strips(top, result, np.append(time, time[-1] + step), colours)
+    _strips(top, result, np.append(time, time[-1] + step), styles)
     for index in shown:
-        middle.plot(time, result.scores[:, index], color=colours[index], lw=1, label=text(result.names[index]))
+        own = styles[index]
+        label = text(result.names[index])
+        middle.plot(time, result.scores[:, index], color=own.colour, ls=own.line, lw=1, label=label)
     plain(middle, y="cosine similarity" if result.enrolled else "logit")
     middle.legend(loc="center left", bbox_to_anchor=(1.005, 0.5), fontsize=8, frameon=False)
     bottom.fill_between(time, result.margins, color="0.6", linewidth=0)
@@ -77,7 +84,7 @@ def _most_important(result: Result) -> list[int]:
     return sorted(int(index) for index in order)
 
 
-def _strips(axes: Axes, result: Result, edges: NDArray[np.float64], colours: dict[int, str]) -> None:
+def _strips(axes: Axes, result: Result, edges: NDArray[np.float64], styles: dict[int, Style]) -> None:
     """Predictions and labels as spans between `edges` [T + 1]."""
     rows: list[tuple[str, NDArray[np.int64]]] = [("prediction", result.predictions)]
     if result.labels is not None:
@@ -85,9 +92,9 @@ def _strips(axes: Axes, result: Result, edges: NDArray[np.float64], colours: dic
     for y, (_, values) in enumerate(reversed(rows)):
         for start, stop, value in runs_of_equal(values):
             if value >= 0:
-                axes.broken_barh(
-                    [(edges[start], edges[stop] - edges[start])], (y + 0.1, 0.8), color=colours.get(value, "0.85")
-                )
+                own = styles.get(value, _OTHER)
+                span = [(edges[start], edges[stop] - edges[start])]
+                axes.broken_barh(span, (y + 0.1, 0.8), facecolor=own.colour, hatch=own.hatch, edgecolor="white", lw=0)
     axes.set_yticks([y + 0.5 for y in range(len(rows))], [name for name, _ in reversed(rows)])
     axes.set_ylim(0, len(rows))
 
