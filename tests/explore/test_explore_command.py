@@ -375,3 +375,14 @@ def test_recorded_sessions(recordings_dir: Path, tmp_path: Path) -> None:
     assert 0.8 < document["accuracy"] < 0.9
     document = json.loads(call("drift", "activity", data, *sessions, "-o", tmp_path / "a.svg", "--json").stdout)
     assert [entry["recordings"] for entry in document["sessions"]] == [4, 4]
+
+
+def test_a_recording_is_drawn_by_the_chip_that_is_stated(tmp_path: Path) -> None:
+    pairs = np.random.default_rng(1).integers(-60, 60, (80, 64, 2)).astype(np.int8)
+    np.savez(tmp_path / "x.npz", iq=pairs)
+    plain, stated = (
+        json.loads(call("recording", tmp_path / "x.npz", "--out", tmp_path / "x.svg", *told, "--json").output)["layout"]
+        for told in ((), ("--chip", "esp32s3"))
+    )
+    assert plain is None
+    assert stated == "0..31,-32..-1"

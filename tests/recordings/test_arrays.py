@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aether_temporal.errors import InvalidArgumentError
 from aether_temporal.recordings import (
     Hints,
     Recording,
     RecordingError,
     RecordingFormatError,
     RecordingSelectionError,
+    Sources,
     array_files,
     list_recordings,
     open_file,
@@ -25,6 +27,7 @@ from aether_temporal.recordings import (
     open_recordings,
     save_recording,
 )
+from aether_temporal.recordings.recording_file import parse_axes
 from aether_temporal.subcarriers import SubcarrierMap, parse_layout
 
 RNG = np.random.default_rng(5)
@@ -443,6 +446,107 @@ def test_frames_of_several_antennas_are_frames(tmp_path: Path) -> None:
     assert len(read(tmp_path, csi=many, t=np.arange(40) / 50)) == 40  # by the times, no windows
 
 
+ANTENNAS = DRAW.uniform(0, 9, (60, 3, 3, 30))
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [{}, {"t": np.arange(60) / 100}, {"labels": np.arange(60) % 2}, {"rec_offset": [0, 20, 60]}],
+    ids=["nothing", "times", "labels", "rec_offset"],
+)
+def test_frames_of_two_axes_of_antennas_are_frames(tmp_path: Path, beside: dict[str, Any]) -> None:
+    found = files(tmp_path, amp=ANTENNAS, **beside)
+    assert [len(recording) for recording in found] == ([20, 40] if "rec_offset" in beside else [60])
+    frames = np.concatenate([recording.features() for recording in found])
+    np.testing.assert_allclose(frames, ANTENNAS.reshape(60, 270), rtol=1e-6)
+    assert "[60, 3, 3, 30] was read as frames of 3 times 3 times 30 features" in found[0].notes[0]
+    assert len(read(tmp_path, amp=ANTENNAS.swapaxes(1, 3))) == 60  # antennas last
+
+
+def test_times_of_frames_say_that_four_axes_are_no_windows(tmp_path: Path) -> None:
+    values = DRAW.uniform(0, 9, (30, 3, 30, 50))
+    assert [len(found) for found in files(tmp_path, amp=values)] == [50] * 30
+    assert "the only usual reading of this shape; --axes says another" in files(tmp_path, amp=values)[0].notes[0]
+    for beside in ({"t": np.arange(30) / 9}, {"rec_offset": [0, 30]}):
+        recording = read(tmp_path, amp=values, **beside)
+        np.testing.assert_allclose(recording.features(), values.reshape(30, 4500), rtol=1e-6)
+        assert "for so many are the times, labels or rec_offset" in recording.notes[0]
+    found = files(tmp_path, amp=values, t=np.arange(1500) / 9, labels=np.arange(1500).reshape(30, 50))
+    assert found[1].labels is not None
+    assert found[1].labels.tolist() == list(range(50, 100))
+
+
+def test_windows_of_one_antenna_have_time_before_features(tmp_path: Path) -> None:
+    windows = DRAW.uniform(0, 9, (4, 1, 250, 90))
+    for values in (windows, windows.swapaxes(1, 2)):
+        found = files(tmp_path, X=values, y=np.arange(4))
+        assert [recording.features().shape for recording in found] == [(250, 90)] * 4
+        np.testing.assert_allclose(found[2].features(), windows[2, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(40, 22, 20, 20), (9, 3, 30, 64), (9, 3, 7, 50)])
+def test_four_axes_with_several_readings_are_rejected(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    values = DRAW.uniform(0, 9, shape)
+    with pytest.raises(RecordingFormatError, match=r"read in one way alone, found .*; say which .* --axes time,"):
+        files(tmp_path, X=values)
+    found = list(open_recordings(tmp_path / "x.npz", hints=Hints(axes=parse_axes("windows,antennas,features time"))))
+    assert len(found) == shape[0]
+    np.testing.assert_allclose(found[1].features(), values[1].reshape(-1, shape[3]).T, rtol=1e-6)
+    assert found[0].notes[0].endswith("was read as [windows, antennas, features, time], as stated")
+
+
+def test_float_pairs_of_antennas_are_rejected(tmp_path: Path) -> None:
+    with pytest.raises(RecordingFormatError, match=r"expected magnitudes, found \[20, 3, 30, 2\], .* like I/Q pairs"):
+        read(tmp_path, amp=DRAW.normal(0, 9, (20, 3, 30, 2)))
+
+
+def test_signed_bytes_of_few_antennas_are_frames(tmp_path: Path) -> None:
+    pairs = DRAW.integers(-90, 90, (40, 3, 16, 2)).astype(np.int8)
+    recording = read(tmp_path, iq=pairs)
+    np.testing.assert_array_equal(recording.iq, pairs.reshape(40, 48, 2))
+    assert "was read as frames of 3 antennas with 16 pairs" in recording.notes[0]
+    assert len(read(tmp_path, iq=DRAW.integers(-9, 9, (40, 20, 16, 2)).astype(np.int8), t=np.arange(40) / 9)) == 40
+    assert len(files(tmp_path, iq=pairs, t=np.arange(120) / 9)) == 40
+
+
+def test_axes_are_read_as_stated(tmp_path: Path) -> None:
+    wide = DRAW.uniform(0, 9, (52, 300))
+    np.savez(tmp_path / "x.npz", amp=wide)
+    for axes, frames in (("features,time", wide.T), ("Time, Features", wide)):
+        recording = open_recording(tmp_path / "x.npz", hints=Hints(axes=parse_axes(axes)))
+        np.testing.assert_allclose(recording.features(), frames, rtol=1e-6)
+        assert "as stated" in recording.notes[0]
+    with pytest.raises(RecordingFormatError, match=r"axes: expected a name for each axis of .*, found features,"):
+        open_recording(tmp_path / "x.npz", hints=Hints(axes=("features", "antennas", "time")))
+    for wrong in ("features", "time", "time,time,features", "features,time,seconds", "windows,windows,time,features"):
+        with pytest.raises(InvalidArgumentError, match="axes: expected time once"):
+            parse_axes(wrong)
+
+
+@pytest.mark.parametrize("form", ["array", "numbers", "text"])
+def test_labels_are_read_from_another_file(tmp_path: Path, form: str) -> None:
+    windows = DRAW.uniform(0, 9, (4, 250, 90))
+    for name, values in (("X.csv", windows), ("y.csv", np.array([0, 2, 1, 1]))):
+        with (tmp_path / name).open("wb") as file:
+            np.save(file, values)
+    if form != "array":
+        lines = ["0", "2", "1", "1"] if form == "numbers" else ["fall", "sit", "walk", "walk"]
+        (tmp_path / "y.csv").write_text("\n".join(lines))
+    (tmp_path / "table.csv").write_text("file,labels\nX.csv,y.csv\n")
+    found = list(Sources([tmp_path / "table.csv"]))
+    named = [recording.label_names[int(recording.labels[0])] for recording in found if recording.labels is not None]
+    assert named == (["fall", "sit", "walk", "walk"] if form == "text" else ["0", "2", "1", "1"])
+    (tmp_path / "y.csv").write_bytes(b"\xff\xfe")
+    with pytest.raises(RecordingFormatError, match=r"y.csv: expected labels, an .npy array or text with one a line"):
+        list(Sources([tmp_path / "table.csv"]))
+
+
+def test_a_lone_file_of_labels_is_said_to_be_one(tmp_path: Path) -> None:
+    np.save(tmp_path / "y.npy", np.arange(9))
+    with pytest.raises(RecordingFormatError, match="expected frames, found 9 values, which look like labels; name"):
+        open_recording(tmp_path / "y.npy")
+
+
 def test_pairs_of_floats_are_magnitudes(tmp_path: Path) -> None:
     recording = read(tmp_path, iq=IQ.astype(np.float64))
     np.testing.assert_allclose(recording.features(), np.hypot(IQ[:, :, 0] * 1.0, IQ[:, :, 1]), rtol=1e-6)
@@ -457,7 +561,10 @@ def test_pairs_of_floats_are_magnitudes(tmp_path: Path) -> None:
 
 def test_a_transposed_array_is_noticed(tmp_path: Path) -> None:
     wide = DRAW.uniform(0, 9, (52, 1000)).astype(np.float32)
-    with pytest.raises(RecordingFormatError, match=r"found \[52, 1000\], which looks like features by frames; save"):
+    with pytest.raises(
+        RecordingFormatError,
+        match=r"found \[52, 1000\], which looks like features by frames; say so with --axes features,time ",
+    ):
         read(tmp_path, amp=wide)
     recording = read(tmp_path, amp=wide, t=np.arange(1000) / 100)
     np.testing.assert_array_equal(recording.frames, wide.T)

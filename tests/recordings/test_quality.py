@@ -240,3 +240,27 @@ def test_gains_that_the_device_states_are_told(tmp_path: Path) -> None:
     assert "gain         fft_gain -3 to 2, agc_gain 7 to 62, as the device states; not applied to the frames" in shown
     assert "-32..31, of L-LTF or HT-LTF (any); none always zero" in " ".join(shown.split())
     assert quality_of(healthy()).amplification == {}
+
+
+def test_a_folder_of_features_by_frames_is_described_and_run_with_its_classes(tmp_path: Path) -> None:
+    for number in range(4):
+        place = tmp_path / ("sit", "walk")[number % 2] / f"clip{number}.npy"
+        place.parent.mkdir(exist_ok=True)
+        np.save(place, np.random.default_rng(number).uniform(0, 9, (52, 200)).astype(np.float32))
+    told = ("--axes", "features,time", "--label-from", "folder")
+    shown = call("recordings", tmp_path, *told).stdout
+    assert "labels       sit 400, walk 400" in shown
+    assert "[52, 200] was read as [features, time], as stated" in " ".join(shown.split())
+    run = call("run", "demo", tmp_path, "--all", *told, "--json", "--max-memory", "2G").stdout
+    assert json.loads(run)["total"]["frames"] == 800
+    assert json.loads(call("recordings", tmp_path, *told, "--json").stdout)["recordings"][0]["classes"] == {"sit": 200}
+
+
+def test_notes_of_a_few_recordings_say_of_how_many(tmp_path: Path) -> None:
+    frames = np.random.default_rng(3).uniform(0, 9, (60, 3, 3, 30))
+    for number in range(4):
+        np.save(tmp_path / f"act_{number}.npy", frames if number else frames.reshape(60, 270))
+    shown = " ".join(call("recordings", tmp_path).stdout.split())
+    assert "4 recordings, 240 frames" in shown
+    assert "[60, 3, 3, 30] was read as frames of 3 times 3 times 30 features" in shown
+    assert "--axes says another (3 recordings)" in shown

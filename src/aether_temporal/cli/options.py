@@ -18,6 +18,7 @@ from aether_temporal.cache_types import Dtype
 from aether_temporal.errors import InvalidArgumentError, TooLargeError
 from aether_temporal.recordings import FORMATS, Hints
 from aether_temporal.recordings.recording import Selection
+from aether_temporal.recordings.recording_file import parse_axes
 from aether_temporal.subcarriers import CHIPS, SubcarrierMap, parse_layout, parse_subcarriers
 
 from .output import bytes_text, quantity
@@ -173,11 +174,24 @@ class Layout(click.ParamType[SubcarrierMap]):
             self.fail(str(error), param, ctx)
 
 
+class AxisNames(click.ParamType[tuple[str, ...]]):
+    """The names of an array's axes, such as features,time."""
+
+    name = "NAMES"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        try:
+            return parse_axes(value) if isinstance(value, str) else tuple(value)
+        except InvalidArgumentError as error:
+            self.fail(str(error), param, ctx)
+
+
 def recording_options(command: F) -> F:
     """What a recording does not say itself. `hints_of` takes it out of the options."""
     for option in (
         click.option("--format", "format_", type=click.Choice(FORMATS), help="Its format. [default: by content]"),
         click.option("--csi-bits", type=click.Choice(["8", "12"]), help="Bits of an I/Q value. [default: by content]"),
+        click.option("--axes", type=AxisNames(), help="An array's axes, such as features,time. [default: by size]"),
         layout_options,
     )[::-1]:
         command = option(command)
@@ -196,8 +210,17 @@ def layout_options(command: F) -> F:
 
 def hints_of(options: dict[str, Any]) -> Hints:
     """Takes the options that a reader needs, but for `format_`, out of all."""
-    bits, chip, layout = (options.pop(name, None) for name in ("csi_bits", "chip", "layout"))
-    return Hints(None if bits is None else 8 if bits == "8" else 12, chip, layout)
+    bits, chip, layout, axes = (options.pop(name, None) for name in ("csi_bits", "chip", "layout", "axes"))
+    return Hints(None if bits is None else 8 if bits == "8" else 12, chip, layout, axes)
+
+
+def label_option(command: F) -> F:
+    """--label-from, of commands whose recordings have labels."""
+    return click.option(
+        "--label-from",
+        metavar="folder|name:PATTERN",
+        help="Labels: the folder that a file is in, or what a regular expression matches in its name.",
+    )(command)
 
 
 def subcarriers_option(command: F) -> F:

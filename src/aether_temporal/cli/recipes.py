@@ -140,15 +140,6 @@ def data_option(what: str) -> Callable[[F], F]:
     )
 
 
-def label_option(command: F) -> F:
-    """--label-from, of commands whose recordings have labels."""
-    return click.option(
-        "--label-from",
-        metavar="folder|name:PATTERN",
-        help="Labels: the folder that a file is in, or what a regular expression matches in its name.",
-    )(command)
-
-
 def recipe(name: str, options: dict[str, Any], *instead: str) -> ModuleType:
     """The module of a recipe. UsageError for options without effect: no result is asked for (`instead`: options that
     replace --out and --run), or there is nothing to resume."""

@@ -13,7 +13,7 @@ from aether_temporal.recordings import Sources, describe
 from aether_temporal.recordings.quality import RecordingQuality, Remarks, Timing, quality_of
 from aether_temporal.subcarriers import Band
 
-from .options import hints_of, json_option, recording_options
+from .options import hints_of, json_option, label_option, recording_options
 from .output import console, names_within, print_json, quantity, seconds_text, table
 
 _IN_FULL = 3
@@ -23,15 +23,19 @@ _IN_FULL = 3
 @click.command("recordings")
 @click.argument("file", type=click.Path())
 @click.argument("recording", required=False, metavar="[NAME]")
+@label_option
 @recording_options
 @json_option
-def command(file: str, recording: str | None, format_: str | None, as_json: bool, **options: Any) -> None:
+def command(
+    file: str, recording: str | None, label_from: str | None, format_: str | None, as_json: bool, **options: Any
+) -> None:
     """Describe the recordings of FILE, or the one of this NAME or index, as `run` and `train` will use them.
 
     FILE has any of the formats, or is a manifest, a folder, or a wildcard in quotes. Warns of what would mislead a
     training or a run: bursts, gaps, dropped frames, subcarriers that are dead, frozen or saturated, a frozen buffer.
     """
-    sources, remarks = Sources([file], format=format_, hints=hints_of(options)), Remarks()
+    sources = Sources([file], label_from=label_from, format=format_, hints=hints_of(options))
+    remarks = Remarks()
     found: list[RecordingQuality] = []
     for each in sources if recording is None else [sources.one(recording)]:
         found.append(quality_of(each))
@@ -143,6 +147,8 @@ def _list(out: Console, file: str, found: list[RecordingQuality], remarks: Remar
         ("labels", ", ".join(f"{name} {quantity(count)}" for name, count in classes.items())),
         ("dropped", describe(remarks.dropped)),
     ]
+    notes = Counter(note for each in found for note in each.notes)
+    rows += [("note", note if count == len(found) else f"{note} ({count} recordings)") for note, count in notes.items()]
     _print_rows(out, [*rows, *(("warning", text) for text in remarks.notes())])
 
 

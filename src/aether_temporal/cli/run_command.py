@@ -35,6 +35,7 @@ from .options import (
     expect_memory,
     hints_of,
     json_option,
+    label_option,
     memory_option,
     model_argument,
     open_model,
@@ -57,6 +58,7 @@ _MUCH_MEMORY = 64 << 20
 @click.option(
     "--session", "sessions", multiple=True, help="With --all: only recordings of this session; may be repeated."
 )
+@label_option
 @enroll_option
 @context_option
 @click.option(
@@ -196,7 +198,13 @@ class _Job:
                 return
 
     def _sources(self, path: str) -> Sources:
-        sources = Sources([path], sessions=self.options["sessions"], format=self.options["format_"], hints=self.hints)
+        sources = Sources(
+            [path],
+            label_from=self.options["label_from"],
+            sessions=self.options["sessions"],
+            format=self.options["format_"],
+            hints=self.hints,
+        )
         for note in () if self.machine else sources.notes:
             self.out.print(note)
         return sources
@@ -254,9 +262,10 @@ def _check_options(options: dict[str, Any], is_live: bool) -> None:
         raise click.UsageError("--plot draws one recording: expected --recording, found --all")
     if options["sessions"] and not options["all_"]:
         raise click.UsageError("--session: expected together with --all")
-    if is_live and (options["all_"] or options["format_"] not in (None, "csi-text")):
+    if is_live and (options["all_"] or options["label_from"] or options["format_"] not in (None, "csi-text")):
         raise click.UsageError(
-            "standard input ('-'), serial devices and pipes are CSI text: expected neither --all nor --format"
+            "standard input ('-'), serial devices and pipes are CSI text: expected neither --all, --label-from nor "
+            "--format"
         )
 
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import click
 
-from .options import layout_options, model_argument, subcarriers_option
+from .options import label_option, layout_options, model_argument, subcarriers_option
 from .output import quantity, say
 from .recipes import (
     NoRecipe,
     about,
     config_option,
     data_option,
-    label_option,
     override,
     recipe,
     recipe_options,

@@ -9,7 +9,7 @@ import tokenize
 import warnings
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -22,7 +22,7 @@ from aether_temporal._internal.atomic_files import write_atomic
 from aether_temporal.errors import MissingExtraError, RecordingError, RecordingFormatError
 
 from .array_recordings import read_arrays
-from .arrays import ArrayHeader, sound_text
+from .arrays import LABELS, ArrayHeader, Arrays, sound_text
 from .recording import Recording
 from .recording_file import DAMAGED, MAX_RATIO, UNSUSPICIOUS, Hints, RecordingFile, RecordingFormat, Source, is_damage
 
@@ -196,14 +196,64 @@ def _silent() -> Iterator[None]:
         yield
 
 
+_MOST_LABEL_BYTES = 1 << 26
+
+
+class _Labelled:
+    """Arrays of a file, with labels of another one in place of their own."""
+
+    keys: tuple[str, ...]
+
+    def __init__(self, store: Arrays, labels: NDArray[Any]) -> None:
+        self._store, self._labels = store, labels
+        self.keys = (*(key for key in store.keys if key.casefold() not in LABELS), LABELS[0])
+
+    def __str__(self) -> str:
+        return str(self._store)
+
+    def header(self, key: str) -> ArrayHeader:
+        if key == LABELS[0]:
+            return ArrayHeader(self._labels.shape, self._labels.dtype)
+        return self._store.header(key)
+
+    def array(self, key: str) -> NDArray[Any]:
+        return self._labels if key == LABELS[0] else self._store.array(key)
+
+
+def _labelled(store: Arrays, hints: Hints) -> Arrays:
+    """The arrays, with the labels of the file that the user names: an .npy file whatever its name, or text, a label a
+    line. RecordingFormatError."""
+    if hints.labels is None:
+        return store
+    source = Source(hints.labels)
+    with source.open() as file:
+        head = file.read(len(numpy_format.MAGIC_PREFIX))
+        if head != numpy_format.MAGIC_PREFIX:
+            data = head + file.read(_MOST_LABEL_BYTES)
+    if head == numpy_format.MAGIC_PREFIX:
+        return _Labelled(store, np.asarray(_NpyFile(source).array("")))
+    try:
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        lines = []
+    if not lines or len(data) > _MOST_LABEL_BYTES:
+        raise RecordingFormatError(
+            f"{source}: expected labels, an .npy array or text with one a line, found something else; save them as that"
+        )
+    labels = np.array([line.strip() for line in lines])
+    with suppress(ValueError):
+        labels = labels.astype(np.float64)
+    return _Labelled(store, labels)
+
+
 def read_npz(source: Source, hints: Hints) -> RecordingFile:
     """The recordings of an archive."""
-    return read_arrays(NpzArchive(source.plain()), NPZ.name, source.stem, hints)
+    return read_arrays(_labelled(NpzArchive(source.plain()), hints), NPZ.name, source.stem, hints)
 
 
 def read_npy(source: Source, hints: Hints) -> RecordingFile:
     """The recording of an array, or one for each window."""
-    return read_arrays(_NpyFile(source), NPY.name, source.stem, hints)
+    return read_arrays(_labelled(_NpyFile(source), hints), NPY.name, source.stem, hints)
 
 
 def save_recording(recording: Recording, path: str | os.PathLike[str]) -> None:
@@ -391,12 +441,13 @@ def read_mat(source: Source, hints: Hints) -> RecordingFile:
     """The recordings in a MATLAB file. MissingExtraError without scipy, or h5py for version 7.3."""
     with source.open() as file:
         is_hdf5 = file.read(len(_MATLAB_7_3)) == _MATLAB_7_3
-    return read_arrays(_Hdf5(source, True) if is_hdf5 else _Matlab(source), MAT.name, source.stem, hints)
+    store = _Hdf5(source, True) if is_hdf5 else _Matlab(source)
+    return read_arrays(_labelled(store, hints), MAT.name, source.stem, hints)
 
 
 def read_hdf5(source: Source, hints: Hints) -> RecordingFile:
     """The recordings in an HDF5 file. MissingExtraError without h5py."""
-    return read_arrays(_Hdf5(source, False), HDF5.name, source.stem, hints)
+    return read_arrays(_labelled(_Hdf5(source, False), hints), HDF5.name, source.stem, hints)
 
 
 MAT = RecordingFormat("mat", "a MATLAB file", lambda head: 0 if head.startswith(_MATLAB) else -1, read_mat)

@@ -40,6 +40,13 @@ _WIDTHS = (
 """Features a frame that recorders write, antennas together. An axis of such a length before a longer one of another is
 taken for features before time."""
 
+_READINGS = {
+    1: "windows, time, antennas, subcarriers",
+    2: "windows, antennas, time, subcarriers",
+    3: "windows, antennas, subcarriers, time",
+}
+"""Of four axes, by the one that is time."""
+
 
 @dataclass(frozen=True)
 class ArrayHeader:
@@ -104,6 +111,12 @@ class NamedArrays:
         wide = [key for key in wide if self.store.header(key).dtype.kind in "biufc"]
         if len(wide) == 1:
             return wide[0], ((f"the array {wide[0]} was taken for the frames",) if wide[0] != "array" else ())
+        if len(self.store.keys) == 1 and len(self.store.header(self.store.keys[0]).shape) == 1:
+            raise RecordingFormatError(
+                f"{self.store}: expected frames, found {self.store.header(self.store.keys[0]).shape[0]} values, which "
+                "look like labels; name this file in the column labels of a manifest, in the row of the file that it "
+                "labels"
+            )
         raise RecordingFormatError(
             f"{self.store}: expected an array named {', '.join(FRAMES)}; found "
             f"{', '.join(self.store.keys) or 'none'}; save the frames under one of these names"
@@ -164,11 +177,13 @@ class _Finder:
             raise RecordingFormatError(
                 f"{what}: expected [frames, features], found shape {list(shape)}; save one row a frame"
             )
+        if self._hints.axes is not None:
+            return self._stated(shape, self._hints.axes)
         words = header.dtype == np.int8 or (header.dtype == np.int16 and self._is_within_12_bits())
         if words and shape[-1] == 2 and len(shape) == 3:
             return Axes(True, np.ascontiguousarray, shape[0])
         if words and shape[-1] == 2 and len(shape) == 4:
-            return Axes(True, lambda a: a.reshape(-1, *a.shape[2:]), shape[0] * shape[1], shape[0], shape[1])
+            return self._four_axes_of_pairs(shape)
         if len(shape) == 2:
             return self._two_axes(shape, words)
         if len(shape) == 3 and shape[2] == 2 and kind in "if" and (self._key.casefold() in RAW or self._has_negative()):
@@ -176,21 +191,22 @@ class _Finder:
             return Axes(False, lambda a: np.hypot(a[:, :, 0], a[:, :, 1]), shape[0], notes=(note,))
         if len(shape) == 3:
             return self._three_axes(shape)
-        if len(shape) == 4 and shape[1] <= _ANTENNAS and shape[3] > _ANTENNAS:
-            n, antennas, subcarriers, length = shape
-            note = f"[{n}, {antennas}, {subcarriers}, {length}] was read as [windows, antennas, subcarriers, time]"
-            return Axes(
-                False,
-                lambda a: np.moveaxis(a, 3, 1).reshape(n * length, antennas * subcarriers),
-                n * length,
-                n,
-                length,
-                (note,),
-            )
+        if len(shape) == 4:
+            return self._four_axes(shape)
         raise RecordingFormatError(
             f"{what}: expected [frames, features], [frames, pairs, 2] or [windows, frames, features], found shape "
-            f"{list(shape)}; save it as one of these"
+            f"{list(shape)}; save it as one of these, or say which axis is which with --axes"
         )
+
+    def _stated(self, shape: tuple[int, ...], names: tuple[str, ...]) -> Axes:
+        """As the user says."""
+        if len(names) != len(shape):
+            raise RecordingFormatError(
+                f"{self._arrays.what(self._key)}: axes: expected a name for each axis of {list(shape)}, found "
+                f"{', '.join(names)}; give {len(shape)}"
+            )
+        note = f"{list(shape)} was read as [{', '.join(names)}], as stated"
+        return _arranged(shape, names.index("time"), names.index("windows") if "windows" in names else None, note)
 
     def _two_axes(self, shape: tuple[int, ...], words: bool) -> Axes:
         what, columns = self._arrays.what(self._key), shape[1]
@@ -233,31 +249,108 @@ class _Finder:
     def _three_axes(self, shape: tuple[int, ...]) -> Axes:
         n, first, second = shape
         if self._arrays.first(OFFSETS) or min(first, second) <= _ANTENNAS or self._frames_by_times() == n:
-            note = f"[{n}, {first}, {second}] was read as frames of {first} times {second} features"
-            return Axes(False, lambda a: a.reshape(n, first * second), n, notes=(note,))
+            return _arranged(shape, 0, None, _as_frames(shape))
         if n <= _FEW_ANTENNAS and first in _WIDTHS:
             note = f"[{n}, {first}, {second}] was read as [antennas, subcarriers, time]"
-            return Axes(False, lambda a: np.moveaxis(a, 2, 0).reshape(second, n * first), second, notes=(note,))
+            return _arranged(shape, 2, None, note)
         self._reject_features_first(shape[1:], "windows, ")
-        return Axes(False, lambda a: a.reshape(n * first, second), n * first, n, first)
+        return _arranged(shape, 1, 0)
+
+    def _four_axes(self, shape: tuple[int, ...]) -> Axes:
+        """By times, labels and `rec_offset`, where they fit one reading alone; else by widths that are usual."""
+        what = self._arrays.what(self._key)
+        if shape[3] == 2 and (self._key.casefold() in RAW or self._has_negative()):
+            raise RecordingFormatError(
+                f"{what}: expected magnitudes, found {list(shape)}, which looks like I/Q pairs; save "
+                "numpy.hypot(array[..., 0], array[..., 1]), or say which axis is which with --axes"
+            )
+        fitting = [time for time in range(4) if self._fits(shape, time)]
+        likely = [time for time in fitting or range(4) if _is_usual(shape, time)]
+        if len(fitting) == 1:
+            likely, why = fitting, "for so many are the times, labels or rec_offset"
+        else:
+            why = "the only usual reading of this shape; --axes says another"
+        if len(likely) != 1:
+            raise RecordingFormatError(
+                f"{what}: expected an array that can be read in one way alone, found {list(shape)}; say which axis is "
+                "which, such as --axes time,antennas,antennas,subcarriers or windows,antennas,subcarriers,time (or in "
+                "the column axes of a manifest)"
+            )
+        (time,) = likely
+        if not time:
+            return _arranged(shape, 0, None, f"{_as_frames(shape)}, {why}")
+        names = _READINGS[time]
+        return _arranged(shape, time, 0, f"{list(shape)} was read as [{names}], {why}")
+
+    def _four_axes_of_pairs(self, shape: tuple[int, ...]) -> Axes:
+        """[frames, antennas, pairs, 2] where the second axis is as short as no window, else [windows, frames, pairs,
+        2], unless times, labels or `rec_offset` say which."""
+        n, second, pairs, _ = shape
+        frames, windows = self._fits(shape, 0), self._fits(shape, 1)
+        if frames if frames != windows else second <= _ANTENNAS:
+            note = f"{list(shape)} was read as frames of {second} antennas with {pairs} pairs"
+            return Axes(True, lambda a: a.reshape(n, second * pairs, 2), n, notes=(note,))
+        return Axes(True, lambda a: a.reshape(-1, *a.shape[2:]), n * second, n, second)
+
+    def _fits(self, shape: tuple[int, ...], time: int) -> bool:
+        """Whether times, labels and `rec_offset` can be those of frames along this axis, of the windows before it."""
+        windows = shape[0] if time else 1
+        frames = windows * shape[time]
+        if self._arrays.first(OFFSETS):
+            return not time
+        times, labels = self._shape_of(TIMES), self._shape_of(LABELS)
+        if times is not None and math.prod(times) != frames:
+            return False
+        return labels is None or math.prod(labels) in (1, frames) or labels[0] in (windows, frames)
+
+    def _shape_of(self, names: tuple[str, ...]) -> tuple[int, ...] | None:
+        key = self._arrays.first(names)
+        return None if key is None else self._arrays.store.header(key).shape
 
     def _frames_by_others(self) -> int | None:
         """How many frames times or labels are for; None where there are none."""
-        key = self._arrays.first(LABELS)
-        shape = () if key is None else self._arrays.store.header(key).shape
+        shape = self._shape_of(LABELS)
         return self._frames_by_times() or (shape[0] if shape else None)
 
     def _frames_by_times(self) -> int | None:
-        key = self._arrays.first(TIMES)
-        shape = () if key is None else self._arrays.store.header(key).shape
-        return shape[0] if len(shape) == 1 else None
+        shape = self._shape_of(TIMES)
+        return shape[0] if shape is not None and len(shape) == 1 else None
 
     def _reject_features_first(self, shape: tuple[int, ...], before: str = "") -> None:
         rows, columns = shape
+        windows = "windows," if before else ""
         if rows in _WIDTHS and columns not in _WIDTHS and columns > rows and not self._arrays.first(OFFSETS):
             raise RecordingFormatError(
                 f"{self._arrays.what(self._key)}: expected [{before}frames, features], found "
-                f"[{before}{rows}, {columns}], which looks like features by frames; save the array with these axes "
-                f"exchanged (numpy.swapaxes(array, -1, -2)), or, where it is [{before}frames, features], with a time "
-                "for each frame (t)"
+                f"[{before}{rows}, {columns}], which looks like features by frames; say so with --axes "
+                f"{windows}features,time or in the column axes of a manifest ({windows}time,features, where it is not)"
             )
+
+
+def _arranged(shape: tuple[int, ...], time: int, windows: int | None, note: str = "") -> Axes:
+    """Frames along the axis `time`, of windows along another one; what is left are their features, in order."""
+    rows = (time,) if windows is None else (windows, time)
+    order = (*rows, *(axis for axis in range(len(shape)) if axis not in rows))
+    frames = math.prod(shape[axis] for axis in rows)
+    width = math.prod(shape[axis] for axis in order[len(rows) :])
+    return Axes(
+        False,
+        lambda a: np.transpose(a, order).reshape(frames, width),
+        frames,
+        0 if windows is None else shape[windows],
+        0 if windows is None else shape[time],
+        (note,) if note else (),
+    )
+
+
+def _as_frames(shape: tuple[int, ...]) -> str:
+    return f"{list(shape)} was read as frames of {' times '.join(map(str, shape[1:]))} features"
+
+
+def _is_usual(shape: tuple[int, ...], time: int) -> bool:
+    """Whether four axes with frames along `time` are few antennas and as many subcarriers as recorders write; in
+    windows, the length is one of time."""
+    *antennas, subcarriers = sorted(size for axis, size in enumerate(shape) if axis != time and axis)
+    if time and (shape[time] <= _ANTENNAS or shape[time] in _WIDTHS):
+        return False
+    return subcarriers in _WIDTHS and max(antennas) <= _ANTENNAS

@@ -2,8 +2,8 @@
 
 A manifest is a CSV file whose header starts with `file`: a file, a folder or a wildcard, relative to the table. The
 other columns may be left out or empty: `recording` (name or index in the file), `subject` (or `person`), `session`,
-`label` (of all frames), `start` and `end`, between which the label holds, in seconds, and `chip` and `layout` (which
-subcarriers the file's columns are).
+`label` (of all frames), `labels` (a file of them, for an array), `start` and `end`, between which the label holds, in
+seconds, `chip` and `layout` (which subcarriers the file's columns are), and `axes` (of an array of frames).
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from aether_temporal._internal.atomic_files import lock, write_atomic
 from aether_temporal.errors import RecordingError, RecordingFormatError, TemporalError
 from aether_temporal.subcarriers import SubcarrierMap, chip_name, parse_layout
 
-COLUMNS = ("file", "recording", "subject", "session", "start", "end", "label", "chip", "layout")
+from .recording_file import parse_axes
+
+COLUMNS = ("file", "recording", "subject", "session", "start", "end", "label", "labels", "chip", "layout", "axes")
 _SYNONYMS = {"person": "subject"}
 _MAX_BYTES = 1 << 24
 
@@ -48,6 +50,8 @@ class Entry:
     label: str | None = None
     chip: str | None = None
     layout: SubcarrierMap | None = None
+    axes: tuple[str, ...] | None = None
+    labels: Path | None = None
 
     @property
     def is_span(self) -> bool:
@@ -100,7 +104,7 @@ def _entries(path: Path, rows: _Rows) -> list[Entry]:
                 raise RecordingFormatError(
                     f"{place}: expected {len(header)} columns, found {len(row)}; give it as many as line 1 has"
                 )
-            found.append(_entry(place, dict(zip(header, (cell.strip() for cell in row), strict=True))))
+            found.append(_entry(place, path.parent, dict(zip(header, (cell.strip() for cell in row), strict=True))))
     if not found:
         raise RecordingFormatError(f"{path}: expected at least one row, found none; add one for each file")
     return found
@@ -112,20 +116,23 @@ def _column(cell: str) -> str:
     return _SYNONYMS.get(name, name)
 
 
-def _entry(place: str, cells: dict[str, str]) -> Entry:
+def _entry(place: str, folder: Path, cells: dict[str, str]) -> Entry:
     files = cells.pop("file")
     if not files:
         raise RecordingFormatError(f"{place}: file: expected a path, found nothing; name one, or take the row out")
     start, end = (_seconds(place, name, cells.pop(name, "")) for name in ("start", "end"))
-    layout = cells.pop("layout", "")
+    layout, axes, labels = (cells.pop(name, "") for name in ("layout", "axes", "labels"))
     known = {name: cell or None for name, cell in cells.items()}
     try:
         if known.get("chip"):
             known["chip"] = chip_name(str(known["chip"]))
-        numbers = parse_layout(layout) if layout else None
+        numbers, names = parse_layout(layout) if layout else None, parse_axes(axes) if axes else None
     except TemporalError as error:
         raise RecordingFormatError(f"{place}: {error}") from None
-    entry = Entry(place, files, **known, start=start, end=end, layout=numbers)
+    table = folder / labels if labels else None
+    entry = Entry(place, files, **known, start=start, end=end, layout=numbers, axes=names, labels=table)
+    if table is not None and entry.label is not None:
+        raise RecordingFormatError(f"{place}: label and labels: expected one of them, found both; take one out")
     if entry.is_span and entry.label is None:
         raise RecordingFormatError(f"{place}: label: expected one, for start or end is given, found none; add it")
     if start is not None and end is not None and not start < end:

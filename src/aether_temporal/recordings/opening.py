@@ -39,6 +39,8 @@ _FORMATS = (
 )
 """Every format; a new one is added here."""
 
+_ARRAYS = (array_files.NPZ, array_files.NPY, array_files.MAT, array_files.HDF5)
+
 _BY_NAME = {format_.name: format_ for format_ in _FORMATS}
 
 FORMATS = tuple(_BY_NAME)
@@ -74,6 +76,9 @@ def open_file(path: str | os.PathLike[str], *, format: str | None = None, hints:
     try:
         source = locate(place)
         found = _recognised(source) if format is None else _BY_NAME[format]
+        if found not in _ARRAYS and (hints.axes or hints.labels):
+            what = "axes" if hints.labels is None else "labels"
+            raise RecordingFormatError(f"{place}: {what}: expected an array, found {found.name}; leave {what} out")
         return found.read(source, hints)
     except OSError as error:
         raise RecordingError(unreadable(place, error)) from None
@@ -189,7 +194,7 @@ class Sources:
         """The file, read by what the manifest states of it, else by the hints of the caller."""
         told: dict[str, Any] = {}
         for entry in entries:
-            for name in ("chip", "layout"):
+            for name in ("chip", "layout", "axes", "labels"):
                 value = getattr(entry, name)
                 if value is not None and told.setdefault(name, value) != value:
                     raise RecordingFormatError(

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal, cast
 
 from aether_temporal._internal.os_errors import unreadable
-from aether_temporal.errors import RecordingError, RecordingFormatError
+from aether_temporal.errors import InvalidArgumentError, RecordingError, RecordingFormatError
 from aether_temporal.subcarriers import SubcarrierMap
 
 from .recording import Recording, RecordingInfo, choose
@@ -202,14 +202,30 @@ def _in_zip(path: Path) -> Source:
 @dataclass(frozen=True)
 class Hints:
     """None: the reader finds out. csi_bits: of one I or Q in the device's buffer. chip: one of `subcarriers.CHIPS`.
-    layout: which subcarrier each I/Q pair or feature is."""
+    layout: which subcarrier each I/Q pair or feature is. axes: of an array of frames, as `parse_axes` gives them.
+    labels: a file of the labels of an array."""
 
     csi_bits: Literal[8, 12] | None = None
     chip: str | None = None
     layout: SubcarrierMap | None = None
+    axes: tuple[str, ...] | None = None
+    labels: Path | None = None
 
 
 NOTHING = Hints()
+_FEATURE_AXES = ("features", "antennas", "subcarriers")
+
+
+def parse_axes(text: str) -> tuple[str, ...]:
+    """The names of an array's axes in order, such as "features,time". InvalidArgumentError."""
+    names = tuple(text.casefold().replace(",", " ").split())
+    features = [name for name in names if name in _FEATURE_AXES]
+    known = len(features) + names.count("windows") + names.count("time") == len(names)
+    if not known or not features or names.count("time") != 1 or names.count("windows") > 1:
+        raise InvalidArgumentError.of(
+            "axes", f"time once, {', '.join(_FEATURE_AXES[:-1])} or {_FEATURE_AXES[-1]}, perhaps windows", repr(text)
+        )
+    return names
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from aether_temporal._internal.toml_settings import Within, check_ranges
 from aether_temporal.errors import InvalidArgumentError, InvalidConfigError
 from aether_temporal.recordings import Drop, Hints, Recording, RecordingError, RecordingShapeError, resample
 from aether_temporal.recordings.quality import Remarks, quality_of
+from aether_temporal.recordings.recording_file import parse_axes
 from aether_temporal.settings import MAX_DUE, MAX_GAP
 from aether_temporal.subcarriers import SubcarrierMap, chip_name, parse_layout, parse_subcarriers
 
@@ -55,6 +56,7 @@ class Reading:
 
     label_from: where labels are that no manifest states (`recordings.Sources`). subcarriers: which of them make a
     frame, such as "-26..26"; or select: which columns. chip, layout: which subcarriers recordings hold that do not say.
+    axes: of arrays, such as "features,time".
     period_us, max_gap_us: put frames on a grid (`recordings.resample`); a gap begins a new segment. Without a grid,
     frames are taken as they come, and a gap of more than `longest_gap` seconds is an error. agc: removed before the
     grid. leave_out_damaged: leave out frames that are not finite instead of rejecting the recording. shortest: leave
@@ -64,6 +66,7 @@ class Reading:
     subcarriers: str | None = None
     chip: str | None = None
     layout: str | None = None
+    axes: str | None = None
     select: tuple[int, ...] | None = None
     period_us: int | None = None
     max_gap_us: int | None = None
@@ -103,6 +106,7 @@ class Reading:
         return Hints(
             chip=None if self.chip is None else chip_name(self.chip),
             layout=None if self.layout is None else parse_layout(self.layout),
+            axes=None if self.axes is None else parse_axes(self.axes),
         )
 
     @property
