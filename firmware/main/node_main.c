@@ -1,6 +1,8 @@
 /* A self-contained node: joins a network, takes CSI from its Wi-Fi driver, computes the blob's features, classifies and sends. Without a
    network it logs an error and waits; without a blob it runs without a head. */
 #include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "csi_source.h"
 #include "esp_log.h"
@@ -12,6 +14,7 @@
 #include "temporal_task.h"
 
 #define LLTF_PAIRS 64u
+#define LINE 24u
 
 static const char TAG[] = "aether_node";
 
@@ -43,6 +46,41 @@ static bool start_head(uint8_t node_id) {
     return pairs > LLTF_PAIRS;
 }
 
+static void obey(const char *line) {
+    esp_err_t error = ESP_OK;
+    if (strcmp(line, "calibrate") == 0) {
+        error = temporal_task_calibrate();
+    } else if (strcmp(line, "calibrate off") == 0) {
+        error = temporal_task_uncalibrate();
+    } else if (line[0] != 0) {
+        ESP_LOGE(TAG, "command: expected `calibrate` or `calibrate off`, found another");
+    }
+    if (error == ESP_ERR_NOT_SUPPORTED) {
+        ESP_LOGE(TAG, "calibrate: expected a model with the classes quiet and moving, found another; use `motion`");
+    } else if (error != ESP_OK) {
+        ESP_LOGE(TAG, "calibrate: %s: no head runs", esp_err_to_name(error));
+    }
+}
+
+/* Commands from the console, a line each; does not return. */
+static void serve_console(void) {
+    static char line[LINE];
+    size_t n = 0;
+    for (;;) {
+        const int c = getchar();
+        if (c == EOF) {
+            clearerr(stdin); /* no input yet */
+            vTaskDelay(pdMS_TO_TICKS(50));
+        } else if (c == '\n' || c == '\r') {
+            line[n] = 0;
+            obey(line);
+            n = 0;
+        } else if (n + 1 < LINE) {
+            line[n++] = (char)c;
+        }
+    }
+}
+
 void app_main(void) {
     static network_settings_t settings;
     bool more_fields;
@@ -71,4 +109,5 @@ void app_main(void) {
         ESP_LOGE(TAG, "no CSI: %s", esp_err_to_name(error));
         log_forever("this node receives nothing");
     }
+    serve_console();
 }

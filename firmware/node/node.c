@@ -91,6 +91,7 @@ int node_work(node *n) {
         node_counter_add(&n->counts.restarts, (uint32_t)restarted);
         if (restarted) {
             n->fresh = 0;
+            node_calibration_restart(&n->calibration);
         }
     }
     if (node_classifier_due(n->classifier) > 0) {
@@ -99,8 +100,18 @@ int node_work(node *n) {
     node_counter_add(&n->counts.pushed, pushed);
     if (pushed > 0) {
         n->fresh = 1;
+        node_calibration_take(&n->calibration, aether_stream_logits(&n->classifier->stream));
     }
     return 1;
+}
+
+aether_status node_calibrate(node *n, uint64_t now, aether_detail *detail) {
+    const aether_status status = node_calibration_begin(&n->calibration, &n->classifier->model, now, detail);
+    if (status == AETHER_OK) {
+        node_classifier_reset(n->classifier);
+        n->fresh = 0;
+    }
+    return status;
 }
 
 int node_classify(node *n, uint64_t now, unsigned char *packet) {
@@ -119,7 +130,7 @@ int node_classify(node *n, uint64_t now, unsigned char *packet) {
     fields.node_id = n->id;
     fields.time = now;
     fields.sequence = n->sequence++;
-    fields.prediction = node_prediction_of(logits, n_classes);
+    fields.prediction = node_calibration_predict(&n->calibration, logits, n_classes);
     node_class_write(&fields, packet);
     if (n->receipts != NULL) {
         node_receipts_classified(n->receipts, fields.sequence, &fields.prediction);

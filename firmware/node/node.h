@@ -4,6 +4,7 @@
 #define NODE_NODE_H
 
 #include "cadence.h"
+#include "calibration.h"
 #include "classifier.h"
 #include "packets.h"
 #include "queue.h"
@@ -25,7 +26,7 @@ typedef struct node_counts {
     uint32_t wrong_shape;     /* frames with a wrong number of features or pairs, or without a wanted subcarrier; the offering side writes it */
 } node_counts;
 
-/* Fields are private, except `counts` and `receipts`. */
+/* Fields are private, except `counts`, `calibration` and `receipts`. */
 typedef struct node {
     node_classifier *classifier;
     node_queue queue;
@@ -33,6 +34,7 @@ typedef struct node {
     uint32_t sequence;
     uint8_t id;
     int fresh; /* the newest prediction has not been sent */
+    node_calibration calibration;
     node_counts counts;
     node_receipts *receipts; /* the caller's, initialised for this classifier; NULL: none. Set it before the first frame. */
 } node;
@@ -56,6 +58,9 @@ node_offered node_offer_iq(node *n, const int8_t *iq, size_t n_pairs, uint16_t l
 /* Processing side: one step, which pushes at most one frame to the model: the next frame of the grid while one is due, else that of the
    oldest queued frame. Returns 0 when there was nothing to do. */
 int node_work(node *n);
+
+/* Processing side: begins the measurement of a quiet room at `now`, with an empty stream. The codes of node_calibration_begin. */
+aether_status node_calibrate(node *n, uint64_t now, aether_detail *detail);
 
 /* Returns 1 when a period is over and there is a new prediction, and writes `packet` [NODE_CLASS_BYTES] with the time `now` (microseconds). */
 int node_classify(node *n, uint64_t now, unsigned char *packet);

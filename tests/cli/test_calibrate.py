@@ -30,7 +30,7 @@ def test_the_new_threshold_takes_the_place_of_the_model_s_own(tmp_path: Path) ->
     before, after = (TemporalModel.from_blob(path) for path in (model_path("motion"), tmp_path / "room.rvne"))
     predictions, _ = odds(before, recording, SETTLING)
     threshold = quiet_threshold(predictions)
-    assert threshold == max(LOWEST, predictions.max() + 0.5)
+    assert threshold == max(LOWEST, np.float32(predictions.max()) + np.float32(0.5))
     assert f"threshold moved by {threshold:+.2f} after" in said
     np.testing.assert_allclose(odds(after, recording, SETTLING)[0], predictions - threshold, atol=1e-5)
     settings = WeightBlob.load(tmp_path / "room.rvne").settings

@@ -34,7 +34,7 @@ void load_blob(const char *path) {
     blob_bytes = load(path, blob, sizeof blob_memory);
 }
 
-static void load_slot(unsigned slot, const char *path) {
+void load_slot(unsigned slot, const char *path) {
     memset(fake_flash[slot], 0xFF, FAKE_SLOT_BYTES);
     if (path[0] != '-') {
         (void)load(path, fake_flash[slot], FAKE_SLOT_BYTES);
@@ -105,6 +105,12 @@ int main(int argc, char **argv) {
             check_no_frames(atoi(argv[4]));
         } else if (strcmp(what, "heap") == 0 && argc == 5) {
             check_small_heap((size_t)atoi(argv[4]));
+#ifndef FAKE_SWITCHED_OFF
+        } else if (strcmp(what, "calibration") == 0) {
+            check_calibration();
+        } else if (strcmp(what, "other-calibration") == 0 && argc == 5) {
+            check_other_calibration(argv[2], argv[3], argv[4]);
+#endif
         } else if (strcmp(what, "cycle") == 0 && argc == 5) {
             check_cycle(atoi(argv[4]));
         } else if (strcmp(what, "send") == 0 && argc == 5) {

@@ -45,6 +45,8 @@ extern int sending; /* while another thread is to send or update */
 
 /* Reads a file of less than `capacity` bytes. */
 size_t load(const char *path, void *to, size_t capacity);
+/* Reads a slot image; "-": an empty slot. */
+void load_slot(unsigned slot, const char *path);
 /* Reads a file into `blob`. */
 void load_blob(const char *path);
 void frame_of(uint32_t t, float *frame, uint32_t n);
@@ -73,6 +75,12 @@ void check_flood(void);
 void check_csi(uint32_t expected_pairs);
 void check_state(const char *path);
 void check_wrong_shape(const char *path);
+
+#ifndef FAKE_SWITCHED_OFF
+/* A threshold of the node's own: node_calibration_check.c. */
+void check_calibration(void);
+void check_other_calibration(const char *measured, const char *other, const char *none);
+#endif
 
 /* Slots, memory and updates: node_slots_check.c. */
 void check_faults(void);

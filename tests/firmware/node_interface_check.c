@@ -224,6 +224,8 @@ void check_off(void) {
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_shape(&pairs, &pairs));
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_memory(&config, b, 4, &bytes));
     IS(ESP_ERR_NOT_SUPPORTED, temporal_task_stats(&stats));
+    IS(ESP_ERR_NOT_SUPPORTED, temporal_task_calibrate());
+    IS(ESP_ERR_NOT_SUPPORTED, temporal_task_uncalibrate());
     IS(ESP_ERR_NOT_SUPPORTED, temporal_update_begin());
     IS(ESP_ERR_NOT_SUPPORTED, temporal_update_write(b, 4));
     IS(ESP_ERR_NOT_SUPPORTED, temporal_update_finish());

@@ -19,9 +19,13 @@ from building import SANITIZERS, component_program, run
 
 from aether_temporal import TemporalModel, WeightBlob
 from aether_temporal.bundled import model_path
+from aether_temporal.cache_types import Dtype
 from aether_temporal.device.node_limits import OWN, node_needs
 from aether_temporal.device.slots import pack_slot
 from aether_temporal.errors import ResultOverflowError
+from aether_temporal.recordings import Recording
+from aether_temporal.running.motion_threshold import SETTLING, odds, quiet_threshold
+from aether_temporal.subcarriers import layout_of
 
 HEADER = struct.Struct("<IHHIIIIIIII20x")
 COMMIT, CONFIRM, RAN = 0x54494D43, 0x464E4F43, 0x214E4152
@@ -343,6 +347,60 @@ def test_updates_while_the_task_starts_and_stops(tmp_path: Path, slots: Slots, s
     out = run(program, "update-cycle", *slots(Image(PLAIN, 30), Image(EVERY, 29)), 60, image)
     assert "ok update-cycle" in out
     assert "is damaged" not in out
+
+
+def calibration_frames(depth: int, count: int = 1100) -> Recording:
+    """As node_component_check.c and motion_app.c make them."""
+    t, i = np.mgrid[:count, :128].astype(np.int64)
+    state, noise = 1, []
+    for _ in range(count * 128):
+        state = (state * 1664525 + 1013904223) & 0xFFFFFFFF
+        noise.append((state >> 24) % 5)
+    iq = 20 + i * 7 % 23 + t * (1 + i // 2 % 7) // 3 % depth + np.array(noise).reshape(count, 128)
+    times = np.arange(count) * 10000 + np.arange(count) * 7919 % 3000
+    layout = layout_of("esp32", 64, sig_mode=0, bandwidth=0, stbc=0, secondary=0)
+    pairs = iq.astype(np.int8).reshape(count, 64, 2)
+    return Recording("made", "made", "npz", iq=pairs, timestamps=times / 1e6, subcarriers=layout)
+
+
+def calibration_threshold(depth: int, dtype: Dtype) -> int:
+    """Bits, as `aether calibrate` finds them in what a node measures: ten seconds, the first two left out."""
+    model = TemporalModel.from_blob(model_path("motion"))
+    found, _ = odds(model, calibration_frames(depth), SETTLING, dtype)
+    return int(np.float32(quiet_threshold(found[:400])).view(np.uint32))
+
+
+@pytest.mark.slow
+def test_a_node_calibrates_itself(program: Path, slots: Slots) -> None:
+    """Its threshold is the computer's, survives a restart, and stays when a measurement fails."""
+    out = run(program, "calibration", *slots(Image(Path(model_path("motion")).read_bytes())))
+    assert "ok calibration" in out
+    said = dict(line.rsplit(" ", 1) for line in out.splitlines() if re.fullmatch(r"[a-z ]+ [0-9a-f]{8}", line))
+    quiet = calibration_threshold(3, "float16")
+    assert {int(said[what], 16) for what in ("quiet", "restarted", "moving", "short", "unchanged", "quiet again")} == {
+        quiet
+    }
+    assert int(said["lowest"], 16) == calibration_threshold(1, "float16") == np.float32(-2).view(np.uint32)
+    assert re.search(
+        r"I temporal_task: quiet room: threshold -1\.79\d\d after 400 predictions, of which 0 were false alarms", out
+    )
+    assert "motion: expected a quiet room, found motion in 2" in out
+    assert re.search(
+        r"frames: expected 400 predictions within 60 s, found \d+; calibrate again while packets come", out
+    )
+    assert out.count("the room's threshold is not stored") == 4
+
+
+@pytest.mark.slow
+def test_a_calibration_belongs_to_one_model(tmp_path: Path, program: Path) -> None:
+    motion = WeightBlob.load(model_path("motion"))
+    assert motion.settings is not None
+    other = motion.with_settings(motion.settings.replace(provenance="another")).serialize()
+    paths = []
+    for name, blob in {"a": motion.serialize(), "b": other, "c": PLAIN}.items():
+        paths.append(tmp_path / name)
+        paths[-1].write_bytes(Image(blob).encode())
+    assert "ok other-calibration" in run(program, "other-calibration", *paths)
 
 
 class Receiver:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aether_temporal.blob import WeightBlob
+from aether_temporal.cache_types import Dtype
 from aether_temporal.errors import InvalidArgumentError
 from aether_temporal.model import TemporalModel
 from aether_temporal.recordings import Recording, RecordingError
@@ -41,22 +42,23 @@ class Calibrated:
 
 
 def odds(
-    model: TemporalModel, recording: Recording, seconds: float = WARM_UP
+    model: TemporalModel, recording: Recording, seconds: float = WARM_UP, dtype: Dtype = "float32"
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Log odds of motion after each frame of the grid, without the first seconds of each contiguous segment; notes."""
+    """Log odds of motion after each frame of the grid, without the first seconds of each contiguous segment; notes.
+    dtype: of the cache, as a stream has it."""
     given = model_input(model, recording)
     rate = None if model.settings is None else model.settings.frame_rate
     skip = round(seconds * (rate or recording.frame_rate or 1.0))
     found = [np.zeros(0)]
     for segment in given.segments():
-        scores = model.forward(segment, model.default_context).astype(np.float64)
+        scores = model.forward(segment, model.default_context, dtype).astype(np.float64)
         found.append((scores[:, 1] - scores[:, 0])[skip:])
     return np.concatenate(found), given.notes
 
 
 def quiet_threshold(quiet: NDArray[np.float64]) -> float:
-    """The threshold for these log odds, all of a quiet room."""
-    return max(LOWEST, float(quiet.max()) + MARGIN)
+    """The threshold for these log odds, all of a quiet room; in binary32, as a node computes it."""
+    return float(max(np.float32(LOWEST), np.float32(quiet.max()) + np.float32(MARGIN)))
 
 
 def calibrated(path: str | os.PathLike[str], recording: Recording) -> Calibrated:
@@ -80,7 +82,7 @@ def calibrated(path: str | os.PathLike[str], recording: Recording) -> Calibrated
             f"{recording.title}: frames: expected {SECONDS:g} s after the first {SETTLING:g} s without a gap, found "
             f"{len(quiet) / rate:.1f} s; record ten seconds or more"
         )
-    if np.median(quiet) > 0:
+    if np.mean(quiet > 0) > 0.5:
         raise RecordingError(
             f"{recording.title}: motion: expected a quiet room, found motion in {np.mean(quiet > 0):.0%} of the "
             "predictions; record again while nobody moves"

@@ -19,7 +19,7 @@
 /* Memory. */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int opened, made, fail_ahead, fail_flash;
+static int opened, made, fail_ahead, fail_flash, fail_nvs;
 static size_t heap, taken;
 
 /* 1 unless this call is the one that fails. Hold the lock. */
@@ -121,6 +121,83 @@ void heap_caps_free(void *ptr) {
         memcpy(&size, p, sizeof size);
         free(p);
         closed(size);
+    }
+}
+
+/* NVS, with one key. */
+
+static bool nvs_there = true, stored_there;
+static uint64_t stored;
+
+static esp_err_t nvs(void) {
+    int ok;
+    pthread_mutex_lock(&lock);
+    ok = passes(&fail_nvs);
+    pthread_mutex_unlock(&lock);
+    return ok ? ESP_OK : ESP_FAIL;
+}
+
+int fake_fail_nvs(int ahead) {
+    return set(&fail_nvs, ahead);
+}
+
+void fake_nvs_there(bool there) {
+    nvs_there = there;
+}
+
+esp_err_t nvs_open(const char *namespace_name, nvs_open_mode_t open_mode, nvs_handle_t *out_handle) {
+    if (!nvs_there) {
+        return 0x1101; /* ESP_ERR_NVS_NOT_INITIALIZED */
+    }
+    if (strcmp(namespace_name, "aether") != 0) {
+        abort();
+    }
+    *out_handle = 1u + (uint32_t)open_mode;
+    return open_mode == NVS_READONLY && !stored_there ? ESP_ERR_NVS_NOT_FOUND : nvs();
+}
+
+esp_err_t nvs_get_u64(nvs_handle_t handle, const char *key, uint64_t *out_value) {
+    const esp_err_t error = nvs();
+    if (handle == 0 || strcmp(key, "calibration") != 0) {
+        abort();
+    }
+    if (error == ESP_OK && stored_there) {
+        *out_value = stored;
+    }
+    return error == ESP_OK && !stored_there ? ESP_ERR_NVS_NOT_FOUND : error;
+}
+
+esp_err_t nvs_set_u64(nvs_handle_t handle, const char *key, uint64_t value) {
+    const esp_err_t error = nvs();
+    if (handle != 1u + NVS_READWRITE || strcmp(key, "calibration") != 0) {
+        abort();
+    }
+    if (error == ESP_OK) {
+        stored = value;
+        stored_there = true;
+    }
+    return error;
+}
+
+esp_err_t nvs_erase_key(nvs_handle_t handle, const char *key) {
+    const esp_err_t error = nvs();
+    if (handle != 1u + NVS_READWRITE || strcmp(key, "calibration") != 0) {
+        abort();
+    }
+    if (error == ESP_OK && !stored_there) {
+        return ESP_ERR_NVS_NOT_FOUND;
+    }
+    stored_there = stored_there && error != ESP_OK;
+    return error;
+}
+
+esp_err_t nvs_commit(nvs_handle_t handle) {
+    return handle == 1u + NVS_READWRITE ? nvs() : ESP_FAIL;
+}
+
+void nvs_close(nvs_handle_t handle) {
+    if (handle == 0) {
+        abort();
     }
 }
 

@@ -27,6 +27,10 @@ int fake_allocations(void);
 int fake_fail_allocation(int ahead);
 int fake_fail_flash(int ahead);
 
+/* NVS: what is stored is there at later starts. Calls so many ahead fail, as above; there (false): it was not initialised. */
+int fake_fail_nvs(int ahead);
+void fake_nvs_there(bool there);
+
 /* Allocations fail that would exceed so many bytes together with the stacks and what is open; 0: none. */
 void fake_heap(size_t bytes);
 

@@ -1,5 +1,5 @@
 /* The temporal head as a separate task: it takes frames and sends one classification packet (40 bytes, magic 0xC5110007) per period
-   over UDP. One task at a time. start, stop, shape and stats are called by one task; the submit functions by one task, which may be another (the
+   over UDP. One task at a time. start, stop, calibrate, forget_room, shape and stats are called by one task; the submit functions by one task, which may be another (the
    Wi-Fi driver's, in its CSI callback): they never wait. With the Kconfig switch off everything returns ESP_ERR_NOT_SUPPORTED. */
 #ifndef TEMPORAL_TASK_H
 #define TEMPORAL_TASK_H
@@ -62,6 +62,16 @@ esp_err_t temporal_task_submit_state(const void *packet, size_t length);
 /* The features per frame and the I/Q pairs per raw frame of the blob in use. ESP_ERR_INVALID_STATE: no task runs. */
 esp_err_t temporal_task_shape(uint32_t *features, uint32_t *csi_pairs);
 
+/* Measures a quiet room: for ten seconds, the first two of which do not count, nobody may move. The task then takes the room's threshold in place
+   of the model's own, and stores it beside the model in the namespace "aether" of NVS, which the application has initialised: later starts with this
+   model have it, one with another model has not. It logs the outcome; temporal_task_stats has it too. A measurement that fails leaves the
+   threshold as it was. ESP_ERR_INVALID_STATE: no task runs. ESP_ERR_NOT_SUPPORTED: the blob is no motion model (classes quiet and moving),
+   or RUV_TEMPORAL_RECEIPTS is on: what receives receipts knows no threshold but the model's. */
+esp_err_t temporal_task_calibrate(void);
+
+/* Returns to the model's own threshold, and forgets the stored one. ESP_ERR_INVALID_STATE: no task runs. */
+esp_err_t temporal_task_uncalibrate(void);
+
 typedef struct {
     uint32_t frames;          /* taken from the queue */
     uint32_t dropped;         /* frames that found the queue full */
@@ -76,6 +86,8 @@ typedef struct {
     uint32_t worst_frame_us;  /* longest time that one frame took the model */
     uint32_t stack_left;      /* bytes of stack that were never used */
     uint32_t on_trial;        /* 1: the slot in use is not confirmed yet */
+    uint32_t calibration;            /* of temporal_task_calibrate: 0 nothing yet, 1 measuring, 2 measured, 3 failed: motion, 4 failed: too few frames */
+    float threshold;          /* of the room; 0: the model's own */
     size_t memory;            /* bytes allocated at start, stack included */
 } temporal_task_stats_t;
 esp_err_t temporal_task_stats(temporal_task_stats_t *stats);

@@ -121,6 +121,14 @@ esp_err_t temporal_task_memory(const temporal_task_config_t *config, const uint8
     OFF;
 }
 
+esp_err_t temporal_task_calibrate(void) {
+    OFF;
+}
+
+esp_err_t temporal_task_uncalibrate(void) {
+    OFF;
+}
+
 esp_err_t temporal_task_stats(temporal_task_stats_t *stats) {
     (void)stats;
     OFF;

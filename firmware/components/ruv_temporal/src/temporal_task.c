@@ -13,6 +13,7 @@
 #include "freertos/FreeRTOS.h"
 #include "freertos/task.h"
 #include "node.h"
+#include "nvs.h"
 #include "opening.h"
 #include "ruv_temporal.h"
 #include "sdkconfig.h"
@@ -45,6 +46,8 @@ typedef struct temporal {
     uint32_t late;    /* steps that took more than a period */
     uint32_t on_trial;
     int write_failed; /* and the log says so */
+    int asked;        /* MEASURE or FORGET, for the task */
+    uint32_t logged;    /* the node_calibration_state that the log has */
     int go;           /* the node is open: the task may use it */
     int stop;         /* request to end the task */
     int finished;     /* the task has ended */
@@ -101,6 +104,8 @@ static void read_stats(const temporal *t, temporal_task_stats_t *stats) {
     stats->stack_left = (uint32_t)uxTaskGetStackHighWaterMark(t->task);
     stats->memory = t->memory;
     stats->on_trial = node_counter_get(&t->on_trial);
+    stats->calibration = node_counter_get(&t->node.calibration.state);
+    stats->threshold = node_calibration_threshold(&t->node.calibration);
 }
 
 static void log_figures(const temporal *t) {
@@ -134,8 +139,8 @@ static void send_prediction(temporal *t) {
     unsigned char packet[NODE_CLASS_BYTES];
     if (node_classify(&t->node, now, packet)) {
         if (t->udp.socket < 0) {
-            const node_prediction a = node_prediction_of(aether_stream_logits(&t->node.classifier->stream),
-                                                 t->node.classifier->model.header.n_classes);
+            const node_prediction a = node_calibration_predict(&t->node.calibration, aether_stream_logits(&t->node.classifier->stream),
+                                                        t->node.classifier->model.header.n_classes);
             char name[NODE_TEXT_BYTES];
             (void)node_text(node_classifier_class_name(t->node.classifier, a.argmax), SIZE_MAX, name, sizeof name);
             ESP_LOGI(TAG, "class %" PRIu32 " %s, margin %.3f", a.argmax, name, (double)a.margin);
@@ -189,11 +194,109 @@ static void end_trial(temporal *t) {
     }
 }
 
+/* A room's threshold in NVS, with the CRC of the blob that it is for: the last four bytes of the blob. */
+
+#define MEASURE 1
+#define FORGET 2
+#define KEY "calibration"
+
+static uint32_t crc_of(const temporal *t) {
+    const aether_model *model = &t->node.classifier->model;
+    uint32_t crc;
+    memcpy(&crc, model->blob + model->blob_bytes - sizeof crc, sizeof crc);
+    return crc;
+}
+
+static esp_err_t open_storage(nvs_open_mode_t mode, nvs_handle_t *storage) {
+    return nvs_open("aether", mode, storage);
+}
+
+/* What receives the receipts computes every prediction again, and knows no threshold but the model's. */
+#ifdef CONFIG_RUV_TEMPORAL_RECEIPTS
+#define CALIBRATES 0
+#else
+#define CALIBRATES 1
+#endif
+
+static void load_threshold(temporal *t) {
+    nvs_handle_t storage;
+    uint64_t stored = 0;
+    const uint32_t crc = crc_of(t);
+    if (!CALIBRATES || node_calibration_fits(&t->node.classifier->model, NULL) != AETHER_OK ||
+        open_storage(NVS_READONLY, &storage) != ESP_OK) {
+        return;
+    }
+    if (nvs_get_u64(storage, KEY, &stored) == ESP_OK && (uint32_t)(stored >> 32) == crc) {
+        node_counter_set(&t->node.calibration.threshold, (uint32_t)stored);
+        ESP_LOGI(TAG, "the room's threshold is %+.4f", (double)node_calibration_threshold(&t->node.calibration));
+    }
+    nvs_close(storage);
+}
+
+/* forget: removes what is stored. */
+static esp_err_t store_threshold(const temporal *t, int forget) {
+    nvs_handle_t storage;
+    esp_err_t error = open_storage(NVS_READWRITE, &storage);
+    if (error != ESP_OK) {
+        return error;
+    }
+    error = forget ? nvs_erase_key(storage, KEY)
+                   : nvs_set_u64(storage, KEY, (uint64_t)crc_of(t) << 32 | node_counter_get(&t->node.calibration.threshold));
+    if (error == ESP_OK) {
+        error = nvs_commit(storage);
+    }
+    nvs_close(storage);
+    return forget && error == ESP_ERR_NVS_NOT_FOUND ? ESP_OK : error;
+}
+
+static void log_stored(esp_err_t error) {
+    if (error != ESP_OK) {
+        ESP_LOGE(TAG, "the room's threshold is not stored (%s): the next start does not have it; call nvs_flash_init before the start",
+                 esp_err_to_name(error));
+    }
+}
+
+static void log_calibration(temporal *t) {
+    const node_calibration *calibration = &t->node.calibration;
+    t->logged = calibration->state;
+    if (calibration->state == NODE_CALIBRATION_MEASURED) {
+        ESP_LOGI(TAG, "quiet room: threshold %+.4f after %" PRIu32 " predictions, of which %" PRIu32 " were false alarms",
+                 (double)node_calibration_threshold(calibration), calibration->seen, calibration->alarms);
+        log_stored(store_threshold(t, 0));
+    } else if (calibration->state == NODE_CALIBRATION_MOTION) {
+        ESP_LOGE(TAG, "motion: expected a quiet room, found motion in %" PRIu32 " of %" PRIu32
+                 " predictions; calibrate again while nobody moves", calibration->alarms, calibration->seen);
+    } else if (calibration->state == NODE_CALIBRATION_FRAMES) {
+        ESP_LOGE(TAG, "frames: expected %" PRIu32 " predictions within %u s, found %" PRIu32
+                 "; calibrate again while packets come", calibration->wanted, NODE_CALIBRATION_PATIENCE / 1000000u, calibration->seen);
+    }
+}
+
+static void serve_calibration(temporal *t) {
+    const int asked = __atomic_exchange_n(&t->asked, 0, __ATOMIC_SEQ_CST);
+    if (asked == MEASURE) {
+        (void)node_calibrate(&t->node, now_us(), NULL);
+        t->logged = NODE_CALIBRATION_MEASURING;
+        ESP_LOGI(TAG, "measuring: ten seconds in which nobody moves");
+    } else if (asked == FORGET) {
+        node_counter_set(&t->node.calibration.state, NODE_CALIBRATION_IDLE);
+        node_calibration_set(&t->node.calibration, 0.0f);
+        t->logged = NODE_CALIBRATION_IDLE;
+        ESP_LOGI(TAG, "the threshold is the model's own");
+        log_stored(store_threshold(t, 1));
+    }
+    node_calibration_expire(&t->node.calibration, now_us());
+    if (t->node.calibration.state != t->logged) {
+        log_calibration(t);
+    }
+}
+
 static void serve(temporal *t) {
     uint32_t in_a_row = 0;
     begin_trial(t);
     send_prediction(t); /* begins the first period */
     while (!__atomic_load_n(&t->stop, __ATOMIC_ACQUIRE)) {
+        serve_calibration(t);
         expect_written(t, node_trial_count(&t->trial, &t->node));
         if (work(t)) {
             send_prediction(t);
@@ -211,6 +314,7 @@ static void serve(temporal *t) {
             send_receipt(t);
         }
     }
+    serve_calibration(t); /* what was asked before the end */
     log_figures(t);
 }
 
@@ -323,6 +427,7 @@ static esp_err_t open_node(const temporal_task_config_t *config, temporal *t) {
         node_receipts_init(&t->receipts, opened->classifier, config->node_id);
         t->node.receipts = &t->receipts;
 #endif
+        load_threshold(t);
         if (opened->slot >= 0) {
             node_trial_begin(&t->trial, &opened->partitions.flash, (unsigned)opened->slot, &opened->verdict);
             t->on_trial = (uint32_t)node_trial_open(&t->trial);
@@ -464,6 +569,31 @@ esp_err_t temporal_task_shape(uint32_t *features, uint32_t *csi_pairs) {
     *features = model->header.input_dim;
     *csi_pairs = node_csi_pairs(model);
     return ESP_OK;
+}
+
+static esp_err_t ask(int what) {
+    temporal *t = __atomic_load_n(&running, __ATOMIC_SEQ_CST);
+    if (t == NULL) {
+        return ESP_ERR_INVALID_STATE;
+    }
+    if (what == MEASURE && !CALIBRATES) {
+        ESP_LOGE(TAG, "calibrate: expected a node without receipts (RUV_TEMPORAL_RECEIPTS), found one with them; switch them off");
+        return ESP_ERR_NOT_SUPPORTED;
+    }
+    if (what == MEASURE && node_calibration_fits(&t->node.classifier->model, NULL) != AETHER_OK) {
+        return ESP_ERR_NOT_SUPPORTED;
+    }
+    __atomic_store_n(&t->asked, what, __ATOMIC_SEQ_CST);
+    (void)xTaskNotifyGive(t->task);
+    return ESP_OK;
+}
+
+esp_err_t temporal_task_calibrate(void) {
+    return ask(MEASURE);
+}
+
+esp_err_t temporal_task_uncalibrate(void) {
+    return ask(FORGET);
 }
 
 esp_err_t temporal_task_memory(const temporal_task_config_t *config, const uint8_t *weights, size_t weights_len, size_t *bytes) {

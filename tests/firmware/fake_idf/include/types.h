@@ -20,6 +20,10 @@ typedef int esp_err_t;
 #define ESP_ERR_INVALID_CRC 0x109
 #define ESP_ERR_INVALID_VERSION 0x10A
 
+#define ESP_ERR_NVS_NOT_FOUND 0x1102
+typedef uint32_t nvs_handle_t;
+typedef enum { NVS_READONLY, NVS_READWRITE } nvs_open_mode_t;
+
 void fake_log(char level, const char *tag, const char *format, ...) __attribute__((format(printf, 3, 4)));
 #define ESP_LOGE(tag, ...) fake_log('E', tag, __VA_ARGS__)
 #define ESP_LOGW(tag, ...) fake_log('W', tag, __VA_ARGS__)
