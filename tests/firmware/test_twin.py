@@ -77,7 +77,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Node:
     (folder / "from_file.c").write_text(FROM_FILE)
     app = FIRMWARE / "app"
     node_sources = [
-        NODE / f"{name}.c" for name in ("cadence", "classifier", "csi_input", "node", "packets", "queue", "receipt")
+        NODE / f"{name}.c"
+        for name in ("cadence", "calibration", "classifier", "csi_input", "node", "packets", "queue", "receipt")
     ]
     sources = [folder / "from_file.c", app / "twin_main.c", app / "report.c", *node_sources, *core_sources()]
     includes = [app, FIRMWARE / "runtime", NODE, CSRC / "include"]

@@ -21,7 +21,7 @@ APP = ROOT / "firmware" / "app"
 APPLICATION = [APP / name for name in ("bare.c", "console.c", "parity.c", "report.c")]
 VECTORS = APP / "vectors.S"
 NODE = ROOT / "firmware" / "node"
-OF_A_NODE = ("cadence", "classifier", "csi_input", "node", "packets", "queue", "receipt")
+OF_A_NODE = ("cadence", "calibration", "classifier", "csi_input", "node", "packets", "queue", "receipt")
 BESIDE = {"soak_main": [APP / "soak.c"], "twin_main": [NODE / f"{name}.c" for name in OF_A_NODE]}
 """What applications need beyond their own file."""
 
