@@ -211,6 +211,7 @@ def test_a_terminal_gets_no_image() -> None:
         (("activity", "--out", "-", "--header", "-"), "expected two files, found - for both"),
         (("activity",), "expected --out or --header"),
         (("activity", "--out", "{}/x", "--size", "64K"), "at least 69632 for this blob, found 65536"),
+        (("{}/large", "--out", "{}/x"), "found 262144; the slots of firmware/partitions.csv have 262 144 bytes (256.0"),
         (("activity", "--out", "{}/x", "--size", "70000"), "expected a multiple of 4096 bytes"),
         (("activity", "--out", "{}/x", "--size", "1G"), "expected bytes such as 131072, 0x20000 or 128K, found '1G'"),
         (("activity", "--out", "{}/x", "--header", "{}/x"), "expected two files, found"),
@@ -221,8 +222,15 @@ def test_a_terminal_gets_no_image() -> None:
 )
 def test_pack_rejects(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     (tmp_path / "damaged").write_bytes(BLOB[:999] + b"\x55" + BLOB[1000:])
+    before = ["damaged"]
+    if "{}/large" in arguments:
+        settings = ("input_dim=256", "n_q_heads=4", "n_kv_heads=1", "head_dim=32", "n_layers=3")
+        sets = [word for each in settings for word in ("--set", each)]
+        made = CliRunner().invoke(aether, ["init", str(tmp_path / "large"), *sets])
+        assert made.exit_code == 0, made.output
+        before = ["damaged", "large"]
     assert message.format(tmp_path) in call("pack", *[word.format(tmp_path) for word in arguments], code=2).stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,14 @@ from aether_temporal.device.flashtool import FlashTool
 from aether_temporal.device.node_limits import PYRAMID, check_node, node_needs
 from aether_temporal.device.slots import Slot, SlotHeader, first_choice, pack_slot
 from aether_temporal.device.update import ChipFlash, read_chip, update_model
+from aether_temporal.errors import SlotError
 from aether_temporal.model import TemporalModel
 
 from .options import json_option, model_argument, open_model, same_file
 from .output import STANDARD_OUTPUT, bytes_text, console, print_json, say, table, write_bytes
+
+_SLOT = 256 << 10
+"""Bytes of a slot in firmware/partitions.csv."""
 
 
 class Size(click.ParamType[int]):
@@ -49,7 +53,13 @@ def command() -> None:
 @click.option(
     "--header", type=click.Path(dir_okay=False, allow_dash=True), help="The blob as a C header; -: standard output."
 )
-@click.option("--size", type=Size(), help="Bytes of the partition; what does not fit is rejected.")
+@click.option(
+    "--size",
+    type=Size(),
+    default=_SLOT,
+    show_default="256K, as in firmware/partitions.csv",
+    help="Bytes of the partition; what does not fit is rejected.",
+)
 @click.option(
     "--sequence",
     type=click.IntRange(0, 2**32 - 1),
@@ -63,7 +73,7 @@ def pack(
     model: str,
     out: str | None,
     header: str | None,
-    size: int | None,
+    size: int,
     sequence: int,
     force: bool,
     as_json: bool,
@@ -86,7 +96,7 @@ def pack(
     path, blob = model_path(model), opened.blob
     for warning in check_node(opened) if out is not None else ():
         say(f"warning: {warning}", err=True)
-    image, needs = pack_slot(blob, sequence, size), node_needs(opened)
+    image, needs = _image(blob, sequence, size if out is not None else None), node_needs(opened)
     identifier = _identifier(path.stem)
     text = None if header is None else c_header(blob, identifier, path.name)
     if out is not None:
@@ -106,6 +116,17 @@ def pack(
         say(f"A node needs {bytes_text(needs.memory)} of memory for it, queue and stack included.", err=aside)
     if header is not None:
         say(f"{_name(header)}: {identifier}[{len(blob)}]", err=aside)
+
+
+def _image(blob: bytes, sequence: int, size: int | None) -> bytes:
+    """The image of a slot. SlotError says how to name another partition."""
+    try:
+        return pack_slot(blob, sequence, size)
+    except SlotError as error:
+        raise SlotError(
+            f"{error}; the slots of firmware/partitions.csv have {bytes_text(_SLOT)}: enlarge them, and state their "
+            "size by --size"
+        ) from None
 
 
 def _check_pipe(option: str, as_json: bool) -> None:
