@@ -168,9 +168,11 @@ def test_jsonl_has_a_line_a_frame_and_the_summary_last(tmp_path: Path) -> None:
     *frames, last = [json.loads(line) for line in out.splitlines()]
     assert [frame["frame"] for frame in frames] == list(range(50))
     assert set(frames[0]) == {
-        "frame", "time_s", "prediction", "probability", "margin", "scores", "latency_us", "label"
+        "frame", "time", "class", "name", "probability", "margin", "scores", "latency_us", "label"
     }  # fmt: skip
-    assert [frame["time_s"] for frame in frames] == pytest.approx([t / 50 for t in range(50)])
+    assert [frame["time"] for frame in frames] == pytest.approx([t / 50 for t in range(50)])
+    assert all(frame["class"] == np.argmax(frame["scores"]) for frame in frames)
+    assert {frame["name"] for frame in frames} <= {"sit", "walk", "turn"}
     assert {frame["probability"] for frame in frames} == {None}  # the model is not calibrated
     assert list(last) == ["summary"]
     assert last["summary"]["total"]["frames"] == 50

@@ -331,7 +331,7 @@ def test_records_a_simulated_node_and_replays_it(tmp_path: Path) -> None:
         for file in ("x.pcap", "saved.npz")
     ]
     for replay in replays:
-        del replay["latency_us"], replay["label"], replay["time_s"]
+        del replay["latency_us"], replay["label"], replay["time"]
     assert replays[0] == replays[1]
 
 

@@ -38,8 +38,9 @@ class JsonLines(Display[Prediction]):
         print_json_line(
             {
                 "frame": prediction.index,
-                "time_s": prediction.time,
-                "prediction": prediction.label,
+                "time": prediction.time,
+                "class": prediction.best,
+                "name": prediction.label,
                 "probability": prediction.probability,
                 "margin": prediction.margin,
                 "scores": [float(score) for score in prediction.scores],
