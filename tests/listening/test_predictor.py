@@ -14,8 +14,9 @@ from wire import features, raw
 from aether_temporal import TemporalModel
 from aether_temporal.errors import InvalidArgumentError
 from aether_temporal.listening import Arrival, NodePredictor, PacketReceiver, predictor
-from aether_temporal.running.inputs import INDEX_NOTE
+from aether_temporal.running.inputs import INDEX_NOTE, FrameMapper
 from aether_temporal.running.stream import Prediction, Predictor
+from aether_temporal.subcarriers import parse_layout
 
 PAIRS = 12
 
@@ -168,6 +169,15 @@ def test_says_why_frames_do_not_suit(model: TemporalModel) -> None:
     assert one.trouble == f"{wanted}, found 5 I/Q pairs"
     assert two.trouble == f"{wanted}, found a feature state of 9"
     assert found.unsuitable == 8
+
+
+def test_says_how_many_subcarriers_were_expected_and_found() -> None:
+    mapper = FrameMapper(TemporalModel.from_blob("demo"))
+    assert mapper.frame(np.ones((64, 2), np.int8), None) is None
+    found = "expected 52 (lltf:-26..-1,1..26), found 64 columns of which nobody says which they are; state the chip"
+    assert found in (mapper.why or "")
+    assert mapper.frame(np.ones((20, 2), np.int8), parse_layout("htltf:1..20")) is None
+    assert "expected lltf:-26, found htltf:1..20 (20 columns, 52 wanted)" in (mapper.why or "")
 
 
 def test_what_is_only_plausible_about_frames_is_kept_for_the_screen(model: TemporalModel) -> None:

@@ -297,3 +297,11 @@ def test_the_last_lines_say_what_was_written_and_what_to_do_next(tmp_path: Path)
     ]
     printed = command("activity", "--data", data, "--run", tmp_path / "two", "--seeds", 2, *QUICK).splitlines()
     assert printed[-2].startswith(f"next: aether run {tmp_path}/two/seed0/model.rvne RECORDING")
+
+
+def test_where_a_model_is_from_names_only_sessions_that_have_names() -> None:
+    frames, labels = np.ones((4, 2), np.float32), np.zeros(4, np.int64)
+    plain = [LabelledRecording(str(i), "", frames, labels, source=f"data/{name}.npz") for i, name in enumerate("ba")]
+    assert splits.origin(plain) == "a.npz, b.npz"
+    named = [LabelledRecording(str(i), str(10 - i), frames, labels, source="x.npz") for i in range(2)]
+    assert splits.origin(named) == "session 9, 10 of x.npz"

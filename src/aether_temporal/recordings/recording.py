@@ -74,19 +74,20 @@ Selection = Sequence[int] | SubcarrierMap
 """Which columns or I/Q pairs: by index, or as subcarriers."""
 
 
-def columns_of(there: SubcarrierMap | None, wanted: SubcarrierMap, where: str) -> list[int]:
-    """The columns of the wanted subcarriers. RecordingShapeError names the first that is not there."""
+def columns_of(there: SubcarrierMap | None, width: int, wanted: SubcarrierMap, where: str) -> list[int]:
+    """The columns of the wanted subcarriers, of `width`. RecordingShapeError names the first that is not there."""
     if there is None:
         raise RecordingShapeError(
-            f"{where}: subcarriers: expected {wanted}, found columns of which nobody says which they are; "
-            "state the chip or the layout (--chip, --layout, [reading] of --config, or a manifest)"
+            f"{where}: subcarriers: expected {len(wanted)} ({wanted}), found {width} columns of which nobody "
+            "says which they are; state the chip or the layout (--chip, --layout, [reading] of --config, or a manifest)"
         )
     try:
         found: list[int] = find_subcarriers(there, wanted).tolist()
         return found
     except ShapeError as error:
         raise RecordingShapeError(
-            f"{where}: {error}; choose subcarriers that all recordings have, or leave this recording out"
+            f"{where}: {error} ({width} columns, {len(wanted)} wanted); choose subcarriers that all "
+            "recordings have, or leave this recording out"
         ) from None
 
 
@@ -219,7 +220,7 @@ class Recording:
         if select is None:
             return None
         if isinstance(select, SubcarrierMap):
-            found = columns_of(self.subcarriers, select, self.title)
+            found = columns_of(self.subcarriers, self.width, select, self.title)
         else:
             found = list(select)
             if not all(0 <= index < self.width for index in found):

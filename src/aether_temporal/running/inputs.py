@@ -63,7 +63,7 @@ def columns_for(
             expected = wanted_frames(model) if raw else f"{model.input_dim} features a frame, as the model has them"
             found = f"{width} I/Q pairs a frame" if raw else width
             raise RecordingShapeError(f"{where}: frame width: expected {expected}, found {found}; {WIDTH_REMEDY}")
-    index = columns_of(there, select, where) if isinstance(select, SubcarrierMap) else list(select)
+    index = columns_of(there, width, select, where) if isinstance(select, SubcarrierMap) else list(select)
     if len(index) != model.input_dim:
         raise RecordingShapeError(
             f"{where}: frame width: expected {model.input_dim} features a frame, as the model has them, "
@@ -97,7 +97,7 @@ def _of_features(model: TemporalModel, there: SubcarrierMap | None, where: str) 
             "the recording does not say which subcarriers its columns are: they are taken as the model's "
             f"({numbers.wanted()}), in this order",
         )
-    index = columns_of(there, numbers.wanted(), where)
+    index = columns_of(there, len(there), numbers.wanted(), where)
     return Columns(None if index == list(range(len(there))) else index)
 
 

@@ -198,10 +198,8 @@ def train(
         show_progress=show_progress,
     )
     about = dataset.features
-    sessions = ", ".join(splits.sessions(dataset))
-    sources = ", ".join(sorted({Path(recording.source).name for recording in dataset}))
     text = (
-        f"{recipe.provenance} Trained on {len(dataset)} recordings (session {sessions} of {sources}), "
+        f"{recipe.provenance} Trained on {len(dataset)} recordings ({splits.origin(dataset)}), "
         f"{dataset.width} features a frame; seed {recipe.seed}."
     ).strip()
     return to_blob(

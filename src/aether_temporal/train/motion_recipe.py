@@ -61,7 +61,7 @@ EXPORTED = PatternSettings(
 FAINT = 1e-3
 """What the frames are scaled by: beside what attention adds, the stem's own output then vanishes, and the model sees
 ratios only. A level differs from room to room."""
-PROVENANCE = "Trained on {recordings} recordings (session {session} of {sources}); seed {seed}."
+PROVENANCE = "Trained on {recordings} recordings ({origin}); seed {seed}."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -363,7 +363,7 @@ def main(
     parts = {name: dataset.subset(i for i, r in enumerate(dataset) if r.session == name) for name in sessions}
     trained = parts[sessions[0]]
     sources = file_names(data)
-    text = PROVENANCE.format(recordings=len(trained), session=sessions[0], sources=sources, seed=recipe.seed)
+    text = PROVENANCE.format(recordings=len(trained), origin=splits.origin(trained), seed=recipe.seed)
     if "geotec" in sources:
         text = f"{ATTRIBUTION} {text}"
     configuration = {"recipe": "motion", "data": sources, **dataclasses.asdict(recipe), "environment": environment()}

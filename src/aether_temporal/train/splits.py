@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -186,6 +187,13 @@ def sessions(dataset: Iterable[LabelledRecording]) -> list[str]:
     """The sessions that occur, in order: numbers by value, then names by their letters."""
     names = {recording.session for recording in dataset}
     return sorted(names, key=lambda name: (0, int(name), name) if name.isdecimal() else (1, 0, name))
+
+
+def origin(dataset: Sequence[LabelledRecording]) -> str:
+    """Sessions, where they have names, and files, for the provenance of what is trained on them."""
+    files = ", ".join(sorted({Path(recording.source).name for recording in dataset}))
+    names = ", ".join(filter(None, sessions(dataset)))
+    return f"session {names} of {files}" if names else files
 
 
 def by_session(dataset: Sequence[LabelledRecording], train: Sequence[str], test: Sequence[str] | None = None) -> Split:
