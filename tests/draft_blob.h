@@ -103,6 +103,7 @@ static draft whole(int binary16) {
     put(d.payload[AETHER_SECTION_SUBCARRIER_NUMBERS] + 4, AETHER_BAND_HTLTF | AETHER_BAND_ANY << 8, 2);
     d.bytes[AETHER_SECTION_SUBCARRIER_NUMBERS] += 2;
     number(&d, AETHER_SECTION_CALIBRATION, 1.5f);
+    d.left_out[AETHER_SECTION_INTEGERS] = 1; /* of models in integers alone */
     return d;
 }
 

@@ -173,8 +173,10 @@ def test_header_fields_out_of_range(blob: bytes, read: Reader, changes: dict[str
 @readers
 def test_flags_magic_version_length(blob: bytes, read: Reader) -> None:
     flags = HEADER.unpack_from(blob)[2]
-    for bit in range(2, 8):
+    for bit in range(3, 8):
         reject(read, with_header(blob, flags=flags | 1 << bit), BlobFlagsError)
+    in_integers = with_header(blob, flags=flags | 4)  # its arrays would be shorter
+    reject(read, in_integers, BlobHeaderError if flags == 2 else BlobFlagsError)
     for version in (0, 2, 0x0100, 0xFFFF):
         reject(read, with_header(blob, version=version), BlobVersionError)
     for magic in (0, 0x454E5652, 0xFFFFFFFF):

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from checkout import needs
 
 try:
-    from golden_cases import attention, models, numerics, pyramid
+    from golden_cases import attention, integers, models, numerics, pyramid
     from reference.golden_file import Case, Kernel, decode, encode
 except ModuleNotFoundError as lacking:
     needs("tools/make_golden.py", lacking)
@@ -63,6 +63,7 @@ FILES: dict[str, tuple[Callable[[], list[Case]], ...]] = {
         models.pyramid_model_cases,
         models.pyramid_stream_state_cases,
     ),
+    "integers": (integers.blob_cases, integers.model_cases, integers.stream_state_cases),
     "model": (models.blob_cases, models.model_cases, models.stream_state_cases),
 }
 
@@ -83,7 +84,7 @@ def make(which: str) -> bytes:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="*", default=list(FILES), help="kernels, attention, pyramid, model")
+    parser.add_argument("files", nargs="*", default=list(FILES), help="kernels, attention, pyramid, integers, model")
     parser.add_argument("--check", action="store_true", help="compare with the committed files instead of writing them")
     arguments = parser.parse_args()
     folder = Path(__file__).resolve().parent.parent / "tests" / "golden"

@@ -16,6 +16,9 @@ void *memmove(void *to, const void *from, size_t n);
 void *memset(void *to, int value, size_t n);
 #endif
 
+/* C leaves >> of a negative number to the compiler. One that does not round down does not compile this. */
+typedef char aether_shift_rounds_down[(-1 >> 1) == -1 && ((int64_t)-1 >> 1) == -1 ? 1 : -1];
+
 /* A union, because without a C library's promises a compiler calls memcpy for four bytes. */
 typedef union aether_word {
     float value;

@@ -24,7 +24,7 @@ static size_t lay_out_levels(const aether_config *config, aether_cache_layout *a
 aether_status aether_cache_lay_out(const aether_head *head, aether_dtype dtype, aether_cache_layout *at) {
     const aether_config *config = &head->config;
     const uint64_t history = config->history; /* effective, so at least 1 */
-    const size_t element = aether_element(dtype);
+    const size_t element = aether_element(dtype), mean = dtype == AETHER_INT8 ? element : sizeof(float);
     uint64_t distance = config->window < history - 1 ? config->window : history - 1;
     uint64_t blocks = 0;
     aether_bytes bytes = {0, 0};
@@ -45,8 +45,8 @@ aether_status aether_cache_lay_out(const aether_head *head, aether_dtype dtype, 
     at->row = aether_mul(config->kv_heads, config->head_dim);
     at->staged = aether_take(&bytes, aether_is_pyramid(config) ? 0 : aether_mul(2, at->row), sizeof(float));
     at->sums = aether_take(&bytes, aether_is_pyramid(config) ? 0 : aether_mul(2, at->row), sizeof(float));
-    at->mean_k = aether_take(&bytes, aether_mul(at->n_blocks, at->row), sizeof(float));
-    at->mean_v = aether_take(&bytes, aether_mul(at->n_blocks, at->row), sizeof(float));
+    at->mean_k = aether_take(&bytes, aether_mul(at->n_blocks, at->row), mean);
+    at->mean_v = aether_take(&bytes, aether_mul(at->n_blocks, at->row), mean);
     at->rows_k = aether_take(&bytes, aether_mul(at->n_rows, at->row), element);
     at->rows_v = aether_take(&bytes, aether_mul(at->n_rows, at->row), element);
     at->globals_k = aether_take(&bytes, aether_mul(config->n_globals, at->row), element);

@@ -70,6 +70,11 @@ static inline size_t aether_mean_row(const aether_cache *cache, unsigned level, 
     return first + aether_ring(index, cache->at.level_rows[level + 1] - first);
 }
 
+/* Bytes of a mean. */
+static inline size_t aether_mean_bytes(const aether_cache *cache) {
+    return cache->at.row * (cache->dtype == AETHER_INT8 ? sizeof(int8_t) : sizeof(float));
+}
+
 /* Bytes of a stored row. */
 static inline size_t aether_row_bytes(const aether_cache *cache) {
     return cache->at.row * aether_element(cache->dtype);

@@ -16,6 +16,27 @@ static void add_row(float *sum, const float *row, size_t n) {
     }
 }
 
+/* The same of bytes, which cannot overflow. */
+static void whole_mean_of_block(const aether_cache *cache, size_t rows, uint64_t begin, int8_t *mean) {
+    const aether_cache_layout *at = &cache->at;
+    const int8_t *ring = (const int8_t *)cache->memory + rows;
+    const size_t size = (size_t)cache->head.config.block_size, first = aether_ring(begin, at->n_rows);
+    unsigned bits = 0;
+    size_t t, c;
+    while ((size_t)1 << bits < size) {
+        bits++;
+    }
+    for (c = 0; c < at->row; c++) {
+        size_t slot = first;
+        int32_t sum = 0;
+        for (t = 0; t < size; t++) {
+            sum += ring[slot * at->row + c];
+            slot = slot + 1 < at->n_rows ? slot + 1 : 0;
+        }
+        mean[c] = (int8_t)aether_pyramid_mean(sum, bits);
+    }
+}
+
 /* mean = the sum of the stored rows of tokens begin .. begin+size-1, divided by their number. 0 when a sum overflowed. */
 static int mean_of_block(const aether_cache *cache, size_t rows, uint64_t begin, float *mean) {
     const aether_cache_layout *at = &cache->at;
@@ -45,14 +66,22 @@ static int mean_of_block(const aether_cache *cache, size_t rows, uint64_t begin,
     return 1;
 }
 
-static float *mean_at(const aether_cache *cache, size_t means, unsigned level, uint64_t index) {
-    return aether_floats_at(cache, means) + aether_mean_row(cache, level, index) * cache->at.row;
+static void *mean_at(const aether_cache *cache, size_t means, unsigned level, uint64_t index) {
+    return cache->memory + means + aether_mean_row(cache, level, index) * aether_mean_bytes(cache);
 }
 
 /* Run `index` of a level, of one array, from its halves. */
 static void join_at(const aether_cache *cache, size_t means, unsigned level, uint64_t index) {
-    aether_pyramid_join(mean_at(cache, means, level - 1, 2 * index), mean_at(cache, means, level - 1, 2 * index + 1), cache->at.row,
-                        mean_at(cache, means, level, index));
+    const void *left = mean_at(cache, means, level - 1, 2 * index), *right = mean_at(cache, means, level - 1, 2 * index + 1);
+    void *mean = mean_at(cache, means, level, index);
+    size_t c;
+    if (cache->dtype != AETHER_INT8) {
+        aether_pyramid_join(left, right, cache->at.row, mean);
+        return;
+    }
+    for (c = 0; c < cache->at.row; c++) {
+        ((int8_t *)mean)[c] = (int8_t)aether_pyramid_mean(((const int8_t *)left)[c] + ((const int8_t *)right)[c], 1);
+    }
 }
 
 /* In one array the block that left the window, and the longer runs that appear with it. 0 when a sum overflowed. */
@@ -60,7 +89,9 @@ static int make_runs(const aether_cache *cache, size_t rows, size_t means, uint6
     const aether_config *config = &cache->head.config;
     uint64_t run = before - 1;
     unsigned level;
-    if (!mean_of_block(cache, rows, run * config->block_size, mean_at(cache, means, 0, run))) {
+    if (cache->dtype == AETHER_INT8) {
+        whole_mean_of_block(cache, rows, run * config->block_size, mean_at(cache, means, 0, run));
+    } else if (!mean_of_block(cache, rows, run * config->block_size, mean_at(cache, means, 0, run))) {
         return 0;
     }
     for (level = 1; level < cache->at.levels && aether_pyramid_at_once(config, level); level++) {
@@ -146,7 +177,7 @@ static int newest_in(uint64_t count, size_t n, size_t slot, uint64_t *item) {
 void aether_cache_clear_dead_rows(const aether_cache *cache, unsigned char *payload) {
     const aether_config *config = &cache->head.config;
     const aether_cache_layout *at = &cache->at;
-    const size_t bytes = aether_row_bytes(cache), mean = at->row * sizeof(float);
+    const size_t bytes = aether_row_bytes(cache), mean = aether_mean_bytes(cache);
     const uint64_t made = cache->length > 0 ? aether_pyramid_before(config, cache->length - 1) : 0;
     const uint64_t next = aether_pyramid_before(config, cache->length);
     uint64_t item;

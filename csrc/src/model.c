@@ -1,5 +1,6 @@
 /* Opens a model on a blob: header, footer, sections, weights. Nothing is copied. */
 #include "bits.h"
+#include "int8.h"
 #include "model_layout.h"
 #include "sizes.h"
 
@@ -52,7 +53,9 @@ static aether_status open_here(aether_model *m, aether_config *config, const aet
                                aether_detail *detail) {
     aether_status status = AETHER_OK;
     size_t n, bad;
-    m->dtype = (m->header.flags & AETHER_RVNE_FLAG_BINARY16) != 0 ? AETHER_BINARY16 : AETHER_BINARY32;
+    m->dtype = (m->header.flags & AETHER_RVNE_FLAG_INT8) != 0       ? AETHER_INT8
+               : (m->header.flags & AETHER_RVNE_FLAG_BINARY16) != 0 ? AETHER_BINARY16
+                                                                    : AETHER_BINARY32;
     m->width = m->header.input_dim;
     m->pool_frames = 1;
     if ((m->header.flags & AETHER_RVNE_FLAG_EXTENSION) != 0) {
@@ -79,6 +82,11 @@ static aether_status open_here(aether_model *m, aether_config *config, const aet
     config->kv_heads = m->header.n_kv_heads;
     config->head_dim = m->header.head_dim;
     status = aether_head_init(&m->head, config, kernels, detail);
+    if (status == AETHER_OK && m->dtype == AETHER_INT8) {
+        status = aether_in_integers(m) ? aether_int8_check(m, detail)
+                                       : aether_fail(detail, AETHER_E_BLOB_HEADER, "flags", "no bit 2: this build has no models in integers",
+                                                     m->header.flags, 6);
+    }
     return status == AETHER_OK ? AETHER_OK : AETHER_E_BLOB_HEADER;
 }
 

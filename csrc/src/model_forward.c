@@ -4,6 +4,8 @@
 #include "model_pass.h"
 #include "sizes.h"
 
+#include "aether/stream.h"
+
 /* Where the buffers of a forward begin in the workspace. */
 typedef struct layout {
     size_t input, x, past, h, q, a, k, v, hidden, attention, attention_bytes, total;
@@ -31,12 +33,37 @@ static aether_status lay_out(const aether_model *m, size_t tokens, uint64_t cont
     return aether_taken(&bytes, &at->total);
 }
 
+/* A model in integers goes frame by frame, as a stream in the workspace. */
+static aether_status whole_bytes(const aether_model *m, uint64_t context, size_t *bytes) {
+    return aether_stream_size(m, context != 0 ? context : UINT64_MAX, AETHER_BINARY32, bytes);
+}
+
+static aether_status whole_forward(const aether_model *m, const float *frames, size_t tokens, uint64_t context, float *logits,
+                                   float *embeddings, void *workspace, size_t bytes) {
+    aether_stream s;
+    aether_status status = aether_stream_init(&s, m, context != 0 ? context : UINT64_MAX, AETHER_BINARY32, workspace, bytes);
+    size_t t;
+    for (t = 0; t < tokens && status == AETHER_OK; t++) {
+        status = aether_stream_push(&s, frames + t * m->header.input_dim);
+        if (status == AETHER_OK) {
+            memcpy(logits + t * m->header.n_classes, aether_stream_logits(&s), m->header.n_classes * sizeof(float));
+        }
+        if (status == AETHER_OK && embeddings != NULL) {
+            memcpy(embeddings + t * m->embed_dim, aether_stream_embedding(&s), m->embed_dim * sizeof(float));
+        }
+    }
+    return status;
+}
+
 aether_status aether_model_workspace(const aether_model *model, size_t tokens, uint64_t context, aether_dtype dtype,
                                      size_t *bytes) {
     layout at;
     aether_status status;
     if (model == NULL || bytes == NULL || !aether_is_dtype(dtype)) {
         return AETHER_E_ARGUMENT;
+    }
+    if (aether_in_integers(model)) {
+        return whole_bytes(model, context, bytes);
     }
     status = lay_out(model, tokens, context, dtype, &at);
     if (status == AETHER_OK) {
@@ -98,7 +125,10 @@ aether_status aether_model_trace(const aether_model *model, const float *frames,
     if (tokens == 0) {
         return AETHER_OK;
     }
-    status = lay_out(model, tokens, context, dtype, &at);
+    if (aether_in_integers(model) && trace != NULL) {
+        return AETHER_E_CONFIG;
+    }
+    status = aether_in_integers(model) ? whole_bytes(model, context, &at.total) : lay_out(model, tokens, context, dtype, &at);
     if (status != AETHER_OK) {
         return status;
     }
@@ -111,6 +141,9 @@ aether_status aether_model_trace(const aether_model *model, const float *frames,
     }
     if (!model->head.kernels->all_finite(frames, tokens * model->header.input_dim)) {
         return AETHER_E_NOT_FINITE;
+    }
+    if (aether_in_integers(model)) {
+        return whole_forward(model, frames, tokens, context, logits, embeddings, workspace, bytes);
     }
     b.head = aether_head_within(&model->head, context);
     b.dtype = dtype;

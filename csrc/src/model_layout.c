@@ -3,7 +3,9 @@
 #include "bits.h"
 
 /* Sizes of AETHER_ARRAYS; anything below is a number. */
-enum { INPUT_DIM = 0x10000, WIDTH, Q_WIDTH, KV_WIDTH, N_CLASSES, TAPS, HIDDEN, EMBED_DIM, STEM_TAPS };
+enum { INPUT_DIM = 0x10000, WIDTH, Q_WIDTH, KV_WIDTH, N_CLASSES, TAPS, HIDDEN, EMBED_DIM, STEM_TAPS, Q_HEADS };
+/* The width, or 0 in a model without the section. */
+enum { PROJECTED = 0x20000, STEMMED, CONVOLVED, FED };
 enum { ONCE, EACH };
 enum { VECTORS, MATRICES };
 
@@ -33,6 +35,16 @@ uint32_t aether_array_size(const aether_model *m, uint32_t size) {
         return m->embed_dim;
     case STEM_TAPS:
         return m->stem_taps;
+    case Q_HEADS:
+        return m->header.n_q_heads;
+    case PROJECTED:
+        return m->arrays[AETHER_PROJECTION_WEIGHT] != NULL ? m->width : 0;
+    case STEMMED:
+        return m->stem_taps != 0 ? m->width : 0;
+    case CONVOLVED:
+        return m->taps != 0 ? m->width : 0;
+    case FED:
+        return m->hidden != 0 ? m->width : 0;
     default:
         return size;
     }
@@ -60,6 +72,9 @@ uint32_t aether_element_bits(aether_dtype dtype, const void *base, size_t index)
 size_t aether_first_not_finite(aether_dtype dtype, const void *base, size_t n) {
     const uint32_t exponent = dtype == AETHER_BINARY16 ? 0x7C00u : 0x7F800000u;
     size_t i = 0;
+    if (dtype == AETHER_INT8 || dtype == AETHER_INT32) {
+        return n;
+    }
     while (i < n && (aether_element_bits(dtype, base, i) & exponent) != exponent) {
         i++;
     }

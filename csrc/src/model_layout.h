@@ -19,6 +19,21 @@ static inline const void *aether_matrix(const aether_model *m, int id, size_t la
     return first != NULL ? first + layer * m->strides[id] : NULL;
 }
 
+/* 1 for a model in integers (docs/spec/integers.md). Those have the pyramid: a build without it has nothing of them. */
+static inline int aether_in_integers(const aether_model *m) {
+#if defined(AETHER_REFERENCE_ONLY)
+    (void)m;
+    return 0;
+#else
+    return m->dtype == AETHER_INT8;
+#endif
+}
+
+/* Type of the arrays that are no matrices. */
+static inline aether_dtype aether_vector_dtype(const aether_model *m) {
+    return m->dtype == AETHER_INT8 ? AETHER_INT32 : AETHER_BINARY32;
+}
+
 static inline const float *aether_vector(const aether_model *m, int id, size_t layer) {
     return (const float *)aether_matrix(m, id, layer);
 }
@@ -36,6 +51,9 @@ typedef struct aether_array_row {
 } aether_array_row;
 
 extern const aether_array_row aether_array_rows[AETHER_ARRAY_COUNT];
+
+/* Its name, as in docs/spec/model.md. */
+const char *aether_array_name(size_t id);
 
 /* A column `rows` or `columns` of AETHER_ARRAYS as a number. */
 uint32_t aether_array_size(const aether_model *m, uint32_t size);

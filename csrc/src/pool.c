@@ -6,6 +6,7 @@
 #include "bits.h"
 #include "cache_layout.h"
 #include "fpenv.h"
+#include "int8_stream.h"
 #include "model_ops.h"
 #include "sizes.h"
 #include "stream_layout.h"
@@ -31,6 +32,8 @@ static aether_status lay_out(const aether_model *m, uint64_t context, aether_dty
     aether_bytes bytes = {0, 0};
     aether_status status = most == 0 || most > MOST ? AETHER_E_CONFIG
                                                     : aether_stream_lay_out(m, context, dtype, sizeof(void *), stream, NULL);
+    const int whole = aether_in_integers(m);
+    const size_t together = whole ? 0 : TOGETHER; /* frames of a model in integers go one by one */
     size_t n_buckets = 1;
     if (status == AETHER_OK) {
         status = aether_cache_lay_out_scratch(&head, sizeof(void *), &attend);
@@ -47,20 +50,21 @@ static aether_status lay_out(const aether_model *m, uint64_t context, aether_dty
     at->entries = aether_take(&bytes, most, sizeof(entry));
     at->buckets = aether_take(&bytes, n_buckets, sizeof(uint32_t));
     at->slots = aether_take(&bytes, most, sizeof(uint32_t));
-    at->input = aether_take(&bytes, aether_mul(TOGETHER, m->header.input_dim), sizeof(float));
-    at->x = aether_take(&bytes, aether_mul(TOGETHER, m->width), sizeof(float));
-    at->h = aether_take(&bytes, aether_mul(TOGETHER, m->width), sizeof(float));
-    at->fresh = aether_take(&bytes, aether_mul(TOGETHER, m->width), sizeof(float));
-    at->q = aether_take(&bytes, aether_mul(TOGETHER, aether_q_width(m)), sizeof(float));
-    at->a = aether_take(&bytes, aether_mul(TOGETHER, aether_q_width(m)), sizeof(float));
-    at->k = aether_take(&bytes, aether_mul(TOGETHER, aether_kv_width(m)), sizeof(float));
-    at->v = aether_take(&bytes, aether_mul(TOGETHER, aether_kv_width(m)), sizeof(float));
-    at->hidden = aether_take(&bytes, aether_mul(TOGETHER, m->hidden), sizeof(float));
-    at->logits = aether_take(&bytes, aether_mul(TOGETHER, m->header.n_classes), sizeof(float));
-    at->embeddings = aether_take(&bytes, aether_mul(TOGETHER, m->embed_dim), sizeof(float));
-    at->seen = aether_take(&bytes, TOGETHER, sizeof(aether_row));
-    at->candidates = aether_take(&bytes, aether_mul(TOGETHER, at->candidate_bytes), 1);
-    at->attend = aether_take(&bytes, attend.out, 1); /* all but its `out`: that is `a` */
+    at->input = aether_take(&bytes, aether_mul(together, m->header.input_dim), sizeof(float));
+    at->x = aether_take(&bytes, aether_mul(together, m->width), sizeof(float));
+    at->h = aether_take(&bytes, aether_mul(together, m->width), sizeof(float));
+    at->fresh = aether_take(&bytes, aether_mul(together, m->width), sizeof(float));
+    at->q = aether_take(&bytes, aether_mul(together, aether_q_width(m)), sizeof(float));
+    at->a = aether_take(&bytes, aether_mul(together, aether_q_width(m)), sizeof(float));
+    at->k = aether_take(&bytes, aether_mul(together, aether_kv_width(m)), sizeof(float));
+    at->v = aether_take(&bytes, aether_mul(together, aether_kv_width(m)), sizeof(float));
+    at->hidden = aether_take(&bytes, aether_mul(together, m->hidden), sizeof(float));
+    at->logits = aether_take(&bytes, aether_mul(together, m->header.n_classes), sizeof(float));
+    at->embeddings = aether_take(&bytes, aether_mul(together, m->embed_dim), sizeof(float));
+    at->seen = aether_take(&bytes, together, sizeof(aether_row));
+    at->candidates = aether_take(&bytes, aether_mul(together, at->candidate_bytes), 1);
+    /* All but its `out`: that is `a`. Of a model in integers, the scratch of a stream. */
+    at->attend = aether_take(&bytes, whole ? stream->total - stream->state : attend.out, 1);
     return aether_taken(&bytes, &at->total);
 }
 
@@ -358,9 +362,10 @@ static void fill_nan(float *x, size_t n) {
     }
 }
 
-/* Results and outputs of rows first .. first+rows-1 of the batch, which are the first of the group. */
-static void hand_out(const aether_pool *p, aether_pushed *pushed, size_t first, size_t rows, aether_status status) {
-    const size_t n = p->stream.model->header.n_classes, e = p->stream.model->embed_dim;
+/* Results and outputs of rows first .. first+rows-1 of the batch. */
+static void hand_out(const aether_model *m, aether_pushed *pushed, size_t first, size_t rows, aether_status status, const float *new_logits,
+                     const float *new_embeddings) {
+    const size_t n = m->header.n_classes, e = m->embed_dim;
     float *logits = pushed->logits + first * n;
     float *embeddings = pushed->embeddings != NULL ? pushed->embeddings + first * e : NULL;
     size_t r;
@@ -372,9 +377,9 @@ static void hand_out(const aether_pool *p, aether_pushed *pushed, size_t first, 
         fill_nan(embeddings, embeddings != NULL ? rows * e : 0);
         return;
     }
-    memcpy(logits, part(p, p->at.logits), rows * n * sizeof(float));
+    memcpy(logits, new_logits, rows * n * sizeof(float));
     if (embeddings != NULL) {
-        memcpy(embeddings, part(p, p->at.embeddings), rows * e * sizeof(float));
+        memcpy(embeddings, new_embeddings, rows * e * sizeof(float));
     }
 }
 
@@ -389,19 +394,33 @@ static size_t group_from(aether_pool *p, const uint32_t *slots, size_t first, si
     return end - first;
 }
 
+/* Frames of a model in integers, one by one. */
+static void push_whole(aether_pool *p, const uint32_t *slots, size_t n, const float *frames, aether_pushed *pushed) {
+    const aether_model *m = p->stream.model;
+    size_t r;
+    for (r = 0; r < n; r++) {
+        aether_stream *s = stream_of(p, slots[r]);
+        pushed->results[r] = aether_int8_push(s, frames + r * m->header.input_dim, part(p, p->at.attend));
+        hand_out(m, pushed, r, 1, pushed->results[r], aether_stream_floats(s, s->at.shown), aether_stream_floats(s, s->at.shown_embedding));
+        entry_of(p, slots[r])->length = s->length;
+    }
+}
+
 static AETHER_NOINLINE void push_here(aether_pool *p, const uint32_t *slots, size_t n, const float *frames, aether_pushed *pushed) {
     const size_t width = p->stream.model->header.input_dim;
+    const float *logits = part(p, p->at.logits), *embeddings = part(p, p->at.embeddings);
     size_t first, rows, r;
     for (first = 0; first < n; first += rows) {
         aether_status status;
         rows = group_from(p, slots, first, n);
         status = run(p, slots + first, rows, frames + first * width);
         if (status == AETHER_OK || rows == 1) {
-            hand_out(p, pushed, first, rows, status);
+            hand_out(p->stream.model, pushed, first, rows, status, logits, embeddings);
             continue;
         }
         for (r = first; r < first + rows; r++) {
-            hand_out(p, pushed, r, 1, run(p, slots + r, 1, frames + r * width));
+            status = run(p, slots + r, 1, frames + r * width);
+            hand_out(p->stream.model, pushed, r, 1, status, logits, embeddings);
         }
     }
 }
@@ -425,6 +444,10 @@ aether_status aether_pool_push(aether_pool *pool, const uint64_t *ids, size_t n,
     }
     slots = part(pool, pool->at.slots);
     place(pool, ids, n, slots, pushed);
+    if (aether_in_integers(pool->stream.model)) {
+        push_whole(pool, slots, n, frames, pushed);
+        return AETHER_OK;
+    }
     env = aether_fpenv_enter();
     push_here(pool, slots, n, frames, pushed);
     aether_fpenv_leave(env);

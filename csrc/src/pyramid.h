@@ -5,7 +5,7 @@
 
 #include "aether/head.h"
 
-#include "contract.h"
+#include "bits.h"
 
 /* Where AETHER_REFERENCE_ONLY is defined, for chips whose models have the reference pattern, nothing of the pyramid is linked. */
 static inline int aether_is_pyramid(const aether_config *config) {
@@ -87,6 +87,12 @@ size_t aether_pyramid_ring(const aether_config *config, unsigned level);
 /* 1 when run `index` of a level, which has appeared, is seen with `before` blocks before the window, or is needed for one that appears
    there with a block that is not among the `made` ones yet. */
 int aether_pyramid_lives(const aether_config *config, unsigned level, uint64_t index, uint64_t made, uint64_t before);
+
+/* The mean of 2^bits integers with this sum, rounded, a half to the even integer. */
+static inline int32_t aether_pyramid_mean(int32_t sum, unsigned bits) {
+    const int32_t whole = sum >> bits, half = (int32_t)((1u << bits) >> 1), rest = sum - whole * (int32_t)(1u << bits);
+    return whole + (rest > half || (rest == half && bits > 0 && (whole & 1) != 0));
+}
 
 /* mean = left/2 + right/2. Cannot overflow. */
 void aether_pyramid_join(const float *left, const float *right, size_t n, float *mean);

@@ -9,9 +9,12 @@ aether_status aether_rvne_check(const aether_rvne_header *header, aether_detail 
     if (header == NULL) {
         return aether_fail(detail, AETHER_E_ARGUMENT, "header", "not NULL", 0, SIZE_MAX);
     }
-    element = (header->flags & AETHER_RVNE_FLAG_BINARY16) != 0 ? 2 : 4;
-    if ((header->flags & ~(AETHER_RVNE_FLAG_BINARY16 | AETHER_RVNE_FLAG_EXTENSION)) != 0) {
-        return aether_fail(detail, AETHER_E_BLOB_FLAGS, "flags", "bits 0 and 1 only", header->flags, 6);
+    element = (header->flags & AETHER_RVNE_FLAG_INT8) != 0 ? 1 : (header->flags & AETHER_RVNE_FLAG_BINARY16) != 0 ? 2 : 4;
+    if (header->flags > (AETHER_RVNE_FLAG_INT8 | AETHER_RVNE_FLAG_EXTENSION)) {
+        return aether_fail(detail, AETHER_E_BLOB_FLAGS, "flags", "bits 0 and 1, or bits 1 and 2 only", header->flags, 6);
+    }
+    if ((header->flags & AETHER_RVNE_FLAG_INT8) != 0 && header->flags != (AETHER_RVNE_FLAG_INT8 | AETHER_RVNE_FLAG_EXTENSION)) {
+        return aether_fail(detail, AETHER_E_BLOB_FLAGS, "flags", "bit 2 with bit 1 and without bit 0", header->flags, 6);
     }
     if (header->input_dim == 0) {
         return aether_fail(detail, bad, "input_dim", "at least 1", 0, 8);

@@ -200,6 +200,13 @@ static void timing(cursor *c, aether_model *m, aether_config *config) {
     }
 }
 
+static void integers(cursor *c, aether_model *m, aether_config *config) {
+    (void)config;
+    if (m->dtype != AETHER_INT8) {
+        reject(c, "integers", "flag bit 2, which says that the model is in integers", m->header.flags, c->at);
+    }
+}
+
 /* One row of AETHER_SECTIONS. `rule` reads the payload, or checks what was read when the section has values or arrays. */
 typedef struct section {
     const char *name;
@@ -253,9 +260,10 @@ static void place(aether_model *m, size_t first, size_t n, uint32_t layer_bytes,
     size_t i;
     for (i = first; i < first + n; i++) {
         const aether_array_row *row = &aether_array_rows[i];
-        m->arrays[i] = base;
+        const uint64_t elements = aether_array_elements(m, row);
+        m->arrays[i] = elements > 0 ? base : NULL;
         m->strides[i] = layer_bytes;
-        base += (size_t)aether_array_elements(m, row) * aether_element(row->matrix ? m->dtype : AETHER_BINARY32);
+        base += (size_t)elements * aether_element(row->matrix ? m->dtype : AETHER_BINARY32);
     }
 }
 
@@ -275,7 +283,7 @@ static void read_arrays(cursor *c, uint32_t id, aether_model *m) {
     for (first = 0; first < AETHER_ARRAY_COUNT && c->status == AETHER_OK; first += n) {
         n = aether_array_run(first);
         if (aether_array_rows[first].section == id) {
-            const aether_dtype dtype = aether_array_rows[first].matrix ? m->dtype : AETHER_BINARY32;
+            const aether_dtype dtype = aether_array_rows[first].matrix ? m->dtype : aether_vector_dtype(m);
             uint32_t times;
             const uint64_t elements = run_elements(m, first, n, &times);
             const void *base = take_finite(c, dtype, elements <= UINT32_MAX ? elements * times : UINT64_MAX);

@@ -4,6 +4,7 @@
 #include "bits.h"
 #include "cache_layout.h"
 #include "fpenv.h"
+#include "int8_stream.h"
 #include "model_pass.h"
 #include "sizes.h"
 #include "stream_layout.h"
@@ -12,40 +13,53 @@ aether_status aether_stream_lay_out(const aether_model *m, uint64_t context, aet
                                     aether_stream_layout *at, aether_cache_layout *cache) {
     const size_t layers = m->header.n_layers;
     const aether_head head = aether_head_within(&m->head, context);
+    const int whole = aether_in_integers(m); /* a model in integers */
+    const size_t number = whole ? sizeof(int16_t) : sizeof(float);
+    size_t widest = aether_q_width(m);
     aether_bytes bytes = {0, 0};
     aether_cache_layout own;
     aether_attend_layout scratch;
-    aether_status status = aether_cache_size(&m->head, context, dtype, &at->cache_bytes);
-    if (status != AETHER_OK) {
-        return status;
+    aether_status status;
+    if (!aether_is_dtype(dtype) || context == 0) {
+        return aether_is_dtype(dtype) ? AETHER_E_CONFIG : AETHER_E_ARGUMENT;
     }
     cache = cache != NULL ? cache : &own;
-    status = aether_cache_lay_out(&head, dtype, cache);
+    status = aether_cache_lay_out(&head, whole ? AETHER_INT8 : dtype, cache);
     if (status == AETHER_OK) {
         status = aether_cache_lay_out_scratch(&head, pointer_bytes, &scratch);
     }
     if (status != AETHER_OK) {
         return status;
     }
+    widest = widest > m->width ? widest : m->width;
+    widest = widest > m->hidden ? widest : m->hidden;
+    widest = widest > m->header.n_classes ? widest : m->header.n_classes;
+    widest = widest > m->embed_dim ? widest : m->embed_dim;
+    at->cache_bytes = cache->total;
     at->cache_payload = cache->total - cache->sums;
     at->cache = aether_take(&bytes, layers, at->cache_bytes);
-    at->stem = aether_take(&bytes, aether_mul(m->stem_taps, m->width), sizeof(float));
-    at->conv = aether_take(&bytes, aether_mul(aether_mul(layers, m->taps), m->width), sizeof(float));
-    at->pool = aether_take(&bytes, m->pool_kind == 1 ? aether_mul(m->pool_frames, m->width) : 0, sizeof(float));
-    at->logits = aether_take(&bytes, m->header.n_classes, sizeof(float));
+    at->sums = aether_take(&bytes, whole && m->pool_kind == 1 ? m->width : 0, sizeof(int32_t));
+    at->shown = aether_take(&bytes, whole ? m->header.n_classes : 0, sizeof(float));
+    at->shown_embedding = aether_take(&bytes, whole ? m->embed_dim : 0, sizeof(float));
+    at->stem = aether_take(&bytes, aether_mul(m->stem_taps, m->width), number);
+    at->conv = aether_take(&bytes, aether_mul(aether_mul(layers, m->taps), m->width), number);
+    at->pool = aether_take(&bytes, m->pool_kind == 1 ? aether_mul(m->pool_frames, m->width) : 0, number);
+    at->logits = aether_take(&bytes, m->header.n_classes, sizeof(float)); /* or as many int32 */
     at->embedding = aether_take(&bytes, m->embed_dim, sizeof(float));
     at->state = bytes.total;
-    at->input = aether_take(&bytes, m->header.input_dim, sizeof(float));
-    at->x = aether_take(&bytes, m->width, sizeof(float));
-    at->h = aether_take(&bytes, m->width, sizeof(float));
-    at->q = aether_take(&bytes, aether_q_width(m), sizeof(float));
-    at->a = aether_take(&bytes, aether_q_width(m), sizeof(float));
-    at->k = aether_take(&bytes, aether_kv_width(m), sizeof(float));
-    at->v = aether_take(&bytes, aether_kv_width(m), sizeof(float));
-    at->hidden = aether_take(&bytes, m->hidden, sizeof(float));
-    at->new_logits = aether_take(&bytes, m->header.n_classes, sizeof(float));
-    at->new_embedding = aether_take(&bytes, m->embed_dim, sizeof(float));
-    at->attend = aether_take(&bytes, scratch.out, 1); /* all but its `out`: that is `a` */
+    at->input = aether_take(&bytes, m->header.input_dim, number);
+    at->x = aether_take(&bytes, m->width, number);
+    at->h = aether_take(&bytes, m->width, number);
+    at->q = aether_take(&bytes, aether_q_width(m), number);
+    at->a = aether_take(&bytes, aether_q_width(m), number);
+    at->k = aether_take(&bytes, whole ? 0 : aether_kv_width(m), sizeof(float));
+    at->v = aether_take(&bytes, whole ? 0 : aether_kv_width(m), sizeof(float));
+    at->hidden = aether_take(&bytes, m->hidden, number);
+    at->new_logits = aether_take(&bytes, whole ? 0 : m->header.n_classes, sizeof(float));
+    at->new_embedding = aether_take(&bytes, whole ? 0 : m->embed_dim, sizeof(float));
+    at->wide = aether_take(&bytes, whole ? widest : 0, sizeof(int32_t));
+    /* All but its `out`: that is `a`. */
+    at->attend = aether_take(&bytes, whole ? aether_int8_attend_bytes(&head.config) : scratch.out, 1);
     return aether_taken(&bytes, &at->total);
 }
 
@@ -87,12 +101,12 @@ aether_status aether_stream_init(aether_stream *stream, const aether_model *mode
     }
     own.model = model;
     own.context = context;
-    own.dtype = dtype;
+    own.dtype = aether_in_integers(model) ? AETHER_INT8 : dtype;
     own.length = 0;
     own.memory = memory;
     own.memory_bytes = own.at.total;
     head = aether_head_within(&model->head, context);
-    aether_cache_assemble(&own.cache, &head, model->head.config.history, context, dtype, AETHER_ON_FULL_RING, &cache,
+    aether_cache_assemble(&own.cache, &head, model->head.config.history, context, own.dtype, AETHER_ON_FULL_RING, &cache,
                           own.memory + own.at.cache);
     memset(own.memory, 0, own.at.total);
     *stream = own;
@@ -181,6 +195,9 @@ aether_status aether_stream_push(aether_stream *stream, const float *frame) {
     if (!aether_aligned(frame, sizeof(float))) {
         return AETHER_E_ALIGNMENT;
     }
+    if (aether_in_integers(stream->model)) {
+        return aether_int8_push(stream, frame, stream->memory + stream->at.state);
+    }
     env = aether_fpenv_enter();
     status = push_here(stream, frame);
     aether_fpenv_leave(env);
@@ -188,9 +205,11 @@ aether_status aether_stream_push(aether_stream *stream, const float *frame) {
 }
 
 const float *aether_stream_logits(const aether_stream *stream) {
-    return stream->length != 0 ? aether_stream_floats(stream, stream->at.logits) : NULL;
+    const size_t at = aether_in_integers(stream->model) ? stream->at.shown : stream->at.logits;
+    return stream->length != 0 ? aether_stream_floats(stream, at) : NULL;
 }
 
 const float *aether_stream_embedding(const aether_stream *stream) {
-    return stream->length != 0 && stream->model->embed_dim != 0 ? aether_stream_floats(stream, stream->at.embedding) : NULL;
+    const size_t at = aether_in_integers(stream->model) ? stream->at.shown_embedding : stream->at.embedding;
+    return stream->length != 0 && stream->model->embed_dim != 0 ? aether_stream_floats(stream, at) : NULL;
 }

@@ -2,13 +2,14 @@
 #include "aether/crc32.h"
 #include "bits.h"
 #include "cache_layout.h"
+#include "int8_stream.h"
 #include "stream_layout.h"
 
 #define MAGIC 0x54534541u
 #define VERSION 1u
 #define HEADER 40u
 
-/* Bytes of stem, convolution and pooling rows and the newest output: one run of binary32 in memory and payload alike. */
+/* Bytes of stem, convolution and pooling rows and the newest output: one run in memory and payload alike. */
 static size_t rows_bytes(const aether_stream_layout *at) {
     return at->state - at->stem;
 }
@@ -21,9 +22,14 @@ static uint32_t blob_crc(const aether_model *m) {
     return aether_get_u32(m->blob + m->blob_bytes - 4);
 }
 
+/* Bytes of a number in such a row. */
+static size_t element(const aether_stream *s) {
+    return aether_in_integers(s->model) ? sizeof(int16_t) : sizeof(float);
+}
+
 /* Row `length % ring` of rows [ring][width] is what the next frame overwrites. */
 static void clear_next(const aether_stream *s, unsigned char *rows, size_t ring) {
-    const size_t row = s->model->width * sizeof(float);
+    const size_t row = s->model->width * element(s);
     if (ring > 0) {
         memset(rows + (size_t)(s->length % ring) * row, 0, row);
     }
@@ -50,7 +56,7 @@ aether_status aether_stream_save(const aether_stream *stream, void *bytes, size_
     }
     aether_put_u32(p, MAGIC);
     aether_put_u16(p + 4, VERSION);
-    aether_put_u16(p + 6, stream->dtype != AETHER_BINARY32 ? 1u : 0u);
+    aether_put_u16(p + 6, (uint16_t)stream->dtype);
     aether_put_u32(p + 8, blob_crc(m));
     aether_put_u32(p + 12, m->header.n_layers);
     aether_put_u64(p + 16, stream->context);
@@ -65,7 +71,7 @@ aether_status aether_stream_save(const aether_stream *stream, void *bytes, size_
     memcpy(rows, stream->memory + at.stem, rows_bytes(&at));
     clear_next(stream, rows, m->stem_taps);
     for (l = 0; l < m->header.n_layers; l++) {
-        clear_next(stream, rows + (at.conv - at.stem) + l * m->taps * m->width * sizeof(float), m->taps);
+        clear_next(stream, rows + (at.conv - at.stem) + l * m->taps * m->width * element(stream), m->taps);
     }
     clear_next(stream, rows + (at.pool - at.stem), m->pool_kind == 1 ? m->pool_frames : 0);
     aether_put_u32(p + total - 4, aether_crc32(0, p, total - 4));
@@ -98,7 +104,7 @@ static aether_status sound(const aether_stream *s, const aether_stream_layout *a
         return aether_fail(detail, AETHER_E_CACHE_MISMATCH, "blob CRC", "that of this model's blob",
                            aether_get_u32(p + 8), 8);
     }
-    if (aether_get_u16(p + 6) != (s->dtype != AETHER_BINARY32 ? 1u : 0u)) {
+    if (aether_get_u16(p + 6) != (uint16_t)s->dtype) {
         return aether_fail(detail, AETHER_E_CACHE_MISMATCH, "flags", "the dtype of this stream", aether_get_u16(p + 6), 6);
     }
     if (aether_get_u64(p + 16) != s->context) {
@@ -110,6 +116,9 @@ static aether_status sound(const aether_stream *s, const aether_stream_layout *a
     }
     if (aether_get_u64(p + 24) >= AETHER_LENGTH_MAX) {
         return aether_fail(detail, AETHER_E_STATE, "length", "less than 2^62", aether_get_u64(p + 24), 24);
+    }
+    if (aether_in_integers(s->model)) {
+        return aether_int8_sound(s, rows) ? AETHER_OK : aether_fail(detail, AETHER_E_STATE, "payload", "numbers in their ranges", 0, HEADER);
     }
     for (l = 0; l < m->header.n_layers; l++) {
         const aether_cache cache = aether_stream_cache(s, l);
@@ -147,5 +156,8 @@ aether_status aether_stream_load(aether_stream *stream, const void *bytes, size_
     }
     memcpy(stream->memory + at.stem, p, rows_bytes(&at));
     stream->length = length;
+    if (aether_in_integers(stream->model)) {
+        aether_int8_restore(stream);
+    }
     return AETHER_OK;
 }

@@ -250,6 +250,10 @@ class Model:
     def memory_of(
         self, context: int, dtype: str, pointer_bytes: int | None = None
     ) -> tuple[int, int, int, int, int]: ...
+    def kept_as(self, dtype: str) -> str:
+        """How a stream of this model keeps keys and values that is asked for `dtype`."""
+    def most_input(self) -> float | None:
+        """The least magnitude that a frame of a model in integers must not hold; None for other models."""
     def pool_nbytes(self, most: int, context: int, dtype: str = "float32") -> int:
         """Bytes a pool of `most` streams would take, without making it. InvalidConfigError, TooLargeError."""
 

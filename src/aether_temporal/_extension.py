@@ -39,9 +39,13 @@ class Declared:
         """The fields that are no arrays."""
         return {name: field for name, field in self.fields.items() if not isinstance(field, Array)}
 
-    def runs(self) -> Iterator[dict[str, Array]]:
-        """Arrays that stand together."""
-        arrays = [(name, field) for name, field in self.fields.items() if isinstance(field, Array)]
+    def runs(self, there: set[str]) -> Iterator[dict[str, Array]]:
+        """Arrays that stand together, in a model with these sections."""
+        arrays = [
+            (name, field)
+            for name, field in self.fields.items()
+            if isinstance(field, Array) and (field.within is None or field.within in there)
+        ]
         for _, run in itertools.groupby(arrays, lambda item: (item[1].each_layer, item[1].matrix)):
             yield dict(run)
 
@@ -65,8 +69,8 @@ def padding(length: int) -> bytes:
     return bytes(-length % 4)
 
 
-def _pack(declared: Declared, value: Any, dtype: str, sizes: Sizes) -> bytes:
-    """The payload of a section."""
+def _pack(declared: Declared, value: Any, dtype: str, sizes: Sizes, there: set[str]) -> bytes:
+    """The payload of a section; its own sizes join the others."""
 
     def named(name: str) -> str:
         return f"{declared.name}.{name}" if name else declared.name
@@ -74,7 +78,7 @@ def _pack(declared: Declared, value: Any, dtype: str, sizes: Sizes) -> bytes:
     def of(name: str) -> Any:
         return getattr(value, name) if name else value
 
-    parts, sizes = [], dict(sizes)
+    parts = []
     for size, bounds in declared.section.sizes.items():
         name, array = next((n, f) for n, f in declared.fields.items() if isinstance(f, Array) and size in f.shape)
         sizes[size] = count_of(size, bounds, of(name), array, named(name))
@@ -84,17 +88,17 @@ def _pack(declared: Declared, value: Any, dtype: str, sizes: Sizes) -> bytes:
         if isinstance(field, Flag) and field.bit > 0:
             packed = bytes(a | b for a, b in zip(parts.pop(), packed, strict=True))
         parts.append(packed)
-    for run in declared.runs():
+    for run in declared.runs(there):
         arrays = [elements(of(n), f.sizes(sizes), f.element(dtype), named(n)) for n, f in run.items()]
         parts.append(run_bytes(arrays, next(iter(run.values())).each_layer))
     return b"".join(parts)
 
 
-def _unpack(declared: Declared, reader: Reader) -> Any:
-    """The value of a section."""
-    reader.sizes = dict(reader.sizes) | {size: reader.u32() for size in declared.section.sizes}
+def _unpack(declared: Declared, reader: Reader, there: set[str]) -> Any:
+    """The value of a section; its own sizes join the others."""
+    reader.sizes.update({size: reader.u32() for size in declared.section.sizes})
     found: dict[str, Any] = {name: field.read(reader) for name, field in declared.scalars.items()}
-    for run in declared.runs():
+    for run in declared.runs(there):
         found |= zip(run, read_run(reader, list(run.values())), strict=True)
     return found[""] if declared.cls is None else declared.cls(**found)
 
@@ -111,11 +115,13 @@ def encode(settings: ModelSettings, header: WeightBlobHeader) -> bytes:
     if settings.projection is None and width != header.input_dim:
         raise InvalidConfigError.of("projection", f"a projection (width {width}, input_dim {header.input_dim})", None)
     shape = Shape.of(header, width)
+    sizes = shape.sizes
+    there = {declared.name for declared in sections().values() if getattr(settings, declared.name) is not None}
     out = [padding(shape.core_bytes)]
     for number, declared in sections().items():
         value = getattr(settings, declared.name)
         if value is not None:
-            payload = _pack(declared, value, header.dtype, shape.sizes)
+            payload = _pack(declared, value, header.dtype, sizes, there)
             if hasattr(value, "check"):
                 value.check(settings)
             out += [struct.pack("<HHI", number, 0, len(payload)), payload, padding(len(payload))]
@@ -133,11 +139,13 @@ def decode(weights: bytes, header: WeightBlobHeader) -> ModelSettings:
     shape = Shape.of(header, width_of(weights))
     at = shape.core_bytes + len(padding(shape.core_bytes))
     found: dict[str, Any] = {"width": shape.width}
+    sizes = shape.sizes
     while at < len(weights) - FOOTER.size:
         number, _, size = struct.unpack_from("<HHI", weights, at)
         at += 8
         declared = sections()[number]
-        found[declared.name] = _unpack(declared, Reader(weights[at : at + size], header.dtype, shape.sizes))
+        reader = Reader(weights[at : at + size], header.dtype, sizes)
+        found[declared.name] = _unpack(declared, reader, set(found))
         at += size + len(padding(size))
     return ModelSettings(**found)
 
@@ -153,10 +161,10 @@ def describe(settings: ModelSettings) -> dict[str, Any]:
             continue
         shown: dict[str, Any] = {}
         for name, field in declared.fields.items():
-            if isinstance(field, Array):
+            if isinstance(field, Array) and getattr(value, name) is not None:
                 shape = zip(field.shape, np.shape(getattr(value, name)), strict=True)
                 shown |= {size: n for size, n in shape if size in declared.section.sizes}
-            else:
+            elif not isinstance(field, Array):
                 shown[name] = np.asarray(getattr(value, name)).tolist()
         found[declared.name] = shown
     return found

@@ -21,11 +21,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _core, _extension
 from ._internal.atomic_files import write_atomic
-from ._internal.convert import as_bytes, expect_type
+from ._internal.convert import as_bytes, expect_choice, expect_type
 from ._internal.fields import element_type, elements
 from ._internal.summary import html_table, in_two_lines
-from .errors import BlobHeaderError, ShapeError, TemporalError
-from .header import Shape, WeightBlobHeader
+from .errors import BlobHeaderError, InvalidConfigError, ShapeError, TemporalError
+from .header import DTYPES, Shape, WeightBlobHeader
 from .settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ class WeightBlob:
         settings: ModelSettings | None = None,
     ) -> WeightBlob:
         """From arrays of real numbers: each layer's wq [w, Hq*D], wk and wv [w, Hkv*D], wo [Hq*D, w]; classifier
-        [w, n_classes]; `w` is `settings.width` or input_dim. Converted to the header's dtype.
+        [w, n_classes]; `w` is `settings.width` or input_dim. Converted to the header's dtype; those of a model in
+        integers, and the arrays of its settings, are integers already.
         ShapeError, InputTypeError, InvalidConfigError (not finite), ResultOverflowError (beyond binary16).
         """
         _expect_types(header, settings)
@@ -100,7 +101,7 @@ class WeightBlob:
         data = as_bytes(raw, "blob")
         flags, input_dim, q, kv, dim, layers, classes, length = _core.parse_blob(data)
         header = WeightBlobHeader(
-            "float16" if flags & 1 else "float32", input_dim, q, kv, dim, layers, classes, bool(flags & 2)
+            WeightBlobHeader.dtype_of(flags), input_dim, q, kv, dim, layers, classes, bool(flags & 2)
         )
         blob = cls(header, data[_core.HEADER_BYTES : _core.HEADER_BYTES + length])
         if header.extension:
@@ -162,9 +163,14 @@ class WeightBlob:
         write_atomic(path, self.serialize())
 
     def to_dtype(self, dtype: Literal["float32", "float16"]) -> WeightBlob:
-        """The same model with matrices of another type (to float16: rounded to nearest even; ResultOverflowError)."""
-        header = self._header.replace(dtype=dtype)
-        return self if header == self._header else self._made_again(header, self.settings)
+        """The same model with matrices of another type (to float16: rounded to nearest even; ResultOverflowError).
+        InvalidConfigError (to or from int8: that takes recordings)."""
+        expect_choice(dtype, DTYPES, "dtype")
+        if dtype == self._header.dtype:
+            return self
+        if "int8" in (self._header.dtype, dtype):
+            raise InvalidConfigError.of("dtype", f"{self._header.dtype}, which the model is in", dtype)
+        return self._made_again(self._header.replace(dtype=dtype), self.settings)
 
     def with_settings(self, settings: ModelSettings) -> WeightBlob:
         """The same matrices of attention and classifier with other sections. InvalidConfigError, ShapeError."""

@@ -11,18 +11,19 @@ from .errors import BlobHeaderError
 
 __all__ = ["Shape", "WeightBlobHeader"]
 
-DTYPES = ("float32", "float16")
+DTYPES = ("float32", "float16", "int8")
+_FLAGS = {"float32": 0, "float16": 1, "int8": 4}
 
 
 @dataclasses.dataclass(frozen=True)
 class WeightBlobHeader:
     """The header's values, checked when made: BlobHeaderError, InvalidConfigError (dtype, extension).
 
-    dtype: "float32" or "float16", the type of matrices. input_dim: features a frame. extension: whether the weights
-    end in the settings of `ModelSettings`; set by `WeightBlob` when it is given some.
+    dtype: "float32" or "float16", the type of matrices, or "int8", a model in integers. input_dim: features a frame.
+    extension: whether the weights end in the settings of `ModelSettings`; set by `WeightBlob` when it is given some.
     """
 
-    dtype: Literal["float32", "float16"]
+    dtype: Literal["float32", "float16", "int8"]
     input_dim: int
     n_q_heads: int
     n_kv_heads: int
@@ -44,7 +45,12 @@ class WeightBlobHeader:
     @property
     def flags(self) -> int:
         """The header's flag byte."""
-        return int(self.dtype == "float16") | int(self.extension) << 1
+        return _FLAGS[self.dtype] | int(self.extension) << 1
+
+    @classmethod
+    def dtype_of(cls, flags: int) -> Literal["float32", "float16", "int8"]:
+        """What a flag byte that the core has accepted says of the matrices."""
+        return "int8" if flags & 4 else "float16" if flags & 1 else "float32"
 
     def replace(self, **changes: Any) -> WeightBlobHeader:
         """A copy with some values changed, checked."""
@@ -78,6 +84,7 @@ class Shape:
     kv: int
     layers: int
     classes: int
+    q_heads: int
 
     @classmethod
     def of(cls, header: WeightBlobHeader, width: int) -> Shape:
@@ -89,6 +96,7 @@ class Shape:
             header.n_kv_heads * header.head_dim,
             header.n_layers,
             header.n_classes,
+            header.n_q_heads,
         )
 
     @property
@@ -101,6 +109,7 @@ class Shape:
             "kv_width": self.kv,
             "layers": self.layers,
             "n_classes": self.classes,
+            "n_q_heads": self.q_heads,
         }
 
     @property
@@ -110,4 +119,4 @@ class Shape:
 
     @property
     def core_bytes(self) -> int:
-        return self.core * (2 if self.dtype == "float16" else 4)
+        return self.core * {"int8": 1, "float16": 2, "float32": 4}[self.dtype]

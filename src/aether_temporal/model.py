@@ -91,7 +91,8 @@ class TemporalStream(_core.Stream):
     __slots__ = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore_stream, (type(self), self.model, self.context, self.dtype, self.to_bytes())
+        dtype = "float16" if self.dtype == "float16" else "float32"  # a model in integers asks for none
+        return _restore_stream, (type(self), self.model, self.context, dtype, self.to_bytes())
 
     def __repr__(self) -> str:
         return f"<TemporalStream: {len(self)} frames, context {self.context}, {self.dtype} cache, {self.nbytes} bytes>"

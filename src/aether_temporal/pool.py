@@ -37,6 +37,7 @@ StreamId: TypeAlias = str | int | bytes
 
 _HEADER = struct.Struct("<IHHIIIIQQ")
 _MAGIC, _VERSION = 0x4C504541, 1
+_FLAGS = ("float32", "float16", "int8")
 _NUMBER, _TEXT, _BYTES = range(3)  # kinds of saved ids
 
 
@@ -87,7 +88,7 @@ class StreamPool:
 
     @property
     def dtype(self) -> str:
-        """Type of the caches: "float32" or "float16"."""
+        """Type of the caches: "float32" or "float16"; "int8" of a model in integers."""
         return self._core.dtype
 
     @property
@@ -203,7 +204,7 @@ class StreamPool:
             header = (self.most, len(ids))
         index = b"".join(map(_saved_id, ids))
         size = len(states[0]) if states else 0
-        flags = 0 if self.dtype == "float32" else 1
+        flags = _FLAGS.index(self.dtype)
         head = _HEADER.pack(_MAGIC, _VERSION, flags, _blob_crc(self._model), *header, len(index), self.context, size)
         data = b"".join([head, index, *states])
         return data + struct.pack("<I", crc32(data))
@@ -234,7 +235,7 @@ class StreamPool:
             )
         begin = _HEADER.size + index_bytes
         ids = _read_ids(raw[_HEADER.size : begin], count)
-        dtype: Dtype = "float16" if flags else "float32"
+        dtype: Dtype = "float16" if flags == 1 else "float32"
         try:
             needed = model.memory(context, dtype).state
         except (InvalidConfigError, TooLargeError) as error:
@@ -294,7 +295,7 @@ def _read_header(raw: bytes) -> tuple[int, int, int, int, int, int, int]:
             None,
         ),
         ("crc32", "the CRC of the bytes before", found, found == crc32(memoryview(raw)[:-4]), len(raw) - 4),
-        ("flags", "0 or 1", flags, flags <= 1, 6),
+        ("flags", "0, 1 or 2", flags, flags < len(_FLAGS), 6),
         ("count", f"at most the pool's places ({most})", count, count <= most, 16),
     ):
         if not sound:

@@ -3,7 +3,7 @@
 These classes are the declaration of the sections: fields stand in the order of the payload, and what is written, read
 and inspected follows from them. Arrays are real numbers of the shape given, in `layers`, `width`, `q_width` (Hq*D),
 `kv_width` (Hkv*D), `n_classes`, `input_dim`; they are stored as binary32, matrices as the blob's own dtype. A section
-left `None` is absent and does nothing.
+left `None` is absent and does nothing. In a model in integers, arrays hold integers.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ __all__ = [
     "ConvolutionSettings",
     "EmbeddingSettings",
     "FeedForwardSettings",
+    "IntegerSettings",
     "ModelSettings",
     "NormSettings",
     "NormalisationSettings",
@@ -335,6 +336,28 @@ class CalibrationSettings(_Summarised):
     temperature: Annotated[float, Positive()]
 
 
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class IntegerSettings(_Summarised):
+    """What only a model in integers has, and every one of them (docs/spec/integers.md): the units of inputs and
+    logits, powers of two, and the multipliers, integers of at least 1: of each column of a matrix or channel of a
+    filter, and of the scores of each query head. None: of a section that is not there."""
+
+    input_unit: Annotated[float, Positive()]
+    logit_unit: Annotated[float, Positive()]
+    q: Annotated[ArrayLike, Array(("layers", "q_width"))]
+    k: Annotated[ArrayLike, Array(("layers", "kv_width"))]
+    v: Annotated[ArrayLike, Array(("layers", "kv_width"))]
+    o: Annotated[ArrayLike, Array(("layers", "width"))]
+    score: Annotated[ArrayLike, Array(("layers", "n_q_heads"))]
+    convolution: Annotated[ArrayLike | None, Array(("layers", "width"), within="convolution")] = None
+    w1: Annotated[ArrayLike | None, Array(("layers", "hidden"), within="feed_forward")] = None
+    w2: Annotated[ArrayLike | None, Array(("layers", "width"), within="feed_forward")] = None
+    classifier: Annotated[ArrayLike, Array(("n_classes",))]
+    projection: Annotated[ArrayLike | None, Array(("width",), within="projection")] = None
+    stem: Annotated[ArrayLike | None, Array(("width",), within="stem")] = None
+    embedding: Annotated[ArrayLike | None, Array(("dim",), within="embedding")] = None
+
+
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ModelSettings(_Summarised):
     """All sections of a blob's extension. `width` None means the blob's `input_dim`; `agc` "mean" divides each frame
@@ -359,6 +382,7 @@ class ModelSettings(_Summarised):
     timing: Annotated[TimingSettings | None, Section(16)] = None
     subcarrier_numbers: Annotated[SubcarrierNumberSettings | None, Section(17)] = None
     calibration: Annotated[CalibrationSettings | None, Section(18)] = None
+    integers: Annotated[IntegerSettings | None, Section(19)] = None
 
     def replace(self, **changes: Any) -> ModelSettings:
         """A copy with some sections changed."""

@@ -9,19 +9,19 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
-from . import Rejected
+from . import Rejected, integers
 from .numeric import Matrix, Vector, crc32, float_from_half, floats, is_finite
 from .pattern import Pattern
 from .resample import MAX_DUE
 
 MAGIC = 0x52564E45
 EXTENSION_MAGIC = 0x31545845
-BINARY16, EXTENSION = 1, 2
+BINARY16, EXTENSION, INT8 = 1, 2, 4
 UNLIMITED = 0xFFFFFFFF
 
 CORE, PATTERN, SUBCARRIERS, AGC, NORMALISATION, PROJECTION, NORM, CONVOLUTION, BIAS = range(9)
 FEED_FORWARD, POOLING, EMBEDDING, CLASS_NAMES, FRAME_RATE, PROVENANCE, STEM, TIMING = range(9, 17)
-SUBCARRIER_NUMBERS, CALIBRATION = range(17, 19)
+SUBCARRIER_NUMBERS, CALIBRATION, INTEGERS = range(17, 20)
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Header:
     @property
     def element(self) -> int:
         """Bytes of a weight."""
-        return 2 if self.flags & BINARY16 else 4
+        return 1 if self.flags & INT8 else 2 if self.flags & BINARY16 else 4
 
     def core_shapes(self, width: int) -> list[tuple[int, int]]:
         """Shapes of the core arrays, in order."""
@@ -85,12 +85,14 @@ def build(header: Header, core: bytes, width: int = 0, sections: Mapping[int, by
 @dataclass(frozen=True)
 class Array:
     """An array of a section: its shape by names of sizes, or numbers; `layers`: one a layer; `matrix`: of the blob's
-    own type. Neighbours that are alike in both stand together, layer by layer."""
+    own type. Neighbours that are alike in both stand together, layer by layer. `within`: the section with which it is
+    there."""
 
     name: str
     shape: tuple[str | int, ...]
     layers: bool = False
     matrix: bool = False
+    within: int = CORE
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,23 @@ SECTIONS = {
     TIMING: Section((("timing.label_delay", 0, 0xFFFF), ("timing.period", 0, 1 << 24), ("timing.max_gap", 0, 1 << 24))),
     SUBCARRIER_NUMBERS: Section(),
     CALIBRATION: Section((("calibration.temperature", None, 0),)),
+    INTEGERS: Section(
+        (("integers.input_unit", None, 0), ("integers.logit_unit", None, 0)),
+        (
+            Array("integers.q", ("q_width",), layers=True),
+            Array("integers.k", ("kv_width",), layers=True),
+            Array("integers.v", ("kv_width",), layers=True),
+            Array("integers.o", ("width",), layers=True),
+            Array("integers.score", ("n_q_heads",), layers=True),
+            Array("integers.convolution", ("width",), layers=True, within=CONVOLUTION),
+            Array("integers.w1", ("feed_forward.hidden",), layers=True, within=FEED_FORWARD),
+            Array("integers.w2", ("width",), layers=True, within=FEED_FORWARD),
+            Array("integers.classifier", ("n_classes",)),
+            Array("integers.projection", ("width",), within=PROJECTION),
+            Array("integers.stem", ("width",), within=STEM),
+            Array("integers.embedding", ("embedding.dim",), within=EMBEDDING),
+        ),
+    ),
 }
 
 
@@ -187,6 +206,7 @@ class Blob:
     reals: dict[str, np.float32] = field(default_factory=dict)
     vectors: dict[str, Vector] = field(default_factory=dict)
     matrices: dict[str, Matrix] = field(default_factory=dict)
+    integers: dict[str, list[int]] = field(default_factory=dict)  # all arrays of an int8 blob, rows one after the other
 
     def size(self, name: str | int) -> int:
         """A size by name; a number is one itself."""
@@ -199,6 +219,7 @@ class Blob:
             "q_width": h.n_q_heads * h.head_dim,
             "kv_width": h.n_kv_heads * h.head_dim,
             "n_classes": h.n_classes,
+            "n_q_heads": h.n_q_heads,
         }
         return sizes[name] if name in sizes else self.values[name]
 
@@ -225,6 +246,11 @@ class _Reader:
         raw = self.take(rows * columns * self.element)
         flat = _finite(floats(raw)) if self.element == 4 else [_widen(h) for (h,) in struct.iter_unpack("<H", raw)]
         return [flat[r * columns : (r + 1) * columns] for r in range(rows)]
+
+    def integers(self, count: int, size: int) -> list[int]:
+        """Signed integers of so many bytes each."""
+        raw = self.take(count * size)
+        return [int.from_bytes(raw[at : at + size], "little", signed=True) for at in range(0, len(raw), size)]
 
     def end(self) -> None:
         if self.data:
@@ -258,7 +284,7 @@ def parse(data: bytes) -> Blob:
     _need(version == 1, "version", "BLOB_VERSION")
     _need(28 + weights_len == len(data), "length", "BLOB_LENGTH")
     _need(crc32(data[:-4]) == int.from_bytes(data[-4:], "little"), "crc", "BLOB_CRC")
-    _need(flags & ~3 == 0, "flags", "BLOB_FLAGS")
+    _need(flags & ~7 == 0 and (flags & INT8 == 0 or flags & 3 == EXTENSION), "flags", "BLOB_FLAGS")
     _need(reserved == 0, "reserved")
     header = Header(dim, q_heads, kv_heads, head_dim, n_layers, n_classes, flags)
     values = (dim, q_heads, kv_heads, head_dim, n_layers)
@@ -278,8 +304,12 @@ def parse(data: bytes) -> Blob:
     _need(width == header.input_dim or PROJECTION in sections, "projection")
     for number, payload in {CORE: weights, **sections}.items():
         reader = _Reader(payload, header.element)
-        _read_section(blob, number, reader)
+        present = {CORE, *sections}
+        _read_section(blob, number, reader, present)
         reader.end()
+    _need((INTEGERS in sections) == bool(flags & INT8), "integers")
+    if flags & INT8:
+        integers.check(blob)
     return blob
 
 
@@ -297,7 +327,7 @@ def _sections(data: bytes, padding: int) -> dict[int, bytes]:
     return found
 
 
-def _read_section(blob: Blob, number: int, r: _Reader) -> None:
+def _read_section(blob: Blob, number: int, r: _Reader, present: set[int]) -> None:
     for name, least, most in SECTIONS[number].values:
         if least is None:
             blob.reals[name] = r.vector(1)[0]
@@ -306,7 +336,7 @@ def _read_section(blob: Blob, number: int, r: _Reader) -> None:
             blob.values[name] = r.u32()
             _need(least <= blob.values[name] <= most, name)
     for (layers, _), run in groupby(SECTIONS[number].arrays, lambda array: (array.layers, array.matrix)):
-        alike = list(run)
+        alike = [array for array in run if array.within in present]
         for prefix in [f"layers.{n}." for n in range(blob.header.n_layers)] if layers else [""]:
             for array in alike:
                 _read_array(blob, array, prefix + array.name, r)
@@ -315,7 +345,9 @@ def _read_section(blob: Blob, number: int, r: _Reader) -> None:
 
 def _read_array(blob: Blob, array: Array, name: str, r: _Reader) -> None:
     rows, *columns = (blob.size(size) for size in array.shape)
-    if not columns:
+    if blob.header.flags & INT8:
+        blob.integers[name] = r.integers(rows * (columns or [1])[0], 1 if array.matrix else 4)
+    elif not columns:
         blob.vectors[name] = r.vector(rows)
     elif array.matrix:
         blob.matrices[name] = r.matrix(rows, columns[0])

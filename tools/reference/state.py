@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from . import numeric as nm
 from . import pyramid
 from .attention import Cache, Head, Row, block_mean
+from .integers import IntegerStream
 from .model import Stream
 from .numeric import Vector, crc32
+from .rvne import Blob
 
 CACHE_MAGIC, STREAM_MAGIC = 0x564B4541, 0x54534541
 
@@ -151,12 +153,16 @@ def save_stream(stream: Stream, blob: bytes, context: int, length: int, output: 
     payload += _part(_floats([output[0]]))
     if output[1] is not None:
         payload += _part(_floats([output[1]]))
-    half = stream.caches[0].half
+    return _sealed(b, int(stream.caches[0].half), blob, context, length, payload)
+
+
+def _sealed(b: Blob, flags: int, blob: bytes, context: int, length: int, payload: bytes) -> bytes:
+    """Header, payload, CRC of a stream."""
     data = struct.pack(
         "<IHHIIQQQ",
         STREAM_MAGIC,
         1,
-        int(half),
+        flags,
         int.from_bytes(blob[-4:], "little"),
         b.header.n_layers,
         context,
@@ -165,3 +171,51 @@ def save_stream(stream: Stream, blob: bytes, context: int, length: int, output: 
     )
     data += payload
     return data + struct.pack("<I", crc32(data))
+
+
+def save_integer_stream(stream: IntegerStream, blob: bytes, context: int) -> bytes:
+    """A whole saved stream of a model in integers (docs/spec/integers.md)."""
+    b, length = stream.blob, len(stream.keys[0])
+    width, values = b.width, b.values
+
+    def packed(rows: Sequence[Sequence[int]], size: str) -> bytes:
+        return b"".join(struct.pack(f"<{len(row)}{size}", *row) for row in rows)
+
+    def ring(newest_first: Sequence[Sequence[int]], n: int) -> bytes:
+        rows: list[Sequence[int]] = [[0] * width] * n
+        for age, row in enumerate(newest_first[: n - 1]):
+            rows[(length - 1 - age) % n] = row
+        return packed(rows, "h")
+
+    payload = b"".join(
+        _part(packed(rows, "b")) for keys, values in zip(stream.keys, stream.values, strict=True)
+        for rows in _integer_rows(stream, keys, values)
+    )  # fmt: skip
+    if "stem.taps" in values:
+        payload += _part(ring(stream.stem_rows, values["stem.taps"]))
+    if "convolution.taps" in values:
+        payload += _part(b"".join(ring(rows, values["convolution.taps"]) for rows in stream.conv_rows))
+    if values.get("pooling.kind") == 1:
+        payload += _part(ring(stream.pooled[::-1], values["pooling.n"]))
+    payload += _part(packed([stream.scores], "i")) + _part(packed([stream.embedding], "i"))
+    return _sealed(b, 2, blob, context, length, payload)
+
+
+def _integer_rows(stream: IntegerStream, keys: list[list[int]], values: list[list[int]]) -> list[list[list[int]]]:
+    """Means of keys, means of values, keys and values, as `_pyramid_payload` has them."""
+    p, length = stream.pattern, len(keys)
+    zero = [0] * len(keys[0])
+    made = pyramid.formed_blocks(p, length)
+    means, tokens = [], []
+    for tensor in (keys, values):
+        rings = [[zero] * pyramid.ring_rows(p, level) for level in range(pyramid.levels(p))]
+        for begin, z in pyramid.kept_runs(p, length):
+            ring = rings[z.bit_length() - 1]
+            ring[begin // z % len(ring)] = stream.mean_of(tensor, begin, z)
+        means.append([row for ring in rings for row in ring])
+        n = p.window + p.block_size + 1
+        rows = [zero] * n
+        for t in range(made * p.block_size, length):
+            rows[t % n] = tensor[t]
+        tokens.append(rows)
+    return means + tokens

@@ -21,7 +21,7 @@ typedef struct aether_model {
     size_t blob_bytes;
     aether_rvne_header header;
     aether_head head;
-    aether_dtype dtype; /* of matrices */
+    aether_dtype dtype; /* of matrices; AETHER_INT8: a model in integers */
     uint32_t width;
     uint32_t embed_dim;
     uint32_t n_pairs;            /* I/Q pairs of a raw frame */
@@ -43,6 +43,7 @@ typedef struct aether_model {
     const void *arrays[AETHER_ARRAY_COUNT]; /* the first of each in the blob */
     uint32_t strides[AETHER_ARRAY_COUNT];   /* bytes from the array of one layer to that of the next */
     float eps;
+    float input_unit, logit_unit; /* of a model in integers */
     uint32_t taps, hidden, stem_taps, stem_activation; /* taps, stem_taps 0: no convolution, no stem */
     uint32_t pool_kind, pool_frames;
 } aether_model;
@@ -62,6 +63,9 @@ typedef struct aether_array {
     uint32_t dims[2];
 } aether_array;
 aether_status aether_model_array(const aether_model *model, size_t index, aether_array *array);
+
+/* Everywhere below, `dtype` says how a stream keeps keys and values: AETHER_BINARY32 or AETHER_BINARY16. A model in integers keeps bytes,
+   whatever it says. */
 
 /* What a stream of this model needs. multiply_adds: of one pushed frame whose query sees as much as a query can in this context,
    logits and embedding included. AETHER_E_CONFIG (context 0), AETHER_E_TOO_LARGE. */
@@ -88,7 +92,7 @@ aether_status aether_model_workspace(const aether_model *model, size_t tokens, u
 aether_status aether_model_forward(const aether_model *model, const float *frames, size_t tokens, uint64_t context,
                                    aether_dtype dtype, float *logits, float *embeddings, void *workspace, size_t bytes);
 
-/* The same, and after the attention of each layer, in order, a call of `trace` with what went in and came out:
+/* AETHER_E_CONFIG for a model in integers. Otherwise the same, and after the attention of each layer, in order, a call of `trace` with what went in and came out:
    q and out [tokens][q_heads][head_dim], k and v [tokens][kv_heads][head_dim], in the workspace until the call returns.
    k and v are unrounded: the attention of a binary16 dtype rounds them itself. The call runs in the core's floating-point
    environment. */

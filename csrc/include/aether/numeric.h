@@ -8,16 +8,17 @@
 extern "C" {
 #endif
 
-/* Types of weights and of the rows of a cache. */
-typedef enum aether_dtype { AETHER_BINARY32 = 0, AETHER_BINARY16 = 1 } aether_dtype;
+/* Types of weights and of the rows of a cache. The integers are of the blobs that hold a model in integers (docs/spec/integers.md). */
+typedef enum aether_dtype { AETHER_BINARY32 = 0, AETHER_BINARY16 = 1, AETHER_INT8 = 2, AETHER_INT32 = 3 } aether_dtype;
 
+/* 1 for what a caller can ask keys and values to be kept as. */
 static inline int aether_is_dtype(aether_dtype dtype) {
     return dtype == AETHER_BINARY32 || dtype == AETHER_BINARY16;
 }
 
 /* Bytes of one number. */
 static inline size_t aether_element(aether_dtype dtype) {
-    return dtype == AETHER_BINARY16 ? sizeof(uint16_t) : sizeof(float);
+    return dtype == AETHER_BINARY16 ? sizeof(uint16_t) : dtype == AETHER_INT8 ? sizeof(int8_t) : sizeof(float);
 }
 
 /* exp(x) for x <= 0 and minus infinity, at most 1 ulp from the true value; +0 where the result would be subnormal.

@@ -14,6 +14,7 @@ extern "C" {
 #define AETHER_RVNE_OVERHEAD 28u
 #define AETHER_RVNE_FLAG_BINARY16 0x01u
 #define AETHER_RVNE_FLAG_EXTENSION 0x02u
+#define AETHER_RVNE_FLAG_INT8 0x04u /* a model in integers; stands with the extension, and without binary16 */
 
 typedef struct aether_rvne_header {
     uint8_t flags;

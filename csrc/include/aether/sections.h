@@ -24,7 +24,8 @@
     X(STEM, "stem", plain)                       \
     X(TIMING, "timing", timing)                  \
     X(SUBCARRIER_NUMBERS, "subcarrier_numbers", subcarrier_numbers) \
-    X(CALIBRATION, "calibration", plain)
+    X(CALIBRATION, "calibration", plain)         \
+    X(INTEGERS, "integers", integers)
 
 /* X(SECTION, member, name, least, most, expected): the values at the start of a payload, in order. u32, stored in the uint32_t
    `member` of aether_model; with least and most 0, binary32 above 0, stored in a float. */
@@ -42,11 +43,14 @@
     X(TIMING, label_delay, "timing.label_delay", 0, 65535, "at most 65535")                               \
     X(TIMING, resample_period, "timing.period", 0, 16777216, "0, or 1 to 16777216")                       \
     X(TIMING, resample_max_gap, "timing.max_gap", 0, 16777216, "period to 256 periods, at most 16777216")  \
-    X(CALIBRATION, temperature, "calibration.temperature", 0, 0, "more than 0")
+    X(CALIBRATION, temperature, "calibration.temperature", 0, 0, "more than 0")                         \
+    X(INTEGERS, input_unit, "integers.input_unit", 0, 0, "a power of two from 2^-24 to 2^24")              \
+    X(INTEGERS, logit_unit, "integers.logit_unit", 0, 0, "a power of two from 2^-24 to 2^24")
 
 /* X(ARRAY, SECTION, name, scope, type, rows, columns): in blob order. EACH: one for each layer; neighbours of one section, scope
-   and type stand together, layer by layer. ONCE: one for the model. VECTORS are binary32, MATRICES of the blob's type.
-   rows, columns: a number, or a size of sections.c; columns 0 for a vector. */
+   and type stand together, layer by layer. ONCE: one for the model. VECTORS are binary32, or int32 in a model in integers; MATRICES are
+   of the blob's type. rows, columns: a number, or a size of model_layout.c; columns 0 for a vector. An array of no rows is not there; the
+   first of neighbours always is. */
 #define AETHER_ARRAYS(X)                                                                            \
     X(ATTENTION_WQ, CORE, "attention.wq", EACH, MATRICES, WIDTH, Q_WIDTH)                           \
     X(ATTENTION_WK, CORE, "attention.wk", EACH, MATRICES, WIDTH, KV_WIDTH)                          \
@@ -74,7 +78,19 @@
     X(EMBEDDING_BIAS, EMBEDDING, "embedding.bias", ONCE, VECTORS, EMBED_DIM, 0)                     \
     X(EMBEDDING_WEIGHT, EMBEDDING, "embedding.weight", ONCE, MATRICES, WIDTH, EMBED_DIM)            \
     X(STEM_BIAS, STEM, "stem.bias", ONCE, VECTORS, WIDTH, 0)                                        \
-    X(STEM_WEIGHT, STEM, "stem.weight", ONCE, VECTORS, STEM_TAPS, WIDTH)
+    X(STEM_WEIGHT, STEM, "stem.weight", ONCE, VECTORS, STEM_TAPS, WIDTH)                            \
+    X(INTEGERS_Q, INTEGERS, "integers.q", EACH, VECTORS, Q_WIDTH, 0)                                \
+    X(INTEGERS_K, INTEGERS, "integers.k", EACH, VECTORS, KV_WIDTH, 0)                               \
+    X(INTEGERS_V, INTEGERS, "integers.v", EACH, VECTORS, KV_WIDTH, 0)                               \
+    X(INTEGERS_O, INTEGERS, "integers.o", EACH, VECTORS, WIDTH, 0)                                  \
+    X(INTEGERS_SCORE, INTEGERS, "integers.score", EACH, VECTORS, Q_HEADS, 0)                        \
+    X(INTEGERS_CONVOLUTION, INTEGERS, "integers.convolution", EACH, VECTORS, CONVOLVED, 0)          \
+    X(INTEGERS_W1, INTEGERS, "integers.w1", EACH, VECTORS, HIDDEN, 0)                               \
+    X(INTEGERS_W2, INTEGERS, "integers.w2", EACH, VECTORS, FED, 0)                                  \
+    X(INTEGERS_CLASSIFIER, INTEGERS, "integers.classifier", ONCE, VECTORS, N_CLASSES, 0)            \
+    X(INTEGERS_PROJECTION, INTEGERS, "integers.projection", ONCE, VECTORS, PROJECTED, 0)            \
+    X(INTEGERS_STEM, INTEGERS, "integers.stem", ONCE, VECTORS, STEMMED, 0)                          \
+    X(INTEGERS_EMBEDDING, INTEGERS, "integers.embedding", ONCE, VECTORS, EMBED_DIM, 0)
 
 enum {
 #define AETHER_X(NAME, name, rule) AETHER_SECTION_##NAME,

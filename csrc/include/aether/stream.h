@@ -15,8 +15,9 @@ typedef struct aether_stream_layout {
     size_t cache_payload;         /* bytes of a saved one */
     size_t stem, conv, pool;      /* rows: [stem_taps][w], [n_layers][taps][w], [pool_frames][w] */
     size_t logits, embedding;     /* the newest */
+    size_t sums, shown, shown_embedding; /* of a model in integers: sums of pooled rows, the newest outputs as binary32 */
     size_t state;                 /* bytes of all of the above */
-    size_t input, x, h, q, a, k, v, hidden, new_logits, new_embedding, attend;
+    size_t input, x, h, q, a, k, v, hidden, new_logits, new_embedding, wide, attend;
     size_t total;
 } aether_stream_layout;
 
@@ -25,7 +26,7 @@ typedef struct aether_stream {
     const aether_model *model;
     uint64_t context;    /* frames of history that a query may see */
     uint64_t length;     /* frames so far */
-    aether_dtype dtype;  /* of the caches */
+    aether_dtype dtype;  /* of the caches; AETHER_INT8 in a model in integers */
     size_t memory_bytes; /* state and scratch */
     /* Private: do not read or write. */
     unsigned char *memory;

@@ -35,6 +35,7 @@ cdef extern from "aether/aether.h" nogil:
     ctypedef enum aether_dtype:
         AETHER_BINARY32
         AETHER_BINARY16
+        AETHER_INT8
 
     ctypedef struct aether_kernels:
         const char *name
@@ -182,6 +183,7 @@ cdef extern from "aether/aether.h" nogil:
         uint32_t agc
         const char *provenance
         size_t provenance_bytes
+        float input_unit
 
     ctypedef struct aether_array:
         const char *name

@@ -1,5 +1,7 @@
 # The model in a blob, and streams of it.
 
+_DTYPES = ("float32", "float16", "int8", "int32")  # in the order of aether_dtype
+
 
 cdef struct TraceTarget:
     Py_buffer *views
@@ -147,12 +149,20 @@ cdef class Model:
             found.append((
                 array.name.decode(),
                 None if array.layer == <uint32_t> 0xFFFFFFFF else array.layer,
-                "float16" if array.dtype == AETHER_BINARY16 else "float32",
+                _DTYPES[array.dtype],
                 array.offset,
                 shape,
             ))
             index += 1
         return found
+
+    def kept_as(self, dtype):
+        """How a stream of this model keeps keys and values that is asked for `dtype`."""
+        return "int8" if self.model.dtype == AETHER_INT8 else dtype
+
+    def most_input(self):
+        """The least magnitude that a frame of a model in integers must not hold; None for other models."""
+        return 32767.5 * self.model.input_unit if self.model.dtype == AETHER_INT8 else None
 
     def memory_of(self, context, dtype, pointer_bytes=None):
         """(flash, state, scratch, cache_rows, multiply_adds) of a stream of this context and dtype, on a machine whose
@@ -186,6 +196,9 @@ cdef class Model:
     def layers(self, frames, context, dtype):
         """(q, k, v, out) of each layer's attention; see TemporalModel.trace."""
         layers = []
+        self._ready()
+        if self.model.dtype == AETHER_INT8:
+            raise InvalidConfigError.of("trace", "a model in floating point", "int8")
         self._run(frames, context, dtype, False, layers)
         return layers
 
@@ -233,7 +246,7 @@ cdef class Model:
                 held -= 1
                 PyBuffer_Release(&views[held])
         if status != AETHER_OK:
-            raise_model_error(_name(status), frames, dtype)
+            raise_model_error(_name(status), frames, dtype, self.most_input())
         return logits, rows
 
     def amplitudes(self, iq):
@@ -343,8 +356,8 @@ cdef class Stream:
 
     @property
     def dtype(self):
-        """Type of the cache: "float32" or "float16"."""
-        return _CACHE_DTYPES[self.stream.dtype]
+        """Type of the cache: "float32" or "float16"; "int8" of a model in integers."""
+        return _DTYPES[self.stream.dtype]
 
     @property
     def nbytes(self):
@@ -380,7 +393,7 @@ cdef class Stream:
                 held -= 1
                 PyBuffer_Release(&views[held])
         if status != AETHER_OK:
-            raise_push_error(_name(status), frame, self.dtype)
+            raise_push_error(_name(status), frame, self.dtype, self.model.most_input())
         return out
 
     @property
@@ -446,7 +459,7 @@ cdef class Pool:
         need = own.pool_nbytes(most, context, dtype)
         self.memory = Memory(need)
         _check(aether_pool_init(&self.pool, &own.model, frames, kind, most, self.memory.data, need), "most")
-        self.model, self.context, self.dtype = own, frames, dtype
+        self.model, self.context, self.dtype = own, frames, own.kept_as(dtype)
 
     cdef int _idle(self) except -1:
         if self.busy:
@@ -527,7 +540,7 @@ cdef class Pool:
                 held -= 1
                 PyBuffer_Release(&views[held])
         if status != AETHER_OK:
-            raise_model_error(_name(status), frames, self.dtype)
+            raise_model_error(_name(status), frames, self.dtype, self.model.most_input())
         return logits, rows, failed, evicted
 
     def length_of(self, number):

@@ -56,14 +56,13 @@ def _not_finite(**inputs: Input) -> None:
             raise NonFiniteError.of(field, "finite binary32 numbers", f"{as_array(value, field)[index]} at {index}")
 
 
-def _beyond_half(**inputs: Input) -> None:
-    """ResultOverflowError about the first value that binary16 cannot hold."""
+def _beyond(limit: float, expected: str, **inputs: Input) -> None:
+    """ResultOverflowError about the first value whose magnitude is not below the limit."""
     for field, value in inputs.items():
         array = as_float32(value, field)
-        bad = np.argwhere(np.abs(array) >= HALF_LIMIT)
+        bad = np.argwhere(np.abs(array) >= limit)
         if len(bad):
             index = tuple(int(i) for i in bad[0])
-            expected = "magnitudes that round to at most 65504 (binary16)"
             raise ResultOverflowError.of(field, expected, f"{array[index]} at {index}")
 
 
@@ -86,7 +85,7 @@ def raise_cache_error(status: str, head: Head, cache: Cache, q: Input, k: Input,
         _not_finite(q=q, k=k, v=v)
     if status == "OVERFLOW":
         if cache.dtype != "float32":
-            _beyond_half(k=k, v=v)
+            _beyond(HALF_LIMIT, "magnitudes that round to at most 65504 (binary16)", k=k, v=v)
         _fail(status, "out", "results and block sums within binary32", "an overflow")
     if status == "CACHE_FULL":
         if cache.tokens + tokens > _MOST:
@@ -130,15 +129,19 @@ def raise_size_error(status: str, config: TemporalHeadConfig | None, field: str,
     _fail(status, field, "success", status)
 
 
-def raise_model_error(status: str, frames: ArrayLike, dtype: str) -> NoReturn:
-    """For a model over a whole recording."""
+def raise_model_error(status: str, frames: ArrayLike, dtype: str, most: float | None) -> NoReturn:
+    """For a model over a whole recording; in integers, `most` is the limit of its inputs."""
     if status == "NOT_FINITE":
         _not_finite(frames=frames)
+    if status == "OVERFLOW" and most is not None:
+        _beyond(most, f"magnitudes below {most:g} (32767 units of this model's input)", frames=frames)
     _overflowed(status, "frames", dtype)
 
 
-def raise_push_error(status: str, frame: ArrayLike, dtype: str) -> NoReturn:
-    """For one frame."""
+def raise_push_error(status: str, frame: ArrayLike, dtype: str, most: float | None) -> NoReturn:
+    """For one frame, in the same way."""
+    if status == "OVERFLOW" and most is not None:
+        _beyond(most, f"magnitudes below {most:g} (32767 units of this model's input)", frame=frame)
     if status == "NOT_FINITE":
         _not_finite(frame=frame)
     if status == "CACHE_FULL":

@@ -66,11 +66,13 @@ class Field(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Array:
-    """An array of binary32, or with `matrix` of the blob's dtype. shape: names of sizes, or numbers; "layers" first:
-    one a layer. Neighbours of one section that are one a layer and of one type stand together, layer by layer."""
+    """An array of binary32, or with `matrix` of the blob's dtype; in a model in integers, of int32 or int8. shape:
+    names of sizes, or numbers; "layers" first: one a layer. within: the section with which it is there; None: always.
+    Neighbours of one section that are one a layer and of one type stand together, layer by layer."""
 
     shape: tuple[str | int, ...]
     matrix: bool = False
+    within: str | None = None
 
     @property
     def each_layer(self) -> bool:
@@ -80,7 +82,7 @@ class Array:
         return tuple(sizes[size] if isinstance(size, str) else size for size in self.shape)
 
     def element(self, dtype: str) -> str:
-        return element_type(dtype) if self.matrix else "<f4"
+        return element_type(dtype) if self.matrix else "<i4" if dtype == "int8" else "<f4"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,7 +262,7 @@ def whole(value: Any, least: int, most: int, field: str) -> int:
 
 def element_type(dtype: str) -> str:
     """numpy's name of the matrix elements."""
-    return "<f2" if dtype == "float16" else "<f4"
+    return {"float32": "<f4", "float16": "<f2", "int8": "<i1"}[dtype]
 
 
 def real_array(value: ArrayLike, shape: tuple[int, ...], field: str) -> NDArray[np.float32]:
@@ -277,7 +279,9 @@ def real_array(value: ArrayLike, shape: tuple[int, ...], field: str) -> NDArray[
 
 def elements(value: ArrayLike, shape: tuple[int, ...], element: str, field: str) -> NDArray[Any]:
     """`value` as finite numbers of this shape and numpy type. As `real_array`; ResultOverflowError when a value is
-    beyond binary16."""
+    beyond binary16. Integers must be integers within the type: InvalidConfigError."""
+    if element in ("<i1", "<i4"):
+        return _integers(value, shape, np.dtype(element), field)
     array = real_array(value, shape, field)
     if element == "<f4":
         return array
@@ -286,6 +290,16 @@ def elements(value: ArrayLike, shape: tuple[int, ...], element: str, field: str)
     if not np.isfinite(half).all():
         raise ResultOverflowError.of(field, "magnitudes up to 65504 (binary16)", float(np.abs(array).max()))
     return half
+
+
+def _integers(value: ArrayLike, shape: tuple[int, ...], element: np.dtype[Any], field: str) -> NDArray[Any]:
+    given, limits = as_array(value, field), np.iinfo(element)
+    if given.shape != shape:
+        raise ShapeError.of(field, f"shape {shape}", given.shape)
+    if given.dtype.kind not in "iu" or (given.size and not limits.min <= given.min() <= given.max() <= limits.max):
+        found = given.dtype if given.dtype.kind not in "iu" else f"{given.min()} to {given.max()}"
+        raise InvalidConfigError.of(field, f"integers from {limits.min} to {limits.max}", found)
+    return np.ascontiguousarray(given, dtype=element)
 
 
 def count_of(name: str, bounds: tuple[int, int], value: ArrayLike, array: Array, field: str) -> int:
@@ -306,14 +320,15 @@ def run_bytes(arrays: list[NDArray[Any]], each_layer: bool) -> bytes:
     return b"".join(row.tobytes() for layer in zip(*arrays, strict=True) for row in layer)
 
 
-def read_run(reader: Reader, arrays: list[Array]) -> list[NDArray[np.float32]]:
-    """The next arrays, which stand together."""
+def read_run(reader: Reader, arrays: list[Array]) -> list[NDArray[Any]]:
+    """The next arrays, which stand together: float32, or the integers of a model in integers."""
+    number = np.dtype(arrays[0].element(reader.dtype)) if reader.dtype == "int8" else np.dtype(np.float32)
     shapes, kind = [array.sizes(reader.sizes) for array in arrays], arrays[0].element(reader.dtype)
     if not arrays[0].each_layer:
-        flat = reader.elements(kind, sum(map(math.prod, shapes))).astype(np.float32)
+        flat = reader.elements(kind, sum(map(math.prod, shapes))).astype(number)
         parts = np.split(flat, np.cumsum([math.prod(shape) for shape in shapes])[:-1])
     else:
         widths = [math.prod(shape[1:]) for shape in shapes]
-        rows = reader.elements(kind, shapes[0][0] * sum(widths)).astype(np.float32).reshape(shapes[0][0], -1)
+        rows = reader.elements(kind, shapes[0][0] * sum(widths)).astype(number).reshape(shapes[0][0], -1)
         parts = np.split(rows, np.cumsum(widths)[:-1], axis=1)
     return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]

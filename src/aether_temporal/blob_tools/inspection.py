@@ -104,7 +104,13 @@ def describe_model(
         "weights": sum(math.prod(array["shape"]) for array in arrays),
         "settings": None if opened.settings is None else describe(opened.settings),
         "arrays": arrays,
-        "memory": {"context": frames, "dtype": dtype, "ram": memory.ram, "ram_32_bit": chip.ram, **asdict(memory)},
+        "memory": {
+            "context": frames,
+            "dtype": opened.kept_as(dtype),
+            "ram": memory.ram,
+            "ram_32_bit": chip.ram,
+            **asdict(memory),
+        },
     }
 
 

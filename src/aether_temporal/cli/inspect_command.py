@@ -59,7 +59,8 @@ def command(ctx: click.Context, model: str, context: int | None, float16_recordi
         ctx.exit(1)
     document = {"file": str(path), "whole": True, **describe_model(raw, context=context)}
     dtypes: tuple[Dtype, ...] = ("float32", "float16")
-    document["memory"] = {t: describe_model(raw, context=context, dtype=t)["memory"] for t in dtypes}
+    needed = [describe_model(raw, context=context, dtype=dtype)["memory"] for dtype in dtypes]
+    document["memory"] = {memory["dtype"]: memory for memory in needed}
     if float16_recording is not None:
         frames = model_input(TemporalModel.from_blob(raw), open_recording(float16_recording)).frames
         document["float16_error"] = {
@@ -111,12 +112,12 @@ def _print(document: dict[str, Any]) -> None:
     if len(arrays) > _ARRAYS:
         out.print(f"… and {quantity(len(arrays) - _ARRAYS)} arrays more; --json lists them")
     out.print()
-    plain = memory["float32"]
+    plain = next(iter(memory.values()))
     out.print(f"A stream with a context of {quantity(plain['context'])} frames:")
     out.print(f"  flash    {bytes_text(plain['flash'])}")
     for dtype, entry in memory.items():
         out.print(
-            f"  RAM      {bytes_text(entry['ram'])} with a {dtype} cache: "
+            f"  RAM      {bytes_text(entry['ram'])} with {'an' if dtype == 'int8' else 'a'} {dtype} cache: "
             f"{quantity(entry['state'])} kept, {quantity(entry['scratch'])} scratch"
         )
         out.print(f"           {bytes_text(entry['ram_32_bit'])} on a 32-bit chip")

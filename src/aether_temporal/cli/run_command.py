@@ -62,7 +62,11 @@ _MUCH_MEMORY = 64 << 20
 @enroll_option
 @context_option
 @click.option(
-    "--dtype", type=click.Choice(CACHE_DTYPES), default="float32", show_default=True, help="Type of the cache."
+    "--dtype",
+    type=click.Choice(CACHE_DTYPES),
+    default="float32",
+    show_default=True,
+    help="Type of the cache; a model in integers keeps int8.",
 )
 @subcarriers_option
 @recording_options
@@ -245,7 +249,7 @@ class _Job:
             "model": self.name,
             "kernels": self.model.kernels,
             "context": self.context,
-            "dtype": self.options["dtype"],
+            "dtype": self.model.kept_as(self.options["dtype"]),
             "enrolled": None if self.gallery is None else len(self.gallery.names),
             "label_delay": self.label_delay,
             "recordings": [result.summary(window) for result in results],

@@ -6,7 +6,6 @@ import re
 
 from aether_temporal.blob_tools import describe_model
 from aether_temporal.errors import InvalidArgumentError
-from aether_temporal.model import TemporalModel
 
 __all__ = ["c_header"]
 
@@ -71,15 +70,12 @@ def _plain(text: str) -> str:
 def _contents(blob: bytes, source: str) -> list[str]:
     what = describe_model(blob)
     header, memory, settings = what["header"], what["memory"], what["settings"]
-    chip = TemporalModel.from_blob(blob).memory(
-        context=memory["context"], dtype=memory["dtype"], pointer_bytes=4
-    )  # what is inspected is this computer's
     lines = [
         f"RVNE weight blob{f' {_plain(source)}' if source else ''}: {len(blob)} bytes, CRC-32 {what['crc32']}.",
         f"{header['input_dim']} features in, {header['n_classes']} classes out, {header['n_layers']} layers, "
         f"{header['n_q_heads']} query and {header['n_kv_heads']} key/value heads of dim {header['head_dim']}, "
         f"{header['dtype']} matrices.",
-        f"A stream of {memory['context']} frames takes {chip.ram} bytes of RAM on a 32-bit chip "
+        f"A stream of {memory['context']} frames takes {memory['ram_32_bit']} bytes of RAM on a 32-bit chip "
         f"({memory['dtype']} cache).",
     ]
     if settings is not None and settings["class_names"]:

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from aether_temporal import blob_tools
 from aether_temporal.blob import WeightBlob
+from aether_temporal.errors import InvalidConfigError
 from aether_temporal.header import WeightBlobHeader
 from aether_temporal.settings import (
     BiasSettings,
@@ -163,8 +164,11 @@ def _shape(blob: WeightBlob, s: ModelSettings) -> NetworkConfig:
 def from_blob(blob: WeightBlob) -> TemporalClassifier:
     """The network of a blob (any the core accepts, the plain version 1 layout too); binary16 matrices are widened.
 
-    `to_blob` of it is the same blob again, bit for bit, if it is asked for the blob's dtype.
+    `to_blob` of it is the same blob again, bit for bit, if it is asked for the blob's dtype. InvalidConfigError (a
+    model in integers).
     """
+    if blob.header.dtype == "int8":
+        raise InvalidConfigError.of("blob", "a model in floating point; train the one this was made of", "int8")
     s = blob.settings or ModelSettings()
     network = TemporalClassifier(_shape(blob, s), describe(blob))
     arrays = blob.arrays()
