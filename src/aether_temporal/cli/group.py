@@ -32,6 +32,7 @@ _COMMANDS = {
     "recordings": "Describe recordings, and warn of what would mislead.",
     "record": "Record a serial port or UDP, with a label and a live picture.",
     "inspect": "Describe a weight blob and check it.",
+    "quantise": "Make a model in integers, for chips without floating point.",
     "init": "Write a blob of random weights, the same bytes everywhere.",
     "parity": "Check this host, a board or emulated chips against the golden vectors.",
     "device": "Put a model on a chip, and show what is there.",
