@@ -272,7 +272,7 @@ static void check_not_finite(int binary16) {
             }
         }
     }
-    EXPECT(i == AETHER_ARRAY_COUNT);
+    EXPECT(i == AETHER_INTEGERS_Q);
     encode(&d);
 }
 
