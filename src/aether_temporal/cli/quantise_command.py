@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 
 from aether_temporal import WeightBlob
 from aether_temporal.blob_tools import integer_cost, quantise
@@ -32,7 +34,8 @@ def command(model: str, sources: tuple[str, ...], session: str | None, output: s
     The recordings say how large the numbers inside become, so use what MODEL was trained on, not what it is tested on.
     """
     opened = open_model(model)
-    recordings, notes = [], set()
+    recordings: list[NDArray[np.float32]] = []
+    notes: set[str] = set()
     for recording in Sources(list(sources), sessions=() if session is None else (session,)):
         made = model_input(opened, recording)
         notes.update(made.notes)

@@ -18,6 +18,7 @@ from aether_temporal import crc32
 from aether_temporal._internal.toml_settings import Within, check_ranges
 from aether_temporal.blob import WeightBlob
 from aether_temporal.bundled import model_path
+from aether_temporal.cache_types import Dtype
 from aether_temporal.errors import InvalidConfigError
 from aether_temporal.model import TemporalModel
 from aether_temporal.recordings import RecordingShapeError
@@ -283,7 +284,8 @@ def main(
         student = task.student.eval()
         after = agreement(teacher, student, asked)
         say(f"distilled:             {after}")
-        made = to_blob(student, described(blob, Path(teacher_path).name, teacher, recipe.pattern), blob.header.dtype)
+        dtype: Dtype = "float16" if blob.header.dtype == "float16" else "float32"
+        made = to_blob(student, described(blob, Path(teacher_path).name, teacher, recipe.pattern), dtype)
         memory = {
             name: TemporalModel.from_blob(each).memory(pointer_bytes=4).ram
             for name, each in (("teacher", blob), ("student", made))
