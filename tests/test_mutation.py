@@ -51,7 +51,7 @@ class Mutant:
 
 MUTANTS = [
     # models in integers
-    Mutant("narrow-down", INT8, ">> 32) + 1) >> 1;", ">> 32)) >> 1;"),
+    Mutant("narrow-down", INT8, "multiplier) + 1) >> 1;", "multiplier)) >> 1;"),
     Mutant(
         "mean-half-up", PYRAMID_WALK, "(rest == half && bits > 0 && (whole & 1) != 0)", "(rest == half && bits > 0)"
     ),
@@ -68,7 +68,7 @@ MUTANTS = [
     Mutant("weight-cut", INT8_ATTEND, "POWERS[below & 255] + ((1u << whole) >> 1)", "POWERS[below & 255]"),
     Mutant("weight-of-16", INT8_ATTEND, "whole < 16 ?", "whole < 15 ?"),
     Mutant("run-weighs-one", INT8_ATTEND, "block + 256 * (int32_t)walk.level", "0 * block"),
-    Mutant("out-cut", INT8_ATTEND, "(high + 0x10000) >> 17", "high >> 17"),
+    Mutant("out-cut", INT8_ATTEND, "factor) + 0x10000) >> 17", "factor)) >> 17"),
     Mutant("agc-cut", INT8_STREAM, "half = (int64_t)1 << (bits + 2)", "half = 0"),
     Mutant("no-agc-of-less", INT8_STREAM, "if (sum <= 0) {", "if (sum == 0) {"),
     Mutant("pool-forgets-nothing", INT8_STREAM, "sums[c] -= row[c];", "sums[c] -= 0;"),
