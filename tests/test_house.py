@@ -19,7 +19,7 @@ MOST_MODULES = {
     "": 14,
     "_internal": 12,
     "blob_tools": 5,
-    "cli": 24,
+    "cli": 25,
     "device": 10,
     "explore": 10,
     "gate": 10,
