@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -9,9 +10,11 @@ from types import ModuleType
 import numpy as np
 import pytest
 from command import call, call_json
+from rich.console import Console
 
 from aether_temporal import kernels
 from aether_temporal.bundled import bundled_models
+from aether_temporal.cli.output import print_table, wrapped
 from aether_temporal.host.benchmark import measure
 from aether_temporal.host.golden import golden_files
 from aether_temporal.recordings import RecordingError, open_recording, save_recording
@@ -205,3 +208,29 @@ def test_recordings_that_cannot_be_trained_on_are_rejected(tmp_path: Path) -> No
     error = call("train", "activity", "--data", tmp_path / "x.npz", "--out", tmp_path / "x.rvne", code=2).stderr
     assert "x.npz:session0: frames: expected enough of each class to hold 50 or more out" in error
     assert not (tmp_path / "x.rvne").exists()
+
+
+LONG = "a reason with words and numbers 0.055; 0.503 -> 0.171, and --out slot.bin"
+
+
+@pytest.mark.parametrize("width", [20, 60, 80])
+def test_lines_are_cut_between_words_only(width: int) -> None:
+    lines = wrapped(f"  {LONG}", width).split("\n")
+    assert max(map(len, lines)) <= width
+    assert " ".join(lines).split() == LONG.split()
+    assert all(line.startswith("    ") for line in lines[1:])
+
+
+@pytest.mark.parametrize("width", [200, 60, 40, 30])
+def test_a_table_leaves_columns_out_and_cuts_no_number(width: int) -> None:
+    out = Console(file=io.StringIO(), width=width)
+    columns = ((">node", 0), ("address", 0), (">features", 2), (">classifications", 3), ("none", 1), (">lost", 1))
+    rows = [["7", "fe80::1234:5678:9abc:def0", "123 456", "1 234", "", "99"]]
+    print_table(out, columns, rows)
+    head, row, *more = out.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert max(len(head), len(row)) <= width
+    for name, cell in (("node", "7"), ("features", "123 456"), ("classifications", "1 234"), ("lost", "99")):
+        assert (name in head) == (cell in row) == (name not in " ".join(more))
+    assert ("classifications" in head) == (width == 200)
+    assert ("fe80::1234:5678:9abc:def0" in row) == (width > 30)
+    assert "address" in head

@@ -20,7 +20,7 @@ from aether_temporal.listening.nodes import NodeCheck
 from aether_temporal.listening.recent_frames import RecentFrames
 from aether_temporal.recordings import Recording, describe
 
-from .output import Display, print_json_line, quantity, table
+from .output import Display, print_json_line, print_table, quantity, shortened, wrapped
 
 _SILENT = 5.0  # seconds after which a node is shown as silent
 _OTHER_LINES = 6  # of the display, beside those of nodes
@@ -43,6 +43,19 @@ _COLUMNS = (  # heading, and the terminal width from which on the column is show
     (">rejected", 90),
     ("receipts", 0),
     (">last", 0),
+)
+
+_SUMMARY = (  # heading, and a rank: the higher, the sooner the column goes where room is short
+    (">node", 0),
+    ("address", 0),
+    (">raw", 1),
+    (">features", 5),
+    (">classifications", 4),
+    (">lost", 2),
+    (">late", 7),
+    (">restarts", 6),
+    (">rejected", 3),
+    ("last", 0),
 )
 
 
@@ -113,7 +126,9 @@ class NodesTable(StatusDisplay):
 
     def render(self, status: Status) -> RenderableType:
         snapshot = status.snapshot
-        lines = max(1, self._out.height - _OTHER_LINES)
+        foot = [(wrapped(printable(line), self._out.width), style) for line, style in _foot(status)]
+        more = sum(line.count("\n") for line, _ in foot)
+        lines = max(1, self._out.height - _OTHER_LINES - more)
         lines = min(lines, _MOST_PICTURES) if self._recent is not None else lines
         shown = (
             sorted(snapshot.nodes, key=lambda row: row.silent)[:lines]
@@ -130,10 +145,8 @@ class NodesTable(StatusDisplay):
         if len(shown) < len(snapshot.nodes):
             parts.append(Text(f"… and {len(snapshot.nodes) - len(shown)} more nodes, silent for longer", style="dim"))
         if self._recent is not None:
-            parts += self._pictures(self._recent, self._out.height - _OTHER_LINES - len(shown))
-        parts += [
-            Text(printable(line), style=style, no_wrap=True, overflow="ellipsis") for line, style in _foot(status)
-        ]
+            parts += self._pictures(self._recent, self._out.height - _OTHER_LINES - more - len(shown))
+        parts += [Text(line, style=style) for line, style in foot]
         return Group(*parts)
 
     def _pictures(self, recent: RecentFrames, space: int) -> list[Text]:
@@ -210,17 +223,9 @@ def _nodes(rows: Sequence[NodeSnapshot], names: Sequence[str], width: int) -> Ta
             overflow="ellipsis",
         )
     for row, line in zip(rows, lines, strict=True):
-        line[_ADDRESS] = _shortened(line[_ADDRESS], max(_SHORTEST_ADDRESS, width - taken))
+        line[_ADDRESS] = shortened(line[_ADDRESS], max(_SHORTEST_ADDRESS, width - taken))
         found.add_row(*(line[place] for place in kept), style="dim" if row.silent >= _SILENT else "")
     return found
-
-
-def _shortened(text: str, length: int) -> str:
-    """The beginning and the end of `text`, in at most `length` characters."""
-    if len(text) <= length:
-        return text
-    end = length // 2
-    return f"{text[: length - end - 1]}…{text[-end:]}"
 
 
 def _cells(row: NodeSnapshot, names: Sequence[str]) -> list[str]:
@@ -228,7 +233,7 @@ def _cells(row: NodeSnapshot, names: Sequence[str]) -> list[str]:
     return [
         str(row.node_id),
         row.address,
-        _shortened(class_text(prediction, names), _LONGEST_CLASS) if prediction is not None else _unclassified(row),
+        shortened(class_text(prediction, names), _LONGEST_CLASS) if prediction is not None else _unclassified(row),
         "" if prediction is None else f"{prediction.logit:.2f}",
         "" if prediction is None else f"{prediction.margin:.2f}",
         f"{row.rate:.1f}",
@@ -311,23 +316,12 @@ def print_summary(out: Console, status: Status, names: Sequence[str], seconds: f
     out.print()
     out.print(f"{quantity(taken)} packets of {len(snapshot.nodes)} nodes in {seconds:.1f} s")
     if snapshot.nodes:
-        found = table(
-            ">node",
-            "address",
-            ">raw",
-            ">features",
-            ">classifications",
-            ">lost",
-            ">late",
-            ">restarts",
-            ">rejected",
-            "last",
-        )
+        rows = []
         for row in snapshot.nodes:
             cells = _cells(row, names)
             counts = [quantity(row.accepted.get(kind, 0)) for kind in ("raw", "features", "classification")]
-            found.add_row(*cells[:2], *counts, *cells[6:10], cells[2])
-        out.print(found)
+            rows.append([*cells[:2], *counts, *cells[6:10], cells[2]])
+        print_table(out, _SUMMARY, rows)
     for row in snapshot.nodes:
         if row.check is not None:
             counted = describe({name.replace("_", " "): n for name, n in row.check.counts.items() if n})

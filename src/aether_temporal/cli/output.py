@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, Self, TextIO, TypeVar
 
 import click
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -75,8 +78,20 @@ class _Table(Table):
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """One line of plain text, whatever names are in it."""
-    click.echo(printable(text), err=err)
+    """One line of plain text, whatever names are in it; on a terminal wrapped between words."""
+    line = printable(text)
+    if (sys.stderr if err else sys.stdout).isatty():
+        line = wrapped(line, shutil.get_terminal_size().columns)
+    click.echo(line, err=err)
+
+
+def wrapped(line: str, width: int, indent: int | None = None) -> str:
+    """The line in as many as it takes, cut between words only. indent: of those after the first (None: two more)."""
+    if cell_len(line) <= width:
+        return line
+    lead = len(line) - len(line.lstrip()) + 2 if indent is None else indent
+    parts = textwrap.wrap(line, width, subsequent_indent=" " * lead, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(parts)
 
 
 def console() -> Console:
@@ -102,8 +117,49 @@ def table(*columns: str, title: str | None = None) -> Table:
         title=heading, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
     )
     for name in columns:
-        found.add_column(name.removeprefix(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
+        number = name.startswith(">")
+        found.add_column(name.removeprefix(">"), justify="right" if number else "left", overflow="fold", no_wrap=number)
     return found
+
+
+def print_table(
+    out: Console, columns: Sequence[tuple[str, int]], rows: Sequence[Sequence[str]], *, title: str | None = None
+) -> None:
+    """Prints a plain table within the width. Columns (heading, rank) go where room is short: empty ones first, then by
+    falling rank; never those of rank 0, of which the longest text is then shortened."""
+    lines = [[name.removeprefix(">") for name, _ in columns], *([printable(cell) for cell in row] for row in rows)]
+    natural = [max(cell_len(line[at]) for line in lines) for at in range(len(columns))]
+    empty = [not any(line[at] for line in lines[1:]) for at in range(len(columns))]
+    kept = list(range(len(columns)))
+    dropped = sorted((at for at in kept if columns[at][1]), key=lambda at: (not empty[at], -columns[at][1]))
+
+    def beyond() -> int:
+        return sum(natural[at] + 2 for at in kept) - 2 - out.width
+
+    left_out = []
+    while beyond() > 0 and dropped:
+        kept.remove(at := dropped.pop(0))
+        left_out += [] if empty[at] else [at]
+    texts = [at for at in kept if not columns[at][0].startswith(">")]
+    if beyond() > 0 and texts:
+        at = max(texts, key=natural.__getitem__)
+        length = max(8, natural[at] - beyond())
+        for line in lines[1:]:
+            line[at] = shortened(line[at], length)
+    found = table(*(columns[at][0] for at in kept), title=title)
+    for line in lines[1:]:
+        found.add_row(*(line[at] for at in kept))
+    out.print(found)
+    if left_out:
+        out.print(f"(for want of room without: {', '.join(lines[0][at] for at in sorted(left_out))})", style="dim")
+
+
+def shortened(text: str, length: int) -> str:
+    """The beginning and the end of `text`, in at most `length` characters."""
+    if len(text) <= length:
+        return text
+    end = length // 2
+    return f"{text[: length - end - 1]}…{text[-end:]}"
 
 
 class Screen:

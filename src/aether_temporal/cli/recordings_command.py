@@ -8,14 +8,30 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.text import Text
 
+from aether_temporal._internal.summary import printable
 from aether_temporal.recordings import Sources, describe
 from aether_temporal.recordings.quality import RecordingQuality, Remarks, Timing, quality_of
 from aether_temporal.subcarriers import Band
 
 from .options import hints_of, json_option, label_option, recording_options
-from .output import console, names_within, print_json, quantity, seconds_text, table
+from .output import console, names_within, print_json, print_table, quantity, seconds_text, wrapped
 
+_WIDE = 120
+_LABELS = 24
+"""Characters of a recording's labels, on a terminal narrower than `_WIDE`."""
+_COLUMNS = (  # heading, and a rank: the higher, the sooner the column goes where room is short
+    (">index", 0),
+    ("name", 0),
+    (">frames", 0),
+    (">width", 4),
+    (">a second", 5),
+    ("labels", 1),
+    ("subject", 3),
+    ("session", 3),
+    (">dropped", 2),
+)
 _IN_FULL = 3
 """Up to this many recordings, each is described in full."""
 
@@ -122,37 +138,43 @@ def _labels(found: RecordingQuality) -> str:
 
 
 def _list(out: Console, file: str, found: list[RecordingQuality], remarks: Remarks) -> None:
-    shown = table(
-        ">index", "name", ">frames", ">width", ">a second", "labels", "subject", "session", ">dropped", title=file
-    )
     named = names_within(each.source for each in found)
-    for index, each in enumerate(found):
-        shown.add_row(
+    rows = [
+        (
             str(index),
             named(each.source, each.name),
             str(each.frames),
             str(each.width),
             "" if each.frame_rate is None else f"{each.frame_rate:.4g}",
-            ", ".join(each.classes),
+            _classes(each, _LABELS if out.width < _WIDE else None),
             each.subject or "",
             each.session or "",
             f"{each.dropped_share:.0%}" if each.dropped_share else "",
         )
-    out.print(shown)
+        for index, each in enumerate(found)
+    ]
+    print_table(out, _COLUMNS, rows, title=file)
     out.print(f"{len(found)} recordings, {quantity(sum(each.frames for each in found))} frames")
     classes: Counter[str] = Counter()
     for each in found:
         classes.update(each.classes)
-    rows = [
+    said = [
         ("labels", ", ".join(f"{name} {quantity(count)}" for name, count in classes.items())),
         ("dropped", describe(remarks.dropped)),
     ]
     notes = Counter(note for each in found for note in each.notes)
-    rows += [("note", note if count == len(found) else f"{note} ({count} recordings)") for note, count in notes.items()]
-    _print_rows(out, [*rows, *(("warning", text) for text in remarks.notes())])
+    said += [("note", note if count == len(found) else f"{note} ({count} recordings)") for note, count in notes.items()]
+    _print_rows(out, [*said, *(("warning", text) for text in remarks.notes())])
+
+
+def _classes(found: RecordingQuality, longest: int | None) -> str:
+    """The names of the classes, or how many there are where the names take more characters."""
+    names = ", ".join(found.classes)
+    return names if longest is None or len(names) <= longest else f"{len(found.classes)} classes"
 
 
 def _print_rows(out: Console, rows: Iterable[tuple[str, str | None]]) -> None:
     for name, value in rows:
         if value:
-            out.print(f"   {name:12} {value}", style="yellow" if name == "warning" else None)
+            line = wrapped(printable(f"   {name:12} {value}"), out.width, 16)
+            out.print(Text(line, style="yellow" if name == "warning" else ""), soft_wrap=True)

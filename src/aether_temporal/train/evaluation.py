@@ -6,8 +6,10 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import shutil
+import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -206,21 +208,28 @@ class Scores:
         }
         return {**by_kind, "warnings": self.warnings()}
 
-    def table(self) -> list[str]:
-        """Lines of text: support, recall and precision of each class, by fresh windows and by frames."""
-        kinds = [self.fresh_windows, self.streamed_frames]
+    def table(self, width: int = 200) -> list[str]:
+        """Lines of text: support, recall and precision of each class, by fresh windows and, beside it or where that is
+        wider than `width` below it, by frames."""
+        kinds = {"windows": self.fresh_windows, "frames": self.streamed_frames}
+        both = self._table(kinds)
+        if max(map(len, both)) <= width:
+            return both
+        return [line for title, counts in kinds.items() for line in self._table({title: counts})]
+
+    def _table(self, kinds: Mapping[str, Counts]) -> list[str]:
         wide = max(len("mean of classes"), *(len(printable(name)) for name in self.classes))
-        head = " " * wide + "".join(f"{title:>10}{'recall':>8}{'precision':>11}" for title in ("windows", "frames"))
+        head = " " * wide + "".join(f"{title:>10}{'recall':>8}{'precision':>11}" for title in kinds)
         rows = [
             f"{printable(name):<{wide}}"
             + "".join(
                 f"{counts[index].sum():>10}{_percent(recalls(counts)[index]):>8}{_percent(precisions(counts)[index]):>11}"
-                for counts in kinds
+                for counts in kinds.values()
             )
             for index, name in enumerate(self.classes)
         ]
         last = f"{'mean of classes':<{wide}}" + "".join(
-            f"{counts.sum():>10}{_percent(balanced(counts)):>8}{'':>11}" for counts in kinds
+            f"{counts.sum():>10}{_percent(balanced(counts)):>8}{'':>11}" for counts in kinds.values()
         )
         return [line.rstrip() for line in (head, *rows, last)]
 
@@ -296,7 +305,7 @@ def score(
 
 def say_classes(scores: Scores, say: Callable[[str], None]) -> None:
     """Says the table of the classes, and every warning."""
-    for line in scores.table():
+    for line in scores.table(shutil.get_terminal_size().columns - 2 if sys.stdout.isatty() else 200):
         say(f"  {line}")
     for warning in scores.warnings():
         say(f"  warning: {warning}")
