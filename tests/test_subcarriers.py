@@ -270,7 +270,8 @@ def test_the_same_frame_in_either_chips_order_gives_the_same_bits(rng: np.random
 
 def test_a_frame_that_lacks_a_subcarrier_is_an_error_that_names_it(rng: np.random.Generator) -> None:
     model = model_of("lltf:-26..26,htltf:27")
-    with pytest.raises(RecordingShapeError, match=r"f:r: subcarriers: expected htltf:27, found lltf:-26..26; choose"):
+    message = r"f:r: subcarriers: expected htltf:27, found lltf:-26..26 \(53 columns, 53 wanted\); choose"
+    with pytest.raises(RecordingShapeError, match=message):
         model_frames(model, recording(physical(rng), layout_of("c5", 53)))
     mapper = FrameMapper(model)
     assert mapper.frame(np.zeros((53, 2), np.int8), layout_of("c5", 53)) is None
