@@ -18,7 +18,7 @@ CONTEXT = 256
 """The context of a stream in a node, RUV_TEMPORAL_CONTEXT of Kconfig."""
 STACK = 16384
 QUEUE_FRAMES = 32
-OWN = 2048
+OWN = 2304
 """Bytes that a task's and a model's own fields take at most."""
 
 PYRAMID = "the model has the pyramid pattern: a node compiled without AETHER_PYRAMID (Kconfig) rejects it"
