@@ -117,9 +117,9 @@ def test_a_log_of_atheros(tmp_path: Path, order: str, tones: int) -> None:
 # -- captures of Nexmon ----------------------------------------------------------------------------------------------
 
 
-def nexmon(i: int, csi: np.ndarray, *, place: int = 0, cut: int = 0) -> bytes:
+def nexmon(i: int, csi: np.ndarray, *, place: int = 0, cut: int = 0, version: int = 0x0065) -> bytes:
     values = csi.astype("<i2").tobytes()
-    payload = struct.pack("<HbB6sHHHH", 0x1111, -50, 8, b"\2\0\0\0\0\1", i, place, 0xD001, 0x0065) + values
+    payload = struct.pack("<HbB6sHHHH", 0x1111, -50, 8, b"\2\0\0\0\0\1", i, place, 0xD001, version) + values
     payload = payload[: len(payload) - cut]
     udp = struct.pack(">HHHH", 5500, 5500, 8 + len(payload), 0) + payload
     return ethernet(
@@ -142,6 +142,33 @@ def test_a_capture_of_nexmon(tmp_path: Path) -> None:
     assert recording.notes == ("values of chip version 0x0065 were read as those of 43455c0",)
     (tmp_path / "walk.pcap.gz").write_bytes(gzip.compress(content))
     np.testing.assert_array_equal(open_recording(tmp_path / "walk.pcap.gz").features(), recording.features())
+
+
+@pytest.mark.parametrize("version", [0x0001, 0x0003, 0x0065, 0x006A])
+def test_values_are_those_of_the_chip(tmp_path: Path, version: int) -> None:
+    """As csiread reads them; two of the chips write floating-point numbers."""
+    needs("csiread", "dpkt")
+    import csiread
+
+    chips = {0x0001: "4339", 0x0003: "4358", 0x0065: "43455c0", 0x006A: "4366c0"}
+    csi = DRAW.integers(-2000, 2000, (4, 64, 2))
+    packets = [(i * 0.02, nexmon(i, one, version=version)) for i, one in enumerate(csi)]
+    (tmp_path / "walk.pcap").write_bytes(pcap(packets))
+    reader = csiread.NexmonPull46(None, chip=chips[version], bw=20, if_report=False)
+    recording = open_recording(tmp_path / "walk.pcap")
+    for row, (_, packet) in zip(recording.features(), packets, strict=True):
+        reader.pmsg(packet[14 + 20 + 8 :])
+        np.testing.assert_allclose(row, np.abs(reader.csi[0]), rtol=1e-6)
+    integers = np.hypot(csi[..., 0] * 1.0, csi[..., 1])
+    assert np.allclose(recording.features(), integers, rtol=1e-6) == (version in (0x0001, 0x0065))
+    assert recording.notes == (f"values of chip version 0x{version:04X} were read as those of {chips[version]}",)
+
+
+def test_a_version_that_is_not_known_is_said_to_be_a_guess(tmp_path: Path) -> None:
+    needs("csiread", "dpkt")
+    (tmp_path / "walk.pcap").write_bytes(pcap([(0.0, nexmon(0, DRAW.integers(-9, 9, (64, 2)), version=0x0777))]))
+    (note,) = open_recording(tmp_path / "walk.pcap").notes
+    assert "0x0777 were read as those of 43455c0, which is a guess" in note
 
 
 def test_cores_and_streams_are_recordings(tmp_path: Path) -> None:

@@ -57,8 +57,7 @@ def command() -> None:
     "--size",
     type=Size(),
     default=_SLOT,
-    show_default="256K, as in firmware/partitions.csv",
-    help="Bytes of the partition; what does not fit is rejected.",
+    help="Bytes of the partition; what does not fit is rejected. [default: 256K, as in firmware/partitions.csv]",
 )
 @click.option(
     "--sequence",

@@ -11,8 +11,12 @@ from typing import Any, Protocol
 from aether_temporal._internal.interruption import Stop
 from aether_temporal.errors import TemporalError
 from aether_temporal.model import TemporalModel
+from aether_temporal.recordings import RecordingShapeError
+from aether_temporal.recordings.csi_buffers import settled_subcarriers
+from aether_temporal.recordings.node_packets import RawHeader
 from aether_temporal.recordings.recording_file import NOTHING, Hints
 from aether_temporal.running.stream import Prediction
+from aether_temporal.subcarriers import SubcarrierMap
 
 from .documents import Events, Snapshot
 from .node_table import ListedNode, NodeTable
@@ -25,6 +29,7 @@ from .twin import Check
 from .udp_listener import UdpListener
 from .verifier import Verifier
 
+_MUCH_UNUSED = 0.1
 _EXAMINE = 5.0  # seconds between two looks at the newest frames for what is wrong with them
 
 
@@ -94,6 +99,7 @@ class Engine:
         known = model if model is not None else verify
         self.names: tuple[str, ...] = () if known is None else tuple(known.class_names or ())
         self.recent = RecentFrames()
+        self._hints = hints
         self.capture: Capture | None = None
         self.predictor: NodePredictor | None = None
         self.verifier: Verifier | None = None
@@ -189,7 +195,7 @@ class Engine:
         now = time.monotonic()
         if last or now - self._warnings[0] > _EXAMINE:
             notes = () if self.predictor is None else self.predictor.notes
-            self._warnings = (now, (*self.recent.warnings(), *notes))
+            self._warnings = (now, (*self.recent.warnings(self.model), *self._unused(), *notes))
         return Status(
             snapshot=self.listener.snapshot,
             where=self.where,
@@ -200,16 +206,37 @@ class Engine:
         )
 
     def _arrived(self, arrival: Arrival) -> None:
-        if isinstance(arrival.packet, RawFrame):
-            key = arrival.node.key
-            values = arrival.packet.header.values(arrival.packet.values)
-            self.recent.add(f"node {key.node_id} at {key.address}", values, arrival.time)
+        if isinstance(arrival.packet, RawFrame) and arrival.order.in_order:  # as replays take them
+            key, header = arrival.node.key, arrival.packet.header
+            self.recent.add(
+                f"node {key.node_id} at {key.address}",
+                header.values(arrival.packet.values),
+                arrival.time,
+                subcarriers=self._subcarriers(header),
+            )
         if self.predictor is not None:
             self.predictor.offer(arrival)
         if self.verifier is not None:
             self.verifier.offer(arrival)
         for observer in self._observers:
             observer.arrived(arrival)
+
+    def _subcarriers(self, header: RawHeader) -> SubcarrierMap | None:
+        """Which subcarrier each pair is: as the node or the user says."""
+        try:
+            return settled_subcarriers(header.subcarriers, self._hints, (), header.pairs)[0]
+        except RecordingShapeError:  # the user's layout is of other frames
+            return header.subcarriers
+
+    def _unused(self) -> list[str]:
+        """Nodes of which more than a tenth of the packets came late or twice, and are not used."""
+        found = []
+        for row in self.listener.snapshot.nodes:
+            unused, taken = row.late + row.duplicates, sum(row.accepted.values())
+            if unused > _MUCH_UNUSED * taken:
+                share = f"{unused} of {taken} packets ({unused / taken:.0%})"
+                found.append(f"node {row.node_id} at {row.address}: {share} came late or twice and are not used")
+        return found
 
     def _checked(self, arrival: Arrival, check: Check) -> None:
         for observer in self._observers:

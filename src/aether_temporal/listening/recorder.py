@@ -360,4 +360,6 @@ class PacketSource:
         if isinstance(arrival.packet, RawFrame):
             self._recording.frames += 1
             values = arrival.packet.header.values(arrival.packet.values)
-            self._recording.recent.add(f"node{node.node_id}", values, arrival.time)
+            if arrival.order.in_order:
+                subcarriers = arrival.packet.header.subcarriers
+                self._recording.recent.add(f"node{node.node_id}", values, arrival.time, subcarriers=subcarriers)

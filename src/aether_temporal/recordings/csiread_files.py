@@ -34,8 +34,8 @@ _NEXMON = struct.Struct("<HbB6sHHHH")
 _NEXMON_MAGIC = b"\x11\x11"
 _NEXMON_WIDTHS = {64: 20, 128: 40, 256: 80}
 """Subcarriers of a channel of so many MHz."""
-_FLOAT_CHIPS = {0x006A: "4366c0"}
-"""Chip versions that write floating-point numbers; the others write integers."""
+_CHIPS = {0x0001: "4339", 0x0003: "4358", 0x0065: "43455c0", 0x006A: "4366c0"}
+"""By chip version; 4358 and 4366c0 write floating-point numbers, the others integers."""
 
 
 def _csiread(what: str) -> Any:
@@ -187,8 +187,9 @@ def read_nexmon(source: Source, hints: Hints) -> RecordingFile:
             found.dropped[Drop.LENGTH] += 1
             continue
         *_, place, _, version = _NEXMON.unpack_from(payload)
-        chip = _FLOAT_CHIPS.get(version, "43455c0")
-        found.notes[f"values of chip version 0x{version:04X} were read as those of {chip}"] = None
+        chip = _CHIPS.get(version, "43455c0")
+        unknown = "" if version in _CHIPS else ", which is a guess: this version is not known; compare them with a room"
+        found.notes[f"values of chip version 0x{version:04X} were read as those of {chip}{unknown}"] = None
         key = chip, _NEXMON_WIDTHS[width]
         if key not in decoders:
             decoders[key] = csiread.NexmonPull46(None, chip=chip, bw=key[1], if_report=False)
