@@ -453,7 +453,7 @@ def test_the_documented_configuration_is_the_default(tmp_path: Path) -> None:
     assert found == (activity.Recipe(seed=3), grid, RunSettings())
     written = tomllib.loads(file.read_text())
     assert set(written["fit"]) == {field.name for field in dataclasses.fields(FitConfig)}
-    instead = {name for name in ("select", "chip", "layout") if f"{name} = " in file.read_text()}
+    instead = {name for name in ("select", "chip", "layout", "axes") if f"{name} = " in file.read_text()}
     assert {*written["reading"], *instead} == {field.name for field in dataclasses.fields(Reading)}
 
 
