@@ -31,7 +31,7 @@ def frames(count: int, zero: Sequence[int] = ()) -> list[RawFrame]:
 
 
 def heard(sent: Sequence[RawFrame]) -> list[str]:
-    """What is said on the screen."""
+    """What stands on the screen."""
     engine = Engine(("127.0.0.1", 0), model=TemporalModel.from_blob("demo"), model_name="demo")
     try:
         for t, packet in enumerate(sent):
@@ -71,6 +71,6 @@ def test_packets_that_come_twice_are_no_frozen_buffer(tmp_path: Path) -> None:
     assert replayed(sent, tmp_path) == []
 
 
-def test_much_that_is_not_used_is_said() -> None:
+def test_much_that_is_not_used_is_named() -> None:
     sent = [packet for t, one in enumerate(frames(200)) for packet in [one] * (2 if t % 4 == 0 else 1)]
     assert heard(sent) == [f"{NODE}50 of 250 packets (20%) came late or twice and are not used"]

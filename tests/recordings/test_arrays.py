@@ -631,3 +631,26 @@ def test_a_list_of_recordings_reads_no_frames(tmp_path: Path, monkeypatch: pytes
 def test_more_windows_than_a_list_holds_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="expected at most 65536 windows, found 70000; divide the file"):
         read(tmp_path, X=np.zeros((70_000, 9, 9), np.float16))
+
+
+def test_a_table_of_numbers_is_frames(tmp_path: Path) -> None:
+    frames = np.random.default_rng(4).uniform(0, 9, (40, 12)).astype(np.float32)
+    text = "\n".join(",".join(f"{value:.6g}" for value in row) for row in frames)
+    for name, data in {"a.csv": text.encode(), "b.txt": b"\xef\xbb\xbf" + text.encode() + b"\r\n"}.items():
+        (tmp_path / name).write_bytes(data)
+        recording = open_recording(tmp_path / name)
+        assert recording.format == "numbers"
+        np.testing.assert_allclose(recording.features(), frames, rtol=1e-5)
+
+
+@pytest.mark.parametrize("line", ["1,2,3,4", "a,2,3,4,5,6", "1;2;3;4;5;6", ""])
+def test_other_text_is_no_table_of_numbers(tmp_path: Path, line: str) -> None:
+    (tmp_path / "a.csv").write_text(f"{line}\n" * 9)
+    with pytest.raises(RecordingError):
+        open_recording(tmp_path / "a.csv")
+
+
+def test_a_table_with_a_short_line_names_it(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("1,2,3,4,5,6\n1,2,3\n")
+    with pytest.raises(RecordingError, match="expected lines of equally many numbers"):
+        open_recording(tmp_path / "a.csv")

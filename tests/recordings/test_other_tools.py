@@ -164,7 +164,7 @@ def test_values_are_those_of_the_chip(tmp_path: Path, version: int) -> None:
     assert recording.notes == (f"values of chip version 0x{version:04X} were read as those of {chips[version]}",)
 
 
-def test_a_version_that_is_not_known_is_said_to_be_a_guess(tmp_path: Path) -> None:
+def test_a_version_that_is_not_known_is_called_a_guess(tmp_path: Path) -> None:
     needs("csiread", "dpkt")
     (tmp_path / "walk.pcap").write_bytes(pcap([(0.0, nexmon(0, DRAW.integers(-9, 9, (64, 2)), version=0x0777))]))
     (note,) = open_recording(tmp_path / "walk.pcap").notes

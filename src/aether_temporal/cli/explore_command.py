@@ -14,7 +14,7 @@ from aether_temporal.recordings import Sources
 from aether_temporal.running.result import WINDOW
 
 from .enroll_command import enroll_option, enrolled, stored_gallery
-from .options import MEMORY, expect_memory, hints_of, json_option, layout_options, model_argument, open_model
+from .options import MEMORY, expect_memory, hints_of, json_option, model_argument, open_model, recording_options
 from .output import console, print_json, quantity, table
 
 if TYPE_CHECKING:
@@ -105,16 +105,16 @@ def _print_table(out: Console, rows: Sequence[Sequence[str]]) -> None:
 @command.command("recording")
 @click.argument("file", type=click.Path())
 @_choice
-@layout_options
+@recording_options
 @_output
 @json_option
-def recording_(file: str, choice: str | None, output: str, as_json: bool, **layout: Any) -> None:
+def recording_(file: str, choice: str | None, output: str, as_json: bool, format_: str | None, **reading: Any) -> None:
     """Draw the recording in FILE: amplitude over time and subcarriers, labels, and how often frames came."""
     from aether_temporal._internal.figures import check_output
     from aether_temporal.explore.recording_figure import amplitude_map, recording_picture
 
     check_output(output)
-    found = amplitude_map(Sources([file], hints=hints_of(layout)).one(choice))
+    found = amplitude_map(Sources([file], format=format_, hints=hints_of(reading)).one(choice))
     _finish(recording_picture(found), output, found.document(), as_json)
 
 

@@ -24,7 +24,17 @@ from aether_temporal.errors import MissingExtraError, RecordingError, RecordingF
 from .array_recordings import read_arrays
 from .arrays import LABELS, ArrayHeader, Arrays, sound_text
 from .recording import Recording
-from .recording_file import DAMAGED, MAX_RATIO, UNSUSPICIOUS, Hints, RecordingFile, RecordingFormat, Source, is_damage
+from .recording_file import (
+    DAMAGED,
+    LAST,
+    MAX_RATIO,
+    UNSUSPICIOUS,
+    Hints,
+    RecordingFile,
+    RecordingFormat,
+    Source,
+    is_damage,
+)
 
 # -- .npz and .npy ---------------------------------------------------------------------------------------------
 
@@ -189,6 +199,55 @@ class _NpyFile:
             ) from None
 
 
+_LEAST_NUMBERS = 5
+"""Of a line of a table of numbers: fewer are labels, spans or times."""
+_MOST_TABLE_BYTES = 1 << 28
+
+
+class _NumbersFile:
+    """The numbers of a text file, a row a line, under the name `array`."""
+
+    keys = ("array",)
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __str__(self) -> str:
+        return str(self._source)
+
+    def header(self, _: str) -> ArrayHeader:
+        return ArrayHeader(self._array.shape, self._array.dtype)
+
+    def array(self, _: str) -> NDArray[Any]:
+        return self._array
+
+    @cached_property
+    def _array(self) -> NDArray[Any]:
+        with self._source.open() as file:
+            data = file.read(_MOST_TABLE_BYTES + 1)
+        if len(data) > _MOST_TABLE_BYTES:
+            raise RecordingFormatError(
+                f"{self}: expected a table of at most {_MOST_TABLE_BYTES} bytes, found more; save it as .npy"
+            )
+        try:
+            return np.loadtxt(io.BytesIO(data), dtype=np.float64, delimiter=",", ndmin=2, encoding="utf-8-sig")
+        except ValueError as error:
+            raise RecordingFormatError(
+                f"{self}: expected lines of equally many numbers with commas between them, found others "
+                f"({first_line(error)}); save the table again, or as .npy"
+            ) from None
+
+
+def _find_numbers(head: bytes) -> int:
+    """After any other format: what the first line begins with is five numbers or more, with commas between them."""
+    line = head.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].split(b",")[:_LEAST_NUMBERS]
+    try:
+        [float(text) for text in line]
+    except ValueError:
+        return -1
+    return LAST if len(line) == _LEAST_NUMBERS else -1
+
+
 @contextmanager
 def _silent() -> Iterator[None]:
     with warnings.catch_warnings():
@@ -256,6 +315,11 @@ def read_npy(source: Source, hints: Hints) -> RecordingFile:
     return read_arrays(_labelled(_NpyFile(source), hints), NPY.name, source.stem, hints)
 
 
+def read_numbers(source: Source, hints: Hints) -> RecordingFile:
+    """The recording of a table, a frame a line."""
+    return read_arrays(_labelled(_NumbersFile(source), hints), NUMBERS.name, source.stem, hints)
+
+
 def save_recording(recording: Recording, path: str | os.PathLike[str]) -> None:
     """Writes an .npz file that `open_recording` reads. RecordingError for a recording without frames; OSError."""
     if not len(recording):
@@ -277,6 +341,7 @@ def save_recording(recording: Recording, path: str | os.PathLike[str]) -> None:
 NPZ = RecordingFormat(
     "npz", ".npz", lambda head: 0 if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) else -1, read_npz
 )
+NUMBERS = RecordingFormat("numbers", "a table of numbers (CSV without a header)", _find_numbers, read_numbers)
 NPY = RecordingFormat("npy", ".npy", lambda head: 0 if head.startswith(numpy_format.MAGIC_PREFIX) else -1, read_npy)
 
 

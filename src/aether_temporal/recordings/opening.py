@@ -36,10 +36,11 @@ _FORMATS = (
     csiread_files.ATHEROS,
     array_files.MAT,
     array_files.HDF5,
+    array_files.NUMBERS,
 )
 """Every format; a new one is added here."""
 
-_ARRAYS = (array_files.NPZ, array_files.NPY, array_files.MAT, array_files.HDF5)
+_ARRAYS = (array_files.NPZ, array_files.NPY, array_files.MAT, array_files.HDF5, array_files.NUMBERS)
 
 _BY_NAME = {format_.name: format_ for format_ in _FORMATS}
 

@@ -252,11 +252,16 @@ class RecordingFile:
         return map(self.open, self.infos)
 
 
+LAST = 1 << 30
+"""Behind whatever another format finds."""
+
+
 @dataclass(frozen=True)
 class RecordingFormat:
     """A file format and its reader.
 
-    `find` takes the first bytes of a file and returns where the format's content starts, -1 where there is none.
+    `find` takes the first bytes of a file and returns where the format's content starts, -1 where there is none, LAST
+    where it is of this format unless it is of another one.
     """
 
     name: str  # in --format, FORMATS and Recording.format
