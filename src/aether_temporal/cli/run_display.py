@@ -24,7 +24,7 @@ _REFRESH = 0.1  # seconds between updates
 _ROWS = 8
 _BAR = 28
 _SHORTEST_BAR = 6
-_BESIDE_BAR = 38  # columns of the score, the margin and the padding
+_BESIDE_BAR = 41  # columns of the score, of a probability with "label", and of the padding
 _RECENT = 256  # frames of which the display shows the latency
 
 
